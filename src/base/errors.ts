@@ -1,0 +1,57 @@
+// The one class for operating errors and the union of its codes; it knows nothing of the project.
+
+/** Every code, with the HTTP status it maps to. Groups by the floor that throws them. */
+export const ERROR_STATUS = {
+  // base, config
+  'config-invalid': 400,
+  'store-locked': 409,
+  'store-damaged': 500,
+  'disk-full': 507,
+  // graph, runtime
+  'graph-shape': 500,
+  'graph-unsupported': 500,
+  'device-unavailable': 503,
+  'runtime-failed': 500,
+  // model, tokenizer
+  'model-not-found': 404,
+  'model-unsupported': 422,
+  'model-damaged': 422,
+  'tokenizer-invalid': 422,
+  'template-failed': 422,
+  'span-unaligned': 422,
+  // engine
+  'window-overflow': 413,
+  'version-mismatch': 409,
+  'version-unknown': 404,
+  'engine-failed': 503,
+  aborted: 499,
+} as const satisfies Record<string, number>;
+
+export type ErrorCode = keyof typeof ERROR_STATUS;
+
+export type ErrorFacts = Readonly<Record<string, string | number | boolean | null>>;
+
+/**
+ * An error of operation: bad input, a missing file, a full disk. The message says what happened,
+ * with which value, and what to do. Programmer errors are plain assertions and crash.
+ */
+export class AttuneError extends Error {
+  override readonly name = 'AttuneError';
+  readonly code: ErrorCode;
+  readonly facts: ErrorFacts;
+
+  constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.facts = facts;
+  }
+
+  /** HTTP status of this code. */
+  get status(): number {
+    return ERROR_STATUS[this.code];
+  }
+}
+
+export function isAttuneError(value: unknown, code?: ErrorCode): value is AttuneError {
+  return value instanceof AttuneError && (code === undefined || value.code === code);
+}

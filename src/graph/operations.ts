@@ -1,0 +1,187 @@
+// Builders of graph nodes: each proves its shape when it is called, or names what does not fit.
+import { type Dimension, product } from './dimension.ts';
+import type { BinaryFunction, CompareFunction, ConstantSource, DataType } from './tensor.ts';
+import { node, refuse, type Shape, type Tensor, type UnaryFunction } from './tensor.ts';
+
+/** A value fed at run time. */
+export function input(name: string, dtype: DataType, shape: Shape): Tensor {
+  return node({ kind: 'input', name }, [], dtype, shape);
+}
+
+/** A constant whose bytes lie inline or in a file. `shape` is literal. */
+export function constant(
+  name: string,
+  source: ConstantSource,
+  dtype: DataType,
+  shape: readonly number[],
+): Tensor {
+  return node({ kind: 'constant', source, name }, [], dtype, shape);
+}
+
+/** A scalar () f32. */
+export function scalar(value: number): Tensor {
+  const source = { from: 'inline', data: Float32Array.of(value) } as const;
+  return constant(`${value}`, source, 'f32', []);
+}
+
+/** A scalar () i32. */
+export function integer(value: number): Tensor {
+  return constant(`${value}`, { from: 'inline', data: Int32Array.of(value) }, 'i32', []);
+}
+
+/** `(…, m, k) × (…, k, n)`; flags read an operand transposed; a rank-2 `b` is shared by all. */
+export function matMul(
+  a: Tensor,
+  b: Tensor,
+  { transposeA = false, transposeB = false } = {},
+): Tensor {
+  const name = 'matMul';
+  if (a.dtype !== 'f32' || b.dtype !== 'f32') refuse(name, 'both operands must be f32', [a, b]);
+  if (a.shape.length < 2 || b.shape.length < 2) refuse(name, 'rank 2 at least', [a, b]);
+  const [m, k] = lastTwo(a, transposeA);
+  const [k2, n] = lastTwo(b, transposeB);
+  if (k !== k2) refuse(name, `inner dimensions ${k} and ${k2} differ`, [a, b]);
+  const leading = a.shape.slice(0, -2);
+  const isShared = b.shape.length === 2;
+  if (!isShared && !sameShape(leading, b.shape.slice(0, -2))) {
+    refuse(name, 'leading dimensions differ', [a, b]);
+  }
+  return node({ kind: 'matMul', transposeA, transposeB }, [a, b], 'f32', [...leading, m, n]);
+}
+
+function lastTwo(t: Tensor, isTransposed: boolean): [Dimension, Dimension] {
+  const [row, column] = t.shape.slice(-2) as [Dimension, Dimension];
+  return isTransposed ? [column, row] : [row, column];
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((dimension, axis) => dimension === b[axis]);
+}
+
+function unary(fn: UnaryFunction, x: Tensor): Tensor {
+  const dtype = fn === 'not' ? 'bool' : 'f32';
+  if (x.dtype !== dtype) refuse(fn, `operand must be ${dtype}`, [x]);
+  return node({ kind: 'unary', fn }, [x], dtype, x.shape);
+}
+
+export const negate = (x: Tensor): Tensor => unary('negate', x);
+export const exp = (x: Tensor): Tensor => unary('exp', x);
+export const log = (x: Tensor): Tensor => unary('log', x);
+export const sqrt = (x: Tensor): Tensor => unary('sqrt', x);
+export const reciprocal = (x: Tensor): Tensor => unary('reciprocal', x);
+export const abs = (x: Tensor): Tensor => unary('abs', x);
+export const sign = (x: Tensor): Tensor => unary('sign', x);
+export const sin = (x: Tensor): Tensor => unary('sin', x);
+export const cos = (x: Tensor): Tensor => unary('cos', x);
+export const sigmoid = (x: Tensor): Tensor => unary('sigmoid', x);
+export const tanh = (x: Tensor): Tensor => unary('tanh', x);
+export const floor = (x: Tensor): Tensor => unary('floor', x);
+export const not = (x: Tensor): Tensor => unary('not', x);
+
+/** The shape two operands share: aligned at the right, only a literal 1 or a missing axis grows. */
+export function broadcastShape(kind: string, operands: readonly Tensor[]): Shape {
+  const rank = Math.max(...operands.map((t) => t.shape.length));
+  return Array.from({ length: rank }, (_, axis) => {
+    let result: Dimension = 1;
+    for (const t of operands) {
+      const own = t.shape[axis - rank + t.shape.length] ?? 1;
+      if (own === 1 || own === result) continue;
+      if (result !== 1) refuse(kind, `dimensions ${result} and ${own} do not match`, operands);
+      result = own;
+    }
+    return result;
+  });
+}
+
+function binary(fn: BinaryFunction, a: Tensor, b: Tensor): Tensor {
+  if (a.dtype !== b.dtype || a.dtype === 'bool') refuse(fn, 'same number type needed', [a, b]);
+  return node({ kind: 'binary', fn }, [a, b], a.dtype, broadcastShape(fn, [a, b]));
+}
+
+export const add = (a: Tensor, b: Tensor): Tensor => binary('add', a, b);
+export const subtract = (a: Tensor, b: Tensor): Tensor => binary('subtract', a, b);
+export const multiply = (a: Tensor, b: Tensor): Tensor => binary('multiply', a, b);
+export const divide = (a: Tensor, b: Tensor): Tensor => binary('divide', a, b);
+export const maximum = (a: Tensor, b: Tensor): Tensor => binary('maximum', a, b);
+export const minimum = (a: Tensor, b: Tensor): Tensor => binary('minimum', a, b);
+
+function compare(fn: CompareFunction, a: Tensor, b: Tensor): Tensor {
+  const isLogical = fn === 'and' || fn === 'or';
+  if (a.dtype !== b.dtype || (a.dtype === 'bool') !== isLogical) {
+    refuse(fn, isLogical ? 'bool operands needed' : 'same number type needed', [a, b]);
+  }
+  return node({ kind: 'compare', fn }, [a, b], 'bool', broadcastShape(fn, [a, b]));
+}
+
+export const less = (a: Tensor, b: Tensor): Tensor => compare('less', a, b);
+export const lessOrEqual = (a: Tensor, b: Tensor): Tensor => compare('lessOrEqual', a, b);
+export const equal = (a: Tensor, b: Tensor): Tensor => compare('equal', a, b);
+export const and = (a: Tensor, b: Tensor): Tensor => compare('and', a, b);
+export const or = (a: Tensor, b: Tensor): Tensor => compare('or', a, b);
+
+/** `condition ? a : b`, elementwise. */
+export function select(condition: Tensor, a: Tensor, b: Tensor): Tensor {
+  if (condition.dtype !== 'bool') refuse('select', 'condition must be bool', [condition]);
+  if (a.dtype !== b.dtype) refuse('select', 'branches must have one type', [a, b]);
+  const shape = broadcastShape('select', [condition, a, b]);
+  return node({ kind: 'select' }, [condition, a, b], a.dtype, shape);
+}
+
+export function cast(x: Tensor, to: DataType): Tensor {
+  return x.dtype === to ? x : node({ kind: 'cast' }, [x], to, x.shape);
+}
+
+function reduce(fn: 'sum' | 'max', x: Tensor, axes: readonly number[], keep: boolean): Tensor {
+  const rank = x.shape.length;
+  const positive = axes.map((axis) => (axis < 0 ? axis + rank : axis)).sort((a, b) => a - b);
+  if (positive.some((axis) => axis < 0 || axis >= rank)) refuse(fn, `no axis [${axes}]`, [x]);
+  if (x.dtype !== 'f32') refuse(fn, 'operand must be f32', [x]);
+  const kept = x.shape.map((d, axis) => (positive.includes(axis) ? 1 : d));
+  const reduced = node({ kind: 'reduce', fn, axes: positive }, [x], 'f32', kept);
+  return keep
+    ? reduced
+    : reshape(
+        reduced,
+        kept.filter((_, axis) => !positive.includes(axis)),
+      );
+}
+
+const allAxes = (x: Tensor): number[] => x.shape.map((_, axis) => axis);
+
+export function reduceSum(x: Tensor, axes = allAxes(x), { keep = false } = {}): Tensor {
+  return reduce('sum', x, axes, keep);
+}
+
+export function reduceMax(x: Tensor, axes = allAxes(x), { keep = false } = {}): Tensor {
+  return reduce('max', x, axes, keep);
+}
+
+/** Over the last axis. */
+export function softmax(x: Tensor): Tensor {
+  if (x.dtype !== 'f32' || x.shape.length === 0) refuse('softmax', 'f32 of rank ≥ 1', [x]);
+  return node({ kind: 'softmax' }, [x], 'f32', x.shape);
+}
+
+/** Over the last axis. */
+export function logSoftmax(x: Tensor): Tensor {
+  if (x.dtype !== 'f32' || x.shape.length === 0) refuse('logSoftmax', 'f32 of rank ≥ 1', [x]);
+  return node({ kind: 'logSoftmax' }, [x], 'f32', x.shape);
+}
+
+/** Same elements in row-major order; the products of both shapes must be equal. */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  if (product(...x.shape) !== product(...shape)) {
+    refuse('reshape', `(${shape.join(', ')}) holds another number of elements`, [x]);
+  }
+  return sameShape(x.shape, shape) ? x : node({ kind: 'reshape' }, [x], x.dtype, shape);
+}
+
+/** Axis `i` of the result is axis `permutation[i]` of `x`. */
+export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
+  const isPermutation = [...permutation].sort((a, b) => a - b).every((axis, i) => axis === i);
+  if (!isPermutation || permutation.length !== x.shape.length) {
+    refuse('transpose', `[${permutation}] is no permutation of its axes`, [x]);
+  }
+  const shape = permutation.map((axis) => x.shape[axis] as Dimension);
+  return node({ kind: 'transpose', permutation }, [x], x.dtype, shape);
+}

@@ -1,0 +1,57 @@
+// What it takes to run a tensor graph: the one interface that both executors implement.
+import type { DataType, Tensor } from '../graph/tensor.ts';
+
+export type HostData = Float32Array | Int32Array | Uint8Array;
+
+/** A tensor in this process's memory; bool is one byte an element. Row-major. */
+export interface HostTensor {
+  readonly dtype: DataType;
+  readonly shape: readonly number[];
+  readonly data: HostData;
+}
+
+/**
+ * A tensor where the executor wants it (host memory, GPU buffer). Whoever received it owns it and
+ * releases it once; feeding it to a run does not consume it.
+ */
+export interface Value {
+  readonly dtype: DataType;
+  readonly shape: readonly number[];
+  /** Copies it home. */
+  read(): Promise<HostTensor>;
+  release(): void;
+}
+
+export interface RunOptions {
+  /** Outputs to compute; all of the program's when absent. */
+  readonly fetch?: readonly string[];
+}
+
+/** A compiled graph. `run` is not reentrant; callers queue. */
+export interface Program {
+  /** Names of inputs and outputs are those given to `compile`. @throws runtime-failed */
+  run(
+    feeds: Readonly<Record<string, Value | HostTensor>>,
+    options?: RunOptions,
+  ): Promise<Record<string, Value>>;
+  close(): Promise<void>;
+}
+
+export interface CompileOptions {
+  /** Outputs that stay on the device between runs (KV caches, weights, optimizer state). */
+  readonly keepOnDevice?: readonly string[];
+}
+
+export type ExecutorName = 'onnx' | 'tensorflow';
+export type DeviceName = 'cpu' | 'webgpu' | 'cuda' | 'wasm';
+
+export interface Executor {
+  readonly name: ExecutorName;
+  readonly device: DeviceName;
+  /** True when this executor has kernels for the fused operations. */
+  readonly hasFusedAttention: boolean;
+  /** @throws graph-unsupported, runtime-failed */
+  compile(outputs: Readonly<Record<string, Tensor>>, options?: CompileOptions): Promise<Program>;
+  upload(tensor: HostTensor): Promise<Value>;
+  close(): Promise<void>;
+}
