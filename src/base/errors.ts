@@ -25,6 +25,13 @@ export const ERROR_STATUS = {
   'version-unknown': 404,
   'engine-failed': 503,
   aborted: 499,
+  // scenario, train, measure
+  'scenario-invalid': 422,
+  'scenario-too-long': 413,
+  'training-diverged': 500,
+  'training-impossible': 422,
+  'delta-damaged': 422,
+  'checkpoint-damaged': 500,
 } as const satisfies Record<string, number>;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;

@@ -1,0 +1,150 @@
+// A scenario: a conversation up to a decision point, marked spans, a reply that listens and one
+// that does not. It is also the training example's file format. It knows text, never tokens.
+import { z } from 'zod';
+import { AttuneError } from '../base/errors.ts';
+import { FEATURES, KINDS, ORIGINS } from './kind.ts';
+import { placeQuote } from './place.ts';
+
+const messageSchema = z.strictObject({
+  role: z.enum(['system', 'user', 'assistant']),
+  content: z.string().min(1).max(100_000),
+});
+
+/** A span as written in a file: by offsets, or by words that occur exactly once in the message. */
+const writtenSpanSchema = z.union([
+  z.strictObject({
+    feature: z.enum(FEATURES),
+    message: z.int().min(0),
+    start: z.int().min(0),
+    end: z.int().min(1),
+  }),
+  z.strictObject({
+    feature: z.enum(FEATURES),
+    message: z.int().min(0),
+    quote: z.string().min(1),
+  }),
+]);
+
+/**
+ * What the check of the kind looks for beyond the spans. Each entry is a list of phrases; a list
+ * of lists means "one of each". Phrases match whole words, whatever their case.
+ */
+const factsSchema = z.strictObject({
+  /** A listening reply has one phrase of each inner list. */
+  needs: z.array(z.array(z.string().min(1)).min(1)).optional(),
+  /** A listening reply has none of these. */
+  avoids: z.array(z.string().min(1)).optional(),
+});
+
+export const writtenScenarioSchema = z.strictObject({
+  id: z.string().min(1).max(200),
+  kind: z.enum(KINDS),
+  messages: z.array(messageSchema).min(1).max(1000),
+  spans: z.array(writtenSpanSchema).max(200).default([]),
+  chosen: z.string().min(1).max(20_000),
+  rejected: z.string().min(1).max(20_000).optional(),
+  source: z.strictObject({
+    origin: z.enum(ORIGINS),
+    /** Statistics treat everything of one cluster (dialogue, flag, template) as one source. */
+    cluster: z.string().min(1),
+    domain: z.string().min(1),
+  }),
+  pair: z.strictObject({ id: z.string().min(1), side: z.enum(['a', 'b']) }).optional(),
+  facts: factsSchema.optional(),
+});
+
+export type ScenarioMessage = z.infer<typeof messageSchema>;
+export type CheckFacts = z.infer<typeof factsSchema>;
+export type WrittenScenario = z.input<typeof writtenScenarioSchema>;
+
+/** Characters `[start, end)` (UTF-16 units) of `messages[message].content`. */
+export interface Span {
+  readonly feature: (typeof FEATURES)[number];
+  readonly message: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A checked scenario: the last message is the person's, spans lie where they claim. */
+export interface Scenario {
+  readonly id: string;
+  readonly kind: (typeof KINDS)[number];
+  readonly messages: readonly Readonly<ScenarioMessage>[];
+  readonly spans: readonly Span[];
+  /** The reply that listens. */
+  readonly chosen: string;
+  /** The reply that does not, where there is one. */
+  readonly rejected?: string;
+  readonly source: {
+    readonly origin: (typeof ORIGINS)[number];
+    readonly cluster: string;
+    readonly domain: string;
+  };
+  /** The two sides of a crossed pair have the same two candidates, exchanged. */
+  readonly pair?: { readonly id: string; readonly side: 'a' | 'b' };
+  readonly facts?: Readonly<CheckFacts>;
+}
+
+/** Checks a written scenario. @throws AttuneError scenario-invalid with what does not fit. */
+export function parseScenario(value: unknown, where = 'scenario'): Scenario {
+  const parsed = writtenScenarioSchema.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const path = issue?.path.join('.') ?? '';
+    throw invalid(where, `${path === '' ? '' : `${path}: `}${issue?.message ?? 'does not fit'}`);
+  }
+  const { spans, rejected, pair, facts, ...rest } = parsed.data;
+  if (rest.messages.at(-1)?.role !== 'user') {
+    throw invalid(where, 'the last message must be the person’s (role "user")');
+  }
+  if (rejected === rest.chosen) throw invalid(where, 'chosen and rejected are the same words');
+  return {
+    ...rest,
+    spans: spans.map((span) => placeSpan(span, rest.messages, where)),
+    ...(rejected === undefined ? {} : { rejected }),
+    ...(pair === undefined ? {} : { pair }),
+    ...(facts === undefined ? {} : { facts }),
+  };
+}
+
+function placeSpan(
+  span: z.output<typeof writtenSpanSchema>,
+  messages: readonly ScenarioMessage[],
+  where: string,
+): Span {
+  const content = messages[span.message]?.content;
+  if (content === undefined) {
+    throw invalid(where, `a span names message ${span.message}, there are ${messages.length}`);
+  }
+  if ('quote' in span) {
+    const { start, end } = placeQuote(span.quote, content, where);
+    return { feature: span.feature, message: span.message, start, end };
+  }
+  if (span.start >= span.end || span.end > content.length) {
+    throw invalid(where, `span [${span.start}, ${span.end}) is not inside its message`);
+  }
+  return span;
+}
+
+function invalid(where: string, reason: string): AttuneError {
+  return new AttuneError('scenario-invalid', `${where}: ${reason}`, { where });
+}
+
+/** The words of a span. */
+export function spanText(scenario: Scenario, span: Span): string {
+  return scenario.messages[span.message]?.content.slice(span.start, span.end) ?? '';
+}
+
+/** Words of all spans of a feature, in order. */
+export function featureText(scenario: Scenario, feature: Span['feature']): string[] {
+  return scenario.spans.filter((s) => s.feature === feature).map((s) => spanText(scenario, s));
+}
+
+/** How many of the person's turns ago the latest direction was given; 1 = the last turn. */
+export function directionDistance(scenario: Scenario): number | undefined {
+  const at = Math.max(
+    ...scenario.spans.filter((s) => s.feature === 'direction').map((s) => s.message),
+  );
+  if (!Number.isFinite(at)) return undefined;
+  return scenario.messages.slice(at).filter((m) => m.role === 'user').length;
+}
