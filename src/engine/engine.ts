@@ -20,8 +20,11 @@ export interface GenerateRequest {
   readonly ids: readonly number[];
   /** Whose KV cache this is (a conversation id); none = not kept. */
   readonly cacheKey?: string;
+  /** Reuse what another version cached as well; by default only the same version's part is. */
+  readonly keepCache?: boolean;
   readonly replyTokensMax: number;
   readonly sampling: SamplingSettings;
+  /** End the reply; a stop id itself is neither reported nor part of the reply. */
   readonly stopIds: readonly number[];
   /** How many of the likeliest tokens to report with each token. */
   readonly topLogprobs?: number;
@@ -56,6 +59,8 @@ export interface ScoreRequest {
     readonly ids: readonly number[];
     /** Position of the first scored token (≥ 1). */
     readonly from: number;
+    /** Knock-out: spans `[start, end)` before `from − 1` that the scoring rows may not attend to. */
+    readonly hidden?: readonly (readonly [start: number, end: number])[];
   }[];
   readonly version?: string;
 }
@@ -110,18 +115,26 @@ export interface SwitchResult {
 /** The chat model behind an async interface. Every method may reject with a coded AttuneError. */
 export interface Engine {
   describe(): Promise<EngineDescription>;
-  /** `onToken` is called in order; the promise settles after the last. @throws window-overflow */
+  /**
+   * `onToken` is called in order; the promise settles after the last. A prompt that leaves no room
+   * for one token rejects; a reply that fills the window ends with `length`. An abort resolves with
+   * `aborted` and what was decoded so far. A dead engine rejects with `engine-failed`.
+   * @throws window-overflow, version-unknown, engine-failed
+   */
   generate(
     request: GenerateRequest,
     onToken: (token: DecodedToken) => void,
     signal?: AbortSignal,
   ): Promise<GenerateResult>;
-  /** log p of each token from `from` on, given all before it. */
+  /** Natural log p of each token from `from` on, given all before it. @throws window-overflow */
   score(request: ScoreRequest, signal?: AbortSignal): Promise<Float32Array[]>;
-  capture(request: CaptureRequest): Promise<AttentionCapture>;
-  /** Loads a version beside the current one. At most two are live. */
+  capture(request: CaptureRequest, signal?: AbortSignal): Promise<AttentionCapture>;
+  /**
+   * Loads a version beside the current one and retires any third. At most two are live.
+   * @throws version-mismatch when the one to retire still decodes, model-damaged
+   */
   loadVersion(source: VersionSource): Promise<void>;
-  /** Takes effect between two decode steps. */
+  /** Takes effect between two decode steps. @throws version-unknown */
   switchVersion(id: string): Promise<SwitchResult>;
   /** Drops the KV cache of a conversation (it was deleted). */
   forget(cacheKey: string): Promise<void>;
