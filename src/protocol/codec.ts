@@ -1,0 +1,56 @@
+// Text of the wire to a checked message and back; whatever is wrong becomes a coded error.
+import type { z } from 'zod';
+import { AttuneError } from '../base/errors.ts';
+import { ClientMessage } from './client-message.ts';
+import { ServerMessage } from './server-message.ts';
+
+const ISSUES_SHOWN_MAX = 3;
+
+/** First problems of a zod error as one line: `flag.strength: too big; text: expected string`. */
+export function describeIssues(error: z.ZodError): string {
+  const shown = error.issues.slice(0, ISSUES_SHOWN_MAX).map((issue) => {
+    const path = issue.path.map(String).join('.');
+    const place = path === '' ? 'the message' : path.slice(0, 100);
+    return `${place}: ${issue.message.slice(0, 200)}`;
+  });
+  const more = error.issues.length - shown.length;
+  return shown.join('; ') + (more > 0 ? `; and ${more} more` : '');
+}
+
+/** @throws message-invalid */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new AttuneError(
+      'message-invalid',
+      'this is not JSON: send one JSON object',
+      {},
+      { cause },
+    );
+  }
+}
+
+/** Checks a value from outside against a schema. @throws message-invalid */
+export function parseWith<S extends z.ZodType>(schema: S, value: unknown): z.infer<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new AttuneError('message-invalid', describeIssues(result.error));
+}
+
+/** @throws message-invalid */
+export function parseClientMessage(text: string): ClientMessage {
+  return parseWith(ClientMessage, parseJson(text));
+}
+
+/** For clients. @throws message-invalid */
+export function parseServerMessage(text: string): ServerMessage {
+  return parseWith(ServerMessage, parseJson(text));
+}
+
+/** The `requestId` of a message that did not parse, so that its error can still name it. */
+export function requestIdOf(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || !('requestId' in value)) return undefined;
+  const id = value.requestId;
+  return typeof id === 'string' && id.length > 0 && id.length <= 64 ? id : undefined;
+}

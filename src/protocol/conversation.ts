@@ -1,0 +1,151 @@
+// What a conversation looks like on the wire: ids, spans, settings, messages, replies, summaries.
+import { z } from 'zod';
+
+/** Ids are chosen by whoever creates the thing; safe as a file name by construction. */
+export const Id = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'an id is 1 to 64 of A-Z a-z 0-9 _ -');
+
+/** Milliseconds since 1970, UTC. */
+export const Timestamp = z.number().int().nonnegative();
+
+/** `[start, end)` in UTF-16 code units of a message's text; `text` is what stands there. */
+export const Span = z
+  .strictObject({
+    start: z.number().int().nonnegative(),
+    end: z.number().int().positive(),
+    text: z.string().min(1),
+  })
+  .refine(
+    (span) => span.end - span.start === span.text.length,
+    'end - start must be the length of text',
+  );
+export type Span = z.infer<typeof Span>;
+
+/** What a talk may set for itself; what is absent comes from the configuration. */
+export const ConversationSettings = z.strictObject({
+  systemPrompt: z.string().optional(),
+  temperature: z.number().min(0).max(5).optional(),
+  topK: z.number().int().min(0).optional(),
+  topP: z.number().gt(0).max(1).optional(),
+  minP: z.number().min(0).max(1).optional(),
+  repetitionPenalty: z.number().gt(0).max(10).optional(),
+  /** Absent: a new seed for each reply, written into the log. */
+  seed: z.number().int().min(0).max(0xffffffff).optional(),
+  replyTokensMax: z.number().int().positive().optional(),
+  stop: z.array(z.string().min(1).max(256)).max(16).optional(),
+});
+export type ConversationSettings = z.infer<typeof ConversationSettings>;
+
+/** A change of settings: `null` takes a setting back to the configuration's value. */
+export const SettingsPatch = z.strictObject({
+  systemPrompt: ConversationSettings.shape.systemPrompt.nullable(),
+  temperature: ConversationSettings.shape.temperature.nullable(),
+  topK: ConversationSettings.shape.topK.nullable(),
+  topP: ConversationSettings.shape.topP.nullable(),
+  minP: ConversationSettings.shape.minP.nullable(),
+  repetitionPenalty: ConversationSettings.shape.repetitionPenalty.nullable(),
+  seed: ConversationSettings.shape.seed.nullable(),
+  replyTokensMax: ConversationSettings.shape.replyTokensMax.nullable(),
+  stop: ConversationSettings.shape.stop.nullable(),
+});
+export type SettingsPatch = z.infer<typeof SettingsPatch>;
+
+/** Where a message came from: a live talk, the OpenAI routes, a replayed or an imported talk. */
+export const Origin = z.enum(['live', 'openai', 'replay', 'import']);
+export type Origin = z.infer<typeof Origin>;
+
+export const UserMessage = z.object({
+  id: Id,
+  role: z.literal('user'),
+  text: z.string(),
+  at: Timestamp,
+});
+export type UserMessage = z.infer<typeof UserMessage>;
+
+/** Why a reply ended. `aborted`: the person stopped it. `interrupted`: the engine or daemon did. */
+export const ReplyStopReason = z.enum(['stop', 'length', 'aborted', 'interrupted']);
+export type ReplyStopReason = z.infer<typeof ReplyStopReason>;
+
+export const Usage = z.object({
+  promptTokens: z.number().int().nonnegative(),
+  /** Prompt tokens that came from the KV cache. */
+  reusedTokens: z.number().int().nonnegative(),
+  replyTokens: z.number().int().nonnegative(),
+});
+export type Usage = z.infer<typeof Usage>;
+
+/** `[from, to)` in reply tokens, and the weights version that made them. */
+export const VersionRun = z.tuple([z.number().int(), z.number().int(), z.string()]);
+export type VersionRun = z.infer<typeof VersionRun>;
+
+/** Which part of the talk the model saw. */
+export const WindowView = z.object({
+  /** Whole turns at the beginning that left the prompt. */
+  turnsDropped: z.number().int().nonnegative(),
+  /** The oldest message that was still in the prompt. */
+  firstMessageId: Id,
+});
+export type WindowView = z.infer<typeof WindowView>;
+
+export const Reply = z.object({
+  id: Id,
+  role: z.literal('assistant'),
+  /** The user message it answers. */
+  messageId: Id,
+  text: z.string(),
+  at: Timestamp,
+  stopReason: ReplyStopReason,
+  usage: Usage,
+  versionRuns: z.array(VersionRun),
+  window: WindowView.nullable(),
+  /** True when a later reply to the same message took its place (regenerate). */
+  isSuperseded: z.boolean(),
+});
+export type Reply = z.infer<typeof Reply>;
+
+export const Message = z.discriminatedUnion('role', [UserMessage, Reply]);
+export type Message = z.infer<typeof Message>;
+
+/** One line of the list of talks. */
+export const ConversationSummary = z.object({
+  id: Id,
+  title: z.string(),
+  createdAt: Timestamp,
+  updatedAt: Timestamp,
+  messages: z.number().int().nonnegative(),
+  origin: Origin,
+  /** False: "do not learn from this talk". */
+  canLearn: z.boolean(),
+});
+export type ConversationSummary = z.infer<typeof ConversationSummary>;
+
+/** A whole talk. Superseded replies stay where they were, before the one that took their place. */
+export const Conversation = z.object({
+  ...ConversationSummary.shape,
+  settings: ConversationSettings,
+  history: z.array(Message),
+});
+export type Conversation = z.infer<typeof Conversation>;
+
+/** A reply in the making, as a client that joins late gets it. */
+export const RunningReply = z.object({
+  replyId: Id,
+  messageId: Id,
+  /** Everything said so far; the next `reply-delta` has `offset` = its length or less. */
+  text: z.string(),
+});
+export type RunningReply = z.infer<typeof RunningReply>;
+
+export const SearchHit = z.object({
+  conversationId: Id,
+  title: z.string(),
+  messageId: Id,
+  role: z.enum(['user', 'assistant']),
+  at: Timestamp,
+  /** The surroundings of the hit; `start` and `end` are offsets in `excerpt`. */
+  excerpt: z.string(),
+  start: z.number().int().nonnegative(),
+  end: z.number().int().nonnegative(),
+});
+export type SearchHit = z.infer<typeof SearchHit>;

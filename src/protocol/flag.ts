@@ -1,0 +1,67 @@
+// What the person marks: a moment in which listening failed, or in which it worked.
+import { z } from 'zod';
+import { Id, Span, Timestamp } from './conversation.ts';
+
+/** `missed`: the reply did not listen. `good`: a good moment, listening that worked. */
+export const FlagKind = z.enum(['missed', 'good']);
+export type FlagKind = z.infer<typeof FlagKind>;
+
+/** Words of the person; they may stand in an older message than the one that was answered. */
+export const UserSpan = z.strictObject({ messageId: Id, span: Span });
+export type UserSpan = z.infer<typeof UserSpan>;
+
+/** 1 slight, 2 clear, 3 it hurt (or delighted). */
+export const FlagStrength = z.number().int().min(1).max(3);
+
+const content = {
+  kind: FlagKind,
+  /** The person's words that were ignored (or, for a good moment, heard). */
+  userSpan: UserSpan.nullable(),
+  /** The words of the reply that drifted (or that listened). */
+  replySpan: Span.nullable(),
+  /** What a listening reply would have been. */
+  betterWords: z.string().min(1).nullable(),
+  reason: z.string().nullable(),
+  strength: FlagStrength,
+};
+
+/** What a client sends to mark a reply. Only the reply has to be named. */
+export const FlagDraft = z.strictObject({
+  id: Id,
+  conversationId: Id,
+  replyId: Id,
+  kind: content.kind.default('missed'),
+  userSpan: content.userSpan.default(null),
+  replySpan: content.replySpan.default(null),
+  betterWords: content.betterWords.default(null),
+  reason: content.reason.default(null),
+  strength: content.strength.default(2),
+});
+export type FlagDraft = z.infer<typeof FlagDraft>;
+export type FlagDraftInput = z.input<typeof FlagDraft>;
+
+/** A change of a flag; absent fields stay as they are, `null` empties one. */
+export const FlagPatch = z.strictObject({
+  kind: content.kind.optional(),
+  userSpan: content.userSpan.optional(),
+  replySpan: content.replySpan.optional(),
+  betterWords: content.betterWords.optional(),
+  reason: content.reason.optional(),
+  strength: content.strength.optional(),
+});
+export type FlagPatch = z.infer<typeof FlagPatch>;
+
+export const Flag = z.object({
+  id: Id,
+  conversationId: Id,
+  /** The user message that the reply answers. */
+  messageId: Id,
+  replyId: Id,
+  ...content,
+  createdAt: Timestamp,
+  updatedAt: Timestamp,
+  withdrawnAt: Timestamp.nullable(),
+  /** Nights that used it; from the first on it can no longer be edited or withdrawn. */
+  usedBy: z.array(Id),
+});
+export type Flag = z.infer<typeof Flag>;

@@ -1,0 +1,64 @@
+// Bodies of the plain HTTP routes under /api; what they share with the WebSocket is in the siblings.
+import { z } from 'zod';
+import { ConversationSettings, Id, SettingsPatch, Timestamp } from './conversation.ts';
+import { FlagKind, FlagStrength } from './flag.ts';
+
+/** `PATCH /api/conversations/:id` */
+export const ConversationPatch = z.strictObject({
+  title: z.string().min(1).max(200).optional(),
+  settings: SettingsPatch.optional(),
+  canLearn: z.boolean().optional(),
+});
+export type ConversationPatch = z.infer<typeof ConversationPatch>;
+
+/** A message of a talk that was held elsewhere. */
+export const ImportedMessage = z.strictObject({
+  id: Id,
+  role: z.enum(['user', 'assistant']),
+  text: z.string(),
+  at: Timestamp,
+});
+export type ImportedMessage = z.infer<typeof ImportedMessage>;
+
+/** A mark that came with it. `replyId` names an assistant message of the same import. */
+export const ImportedFlag = z.strictObject({
+  id: Id,
+  replyId: Id,
+  kind: FlagKind,
+  reason: z.string().nullable(),
+  betterWords: z.string().min(1).nullable(),
+  strength: FlagStrength,
+});
+export type ImportedFlag = z.infer<typeof ImportedFlag>;
+
+/** `POST /api/conversations`: a whole talk at once. The same id again changes nothing. */
+export const ConversationImport = z.strictObject({
+  id: Id,
+  title: z.string().min(1).max(200),
+  origin: z.enum(['import', 'replay']),
+  canLearn: z.boolean().default(true),
+  settings: ConversationSettings.default({}),
+  messages: z.array(ImportedMessage).max(10_000),
+  flags: z.array(ImportedFlag).max(10_000).default([]),
+});
+export type ConversationImport = z.infer<typeof ConversationImport>;
+export type ConversationImportInput = z.input<typeof ConversationImport>;
+
+/** The answer to an import. */
+export const ConversationImported = z.object({
+  conversationId: Id,
+  isDuplicate: z.boolean(),
+  messages: z.number().int(),
+  flags: z.number().int(),
+});
+export type ConversationImported = z.infer<typeof ConversationImported>;
+
+/** Every refusal under /api. */
+export const HttpError = z.object({
+  error: z.object({
+    code: z.string(),
+    message: z.string(),
+    facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  }),
+});
+export type HttpError = z.infer<typeof HttpError>;
