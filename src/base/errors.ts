@@ -73,6 +73,13 @@ export const ERROR_STATUS = {
   'flag-conflict': 409,
   'flags-limit': 507,
   'span-mismatch': 422,
+  // ledger, night, swap
+  'night-unknown': 404,
+  'night-running': 409,
+  'night-failed': 500,
+  'ledger-foreign': 409,
+  'ledger-damaged': 500,
+  'swap-refused': 409,
 } as const satisfies Record<string, number>;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;

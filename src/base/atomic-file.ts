@@ -1,0 +1,127 @@
+// Small files that are either the old or the new one, never a part of each; and bounded reads.
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { z } from 'zod';
+import { AttuneError } from './errors.ts';
+import { type FileOps, systemCode, systemFileOps } from './file-ops.ts';
+
+/** State files are small; something larger is not what we wrote. */
+const READ_BYTES_MAX = 64 * 2 ** 20;
+
+/**
+ * Replaces a file: write beside it, fsync, rename, fsync the folder. When this resolves the new
+ * content survives a power cut; when it rejects the old content is still there.
+ * @throws disk-full, store-failed
+ */
+export async function writeFileAtomic(
+  path: string,
+  content: Uint8Array | string,
+  ops: FileOps = systemFileOps,
+): Promise<void> {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    const file = await ops.open(temporary, 'create');
+    try {
+      await file.write(typeof content === 'string' ? Buffer.from(content, 'utf8') : content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await ops.rename(temporary, path);
+  } catch (error) {
+    // The first error is the one to tell; a temporary file that stays is swept at the next start.
+    await ops.remove(temporary).catch(() => undefined);
+    throw error;
+  }
+  await ops.syncFolder(folder);
+}
+
+/** Two spaces and a final newline: people read these files. */
+export async function writeJsonAtomic(path: string, value: unknown, ops?: FileOps): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, ops);
+}
+
+export interface ReadLimits {
+  readonly bytesMax?: number;
+  readonly ops?: FileOps;
+}
+
+/**
+ * The whole file, or undefined when there is none.
+ * @throws file-too-large before reading more than the limit
+ */
+export async function readFileBounded(
+  path: string,
+  { bytesMax = READ_BYTES_MAX, ops = systemFileOps }: ReadLimits = {},
+): Promise<Uint8Array | undefined> {
+  let file: Awaited<ReturnType<FileOps['open']>>;
+  try {
+    file = await ops.open(path, 'read');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const size = await file.size();
+    if (size > bytesMax) {
+      throw new AttuneError(
+        'file-too-large',
+        `${path} has ${size} bytes; at most ${bytesMax} are read here.`,
+        { path, bytes: size, bytesMax },
+      );
+    }
+    return await file.read(0, size);
+  } finally {
+    await file.close();
+  }
+}
+
+/** UTF-8 text, or undefined when there is no such file. @throws store-damaged when not UTF-8 */
+export async function readTextBounded(
+  path: string,
+  limits: ReadLimits = {},
+): Promise<string | undefined> {
+  const bytes = await readFileBounded(path, limits);
+  if (bytes === undefined) return undefined;
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new AttuneError('store-damaged', `${path} is not UTF-8 text.`, { path }, { cause });
+  }
+}
+
+/**
+ * Parsed and checked JSON, or undefined when there is no such file.
+ * @throws store-damaged with the place when the file is not JSON or does not fit the schema
+ */
+export async function readJsonBounded<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  limits: ReadLimits = {},
+): Promise<T | undefined> {
+  const text = await readTextBounded(path, limits);
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new AttuneError('store-damaged', `${path} is not JSON.`, { path }, { cause });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const place = issue?.path.map(String).join('.') || '(root)';
+  throw new AttuneError(
+    'store-damaged',
+    `${path}: ${place}: ${issue?.message ?? 'unexpected content'}.`,
+    { path, place },
+    { cause: parsed.error },
+  );
+}
+
+/** Makes a folder (and those above it) that only the owner may enter. */
+export async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+}

@@ -1,0 +1,144 @@
+// Small state in one JSON file: lowdb, with an adapter that checks, writes atomically and syncs.
+import { type Adapter, Low } from 'lowdb';
+import { z } from 'zod';
+import { readJsonBounded, writeFileAtomic, writeJsonAtomic } from './atomic-file.ts';
+import { AttuneError } from './errors.ts';
+import { type FileOps, systemFileOps } from './file-ops.ts';
+
+/** Leads from one schema version to the next. */
+export interface Upgrade {
+  /** The version it reads; it gives `from + 1`. */
+  readonly from: number;
+  /** What it fills in or changes, for the logger. */
+  readonly says: string;
+  readonly upgrade: (data: unknown) => unknown;
+}
+
+export interface JsonStoreOptions<T> {
+  readonly path: string;
+  readonly schemaVersion: number;
+  readonly schema: z.ZodType<T>;
+  /** The state of a store that is not there yet. */
+  readonly initial: T;
+  readonly upgrades?: readonly Upgrade[];
+  readonly ops?: FileOps;
+}
+
+export interface JsonStore<T> {
+  /** The state on disk. Read it, never write into it. */
+  readonly data: T;
+  /** What upgrades did at opening. */
+  readonly upgraded: readonly string[];
+  /**
+   * Changes a copy, checks it, writes it, and only then makes it the state. Calls are queued. When
+   * it rejects, the state is what it was, in memory and on disk.
+   * @returns what `change` returned
+   */
+  update<R>(change: (draft: T) => R): Promise<R>;
+}
+
+const envelope = z.strictObject({ schemaVersion: z.int().min(1), data: z.unknown() });
+
+/**
+ * @throws store-damaged when the file does not fit its schema, store-newer when a later release
+ * wrote it
+ */
+export async function openJsonStore<T extends object>(
+  options: JsonStoreOptions<T>,
+): Promise<JsonStore<T>> {
+  const { path, schema, ops = systemFileOps } = options;
+  const upgraded: string[] = [];
+  const adapter: Adapter<T> = {
+    async read() {
+      const file = await readJsonBounded(path, envelope, { ops });
+      if (file === undefined) return null;
+      const data = upgradeData(file.schemaVersion, file.data, { ...options, upgraded });
+      const state = check(schema, data, path);
+      if (upgraded.length > 0) {
+        // What the release before wrote stays beside it, for the way back.
+        const backup = `${path}.v${file.schemaVersion}`;
+        await writeFileAtomic(backup, `${JSON.stringify(file, null, 2)}\n`, ops);
+        await adapter.write(state);
+      }
+      return state;
+    },
+    async write(data) {
+      await writeJsonAtomic(path, { schemaVersion: options.schemaVersion, data }, ops);
+    },
+  };
+  const low = new Low(adapter, structuredClone(options.initial));
+  await low.read();
+
+  let queue: Promise<unknown> = Promise.resolve();
+  async function apply<R>(change: (draft: T) => R): Promise<R> {
+    const before = low.data;
+    const draft = structuredClone(before);
+    const result = change(draft);
+    const parsed = schema.safeParse(draft);
+    if (!parsed.success) {
+      throw new Error(`json store ${path}: a change does not fit the schema: ${parsed.error}`);
+    }
+    low.data = draft;
+    try {
+      await low.write();
+    } catch (error) {
+      low.data = before;
+      throw error;
+    }
+    return result;
+  }
+
+  return {
+    get data() {
+      return low.data;
+    },
+    upgraded,
+    update(change) {
+      const result = queue.then(() => apply(change));
+      queue = result.catch(() => undefined);
+      return result;
+    },
+  };
+}
+
+function upgradeData<T>(
+  version: number,
+  data: unknown,
+  options: JsonStoreOptions<T> & { readonly upgraded: string[] },
+): unknown {
+  const { path, schemaVersion, upgrades = [], upgraded } = options;
+  if (version > schemaVersion) {
+    throw new AttuneError(
+      'store-newer',
+      `${path} has schema version ${version}; this release knows ${schemaVersion}. Update Attune.`,
+      { path, version, schemaVersion },
+    );
+  }
+  let current = data;
+  for (let from = version; from < schemaVersion; from++) {
+    const step = upgrades.find((upgrade) => upgrade.from === from);
+    if (step === undefined) {
+      throw new AttuneError(
+        'store-damaged',
+        `${path} has schema version ${version}, and no upgrade leads on from ${from}.`,
+        { path, version, schemaVersion },
+      );
+    }
+    current = step.upgrade(current);
+    upgraded.push(`${from} → ${from + 1}: ${step.says}`);
+  }
+  return current;
+}
+
+function check<T>(schema: z.ZodType<T>, data: unknown, path: string): T {
+  const parsed = schema.safeParse(data);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const place = issue?.path.map(String).join('.') || '(root)';
+  throw new AttuneError(
+    'store-damaged',
+    `${path}: ${place}: ${issue?.message ?? 'unexpected content'}. Restore it from a backup.`,
+    { path, place },
+    { cause: parsed.error },
+  );
+}

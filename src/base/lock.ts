@@ -1,0 +1,157 @@
+// One process per store: claims in a folder, each named after a process that can be asked for.
+import { execFileSync } from 'node:child_process';
+import { randomBytes, randomInt } from 'node:crypto';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { readdir, rm, stat, utimes } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { makeFolder, readTextBounded, writeJsonAtomic } from './atomic-file.ts';
+import { type Clock, sleep, systemClock } from './clock.ts';
+import { AttuneError } from './errors.ts';
+
+export interface Lock {
+  /** Removes the claim. A killed process needs no release: its claim counts no longer. */
+  release(): Promise<void>;
+}
+
+export interface LockOptions {
+  readonly clock?: Clock;
+  /** Shown to whoever is refused, e.g. "attune start". */
+  readonly purpose?: string;
+}
+
+const claimSchema = z.object({
+  pid: z.int().positive(),
+  /** When the process started, as the system says it; a pid that was given out again differs. */
+  startedAt: z.string(),
+  host: z.string(),
+  /** Boot and pid namespace: only within them does a pid mean anything. */
+  boot: z.string(),
+  namespace: z.string(),
+  purpose: z.string(),
+});
+type Claim = z.infer<typeof claimSchema>;
+
+/** A claim from elsewhere (another container, another machine) is renewed this often … */
+const RENEW_MS = 5_000;
+/** … and counts as dead when it was not renewed for this long. */
+const LEASE_MS = 30_000;
+const TRIES = 3;
+const CLAIM_SUFFIX = '.claim.json';
+
+function readOr(read: () => string, otherwise: string): string {
+  try {
+    return read().trim();
+  } catch {
+    return otherwise;
+  }
+}
+
+/** When a process started, or undefined when there is none. */
+export function processStart(pid: number): string | undefined {
+  if (process.platform === 'linux') {
+    // Fields after the name, which may itself hold blanks and brackets; the 20th is the start time.
+    const text = readOr(() => readFileSync(`/proc/${pid}/stat`, 'utf8'), '');
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+  }
+  const started = readOr(
+    () => execFileSync('ps', ['-o', 'lstart=', '-p', `${pid}`], { encoding: 'utf8' }),
+    '',
+  );
+  return started === '' ? undefined : started;
+}
+
+function describeSelf(purpose: string): Claim {
+  return {
+    pid: process.pid,
+    startedAt: processStart(process.pid) ?? '',
+    host: hostname(),
+    boot: readOr(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8'), ''),
+    namespace: readOr(() => readlinkSync('/proc/self/ns/pid'), ''),
+    purpose,
+  };
+}
+
+function isLive(claim: Claim, self: Claim, renewedMsAgo: number): boolean {
+  if (claim.host === self.host) {
+    if (claim.boot !== self.boot) return false;
+    if (claim.namespace === self.namespace) return processStart(claim.pid) === claim.startedAt;
+  }
+  return renewedMsAgo < LEASE_MS;
+}
+
+/** The first live claim that is not ours; dead ones are removed on the way. */
+async function findRival(folder: string, own: string, self: Claim): Promise<Claim | undefined> {
+  for (const name of (await readdir(folder)).sort()) {
+    if (!name.endsWith(CLAIM_SUFFIX) || name.startsWith('.') || name === own) continue;
+    const path = join(folder, name);
+    try {
+      const text = await readTextBounded(path, { bytesMax: 65536 });
+      if (text === undefined) continue;
+      const parsed = claimSchema.safeParse(JSON.parse(text));
+      // File systems keep their own time, so age is asked of them: a fresh claim of ours is "now".
+      const renewed = (await stat(path)).mtimeMs;
+      const now = (await stat(join(folder, own))).mtimeMs;
+      if (parsed.success && isLive(parsed.data, self, now - renewed)) return parsed.data;
+    } catch (error) {
+      if (!(error instanceof SyntaxError) && !isGone(error)) throw error;
+    }
+    // The name is unique to its process, so this can never remove a live claim by mistake.
+    await rm(path, { force: true });
+  }
+  return undefined;
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
+/**
+ * Takes the lock that lives in `folder`. Every process writes its claim first and looks second, so
+ * two that start at once can both be refused but never both succeed.
+ * @throws store-locked with the holder's pid
+ */
+export async function acquireLock(folder: string, options: LockOptions = {}): Promise<Lock> {
+  const { clock = systemClock, purpose = 'attune' } = options;
+  await makeFolder(folder);
+  const self = describeSelf(purpose);
+  const own = `${self.pid}-${randomBytes(6).toString('hex')}${CLAIM_SUFFIX}`;
+  const path = join(folder, own);
+  let rival: Claim | undefined;
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    await writeJsonAtomic(path, self);
+    rival = await findRival(folder, own, self);
+    if (rival === undefined) return hold(path, clock);
+    await rm(path, { force: true });
+    if (attempt < TRIES - 1) await sleep(clock, randomInt(20, 220));
+  }
+  throw new AttuneError(
+    'store-locked',
+    `Another process uses ${folder}: ${rival?.purpose} (pid ${rival?.pid} on ${rival?.host}). ` +
+      'Stop it first, or choose another store.',
+    { folder, pid: rival?.pid ?? null, host: rival?.host ?? null },
+  );
+}
+
+function hold(path: string, clock: Clock): Lock {
+  let isHeld = true;
+  const renew = (): void => {
+    timer = clock.setTimeout(() => void touch(), RENEW_MS, { unref: true });
+  };
+  async function touch(): Promise<void> {
+    const now = new Date();
+    // A claim that was removed by hand is the person's will; the next start will tell.
+    await utimes(path, now, now).catch(() => undefined);
+    if (isHeld) renew();
+  }
+  let timer = clock.setTimeout(() => void touch(), RENEW_MS, { unref: true });
+  return {
+    async release() {
+      isHeld = false;
+      timer.cancel();
+      await rm(path, { force: true });
+    },
+  };
+}
