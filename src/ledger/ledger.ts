@@ -1,0 +1,204 @@
+// The ledger: a folder a night, a hash chain through their manifests, and which deltas are in
+// force. It knows files and hashes, never what the numbers in them mean.
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { makeFolder, readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
+import { AttuneError } from '../base/errors.ts';
+import { systemFileOps } from '../base/file-ops.ts';
+import { sha256File } from '../base/hash.ts';
+import {
+  type Manifest,
+  manifestHash,
+  manifestSchema,
+  type NightId,
+  nightIdSchema,
+} from './manifest.ts';
+
+/** What became of a night's delta. */
+const STATUSES = ['refused', 'empty', 'waiting', 'in-force', 'rejected', 'reverted'] as const;
+export type NightStatus = (typeof STATUSES)[number];
+
+const headSchema = z.strictObject({
+  schema: z.literal(1),
+  base: z.string(),
+  /** Nights whose deltas make the current version, in order. */
+  inForce: z.array(nightIdSchema),
+  /** Decisions taken after the commit; a night without one has the status of its manifest. */
+  nights: z.record(
+    nightIdSchema,
+    z.strictObject({ status: z.enum(STATUSES), at: z.iso.datetime(), why: z.string() }),
+  ),
+});
+export type Head = z.infer<typeof headSchema>;
+
+export const MANIFEST = 'manifest.json';
+export const JOURNAL = 'journal.jsonl';
+/** Texts that go when a person deletes the talk they came from; see `verify`. */
+export const DELETABLE = ['scenarios.jsonl', 'dreams.jsonl', 'summary.json', 'summary.md'] as const;
+
+export interface Ledger {
+  readonly folder: string;
+  readonly base: string;
+  head(): Head;
+  /** Committed nights, oldest first. */
+  list(): Promise<Manifest[]>;
+  /** @throws night-unknown */
+  read(id: NightId): Promise<Manifest>;
+  /** Folder of a committed night. */
+  folderOf(id: NightId): string;
+  /** Folder of a night under way; made when it is not there. */
+  building(id: NightId): Promise<string>;
+  /** Ids of nights that were begun and not committed. */
+  unfinished(): Promise<NightId[]>;
+  discard(id: NightId): Promise<void>;
+  /** Number of the next night and the parent it will name. */
+  next(): Promise<{ number: number; parent: Manifest['parent'] }>;
+  /**
+   * Hashes the building folder, writes the manifest, reads all of it back and renames the folder:
+   * the night is there whole or not at all.
+   * @throws ledger-damaged when what was read back is not what was written
+   */
+  commit(draft: Omit<Manifest, 'files' | 'schema'>): Promise<Manifest>;
+  /** What became of a committed night. */
+  statusOf(manifest: Manifest): NightStatus;
+  /** Moves the pointer: which deltas are in force, and what became of a night. */
+  setHead(change: Partial<Pick<Head, 'inForce' | 'nights'>>): Promise<Head>;
+  /** Absolute paths of the deltas of these nights, in order. */
+  deltas(ids: readonly NightId[]): Promise<string[]>;
+}
+
+/**
+ * Opens (or begins) the ledger of one base model under `folder`.
+ * @throws ledger-foreign when the ledger there belongs to another base model
+ */
+export async function openLedger(folder: string, base: string): Promise<Ledger> {
+  const nights = join(folder, 'nights');
+  const buildings = join(folder, 'building');
+  await makeFolder(nights);
+  await makeFolder(buildings);
+  const headPath = join(folder, 'head.json');
+  let head = (await readJsonBounded(headPath, headSchema)) ?? begin(base);
+  if (head.base !== base) throw foreign(folder, head.base, base);
+
+  const folderOf = (id: NightId): string => join(nights, nightIdSchema.parse(id));
+  const buildingOf = (id: NightId): string => join(buildings, nightIdSchema.parse(id));
+
+  async function read(id: NightId): Promise<Manifest> {
+    const manifest = nightIdSchema.safeParse(id).success
+      ? await readJsonBounded(join(folderOf(id), MANIFEST), manifestSchema)
+      : undefined;
+    if (manifest === undefined) {
+      throw new AttuneError('night-unknown', `There is no night "${id}" in the ledger.`, { id });
+    }
+    return manifest;
+  }
+
+  async function list(): Promise<Manifest[]> {
+    const all = await Promise.all((await nightFolders(nights)).map(read));
+    return all.sort((a, b) => a.number - b.number);
+  }
+
+  async function setHead(change: Partial<Pick<Head, 'inForce' | 'nights'>>): Promise<Head> {
+    const next: Head = {
+      ...head,
+      ...(change.inForce === undefined ? {} : { inForce: change.inForce }),
+      nights: { ...head.nights, ...change.nights },
+    };
+    await writeJsonAtomic(headPath, headSchema.parse(next));
+    head = next;
+    return head;
+  }
+
+  return {
+    folder,
+    base,
+    head: () => head,
+    list,
+    read,
+    folderOf,
+    async building(id) {
+      await mkdir(buildingOf(id), { recursive: true, mode: 0o700 });
+      return buildingOf(id);
+    },
+    unfinished: () => nightFolders(buildings),
+    discard: (id) => rm(buildingOf(id), { recursive: true, force: true }),
+    async next() {
+      const last = (await list()).at(-1);
+      const parent = last === undefined ? null : { night: last.night, hash: manifestHash(last) };
+      return { number: (last?.number ?? 0) + 1, parent };
+    },
+    async commit(draft) {
+      const manifest = await seal(buildingOf(draft.night), draft);
+      await rename(buildingOf(draft.night), folderOf(draft.night));
+      await systemFileOps.syncFolder(nights);
+      await systemFileOps.syncFolder(buildings);
+      return manifest;
+    },
+    statusOf: (manifest) => head.nights[manifest.night]?.status ?? statusAtCommit(manifest),
+    setHead,
+    async deltas(ids) {
+      const manifests = await Promise.all(ids.map(read));
+      return manifests.flatMap((m) => (m.delta ? [join(folderOf(m.night), m.delta.file)] : []));
+    },
+  };
+}
+
+function statusAtCommit(manifest: Manifest): NightStatus {
+  if (manifest.delta === null) return 'empty';
+  return manifest.gate?.passed === true ? 'waiting' : 'refused';
+}
+
+function begin(base: string): Head {
+  return { schema: 1, base, inForce: [], nights: {} };
+}
+
+async function nightFolders(folder: string): Promise<NightId[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isDirectory() && nightIdSchema.safeParse(entry.name).success)
+    .map((entry) => entry.name)
+    .sort();
+}
+
+/** sha256 of each file of a night but manifest and journal, by name. */
+export async function hashNight(folder: string): Promise<Record<string, string>> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const names = entries
+    .filter((entry) => entry.isFile() && entry.name !== MANIFEST && entry.name !== JOURNAL)
+    .map((entry) => entry.name)
+    .sort();
+  const files: Record<string, string> = {};
+  for (const name of names) files[name] = await sha256File(join(folder, name));
+  return files;
+}
+
+async function seal(folder: string, draft: Omit<Manifest, 'files' | 'schema'>): Promise<Manifest> {
+  const files = await hashNight(folder);
+  for (const name of Object.keys(files)) {
+    const file = await systemFileOps.open(join(folder, name), 'read');
+    await file.sync();
+    await file.close();
+  }
+  const manifest = manifestSchema.parse({ schema: 1, ...draft, files });
+  await writeJsonAtomic(join(folder, MANIFEST), manifest);
+  const written = await readJsonBounded(join(folder, MANIFEST), manifestSchema);
+  const again = await hashNight(folder);
+  const isSame =
+    written !== undefined &&
+    manifestHash(written) === manifestHash(manifest) &&
+    Object.keys(files).every((name) => files[name] === again[name]);
+  if (!isSame) {
+    throw new AttuneError('ledger-damaged', `${folder}: what was read back differs.`, { folder });
+  }
+  return manifest;
+}
+
+function foreign(folder: string, theirs: string, ours: string): AttuneError {
+  return new AttuneError(
+    'ledger-foreign',
+    `${folder} belongs to the base model ${theirs.slice(0, 12)}, and ${ours.slice(0, 12)} is loaded. ` +
+      'A ledger belongs to one base model: use another store, or load that model.',
+    { folder, ledgerBase: theirs, modelBase: ours },
+  );
+}

@@ -1,0 +1,93 @@
+// Checks a ledger against itself: the hash chain, every file of every night, and the pointer.
+import { join } from 'node:path';
+import { readJsonBounded } from '../base/atomic-file.ts';
+import { isAttuneError } from '../base/errors.ts';
+import { DELETED, deletionSchema } from './deletion.ts';
+import { DELETABLE, hashNight, type Ledger } from './ledger.ts';
+import { type Manifest, manifestHash, type NightId } from './manifest.ts';
+
+export interface Finding {
+  readonly night: NightId | null;
+  /** `data-deleted` is no damage: a person deleted a talk this night learnt from. */
+  readonly kind: 'damage' | 'data-deleted';
+  readonly text: string;
+}
+
+export interface Verification {
+  readonly nights: number;
+  readonly isSound: boolean;
+  readonly findings: readonly Finding[];
+}
+
+/** Reads every byte of the ledger. Never throws for damage: damage is what it reports. */
+export async function verifyLedger(ledger: Ledger): Promise<Verification> {
+  const findings: Finding[] = [];
+  let manifests: Manifest[] = [];
+  try {
+    manifests = await ledger.list();
+  } catch (error) {
+    if (!isAttuneError(error)) throw error;
+    findings.push({ night: null, kind: 'damage', text: error.message });
+  }
+  let parent: Manifest | undefined;
+  for (const manifest of manifests) {
+    findings.push(...chain(manifest, parent, ledger.base), ...(await files(ledger, manifest)));
+    parent = manifest;
+  }
+  findings.push(...pointer(ledger, manifests));
+  const isSound = findings.every((finding) => finding.kind !== 'damage');
+  return { nights: manifests.length, isSound, findings };
+}
+
+function chain(manifest: Manifest, parent: Manifest | undefined, base: string): Finding[] {
+  const damage = (text: string): Finding => ({ night: manifest.night, kind: 'damage', text });
+  const findings: Finding[] = [];
+  if (manifest.base !== base) findings.push(damage('belongs to another base model'));
+  const expected = parent === undefined ? null : manifestHash(parent);
+  if ((manifest.parent?.hash ?? null) !== expected) {
+    findings.push(damage(`the chain is broken: its parent is not ${parent?.night ?? 'none'}`));
+  }
+  if (manifest.number !== (parent?.number ?? 0) + 1) {
+    findings.push(damage(`night ${(parent?.number ?? 0) + 1} is missing before it`));
+  }
+  return findings;
+}
+
+async function files(ledger: Ledger, manifest: Manifest): Promise<Finding[]> {
+  const folder = ledger.folderOf(manifest.night);
+  const found = await hashNight(folder);
+  const deletion = await readJsonBounded(join(folder, DELETED), deletionSchema);
+  const findings: Finding[] = [];
+  for (const [name, hash] of Object.entries(manifest.files)) {
+    if (found[name] === hash) continue;
+    const isDeletable = (DELETABLE as readonly string[]).includes(name);
+    const recorded = deletion?.files[name];
+    if (isDeletable && recorded !== undefined && recorded === (found[name] ?? null)) {
+      const text = `${name}: data deleted on ${deletion?.at ?? ''}`;
+      findings.push({ night: manifest.night, kind: 'data-deleted', text });
+    } else {
+      const text = found[name] === undefined ? `${name} is missing` : `${name} was changed`;
+      findings.push({ night: manifest.night, kind: 'damage', text });
+    }
+  }
+  for (const name of Object.keys(found)) {
+    if (name === DELETED || manifest.files[name] !== undefined) continue;
+    if ((DELETABLE as readonly string[]).includes(name)) continue;
+    findings.push({ night: manifest.night, kind: 'damage', text: `${name} was added later` });
+  }
+  return findings;
+}
+
+function pointer(ledger: Ledger, manifests: readonly Manifest[]): Finding[] {
+  const findings: Finding[] = [];
+  const known = new Map(manifests.map((manifest) => [manifest.night, manifest]));
+  for (const night of ledger.head().inForce) {
+    const manifest = known.get(night);
+    if (manifest === undefined) {
+      findings.push({ night, kind: 'damage', text: 'is in force and not in the ledger' });
+    } else if (manifest.delta === null) {
+      findings.push({ night, kind: 'damage', text: 'is in force and has no delta' });
+    }
+  }
+  return findings;
+}

@@ -1,0 +1,177 @@
+import { appendFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sha256 } from '../../src/base/hash.ts';
+import { deleteSource } from '../../src/ledger/deletion.ts';
+import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
+import { type Manifest, nightId } from '../../src/ledger/manifest.ts';
+import { verifyLedger } from '../../src/ledger/verify.ts';
+
+const BASE = sha256('a base model');
+const AT = '2026-11-22T03:00:00.000Z';
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'attune-ledger-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function addNight(ledger: Ledger, talk = 'talk-1'): Promise<Manifest> {
+  const { number, parent } = await ledger.next();
+  const night = nightId(number, '2026-11-22');
+  const building = await ledger.building(night);
+  await writeFile(join(building, 'delta.safetensors'), `delta ${number}`);
+  await writeFile(join(building, 'scenarios.jsonl'), `{"from":"${talk}"}\n{"from":"other"}\n`);
+  return ledger.commit({
+    night,
+    number,
+    day: '2026-11-22',
+    base: BASE,
+    parent,
+    inForce: [],
+    seed: 1,
+    config: sha256('config'),
+    software: { attune: '0.1.0' },
+    data: [{ source: sha256(talk), scenario: sha256('scenario') }],
+    delta: { file: 'delta.safetensors', relativeNorm: 0.01, steps: 3 },
+    gate: { passed: true, reasons: [] },
+    startedAt: AT,
+    endedAt: AT,
+  });
+}
+
+describe('ledger', () => {
+  it('chains each night to the one before and verifies as sound', async () => {
+    const ledger = await openLedger(folder, BASE);
+    const first = await addNight(ledger);
+    const second = await addNight(ledger);
+    expect(first.parent).toBeNull();
+    expect(second.parent?.night).toBe(first.night);
+    expect(await verifyLedger(ledger)).toMatchObject({ nights: 2, isSound: true, findings: [] });
+  });
+
+  it('keeps the pointer and the decisions across a restart', async () => {
+    const ledger = await openLedger(folder, BASE);
+    const night = await addNight(ledger);
+    expect(ledger.statusOf(night)).toBe('waiting');
+    await ledger.setHead({
+      inForce: [night.night],
+      nights: { [night.night]: { status: 'in-force', at: AT, why: 'gate passed' } },
+    });
+    const again = await openLedger(folder, BASE);
+    expect(again.head().inForce).toEqual([night.night]);
+    expect(again.statusOf(night)).toBe('in-force');
+    expect(await again.deltas(again.head().inForce)).toEqual([
+      join(folder, 'nights', night.night, 'delta.safetensors'),
+    ]);
+  });
+
+  it('shows no night that was begun and not committed', async () => {
+    const ledger = await openLedger(folder, BASE);
+    await ledger.building('n0001-2026-11-22');
+    expect(await ledger.list()).toEqual([]);
+    expect(await ledger.unfinished()).toEqual(['n0001-2026-11-22']);
+    await ledger.discard('n0001-2026-11-22');
+    expect(await ledger.unfinished()).toEqual([]);
+  });
+
+  it('refuses a base model that is not its own', async () => {
+    const ledger = await openLedger(folder, BASE);
+    await ledger.setHead({});
+    await expect(openLedger(folder, sha256('another'))).rejects.toMatchObject({
+      code: 'ledger-foreign',
+    });
+  });
+
+  it('refuses night ids that are none, also as paths', async () => {
+    const ledger = await openLedger(folder, BASE);
+    for (const id of ['n0001-2026-11-22', '../head', '', 'n1']) {
+      await expect(ledger.read(id)).rejects.toMatchObject({ code: 'night-unknown' });
+    }
+    await expect(ledger.building('../../x')).rejects.toThrow();
+  });
+});
+
+describe('verify', () => {
+  it('finds a changed delta, a missing file and an added file', async () => {
+    const ledger = await openLedger(folder, BASE);
+    const night = await addNight(ledger);
+    const at = ledger.folderOf(night.night);
+    await appendFile(join(at, 'delta.safetensors'), 'x');
+    await rm(join(at, 'scenarios.jsonl'));
+    await writeFile(join(at, 'extra.json'), '{}');
+    const { isSound, findings } = await verifyLedger(ledger);
+    expect(isSound).toBe(false);
+    expect(findings.map((finding) => finding.text)).toEqual([
+      'delta.safetensors was changed',
+      'scenarios.jsonl is missing',
+      'extra.json was added later',
+    ]);
+  });
+
+  it('finds a manifest that was edited, by the hash its child holds', async () => {
+    const ledger = await openLedger(folder, BASE);
+    const night = await addNight(ledger);
+    await addNight(ledger);
+    const path = join(ledger.folderOf(night.night), 'manifest.json');
+    await writeFile(path, (await readFile(path, 'utf8')).replace('"seed": 1', '"seed": 2'));
+    const { isSound, findings } = await verifyLedger(ledger);
+    expect(isSound).toBe(false);
+    expect(findings[0]?.text).toContain('the chain is broken');
+  });
+
+  it('finds a night that was taken out of the middle', async () => {
+    const ledger = await openLedger(folder, BASE);
+    await addNight(ledger);
+    const night = await addNight(ledger);
+    await addNight(ledger);
+    await rename(ledger.folderOf(night.night), join(folder, 'elsewhere'));
+    expect((await verifyLedger(ledger)).isSound).toBe(false);
+  });
+
+  it('reports a manifest that is no JSON as damage instead of failing', async () => {
+    const ledger = await openLedger(folder, BASE);
+    const night = await addNight(ledger);
+    await writeFile(join(ledger.folderOf(night.night), 'manifest.json'), '{"schema":');
+    const { isSound, findings } = await verifyLedger(ledger);
+    expect(isSound).toBe(false);
+    expect(findings[0]?.text).toContain('is not JSON');
+  });
+
+  it('finds a pointer to a night that is not there', async () => {
+    const ledger = await openLedger(folder, BASE);
+    await ledger.setHead({ inForce: ['n0009-2026-11-22'] });
+    expect((await verifyLedger(ledger)).findings[0]?.text).toContain('not in the ledger');
+  });
+});
+
+describe('deleting what a night learnt from', () => {
+  const isFrom = (line: unknown): boolean => (line as { from: string }).from === 'talk-1';
+
+  it('takes out the texts of that source only, names the nights and stays sound', async () => {
+    const ledger = await openLedger(folder, BASE);
+    const touched = await addNight(ledger);
+    await addNight(ledger, 'talk-2');
+    expect(await deleteSource(ledger, 'talk-1', { at: AT, isFrom })).toEqual([touched.night]);
+    const text = await readFile(join(ledger.folderOf(touched.night), 'scenarios.jsonl'), 'utf8');
+    expect(text).toBe('{"from":"other"}\n');
+    const { isSound, findings } = await verifyLedger(ledger);
+    expect(isSound).toBe(true);
+    expect(findings).toEqual([
+      {
+        night: touched.night,
+        kind: 'data-deleted',
+        text: `scenarios.jsonl: data deleted on ${AT}`,
+      },
+    ]);
+  });
+
+  it('still finds a text that was changed after the deletion', async () => {
+    const ledger = await openLedger(folder, BASE);
+    const night = await addNight(ledger);
+    await deleteSource(ledger, 'talk-1', { at: AT, isFrom });
+    await appendFile(join(ledger.folderOf(night.night), 'scenarios.jsonl'), '{"from":"x"}\n');
+    expect((await verifyLedger(ledger)).isSound).toBe(false);
+  });
+});
