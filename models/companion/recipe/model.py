@@ -1,0 +1,128 @@
+"""The companion as a plain PyTorch Llama: parameter names are Hugging Face's; knows nothing of data or tokens' meaning."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass
+class Shape:
+    vocab: int = 4096
+    width: int = 320
+    layers: int = 6
+    heads: int = 10  # head_dim 32, so that W_q stays square
+    kv_heads: int = 5
+    mlp: int = 864
+    rope_theta: float = 10000.0
+    eps: float = 1e-5
+
+    @property
+    def head_dim(self) -> int:
+        return self.width // self.heads
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x):
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return (wide * self.weight).to(x.dtype)
+
+
+def rotate(x, cos, sin):
+    """Half-split RoPE as in Hugging Face. x: [batch, heads, length, head_dim]."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
+
+
+class Attention(nn.Module):
+    def __init__(self, s: Shape):
+        super().__init__()
+        self.s = s
+        kv = s.kv_heads * s.head_dim
+        self.q_proj = nn.Linear(s.width, s.width, bias=False)
+        self.k_proj = nn.Linear(s.width, kv, bias=False)
+        self.v_proj = nn.Linear(s.width, kv, bias=False)
+        self.o_proj = nn.Linear(s.width, s.width, bias=False)
+
+    def forward(self, x, cos, sin, mask):
+        s, (batch, length, _) = self.s, x.shape
+        weight = torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight))
+        both = F.linear(x, weight).view(batch, length, -1, s.head_dim).transpose(1, 2)
+        q, k, v = both.split((s.heads, s.kv_heads, s.kv_heads), dim=1)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        group = s.heads // s.kv_heads  # query head h reads kv head h // group
+        k, v = (t.repeat_interleave(group, dim=1) for t in (k, v))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        return self.o_proj(out.transpose(1, 2).reshape(batch, length, s.width))
+
+
+class MLP(nn.Module):
+    def __init__(self, s: Shape):
+        super().__init__()
+        self.gate_proj = nn.Linear(s.width, s.mlp, bias=False)
+        self.up_proj = nn.Linear(s.width, s.mlp, bias=False)
+        self.down_proj = nn.Linear(s.mlp, s.width, bias=False)
+
+    def forward(self, x):
+        gate, up = F.linear(x, torch.cat((self.gate_proj.weight, self.up_proj.weight))).chunk(2, -1)
+        return self.down_proj(F.silu(gate) * up)
+
+
+class Layer(nn.Module):
+    def __init__(self, s: Shape):
+        super().__init__()
+        self.input_layernorm = RMSNorm(s.width, s.eps)
+        self.self_attn = Attention(s)
+        self.post_attention_layernorm = RMSNorm(s.width, s.eps)
+        self.mlp = MLP(s)
+
+    def forward(self, x, cos, sin, mask):
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Companion(nn.Module):
+    """ids [batch, length] and document numbers [batch, length] -> mean loss or hidden states."""
+
+    def __init__(self, s: Shape):
+        super().__init__()
+        self.s = s
+        self.embed_tokens = nn.Embedding(s.vocab, s.width)
+        self.layers = nn.ModuleList(Layer(s) for _ in range(s.layers))
+        self.norm = RMSNorm(s.width, s.eps)
+        for name, p in self.named_parameters():
+            if p.dim() == 2:
+                std = 0.02 if "embed" in name else 0.5 * p.shape[1] ** -0.5
+                nn.init.normal_(p, std=std)
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                nn.init.zeros_(p)
+
+    def hidden(self, ids, mask):
+        length, half = ids.shape[1], self.s.head_dim // 2
+        rate = self.s.rope_theta ** (-torch.arange(half, dtype=torch.float32) / half)
+        angle = torch.arange(length, dtype=torch.float32)[:, None] * rate  # [length, half]
+        x = self.embed_tokens(ids)
+        if torch.is_autocast_enabled("cpu"):
+            x = x.bfloat16()
+        cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+        for layer in self.layers:
+            x = layer(x, cos, sin, mask)
+        return self.norm(x)
+
+    def forward(self, ids, mask, targets):
+        """mask: bool [batch, 1, length, length], true = may attend. targets: -100 does not count."""
+        logits = F.linear(self.hidden(ids, mask), self.embed_tokens.weight).float()
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+
+
+def document_mask(docs):
+    """docs [batch, length] -> causal mask that never crosses a document, [batch, 1, length, length]."""
+    causal = torch.ones(docs.shape[1], docs.shape[1], dtype=torch.bool).tril()
+    return ((docs[:, :, None] == docs[:, None, :]) & causal)[:, None]
