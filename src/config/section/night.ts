@@ -1,0 +1,60 @@
+// Config sections of the night: when it comes, what it may use, what it measures, what it must show.
+import { z } from 'zod';
+
+const probability = z.number().gt(0).lt(1);
+
+export const nightSection = z.strictObject({
+  isEnabled: z.boolean().default(true),
+  /** Cron expression: minute hour day month weekday. */
+  schedule: z.string().default('30 2 * * *'),
+  /** IANA name, or empty for the machine's. */
+  timeZone: z.string().default(''),
+  /** Starts only after so long without a message; 0 = at once. */
+  idleMinutes: z.number().min(0).default(0),
+  /** A day without a finished night is made up for when the daemon wakes. */
+  isMissedNightCaughtUp: z.boolean().default(true),
+  /** auto: a passed gate swaps; review: a person decides. */
+  swap: z.enum(['auto', 'review']).default('auto'),
+  minutesMax: z.number().gt(0).default(120),
+  /** Tokens that may be generated. */
+  tokensMax: z.int().min(0).default(500_000),
+  dreamsMax: z.int().min(0).default(200),
+  stepsMax: z.int().min(0).default(200),
+  /** Scheduling priority of the night's process, 0 … 19 (19 is the lowest). */
+  niceness: z.int().min(0).max(19).default(10),
+  /** Old deltas beyond this are squashed into one. */
+  deltaBytesMax: z.int().min(1_048_576).default(2_147_483_648),
+});
+
+export const measureSection = z.strictObject({
+  /** Scenarios of each kind that a night measures; fixed and stratified. */
+  scenariosPerKind: z.int().min(1).default(40),
+  /** Replies generated for each kind's check; 0 = none. */
+  repliesPerKind: z.int().min(0).default(12),
+  /** Resamples of the clustered bootstrap. */
+  resamples: z.int().min(100).default(2_000),
+  /** Positions at the start of a context that count as attention sink. */
+  sinkTokens: z.int().min(0).default(4),
+  /** Share of the layers, from the first on, in which the lift is read. */
+  windowShare: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(2 / 3),
+  /** Placebo arms a night trains. */
+  deafArms: z.int().min(0).default(1),
+});
+
+export const gateSection = z.strictObject({
+  /** Nats a token. */
+  marginGainMin: z.number().default(0.02),
+  marginPMax: probability.default(0.01),
+  /** p of real − deaf > 0. */
+  deafPMax: probability.default(0.05),
+  /** 95 % lower bound on push-back, invite and ordinary. */
+  guardLowerBoundMin: z.number().default(-0.02),
+  /** Upper bounds of the perplexity ratio. */
+  perplexityRatioParentMax: z.number().min(1).default(1.02),
+  perplexityRatioBaseMax: z.number().min(1).default(1.05),
+  sourcesMin: z.int().min(1).default(8),
+});
