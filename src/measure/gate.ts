@@ -1,0 +1,165 @@
+// The gate: from measured evidence to a verdict with reasons. It measures nothing itself.
+import type { Kind } from '../scenario/kind.ts';
+import { type Estimate, spentLevel } from './statistics.ts';
+
+/** Perplexity after ÷ before, with its upper bound. */
+export interface RatioEstimate {
+  readonly ratio: number;
+  readonly high: number;
+}
+
+export interface GateEvidence {
+  /** Listening margin on held-out scenarios: candidate − parent, nats a token. */
+  readonly margin: Estimate;
+  /** The same gain minus the deaf arm's. Absent = the arm was not run. */
+  readonly realMinusDeaf?: Estimate;
+  readonly pushBack: Estimate;
+  readonly invite: Estimate;
+  readonly ordinary: Estimate;
+  readonly perplexityParent: RatioEstimate;
+  readonly perplexityBase: RatioEstimate;
+  /** Distinct sources (flags, dialogues) that the night trained on. */
+  readonly sources: number;
+  readonly isFinite: boolean;
+  readonly isOnlyQueryMoved: boolean;
+  /** Number of this night, from 1, and those before it that passed: error is spent over nights. */
+  readonly night: number;
+  readonly passedNights: readonly number[];
+}
+
+export interface GateSettings {
+  readonly marginGainMin: number;
+  readonly marginLevel: number;
+  readonly deafLevel: number;
+  /** Lowest 95 % bound of push-back, invite and ordinary. */
+  readonly lossMax: number;
+  readonly perplexityParentMax: number;
+  readonly perplexityBaseMax: number;
+  readonly sourcesMin: number;
+  readonly agreementMin: number;
+  /** Share of swaps that may be false in the long run. */
+  readonly falseSwapRate: number;
+}
+
+/** DESIGN section 6. */
+export const GATE_DEFAULTS: GateSettings = {
+  marginGainMin: 0.02,
+  marginLevel: 0.01,
+  deafLevel: 0.05,
+  lossMax: 0.02,
+  perplexityParentMax: 1.02,
+  perplexityBaseMax: 1.05,
+  sourcesMin: 8,
+  agreementMin: 0.8,
+  falseSwapRate: 0.05,
+};
+
+export interface GateReason {
+  readonly rule: string;
+  readonly passes: boolean;
+  readonly text: string;
+}
+
+export interface GateVerdict {
+  readonly passes: boolean;
+  /** Every rule, passed or not, in a fixed order. */
+  readonly reasons: readonly GateReason[];
+}
+
+const number = (value: number): string => (Number.isFinite(value) ? value.toFixed(3) : `${value}`);
+const interval = (e: Estimate): string =>
+  `${number(e.mean)} [${number(e.low)}, ${number(e.high)}], p ${e.p.toPrecision(2)}, ${e.clusters} sources`;
+
+/** Every rule is judged; one that fails refuses the night. NaN fails every rule it meets. */
+export function decideGate(
+  evidence: GateEvidence,
+  settings: GateSettings = GATE_DEFAULTS,
+): GateVerdict {
+  const reasons = [
+    ...integrity(evidence, settings),
+    ...gains(evidence, settings),
+    ...(['pushBack', 'invite', 'ordinary'] as const).map((name) =>
+      noLoss(name, evidence[name], settings),
+    ),
+    ratio('perplexity against the parent', evidence.perplexityParent, settings.perplexityParentMax),
+    ratio('perplexity against the base', evidence.perplexityBase, settings.perplexityBaseMax),
+  ];
+  return { passes: reasons.every((reason) => reason.passes), reasons };
+}
+
+function integrity(evidence: GateEvidence, settings: GateSettings): GateReason[] {
+  return [
+    {
+      rule: 'finite',
+      passes: evidence.isFinite,
+      text: evidence.isFinite
+        ? 'all weights and losses are finite'
+        : 'a weight or loss is not finite',
+    },
+    {
+      rule: 'only W_q moved',
+      passes: evidence.isOnlyQueryMoved,
+      text: evidence.isOnlyQueryMoved
+        ? 'every other tensor is bit-equal'
+        : 'a tensor other than W_q changed',
+    },
+    {
+      rule: 'sources',
+      passes: evidence.sources >= settings.sourcesMin,
+      text: `${evidence.sources} distinct sources; ${settings.sourcesMin} needed`,
+    },
+  ];
+}
+
+function gains(evidence: GateEvidence, settings: GateSettings): GateReason[] {
+  const { margin, realMinusDeaf, night, passedNights } = evidence;
+  const { falseSwapRate: rate, marginLevel: most } = settings;
+  const level = spentLevel(night, passedNights, { rate, most });
+  const reasons: GateReason[] = [
+    {
+      rule: 'margin',
+      passes: margin.mean >= settings.marginGainMin && margin.p < level,
+      text: `gain ${interval(margin)}; needs ≥ ${settings.marginGainMin} with p < ${level.toPrecision(2)} on night ${night}`,
+    },
+  ];
+  reasons.push({
+    rule: 'real − deaf',
+    passes:
+      realMinusDeaf !== undefined && realMinusDeaf.mean > 0 && realMinusDeaf.p < settings.deafLevel,
+    text:
+      realMinusDeaf === undefined
+        ? 'the deaf arm was not run'
+        : `${interval(realMinusDeaf)}; needs > 0 with p < ${settings.deafLevel}`,
+  });
+  return reasons;
+}
+
+function noLoss(
+  name: 'pushBack' | 'invite' | 'ordinary',
+  change: Estimate,
+  settings: GateSettings,
+): GateReason {
+  const rule = name === 'pushBack' ? 'push-back' : name;
+  return {
+    rule,
+    passes: change.low > -settings.lossMax,
+    text: `change ${interval(change)}; the lower bound must stay above −${settings.lossMax}`,
+  };
+}
+
+function ratio(rule: string, { ratio: value, high }: RatioEstimate, most: number): GateReason {
+  return {
+    rule,
+    passes: Number.isFinite(value) && high <= most,
+    text: `${number(value)}, upper bound ${number(high)}; at most ${most}`,
+  };
+}
+
+/** Whether a kind's check may gate, given its agreement with labels set by reading. */
+export function canCheckGate(
+  kind: Kind,
+  agreement: Partial<Record<Kind, number>>,
+  settings: GateSettings = GATE_DEFAULTS,
+): boolean {
+  return (agreement[kind] ?? 0) >= settings.agreementMin;
+}
