@@ -1,0 +1,115 @@
+// Finds and loads a TensorFlow.js backend, quietly, or says why it cannot; knows no graph.
+import { createRequire } from 'node:module';
+import util from 'node:util';
+import * as tf from '@tensorflow/tfjs-core';
+import { AttuneError } from '../base/errors.ts';
+import type { DeviceName } from './executor.ts';
+
+/** TensorFlow.js's own names: `tensorflow` is the C++ library, the others are for small fixtures. */
+export type BackendName = 'tensorflow' | 'wasm' | 'cpu';
+
+export interface LoadedBackend {
+  readonly name: BackendName;
+  readonly device: DeviceName;
+  /** Package and, for the C++ library, its version: `@tensorflow/tfjs-node-gpu, TensorFlow 2.21.0`. */
+  readonly description: string;
+}
+
+/** Where `npm run setup:tensorflow` installs; the same from `src/runtime` and `dist/runtime`. */
+const SETUP_FOLDER = new URL('../../deploy/tfjs-node-gpu/package.json', import.meta.url);
+const PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
+const HOW_TO_INSTALL =
+  'Run `npm run setup:tensorflow` (needs g++ and python3; see deploy/tfjs-node-gpu/README.md).';
+
+/** What of the C++ backend we look at. */
+interface NativeBackend extends tf.KernelBackend {
+  readonly isUsingGpuDevice: boolean;
+  readonly binding: { readonly TF_Version: string };
+}
+
+let nativePackage: string | undefined;
+
+/** Loads once per process. @throws device-unavailable saying what was tried and what to install */
+export async function loadBackend(name: BackendName): Promise<LoadedBackend> {
+  silence();
+  if (name === 'tensorflow') nativePackage ??= loadNative();
+  else await loadPortable(name);
+  if (!(await tf.setBackend(name))) {
+    throw new AttuneError('device-unavailable', `TensorFlow.js: backend ${name} did not start.`, {
+      backend: name,
+    });
+  }
+  if (name !== 'tensorflow') {
+    const device = name === 'wasm' ? 'wasm' : 'cpu';
+    return { name, device, description: `@tensorflow/tfjs-backend-${name} ${tf.version_core}` };
+  }
+  const native = tf.backend() as NativeBackend;
+  return {
+    name,
+    device: native.isUsingGpuDevice ? 'cuda' : 'cpu',
+    description: `${nativePackage}, TensorFlow ${native.binding.TF_Version}`,
+  };
+}
+
+/** Makes `name` the backend of what follows in this turn of the event loop. */
+export function useBackend(name: BackendName): void {
+  // Synchronous for a backend that is already loaded, whatever its type says.
+  if (tf.getBackend() !== name) void tf.setBackend(name);
+}
+
+/** TensorFlow.js greets and warns on the console, and the C++ library on stderr; both stop here. */
+function silence(): void {
+  tf.env().set('PROD', true);
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+}
+
+/** The C++ binding, from this package's own dependencies or from where the setup script put it. */
+function loadNative(): string {
+  restoreRemovedFunctions();
+  const reasons: string[] = [];
+  for (const folder of [import.meta.url, SETUP_FOLDER]) {
+    const require = createRequire(folder);
+    for (const name of PACKAGES) {
+      try {
+        require(name);
+        return name;
+      } catch (error) {
+        const { code, message } = error as NodeJS.ErrnoException;
+        const isAbsent = code === 'MODULE_NOT_FOUND' && message.includes(`'${name}'`);
+        if (!isAbsent) reasons.push(`${name}: ${message.split('\n')[0]}`);
+      }
+    }
+  }
+  const why = reasons.join('; ') || 'neither @tensorflow/tfjs-node-gpu nor tfjs-node is installed';
+  throw new AttuneError('device-unavailable', `TensorFlow: ${why}. ${HOW_TO_INSTALL}`, {
+    backend: 'tensorflow',
+  });
+}
+
+/** tfjs-node 4.22 calls two functions of `node:util` that Node 23 removed. */
+function restoreRemovedFunctions(): void {
+  const legacy = util as unknown as Record<string, unknown>;
+  legacy.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+  legacy.isArray ??= Array.isArray;
+}
+
+async function loadPortable(name: 'wasm' | 'cpu'): Promise<void> {
+  if (name === 'cpu') {
+    await import('@tensorflow/tfjs-backend-cpu');
+    return;
+  }
+  await import('@tensorflow/tfjs-backend-wasm');
+  await withoutNewListeners(() => tf.setBackend('wasm'));
+}
+
+/** Emscripten hooks process-wide error events, which would end the daemon in our stead. */
+async function withoutNewListeners(start: () => Promise<unknown>): Promise<void> {
+  const events = ['uncaughtException', 'unhandledRejection'] as const;
+  const before = new Set(events.flatMap((event) => process.rawListeners(event)));
+  await start();
+  for (const event of events) {
+    for (const listener of process.rawListeners(event)) {
+      if (!before.has(listener)) process.off(event, listener as () => void);
+    }
+  }
+}

@@ -1,0 +1,78 @@
+// Tensors that TensorFlow.js holds, as the executor interface hands them out.
+import * as tf from '@tensorflow/tfjs-core';
+import { AttuneError } from '../base/errors.ts';
+import type { DataType } from '../graph/tensor.ts';
+import type { HostTensor, Value } from './executor.ts';
+import { TF_TYPES } from './tensorflow-kernels.ts';
+
+const ARRAYS = { f32: Float32Array, i32: Int32Array, bool: Uint8Array } as const;
+
+/** Owns one tensor until it is released. */
+export class TensorFlowValue implements Value {
+  readonly dtype: DataType;
+  readonly shape: readonly number[];
+  readonly #tensor: tf.Tensor;
+
+  constructor(tensor: tf.Tensor, dtype: DataType) {
+    this.#tensor = tensor;
+    this.dtype = dtype;
+    this.shape = [...tensor.shape];
+  }
+
+  /** Still owned by this value. @throws runtime-failed after release */
+  get tensor(): tf.Tensor {
+    if (!this.#tensor.isDisposed) return this.#tensor;
+    const message = `a value of (${this.shape.join(', ')}) ${this.dtype} was used after its release`;
+    throw new AttuneError('runtime-failed', message);
+  }
+
+  read(): Promise<HostTensor> {
+    return readTensor(this.tensor, this.dtype);
+  }
+
+  release(): void {
+    this.#tensor.dispose();
+  }
+}
+
+/** A result that already came home; nothing is held for it elsewhere. */
+export class HostValue implements Value {
+  readonly dtype: DataType;
+  readonly shape: readonly number[];
+  #host: HostTensor | undefined;
+
+  constructor(host: HostTensor) {
+    this.#host = host;
+    this.dtype = host.dtype;
+    this.shape = host.shape;
+  }
+
+  async read(): Promise<HostTensor> {
+    if (this.#host !== undefined) return this.#host;
+    throw new AttuneError('runtime-failed', 'a value was read after its release');
+  }
+
+  release(): void {
+    this.#host = undefined;
+  }
+}
+
+/** A copy: later writes to `host.data` do not show. The caller disposes it. */
+export function toTensor({ data, shape, dtype }: HostTensor): tf.Tensor {
+  const elements = shape.reduce((product, size) => product * size, 1);
+  if (data.length !== elements || !(data instanceof ARRAYS[dtype])) {
+    const given = `${data.length} elements of ${data.constructor.name}`;
+    const message = `${given} are no (${shape.join(', ')}) ${dtype}`;
+    throw new AttuneError('runtime-failed', message, { dtype });
+  }
+  return tf.tensor(data.slice(), [...shape], TF_TYPES[dtype]);
+}
+
+/**
+ * A copy in this process's memory; the tensor stays. Copied because a backend may answer with the
+ * very memory of a constant, or (plain JS, after a cast) with an array of another type.
+ */
+export async function readTensor(tensor: tf.Tensor, dtype: DataType): Promise<HostTensor> {
+  const data = await tensor.data();
+  return { dtype, shape: [...tensor.shape], data: new ARRAYS[dtype](data) };
+}

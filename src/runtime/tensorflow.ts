@@ -1,0 +1,57 @@
+// The executor on TensorFlow.js: the C++ library where it is installed, wasm or plain JS if asked.
+import type { Tensor } from '../graph/tensor.ts';
+import type {
+  CompileOptions,
+  DeviceName,
+  Executor,
+  HostTensor,
+  Program,
+  Value,
+} from './executor.ts';
+import { type BackendName, loadBackend, useBackend } from './tensorflow-backend.ts';
+import { ConstantPool } from './tensorflow-constants.ts';
+import { createProgram } from './tensorflow-program.ts';
+import { TensorFlowValue, toTensor } from './tensorflow-value.ts';
+
+export interface TensorFlowExecutorOptions {
+  /**
+   * `tensorflow`: `@tensorflow/tfjs-node-gpu`, else `@tensorflow/tfjs-node`; on CUDA where that
+   * library sees a GPU. `wasm` and `cpu` are slow and always there. Never one for another.
+   */
+  readonly backend: BackendName;
+}
+
+export interface TensorFlowExecutor extends Executor {
+  readonly name: 'tensorflow';
+  readonly hasFusedAttention: false;
+  /** What runs: package and versions. */
+  readonly description: string;
+}
+
+/** @throws device-unavailable saying why, and what to install */
+export async function createTensorFlowExecutor(
+  options: TensorFlowExecutorOptions,
+): Promise<TensorFlowExecutor> {
+  const { name: backend, device, description } = await loadBackend(options.backend);
+  const constants = new ConstantPool();
+  const programs = new Set<Program>();
+  return {
+    name: 'tensorflow',
+    device: device satisfies DeviceName,
+    description,
+    hasFusedAttention: false,
+    async compile(outputs: Readonly<Record<string, Tensor>>, compileOptions: CompileOptions = {}) {
+      const program = await createProgram({ backend, outputs, options: compileOptions, constants });
+      programs.add(program);
+      return program;
+    },
+    async upload(tensor: HostTensor): Promise<Value> {
+      useBackend(backend);
+      return new TensorFlowValue(toTensor(tensor), tensor.dtype);
+    },
+    async close() {
+      for (const program of programs) await program.close();
+      programs.clear();
+    },
+  };
+}
