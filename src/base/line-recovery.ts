@@ -1,5 +1,6 @@
 // Reads a JSONL file from its start, mends its torn end and sets damaged lines aside.
 
+import { dirname } from 'node:path';
 import { readFileBounded } from './atomic-file.ts';
 import type { FileOps, OpenFile } from './file-ops.ts';
 import { sha256 } from './hash.ts';
@@ -136,7 +137,7 @@ async function quarantine(
     Buffer.from(before ?? [])
       .toString('utf8')
       .split('\n')
-      .map((line) => /^\{"key":"([0-9a-f:]+)"/.exec(line)?.[1]),
+      .map(keyOf),
   );
   const fresh = lost
     .map(({ line, reason }) => ({
@@ -155,5 +156,10 @@ async function quarantine(
   } finally {
     await file.close();
   }
-  await ops.syncFolder(target.slice(0, target.lastIndexOf('/')) || '/');
+  await ops.syncFolder(dirname(target));
+}
+
+/** The key of a whole quarantine entry; an entry that a crash cut short counts as not there. */
+function keyOf(line: string): string | undefined {
+  return line.endsWith('"}') ? /^\{"key":"([0-9a-f:]+)"/.exec(line)?.[1] : undefined;
 }

@@ -1,0 +1,140 @@
+// A disk in memory that records writes and fsyncs, and shows what each crash would have left.
+import type { FileOps, OpenFile } from '../../src/base/file-ops.ts';
+
+export type Step =
+  | { readonly kind: 'write'; readonly file: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'truncate'; readonly file: number; readonly size: number }
+  | { readonly kind: 'sync'; readonly file: number }
+  | { readonly kind: 'link'; readonly path: string; readonly file: number }
+  | { readonly kind: 'unlink'; readonly path: string }
+  | { readonly kind: 'sync-folder'; readonly path: string }
+  /** A note of the test: "from here on this was promised". */
+  | { readonly kind: 'promise'; readonly what: string };
+
+interface Inode {
+  bytes: Buffer;
+}
+
+function missing(path: string): Error {
+  return Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' });
+}
+
+export class RecordingDisk implements FileOps {
+  readonly steps: Step[] = [];
+  readonly names = new Map<string, number>();
+  readonly inodes: Inode[] = [];
+  /** Called before each step that changes the disk; may throw. */
+  beforeStep: (step: Step) => void = () => undefined;
+
+  constructor(content: Readonly<Record<string, string | Uint8Array>> = {}) {
+    for (const [path, bytes] of Object.entries(content)) {
+      this.names.set(path, this.inodes.push({ bytes: Buffer.from(bytes) }) - 1);
+    }
+  }
+
+  record(step: Step): void {
+    this.beforeStep(step);
+    this.steps.push(step);
+  }
+
+  text(path: string): string | undefined {
+    const file = this.names.get(path);
+    return file === undefined ? undefined : this.inodes[file]?.bytes.toString('utf8');
+  }
+
+  async open(path: string, mode: 'read' | 'append' | 'create'): Promise<OpenFile> {
+    let file = this.names.get(path);
+    if (file !== undefined && mode === 'create') {
+      throw Object.assign(new Error(`EEXIST: ${path}`), { code: 'EEXIST' });
+    }
+    if (file === undefined) {
+      if (mode === 'read') throw missing(path);
+      file = this.inodes.push({ bytes: Buffer.alloc(0) }) - 1;
+      this.record({ kind: 'link', path, file });
+      this.names.set(path, file);
+    }
+    return this.#handle(file);
+  }
+
+  #handle(file: number): OpenFile {
+    const inode = this.inodes[file] as Inode;
+    return {
+      write: async (bytes) => {
+        this.record({ kind: 'write', file, bytes: Buffer.from(bytes) });
+        inode.bytes = Buffer.concat([inode.bytes, bytes]);
+      },
+      sync: async () => this.record({ kind: 'sync', file }),
+      truncate: async (size) => {
+        this.record({ kind: 'truncate', file, size });
+        inode.bytes = inode.bytes.subarray(0, size);
+      },
+      size: async () => inode.bytes.length,
+      read: async (position, length) => inode.bytes.subarray(position, position + length),
+      close: async () => undefined,
+    };
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const file = this.names.get(from);
+    if (file === undefined) throw missing(from);
+    this.record({ kind: 'link', path: to, file });
+    this.record({ kind: 'unlink', path: from });
+    this.names.delete(from);
+    this.names.set(to, file);
+  }
+
+  async remove(path: string): Promise<void> {
+    if (!this.names.has(path)) return;
+    this.record({ kind: 'unlink', path });
+    this.names.delete(path);
+  }
+
+  async syncFolder(path: string): Promise<void> {
+    this.record({ kind: 'sync-folder', path });
+  }
+}
+
+export interface Survival {
+  /** How much of what was not fsynced reached the disk all the same, 0 … 1, per file. */
+  readonly unsyncedShare: number;
+  /** Whether names that no folder fsync covered are there. */
+  readonly areUnsyncedNamesKept: boolean;
+}
+
+/** The disk as a machine finds it that lost power after `count` steps. */
+export function afterCrash(
+  steps: readonly Step[],
+  count: number,
+  { unsyncedShare, areUnsyncedNamesKept }: Survival,
+): { disk: RecordingDisk; promises: string[] } {
+  const now = new Map<number, Buffer>();
+  const safe = new Map<number, Buffer>();
+  const names = new Map<string, number>();
+  let safeNames = new Map<string, number>();
+  const promises: string[] = [];
+  for (const step of steps.slice(0, count)) {
+    if (step.kind === 'write') {
+      now.set(step.file, Buffer.concat([now.get(step.file) ?? Buffer.alloc(0), step.bytes]));
+    } else if (step.kind === 'truncate') {
+      now.set(step.file, (now.get(step.file) ?? Buffer.alloc(0)).subarray(0, step.size));
+    } else if (step.kind === 'sync') {
+      safe.set(step.file, now.get(step.file) ?? Buffer.alloc(0));
+    } else if (step.kind === 'link') names.set(step.path, step.file);
+    else if (step.kind === 'unlink') names.delete(step.path);
+    else if (step.kind === 'sync-folder') safeNames = new Map(names);
+    else promises.push(step.what);
+  }
+  const content: Record<string, Uint8Array> = {};
+  for (const [path, file] of areUnsyncedNamesKept ? names : safeNames) {
+    const synced = safe.get(file) ?? Buffer.alloc(0);
+    const last = now.get(file) ?? Buffer.alloc(0);
+    const extra = Math.floor(Math.max(0, last.length - synced.length) * unsyncedShare);
+    const grew = last.subarray(0, synced.length).equals(synced);
+    content[path] = grew ? last.subarray(0, synced.length + extra) : synced;
+  }
+  return { disk: new RecordingDisk(content), promises };
+}
+
+export const SURVIVALS: readonly Survival[] = [0, 0.3, 0.7, 1].flatMap((unsyncedShare) =>
+  [true, false].map((areUnsyncedNamesKept) => ({ unsyncedShare, areUnsyncedNamesKept })),
+);
