@@ -1,0 +1,69 @@
+// Where the person writes. Enter says it, Shift+Enter breaks the line, Escape stops the reply.
+import { signal } from '@preact/signals';
+import type { VNode } from 'preact';
+import { useLayoutEffect, useRef } from 'preact/hooks';
+import { open, running, say, stop, unstored } from '../state.ts';
+
+/** One draft a talk, so switching loses nothing. */
+const drafts = signal<Readonly<Record<string, string>>>({});
+
+export function Composer(): VNode {
+  const id = open.value?.id ?? '';
+  const text = drafts.value[id] ?? '';
+  const isBusy =
+    running.value !== null || unstored.value.some((message) => message.conversationId === id);
+  const area = useRef<HTMLTextAreaElement>(null);
+  useLayoutEffect(() => {
+    const element = area.current;
+    if (element === null) return;
+    element.style.height = 'auto';
+    element.style.height = `${Math.min(element.scrollHeight, 240)}px`;
+  }, [text]);
+  const write = (value: string): void => {
+    drafts.value = { ...drafts.value, [id]: value };
+  };
+  const submit = (): void => {
+    const words = text.trim();
+    if (words === '' || isBusy) return;
+    say(words);
+    write('');
+  };
+  return (
+    <form
+      class="composer"
+      onSubmit={(event) => {
+        event.preventDefault();
+        submit();
+      }}
+    >
+      <textarea
+        id="composer"
+        ref={area}
+        rows={1}
+        value={text}
+        placeholder="Say something"
+        aria-label="Your message"
+        onInput={(event) => write(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+            event.preventDefault();
+            submit();
+          }
+        }}
+      />
+      {isBusy ? (
+        <button type="button" class="round" onClick={stop} aria-label="Stop the reply (Escape)">
+          <svg viewBox="0 0 16 16" aria-hidden="true">
+            <rect x="4" y="4" width="8" height="8" rx="1.5" />
+          </svg>
+        </button>
+      ) : (
+        <button type="submit" class="round" aria-label="Send (Enter)" disabled={text.trim() === ''}>
+          <svg viewBox="0 0 16 16" aria-hidden="true">
+            <path d="M8 13V3M3.5 7.5 8 3l4.5 4.5" />
+          </svg>
+        </button>
+      )}
+    </form>
+  );
+}

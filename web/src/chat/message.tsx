@@ -1,0 +1,106 @@
+// One message: the person's words, a reply, or a reply in the making.
+import type { VNode } from 'preact';
+import type { Reply, RunningReply } from '../../../src/protocol/conversation.ts';
+import { beginFlag } from '../flag/sheet.tsx';
+import { Markdown } from '../markdown.tsx';
+import { history, regenerate, running, standingFlags } from '../state.ts';
+
+interface PersonProps {
+  readonly id: string;
+  readonly text: string;
+  readonly isWaiting?: boolean;
+}
+
+/** Splits a text at marked ranges; each piece keeps its place in the source. */
+function pieces(text: string, marks: readonly { start: number; end: number }[]): VNode[] {
+  const edges = new Set([0, text.length]);
+  for (const mark of marks) {
+    edges.add(Math.min(mark.start, text.length));
+    edges.add(Math.min(mark.end, text.length));
+  }
+  const sorted = [...edges].sort((a, b) => a - b);
+  return sorted.slice(0, -1).map((start, i) => {
+    const end = sorted[i + 1] ?? text.length;
+    const isMarked = marks.some((m) => m.start <= start && m.end >= end);
+    return (
+      <span key={start} data-at={start} data-length={end - start} class={isMarked ? 'unheard' : ''}>
+        {text.slice(start, end)}
+      </span>
+    );
+  });
+}
+
+export function PersonMessage({ id, text, isWaiting = false }: PersonProps): VNode {
+  const marks = standingFlags.value.flatMap((flag) =>
+    flag.userSpan?.messageId === id ? [flag.userSpan.span] : [],
+  );
+  return (
+    <article class="person" aria-label="You" data-message-id={id} data-role="user">
+      <p>{pieces(text, marks)}</p>
+      {isWaiting && <small>sending…</small>}
+    </article>
+  );
+}
+
+const ENDED = {
+  stop: null,
+  length: 'The reply reached its length limit.',
+  aborted: 'Stopped.',
+  interrupted: 'Interrupted. You can ask again.',
+} as const;
+
+function Actions({ reply }: { reply: Reply }): VNode {
+  const isLast = history.value.at(-1)?.id === reply.id;
+  return (
+    <div class="actions">
+      <button type="button" onClick={() => beginFlag(reply.id, 'missed')} title="Flag (F)">
+        Not heard
+      </button>
+      <button type="button" onClick={() => beginFlag(reply.id, 'good')} title="Good moment (G)">
+        Listened
+      </button>
+      {isLast && running.value === null && (
+        <button type="button" onClick={regenerate} title="Answer again (R)">
+          Again
+        </button>
+      )}
+      <button type="button" onClick={() => void navigator.clipboard.writeText(reply.text)}>
+        Copy
+      </button>
+    </div>
+  );
+}
+
+export function ReplyMessage({ reply }: { reply: Reply }): VNode {
+  const own = standingFlags.value.filter((flag) => flag.replyId === reply.id);
+  const ended = ENDED[reply.stopReason];
+  const dropped = reply.window?.turnsDropped ?? 0;
+  return (
+    <article
+      class="reply"
+      aria-label="Attune"
+      data-message-id={reply.id}
+      data-role="assistant"
+      data-flagged={own.some((flag) => flag.kind === 'missed')}
+    >
+      {dropped > 0 && <small>The first {dropped} turns no longer fit and were left out.</small>}
+      <Markdown text={reply.text} />
+      {ended !== null && <small>{ended}</small>}
+      {own.map((flag) => (
+        <small key={flag.id} class={`flagged ${flag.kind}`}>
+          {flag.kind === 'missed' ? 'Not heard' : 'Listened'}
+          {flag.userSpan === null ? '' : `: “${flag.userSpan.span.text}”`}
+        </small>
+      ))}
+      <Actions reply={reply} />
+    </article>
+  );
+}
+
+export function RunningMessage({ reply }: { reply: RunningReply }): VNode {
+  return (
+    <article class="reply running" aria-label="Attune, answering" aria-busy="true">
+      {reply.text === '' ? <i class="breath" aria-hidden="true" /> : <Markdown text={reply.text} />}
+    </article>
+  );
+}

@@ -1,0 +1,177 @@
+// The list of talks, search, and the way to flags and nights.
+import { signal } from '@preact/signals';
+import type { VNode } from 'preact';
+import type { ConversationSummary, SearchHit } from '../../../src/protocol/conversation.ts';
+import { connectionState, request } from '../connection.ts';
+import { follow, go, route } from '../route.ts';
+import {
+  conversations,
+  engine,
+  loadMore,
+  nextCursor,
+  night,
+  open,
+  standingFlags,
+  startConversation,
+  tell,
+} from '../state.ts';
+
+export const isSidebarOpen = signal(false);
+const query = signal('');
+const hits = signal<readonly SearchHit[] | null>(null);
+
+export function newTalk(): void {
+  startConversation();
+  isSidebarOpen.value = false;
+  go('/');
+  window.setTimeout(() => document.getElementById('composer')?.focus(), 0);
+}
+
+async function search(text: string): Promise<void> {
+  query.value = text;
+  if (text.trim() === '') {
+    hits.value = null;
+    return;
+  }
+  try {
+    const found = await request(
+      { type: 'conversation-search', query: text.trim(), limit: 50 },
+      'conversation-found',
+    );
+    if (query.value === text) hits.value = found.hits;
+  } catch (error) {
+    tell(error);
+  }
+}
+
+function dayOf(at: number): string {
+  const days = Math.floor((startOfToday() - at) / 86_400_000) + 1;
+  if (days <= 0) return 'Today';
+  if (days === 1) return 'Yesterday';
+  return new Date(at).toLocaleDateString(undefined, { day: 'numeric', month: 'long' });
+}
+
+function startOfToday(): number {
+  const now = new Date();
+  return new Date(now.getFullYear(), now.getMonth(), now.getDate()).getTime();
+}
+
+function TalkLink({ talk }: { talk: ConversationSummary }): VNode {
+  const isOpen = route.value.page === 'talk' && open.value?.id === talk.id;
+  return (
+    <a
+      class="talk"
+      href={`/talks/${talk.id}`}
+      aria-current={isOpen ? 'page' : undefined}
+      onClick={(event) => {
+        isSidebarOpen.value = false;
+        follow(event);
+      }}
+    >
+      <span>{talk.title || 'New talk'}</span>
+      {!talk.canLearn && <small title="Nothing is learnt from this talk">private</small>}
+    </a>
+  );
+}
+
+function Talks(): VNode {
+  let day = '';
+  return (
+    <>
+      {conversations.value.map((talk) => {
+        const own = dayOf(talk.updatedAt);
+        const heading = own === day ? null : <h2>{own}</h2>;
+        day = own;
+        return (
+          <div key={talk.id}>
+            {heading}
+            <TalkLink talk={talk} />
+          </div>
+        );
+      })}
+      {nextCursor.value !== null && (
+        <button type="button" class="quiet" onClick={() => void loadMore()}>
+          Older talks
+        </button>
+      )}
+    </>
+  );
+}
+
+function Hits(): VNode {
+  if (hits.value?.length === 0) return <p class="hint">Nothing found.</p>;
+  return (
+    <>
+      {hits.value?.map((hit) => (
+        <a class="hit" key={hit.messageId} href={`/talks/${hit.conversationId}`} onClick={follow}>
+          <span>{hit.title || 'Talk'}</span>
+          <small>
+            {hit.excerpt.slice(0, hit.start)}
+            <mark>{hit.excerpt.slice(hit.start, hit.end)}</mark>
+            {hit.excerpt.slice(hit.end)}
+          </small>
+        </a>
+      ))}
+    </>
+  );
+}
+
+const CONNECTION = {
+  open: 'Connected',
+  connecting: 'Connecting…',
+  waiting: 'Reconnecting…',
+  'token-needed': 'Token needed',
+} as const;
+
+function Status(): VNode {
+  const state = connectionState.value;
+  const view = engine.value;
+  const isWell = state === 'open' && view?.status === 'ready';
+  const model = view?.modelId ?? 'no model';
+  return (
+    <p class="status" role="status" aria-live="polite" data-well={isWell}>
+      <i aria-hidden="true" />
+      <span>
+        {state === 'open'
+          ? view?.status === 'ready'
+            ? model
+            : `engine ${view?.status}`
+          : CONNECTION[state]}
+      </span>
+    </p>
+  );
+}
+
+export function Sidebar(): VNode {
+  const page = route.value.page;
+  return (
+    <nav id="sidebar" class="sidebar" data-open={isSidebarOpen.value} aria-label="Talks">
+      <header>
+        <a class="brand" href="/" onClick={follow}>
+          <img src="/icon.svg" alt="" width="24" height="24" /> attune
+        </a>
+        <button type="button" onClick={newTalk} title="New talk (N)">
+          New talk
+        </button>
+      </header>
+      <input
+        id="search"
+        type="search"
+        placeholder="Search"
+        aria-label="Search talks"
+        value={query.value}
+        onInput={(event) => void search(event.currentTarget.value)}
+      />
+      <div class="talks">{hits.value === null ? <Talks /> : <Hits />}</div>
+      <footer>
+        <a href="/flags" aria-current={page === 'flags' ? 'page' : undefined} onClick={follow}>
+          Flags <small>{standingFlags.value.length || ''}</small>
+        </a>
+        <a href="/nights" aria-current={page === 'nights' ? 'page' : undefined} onClick={follow}>
+          Nights <small>{night.value === null ? '' : `${night.value.phase}…`}</small>
+        </a>
+        <Status />
+      </footer>
+    </nav>
+  );
+}

@@ -1,0 +1,67 @@
+// Turns what a person selected on the page into spans of the messages' source text.
+
+export interface SelectedSpan {
+  readonly role: 'user' | 'assistant';
+  readonly messageId: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+interface Point {
+  readonly message: HTMLElement;
+  readonly offset: number;
+}
+
+/** The selection, when it lies inside one message; the rectangle is for placing a toolbar. */
+export function selectedSpan(): { span: SelectedSpan; rect: DOMRect } | undefined {
+  const selection = document.getSelection();
+  if (selection === null || selection.isCollapsed || selection.rangeCount === 0) return undefined;
+  const range = selection.getRangeAt(0);
+  const start = point(range.startContainer, range.startOffset, 'start');
+  const end = point(range.endContainer, range.endOffset, 'end');
+  if (start === undefined || end === undefined || start.message !== end.message) return undefined;
+  const { messageId, role } = start.message.dataset;
+  if (messageId === undefined || end.offset <= start.offset) return undefined;
+  return {
+    span: {
+      role: role === 'user' ? 'user' : 'assistant',
+      messageId,
+      start: start.offset,
+      end: end.offset,
+    },
+    rect: range.getBoundingClientRect(),
+  };
+}
+
+/** The source offset of a place in the page; places between leaves go to the nearest leaf. */
+function point(node: Node, offset: number, side: 'start' | 'end'): Point | undefined {
+  const element = node instanceof HTMLElement ? node : node.parentElement;
+  const message = element?.closest<HTMLElement>('[data-message-id]') ?? undefined;
+  if (message === undefined) return undefined;
+  const own = node.parentElement?.closest<HTMLElement>('[data-at]');
+  if (node.nodeType === Node.TEXT_NODE && own) {
+    const at = Number(own.dataset.at);
+    const length = Number(own.dataset.length);
+    const text = node.textContent ?? '';
+    // Text that differs from its source (an entity, an escape) is taken whole.
+    if (text.length !== length) return { message, offset: side === 'start' ? at : at + length };
+    return { message, offset: at + offset };
+  }
+  const probe = document.createRange();
+  probe.setStart(node, offset);
+  const leaves = [...message.querySelectorAll<HTMLElement>('[data-at]')];
+  const after = leaves.find((l) => probe.comparePoint(l, 0) >= 0);
+  const before = leaves.findLast((l) => probe.comparePoint(l, 0) < 0);
+  const chosen = side === 'start' ? after : before;
+  if (chosen === undefined) return undefined;
+  const at = Number(chosen.dataset.at);
+  return { message, offset: side === 'start' ? at : at + Number(chosen.dataset.length) };
+}
+
+/** Trims white space at both ends of a span. Undefined when nothing is left. */
+export function trimmed(span: SelectedSpan, source: string): SelectedSpan | undefined {
+  const text = source.slice(span.start, span.end);
+  const start = span.start + (text.length - text.trimStart().length);
+  const end = span.end - (text.length - text.trimEnd().length);
+  return end > start ? { ...span, start, end } : undefined;
+}
