@@ -18,6 +18,17 @@ const limits = z.strictObject({
   httpRequestsMax: z.int().min(1).default(128),
   searchResultsMax: z.int().min(1).default(100),
   conversationPageMax: z.int().min(1).default(100),
+  /** One talk that is imported over HTTP. */
+  importBytesMax: z.int().min(1024).default(67_108_864),
+  /** Talks that one connection follows at once. */
+  openTalksMax: z.int().min(1).default(64),
+  /** HTTP requests in a minute, over all clients. */
+  requestsPerMinuteMax: z.int().min(1).default(1_200),
+  conversationsMax: z.int().min(1).default(100_000),
+  conversationMessagesMax: z.int().min(1).default(10_000),
+  /** Log files that are held open. */
+  openLogsMax: z.int().min(1).default(256),
+  flagsMax: z.int().min(1).default(20_000),
 });
 
 export const serverSection = z.strictObject({

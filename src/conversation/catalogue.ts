@@ -1,0 +1,120 @@
+// The list of talks, kept beside the logs: a cache that can be lost; the logs are the truth.
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';
+import { type FileOps, systemFileOps } from '../base/file-ops.ts';
+import { type ConversationSummary, Id, Origin, Timestamp } from '../protocol/conversation.ts';
+
+const SCHEMA_VERSION = 1;
+const BYTES_MAX = 256 * 2 ** 20;
+const LOG_SUFFIX = '.jsonl';
+/** A talk whose deletion has begun. */
+export const DELETED_SUFFIX = '.deleted';
+
+const CatalogueEntry = z.object({
+  id: Id,
+  title: z.string(),
+  createdAt: Timestamp,
+  updatedAt: Timestamp,
+  messages: z.number().int().nonnegative(),
+  origin: Origin,
+  canLearn: z.boolean(),
+  /** Size of the log when this was noted; another size means that the log has to be read again. */
+  bytes: z.number().int().nonnegative(),
+  /** For talks that come over the OpenAI routes, which name none: see fingerprint.ts. */
+  fingerprints: z.object({ asked: z.string(), said: z.string() }).nullable(),
+});
+export type CatalogueEntry = z.infer<typeof CatalogueEntry>;
+
+const CatalogueFile = z.object({
+  schemaVersion: z.literal(SCHEMA_VERSION),
+  conversations: z.array(CatalogueEntry),
+});
+
+export interface FoundLogs {
+  readonly logs: readonly { readonly id: string; readonly bytes: number }[];
+  /** Ids of talks whose deletion was begun and not finished. */
+  readonly deleted: readonly string[];
+}
+
+/** What lies in the folder. Names that are no talk's are left alone. */
+export function findLogs(folder: string): FoundLogs {
+  const logs: { id: string; bytes: number }[] = [];
+  const deleted: string[] = [];
+  for (const name of readdirSync(folder)) {
+    if (name.endsWith(LOG_SUFFIX)) {
+      const id = name.slice(0, -LOG_SUFFIX.length);
+      if (!Id.safeParse(id).success) continue;
+      const stat = statSync(join(folder, name), { throwIfNoEntry: false });
+      if (stat?.isFile()) logs.push({ id, bytes: stat.size });
+    } else if (name.endsWith(LOG_SUFFIX + DELETED_SUFFIX)) {
+      deleted.push(name.slice(0, -(LOG_SUFFIX + DELETED_SUFFIX).length));
+    }
+  }
+  return { logs, deleted };
+}
+
+/** The log of a talk. The id is checked at the edge; this is the second lock on that door. */
+export function logPath(folder: string, id: string): string {
+  Id.parse(id);
+  return join(folder, id + LOG_SUFFIX);
+}
+
+/** The noted entries by id; empty when there are none or they cannot be read. */
+export async function readCatalogue(
+  path: string,
+  ops: FileOps = systemFileOps,
+): Promise<Map<string, CatalogueEntry>> {
+  try {
+    const file = await readJsonBounded(path, CatalogueFile, { bytesMax: BYTES_MAX, ops });
+    return new Map(file?.conversations.map((entry) => [entry.id, entry]));
+  } catch {
+    // It is only a cache: whatever is wrong with it, the logs are read instead.
+    return new Map();
+  }
+}
+
+export async function writeCatalogue(
+  path: string,
+  entries: Iterable<CatalogueEntry>,
+  ops: FileOps = systemFileOps,
+): Promise<void> {
+  const lines = [...entries].map((entry) => JSON.stringify(entry));
+  const text = `{"schemaVersion":${SCHEMA_VERSION},"conversations":[\n${lines.join(',\n')}\n]}\n`;
+  await writeFileAtomic(path, text, ops);
+}
+
+/** What of an entry is for clients. */
+export function summaryIn(entry: CatalogueEntry): ConversationSummary {
+  const { bytes: _bytes, fingerprints: _fingerprints, ...summary } = entry;
+  return summary;
+}
+
+/** Newest first; ids part those of the same moment. */
+export function byNewest(a: ConversationSummary, b: ConversationSummary): number {
+  return b.updatedAt - a.updatedAt || (a.id < b.id ? -1 : 1);
+}
+
+const Cursor = z.tuple([Timestamp, Id]);
+
+/** Where a page ended, as text; a talk that moves up in between is seen at most twice. */
+export function cursorOf(entry: ConversationSummary): string {
+  return `${entry.updatedAt}.${entry.id}`;
+}
+
+/** The part of a sorted list after a cursor. A cursor that nobody gave out starts at the top. */
+export function afterCursor<T extends ConversationSummary>(
+  sorted: readonly T[],
+  cursor: string | undefined,
+): readonly T[] {
+  if (cursor === undefined) return sorted;
+  const dot = cursor.indexOf('.');
+  const parsed = Cursor.safeParse([Number(cursor.slice(0, dot)), cursor.slice(dot + 1)]);
+  if (!parsed.success) return sorted;
+  const [updatedAt, id] = parsed.data;
+  const at = sorted.findIndex(
+    (entry) => entry.updatedAt < updatedAt || (entry.updatedAt === updatedAt && entry.id > id),
+  );
+  return at === -1 ? [] : sorted.slice(at);
+}

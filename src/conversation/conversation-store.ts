@@ -1,0 +1,301 @@
+// All talks of a store: the list in memory, the logs on disk, and what may be done with them.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeFolder } from '../base/atomic-file.ts';
+import { AttuneError } from '../base/errors.ts';
+import { type FileOps, systemFileOps } from '../base/file-ops.ts';
+import type { Logger } from '../base/logger.ts';
+import type { ConversationSummary } from '../protocol/conversation.ts';
+import {
+  afterCursor,
+  byNewest,
+  type CatalogueEntry,
+  cursorOf,
+  DELETED_SUFFIX,
+  findLogs,
+  logPath,
+  readCatalogue,
+  summaryIn,
+  writeCatalogue,
+} from './catalogue.ts';
+import { fingerprintsOf } from './fingerprint.ts';
+import { assertFound, OpenLogs } from './open-logs.ts';
+import type { HeaderRecord, LogRecord } from './record.ts';
+import { recordsIn, type SearchResult, searchLogs } from './search.ts';
+import { applyRecord, type ConversationState, emptyState, summaryOf } from './state.ts';
+
+export interface ConversationStoreOptions {
+  /** The store; talks lie in `conversations/` under it. */
+  readonly folder: string;
+  readonly logger: Logger;
+  readonly openLogsMax: number;
+  readonly conversationsMax: number;
+  readonly conversationMessagesMax: number;
+  /** Deletes what was made from a talk (flags, gist, dreams). May be asked twice for one talk. */
+  readonly onDelete?: (conversationId: string) => Promise<void>;
+  readonly ops?: FileOps;
+}
+
+export interface Page {
+  readonly conversations: readonly ConversationSummary[];
+  readonly nextCursor: string | null;
+}
+
+const READS_AT_ONCE = 16;
+
+/** Opens a store; logs that changed since the list was last written are read again. */
+export async function openConversationStore(
+  options: ConversationStoreOptions,
+): Promise<ConversationStore> {
+  const folder = join(options.folder, 'conversations');
+  await makeFolder(folder);
+  const cataloguePath = join(options.folder, 'catalogue.json');
+  const noted = await readCatalogue(cataloguePath, options.ops);
+  const found = findLogs(folder);
+  const store = new ConversationStore(options, { folder, cataloguePath });
+  await store.load(noted, found);
+  return store;
+}
+
+function entryOf(state: ConversationState, bytes: number): CatalogueEntry {
+  return { ...summaryOf(state), bytes, fingerprints: fingerprintsOf(state) };
+}
+
+export class ConversationStore {
+  readonly #options: ConversationStoreOptions;
+  readonly #paths: { readonly folder: string; readonly cataloguePath: string };
+  readonly #ops: FileOps;
+  readonly #logs: OpenLogs;
+  readonly #entries = new Map<string, CatalogueEntry>();
+  readonly #asked = new Map<string, string>();
+  readonly #said = new Map<string, string>();
+  readonly #queues = new Map<string, Promise<unknown>>();
+  #sorted: CatalogueEntry[] | undefined;
+  #isChanged = false;
+
+  constructor(
+    options: ConversationStoreOptions,
+    paths: { readonly folder: string; readonly cataloguePath: string },
+  ) {
+    this.#options = options;
+    this.#paths = paths;
+    this.#ops = options.ops ?? systemFileOps;
+    const { logger, openLogsMax: openMax } = options;
+    this.#logs = new OpenLogs({ folder: paths.folder, logger, openMax, ops: this.#ops });
+  }
+
+  /** Once, at opening. */
+  async load(
+    noted: ReadonlyMap<string, CatalogueEntry>,
+    found: ReturnType<typeof findLogs>,
+  ): Promise<void> {
+    const changed: string[] = [];
+    for (const { id, bytes } of found.logs) {
+      const entry = noted.get(id);
+      if (entry?.bytes === bytes) this.#note(entry);
+      else changed.push(id);
+    }
+    for (let from = 0; from < changed.length; from += READS_AT_ONCE) {
+      await Promise.all(changed.slice(from, from + READS_AT_ONCE).map((id) => this.#rescan(id)));
+    }
+    this.#isChanged = changed.length > 0 || noted.size !== this.#entries.size;
+    for (const id of found.deleted) await this.#finishDeletion(id);
+    this.#options.logger.info(
+      { conversations: this.#entries.size, readAgain: changed.length },
+      'conversations opened',
+    );
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  has(id: string): boolean {
+    return this.#entries.has(id);
+  }
+
+  /** @throws conversation-not-found */
+  summary(id: string): ConversationSummary {
+    return summaryIn(assertFound(this.#entries.get(id), id));
+  }
+
+  /** Newest first. */
+  list({ limit, cursor }: { limit: number; cursor?: string | undefined }): Page {
+    const rest = afterCursor(this.#newestFirst(), cursor);
+    const page = rest.slice(0, limit);
+    const last = page.at(-1);
+    return {
+      conversations: page.map(summaryIn),
+      nextCursor: rest.length > limit && last !== undefined ? cursorOf(last) : null,
+    };
+  }
+
+  ids(): string[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** @throws conversation-not-found */
+  async read(id: string): Promise<ConversationState> {
+    assertFound(this.#entries.get(id), id);
+    return this.#logs.read(id);
+  }
+
+  /** A new talk with its first records, on the disk. @throws conversation-exists */
+  async create(header: HeaderRecord, first: readonly LogRecord[] = []): Promise<ConversationState> {
+    const { id } = header;
+    if (this.has(id)) {
+      throw new AttuneError('conversation-exists', `A talk ${id} is there already.`, { id });
+    }
+    const { conversationsMax } = this.#options;
+    if (this.#entries.size >= conversationsMax) {
+      throw new AttuneError(
+        'conversations-limit',
+        `The store holds ${conversationsMax} talks already: delete some, or raise ` +
+          'limits.conversationsMax.',
+        { conversationsMax },
+      );
+    }
+    return this.#append(id, [header, ...first]);
+  }
+
+  /**
+   * Resolves once the records are on the disk. Callers that decide by what is there (is this
+   * message new?) do both inside `exclusive`.
+   * @throws conversation-not-found, conversation-too-long, disk-full, store-failed
+   */
+  async append(id: string, ...records: LogRecord[]): Promise<ConversationState> {
+    const entry = assertFound(this.#entries.get(id), id);
+    const { conversationMessagesMax } = this.#options;
+    const isMessage = records.some((record) => record.type === 'message');
+    // A reply still fits: nobody's answer is thrown away for a limit.
+    if (isMessage && entry.messages >= conversationMessagesMax) {
+      throw new AttuneError(
+        'conversation-too-long',
+        `This talk has ${entry.messages} messages, the most that one may have: begin a new one.`,
+        { conversationMessagesMax },
+      );
+    }
+    return this.#append(id, records);
+  }
+
+  async #append(id: string, records: readonly LogRecord[]): Promise<ConversationState> {
+    const { state, bytes } = await this.#logs.append(id, records);
+    this.#note(entryOf(state, bytes));
+    this.#isChanged = true;
+    return state;
+  }
+
+  /** Runs actions on one talk one after the other; other talks go on meanwhile. */
+  exclusive<T>(id: string, action: () => Promise<T>): Promise<T> {
+    const before = this.#queues.get(id) ?? Promise.resolve();
+    const result = before.then(action);
+    const settled = result.catch(() => undefined);
+    this.#queues.set(id, settled);
+    void settled.then(() => {
+      if (this.#queues.get(id) === settled) this.#queues.delete(id);
+    });
+    return result;
+  }
+
+  /**
+   * Deletes the talk and, through `onDelete`, what was made from it. The log is renamed first: a
+   * deletion that is cut short is finished at the next opening.
+   * @throws conversation-not-found
+   */
+  delete(id: string): Promise<void> {
+    return this.exclusive(id, async () => {
+      assertFound(this.#entries.get(id), id);
+      await this.#logs.close(id);
+      const path = logPath(this.#paths.folder, id);
+      await this.#ops.rename(path, path + DELETED_SUFFIX);
+      await this.#ops.syncFolder(this.#paths.folder);
+      this.#forget(id);
+      await this.#finishDeletion(id);
+    });
+  }
+
+  async #finishDeletion(id: string): Promise<void> {
+    await this.#options.onDelete?.(id);
+    const path = logPath(this.#paths.folder, id);
+    await this.#ops.remove(`${path}.damaged`);
+    await this.#ops.remove(path + DELETED_SUFFIX);
+    await this.#ops.syncFolder(this.#paths.folder);
+    // The list on disk holds its title: it must go with the talk.
+    this.#isChanged = true;
+    await this.flush();
+  }
+
+  search(options: { readonly query: string; readonly limit: number }): Promise<SearchResult> {
+    return searchLogs(this.#paths.folder, this.#newestFirst(), options);
+  }
+
+  /** The log as it lies on the disk: one record a line. @throws conversation-not-found */
+  async exportLog(id: string): Promise<string> {
+    assertFound(this.#entries.get(id), id);
+    const text = await readFile(logPath(this.#paths.folder, id), 'utf8');
+    const lines = [...recordsIn(text)].map((record) => JSON.stringify(record));
+    return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
+  }
+
+  /** The talk in which exactly this was said, or asked and not yet followed. */
+  findByFingerprint(key: 'asked' | 'said', fingerprint: string): string | undefined {
+    return (key === 'asked' ? this.#asked : this.#said).get(fingerprint);
+  }
+
+  /** Writes the list, if it changed. Losing it costs time at the next opening, nothing else. */
+  async flush(): Promise<void> {
+    if (!this.#isChanged) return;
+    this.#isChanged = false;
+    try {
+      await writeCatalogue(this.#paths.cataloguePath, this.#entries.values(), this.#ops);
+    } catch (error) {
+      this.#isChanged = true;
+      this.#options.logger.warn({ error }, 'the list of talks could not be written');
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#queues.values());
+    await this.#logs.closeAll();
+    await this.flush();
+  }
+
+  async #rescan(id: string): Promise<void> {
+    const path = logPath(this.#paths.folder, id);
+    const bytes = await readFile(path);
+    const state = emptyState(id);
+    for (const record of recordsIn(bytes.toString('utf8'))) applyRecord(state, record);
+    const isEmpty = state.createdAt === 0 && state.entries.length === 0;
+    if (!isEmpty) this.#note(entryOf(state, bytes.length));
+    // Nothing whole was ever written, so nobody was ever told of this talk.
+    else if (bytes.length === 0) await this.#ops.remove(path);
+  }
+
+  #note(entry: CatalogueEntry): void {
+    this.#unindex(entry.id);
+    this.#entries.set(entry.id, entry);
+    if (entry.fingerprints !== null) {
+      this.#asked.set(entry.fingerprints.asked, entry.id);
+      this.#said.set(entry.fingerprints.said, entry.id);
+    }
+    this.#sorted = undefined;
+  }
+
+  #forget(id: string): void {
+    this.#unindex(id);
+    this.#entries.delete(id);
+    this.#sorted = undefined;
+  }
+
+  #unindex(id: string): void {
+    const before = this.#entries.get(id)?.fingerprints ?? null;
+    if (before === null) return;
+    if (this.#asked.get(before.asked) === id) this.#asked.delete(before.asked);
+    if (this.#said.get(before.said) === id) this.#said.delete(before.said);
+  }
+
+  #newestFirst(): readonly CatalogueEntry[] {
+    this.#sorted ??= [...this.#entries.values()].sort(byNewest);
+    return this.#sorted;
+  }
+}

@@ -1,0 +1,100 @@
+// The lines of a talk's log as they stand on disk; a line is never changed, only followed by others.
+import { z } from 'zod';
+import {
+  ConversationSettings,
+  Id,
+  Origin,
+  ReplyStopReason,
+  Timestamp,
+  Usage,
+  VersionRun,
+  WindowView,
+} from '../protocol/conversation.ts';
+
+/** Raised when a line's meaning changes; an upgrade is a named function beside `parseRecord`. */
+export const LOG_SCHEMA_VERSION = 1;
+
+/** The first line. */
+export const HeaderRecord = z.object({
+  type: z.literal('conversation'),
+  schemaVersion: z.number().int().min(1),
+  id: Id,
+  at: Timestamp,
+  origin: Origin,
+  title: z.string(),
+  settings: ConversationSettings,
+  canLearn: z.boolean(),
+});
+export type HeaderRecord = z.infer<typeof HeaderRecord>;
+
+/** What a person said. */
+export const MessageRecord = z.object({
+  type: z.literal('message'),
+  id: Id,
+  at: Timestamp,
+  text: z.string(),
+});
+export type MessageRecord = z.infer<typeof MessageRecord>;
+
+/** How a reply was made, enough to make it again. */
+export const Making = z.object({
+  modelId: z.string(),
+  baseHash: z.string(),
+  sampling: z.object({
+    temperature: z.number(),
+    topK: z.number(),
+    topP: z.number(),
+    minP: z.number(),
+    repetitionPenalty: z.number(),
+    seed: z.number(),
+  }),
+});
+export type Making = z.infer<typeof Making>;
+
+/** What was answered, with its token ids and the weights version of each of them. */
+export const ReplyRecord = z.object({
+  type: z.literal('reply'),
+  id: Id,
+  messageId: Id,
+  /** The reply whose place it takes. */
+  replaces: Id.nullable(),
+  at: Timestamp,
+  text: z.string(),
+  ids: z.array(z.number().int()),
+  versionRuns: z.array(VersionRun),
+  stopReason: ReplyStopReason,
+  usage: Usage,
+  window: WindowView.nullable(),
+  /** Null for a reply that was imported. */
+  making: Making.nullable(),
+});
+export type ReplyRecord = z.infer<typeof ReplyRecord>;
+
+export const TitleRecord = z.object({
+  type: z.literal('title'),
+  at: Timestamp,
+  title: z.string(),
+});
+
+/** All settings as they are from now on. */
+export const SettingsRecord = z.object({
+  type: z.literal('settings'),
+  at: Timestamp,
+  settings: ConversationSettings,
+  canLearn: z.boolean(),
+});
+
+export const LogRecord = z.discriminatedUnion('type', [
+  HeaderRecord,
+  MessageRecord,
+  ReplyRecord,
+  TitleRecord,
+  SettingsRecord,
+]);
+export type LogRecord = z.infer<typeof LogRecord>;
+
+/** The record on a line, or undefined when the line is damaged. */
+export function parseRecord(line: unknown): LogRecord | undefined {
+  const parsed = LogRecord.safeParse(line);
+  return parsed.success ? parsed.data : undefined;
+}

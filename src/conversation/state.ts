@@ -1,0 +1,173 @@
+// A talk as its log tells it: records are folded into it one by one, in order, each once.
+import type {
+  Conversation,
+  ConversationSettings,
+  ConversationSummary,
+  Message,
+  Origin,
+  Reply,
+  SettingsPatch,
+  UserMessage,
+} from '../protocol/conversation.ts';
+import type { LogRecord, MessageRecord, ReplyRecord } from './record.ts';
+
+const TITLE_CHARACTERS_MAX = 60;
+export const UNTITLED = 'New talk';
+
+/** One message of the history with what only the log knows. */
+export type Entry = MessageRecord | (ReplyRecord & { readonly isSuperseded: boolean });
+
+/** A talk in memory. It grows in place: whoever waits for something copies what it needs first. */
+export interface ConversationState {
+  readonly id: string;
+  readonly title: string;
+  /** True once a person (or an import) named it; until then the first message does. */
+  readonly isNamed: boolean;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly origin: Origin;
+  readonly canLearn: boolean;
+  readonly settings: ConversationSettings;
+  readonly entries: readonly Entry[];
+  /** Ids of all entries, so that nothing is stored twice. */
+  readonly known: ReadonlySet<string>;
+}
+
+export type MutableState = {
+  -readonly [K in keyof ConversationState]: ConversationState[K];
+} & { readonly entries: Entry[]; readonly known: Set<string> };
+
+/** Before the first record; also what a log without its header grows from. */
+export function emptyState(id: string): MutableState {
+  return {
+    id,
+    title: UNTITLED,
+    isNamed: false,
+    createdAt: 0,
+    updatedAt: 0,
+    origin: 'live',
+    canLearn: true,
+    settings: {},
+    entries: [],
+    known: new Set(),
+  };
+}
+
+/** First line of the first message, cut at a word. */
+export function titleFrom(text: string): string {
+  const line = text.trim().split('\n', 1)[0]?.trim() ?? '';
+  if (line === '') return UNTITLED;
+  if (line.length <= TITLE_CHARACTERS_MAX) return line;
+  const cut = line.slice(0, TITLE_CHARACTERS_MAX);
+  const blank = cut.lastIndexOf(' ');
+  // Never between the halves of a surrogate pair.
+  return `${(blank > 20 ? cut.slice(0, blank) : cut).replace(/[\uD800-\uDBFF]$/, '')}…`;
+}
+
+function addEntry(state: MutableState, entry: Entry): void {
+  if (state.known.has(entry.id)) return;
+  const replaces = 'replaces' in entry ? entry.replaces : null;
+  if (replaces !== null) {
+    const at = state.entries.findLastIndex((one) => one.id === replaces);
+    const replaced = state.entries[at];
+    if (replaced?.type === 'reply') state.entries[at] = { ...replaced, isSuperseded: true };
+  }
+  const isFirst = entry.type === 'message' && !state.entries.some((one) => one.type === 'message');
+  if (isFirst && !state.isNamed) state.title = titleFrom(entry.text);
+  if (state.createdAt === 0) state.createdAt = entry.at;
+  state.updatedAt = Math.max(state.updatedAt, entry.at);
+  state.entries.push(entry);
+  state.known.add(entry.id);
+}
+
+/** Adds one more record to the state, in place. One that is there already changes nothing. */
+export function applyRecord(state: MutableState, record: LogRecord): void {
+  switch (record.type) {
+    case 'conversation':
+      state.title = record.title === '' ? state.title : record.title;
+      state.isNamed = record.title !== '';
+      state.createdAt = record.at;
+      state.updatedAt = Math.max(state.updatedAt, record.at);
+      state.origin = record.origin;
+      state.canLearn = record.canLearn;
+      state.settings = record.settings;
+      return;
+    case 'message':
+      addEntry(state, record);
+      return;
+    case 'reply':
+      addEntry(state, { ...record, isSuperseded: false });
+      return;
+    case 'title':
+      state.title = record.title;
+      state.isNamed = true;
+      return;
+    case 'settings':
+      state.settings = record.settings;
+      state.canLearn = record.canLearn;
+  }
+}
+
+export function summaryOf(state: ConversationState): ConversationSummary {
+  return {
+    id: state.id,
+    title: state.title,
+    createdAt: state.createdAt,
+    updatedAt: state.updatedAt,
+    messages: state.entries.length,
+    origin: state.origin,
+    canLearn: state.canLearn,
+  };
+}
+
+export function userMessageView(record: MessageRecord): UserMessage {
+  return { id: record.id, role: 'user', text: record.text, at: record.at };
+}
+
+export function replyView(record: ReplyRecord & { readonly isSuperseded?: boolean }): Reply {
+  return {
+    id: record.id,
+    role: 'assistant',
+    messageId: record.messageId,
+    text: record.text,
+    at: record.at,
+    stopReason: record.stopReason,
+    usage: record.usage,
+    versionRuns: record.versionRuns,
+    window: record.window,
+    isSuperseded: record.isSuperseded ?? false,
+  };
+}
+
+/** The talk as clients see it. */
+export function conversationView(state: ConversationState): Conversation {
+  const history: Message[] = state.entries.map((entry) =>
+    entry.type === 'message' ? userMessageView(entry) : replyView(entry),
+  );
+  return { ...summaryOf(state), settings: state.settings, history };
+}
+
+/** Settings after a patch: `null` takes one away, absent leaves it. */
+export function patchSettings(
+  settings: ConversationSettings,
+  patch: SettingsPatch,
+): ConversationSettings {
+  const merged: Record<string, unknown> = { ...settings, ...patch };
+  return Object.fromEntries(
+    Object.entries(merged).filter(([, value]) => value !== null && value !== undefined),
+  ) as ConversationSettings;
+}
+
+/** The current reply to a message, if there is one. */
+export function replyTo(
+  state: ConversationState,
+  messageId: string,
+): (ReplyRecord & { readonly isSuperseded: boolean }) | undefined {
+  for (let at = state.entries.length - 1; at >= 0; at--) {
+    const entry = state.entries[at];
+    if (entry?.type === 'reply' && entry.messageId === messageId && !entry.isSuperseded) {
+      return entry;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,81 @@
+// Which part of a long talk the model sees: the one rule, shared by live chat and training.
+import type { Entry } from './state.ts';
+
+/**
+ * After an overflow the kept turns may fill this share of the room at most, so that several turns
+ * pass before the next cut and each of them prefills only its new tokens.
+ */
+export const KEEP_SHARE = 0.75;
+
+export interface WindowBudget {
+  /** Tokens the window holds, prompt and reply together. */
+  readonly windowTokens: number;
+  /** Kept free for the reply. */
+  readonly replyTokens: number;
+  /** Tokens that are always there: begin marker, system prompt, the start of the reply. */
+  readonly fixedTokens: number;
+}
+
+/**
+ * The index of the oldest turn that stays in the prompt. The oldest whole turns leave first; the
+ * last turn always stays, even when it alone does not fit (the caller refuses it then).
+ *
+ * The talk is replayed turn by turn: at each overflow turns leave until the rest fills at most
+ * `KEEP_SHARE` of the room. So the answer depends on the talk alone, not on what was asked before,
+ * and the same talk gives the same prompt live and in training.
+ *
+ * @param turnTokens tokens of each turn, oldest first, as they stand in the prompt
+ */
+export function firstKeptTurn(turnTokens: readonly number[], budget: WindowBudget): number {
+  const room = budget.windowTokens - budget.replyTokens - budget.fixedTokens;
+  let first = 0;
+  let kept = 0;
+  for (const [turn, tokens] of turnTokens.entries()) {
+    kept += tokens;
+    if (kept <= room) continue;
+    while (first < turn && kept > room * KEEP_SHARE) {
+      kept -= turnTokens[first] as number;
+      first++;
+    }
+  }
+  return first;
+}
+
+export interface PromptMessage {
+  readonly role: 'user' | 'assistant';
+  readonly content: string;
+  /** The oldest log entry in it. */
+  readonly id: string;
+}
+
+/** A user's words and what was answered to them; the last turn of a prompt has no answer yet. */
+export type Turn = readonly PromptMessage[];
+
+/**
+ * The turns of a talk as the model is to see them: superseded replies are left out, messages that
+ * got no answer are joined with the next (chat templates want the roles to alternate), a reply at
+ * the very beginning is a turn of its own.
+ */
+export function turnsOf(entries: readonly Entry[]): Turn[] {
+  const turns: PromptMessage[][] = [];
+  for (const entry of entries) {
+    if (entry.type === 'reply' && (entry.isSuperseded || entry.text === '')) continue;
+    const role = entry.type === 'message' ? 'user' : 'assistant';
+    const turn = turns.at(-1);
+    const last = turn?.at(-1);
+    if (turn !== undefined && last?.role === role) {
+      turn[turn.length - 1] = { ...last, content: `${last.content}\n\n${entry.text}` };
+    } else if (turn === undefined || role === 'user') {
+      turns.push([{ role, content: entry.text, id: entry.id }]);
+    } else {
+      turn.push({ role, content: entry.text, id: entry.id });
+    }
+  }
+  return turns;
+}
+
+/** The entries up to and including a user message: what the model saw when it answered it. */
+export function entriesUpTo(entries: readonly Entry[], messageId: string): Entry[] {
+  const at = entries.findIndex((entry) => entry.id === messageId);
+  return at === -1 ? [] : entries.slice(0, at + 1);
+}

@@ -1,0 +1,160 @@
+// All flags of a store: one small JSON file, checked, written atomically and synced.
+import { z } from 'zod';
+import type { Clock } from '../base/clock.ts';
+import { AttuneError } from '../base/errors.ts';
+import type { FileOps } from '../base/file-ops.ts';
+import { type JsonStore, openJsonStore } from '../base/json-store.ts';
+import type { ConversationState } from '../conversation/state.ts';
+import { Flag, type FlagDraft, type FlagPatch } from '../protocol/flag.ts';
+import { placeFlag } from './place.ts';
+
+const FlagFile = z.object({ flags: z.array(Flag) });
+type FlagFile = z.infer<typeof FlagFile>;
+
+export interface FlagStoreOptions {
+  readonly path: string;
+  readonly clock: Clock;
+  readonly flagsMax: number;
+  readonly ops?: FileOps;
+}
+
+/** @throws store-damaged, store-newer */
+export async function openFlagStore(options: FlagStoreOptions): Promise<FlagStore> {
+  const store = await openJsonStore<FlagFile>({
+    path: options.path,
+    schemaVersion: 1,
+    schema: FlagFile,
+    initial: { flags: [] },
+    ...(options.ops === undefined ? {} : { ops: options.ops }),
+  });
+  return new FlagStore(store, options);
+}
+
+function sameDraft(flag: Flag, draft: FlagDraft): boolean {
+  return flag.conversationId === draft.conversationId && flag.replyId === draft.replyId;
+}
+
+function find(flags: readonly Flag[], id: string): Flag {
+  const flag = flags.find((one) => one.id === id);
+  if (flag !== undefined) return flag;
+  throw new AttuneError('flag-not-found', `There is no flag ${id}.`, { flagId: id });
+}
+
+/** From the first night that used a flag on, it stays as that night saw it. */
+function assertOpen(flag: Flag): void {
+  if (flag.usedBy.length > 0) {
+    throw new AttuneError(
+      'flag-used',
+      `The night ${flag.usedBy[0]} has learnt from this flag; it can no longer be changed.`,
+      { flagId: flag.id, nightId: flag.usedBy[0] ?? null },
+    );
+  }
+  if (flag.withdrawnAt !== null) {
+    throw new AttuneError('flag-withdrawn', 'This flag was withdrawn: mark the reply anew.', {
+      flagId: flag.id,
+    });
+  }
+}
+
+export class FlagStore {
+  readonly #store: JsonStore<FlagFile>;
+  readonly #options: FlagStoreOptions;
+
+  constructor(store: JsonStore<FlagFile>, options: FlagStoreOptions) {
+    this.#store = store;
+    this.#options = options;
+  }
+
+  /** Oldest first, withdrawn ones among them. */
+  list(conversationId?: string): readonly Flag[] {
+    const { flags } = this.#store.data;
+    return conversationId === undefined
+      ? flags
+      : flags.filter((flag) => flag.conversationId === conversationId);
+  }
+
+  /** @throws flag-not-found */
+  get(id: string): Flag {
+    return find(this.#store.data.flags, id);
+  }
+
+  /**
+   * Marks a reply. The same id again gives the flag that is there.
+   * @throws reply-not-found, message-not-found, span-mismatch, flag-conflict, flags-limit
+   */
+  async add(draft: FlagDraft, conversation: ConversationState): Promise<Flag> {
+    const [flag] = await this.addAll([draft], conversation);
+    return flag as Flag;
+  }
+
+  /** Several flags of one talk in one write (import). */
+  async addAll(drafts: readonly FlagDraft[], conversation: ConversationState): Promise<Flag[]> {
+    const { clock, flagsMax } = this.#options;
+    const placed = drafts.map((draft) => ({ draft, messageId: placeFlag(draft, conversation) }));
+    return this.#store.update((file) => {
+      const known = new Map(file.flags.map((flag) => [flag.id, flag]));
+      return placed.map(({ draft, messageId }) => {
+        const there = known.get(draft.id);
+        if (there !== undefined) {
+          if (sameDraft(there, draft)) return there;
+          throw new AttuneError('flag-conflict', `The id ${draft.id} names another flag.`, {
+            flagId: draft.id,
+          });
+        }
+        if (file.flags.length >= flagsMax) {
+          throw new AttuneError('flags-limit', `The store holds ${flagsMax} flags already.`, {
+            flagsMax,
+          });
+        }
+        const at = clock.now();
+        const flag = { ...draft, messageId, createdAt: at, updatedAt: at };
+        const whole: Flag = { ...flag, withdrawnAt: null, usedBy: [] };
+        file.flags.push(whole);
+        known.set(whole.id, whole);
+        return whole;
+      });
+    });
+  }
+
+  /** @throws flag-not-found, flag-used, flag-withdrawn, message-not-found, span-mismatch */
+  async edit(id: string, patch: FlagPatch, conversation: ConversationState): Promise<Flag> {
+    const present = Object.entries(patch).filter(([, value]) => value !== undefined);
+    const change = Object.fromEntries(present);
+    return this.#store.update(({ flags }) => {
+      const flag = find(flags, id);
+      assertOpen(flag);
+      Object.assign(flag, change, { updatedAt: this.#options.clock.now() });
+      placeFlag(flag, conversation);
+      return flag;
+    });
+  }
+
+  /** It stays in the file, marked; nights pass it over. @throws flag-not-found, flag-used */
+  async withdraw(id: string): Promise<Flag> {
+    return this.#store.update(({ flags }) => {
+      const flag = find(flags, id);
+      if (flag.withdrawnAt !== null) return flag;
+      assertOpen(flag);
+      const at = this.#options.clock.now();
+      return Object.assign(flag, { withdrawnAt: at, updatedAt: at });
+    });
+  }
+
+  /** A night has learnt from these; asked twice, noted once. */
+  async markUsed(ids: readonly string[], nightId: string): Promise<void> {
+    const wanted = new Set(ids);
+    await this.#store.update(({ flags }) => {
+      for (const flag of flags) {
+        if (wanted.has(flag.id) && !flag.usedBy.includes(nightId)) flag.usedBy.push(nightId);
+      }
+    });
+  }
+
+  /** With its talk a flag goes, words and all. */
+  async deleteOf(conversationId: string): Promise<void> {
+    if (this.list(conversationId).length === 0) return;
+    await this.#store.update((file) => {
+      file.flags = file.flags.filter((flag) => flag.conversationId !== conversationId);
+    });
+  }
+}
