@@ -1,0 +1,172 @@
+// What a Hugging Face config.json says about a model, checked and in our words; no weights, no files.
+import { z } from 'zod';
+import { checked, damaged, isRecord, quote, unsupported } from './refusal.ts';
+import { parseRope, type RopeSettings } from './rope-settings.ts';
+
+export const FAMILIES = ['llama', 'mistral', 'qwen2', 'qwen3'] as const;
+export type Family = (typeof FAMILIES)[number];
+
+/** Names are Hugging Face's in camelCase; what a config leaves out is filled in. */
+export interface ModelConfig {
+  readonly family: Family;
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly numHiddenLayers: number;
+  readonly numAttentionHeads: number;
+  readonly numKeyValueHeads: number;
+  readonly headDim: number;
+  readonly maxPositionEmbeddings: number;
+  readonly rmsNormEps: number;
+  readonly rope: RopeSettings;
+  readonly tieWordEmbeddings: boolean;
+  /** Biases of the q, k and v projections. */
+  readonly hasQkvBias: boolean;
+  /** Bias of the o projection. */
+  readonly hasOutputBias: boolean;
+  /** Biases of the gate, up and down projections. */
+  readonly hasMlpBias: boolean;
+  /** RMSNorm of each query and key head before the rotation (Qwen3). */
+  readonly hasQkNorm: boolean;
+  /** Tokens after which attention would no longer see the first one; null = never. */
+  readonly slidingWindow: number | null;
+  readonly bosTokenId: number | null;
+  readonly eosTokenIds: readonly number[];
+  readonly padTokenId: number | null;
+}
+
+const ARCHITECTURES: Readonly<Record<Family, string>> = {
+  llama: 'LlamaForCausalLM',
+  mistral: 'MistralForCausalLM',
+  qwen2: 'Qwen2ForCausalLM',
+  qwen3: 'Qwen3ForCausalLM',
+};
+
+/** Above any model that exists; keeps products of sizes exact and graphs of a sane length. */
+const SIZE_MAX = 2 ** 24;
+const LAYERS_MAX = 1024;
+
+const size = z.int().min(1).max(SIZE_MAX);
+const tokenId = z.int().min(0).max(SIZE_MAX);
+export const tokenIds = z
+  .union([tokenId, z.array(tokenId).max(1024)])
+  .nullish()
+  .transform((ids) => (ids == null ? [] : [ids].flat()));
+
+const schema = z.looseObject({
+  model_type: z.string(),
+  architectures: z.array(z.string()).nullish(),
+  vocab_size: size,
+  hidden_size: size,
+  intermediate_size: size,
+  num_hidden_layers: z.int().min(1).max(LAYERS_MAX),
+  num_attention_heads: size,
+  num_key_value_heads: size.nullish(),
+  head_dim: size.nullish(),
+  max_position_embeddings: size,
+  // Source: transformers 5.18; all four families have these defaults.
+  rms_norm_eps: z.number().positive().max(1).default(1e-6),
+  hidden_act: z.string().default('silu'),
+  tie_word_embeddings: z.boolean().default(false),
+  attention_bias: z.boolean().default(false),
+  mlp_bias: z.boolean().default(false),
+  use_sliding_window: z.boolean().default(false),
+  sliding_window: size.nullish(),
+  max_window_layers: z.int().min(0).nullish(),
+  layer_types: z.array(z.string()).max(LAYERS_MAX).nullish(),
+  bos_token_id: tokenIds,
+  eos_token_id: tokenIds,
+  pad_token_id: z.int().nullish(),
+});
+type RawConfig = z.infer<typeof schema>;
+
+/**
+ * Reads a parsed config.json as transformers 4 and 5 write it.
+ * @throws model-unsupported naming what is not implemented, model-damaged naming a bad field
+ */
+export function parseConfig(json: unknown, where: string): ModelConfig {
+  refuseOthers(json, where);
+  const raw = checked(schema, json, where);
+  const family = raw.model_type as Family;
+  const { headDim, numKeyValueHeads } = heads(raw, family, where);
+  return {
+    family,
+    vocabSize: raw.vocab_size,
+    hiddenSize: raw.hidden_size,
+    intermediateSize: raw.intermediate_size,
+    numHiddenLayers: raw.num_hidden_layers,
+    numAttentionHeads: raw.num_attention_heads,
+    numKeyValueHeads,
+    headDim,
+    maxPositionEmbeddings: raw.max_position_embeddings,
+    rmsNormEps: raw.rms_norm_eps,
+    rope: parseRope(raw, where),
+    tieWordEmbeddings: raw.tie_word_embeddings,
+    // Qwen2 has these biases always, Mistral never, whatever its config says.
+    hasQkvBias: family === 'qwen2' || (family !== 'mistral' && raw.attention_bias),
+    hasOutputBias: (family === 'llama' || family === 'qwen3') && raw.attention_bias,
+    hasMlpBias: family === 'llama' && raw.mlp_bias,
+    hasQkNorm: family === 'qwen3',
+    slidingWindow: slidingWindow(raw, family, where),
+    bosTokenId: raw.bos_token_id[0] ?? null,
+    eosTokenIds: raw.eos_token_id,
+    padTokenId: raw.pad_token_id ?? null,
+  };
+}
+
+/** What cannot be run is named before its other fields are looked at: they may well be foreign. */
+function refuseOthers(json: unknown, where: string): void {
+  if (!isRecord(json)) throw damaged(where, '(root)', 'not a JSON object');
+  const { model_type: type, architectures, hidden_act: activation } = json;
+  if (!FAMILIES.includes(type as Family)) {
+    const known = FAMILIES.join(', ');
+    throw unsupported(where, `model_type ${quote(type)} is not implemented; use one of ${known}`);
+  }
+  const architecture = ARCHITECTURES[type as Family];
+  if (Array.isArray(architectures) && !architectures.includes(architecture)) {
+    const found = quote(architectures[0]);
+    throw unsupported(where, `architecture ${found} is not implemented; ${architecture} is needed`);
+  }
+  if (json.quantization_config != null || json.compression_config != null) {
+    throw unsupported(where, 'the checkpoint is quantized; use its F32, F16 or BF16 original');
+  }
+  if (activation !== undefined && activation !== 'silu' && activation !== 'swish') {
+    throw unsupported(where, `hidden_act ${quote(activation)} is not implemented; silu is`);
+  }
+}
+
+function heads(raw: RawConfig, family: Family, where: string) {
+  const { hidden_size: hidden, num_attention_heads: numHeads } = raw;
+  const numKeyValueHeads = raw.num_key_value_heads ?? numHeads;
+  if (numHeads % numKeyValueHeads !== 0) {
+    const reason = `${numHeads} heads are no multiple of ${numKeyValueHeads} key-value heads`;
+    throw damaged(where, 'num_key_value_heads', reason);
+  }
+  // Source: transformers 5.18, configuration_qwen3.py: 128 unless given, whatever hidden_size is.
+  const headDim = raw.head_dim ?? (family === 'qwen3' ? 128 : hidden / numHeads);
+  if (!Number.isInteger(headDim)) {
+    const reason = `hidden_size ${hidden} is no multiple of ${numHeads} heads`;
+    throw damaged(where, 'num_attention_heads', reason);
+  }
+  if (headDim % 2 !== 0) {
+    throw unsupported(where, `head_dim ${headDim} is odd; the rotation needs pairs`);
+  }
+  return { headDim, numKeyValueHeads };
+}
+
+function slidingWindow(raw: RawConfig, family: Family, where: string): number | null {
+  const foreign = raw.layer_types?.find((type) => !/^(full|sliding)_attention$/.test(type));
+  if (foreign !== undefined) {
+    throw unsupported(where, `layer type ${quote(foreign)} is not implemented`);
+  }
+  const window = raw.sliding_window ?? null;
+  if (raw.layer_types?.includes('sliding_attention')) {
+    if (window === null) throw damaged(where, 'sliding_window', 'sliding layers need a size');
+    return window;
+  }
+  if (family === 'llama' || raw.layer_types != null) return null;
+  if (family === 'mistral') return window;
+  // Qwen: the first `max_window_layers` layers see everything, 28 unless given.
+  const hasSlidingLayers = raw.num_hidden_layers > (raw.max_window_layers ?? 28);
+  return raw.use_sliding_window && hasSlidingLayers ? window : null;
+}

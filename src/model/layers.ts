@@ -1,0 +1,94 @@
+// The parts of one transformer layer that both graphs share: norms, projections, rotation, MLP.
+import { concat, slice } from '../graph/indexing.ts';
+import {
+  add,
+  matMul,
+  multiply,
+  reciprocal,
+  reduceSum,
+  reshape,
+  scalar,
+  sigmoid,
+  sqrt,
+  subtract,
+} from '../graph/operations.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import type { ModelConfig } from './config.ts';
+
+/** The weights of one layer (or of the whole) by their last name; undefined where it has none. */
+export type Weights = (name: string) => Tensor | undefined;
+
+/**
+ * `x / sqrt(mean(x²) + ε) · weight` over the last axis; the shape stays.
+ * Source: Zhang and Sennrich, arXiv 1910.07467, eq. 4.
+ */
+export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  const width = x.shape.at(-1) as number;
+  const sumOfSquares = reduceSum(multiply(x, x), [-1], { keep: true }); // (…, 1)
+  const meanSquare = multiply(sumOfSquares, scalar(1 / width));
+  const scale = reciprocal(sqrt(add(meanSquare, scalar(epsilon))));
+  return multiply(multiply(x, scale), weight); // (…, width)
+}
+
+/** `x Wᵀ + b`: (…, in) → (…, out), with the bias where the model has one. */
+export function linear(x: Tensor, weights: Weights, name: string): Tensor {
+  const projected = matMul(x, needed(weights, name), { transposeB: true }); // (…, out)
+  const bias = weights(`${name}Bias`);
+  return bias === undefined ? projected : add(projected, bias);
+}
+
+/** `W_down (silu(W_gate x) ⊙ W_up x)`: SwiGLU. Source: Shazeer, arXiv 2002.05202, eq. 6. */
+export function mlp(x: Tensor, weights: Weights): Tensor {
+  const gate = linear(x, weights, 'gateProj'); // (batch, length, intermediateSize)
+  const activated = multiply(gate, sigmoid(gate));
+  const product = multiply(activated, linear(x, weights, 'upProj'));
+  return linear(product, weights, 'downProj'); // (batch, length, hiddenSize)
+}
+
+export interface Heads {
+  /** (batch, length, numAttentionHeads, headDim). */
+  readonly query: Tensor;
+  /** (batch, length, numKeyValueHeads, headDim). */
+  readonly key: Tensor;
+  /** (batch, length, numKeyValueHeads, headDim). */
+  readonly value: Tensor;
+}
+
+/** Queries, keys and values of (batch, length, hiddenSize) before the rotation, q/k norm done. */
+export function projectHeads(x: Tensor, weights: Weights, config: ModelConfig): Heads {
+  const [batch, length] = x.shape as [string, string];
+  const { numAttentionHeads, numKeyValueHeads, headDim, rmsNormEps } = config;
+  const split = (name: string, heads: number): Tensor =>
+    reshape(linear(x, weights, name), [batch, length, heads, headDim]); // (b, l, heads, headDim)
+  const query = split('qProj', numAttentionHeads);
+  const key = split('kProj', numKeyValueHeads);
+  const value = split('vProj', numKeyValueHeads);
+  if (!config.hasQkNorm) return { query, key, value };
+  return {
+    query: rmsNorm(query, needed(weights, 'qNorm'), rmsNormEps),
+    key: rmsNorm(key, needed(weights, 'kNorm'), rmsNormEps),
+    value,
+  };
+}
+
+/**
+ * Turns each pair (i, i + headDim/2) by its angle; the shape stays.
+ * @param x (batch, length, heads, headDim)
+ * @param cos (batch, length, 1, headDim / 2), likewise `sin`
+ * Source: transformers 5.18, modeling_llama.py, rotate_half (halves, not neighbours, are paired).
+ */
+export function rotate(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
+  const half = (x.shape.at(-1) as number) / 2;
+  const first = slice(x, 3, 0, half); // (batch, length, heads, headDim / 2)
+  const second = slice(x, 3, half, half); // (batch, length, heads, headDim / 2)
+  const turnedFirst = subtract(multiply(first, cos), multiply(second, sin));
+  const turnedSecond = add(multiply(second, cos), multiply(first, sin));
+  return concat([turnedFirst, turnedSecond], 3); // (batch, length, heads, headDim)
+}
+
+/** A weight that every model of the family has; its absence is a programmer's error. */
+export function needed(weights: Weights, name: string): Tensor {
+  const weight = weights(name);
+  if (weight === undefined) throw new Error(`model: no weight ${name}`);
+  return weight;
+}

@@ -1,0 +1,56 @@
+// The rotary tables of a model: cosines and sines per position; plain numbers, no graph.
+import type { ModelConfig } from './config.ts';
+
+/** Each (positions, headDim / 2), row-major. Shared and never written to. */
+export interface RopeTables {
+  readonly positions: number;
+  readonly cos: Float32Array<ArrayBuffer>;
+  readonly sin: Float32Array<ArrayBuffer>;
+}
+
+/**
+ * `cos(p · f_i)` and `sin(p · f_i)` for p in [0, positions). Angles are rounded to f32 as Hugging
+ * Face's are, or far positions would differ. Source: RoFormer, arXiv 2104.09864, eq. 34;
+ * transformers 5.18, modeling_llama.py, LlamaRotaryEmbedding.
+ */
+export function ropeTables(config: ModelConfig, positions: number): RopeTables {
+  const frequencies = inverseFrequencies(config);
+  const width = frequencies.length;
+  const cos = new Float32Array(positions * width);
+  const sin = new Float32Array(positions * width);
+  for (let position = 0; position < positions; position++) {
+    for (let i = 0; i < width; i++) {
+      const angle = Math.fround(position * (frequencies[i] as number));
+      cos[position * width + i] = Math.cos(angle);
+      sin[position * width + i] = Math.sin(angle);
+    }
+  }
+  return { positions, cos, sin };
+}
+
+/** `ropeTheta^(−2i / headDim)`, scaled as the config asks; (headDim / 2). */
+export function inverseFrequencies({ rope, headDim }: ModelConfig): Float32Array {
+  const plain = Float32Array.from(
+    { length: headDim / 2 },
+    (_, i) => 1 / Math.fround(rope.ropeTheta ** Math.fround((2 * i) / headDim)),
+  );
+  const { scaling } = rope;
+  if (scaling.type === 'none') return plain;
+  if (scaling.type === 'linear') return plain.map((frequency) => frequency / scaling.factor);
+  return plain.map((frequency) => llama3(frequency, scaling));
+}
+
+type Llama3 = Extract<ModelConfig['rope']['scaling'], { type: 'llama3' }>;
+
+/**
+ * Long waves are stretched by `factor`, short ones kept, those between interpolated.
+ * Source: transformers 5.18, modeling_rope_utils.py, _compute_llama3_parameters.
+ */
+function llama3(frequency: number, scaling: Llama3): number {
+  const { factor, lowFreqFactor, highFreqFactor } = scaling;
+  const wavesInWindow = scaling.originalMaxPositionEmbeddings / ((2 * Math.PI) / frequency);
+  if (wavesInWindow > highFreqFactor) return frequency;
+  if (wavesInWindow < lowFreqFactor) return frequency / factor;
+  const share = (wavesInWindow - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
+  return (1 - share) * (frequency / factor) + share * frequency;
+}
