@@ -27,28 +27,29 @@ export interface GateEvidence {
   readonly passedNights: readonly number[];
 }
 
+/** The `gate` section of the configuration. */
 export interface GateSettings {
   readonly marginGainMin: number;
-  readonly marginLevel: number;
-  readonly deafLevel: number;
-  /** Lowest 95 % bound of push-back, invite and ordinary. */
-  readonly lossMax: number;
-  readonly perplexityParentMax: number;
-  readonly perplexityBaseMax: number;
+  readonly marginPMax: number;
+  readonly deafPMax: number;
+  /** 95 % lower bound of push-back, invite and ordinary. */
+  readonly guardLowerBoundMin: number;
+  readonly perplexityRatioParentMax: number;
+  readonly perplexityRatioBaseMax: number;
   readonly sourcesMin: number;
   readonly agreementMin: number;
   /** Share of swaps that may be false in the long run. */
   readonly falseSwapRate: number;
 }
 
-/** DESIGN section 6. */
+/** What a night must show unless configured otherwise. */
 export const GATE_DEFAULTS: GateSettings = {
   marginGainMin: 0.02,
-  marginLevel: 0.01,
-  deafLevel: 0.05,
-  lossMax: 0.02,
-  perplexityParentMax: 1.02,
-  perplexityBaseMax: 1.05,
+  marginPMax: 0.01,
+  deafPMax: 0.05,
+  guardLowerBoundMin: -0.02,
+  perplexityRatioParentMax: 1.02,
+  perplexityRatioBaseMax: 1.05,
   sourcesMin: 8,
   agreementMin: 0.8,
   falseSwapRate: 0.05,
@@ -81,8 +82,12 @@ export function decideGate(
     ...(['pushBack', 'invite', 'ordinary'] as const).map((name) =>
       noLoss(name, evidence[name], settings),
     ),
-    ratio('perplexity against the parent', evidence.perplexityParent, settings.perplexityParentMax),
-    ratio('perplexity against the base', evidence.perplexityBase, settings.perplexityBaseMax),
+    ratio(
+      'perplexity against the parent',
+      evidence.perplexityParent,
+      settings.perplexityRatioParentMax,
+    ),
+    ratio('perplexity against the base', evidence.perplexityBase, settings.perplexityRatioBaseMax),
   ];
   return { passes: reasons.every((reason) => reason.passes), reasons };
 }
@@ -113,7 +118,7 @@ function integrity(evidence: GateEvidence, settings: GateSettings): GateReason[]
 
 function gains(evidence: GateEvidence, settings: GateSettings): GateReason[] {
   const { margin, realMinusDeaf, night, passedNights } = evidence;
-  const { falseSwapRate: rate, marginLevel: most } = settings;
+  const { falseSwapRate: rate, marginPMax: most } = settings;
   const level = spentLevel(night, passedNights, { rate, most });
   const reasons: GateReason[] = [
     {
@@ -125,11 +130,11 @@ function gains(evidence: GateEvidence, settings: GateSettings): GateReason[] {
   reasons.push({
     rule: 'real − deaf',
     passes:
-      realMinusDeaf !== undefined && realMinusDeaf.mean > 0 && realMinusDeaf.p < settings.deafLevel,
+      realMinusDeaf !== undefined && realMinusDeaf.mean > 0 && realMinusDeaf.p < settings.deafPMax,
     text:
       realMinusDeaf === undefined
         ? 'the deaf arm was not run'
-        : `${interval(realMinusDeaf)}; needs > 0 with p < ${settings.deafLevel}`,
+        : `${interval(realMinusDeaf)}; needs > 0 with p < ${settings.deafPMax}`,
   });
   return reasons;
 }
@@ -142,8 +147,8 @@ function noLoss(
   const rule = name === 'pushBack' ? 'push-back' : name;
   return {
     rule,
-    passes: change.low > -settings.lossMax,
-    text: `change ${interval(change)}; the lower bound must stay above −${settings.lossMax}`,
+    passes: change.low > settings.guardLowerBoundMin,
+    text: `change ${interval(change)}; the lower bound must stay above ${settings.guardLowerBoundMin}`,
   };
 }
 

@@ -59,30 +59,50 @@ export const trainSection = z.strictObject({
   /** Which executor takes the gradient steps. */
   executor: z.enum(['auto', 'onnx', 'tensorflow']).default('auto'),
   optimizer: z.enum(['apollo', 'apollo-mini', 'adamw']).default('apollo'),
-  /** Of APOLLO's projections. */
+  /** Of APOLLO's projections (apollo-mini: always 1). */
   rank: z.int().min(1).default(16),
-  learningRate: z.number().gt(0).default(3e-4),
+  /** In AdamW's terms: APOLLO's scale is set per tensor so that updates have AdamW's size. */
+  learningRate: z.number().min(0).default(2e-3),
   weightDecay: z.number().min(0).default(0),
   warmupSteps: z.int().min(0).default(5),
-  /** Scenarios a step. */
+  /** Steps between two draws of APOLLO's projections. */
+  projectionSteps: z.int().min(1).default(200),
+  /** Scenarios a step; each is a micro-step of its own. */
   batchSize: z.int().min(1).default(8),
-  epochsMax: z.int().min(1).default(3),
-  /** Strength of the preference term where an example has `rejected`. */
+  epochsMax: z.int().min(1).default(2),
+  stepsMax: z.int().min(1).default(200),
+  minutesMax: z.number().gt(0).default(60),
+  tokensMax: z.int().min(1).default(5_000_000),
+  /** Cross-entropy on `chosen`, nats a token. */
+  chosenWeight: z.number().min(0).default(0.3),
+  /** The preference term where an example has `rejected`. */
   preferenceWeight: z.number().min(0).default(1),
   /** DPO's beta. */
   preferenceBeta: z.number().gt(0).default(0.1),
+  /** Against a falling log p(chosen): weight of its fall below the first weights, nats a token. */
+  guardWeight: z.number().min(0).default(1),
   /** KL to the first weights on replayed ordinary turns. */
-  retentionWeight: z.number().min(0).default(0.1),
+  retentionWeight: z.number().min(0).default(2),
+  /** Replayed ordinary turns a step, and how many tokens of each. */
+  replaysPerStep: z.int().min(0).default(4),
+  replayTokens: z.int().min(1).default(128),
   /** Gradients are cut to this norm; 0 = off. */
-  gradientNormMax: z.number().min(0).default(1),
+  gradientNormMax: z.number().min(0).default(0),
   /** First and one past the last layer that learn; empty = all. */
   layers: z.array(z.int().min(0)).max(2).default([]),
+  /** Heads that learn in each of these layers; empty = all. */
+  heads: z.array(z.int().min(0)).default([]),
+  /** Prompt tokens a scenario may have; whole old turns go first. */
+  contextTokensMax: z.int().min(8).default(1_024),
+  replyTokensMax: z.int().min(1).default(128),
   /** Memory for frozen contexts that are kept between epochs. */
   contextCacheBytesMax: z.int().min(0).default(536_870_912),
-  /** The contexts are run again when the KL on probe rows passes this. */
+  /** The contexts are run again when the KL on probe rows passes this, or after so many steps. */
   contextRefreshKlMax: z.number().gt(0).default(0.02),
+  contextRefreshSteps: z.int().min(1).default(25),
   /** Steps between checkpoints. */
   checkpointSteps: z.int().min(1).default(10),
-  /** Held-out evaluations without progress before training stops early. */
+  /** Steps between evaluations on held-out scenarios, and how many without progress are enough. */
+  evaluationSteps: z.int().min(1).default(10),
   patience: z.int().min(1).default(3),
 });

@@ -57,4 +57,8 @@ export const gateSection = z.strictObject({
   perplexityRatioParentMax: z.number().min(1).default(1.02),
   perplexityRatioBaseMax: z.number().min(1).default(1.05),
   sourcesMin: z.int().min(1).default(8),
+  /** Checks that agree less with labels set by reading may not gate. */
+  agreementMin: probability.default(0.8),
+  /** Share of swaps that may be false in the long run. */
+  falseSwapRate: probability.default(0.05),
 });
