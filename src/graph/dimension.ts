@@ -31,7 +31,7 @@ function print(polynomial: Polynomial): Dimension {
     .join(' + ');
 }
 
-/** `a + b + …` in canonical form. */
+/** `a + b + …` in canonical form; of one dimension, its canonical text. */
 export function sum(...dimensions: readonly Dimension[]): Dimension {
   const total: Polynomial = new Map();
   for (const dimension of dimensions) {

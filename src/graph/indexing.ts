@@ -31,10 +31,22 @@ export function slice(x: Tensor, axis: number, start: Dimension, size: Dimension
   return node({ kind: 'slice', axis, start }, [x], x.dtype, shape);
 }
 
+/** The transpose of `slice`: zeros of `size` along one axis, with `x` from `start` on. */
+export function pad(x: Tensor, axis: number, start: Dimension, size: Dimension): Tensor {
+  const own = x.shape[axis];
+  if (own === undefined || x.dtype !== 'f32') return refuse('pad', `no f32 axis ${axis}`, [x]);
+  const isLiteral = [own, start, size].every((d) => typeof d === 'number');
+  if (isLiteral && (start as number) + (own as number) > (size as number)) {
+    refuse('pad', `${start} + ${own} passes the end of ${size}`, [x]);
+  }
+  const shape = x.shape.map((d, i) => (i === axis ? size : d));
+  return sameShape(shape, x.shape) ? x : node({ kind: 'pad', axis, start }, [x], 'f32', shape);
+}
+
 /** Repeats literal 1s (and missing leading axes) up to `shape`. */
 export function broadcast(x: Tensor, shape: Shape): Tensor {
   const missing = shape.length - x.shape.length;
-  const fits = x.shape.every((d, i) => d === 1 || d === shape[i + missing]);
+  const fits = x.shape.every((d, i) => d === 1 || d === sum(shape[i + missing] ?? 0));
   if (missing < 0 || !fits) refuse('broadcast', `does not grow to (${shape.join(', ')})`, [x]);
   return sameShape(x.shape, shape) ? x : node({ kind: 'broadcast' }, [x], x.dtype, shape);
 }
@@ -42,25 +54,43 @@ export function broadcast(x: Tensor, shape: Shape): Tensor {
 /** Rows of a table: (n, …rest), i32 (…) → (…, …rest). */
 export function gather(table: Tensor, indices: Tensor): Tensor {
   if (indices.dtype !== 'i32') refuse('gather', 'indices must be i32', [table, indices]);
+  if (table.shape.length === 0) refuse('gather', 'a table needs rows', [table, indices]);
   const shape = [...indices.shape, ...table.shape.slice(1)];
   return node({ kind: 'gather' }, [table, indices], table.dtype, shape);
 }
 
 /** The transpose of `gather`: adds rows (…, …rest) into zeros (n, …rest). */
-export function scatterAdd(rows: Tensor, indices: Tensor, n: number): Tensor {
-  const rest = rows.shape.slice(indices.shape.length);
-  if (indices.dtype !== 'i32' || !sameShape(indices.shape, rows.shape.slice(0, -rest.length))) {
+export function scatterAdd(rows: Tensor, indices: Tensor, n: Dimension): Tensor {
+  const rank = indices.shape.length;
+  if (indices.dtype !== 'i32' || !sameShape(indices.shape, rows.shape.slice(0, rank))) {
     refuse('scatterAdd', 'one i32 index per row needed', [rows, indices]);
   }
+  if (rows.dtype !== 'f32') refuse('scatterAdd', 'rows must be f32', [rows, indices]);
+  const rest = rows.shape.slice(rank);
   return node({ kind: 'scatterAdd' }, [rows, indices], rows.dtype, [n, ...rest]);
 }
 
 /** One entry of the last axis per row: (…, n), i32 (…) → (…). */
 export function pick(values: Tensor, indices: Tensor): Tensor {
-  if (indices.dtype !== 'i32' || !sameShape(indices.shape, values.shape.slice(0, -1))) {
+  const isPerRow = sameShape(indices.shape, values.shape.slice(0, -1));
+  if (indices.dtype !== 'i32' || values.shape.length === 0 || !isPerRow) {
     refuse('pick', 'one i32 index per row needed', [values, indices]);
   }
   return node({ kind: 'pick' }, [values, indices], values.dtype, indices.shape);
+}
+
+/** The transpose of `pick`: base (…, n) with values (…) added at one index i32 (…) per row. */
+export function addPicked(base: Tensor, values: Tensor, indices: Tensor): Tensor {
+  const operands = [base, values, indices];
+  const rows = base.shape.slice(0, -1);
+  if (!sameShape(rows, values.shape) || !sameShape(rows, indices.shape)) {
+    refuse('addPicked', 'one value and one index per row needed', operands);
+  }
+  if (base.shape.length === 0 || base.dtype !== 'f32' || values.dtype !== 'f32') {
+    refuse('addPicked', 'f32 rows and values needed', operands);
+  }
+  if (indices.dtype !== 'i32') refuse('addPicked', 'indices must be i32', operands);
+  return node({ kind: 'addPicked' }, operands, 'f32', base.shape);
 }
 
 /** i32 (…) → f32 (…, depth). */

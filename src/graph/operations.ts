@@ -8,6 +8,8 @@ export function input(name: string, dtype: DataType, shape: Shape): Tensor {
   return node({ kind: 'input', name }, [], dtype, shape);
 }
 
+const STORED_BYTES = { f32: 4, i32: 4, bool: 1, f16: 2, bf16: 2 } as const;
+
 /** A constant whose bytes lie inline or in a file. `shape` is literal. */
 export function constant(
   name: string,
@@ -15,7 +17,12 @@ export function constant(
   dtype: DataType,
   shape: readonly number[],
 ): Tensor {
-  return node({ kind: 'constant', source, name }, [], dtype, shape);
+  const result = node({ kind: 'constant', source, name }, [], dtype, shape);
+  const elements = shape.reduce((total, size) => total * size, 1);
+  const held =
+    source.from === 'inline' ? source.data.length : source.length / STORED_BYTES[source.storedAs];
+  if (held !== elements) refuse(`constant ${name}`, `holds ${held} elements`, [result]);
+  return result;
 }
 
 /** A scalar () f32. */
@@ -134,7 +141,10 @@ export function cast(x: Tensor, to: DataType): Tensor {
 function reduce(fn: 'sum' | 'max', x: Tensor, axes: readonly number[], keep: boolean): Tensor {
   const rank = x.shape.length;
   const positive = axes.map((axis) => (axis < 0 ? axis + rank : axis)).sort((a, b) => a - b);
-  if (positive.some((axis) => axis < 0 || axis >= rank)) refuse(fn, `no axis [${axes}]`, [x]);
+  if (positive.length === 0) return x;
+  const isSet = new Set(positive).size === positive.length;
+  if (!isSet || positive.some((axis) => axis < 0 || axis >= rank))
+    refuse(fn, `no axis [${axes}]`, [x]);
   if (x.dtype !== 'f32') refuse(fn, 'operand must be f32', [x]);
   const kept = x.shape.map((d, axis) => (positive.includes(axis) ? 1 : d));
   const reduced = node({ kind: 'reduce', fn, axes: positive }, [x], 'f32', kept);

@@ -1,6 +1,6 @@
 // The nodes of a tensor graph: what an operation is and what it yields; no arithmetic, no runtime.
 import { AttuneError } from '../base/errors.ts';
-import type { Dimension } from './dimension.ts';
+import { type Dimension, sum } from './dimension.ts';
 
 /** Values inside a graph. Files may store f16 or bf16; the executor widens them. */
 export type DataType = 'f32' | 'i32' | 'bool';
@@ -55,6 +55,8 @@ export type Operation =
   | { readonly kind: 'transpose'; readonly permutation: readonly number[] }
   | { readonly kind: 'concat'; readonly axis: number }
   | { readonly kind: 'slice'; readonly axis: number; readonly start: Dimension }
+  /** Zeros around one axis: the operand begins at `start` of the result. */
+  | { readonly kind: 'pad'; readonly axis: number; readonly start: Dimension }
   /** Literal 1s grow to the shape of the result. */
   | { readonly kind: 'broadcast' }
   /** (table (n, …rest), indices i32 (…)) → (…indices, …rest). */
@@ -63,6 +65,8 @@ export type Operation =
   | { readonly kind: 'scatterAdd' }
   /** (values (…, n), indices i32 (…)) → (…). */
   | { readonly kind: 'pick' }
+  /** (base (…, n), values (…), indices i32 (…)) → base with a value added at one entry per row. */
+  | { readonly kind: 'addPicked' }
   /** indices i32 (…) → f32 (…, depth). */
   | { readonly kind: 'oneHot' }
   /** () → i32 (size): 0, 1, 2, … */
@@ -118,7 +122,8 @@ export function node(
   dtype: DataType,
   shape: Shape,
 ): Tensor {
-  return { id: nextId++, operation, inputs, dtype, shape, scope: scopes.join('.') };
+  const canonical = shape.map((dimension) => sum(dimension));
+  return { id: nextId++, operation, inputs, dtype, shape: canonical, scope: scopes.join('.') };
 }
 
 /** `(batch, length, 64) f32`, for messages. */

@@ -23,8 +23,14 @@ export interface Value {
 }
 
 export interface RunOptions {
-  /** Outputs to compute; all of the program's when absent. */
+  /** Outputs to compute; all of the program's when absent. What only others need is not run. */
   readonly fetch?: readonly string[];
+  /**
+   * Outputs that are written into the caller's memory; the value returned for one wraps the same
+   * array. Its shape is believed, and the array may be the one that is fed as an input where the
+   * kernel works in place (the cache of GroupQueryAttention). Not for `keepOnDevice` outputs.
+   */
+  readonly into?: Readonly<Record<string, HostTensor>>;
 }
 
 /** A compiled graph. `run` is not reentrant; callers queue. */

@@ -1,0 +1,200 @@
+// ONNX lowering: one rule per operation of the graph, and which ONNX operators it becomes.
+import { product } from '../dimension.ts';
+import type { Operation, Tensor, UnaryFunction } from '../tensor.ts';
+import type { Emitter } from './emitter.ts';
+import { ELEMENT_TYPE, MICROSOFT_DOMAIN } from './messages.ts';
+import * as shapes from './shape-lowering.ts';
+
+/** Where the model will run; WebGPU lacks some operators, which are then composed. */
+export type Target = 'cpu' | 'cuda' | 'webgpu';
+
+export interface Node<Kind extends Operation['kind']> {
+  readonly tensor: Tensor;
+  readonly operation: Extract<Operation, { kind: Kind }>;
+  /** Names of the operands' values. */
+  readonly inputs: readonly string[];
+  readonly target: Target;
+}
+
+type Rule<Kind extends Operation['kind']> = (
+  node: Node<Kind>,
+  to: Emitter,
+) => string | readonly string[];
+
+/** Inputs, constants and further results are named by the encoder itself. */
+export type LoweredKind = Exclude<Operation['kind'], 'input' | 'constant' | 'result'>;
+
+const BINARY = {
+  add: 'Add',
+  subtract: 'Sub',
+  multiply: 'Mul',
+  divide: 'Div',
+  maximum: 'Max',
+  minimum: 'Min',
+} as const;
+
+const COMPARE = {
+  less: 'Less',
+  lessOrEqual: 'LessOrEqual',
+  equal: 'Equal',
+  and: 'And',
+} as const;
+
+const operand = (tensor: Tensor, index: number): Tensor => tensor.inputs[index] as Tensor;
+const sizeAt = (tensor: Tensor, axis: number) => tensor.shape[axis] ?? 0;
+
+const RULES: { readonly [Kind in LoweredKind]: Rule<Kind> } = {
+  matMul,
+  unary: ({ operation, inputs }, to) => unary(operation.fn, inputs[0] as string, to),
+  binary: ({ operation, inputs }, to) => to.emit(BINARY[operation.fn], inputs),
+  compare: ({ operation, inputs }, to) =>
+    operation.fn === 'or' ? either(inputs, to) : to.emit(COMPARE[operation.fn], inputs),
+  select,
+  cast: ({ tensor, inputs }, to) => cast(inputs[0] as string, tensor.dtype, to),
+  reduce: ({ operation, inputs }, to) =>
+    to.emit(
+      operation.fn === 'sum' ? 'ReduceSum' : 'ReduceMax',
+      [...inputs, to.integers('i64', operation.axes)],
+      { attributes: { keepdims: 1 } },
+    ),
+  softmax: ({ inputs }, to) => to.emit('Softmax', inputs, { attributes: { axis: -1 } }),
+  logSoftmax,
+  reshape: ({ tensor, inputs: [value] }, to) =>
+    shapes.reshape(value as string, operand(tensor, 0).shape, tensor.shape, to),
+  transpose: ({ tensor, operation, inputs }, to) =>
+    shapes.throughIntegers(tensor.dtype, inputs, to, ([value]) =>
+      shapes.transpose(value as string, operation.permutation, to),
+    ),
+  concat: ({ tensor, operation: { axis }, inputs }, to) =>
+    shapes.throughIntegers(tensor.dtype, inputs, to, (values) =>
+      to.emit('Concat', values, { attributes: { axis } }),
+    ),
+  slice: ({ tensor, operation: { axis, start }, inputs: [value] }, to) =>
+    shapes.slice(
+      value as string,
+      operand(tensor, 0),
+      { axis, start, size: sizeAt(tensor, axis) },
+      to,
+    ),
+  pad: ({ tensor, operation: { axis, start }, inputs: [value] }, to) =>
+    shapes.pad(
+      value as string,
+      operand(tensor, 0),
+      { axis, start, size: sizeAt(tensor, axis) },
+      to,
+    ),
+  broadcast: ({ tensor, inputs: [value] }, to) =>
+    shapes.broadcast(value as string, operand(tensor, 0).shape, tensor.shape, to),
+  gather: ({ inputs }, to) => to.emit('Gather', inputs, { attributes: { axis: 0 } }),
+  scatterAdd: ({ tensor, inputs: [rows, indices] }, to) =>
+    shapes.scatterAdd(rows as string, indices as string, tensor.shape, to),
+  pick: ({ inputs: [values, indices] }, to) => shapes.pick(values as string, indices as string, to),
+  addPicked: ({ inputs: [base, values, indices] }, to) =>
+    shapes.addPicked(base as string, values as string, indices as string, to),
+  oneHot: ({ tensor, inputs: [indices] }, to) => {
+    const all = to.range(0, sizeAt(tensor, tensor.shape.length - 1));
+    const isHot = to.emit('Equal', [shapes.unsqueezeLast(indices as string, to), all]);
+    return cast(isHot, 'f32', to);
+  },
+  range: ({ tensor }, to) => to.range(0, sizeAt(tensor, 0)),
+  size: ({ operation }, to) => to.scalarSize(operation.of),
+  stopGradient: ({ inputs }) => inputs,
+  groupQueryAttention: ({ operation, inputs }, to) =>
+    to.emitAll('GroupQueryAttention', inputs, {
+      domain: MICROSOFT_DOMAIN,
+      outputs: 3,
+      attributes: {
+        num_heads: operation.heads,
+        kv_num_heads: operation.kvHeads,
+        scale: { float: operation.scale },
+        do_rotary: 1,
+      },
+    }),
+};
+
+/** Emits one node. @returns the names of its results. */
+export function lower(node: Node<LoweredKind>, to: Emitter): readonly string[] {
+  // The table is typed by kind; the index loses which one it is.
+  const rule = RULES[node.operation.kind] as Rule<LoweredKind>;
+  const result = rule(node, to);
+  return typeof result === 'string' ? [result] : result;
+}
+
+/** A matrix shared by all rows becomes one Gemm over flattened rows, read as it lies. */
+function matMul({ tensor, operation, inputs }: Node<'matMul'>, to: Emitter): string {
+  const { transposeA, transposeB } = operation;
+  const [a, b] = [operand(tensor, 0), operand(tensor, 1)];
+  let [left, right] = inputs as [string, string];
+  const rank = a.shape.length;
+  if (b.shape.length > 2) {
+    if (transposeA) left = shapes.swapLastTwo(left, rank, to);
+    if (transposeB) right = shapes.swapLastTwo(right, rank, to);
+    return to.emit('MatMul', [left, right]);
+  }
+  const flags = { transA: transposeA && rank === 2 ? 1 : 0, transB: transposeB ? 1 : 0 };
+  if (rank === 2) return to.emit('Gemm', [left, right], { attributes: flags });
+  if (transposeA) left = shapes.swapLastTwo(left, rank, to);
+  const leading = tensor.shape.slice(0, -1);
+  const [inner, width] = [sizeAt(b, transposeB ? 1 : 0), sizeAt(tensor, rank - 1)];
+  const rows = product(...leading);
+  const flat = shapes.reshape(left, [...leading, inner], [rows, inner], to);
+  const result = to.emit('Gemm', [flat, right], { attributes: flags });
+  return shapes.reshape(result, [rows, width], tensor.shape, to);
+}
+
+const UNARY: Partial<Record<UnaryFunction, string>> = {
+  negate: 'Neg',
+  exp: 'Exp',
+  log: 'Log',
+  sqrt: 'Sqrt',
+  reciprocal: 'Reciprocal',
+  abs: 'Abs',
+  sin: 'Sin',
+  sigmoid: 'Sigmoid',
+  tanh: 'Tanh',
+  not: 'Not',
+  floor: 'Floor',
+};
+
+function unary(fn: UnaryFunction, value: string, to: Emitter): string {
+  if (fn === 'sign') {
+    const zero = to.float(0);
+    const positive = cast(to.emit('Less', [zero, value]), 'f32', to);
+    return to.emit('Sub', [positive, cast(to.emit('Less', [value, zero]), 'f32', to)]);
+  }
+  if (fn === 'cos') {
+    // ONNX Runtime has no f64 kernel of Cos.
+    if (to.floatType === 'f32') return to.emit('Cos', [value]);
+    return to.emit('Sin', [to.emit('Add', [value, to.float(Math.PI / 2)])]);
+  }
+  return to.emit(UNARY[fn] as string, [value]);
+}
+
+function cast(value: string, type: 'f32' | 'i32' | 'bool', to: Emitter): string {
+  const element = type === 'f32' ? to.floatType : type;
+  return to.emit('Cast', [value], { attributes: { to: ELEMENT_TYPE[element] } });
+}
+
+/** WebGPU has no Or: not (not a and not b). */
+function either(inputs: readonly string[], to: Emitter): string {
+  const negated = inputs.map((value) => to.emit('Not', [value]));
+  return to.emit('Not', [to.emit('And', negated)]);
+}
+
+/** ONNX Runtime has no Where for bool: (c and a) or (not c and b). */
+function select({ tensor, inputs }: Node<'select'>, to: Emitter): string {
+  if (tensor.dtype !== 'bool') return to.emit('Where', inputs);
+  const [condition, a, b] = inputs as [string, string, string];
+  const whenTrue = to.emit('And', [condition, a]);
+  return either([whenTrue, to.emit('And', [to.emit('Not', [condition]), b])], to);
+}
+
+function logSoftmax({ inputs, target }: Node<'logSoftmax'>, to: Emitter): string {
+  const [value] = inputs as [string];
+  if (target !== 'webgpu') return to.emit('LogSoftmax', inputs, { attributes: { axis: -1 } });
+  const last = [to.integers('i64', [-1])];
+  const attributes = { keepdims: 1 };
+  const centred = to.emit('Sub', [value, to.emit('ReduceMax', [value, ...last], { attributes })]);
+  const total = to.emit('ReduceSum', [to.emit('Exp', [centred]), ...last], { attributes });
+  return to.emit('Sub', [centred, to.emit('Log', [total])]);
+}

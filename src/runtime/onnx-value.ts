@@ -1,0 +1,56 @@
+// Tensors that ONNX Runtime holds, as the executor interface hands them out.
+import ort from 'onnxruntime-node';
+import { AttuneError } from '../base/errors.ts';
+import type { DataType } from '../graph/tensor.ts';
+import type { HostData, HostTensor, Value } from './executor.ts';
+
+const TYPE_NAMES = { f32: 'float32', i32: 'int32', bool: 'bool' } as const;
+const ARRAYS = { f32: Float32Array, i32: Int32Array, bool: Uint8Array } as const;
+
+/** Brings a tensor on a device home; only an executor knows how. */
+export type ReadHome = (tensor: ort.Tensor, dtype: DataType) => Promise<HostTensor>;
+
+/** Owns one tensor until it is released. */
+export class OnnxValue implements Value {
+  readonly dtype: DataType;
+  readonly shape: readonly number[];
+  readonly #readHome: ReadHome;
+  #tensor: ort.Tensor | undefined;
+
+  constructor(tensor: ort.Tensor, dtype: DataType, readHome: ReadHome) {
+    this.dtype = dtype;
+    this.shape = [...tensor.dims];
+    this.#tensor = tensor;
+    this.#readHome = readHome;
+  }
+
+  /** Still owned by this value. @throws AttuneError runtime-failed after release */
+  get tensor(): ort.Tensor {
+    if (this.#tensor !== undefined) return this.#tensor;
+    const message = `a value of (${this.shape.join(', ')}) ${this.dtype} was used after its release`;
+    throw new AttuneError('runtime-failed', message);
+  }
+
+  /** In host memory the very array of this value, no copy: whoever changes it changes both. */
+  async read(): Promise<HostTensor> {
+    const { tensor, dtype, shape } = this;
+    if (tensor.location !== 'cpu') return this.#readHome(tensor, dtype);
+    return { dtype, shape, data: tensor.data as HostData };
+  }
+
+  release(): void {
+    if (this.#tensor?.location !== 'cpu') this.#tensor?.dispose();
+    this.#tensor = undefined;
+  }
+}
+
+/** Wraps the caller's memory, no copy. @throws AttuneError runtime-failed when it does not fit */
+export function toOrtTensor({ data, shape, dtype }: HostTensor): ort.Tensor {
+  const elements = shape.reduce((product, size) => product * size, 1);
+  if (data.length !== elements || !(data instanceof ARRAYS[dtype])) {
+    const given = `${data.length} elements of ${data.constructor.name}`;
+    const message = `${given} are no (${shape.join(', ')}) ${dtype}`;
+    throw new AttuneError('runtime-failed', message, { dtype });
+  }
+  return new ort.Tensor(TYPE_NAMES[dtype], data as Float32Array, shape);
+}

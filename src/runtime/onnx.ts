@@ -1,0 +1,136 @@
+// The executor on ONNX Runtime: CPU, WebGPU or CUDA, whichever was asked for and never another.
+import type ort from 'onnxruntime-node';
+import { AttuneError } from '../base/errors.ts';
+import { add, input } from '../graph/operations.ts';
+import type { DataType, Tensor } from '../graph/tensor.ts';
+import type { CompileOptions, Executor, HostTensor, Program, Value } from './executor.ts';
+import { createOnnxProgram, type OnnxDevice } from './onnx-program.ts';
+import { OnnxValue, toOrtTensor } from './onnx-value.ts';
+
+export interface OnnxExecutorOptions {
+  readonly device: OnnxDevice;
+  /** Threads of one operation on the CPU; the number of physical cores when absent. */
+  readonly threads?: number;
+  /** Packs constant matrices privately at compile time: faster in places, at a copy of each. */
+  readonly isPrepacked?: boolean;
+  /** Writes a profile of each program to this path prefix when it is closed. */
+  readonly profile?: string;
+}
+
+export interface OnnxExecutor extends Executor {
+  readonly name: 'onnx';
+  readonly device: OnnxDevice;
+}
+
+/** @throws AttuneError device-unavailable saying why, and what to install */
+export async function createOnnxExecutor(options: OnnxExecutorOptions): Promise<OnnxExecutor> {
+  const executor = new OrtExecutor(options);
+  if (options.device !== 'cpu') await executor.probe();
+  return executor;
+}
+
+class OrtExecutor implements OnnxExecutor {
+  readonly name = 'onnx';
+  readonly hasFusedAttention = true;
+  readonly device: OnnxDevice;
+  readonly #sessionOptions: ort.InferenceSession.SessionOptions;
+  readonly #programs = new Set<Program>();
+  readonly #copies = new Map<string, Promise<Program>>();
+
+  constructor(options: OnnxExecutorOptions) {
+    this.device = options.device;
+    this.#sessionOptions = sessionOptionsOf(options);
+  }
+
+  async compile(
+    outputs: Readonly<Record<string, Tensor>>,
+    options: CompileOptions = {},
+  ): Promise<Program> {
+    const program = await createOnnxProgram({
+      device: this.device,
+      outputs,
+      options,
+      sessionOptions: this.#sessionOptions,
+      readHome: (tensor, dtype) => this.#readHome(tensor, dtype),
+    });
+    this.#programs.add(program);
+    return program;
+  }
+
+  /** On the CPU the value wraps the very array of `tensor`; on WebGPU it is a copy there. */
+  async upload(tensor: HostTensor): Promise<Value> {
+    const local = toOrtTensor(tensor);
+    if (this.device !== 'webgpu' || tensor.data.length === 0) {
+      return new OnnxValue(local, tensor.dtype, (each, dtype) => this.#readHome(each, dtype));
+    }
+    const program = await this.#copy(tensor.dtype, tensor.shape.length, ['copy']);
+    return (await program.run({ x: tensor })).copy as Value;
+  }
+
+  async close(): Promise<void> {
+    for (const program of this.#programs) await program.close();
+    this.#programs.clear();
+    this.#copies.clear();
+  }
+
+  /** Runs one addition on the device. */
+  async probe(): Promise<void> {
+    try {
+      const x = input('x', 'f32', [2]);
+      const program = await this.compile({ sum: add(x, x) });
+      await program.run({ x: { dtype: 'f32', shape: [2], data: Float32Array.of(1, 2) } });
+      await program.close();
+      this.#programs.delete(program);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      const message = `${this.device} does not answer: ${reason}. ${REMEDY[this.device]}`;
+      throw new AttuneError('device-unavailable', message, { device: this.device }, { cause });
+    }
+  }
+
+  /** `getData` of a tensor on the GPU ends the process in 1.30: it comes home as a run's output. */
+  async #readHome(tensor: ort.Tensor, dtype: DataType): Promise<HostTensor> {
+    const program = await this.#copy(dtype, tensor.dims.length, []);
+    const value = new OnnxValue(tensor, dtype, () => {
+      throw new Error('a copy came back on the device');
+    });
+    const { copy } = await program.run({ x: value });
+    return (copy as Value).read();
+  }
+
+  #copy(dtype: DataType, rank: number, keepOnDevice: readonly string[]): Promise<Program> {
+    const key = `${dtype} ${rank} ${keepOnDevice}`;
+    const known = this.#copies.get(key);
+    if (known !== undefined) return known;
+    const shape = Array.from({ length: rank }, (_, axis) => `size${axis}`);
+    const program = this.compile({ copy: input('x', dtype, shape) }, { keepOnDevice });
+    this.#copies.set(key, program);
+    return program;
+  }
+}
+
+const REMEDY = {
+  cpu: '',
+  webgpu:
+    'WebGPU needs a GPU with a Vulkan driver and loader (Debian: apt-get install libvulkan1 ' +
+    'mesa-vulkan-drivers, or the vendor driver), Metal or Direct3D 12; or set the device to cpu',
+  cuda:
+    'CUDA needs an NVIDIA driver, CUDA 12 and cuDNN 9, and the CUDA libraries of onnxruntime-node ' +
+    '(ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node); or set the device to cpu',
+} as const satisfies Record<OnnxDevice, string>;
+
+function sessionOptionsOf(options: OnnxExecutorOptions): ort.InferenceSession.SessionOptions {
+  const { device, threads, isPrepacked = false, profile } = options;
+  return {
+    executionProviders: [device],
+    graphOptimizationLevel: 'all',
+    executionMode: 'sequential',
+    logSeverityLevel: 4, // what goes wrong is thrown
+    ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+    ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+    extra: {
+      'session.disable_prepacking': isPrepacked ? '0' : '1',
+      ...(device === 'cpu' ? {} : { 'session.disable_cpu_ep_fallback': '1' }),
+    },
+  };
+}
