@@ -1,0 +1,144 @@
+// Gathers what a night learns from: flags become scenarios, quiet turns become everyday replay,
+// one flag in five is held back. It reads talks and flags; it writes nothing.
+import { sha256 } from '../base/hash.ts';
+import { createRandom } from '../base/random.ts';
+import type { Flag } from '../protocol/flag.ts';
+import type { Scenario, ScenarioMessage, Span } from '../scenario/scenario.ts';
+
+/** A talk as the night sees it: in order, without replies that were regenerated away. */
+export interface Talk {
+  readonly id: string;
+  readonly canLearn: boolean;
+  readonly systemPrompt?: string;
+  readonly messages: readonly {
+    readonly id: string;
+    readonly role: 'user' | 'assistant';
+    readonly content: string;
+    readonly at: number;
+  }[];
+}
+
+/** A flagged moment; `chosen` is what the person said a listening reply would have been. */
+export interface FlaggedMoment {
+  readonly flagId: string;
+  readonly strength: number;
+  readonly isHeldBack: boolean;
+  readonly kind: 'missed' | 'good';
+  /** Without the candidates where a listening reply is still to be found. */
+  readonly context: Pick<Scenario, 'id' | 'kind' | 'messages' | 'spans' | 'source'>;
+  readonly chosen?: string;
+  readonly rejected?: string;
+}
+
+export interface Gathered {
+  readonly flagged: readonly FlaggedMoment[];
+  /** Everyday turns to replay, so that nothing is unlearned. */
+  readonly everyday: readonly Scenario[];
+}
+
+export interface GatherInput {
+  /** Not withdrawn. In the order in which they were made. */
+  readonly flags: readonly Flag[];
+  readonly talks: ReadonlyMap<string, Talk>;
+  readonly heldBackFrom: number;
+  readonly heldBackOneIn: number;
+  readonly everydayMax: number;
+  readonly seed: number;
+}
+
+/** Talks that a person excluded, and flags whose words are gone, are left out. */
+export function gather(input: GatherInput): Gathered {
+  const flagged = input.flags.flatMap((flag, index) => {
+    const talk = input.talks.get(flag.conversationId);
+    if (talk === undefined || !talk.canLearn) return [];
+    const isHeldBack = index + 1 >= input.heldBackFrom && isDrawn(flag.id, input.heldBackOneIn);
+    const moment = momentOf(flag, talk, isHeldBack);
+    return moment === undefined ? [] : [moment];
+  });
+  const marked = new Set(input.flags.map((flag) => flag.replyId));
+  const everyday = [...input.talks.values()]
+    .filter((talk) => talk.canLearn)
+    .flatMap((talk) => everydayTurns(talk, marked));
+  const drawn = createRandom(input.seed).split('everyday').shuffle(everyday);
+  return { flagged, everyday: drawn.slice(0, input.everydayMax) };
+}
+
+/** By the hash of the id: the same flag is held back every night, whatever else there is. */
+export function isDrawn(id: string, oneIn: number): boolean {
+  return Number.parseInt(sha256(id).slice(0, 8), 16) % oneIn === 0;
+}
+
+function momentOf(flag: Flag, talk: Talk, isHeldBack: boolean): FlaggedMoment | undefined {
+  const at = talk.messages.findIndex((message) => message.id === flag.messageId);
+  if (at < 0) return undefined;
+  const prefix = systemOf(talk);
+  const messages = [...prefix, ...talk.messages.slice(0, at + 1).map(bare)];
+  const reply = talk.messages.find((message) => message.id === flag.replyId)?.content;
+  const spans = [directionSpan(flag, talk, prefix.length), ideaSpan(flag, talk, at, prefix.length)];
+  const isMissed = flag.kind === 'missed';
+  const chosen = isMissed ? flag.betterWords : reply;
+  const rejected = isMissed ? reply : undefined;
+  return {
+    flagId: flag.id,
+    strength: flag.strength,
+    isHeldBack,
+    kind: flag.kind,
+    context: {
+      id: `flag-${flag.id}`,
+      kind: 'listen',
+      messages,
+      spans: spans.filter((span) => span !== undefined),
+      source: { origin: 'flag', cluster: talk.id, domain: 'talk' },
+    },
+    ...(chosen ? { chosen } : {}),
+    ...(rejected === undefined || rejected === chosen || rejected === '' ? {} : { rejected }),
+  };
+}
+
+const bare = ({ role, content }: Talk['messages'][number]): ScenarioMessage => ({ role, content });
+
+function systemOf(talk: Talk): ScenarioMessage[] {
+  return talk.systemPrompt ? [{ role: 'system', content: talk.systemPrompt }] : [];
+}
+
+/** The marked words, or the whole message that the reply answers. */
+function directionSpan(flag: Flag, talk: Talk, offset: number): Span | undefined {
+  const messageId = flag.userSpan?.messageId ?? flag.messageId;
+  const index = talk.messages.findIndex((message) => message.id === messageId);
+  const content = talk.messages[index]?.content ?? '';
+  const { start, end } = flag.userSpan?.span ?? { start: 0, end: content.length };
+  if (index < 0 || start >= end || end > content.length) return undefined;
+  return { feature: 'direction', message: index + offset, start, end };
+}
+
+/** Where the reply's drifting words stood in an earlier reply: the model's own idea. */
+function ideaSpan(flag: Flag, talk: Talk, at: number, offset: number): Span | undefined {
+  const words = flag.replySpan?.text;
+  if (words === undefined) return undefined;
+  const isIdea = (message: Talk['messages'][number], index: number): boolean =>
+    index < at && message.role === 'assistant' && message.content.includes(words);
+  const index = talk.messages.findLastIndex(isIdea);
+  const start = talk.messages[index]?.content.indexOf(words) ?? -1;
+  if (start < 0) return undefined;
+  return { feature: 'own-idea', message: index + offset, start, end: start + words.length };
+}
+
+/** Each answered turn that nobody marked. */
+function everydayTurns(talk: Talk, marked: ReadonlySet<string>): Scenario[] {
+  const prefix = systemOf(talk);
+  return talk.messages.flatMap((message, at) => {
+    const before = talk.messages[at - 1];
+    if (message.role !== 'assistant' || before?.role !== 'user') return [];
+    if (marked.has(message.id) || message.content === '') return [];
+    return [
+      {
+        id: `log-${talk.id}-${message.id}`,
+        kind: 'ordinary' as const,
+        messages: [...prefix, ...talk.messages.slice(0, at).map(bare)],
+        spans: [],
+        chosen: message.content,
+        source: { origin: 'log' as const, cluster: talk.id, domain: 'talk' },
+      },
+    ];
+  });
+}

@@ -1,0 +1,121 @@
+// The hot swap: verify the deltas, load them beside the current ones, probe, switch between two
+// decode steps, move the pointer. Replies in flight go on; nothing is dropped.
+import { join } from 'node:path';
+import { readJsonBounded } from '../base/atomic-file.ts';
+import type { Clock } from '../base/clock.ts';
+import { AttuneError } from '../base/errors.ts';
+import { sha256File } from '../base/hash.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Head, Ledger } from '../ledger/ledger.ts';
+import type { Manifest, NightId } from '../ledger/manifest.ts';
+import { versionId } from '../model/versions.ts';
+import { PROBE, type ProbeResult, probeSchema, runProbe } from './probe.ts';
+
+export interface SwapParts {
+  readonly engine: Engine;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+}
+
+export interface SwapTarget {
+  /** Nights whose deltas shall be in force, in order; none is the base model. */
+  readonly nights: readonly NightId[];
+  /** What becomes of nights by this swap, with the reason; written with the pointer. */
+  readonly statuses?: Head['nights'];
+}
+
+export interface SwapReport {
+  readonly from: string;
+  readonly to: string;
+  readonly repliesInFlight: number;
+  readonly stallMs: number;
+  /** Null where the target has no probe of its own (the base, a revert in the middle). */
+  readonly probe: ProbeResult | null;
+  readonly at: string;
+}
+
+/** The version that a list of nights makes, and where its deltas lie. */
+export async function versionOf(
+  ledger: Ledger,
+  nights: readonly NightId[],
+): Promise<{ id: string; deltas: string[] }> {
+  const manifests = await Promise.all(nights.map((night) => ledger.read(night)));
+  const hashes = manifests.map((manifest) => deltaHash(manifest));
+  const deltas = await ledger.deltas(nights);
+  return { id: versionId(ledger.base, hashes), deltas };
+}
+
+/**
+ * Brings other weights into the running chat model. Until the switch itself anything that fails
+ * leaves the chat as it was; when the pointer cannot be written the engine goes back.
+ * @throws swap-refused (a changed delta, a probe that differs), night-unknown, engine-failed
+ */
+export async function swapTo(parts: SwapParts, target: SwapTarget): Promise<SwapReport> {
+  const { engine, ledger, clock } = parts;
+  const { id: to, deltas } = await versionOf(ledger, target.nights);
+  await verifyDeltas(ledger, target.nights);
+  const before = ledger.head();
+  const { version: from } = await engine.describe();
+  await engine.loadVersion({ id: to, deltas });
+  const probe = await probeTarget(parts, target.nights, to);
+  const { repliesInFlight, stallMs } = await engine.switchVersion(to);
+  try {
+    await ledger.setHead({
+      inForce: [...target.nights],
+      ...(target.statuses === undefined ? {} : { nights: target.statuses }),
+    });
+  } catch (cause) {
+    const earlier = await versionOf(ledger, before.inForce);
+    await engine.loadVersion(earlier);
+    await engine.switchVersion(earlier.id);
+    const message = 'The swap was taken back: which weights are in force could not be written.';
+    throw new AttuneError('swap-refused', message, { from, to }, { cause });
+  }
+  const at = new Date(clock.now()).toISOString();
+  return { from, to, repliesInFlight, stallMs, probe, at };
+}
+
+async function verifyDeltas(ledger: Ledger, nights: readonly NightId[]): Promise<void> {
+  for (const night of nights) {
+    const manifest = await ledger.read(night);
+    const file = manifest.delta?.file ?? '';
+    const found = await sha256File(join(ledger.folderOf(night), file));
+    if (found !== deltaHash(manifest)) {
+      const message = `The delta of ${night} was changed after its night. Run \`attune night verify\`.`;
+      throw new AttuneError('swap-refused', message, {
+        night,
+        expected: deltaHash(manifest),
+        found,
+      });
+    }
+  }
+}
+
+function deltaHash(manifest: Manifest): string {
+  const hash = manifest.delta === null ? undefined : manifest.files[manifest.delta.file];
+  if (hash === undefined) {
+    const message = `${manifest.night} made no delta; there is nothing to swap in.`;
+    throw new AttuneError('swap-refused', message, { night: manifest.night });
+  }
+  return hash;
+}
+
+/** The last night's probe holds for its own deltas on top of those it started from, only. */
+async function probeTarget(
+  { engine, ledger }: SwapParts,
+  nights: readonly NightId[],
+  version: string,
+): Promise<ProbeResult | null> {
+  const last = nights.at(-1);
+  if (last === undefined) return null;
+  const probe = await readJsonBounded(join(ledger.folderOf(last), PROBE), probeSchema);
+  if (probe === undefined || probe.version !== version) return null;
+  const result = await runProbe(engine, probe, version);
+  if (result.passes) return result;
+  throw new AttuneError(
+    'swap-refused',
+    `The engine does not run the weights of ${last} as the night did: log-probabilities differ by ` +
+      `${result.worstNats} nats (at most ${probe.toleranceNats}). The chat keeps its weights.`,
+    { night: last, worstNats: result.worstNats, toleranceNats: probe.toleranceNats },
+  );
+}

@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { type GatherInput, gather, isDrawn, type Talk } from '../../src/night/gather.ts';
+import type { Flag } from '../../src/protocol/flag.ts';
+import { parseScenario, spanText } from '../../src/scenario/scenario.ts';
+
+const talk: Talk = {
+  id: 'talk-1',
+  canLearn: true,
+  messages: [
+    { id: 'u1', role: 'user', content: 'Plan my evening.', at: 1 },
+    { id: 'a1', role: 'assistant', content: 'How about the opera?', at: 2 },
+    { id: 'u2', role: 'user', content: 'No. Book a table for two, please.', at: 3 },
+    { id: 'a2', role: 'assistant', content: 'I booked the opera.', at: 4 },
+  ],
+};
+
+function flag(change: Partial<Flag> = {}): Flag {
+  return {
+    id: 'f1',
+    conversationId: 'talk-1',
+    messageId: 'u2',
+    replyId: 'a2',
+    kind: 'missed',
+    userSpan: { messageId: 'u2', span: { start: 4, end: 24, text: 'Book a table for two' } },
+    replySpan: { start: 9, end: 18, text: 'the opera' },
+    betterWords: 'A table for two is booked.',
+    reason: null,
+    strength: 2,
+    createdAt: 5,
+    updatedAt: 5,
+    withdrawnAt: null,
+    usedBy: [],
+    ...change,
+  };
+}
+
+function input(change: Partial<GatherInput> = {}): GatherInput {
+  return {
+    flags: [flag()],
+    talks: new Map([[talk.id, talk]]),
+    heldBackFrom: 10,
+    heldBackOneIn: 5,
+    everydayMax: 10,
+    seed: 1,
+    ...change,
+  };
+}
+
+describe('gather', () => {
+  it('turns a flag into a scenario with its direction and the own idea it lost to', () => {
+    const [moment] = gather(input()).flagged;
+    if (moment?.chosen === undefined) throw new Error('no moment');
+    const scenario = parseScenario({ ...moment.context, chosen: moment.chosen });
+    expect(scenario.messages).toHaveLength(3);
+    expect(scenario.spans.map((span) => [span.feature, spanText(scenario, span)])).toEqual([
+      ['direction', 'Book a table for two'],
+      ['own-idea', 'the opera'],
+    ]);
+    expect(moment.rejected).toBe('I booked the opera.');
+  });
+
+  it('takes the whole message for the direction where no words were marked', () => {
+    const [moment] = gather(input({ flags: [flag({ userSpan: null })] })).flagged;
+    expect(moment?.context.spans[0]).toMatchObject({ message: 2, start: 0, end: 33 });
+  });
+
+  it('leaves chosen open where the person gave no better words', () => {
+    const [moment] = gather(input({ flags: [flag({ betterWords: null })] })).flagged;
+    expect(moment?.chosen).toBeUndefined();
+  });
+
+  it('makes a good moment its own chosen reply', () => {
+    const [moment] = gather(input({ flags: [flag({ kind: 'good', betterWords: null })] })).flagged;
+    expect(moment?.chosen).toBe('I booked the opera.');
+    expect(moment?.rejected).toBeUndefined();
+  });
+
+  it('shifts spans by the system prompt of the talk', () => {
+    const talks = new Map([[talk.id, { ...talk, systemPrompt: 'Be kind.' }]]);
+    const [moment] = gather(input({ talks })).flagged;
+    expect(moment?.context.messages[0]).toEqual({ role: 'system', content: 'Be kind.' });
+    expect(moment?.context.spans[0]?.message).toBe(3);
+  });
+
+  it('learns nothing from a talk that is excluded, deleted or gone', () => {
+    const excluded = new Map([[talk.id, { ...talk, canLearn: false }]]);
+    expect(gather(input({ talks: excluded }))).toEqual({ flagged: [], everyday: [] });
+    expect(gather(input({ talks: new Map() }))).toEqual({ flagged: [], everyday: [] });
+    expect(gather(input({ flags: [flag({ messageId: 'gone' })] })).flagged).toEqual([]);
+  });
+
+  it('replays answered turns that nobody marked, up to the limit', () => {
+    const { everyday } = gather(input());
+    expect(everyday.map((scenario) => scenario.chosen)).toEqual(['How about the opera?']);
+    expect(gather(input({ everydayMax: 0 })).everyday).toEqual([]);
+  });
+
+  it('holds back about one flag in five from the tenth on, always the same ones', () => {
+    const flags = Array.from({ length: 400 }, (_, i) => flag({ id: `flag-${i}` }));
+    const held = gather(input({ flags })).flagged.filter((moment) => moment.isHeldBack);
+    expect(held.length).toBeGreaterThan(50);
+    expect(held.length).toBeLessThan(110);
+    expect(held.every((moment) => isDrawn(moment.flagId, 5))).toBe(true);
+    const first = gather(input({ flags: flags.slice(0, 9) })).flagged;
+    expect(first.some((moment) => moment.isHeldBack)).toBe(false);
+  });
+});
