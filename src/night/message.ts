@@ -1,0 +1,52 @@
+// What the daemon and a night's process say to each other over IPC: paths, ids and numbers.
+import { z } from 'zod';
+import { configSchema } from '../config/schema.ts';
+import { manifestSchema, nightIdSchema } from '../ledger/manifest.ts';
+import { PHASES } from './journal.ts';
+
+/** All that a night's process needs to know. It never opens the log or the flags itself. */
+export const planSchema = z.strictObject({
+  night: nightIdSchema,
+  number: z.int().min(1),
+  day: z.string(),
+  startedAt: z.iso.datetime(),
+  /** Absolute paths. */
+  ledgerFolder: z.string(),
+  modelDir: z.string(),
+  cacheDir: z.string(),
+  base: z.string(),
+  parent: manifestSchema.shape.parent,
+  inForce: z.array(nightIdSchema),
+  /** Delta files of the nights in force, in order. */
+  deltas: z.array(z.string()),
+  /** Numbers of earlier nights that passed the gate: error is spent over nights. */
+  passedNights: z.array(z.int().min(1)),
+  seed: z.int().min(0),
+  config: configSchema,
+  configHash: z.string(),
+});
+export type NightPlan = z.infer<typeof planSchema>;
+
+export const toNightSchema = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('start'), plan: planSchema }),
+  z.strictObject({ type: z.literal('pause') }),
+  z.strictObject({ type: z.literal('resume') }),
+  z.strictObject({ type: z.literal('abort') }),
+]);
+export type ToNight = z.infer<typeof toNightSchema>;
+
+export const progressSchema = z.strictObject({
+  type: z.literal('progress'),
+  phase: z.enum(PHASES),
+  done: z.int().min(0),
+  total: z.int().min(0).nullable(),
+  facts: z.record(z.string(), z.number()),
+});
+export type Progress = z.infer<typeof progressSchema>;
+
+export const fromNightSchema = z.discriminatedUnion('type', [
+  progressSchema,
+  z.strictObject({ type: z.literal('committed'), manifest: manifestSchema }),
+  z.strictObject({ type: z.literal('failed'), code: z.string(), message: z.string() }),
+]);
+export type FromNight = z.infer<typeof fromNightSchema>;

@@ -1,0 +1,114 @@
+// Runs a night in a child process at low priority and brings a dead one back to where it was.
+import { type ChildProcess, fork } from 'node:child_process';
+import { setPriority } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { AttuneError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Manifest } from '../ledger/manifest.ts';
+import {
+  type FromNight,
+  fromNightSchema,
+  type NightPlan,
+  type Progress,
+  type ToNight,
+} from './message.ts';
+
+export interface NightProcessOptions {
+  readonly plan: NightPlan;
+  readonly logger: Logger;
+  readonly onProgress: (progress: Progress) => void;
+  /** How often a night that dies is resumed. */
+  readonly restartsMax?: number;
+  /** Compiled entry; the default is the one beside this file in dist/. */
+  readonly entry?: string;
+}
+
+export interface NightProcess {
+  pause(): void;
+  resume(): void;
+  /** The night ends between two micro-steps and can be resumed later. */
+  abort(): void;
+  /** The committed night. @throws night-failed, and whatever code the night failed with */
+  readonly result: Promise<Manifest>;
+  /** For tests that kill it. */
+  readonly pid: () => number | undefined;
+}
+
+const RESTARTS_MAX = 5;
+const DEFAULT_ENTRY = fileURLToPath(new URL('./child.js', import.meta.url));
+
+export function startNightProcess(options: NightProcessOptions): NightProcess {
+  const { plan, logger, onProgress, restartsMax = RESTARTS_MAX, entry = DEFAULT_ENTRY } = options;
+  let child: ChildProcess | undefined;
+  let isPaused = false;
+  let isAborted = false;
+
+  const tell = (message: ToNight): void => {
+    if (child?.connected === true) child.send(message, () => undefined);
+  };
+
+  /** One life of the process. Undefined: it died without a word. */
+  function live(): Promise<FromNight | undefined> {
+    return new Promise((resolve) => {
+      let last: FromNight | undefined;
+      const own = fork(entry, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+      child = own;
+      lower(own, plan.config.night.niceness);
+      own.on('message', (raw) => {
+        const message = fromNightSchema.parse(raw);
+        if (message.type === 'progress') onProgress(message);
+        else last = message;
+      });
+      own.once('error', () => resolve(undefined));
+      own.once('exit', () => resolve(last));
+      tell({ type: 'start', plan });
+      if (isPaused) tell({ type: 'pause' });
+    });
+  }
+
+  async function run(): Promise<Manifest> {
+    for (let life = 0; life <= restartsMax; life += 1) {
+      if (isAborted) break;
+      const last = await live();
+      if (last?.type === 'committed') return last.manifest;
+      if (last?.type === 'failed') {
+        throw new AttuneError('night-failed', last.message, {
+          night: plan.night,
+          cause: last.code,
+        });
+      }
+      if (!isAborted) logger.warn({ night: plan.night, life }, 'the night died and is resumed');
+    }
+    const message = isAborted
+      ? `${plan.night} was stopped; \`attune night run\` resumes it.`
+      : `${plan.night} died ${restartsMax + 1} times and was given up; its folder is kept.`;
+    throw new AttuneError('night-failed', message, { night: plan.night });
+  }
+
+  return {
+    pause() {
+      isPaused = true;
+      tell({ type: 'pause' });
+    },
+    resume() {
+      isPaused = false;
+      tell({ type: 'resume' });
+    },
+    abort() {
+      isAborted = true;
+      tell({ type: 'abort' });
+    },
+    result: run(),
+    pid: () => child?.pid,
+  };
+}
+
+/** A system that does not let us lower the priority (some containers) is no reason not to dream. */
+function lower(child: ChildProcess, niceness: number): void {
+  if (child.pid === undefined) return;
+  try {
+    setPriority(child.pid, niceness);
+  } catch {
+    // Stays at the priority of the daemon.
+  }
+}
