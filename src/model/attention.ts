@@ -1,33 +1,33 @@
 // Attention with a KV cache: the primitive form, which has a gradient and shows its weights.
 import { type Dimension, product } from '../graph/dimension.ts';
-import { concat, range, sizeOf } from '../graph/indexing.ts';
+import { concat, range, sizeOf, slice } from '../graph/indexing.ts';
 import {
   add,
   and,
   lessOrEqual,
   matMul,
-  maximum,
   multiply,
-  reduceSum,
   reshape,
   scalar,
   select,
   softmax,
-  sqrt,
   transpose,
 } from '../graph/operations.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { ModelConfig } from './config.ts';
 import { type Heads, rotate } from './layers.ts';
 
-/** Rotated keys and values, each (batch, numKeyValueHeads, keys, headDim). */
+/** Keys, rotated, and values: each (batch, numKeyValueHeads, keys, headDim). */
 export interface KeyValues {
   readonly key: Tensor;
   readonly value: Tensor;
 }
 
 export interface AttentionInputs {
-  /** The past of this layer, with `past` keys; undefined = none. */
+  /**
+   * What earlier runs left, `past` keys; undefined = nothing. With a batch of the literal 1 all
+   * rows of the batch read the same past.
+   */
   readonly past: KeyValues | undefined;
   /** (batch, length, 1, headDim / 2), likewise `sin`. */
   readonly cos: Tensor;
@@ -39,10 +39,10 @@ export interface AttentionInputs {
 export interface AttentionResult {
   /** (batch, length, numAttentionHeads * headDim), before W_o. */
   readonly output: Tensor;
-  /** (batch, numAttentionHeads, length, keys); each row sums to 1. */
+  /** (batch, numAttentionHeads, length, keys): the past first, then this run; rows sum to 1. */
   readonly attention: Tensor;
-  /** Past and new keys and values; keys = length + past. */
-  readonly present: KeyValues;
+  /** Keys and values of this run alone, `length` of them. */
+  readonly own: KeyValues;
 }
 
 /**
@@ -69,8 +69,8 @@ export function attentionBias(keyMask: Tensor, length: Dimension, past: Dimensio
 
 /**
  * `softmax(Q Kᵀ / √headDim + bias) V`. Heads that share a key-value head are read as further rows
- * of it, so K and V are never repeated. Source: Vaswani et al., arXiv 1706.03762, eq. 1; Ainslie
- * et al., arXiv 2305.13245 (groups).
+ * of it, and past and own keys are multiplied apart, so that K and V are neither repeated nor
+ * copied. Source: Vaswani et al., arXiv 1706.03762, eq. 1; Ainslie et al., arXiv 2305.13245.
  */
 export function attend(
   { query, key, value }: Heads,
@@ -78,58 +78,53 @@ export function attend(
   { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim }: ModelConfig,
 ): AttentionResult {
   const [batch, length] = query.shape as [Dimension, Dimension];
-  const rowsOfGroup = product(heads / kvHeads, length);
-  const headsFirst = [0, 2, 1, 3];
-  const newKey = transpose(rotate(key, cos, sin), headsFirst); // (b, kvHeads, length, headDim)
-  const newValue = transpose(value, headsFirst); // (b, kvHeads, length, headDim)
-  const present =
-    past === undefined
-      ? { key: newKey, value: newValue }
-      : {
-          key: concat([past.key, newKey], 2), // (b, kvHeads, keys, headDim)
-          value: concat([past.value, newValue], 2), // (b, kvHeads, keys, headDim)
-        };
-  const keys = present.key.shape[2] as Dimension;
-  const scaled = multiply(rotate(query, cos, sin), scalar(1 / Math.sqrt(headDim)));
-  const grouped = reshape(
-    transpose(scaled, headsFirst), // (b, heads, length, headDim)
-    [batch, kvHeads, rowsOfGroup, headDim],
-  );
-  const scores = matMul(grouped, present.key, { transposeB: true }); // (b, kvHeads, group·l, keys)
-  const attention = softmax(add(reshape(scores, [batch, heads, length, keys]), bias)); // (b, heads, l, keys)
-  const mixed = matMul(reshape(attention, scores.shape), present.value); // (b, kvHeads, group·l, headDim)
-  const byRow = transpose(
-    reshape(mixed, [batch, heads, length, headDim]),
-    headsFirst, // (b, length, heads, headDim)
-  );
-  const output = reshape(byRow, [batch, length, heads * headDim]); // (b, length, heads·headDim)
-  return { output, attention, present };
+  const own = {
+    key: transpose(rotate(key, cos, sin), HEADS_FIRST), // (batch, kvHeads, length, headDim)
+    value: transpose(value, HEADS_FIRST), // (batch, kvHeads, length, headDim)
+  };
+  const rotated = transpose(rotate(query, cos, sin), HEADS_FIRST); // (batch, heads, length, headDim)
+  const rows = product(heads / kvHeads, length);
+  const grouped = reshape(rotated, [batch, kvHeads, rows, headDim]); // (batch, kvHeads, rows, headDim)
+  const scaled = multiply(grouped, scalar(1 / Math.sqrt(headDim)));
+
+  const ownScores = matMul(scaled, own.key, { transposeB: true }); // (batch, kvHeads, rows, length)
+  const scores =
+    past === undefined ? ownScores : concat([timesPast(scaled, past.key, true), ownScores], 3); // (batch, kvHeads, rows, keys)
+  const keys = scores.shape[3] as Dimension;
+  const perHead = reshape(scores, [batch, heads, length, keys]); // (batch, heads, length, keys)
+  const attention = softmax(add(perHead, bias));
+
+  const weights = reshape(attention, scores.shape); // (batch, kvHeads, rows, keys)
+  const mixed = mix(weights, past, own.value); // (batch, kvHeads, rows, headDim)
+  const perRow = transpose(reshape(mixed, rotated.shape), HEADS_FIRST); // (batch, length, heads, headDim)
+  const output = reshape(perRow, [batch, length, heads * headDim]); // (batch, length, heads * headDim)
+  return { output, attention, own };
+}
+
+/** (batch, length, heads, headDim) ↔ (batch, heads, length, headDim). */
+const HEADS_FIRST = [0, 2, 1, 3];
+
+/** The values by their weights (batch, kvHeads, rows, keys): (batch, kvHeads, rows, headDim). */
+function mix(weights: Tensor, past: KeyValues | undefined, ownValue: Tensor): Tensor {
+  if (past === undefined) return matMul(weights, ownValue);
+  const pastSize = past.value.shape[2] as Dimension;
+  const ownSize = ownValue.shape[2] as Dimension;
+  const pastWeights = slice(weights, 3, 0, pastSize); // (batch, kvHeads, rows, past)
+  const ownWeights = slice(weights, 3, pastSize, ownSize); // (batch, kvHeads, rows, length)
+  return add(timesPast(pastWeights, past.value, false), matMul(ownWeights, ownValue));
 }
 
 /**
- * How long each value is once W_o has been applied to it: `‖W_o,h v‖` for every head h. With
- * attention it tells what a key contributes. Computed as `sqrt(vᵀ (W_o,hᵀ W_o,h) v)`, so nothing
- * of size keys × hiddenSize is made. Source: Kobayashi et al., arXiv 2004.10102, eq. 4.
- * @param value (batch, numKeyValueHeads, keys, headDim)
- * @param oProj (hiddenSize, numAttentionHeads * headDim)
- * @returns (batch, numAttentionHeads, keys)
+ * `x (batch, kvHeads, rows, m) × y`, where y (batch or 1, kvHeads, m, n) may be shared by the
+ * batch, whose members are then further rows.
  */
-export function valueNorms(value: Tensor, oProj: Tensor, config: ModelConfig): Tensor {
-  const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim, hiddenSize } = config;
-  const group = heads / kvHeads;
-  const [batch, , keys] = value.shape as [Dimension, Dimension, Dimension];
-  const perHead = transpose(reshape(oProj, [hiddenSize, heads, headDim]), [1, 0, 2]); // (heads, hidden, d)
-  const gram = matMul(perHead, perHead, { transposeA: true }); // (heads, d, d)
-  const gramOfGroup = reshape(
-    transpose(reshape(gram, [kvHeads, group, headDim, headDim]), [0, 2, 1, 3]), // (kvHeads, d, group, d)
-    [kvHeads, headDim, group * headDim],
-  );
-  const rows = product(batch, keys);
-  const flat = reshape(transpose(value, [1, 0, 2, 3]), [kvHeads, rows, headDim]); // (kvHeads, b·keys, d)
-  const images = reshape(matMul(flat, gramOfGroup), [kvHeads, rows, group, headDim]);
-  const products = multiply(images, reshape(flat, [kvHeads, rows, 1, headDim]));
-  const squares = reduceSum(products, [3]); // (kvHeads, b·keys, group)
-  const norms = sqrt(maximum(squares, scalar(0)));
-  const byBatch = transpose(reshape(norms, [kvHeads, batch, keys, group]), [1, 0, 3, 2]);
-  return reshape(byBatch, [batch, heads, keys]); // (batch, heads, keys)
+function timesPast(x: Tensor, y: Tensor, transposeB: boolean): Tensor {
+  const [batch, kvHeads, rows, width] = x.shape as [Dimension, Dimension, Dimension, Dimension];
+  if (y.shape[0] !== 1 || batch === 1) return matMul(x, y, { transposeB });
+  const allRows = product(batch, rows);
+  const kvFirst = [1, 0, 2, 3];
+  const folded = reshape(transpose(x, kvFirst), [1, kvHeads, allRows, width]); // (1, kvHeads, b * rows, m)
+  const multiplied = matMul(folded, y, { transposeB }); // (1, kvHeads, b * rows, n)
+  const size = multiplied.shape[3] as Dimension;
+  return transpose(reshape(multiplied, [kvHeads, batch, rows, size]), kvFirst); // (b, kvHeads, rows, n)
 }

@@ -7,6 +7,7 @@ import type { KeyValues } from './attention.ts';
 import { linear, mlp, needed, rmsNorm, type Weights } from './layers.ts';
 import type { Model } from './model.ts';
 import { ropeTables } from './rope.ts';
+import { isQProj } from './weight-names.ts';
 
 /** Symbolic dimensions of every input. */
 export const BATCH = 'batch';
@@ -21,6 +22,16 @@ export interface TransformerGraph {
   readonly parameters: Readonly<Record<string, Tensor>>;
 }
 
+export interface WeightOptions {
+  /** Which weights are inputs instead of constants; the query projections by default. */
+  readonly trainable?: (name: string) => boolean;
+  /**
+   * A sequence gets the same bits alone and in a batch, also from the weights that are fed; for
+   * an executor whose constants are packed. Costs a copy of the rows; false by default.
+   */
+  readonly isRepeatable?: boolean;
+}
+
 /** Attention of one layer: normed (batch, length, hiddenSize) → (batch, length, heads · headDim). */
 export type Attention = (layer: number, x: Tensor, weights: Weights) => Tensor;
 
@@ -28,14 +39,16 @@ export type Attention = (layer: number, x: Tensor, weights: Weights) => Tensor;
 export class GraphBuilder {
   readonly #model: Model;
   readonly #trainable: (name: string) => boolean;
+  readonly #isRepeatable: boolean;
   readonly #inputs: Record<string, Tensor> = {};
   readonly #outputs: Record<string, Tensor> = {};
   readonly #parameters: Record<string, Tensor> = {};
   readonly #weights = new Map<string, Tensor>();
 
-  constructor(model: Model, trainable: (name: string) => boolean) {
+  constructor(model: Model, { trainable = isQProj, isRepeatable = false }: WeightOptions) {
     this.#model = model;
     this.#trainable = trainable;
+    this.#isRepeatable = isRepeatable;
   }
 
   input(name: string, dtype: Tensor['dtype'], shape: readonly Dimension[]): Tensor {
@@ -48,18 +61,22 @@ export class GraphBuilder {
     this.#outputs[name] = tensor;
   }
 
-  /** A weight by our name: a constant that points into its file, or an input where trainable. */
-  weight(name: string): Tensor | undefined {
+  #weightsOf(prefix: string): Weights {
+    return {
+      find: (name) => this.#weight(`${prefix}${name}`),
+      isRepeatable: this.#isRepeatable,
+    };
+  }
+
+  /** A constant that points into its file, or an input where trainable; one node each. */
+  #weight(name: string): Tensor | undefined {
     const known = this.#weights.get(name);
     const weight = this.#model.weights.get(name);
     if (known !== undefined || weight === undefined) return known;
-    const { shape, place } = weight;
-    const source = { from: 'file', ...place, storedAs: 'f32' } as const;
-    const isParameter = this.#trainable(name);
-    const tensor = isParameter
-      ? this.input(name, 'f32', shape)
-      : constant(name, source, 'f32', shape);
-    if (isParameter) this.#parameters[name] = tensor;
+    const tensor = this.#trainable(name)
+      ? this.input(name, 'f32', weight.shape)
+      : constant(name, { from: 'file', ...weight.place, storedAs: 'f32' }, 'f32', weight.shape);
+    if (this.#trainable(name)) this.#parameters[name] = tensor;
     this.#weights.set(name, tensor);
     return tensor;
   }
@@ -67,13 +84,12 @@ export class GraphBuilder {
   /** Embedding, all layers, last norm: (batch, length, hiddenSize). */
   layers(ids: Tensor, attention: Attention): Tensor {
     const { numHiddenLayers, rmsNormEps } = this.#model.config;
-    const whole: Weights = (name) => this.weight(name);
+    const whole = this.#weightsOf('');
     let hidden = gather(needed(whole, 'embedTokens'), ids); // (batch, length, hiddenSize)
     for (let layer = 0; layer < numHiddenLayers; layer++) {
-      const prefix = `layers.${layer}`;
-      const weights: Weights = (name) => this.weight(`${prefix}.${name}`);
+      const weights = this.#weightsOf(`layers.${layer}.`);
       const norm = (name: string, x: Tensor) => rmsNorm(x, needed(weights, name), rmsNormEps);
-      hidden = scope(prefix, () => {
+      hidden = scope(`layers.${layer}`, () => {
         const mixed = attention(layer, norm('inputLayernorm', hidden), weights);
         const attended = add(hidden, linear(mixed, weights, 'oProj')); // (b, length, hiddenSize)
         return add(attended, mlp(norm('postAttentionLayernorm', attended), weights));
@@ -85,7 +101,7 @@ export class GraphBuilder {
   /** (…, hiddenSize) → (…, vocabSize), with the embedding where it is tied. */
   logits(hidden: Tensor): Tensor {
     const isTied = this.#model.config.tieWordEmbeddings;
-    const head = needed((name) => this.weight(name), isTied ? 'embedTokens' : 'lmHead');
+    const head = needed(this.#weightsOf(''), isTied ? 'embedTokens' : 'lmHead');
     return matMul(hidden, head, { transposeB: true }); // (…, vocabSize)
   }
 
@@ -108,18 +124,19 @@ export class GraphBuilder {
     return { cos: at(cos), sin: at(sin) };
   }
 
-  pastOf(layer: number): KeyValues {
+  /** `batch` is the literal 1 where all rows share one past. */
+  pastOf(layer: number, batch: Dimension = BATCH): KeyValues {
     const { numKeyValueHeads, headDim } = this.#model.config;
-    const shape = [BATCH, numKeyValueHeads, PAST, headDim];
+    const shape = [batch, numKeyValueHeads, PAST, headDim];
     return {
       key: this.input(`past.${layer}.key`, 'f32', shape),
       value: this.input(`past.${layer}.value`, 'f32', shape),
     };
   }
 
-  presentOf(layer: number, { key, value }: KeyValues): void {
-    this.output(`present.${layer}.key`, key);
-    this.output(`present.${layer}.value`, value);
+  outputKeyValues(name: string, { key, value }: KeyValues): void {
+    this.output(`${name}.key`, key);
+    this.output(`${name}.value`, value);
   }
 
   done(): TransformerGraph {

@@ -1,7 +1,9 @@
 // The parts of one transformer layer that both graphs share: norms, projections, rotation, MLP.
+import { type Dimension, product } from '../graph/dimension.ts';
 import { concat, slice } from '../graph/indexing.ts';
 import {
   add,
+  constant,
   matMul,
   multiply,
   reciprocal,
@@ -15,8 +17,13 @@ import {
 import type { Tensor } from '../graph/tensor.ts';
 import type { ModelConfig } from './config.ts';
 
-/** The weights of one layer (or of the whole) by their last name; undefined where it has none. */
-export type Weights = (name: string) => Tensor | undefined;
+/** The weights of one layer by their last name (`qProj`), or those outside the layers. */
+export interface Weights {
+  /** Undefined where the model has no such weight. */
+  find(name: string): Tensor | undefined;
+  /** Asks that a row times a fed weight has the same bits whatever rows are beside it. */
+  readonly isRepeatable: boolean;
+}
 
 /**
  * `x / sqrt(mean(x²) + ε) · weight` over the last axis; the shape stays.
@@ -30,19 +37,42 @@ export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
   return multiply(multiply(x, scale), weight); // (…, width)
 }
 
-/** `x Wᵀ + b`: (…, in) → (…, out), with the bias where the model has one. */
+/** `x Wᵀ + b`: (batch, length, in) → (batch, length, out), with a bias where the model has one. */
 export function linear(x: Tensor, weights: Weights, name: string): Tensor {
-  const projected = matMul(x, needed(weights, name), { transposeB: true }); // (…, out)
-  const bias = weights(`${name}Bias`);
+  const weight = needed(weights, name);
+  const isFed = weight.operation.kind === 'input';
+  const projected =
+    isFed && weights.isRepeatable
+      ? repeatableProduct(x, weight)
+      : matMul(x, weight, { transposeB: true }); // (batch, length, out)
+  const bias = weights.find(`${name}Bias`);
   return bias === undefined ? projected : add(projected, bias);
+}
+
+/**
+ * `x Wᵀ` with one row of zeros more. A CPU kernel for a single row rounds otherwise than the one
+ * for several (constants are packed beforehand and have only one kernel); this way a single row
+ * never occurs, and a sequence gets the same bits alone and in a batch.
+ */
+function repeatableProduct(x: Tensor, weight: Tensor): Tensor {
+  const [batch, length, width] = x.shape as [Dimension, Dimension, number];
+  const rows = product(batch, length);
+  const zeros = { from: 'inline', data: new Float32Array(width) } as const;
+  const oneMore = concat(
+    [reshape(x, [rows, width]), constant('zeros', zeros, 'f32', [1, width])],
+    0,
+  ); // (batch * length + 1, in)
+  const projected = matMul(oneMore, weight, { transposeB: true }); // (batch * length + 1, out)
+  const out = projected.shape[1] as Dimension;
+  return reshape(slice(projected, 0, 0, rows), [batch, length, out]); // (batch, length, out)
 }
 
 /** `W_down (silu(W_gate x) ⊙ W_up x)`: SwiGLU. Source: Shazeer, arXiv 2002.05202, eq. 6. */
 export function mlp(x: Tensor, weights: Weights): Tensor {
   const gate = linear(x, weights, 'gateProj'); // (batch, length, intermediateSize)
   const activated = multiply(gate, sigmoid(gate));
-  const product = multiply(activated, linear(x, weights, 'upProj'));
-  return linear(product, weights, 'downProj'); // (batch, length, hiddenSize)
+  const inner = multiply(activated, linear(x, weights, 'upProj'));
+  return linear(inner, weights, 'downProj'); // (batch, length, hiddenSize)
 }
 
 export interface Heads {
@@ -88,7 +118,7 @@ export function rotate(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
 
 /** A weight that every model of the family has; its absence is a programmer's error. */
 export function needed(weights: Weights, name: string): Tensor {
-  const weight = weights(name);
+  const weight = weights.find(name);
   if (weight === undefined) throw new Error(`model: no weight ${name}`);
   return weight;
 }

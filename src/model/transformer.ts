@@ -1,76 +1,93 @@
 // The one description of the transformer, as a primitive graph (it has gradients) and a fused one.
 import { type Dimension, product, sum } from '../graph/dimension.ts';
 import { groupQueryAttention } from '../graph/fused.ts';
-import { gather, pick, range, sizeOf } from '../graph/indexing.ts';
-import { add, logSoftmax, multiply, reshape } from '../graph/operations.ts';
+import { concat, gather, pick, range, sizeOf } from '../graph/indexing.ts';
+import { add, logSoftmax, multiply, reshape, transpose } from '../graph/operations.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { attend, attentionBias, valueNorms } from './attention.ts';
-import { BATCH, GraphBuilder, LENGTH, PAST, type TransformerGraph } from './graph-builder.ts';
+import { attend, attentionBias, type KeyValues } from './attention.ts';
+import {
+  BATCH,
+  GraphBuilder,
+  LENGTH,
+  PAST,
+  type TransformerGraph,
+  type WeightOptions,
+} from './graph-builder.ts';
 import { needed, projectHeads } from './layers.ts';
 import type { Model } from './model.ts';
-import { isQProj } from './weight-names.ts';
+import { valueNorms } from './value-norms.ts';
 
-export interface PrimitiveOptions {
-  /** Which weights are inputs instead of constants; the query projections by default. */
-  readonly trainable?: (name: string) => boolean;
-  /** Whether there are inputs `past.<i>.key|value`; true by default (the past may be empty). */
-  readonly hasPast?: boolean;
-  /** Rows that logits and log-probabilities are computed for; all by default. */
+export interface PrimitiveOptions extends WeightOptions {
+  /**
+   * The inputs `past.<i>.key|value`: one past for each row of the batch (`own`, the default), one
+   * that all rows read (`shared`), or `none`. An own or shared past may be empty.
+   */
+  readonly past?: 'own' | 'shared' | 'none';
+  /** Rows that logits, log-probabilities and attention are given for; all by default. */
   readonly rows?: 'all' | 'chosen';
   readonly outputs: {
     readonly logits?: boolean;
     readonly logProbabilities?: boolean;
     readonly attention?: boolean;
     readonly valueNorms?: boolean;
+    /** Keys and values of this run alone. */
+    readonly own?: boolean;
+    /** Past and own keys and values in one tensor, which costs a copy of the past. */
     readonly present?: boolean;
   };
 }
 
 /**
- * Scoring, attention capture and training. Differentiable; the past is a constant of the run.
+ * Scoring, attention capture, training, and chat where no fused kernel is faster. Differentiable;
+ * the past is a constant of the run.
  *
  * Inputs: `ids` i32 (batch, length), below vocabSize. `positions` i32 (batch, length), below
- * windowTokens. `keyMask` bool (batch, length + past), true = may be attended, the past first.
- * `past.<i>.key|value` (batch, kvHeads, past, headDim), keys rotated. `rows` i32 (batch, rows), with
- * chosen rows. `targets` i32 (batch, length or rows), with log-probabilities. The trainable weights.
+ * windowTokens. `keyMask` bool (batch, past + length), true = may be attended, the past first;
+ * that a row sees no later key of this run is added here. `past.<i>.key|value` (batch or 1, kvHeads,
+ * past, headDim), keys rotated. `rows` i32 (batch, rows), with chosen rows. `targets` i32 (batch,
+ * length or rows), with log-probabilities. The trainable weights.
  *
- * Outputs: `logits` (batch, length or rows, vocabSize). `logProbabilities` (batch, length or rows),
- * `log p(target)` read at its row, so a target is the token after it. `attention.<i>` (batch, heads,
- * length, length + past). `valueNorms.<i>` (batch, heads, length + past).
- * `present.<i>.key|value` (batch, kvHeads, length + past, headDim).
+ * Outputs, each row being one of `length` or of the chosen `rows`: `logits` (batch, row, vocabSize).
+ * `logProbabilities` (batch, row): log p(target) read at its row, so a target is the token after
+ * it. `attention.<i>` (batch, heads, row, past + length); a row that sees no key has equal weights.
+ * `valueNorms.<i>` (batch, heads, past + length). `own.<i>.key|value` (batch, kvHeads, length,
+ * headDim). `present.<i>.key|value` (batch, kvHeads, past + length, headDim).
  */
 export function primitiveGraph(model: Model, options: PrimitiveOptions): TransformerGraph {
-  const { hasPast = true, rows = 'all', outputs: wanted } = options;
+  const { past = 'own', outputs: wanted } = options;
   const { config } = model;
-  const build = new GraphBuilder(model, options.trainable ?? isQProj);
-  const past = hasPast ? PAST : 0;
+  const build = new GraphBuilder(model, options);
   const ids = build.input('ids', 'i32', [BATCH, LENGTH]);
   const positions = build.input('positions', 'i32', [BATCH, LENGTH]);
-  const keyMask = build.input('keyMask', 'bool', [BATCH, sum(LENGTH, past)]);
-  const bias = attentionBias(keyMask, LENGTH, past);
+  const pastSize = past === 'none' ? 0 : PAST;
+  const keyMask = build.input('keyMask', 'bool', [BATCH, sum(pastSize, LENGTH)]);
+  const rows = options.rows === 'chosen' ? build.input('rows', 'i32', [BATCH, 'rows']) : undefined;
+  const bias = attentionBias(keyMask, LENGTH, pastSize);
   const { cos, sin } = build.ropeOf(positions);
 
   const hidden = build.layers(ids, (layer, x, weights) => {
     const heads = projectHeads(x, weights, config);
-    const pastOfLayer = hasPast ? build.pastOf(layer) : undefined;
-    const result = attend(heads, { past: pastOfLayer, cos, sin, bias }, config);
-    if (wanted.attention) build.output(`attention.${layer}`, result.attention);
-    if (wanted.present) build.presentOf(layer, result.present);
-    if (wanted.valueNorms) {
-      const norms = valueNorms(result.present.value, needed(weights, 'oProj'), config);
-      build.output(`valueNorms.${layer}`, norms);
+    const pastOfLayer =
+      past === 'none' ? undefined : build.pastOf(layer, past === 'shared' ? 1 : BATCH);
+    const { output, attention, own } = attend(heads, { past: pastOfLayer, cos, sin, bias }, config);
+    if (wanted.attention) build.output(`attention.${layer}`, attentionOf(attention, rows));
+    if (wanted.own) build.outputKeyValues(`own.${layer}`, own);
+    if (wanted.present || wanted.valueNorms) {
+      const present = joined(pastOfLayer, own);
+      if (wanted.present) build.outputKeyValues(`present.${layer}`, present);
+      const norms = () => valueNorms(present.value, needed(weights, 'oProj'), config);
+      if (wanted.valueNorms) build.output(`valueNorms.${layer}`, norms());
     }
-    return result.output;
+    return output;
   });
 
   if (wanted.logits || wanted.logProbabilities) {
-    const read =
-      rows === 'chosen' ? rowsOf(hidden, build.input('rows', 'i32', [BATCH, 'rows'])) : hidden;
-    const logits = build.logits(read); // (batch, length | rows, vocabSize)
+    const read = rows === undefined ? hidden : rowsOf(hidden, rows); // (batch, row, hiddenSize)
+    const logits = build.logits(read); // (batch, row, vocabSize)
     if (wanted.logits) build.output('logits', logits);
     if (wanted.logProbabilities) {
       const targets = build.input('targets', 'i32', read.shape.slice(0, 2));
-      build.output('logProbabilities', pick(logSoftmax(logits), targets)); // (batch, length | rows)
+      build.output('logProbabilities', pick(logSoftmax(logits), targets)); // (batch, row)
     }
   }
   return build.done();
@@ -87,10 +104,7 @@ export function primitiveGraph(model: Model, options: PrimitiveOptions): Transfo
  * Outputs: `logits` (batch, vocabSize), `present.<i>.key|value` (batch, kvHeads, length + past,
  * headDim). Several new tokens upon a past need a batch of one: a limit of the kernel.
  */
-export function fusedGraph(
-  model: Model,
-  { trainable = isQProj }: Pick<PrimitiveOptions, 'trainable'> = {},
-): TransformerGraph {
+export function fusedGraph(model: Model, options: WeightOptions = {}): TransformerGraph {
   const { config } = model;
   const { numAttentionHeads, numKeyValueHeads, headDim, vocabSize } = config;
   const settings = {
@@ -98,7 +112,7 @@ export function fusedGraph(
     kvHeads: numKeyValueHeads,
     scale: 1 / Math.sqrt(headDim),
   };
-  const build = new GraphBuilder(model, trainable);
+  const build = new GraphBuilder(model, options);
   const ids = build.input('ids', 'i32', [BATCH, LENGTH]);
   const lengths = build.input('lengths', 'i32', [BATCH]);
   const total = build.input('total', 'i32', []);
@@ -122,7 +136,10 @@ export function fusedGraph(
       },
       settings,
     );
-    build.presentOf(layer, { key: result.presentKey, value: result.presentValue });
+    build.outputKeyValues(`present.${layer}`, {
+      key: result.presentKey,
+      value: result.presentValue,
+    });
     return result.output; // (batch, length, heads·headDim)
   });
 
@@ -137,4 +154,26 @@ function rowsOf(x: Tensor, rows: Tensor): Tensor {
   const firstRows = multiply(range(batch), sizeOf(length)); // (batch)
   const flatRows = add(rows, reshape(firstRows, [batch, 1])); // (batch, rows)
   return gather(reshape(x, [product(batch, length), width]), flatRows); // (batch, rows, width)
+}
+
+/** The same of attention: (batch, heads, length, keys) → (batch, heads, rows, keys). */
+function attentionOf(attention: Tensor, rows: Tensor | undefined): Tensor {
+  if (rows === undefined) return attention;
+  const [batch, heads, length, keys] = attention.shape as [
+    Dimension,
+    Dimension,
+    Dimension,
+    Dimension,
+  ];
+  const byRow = transpose(attention, [0, 2, 1, 3]); // (batch, length, heads, keys)
+  const flat = reshape(byRow, [batch, length, product(heads, keys)]); // (batch, length, heads * keys)
+  const chosen = rowsOf(flat, rows); // (batch, rows, heads * keys)
+  const split = reshape(chosen, [...chosen.shape.slice(0, 2), heads, keys]);
+  return transpose(split, [0, 2, 1, 3]); // (batch, heads, rows, keys)
+}
+
+/** Past and own keys in one tensor: (batch, kvHeads, past + length, headDim). */
+function joined(past: KeyValues | undefined, own: KeyValues): KeyValues {
+  if (past === undefined) return own;
+  return { key: concat([past.key, own.key], 2), value: concat([past.value, own.value], 2) };
 }
