@@ -1,6 +1,13 @@
 // A model folder read and checked: config, and where in which file each weight lies as f32.
-import type { ModelConfig } from './config.ts';
-import type { GenerationDefaults } from './generation-config.ts';
+import { join } from 'node:path';
+import { readCheckpoint } from './checkpoint.ts';
+import { type ModelConfig, parseConfig } from './config.ts';
+import { modelId, notFound, readJson, realFolder } from './folder.ts';
+import { type GenerationDefaults, parseGenerationConfig } from './generation-config.ts';
+import { damaged, unsupported } from './refusal.ts';
+import { readTensor, type StoredTensor } from './safetensors.ts';
+import { describeWeights, type WeightDescription } from './weight-names.ts';
+import { placeWeights } from './weights-cache.ts';
 
 /** Where f32 bytes lie; the path is real (no symlink in it). */
 export interface Place {
@@ -15,9 +22,12 @@ export interface Weight {
   readonly shape: readonly number[];
   /** All weights of a model lie in one folder. */
   readonly place: Place;
+  /** As the checkpoint has it. */
+  readonly stored: StoredTensor;
 }
 
 export interface Model {
+  /** `owner/name` or the folder's name. */
   readonly id: string;
   /** Real path of the folder. */
   readonly dir: string;
@@ -28,6 +38,97 @@ export interface Model {
   /** Tokens that prompt and reply may have together. */
   readonly windowTokens: number;
   readonly parameters: number;
-  /** By our names. */
+  /** By our names, in the order of use. */
   readonly weights: ReadonlyMap<string, Weight>;
+  /** Tensors of the checkpoint that such a model does not have; they are ignored. */
+  readonly unusedTensors: readonly string[];
+}
+
+export interface ReadModelOptions {
+  /** Where hashes and widened weights are kept; made when missing. */
+  readonly cacheDir: string;
+  /** Prompt and reply together; 0 (the default) = what the model was made for. */
+  readonly windowTokens?: number;
+}
+
+const CONFIG_BYTES_MAX = 4 * 2 ** 20;
+
+/**
+ * Reads a Hugging Face folder. Every weight is proved to be there in its shape; values are not
+ * looked at, but hashed where no record of the hash is at hand.
+ * @throws model-not-found, model-unsupported, model-damaged, disk-full, store-failed
+ */
+export async function readModel(
+  dir: string,
+  { cacheDir, windowTokens = 0 }: ReadModelOptions,
+): Promise<Model> {
+  const real = await realFolder(dir);
+  const where = join(real, 'config.json');
+  const json = await readJson(where, CONFIG_BYTES_MAX);
+  if (json === undefined) throw notFound(`${dir} has no config.json; is it a model folder?`, dir);
+  const config = parseConfig(json, where);
+  const window = windowOf(config, windowTokens, where);
+  const generationPath = join(real, 'generation_config.json');
+  const generationJson = await readJson(generationPath, CONFIG_BYTES_MAX);
+  const tensors = await readCheckpoint(real);
+  const used = describeWeights(config).map((weight) => ({
+    weight,
+    stored: find(weight, tensors, real),
+  }));
+  const placed = await placeWeights(
+    used.map(({ stored }) => stored),
+    cacheDir,
+  );
+  const weights = used.map(({ weight: { name, shape }, stored }): [string, Weight] => {
+    const { path, offset, length } = placed.tensors.get(stored.name) as StoredTensor;
+    return [name, { name, shape, place: { path, offset, length }, stored }];
+  });
+  const usedNames = new Set(used.map(({ stored }) => stored.name));
+  return {
+    id: modelId(real),
+    dir: real,
+    config,
+    generation: parseGenerationConfig(generationJson, config, generationPath),
+    baseHash: placed.baseHash,
+    windowTokens: window,
+    parameters: weights.reduce((total, [, weight]) => total + weight.place.length / 4, 0),
+    weights: new Map(weights),
+    unusedTensors: [...tensors.keys()].filter((name) => !usedNames.has(name)),
+  };
+}
+
+/** One weight as f32, read from its place; the caller owns it. */
+export async function readWeight({ name, shape, place }: Weight): Promise<Float32Array> {
+  const values = await readTensor({ name, shape, dtype: 'F32', ...place });
+  return values as Float32Array;
+}
+
+const WEIGHT_TYPES = ['F32', 'F16', 'BF16'];
+
+function find(
+  { checkpointName, shape }: WeightDescription,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  dir: string,
+): StoredTensor {
+  const stored = tensors.get(checkpointName);
+  if (stored === undefined) throw damaged(dir, checkpointName, 'the checkpoint does not have it');
+  if (stored.shape.join() !== shape.join()) {
+    const reason = `its shape is (${stored.shape.join(', ')}); config.json asks for (${shape.join(', ')})`;
+    throw damaged(stored.path, checkpointName, reason);
+  }
+  if (WEIGHT_TYPES.includes(stored.dtype)) return stored;
+  const known = 'F32, F16 and BF16 are read';
+  throw unsupported(stored.path, `${checkpointName} is stored as ${stored.dtype}; ${known}`);
+}
+
+/** A sliding window changes nothing until more tokens than it holds are there. */
+function windowOf(config: ModelConfig, asked: number, where: string): number {
+  const { maxPositionEmbeddings, slidingWindow } = config;
+  const window = asked === 0 ? maxPositionEmbeddings : Math.min(asked, maxPositionEmbeddings);
+  if (slidingWindow === null || slidingWindow >= window) return window;
+  const remedy = `set a window of at most ${slidingWindow} tokens to use this model`;
+  throw unsupported(
+    where,
+    `sliding_window ${slidingWindow} is smaller than the window of ${window} tokens, which is not implemented; ${remedy}`,
+  );
 }

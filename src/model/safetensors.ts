@@ -1,8 +1,7 @@
 // Reads safetensors files by range: the header checked in full, then only the bytes asked for.
-import { realpath, stat } from 'node:fs/promises';
-import { AttuneError } from '../base/errors.ts';
-import { type OpenFile, systemCode, systemFileOps } from '../base/file-ops.ts';
+import { type OpenFile, systemFileOps } from '../base/file-ops.ts';
 import { widenBfloat16, widenFloat16 } from '../runtime/widen.ts';
+import { realFile } from './folder.ts';
 import { damaged, unsupported } from './refusal.ts';
 import { parseSafetensorsHeader, type SafetensorsType } from './safetensors-header.ts';
 
@@ -104,23 +103,6 @@ function alignedCopy(bytes: Buffer): ArrayBuffer {
   const copy = new ArrayBuffer(bytes.length);
   new Uint8Array(copy).set(bytes);
   return copy;
-}
-
-/** The real path of a regular file; a pipe would block its reader for ever. */
-async function realFile(path: string): Promise<string> {
-  try {
-    const real = await realpath(path);
-    if ((await stat(real)).isFile()) return real;
-  } catch (cause) {
-    const why = systemCode(cause) ?? String(cause);
-    throw new AttuneError(
-      'model-not-found',
-      `${path} cannot be read: ${why}.`,
-      { path },
-      { cause },
-    );
-  }
-  throw damaged(path, 'file', 'not a regular file');
 }
 
 async function withFile<T>(path: string, use: (file: OpenFile) => Promise<T>): Promise<T> {
