@@ -159,8 +159,8 @@ export class ConversationStore {
   }
 
   /**
-   * Resolves once the records are on the disk. Callers that decide by what is there (is this
-   * message new?) do both inside `exclusive`.
+   * Resolves once the records are on the disk. To be called inside `exclusive`, which keeps it
+   * apart from a deletion, and from others who decide by what is there (is this message new?).
    * @throws conversation-not-found, conversation-too-long, disk-full, store-failed
    */
   async append(id: string, ...records: LogRecord[]): Promise<ConversationState> {
@@ -204,12 +204,18 @@ export class ConversationStore {
    */
   delete(id: string): Promise<void> {
     return this.exclusive(id, async () => {
-      assertFound(this.#entries.get(id), id);
-      await this.#logs.close(id);
+      const entry = assertFound(this.#entries.get(id), id);
       const path = logPath(this.#paths.folder, id);
-      await this.#ops.rename(path, path + DELETED_SUFFIX);
-      await this.#ops.syncFolder(this.#paths.folder);
+      // From here on nobody can open it.
       this.#forget(id);
+      try {
+        await this.#logs.close(id);
+        await this.#ops.rename(path, path + DELETED_SUFFIX);
+        await this.#ops.syncFolder(this.#paths.folder);
+      } catch (error) {
+        this.#note(entry);
+        throw error;
+      }
       await this.#finishDeletion(id);
     });
   }

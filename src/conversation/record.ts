@@ -61,6 +61,8 @@ export const ReplyRecord = z.object({
   at: Timestamp,
   text: z.string(),
   ids: z.array(z.number().int()),
+  /** A stop string ended it: the text ends before the ids do. */
+  isCut: z.boolean(),
   versionRuns: z.array(VersionRun),
   stopReason: ReplyStopReason,
   usage: Usage,

@@ -46,6 +46,8 @@ export interface PromptMessage {
   readonly content: string;
   /** The oldest log entry in it. */
   readonly id: string;
+  /** What the model really said, where the content is exactly that. */
+  readonly ids?: readonly number[];
 }
 
 /** A user's words and what was answered to them; the last turn of a prompt has no answer yet. */
@@ -64,14 +66,22 @@ export function turnsOf(entries: readonly Entry[]): Turn[] {
     const turn = turns.at(-1);
     const last = turn?.at(-1);
     if (turn !== undefined && last?.role === role) {
-      turn[turn.length - 1] = { ...last, content: `${last.content}\n\n${entry.text}` };
+      const { ids: _ids, ...first } = last;
+      turn[turn.length - 1] = { ...first, content: `${last.content}\n\n${entry.text}` };
     } else if (turn === undefined || role === 'user') {
-      turns.push([{ role, content: entry.text, id: entry.id }]);
+      turns.push([promptMessage(entry)]);
     } else {
-      turn.push({ role, content: entry.text, id: entry.id });
+      turn.push(promptMessage(entry));
     }
   }
   return turns;
+}
+
+function promptMessage(entry: Entry): PromptMessage {
+  const { id, text: content } = entry;
+  if (entry.type === 'message') return { role: 'user', content, id };
+  const hasIds = entry.ids.length > 0 && !entry.isCut;
+  return { role: 'assistant', content, id, ...(hasIds ? { ids: entry.ids } : {}) };
 }
 
 /** The entries up to and including a user message: what the model saw when it answered it. */

@@ -93,6 +93,14 @@ export const ReplyEnd = z.object({
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
 
+/** The reply was made but could not be kept (disk full, talk deleted); it is not in the log. */
+export const ReplyFailed = z.object({
+  type: z.literal('reply-failed'),
+  conversationId: Id,
+  replyId: Id,
+  error: z.object({ code: z.string(), message: z.string() }),
+});
+
 export const ConversationCreated = z.object({
   type: z.literal('conversation-created'),
   requestId,
@@ -189,6 +197,7 @@ export const ServerMessage = z.discriminatedUnion('type', [
   ReplyStart,
   ReplyDelta,
   ReplyEnd,
+  ReplyFailed,
   ConversationCreated,
   ConversationOpened,
   ConversationClosed,

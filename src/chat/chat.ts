@@ -1,0 +1,283 @@
+// One turn end to end: store what was said, have it answered, store the answer, tell the listeners.
+import { randomInt } from 'node:crypto';
+import { AttuneError } from '../base/errors.ts';
+import type { HeaderRecord, MessageRecord } from '../conversation/record.ts';
+import {
+  type ConversationState,
+  type Entry,
+  replyTo,
+  replyView,
+  userMessageView,
+} from '../conversation/state.ts';
+import { entriesUpTo } from '../conversation/window.ts';
+import type { EngineDescription } from '../engine/engine.ts';
+import type { ConversationSettings, Origin, Reply, UserMessage } from '../protocol/conversation.ts';
+import { type Prompt, PromptBuilder } from './prompt.ts';
+import { type InFlight, ReplyRunner, type RunnerOptions } from './reply-runner.ts';
+import type { RunningReply } from './running-reply.ts';
+import { type ChatDefaults, type ReplySettings, resolveSettings } from './settings.ts';
+
+export interface ChatOptions extends RunnerOptions {
+  readonly defaults: ChatDefaults;
+  readonly limits: ChatLimits;
+}
+
+export interface ChatLimits {
+  /** Replies that run at once, over all talks. */
+  readonly repliesMax: number;
+  readonly messageCharactersMax: number;
+  /** Prompt tokens that are kept free for the reply. */
+  readonly replyReserveTokens: number;
+}
+
+/** What holds for one reply alone. */
+export interface ReplyOptions {
+  readonly overrides?: ConversationSettings;
+  /** How many of the likeliest tokens to tell with each; absent: no log-probabilities. */
+  readonly topLogprobs?: number;
+}
+
+export interface SayRequest extends ReplyOptions {
+  readonly conversationId: string;
+  readonly messageId: string;
+  readonly text: string;
+  /** Of a talk that begins with this message. */
+  readonly origin?: Origin;
+  /** Who asks: passed on to the listeners, who may want to tell everyone else. */
+  readonly by?: object;
+  /** The message is on the disk; called before anything of the reply is told. */
+  readonly onStored?: (message: UserMessage, isDuplicate: boolean) => void;
+}
+
+export interface RegenerateRequest extends ReplyOptions {
+  readonly conversationId: string;
+  readonly replyId: string;
+}
+
+/** A reply that runs (or just began), or the one that was given before. */
+export type Answer = InFlight | { readonly given: Reply };
+
+interface Asked {
+  readonly entries: readonly Entry[];
+  readonly settings: ReplySettings;
+  readonly prompt: Prompt;
+}
+
+const RETRY_AFTER_MS = 1_000;
+
+export class Chat {
+  readonly #options: ChatOptions;
+  readonly #prompts: PromptBuilder;
+  readonly #runner: ReplyRunner;
+  /** Replies whose message is still on its way to the disk. */
+  #starting = 0;
+  #isClosing = false;
+
+  constructor(options: ChatOptions) {
+    this.#options = options;
+    this.#prompts = new PromptBuilder(options.speech);
+    this.#runner = new ReplyRunner(options);
+  }
+
+  get repliesRunning(): number {
+    return this.#runner.size;
+  }
+
+  running(conversationId: string): RunningReply | undefined {
+    return this.#runner.get(conversationId)?.reply;
+  }
+
+  /**
+   * Stores the message and begins the reply. The same `messageId` again stores nothing and gives
+   * the reply that runs or that was given; when there is none (the daemon died), it is made now.
+   * @throws message-conflict, message-too-long, reply-running, replies-limit, window-overflow,
+   * shutting-down, engine-failed, disk-full …; nothing is stored then
+   */
+  say(request: SayRequest): Promise<Answer> {
+    const { conversationId, messageId, text } = request;
+    const { store, clock, limits } = this.#options;
+    return store.exclusive(conversationId, async () => {
+      this.#assertTaking();
+      assertLength(text, limits.messageCharactersMax);
+      const state = store.has(conversationId) ? await store.read(conversationId) : undefined;
+      if (state?.known.has(messageId)) return this.#sayAgain(request, state);
+      this.#assertFree(conversationId);
+      const message: MessageRecord = { type: 'message', id: messageId, at: clock.now(), text };
+      const asked = this.#ask([...(state?.entries ?? []), message], state?.settings, request);
+      this.#starting++;
+      try {
+        await this.#store(message, request, state !== undefined);
+        request.onStored?.(userMessageView(message), false);
+        const { topLogprobs } = request;
+        const order = { conversationId, messageId, replaces: null, topLogprobs };
+        return this.#runner.begin({ ...order, ...asked });
+      } finally {
+        this.#starting--;
+      }
+    });
+  }
+
+  /**
+   * Answers the last message anew; its reply stays in the log as superseded. The same `replyId`
+   * again makes nothing new.
+   * @throws conversation-not-found, message-not-found, message-conflict, reply-running …
+   */
+  regenerate(request: RegenerateRequest): Promise<Answer> {
+    const { conversationId, replyId } = request;
+    return this.#options.store.exclusive(conversationId, async () => {
+      this.#assertTaking();
+      const state = await this.#options.store.read(conversationId);
+      const running = this.#runner.get(conversationId);
+      if (running?.reply.plan.replyId === replyId) return running;
+      const known = state.entries.find((entry) => entry.id === replyId);
+      if (known?.type === 'reply') return { given: replyView(known) };
+      if (known !== undefined) throw conflict(replyId);
+      this.#assertFree(conversationId);
+      const message = state.entries.findLast((entry) => entry.type === 'message');
+      if (message !== undefined) return this.#answer(request, state, message.id);
+      throw new AttuneError('message-not-found', 'Nothing was said in this talk yet.');
+    });
+  }
+
+  /** Ends the running reply; what was said so far is kept. @throws reply-not-found */
+  stop(conversationId: string): void {
+    const running = this.#runner.get(conversationId);
+    if (running === undefined) {
+      throw new AttuneError('reply-not-found', 'No reply is running in this talk.', {
+        conversationId,
+      });
+    }
+    running.reply.abort();
+  }
+
+  /** Ends the running reply, if any, and waits until it is stored. */
+  async quiet(conversationId: string): Promise<void> {
+    const running = this.#runner.get(conversationId);
+    running?.reply.abort();
+    await running?.ended;
+  }
+
+  /**
+   * Takes no more messages, lets replies go on for `graceMs`, then interrupts them. Resolves when
+   * all of them are stored.
+   */
+  async close(graceMs: number): Promise<void> {
+    this.#isClosing = true;
+    const deadline = this.#options.clock.setTimeout(() => {
+      for (const { reply } of this.#runner.all()) reply.interrupt();
+    }, graceMs);
+    while (this.#runner.size > 0 || this.#starting > 0) {
+      await Promise.all(this.#runner.all().map(({ ended }) => ended));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    deadline.cancel();
+  }
+
+  async #sayAgain(request: SayRequest, state: ConversationState): Promise<Answer> {
+    const { conversationId, messageId, text } = request;
+    const entry = state.entries.find((one) => one.id === messageId);
+    if (entry?.type !== 'message' || entry.text !== text) throw conflict(messageId);
+    const running = this.#runner.get(conversationId);
+    const given = replyTo(state, messageId);
+    const isAnswered = running?.reply.plan.messageId === messageId || given !== undefined;
+    if (!isAnswered) this.#assertFree(conversationId);
+    request.onStored?.(userMessageView(entry), true);
+    if (running?.reply.plan.messageId === messageId) return running;
+    return given === undefined
+      ? this.#answer(request, state, messageId)
+      : { given: replyView(given) };
+  }
+
+  #answer(
+    request: ReplyOptions & { readonly conversationId: string; readonly replyId?: string },
+    state: ConversationState,
+    messageId: string,
+  ): Answer {
+    const { conversationId, replyId, topLogprobs } = request;
+    const asked = this.#ask(entriesUpTo(state.entries, messageId), state.settings, request);
+    const replaces = replyTo(state, messageId)?.id ?? null;
+    const order = { conversationId, messageId, replyId, replaces, topLogprobs };
+    return this.#runner.begin({ ...order, ...asked });
+  }
+
+  async #store(message: MessageRecord, request: SayRequest, isKnown: boolean): Promise<void> {
+    const { store, events } = this.#options;
+    const { conversationId: id, origin = 'live', by } = request;
+    if (isKnown) {
+      await store.append(id, message);
+    } else {
+      const talk = { origin, settings: {}, canLearn: true, title: '' };
+      const { at } = message;
+      const header: HeaderRecord = { type: 'conversation', schemaVersion: 1, id, at, ...talk };
+      await store.create(header, [message]);
+      events.conversationChanged('created', store.summary(id));
+    }
+    events.messageStored(id, userMessageView(message), by);
+  }
+
+  /** @throws window-overflow, engine-failed, template-failed */
+  #ask(
+    entries: readonly Entry[],
+    talk: ConversationSettings = {},
+    { overrides = {} }: ReplyOptions = {},
+  ): Asked {
+    const { defaults, limits } = this.#options;
+    const settings = resolveSettings(defaults, [talk, overrides], () => randomInt(2 ** 32));
+    const prompt = this.#prompts.build({
+      entries,
+      systemPrompt: settings.systemPrompt,
+      reserveTokens: Math.min(settings.replyTokensMax, limits.replyReserveTokens),
+      windowTokens: this.#engine().windowTokens,
+    });
+    return { entries, settings, prompt };
+  }
+
+  #engine(): EngineDescription {
+    const description = this.#options.describeEngine();
+    if (description !== undefined) return description;
+    throw new AttuneError('engine-failed', 'The model is not loaded yet. Try again in a moment.', {
+      retryAfterMs: RETRY_AFTER_MS,
+    });
+  }
+
+  #assertTaking(): void {
+    if (!this.#isClosing) return;
+    throw new AttuneError('shutting-down', 'The daemon is stopping: send it after a restart.');
+  }
+
+  #assertFree(conversationId: string): void {
+    if (this.#runner.get(conversationId) !== undefined) {
+      throw new AttuneError(
+        'reply-running',
+        'Wait for the reply, or stop it, before saying more.',
+        {
+          conversationId,
+        },
+      );
+    }
+    const { repliesMax } = this.#options.limits;
+    if (this.#runner.size + this.#starting < repliesMax) return;
+    throw new AttuneError(
+      'replies-limit',
+      `${repliesMax} replies are being made already. Try again in a moment.`,
+      { repliesMax, retryAfterMs: RETRY_AFTER_MS },
+    );
+  }
+}
+
+function conflict(id: string): AttuneError {
+  return new AttuneError(
+    'message-conflict',
+    `The id ${id} belongs to something else in this talk: choose a new id.`,
+    { id },
+  );
+}
+
+function assertLength(text: string, messageCharactersMax: number): void {
+  if (text.length <= messageCharactersMax) return;
+  throw new AttuneError(
+    'message-too-long',
+    `This message has ${text.length} characters; at most ${messageCharactersMax} are taken.`,
+    { characters: text.length, messageCharactersMax },
+  );
+}

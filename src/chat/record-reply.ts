@@ -1,0 +1,70 @@
+// The end of a reply: what goes into the log, and what the listeners are told about it.
+import type { Clock } from '../base/clock.ts';
+import { AttuneError } from '../base/errors.ts';
+import type { ReplyRecord } from '../conversation/record.ts';
+import { replyView } from '../conversation/state.ts';
+import type { EngineDescription, GenerateResult } from '../engine/engine.ts';
+import type { ReplyStopReason } from '../protocol/conversation.ts';
+import type { ReplyEnding } from './event.ts';
+import type { RunningReply } from './running-reply.ts';
+
+export type Outcome = GenerateResult | { readonly error: unknown };
+
+interface Recorder {
+  readonly clock: Clock;
+  readonly engine: EngineDescription | undefined;
+  /** Resolves once the record is on the disk. */
+  readonly append: (record: ReplyRecord) => Promise<unknown>;
+}
+
+function stopReasonOf(reply: RunningReply, outcome: Outcome): ReplyStopReason {
+  if (reply.isStopped) return 'stop';
+  if (reply.isInterrupted || 'error' in outcome) return 'interrupted';
+  return reply.isAborted ? 'aborted' : outcome.stopReason;
+}
+
+/** Code and message of an error for those outside; what is not ours stays inside. */
+export function publicError(error: unknown): { readonly code: string; readonly message: string } {
+  if (error instanceof AttuneError) return { code: error.code, message: error.message };
+  return { code: 'internal-error', message: 'Something went wrong inside; the log says what.' };
+}
+
+/** Stores the reply as far as it came; `reply-end` is told only when it is on the disk. */
+export async function recordReply(
+  reply: RunningReply,
+  outcome: Outcome,
+  { clock, engine, append }: Recorder,
+): Promise<ReplyEnding> {
+  const { plan, text, ids, versionRuns } = reply;
+  const { conversationId, replyId } = plan;
+  const record: ReplyRecord = {
+    type: 'reply',
+    id: replyId,
+    messageId: plan.messageId,
+    replaces: plan.replaces,
+    at: clock.now(),
+    text,
+    ids: [...ids],
+    isCut: reply.isStopped,
+    versionRuns: [...versionRuns],
+    stopReason: stopReasonOf(reply, outcome),
+    usage: {
+      promptTokens: plan.promptTokens,
+      reusedTokens: 'error' in outcome ? 0 : outcome.reusedTokens,
+      replyTokens: ids.length,
+    },
+    window: plan.window,
+    making: {
+      modelId: engine?.modelId ?? 'unknown',
+      baseHash: engine?.baseHash ?? '',
+      sampling: plan.settings.sampling,
+    },
+  };
+  try {
+    await append(record);
+  } catch (error) {
+    return { type: 'reply-failed', conversationId, replyId, error: publicError(error) };
+  }
+  const error = 'error' in outcome ? publicError(outcome.error) : null;
+  return { type: 'reply-end', conversationId, reply: replyView(record), error };
+}

@@ -1,0 +1,130 @@
+// Runs replies: hands a prompt to the engine, follows its tokens, has the end stored and told.
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { ConversationStore } from '../conversation/conversation-store.ts';
+import type { Engine, EngineDescription } from '../engine/engine.ts';
+import type { ChatEvents, ReplyEnding } from './event.ts';
+import type { Prompt } from './prompt.ts';
+import { recordReply } from './record-reply.ts';
+import { RunningReply } from './running-reply.ts';
+import type { ReplySettings } from './settings.ts';
+import type { Speech } from './speech.ts';
+
+export interface RunnerOptions {
+  readonly store: ConversationStore;
+  readonly engine: Engine;
+  /** The engine as it last described itself; undefined while it was never up. */
+  readonly describeEngine: () => EngineDescription | undefined;
+  readonly speech: Speech;
+  readonly events: ChatEvents;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** A reply that is to be made. */
+export interface Order {
+  readonly conversationId: string;
+  readonly messageId: string;
+  /** A new id when absent. */
+  readonly replyId?: string | undefined;
+  readonly replaces: string | null;
+  readonly prompt: Prompt;
+  readonly settings: ReplySettings;
+  readonly topLogprobs?: number | undefined;
+}
+
+export interface InFlight {
+  readonly reply: RunningReply;
+  /** Settles, never rejects, once the end is stored and told. */
+  readonly ended: Promise<ReplyEnding>;
+}
+
+/** At most one reply a talk; how many talks at once is the caller's affair. */
+export class ReplyRunner {
+  readonly #options: RunnerOptions;
+  readonly #inFlight = new Map<string, InFlight>();
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#inFlight.size;
+  }
+
+  get(conversationId: string): InFlight | undefined {
+    return this.#inFlight.get(conversationId);
+  }
+
+  all(): InFlight[] {
+    return [...this.#inFlight.values()];
+  }
+
+  begin(order: Order): InFlight {
+    const { speech, events, clock } = this.#options;
+    const { conversationId, messageId, replaces, settings, prompt } = order;
+    const reply = new RunningReply(
+      {
+        conversationId,
+        replyId: order.replyId ?? randomUUID(),
+        messageId,
+        replaces,
+        window: prompt.window,
+        promptTokens: prompt.ids.length,
+        settings,
+        startedAt: clock.now(),
+        keepTokens: order.topLogprobs !== undefined,
+      },
+      speech,
+    );
+    // A turn later, so that it stands among the running ones before anything can end it.
+    const ended = Promise.resolve().then(() => this.#run(reply, order));
+    const inFlight = { reply, ended };
+    this.#inFlight.set(conversationId, inFlight);
+    events.replyStarted(reply);
+    return inFlight;
+  }
+
+  async #run(reply: RunningReply, order: Order): Promise<ReplyEnding> {
+    const { clock, events, store, logger, describeEngine } = this.#options;
+    const { conversationId } = order;
+    const outcome = await this.#generate(reply, order).catch((error: unknown) => ({ error }));
+    if (reply.finish()) events.replyAdvanced(reply);
+    if ('error' in outcome) logger.warn({ conversationId, ...outcome }, 'a reply was interrupted');
+    const ending = await recordReply(reply, outcome, {
+      clock,
+      engine: describeEngine(),
+      append: (record) =>
+        store.exclusive(conversationId, () => store.append(conversationId, record)),
+    });
+    if (ending.type === 'reply-failed') {
+      logger.error({ conversationId, error: ending.error }, 'a reply could not be stored');
+    }
+    this.#inFlight.delete(conversationId);
+    events.replyEnded(reply, ending);
+    if (store.has(conversationId)) {
+      events.conversationChanged('updated', store.summary(conversationId));
+    }
+    return ending;
+  }
+
+  async #generate(reply: RunningReply, order: Order) {
+    const { engine, events, speech } = this.#options;
+    const { prompt, settings, conversationId, topLogprobs } = order;
+    return engine.generate(
+      {
+        ids: prompt.ids,
+        cacheKey: conversationId,
+        replyTokensMax: settings.replyTokensMax,
+        sampling: settings.sampling,
+        stopIds: speech.stopIds,
+        ...(topLogprobs === undefined ? {} : { topLogprobs }),
+      },
+      (token) => {
+        if (reply.take(token)) events.replyAdvanced(reply);
+      },
+      reply.signal,
+    );
+  }
+}

@@ -1,0 +1,115 @@
+// A reply in the making: tokens come in, text grows, versions are counted, stop strings end it.
+import type { DecodedToken } from '../engine/engine.ts';
+import type {
+  RunningReply as RunningView,
+  VersionRun,
+  WindowView,
+} from '../protocol/conversation.ts';
+import type { ReplySettings } from './settings.ts';
+import type { Speech, SpeechDecoder } from './speech.ts';
+import { createStopFinder, type StopFinder } from './stop-strings.ts';
+
+export interface ReplyPlan {
+  readonly conversationId: string;
+  readonly replyId: string;
+  readonly messageId: string;
+  /** The reply whose place it takes. */
+  readonly replaces: string | null;
+  readonly window: WindowView;
+  readonly promptTokens: number;
+  readonly settings: ReplySettings;
+  readonly startedAt: number;
+  /** Tell of each token (log-probabilities); otherwise only the text is kept. */
+  readonly keepTokens: boolean;
+}
+
+export class RunningReply {
+  readonly plan: ReplyPlan;
+  readonly ids: number[] = [];
+  readonly versionRuns: VersionRun[] = [];
+  /** With `keepTokens`: what was decoded, in order. */
+  readonly tokens: DecodedToken[] = [];
+  readonly #decoder: SpeechDecoder;
+  readonly #stopFinder: StopFinder;
+  readonly #abort = new AbortController();
+  #text = '';
+  #isStopped = false;
+  #isAborted = false;
+  #isInterrupted = false;
+
+  constructor(plan: ReplyPlan, speech: Speech) {
+    this.plan = plan;
+    this.#decoder = speech.decoder();
+    this.#stopFinder = createStopFinder(plan.settings.stop);
+  }
+
+  get text(): string {
+    return this.#text;
+  }
+
+  /** A stop string ended it. */
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** The daemon ended it. */
+  get isInterrupted(): boolean {
+    return this.#isInterrupted;
+  }
+
+  /** Somebody ended it. */
+  get isAborted(): boolean {
+    return this.#isAborted;
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** @returns true when there is more text to show */
+  take(token: DecodedToken): boolean {
+    // The engine may be a token ahead of an abort; what the log holds ends where the text does.
+    if (this.#isStopped || this.#isAborted) return false;
+    this.#count(token.version);
+    this.ids.push(token.id);
+    if (this.plan.keepTokens) this.tokens.push(token);
+    const { text, isStopped } = this.#stopFinder.push(this.#decoder.push(token.id));
+    this.#text += text;
+    if (isStopped) {
+      this.#isStopped = true;
+      this.#abort.abort();
+    }
+    return text !== '';
+  }
+
+  /** No more tokens: shows what was held back. @returns true when that was anything */
+  finish(): boolean {
+    if (this.#isStopped) return false;
+    const { text } = this.#stopFinder.push(this.#decoder.end());
+    const rest = text + this.#stopFinder.end();
+    this.#text += rest;
+    return rest !== '';
+  }
+
+  abort(): void {
+    this.#isAborted = true;
+    this.#abort.abort();
+  }
+
+  interrupt(): void {
+    if (this.#isAborted) return;
+    this.#isInterrupted = true;
+    this.abort();
+  }
+
+  view(): RunningView {
+    return { replyId: this.plan.replyId, messageId: this.plan.messageId, text: this.#text };
+  }
+
+  #count(version: string): void {
+    const at = this.ids.length;
+    const run = this.versionRuns.at(-1);
+    if (run?.[2] === version) run[1] = at + 1;
+    else this.versionRuns.push([at, at + 1, version]);
+  }
+}

@@ -1,0 +1,216 @@
+// What may be done with whole talks and their flags, the same for WebSocket and HTTP.
+import type { Clock } from '../base/clock.ts';
+import { AttuneError } from '../base/errors.ts';
+import type { ConversationStore, Page } from '../conversation/conversation-store.ts';
+import type { HeaderRecord, LogRecord } from '../conversation/record.ts';
+import { conversationView, patchSettings } from '../conversation/state.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { FlagStore } from '../flag/flag-store.ts';
+import type {
+  Conversation,
+  ConversationSettings,
+  ConversationSummary,
+  Origin,
+} from '../protocol/conversation.ts';
+import type { Flag, FlagDraft, FlagPatch } from '../protocol/flag.ts';
+import type {
+  ConversationImport,
+  ConversationImported,
+  ConversationPatch,
+} from '../protocol/http.ts';
+import type { Chat } from './chat.ts';
+import type { ChatEvents } from './event.ts';
+
+export interface TalksOptions {
+  readonly store: ConversationStore;
+  readonly flags: FlagStore;
+  readonly chat: Chat;
+  readonly engine: Engine;
+  readonly events: ChatEvents;
+  readonly clock: Clock;
+  readonly limits: { readonly pageMax: number; readonly searchResultsMax: number };
+}
+
+export interface NewTalk {
+  readonly conversationId: string;
+  readonly title?: string | undefined;
+  readonly settings?: ConversationSettings | undefined;
+  readonly canLearn?: boolean | undefined;
+  readonly origin?: Origin | undefined;
+}
+
+export class Talks {
+  readonly #options: TalksOptions;
+
+  constructor(options: TalksOptions) {
+    this.#options = options;
+  }
+
+  list(request: { readonly limit: number; readonly cursor?: string | undefined }): Page {
+    const { store, limits } = this.#options;
+    return store.list({ ...request, limit: Math.min(request.limit, limits.pageMax) });
+  }
+
+  search(request: { readonly query: string; readonly limit: number }) {
+    const { store, limits } = this.#options;
+    return store.search({ ...request, limit: Math.min(request.limit, limits.searchResultsMax) });
+  }
+
+  /** @throws conversation-not-found */
+  async open(id: string): Promise<Conversation> {
+    return conversationView(await this.#options.store.read(id));
+  }
+
+  /** The same id again gives the talk that is there, as it is. @throws conversations-limit */
+  create(talk: NewTalk): Promise<ConversationSummary> {
+    const { store, clock, events } = this.#options;
+    const { conversationId: id } = talk;
+    return store.exclusive(id, async () => {
+      if (store.has(id)) return store.summary(id);
+      await store.create({
+        type: 'conversation',
+        schemaVersion: 1,
+        id,
+        at: clock.now(),
+        origin: talk.origin ?? 'live',
+        title: talk.title ?? '',
+        settings: talk.settings ?? {},
+        canLearn: talk.canLearn ?? true,
+      });
+      const summary = store.summary(id);
+      events.conversationChanged('created', summary);
+      return summary;
+    });
+  }
+
+  /** Title, settings, "do not learn from this talk". @throws conversation-not-found */
+  change(id: string, patch: ConversationPatch): Promise<ConversationSummary> {
+    const { store, clock, events } = this.#options;
+    return store.exclusive(id, async () => {
+      const state = await store.read(id);
+      const at = clock.now();
+      const records: LogRecord[] = [];
+      if (patch.title !== undefined) records.push({ type: 'title', at, title: patch.title });
+      if (patch.settings !== undefined || patch.canLearn !== undefined) {
+        const settings = patchSettings(state.settings, patch.settings ?? {});
+        const canLearn = patch.canLearn ?? state.canLearn;
+        records.push({ type: 'settings', at, settings, canLearn });
+      }
+      if (records.length > 0) await store.append(id, ...records);
+      const summary = store.summary(id);
+      if (records.length > 0) events.conversationChanged('updated', summary);
+      return summary;
+    });
+  }
+
+  /** Deletes the talk, its flags and whatever the store's `onDelete` knows. */
+  async delete(id: string): Promise<void> {
+    const { store, chat, engine, events } = this.#options;
+    store.summary(id);
+    await chat.quiet(id);
+    await store.delete(id);
+    events.conversationDeleted(id);
+    // A dead engine has no cache left to forget.
+    await engine.forget(id).catch(() => undefined);
+  }
+
+  /** One JSON object a line: the log's records, then the flags. @throws conversation-not-found */
+  async export(id: string): Promise<string> {
+    const log = await this.#options.store.exportLog(id);
+    const flags = this.flags(id).map((flag) => `${JSON.stringify({ type: 'flag', ...flag })}\n`);
+    return log + flags.join('');
+  }
+
+  /** Every talk, oldest first. */
+  async *exportAll(): AsyncGenerator<string> {
+    for (const id of this.#options.store.ids()) {
+      // Deleted meanwhile: then there is nothing to export.
+      yield await this.export(id).catch((error: unknown) => {
+        if (error instanceof AttuneError && error.code === 'conversation-not-found') return '';
+        throw error;
+      });
+    }
+  }
+
+  /** A talk that was held elsewhere, with its marks. The same id again changes nothing. */
+  import(talk: ConversationImport): Promise<ConversationImported> {
+    const { store, flags, events } = this.#options;
+    return store.exclusive(talk.id, async () => {
+      const isDuplicate = store.has(talk.id);
+      if (!isDuplicate) {
+        await store.create(...importRecords(talk, this.#options.clock.now()));
+        events.conversationChanged('created', store.summary(talk.id));
+      }
+      const drafts: FlagDraft[] = talk.flags.map((flag) => ({
+        ...flag,
+        conversationId: talk.id,
+        userSpan: null,
+        replySpan: null,
+      }));
+      if (drafts.length > 0) await flags.addAll(drafts, await store.read(talk.id));
+      const counts = { messages: talk.messages.length, flags: drafts.length };
+      return { conversationId: talk.id, isDuplicate, ...counts };
+    });
+  }
+
+  flags(conversationId?: string): readonly Flag[] {
+    return this.#options.flags.list(conversationId);
+  }
+
+  /** @throws conversation-not-found, reply-not-found, span-mismatch, flags-limit … */
+  addFlag(draft: FlagDraft): Promise<Flag> {
+    const { flags, store, events } = this.#options;
+    // Apart from a deletion: no flag may outlive its talk.
+    return store.exclusive(draft.conversationId, async () => {
+      const flag = await flags.add(draft, await store.read(draft.conversationId));
+      events.flagChanged('added', flag);
+      return flag;
+    });
+  }
+
+  /** @throws flag-not-found, flag-used, flag-withdrawn, span-mismatch */
+  async editFlag(id: string, patch: FlagPatch): Promise<Flag> {
+    const { flags, store, events } = this.#options;
+    const { conversationId } = flags.get(id);
+    return store.exclusive(conversationId, async () => {
+      const flag = await flags.edit(id, patch, await store.read(conversationId));
+      events.flagChanged('edited', flag);
+      return flag;
+    });
+  }
+
+  async withdrawFlag(id: string): Promise<Flag> {
+    const flag = await this.#options.flags.withdraw(id);
+    this.#options.events.flagChanged('withdrawn', flag);
+    return flag;
+  }
+}
+
+function importRecords(talk: ConversationImport, now: number): [HeaderRecord, LogRecord[]] {
+  const { id, title, origin, settings, canLearn } = talk;
+  const at = talk.messages[0]?.at ?? now;
+  const header = { id, at, title, origin, settings, canLearn };
+  let messageId = talk.messages.find((message) => message.role === 'user')?.id ?? id;
+  const records = talk.messages.map((message): LogRecord => {
+    if (message.role === 'user') {
+      messageId = message.id;
+      return { type: 'message', id: message.id, at: message.at, text: message.text };
+    }
+    return {
+      type: 'reply',
+      id: message.id,
+      messageId,
+      replaces: null,
+      at: message.at,
+      text: message.text,
+      ids: [],
+      isCut: false,
+      versionRuns: [],
+      stopReason: 'stop',
+      usage: { promptTokens: 0, reusedTokens: 0, replyTokens: 0 },
+      window: null,
+      making: null,
+    };
+  });
+  return [{ type: 'conversation', schemaVersion: 1, ...header }, records];
+}
