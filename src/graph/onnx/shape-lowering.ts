@@ -103,8 +103,11 @@ export function addPicked(base: string, values: string, indices: string, to: Emi
 
 /** Adds rows into zeros of `shape` at their indices; repeats add up. */
 export function scatterAdd(rows: string, indices: string, shape: Shape, to: Emitter): string {
-  const wide = to.emit('Cast', [indices], { attributes: { to: ELEMENT_TYPE.i64 } });
+  // ScatterND takes i64 only; widened last, since WebGPU reshapes no i64.
+  const wide = to.emit('Cast', [unsqueezeLast(indices, to)], {
+    attributes: { to: ELEMENT_TYPE.i64 },
+  });
   const zeros = to.emit('Expand', [to.float(0), to.sizes(shape)]);
   const attributes = { reduction: 'add' };
-  return to.emit('ScatterND', [zeros, unsqueezeLast(wide, to), rows], { attributes });
+  return to.emit('ScatterND', [zeros, wide, rows], { attributes });
 }

@@ -1,0 +1,97 @@
+// Reverse-mode differentiation: builds the graph of derivatives from a loss back to its inputs.
+import { AttuneError } from '../base/errors.ts';
+import { scalar } from './operations.ts';
+import { accumulate, binaryRule, selectRule, unaryRule } from './rules/elementwise.ts';
+import * as indexing from './rules/indexing.ts';
+import { logSoftmaxRule, matMulRule, reduceRule, softmaxRule } from './rules/linear.ts';
+import { type Rule, zeros } from './rules/rule.ts';
+import { type Operation, refuse, scope, type Tensor, topological } from './tensor.ts';
+
+/** Operations whose results are no f32 or do not depend on one have no rule and need none. */
+const RULES: { readonly [Kind in Operation['kind']]?: Rule<Kind> } = {
+  matMul: matMulRule,
+  unary: unaryRule,
+  binary: binaryRule,
+  select: selectRule,
+  reduce: reduceRule,
+  softmax: softmaxRule,
+  logSoftmax: logSoftmaxRule,
+  reshape: indexing.reshapeRule,
+  transpose: indexing.transposeRule,
+  concat: indexing.concatRule,
+  slice: indexing.sliceRule,
+  pad: indexing.padRule,
+  broadcast: indexing.broadcastRule,
+  gather: indexing.gatherRule,
+  scatterAdd: indexing.scatterAddRule,
+  pick: indexing.pickRule,
+  addPicked: indexing.addPickedRule,
+};
+
+/**
+ * `∂loss/∂input` for each input, of its shape. Only what lies between the inputs and the loss is
+ * differentiated; an input that the loss does not depend on has a gradient of zeros.
+ * @param loss f32 ()
+ * @param inputs any f32 tensors of the graph, not only its inputs
+ * @throws AttuneError graph-shape when the loss is no scalar, graph-unsupported when a fused
+ *   operation lies in between
+ */
+export function gradients(loss: Tensor, inputs: readonly Tensor[]): Tensor[] {
+  if (loss.dtype !== 'f32' || loss.shape.length !== 0) {
+    refuse('gradients', 'the loss must be an f32 scalar', [loss]);
+  }
+  const order = topological([loss]);
+  const needed = neededFor(order, inputs);
+  const users = usersOf(order);
+  const cotangents = new Map<Tensor, Tensor>([[loss, scalar(1)]]);
+  for (const result of order.reverse()) {
+    const cotangent = cotangents.get(result);
+    if (cotangent === undefined || !needed.has(result)) continue;
+    if (!result.inputs.some((operand) => needed.has(operand))) continue;
+    scope(`gradient.${result.scope}`, () => {
+      const { operation, inputs: operands } = result;
+      const partials = ruleOf(result)({
+        result,
+        operation: operation as never,
+        operands,
+        cotangent,
+        users: users.get(result) ?? [],
+      });
+      partials.forEach((partial, i) => {
+        const operand = operands[i] as Tensor;
+        if (partial === undefined || !needed.has(operand)) return;
+        cotangents.set(operand, accumulate(cotangents.get(operand), partial()));
+      });
+    });
+  }
+  return inputs.map((input) => cotangents.get(input) ?? zeros(input.shape));
+}
+
+function ruleOf({ operation, scope: where }: Tensor): Rule<Operation['kind']> {
+  const rule = RULES[operation.kind];
+  if (rule !== undefined) return rule as Rule<Operation['kind']>;
+  const message = `${operation.kind} at ${where || 'the top level'} has no gradient; build the graph from primitive operations`;
+  throw new AttuneError('graph-unsupported', message, { operation: operation.kind, scope: where });
+}
+
+/** The inputs and what depends on them, through numbers that a gradient can pass. */
+function neededFor(order: readonly Tensor[], inputs: readonly Tensor[]): Set<Tensor> {
+  const needed = new Set<Tensor>(inputs);
+  for (const tensor of order) {
+    const isOpen = tensor.dtype === 'f32' && tensor.operation.kind !== 'stopGradient';
+    if (isOpen && tensor.inputs.some((operand) => needed.has(operand))) needed.add(tensor);
+  }
+  return needed;
+}
+
+function usersOf(order: readonly Tensor[]): Map<Tensor, Tensor[]> {
+  const users = new Map<Tensor, Tensor[]>();
+  for (const user of order) {
+    for (const operand of new Set(user.inputs)) {
+      const known = users.get(operand);
+      if (known === undefined) users.set(operand, [user]);
+      else known.push(user);
+    }
+  }
+  return users;
+}

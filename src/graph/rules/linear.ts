@@ -1,0 +1,101 @@
+// Derivatives of matrix products, sums, maxima and softmax.
+import { product } from '../dimension.ts';
+import { addPicked, broadcast } from '../indexing.ts';
+import {
+  cast,
+  divide,
+  equal,
+  exp,
+  matMul,
+  negate,
+  reduceSum,
+  reshape,
+  subtract,
+  transpose,
+} from '../operations.ts';
+import type { Tensor } from '../tensor.ts';
+import { isZeros, type Rule, times } from './rule.ts';
+
+/** For C = A B: dA = dC Bᵀ and dB = Aᵀ dC, each read as its operand lies. */
+export const matMulRule: Rule<'matMul'> = ({ operation, operands, cotangent }) => {
+  const { transposeA, transposeB } = operation;
+  const [a, b] = operands as [Tensor, Tensor];
+  const isShared = a.shape.length > b.shape.length;
+  const byRows = (): Tensor => matMul(cotangent, b, { transposeB: !transposeB });
+  const byA = (): Tensor => {
+    if (!transposeA) return byRows();
+    if (isShared) return swapLastTwo(byRows());
+    return matMul(b, cotangent, { transposeA: transposeB, transposeB: true });
+  };
+  const byB = (): Tensor => {
+    // A shared matrix sums over all rows: one product of flattened rows.
+    const left = isShared ? flatRows(transposeA ? swapLastTwo(a) : a) : a;
+    const right = isShared ? flatRows(cotangent) : cotangent;
+    const isTransposed = transposeA && !isShared;
+    return transposeB
+      ? matMul(right, left, { transposeA: true, transposeB: isTransposed })
+      : matMul(left, right, { transposeA: !isTransposed });
+  };
+  return [byA, byB];
+};
+
+function swapLastTwo(x: Tensor): Tensor {
+  const axes = x.shape.map((_, axis) => axis);
+  const rank = axes.length;
+  return transpose(x, [...axes.slice(0, -2), rank - 1, rank - 2]);
+}
+
+const flatRows = (x: Tensor): Tensor =>
+  reshape(x, [product(...x.shape.slice(0, -1)), x.shape.at(-1) ?? 0]);
+
+export const reduceRule: Rule<'reduce'> = ({ operation, operands, cotangent, result }) => {
+  const x = operands[0] as Tensor;
+  if (operation.fn === 'sum') return [() => broadcast(cotangent, x.shape)];
+  // Entries that tie for the maximum share its gradient.
+  const isLargest = (): Tensor => cast(equal(x, result), 'f32');
+  const share = (): Tensor =>
+    divide(cotangent, reduceSum(isLargest(), [...operation.axes], { keep: true }));
+  return [() => times(share(), isLargest())];
+};
+
+/** For y = softmax(x): dx = y (dy − Σ y dy). */
+export const softmaxRule: Rule<'softmax'> = ({ cotangent, result, users }) => [
+  () => times(result, subtract(cotangent, weightedSum(result, cotangent, users))),
+];
+
+/**
+ * Σ y dy over the last axis. Where y only weighs values, o = y V, it is Σ do o over the much
+ * shorter axis of V, since dy = do Vᵀ. Source: FlashAttention (Dao et al. 2022), section 3.1.
+ */
+function weightedSum(y: Tensor, dy: Tensor, users: readonly Tensor[]): Tensor {
+  const last = [y.shape.length - 1];
+  const [output] = users;
+  const isWeighing = (user: Tensor | undefined): user is Tensor =>
+    user?.operation.kind === 'matMul' && user.inputs[0] === y && !user.operation.transposeA;
+  const { operation, inputs } = dy;
+  if (users.length === 1 && isWeighing(output) && operation.kind === 'matMul') {
+    const [dOutput, values] = inputs as [Tensor, Tensor];
+    const isItsGradient =
+      values === output.inputs[1] &&
+      !operation.transposeA &&
+      output.operation.kind === 'matMul' &&
+      operation.transposeB !== output.operation.transposeB;
+    if (isItsGradient) return reduceSum(times(dOutput, output), last, { keep: true });
+  }
+  return reduceSum(times(y, dy), last, { keep: true });
+}
+
+/** For y = log softmax(x): dx = dy − softmax(x) Σ dy. */
+export const logSoftmaxRule: Rule<'logSoftmax'> = ({ cotangent, result }) => [
+  () => {
+    const p = exp(result);
+    const last = [p.shape.length - 1];
+    const [base, values, indices] = cotangent.inputs as [Tensor, Tensor, Tensor];
+    if (cotangent.operation.kind === 'addPicked' && isZeros(base)) {
+      // One entry per row was picked: the row sum is that entry, and no row of zeros is made.
+      const column = reshape(negate(values), [...values.shape, 1]);
+      return addPicked(times(p, column), values, indices);
+    }
+    return subtract(cotangent, times(p, reduceSum(cotangent, last, { keep: true })));
+  },
+];
