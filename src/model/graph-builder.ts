@@ -32,8 +32,11 @@ export interface WeightOptions {
   readonly isRepeatable?: boolean;
 }
 
-/** Attention of one layer: normed (batch, length, hiddenSize) → (batch, length, heads · headDim). */
+/** Attention of one layer: normed (…, hiddenSize) → (…, heads · headDim). */
 export type Attention = (layer: number, x: Tensor, weights: Weights) => Tensor;
+
+/** `x / sqrt(mean(x²) + ε) · weight`, primitive or fused. */
+export type Norm = (x: Tensor, weight: Tensor, epsilon: number) => Tensor;
 
 /** Collects inputs and outputs while the layers are laid; each weight becomes one node. */
 export class GraphBuilder {
@@ -81,21 +84,21 @@ export class GraphBuilder {
     return tensor;
   }
 
-  /** Embedding, all layers, last norm: (batch, length, hiddenSize). */
-  layers(ids: Tensor, attention: Attention): Tensor {
+  /** Embedding, all layers, last norm: (…ids, hiddenSize). */
+  layers(ids: Tensor, attention: Attention, normalize: Norm = rmsNorm): Tensor {
     const { numHiddenLayers, rmsNormEps } = this.#model.config;
     const whole = this.#weightsOf('');
-    let hidden = gather(needed(whole, 'embedTokens'), ids); // (batch, length, hiddenSize)
+    let hidden = gather(needed(whole, 'embedTokens'), ids); // (…, hiddenSize)
     for (let layer = 0; layer < numHiddenLayers; layer++) {
       const weights = this.#weightsOf(`layers.${layer}.`);
-      const norm = (name: string, x: Tensor) => rmsNorm(x, needed(weights, name), rmsNormEps);
+      const norm = (name: string, x: Tensor) => normalize(x, needed(weights, name), rmsNormEps);
       hidden = scope(`layers.${layer}`, () => {
         const mixed = attention(layer, norm('inputLayernorm', hidden), weights);
-        const attended = add(hidden, linear(mixed, weights, 'oProj')); // (b, length, hiddenSize)
+        const attended = add(hidden, linear(mixed, weights, 'oProj')); // (…, hiddenSize)
         return add(attended, mlp(norm('postAttentionLayernorm', attended), weights));
       });
     }
-    return rmsNorm(hidden, needed(whole, 'norm'), rmsNormEps);
+    return normalize(hidden, needed(whole, 'norm'), rmsNormEps);
   }
 
   /** (…, hiddenSize) → (…, vocabSize), with the embedding where it is tied. */

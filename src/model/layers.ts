@@ -37,14 +37,14 @@ export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
   return multiply(multiply(x, scale), weight); // (…, width)
 }
 
-/** `x Wᵀ + b`: (batch, length, in) → (batch, length, out), with a bias where the model has one. */
+/** `x Wᵀ + b`: (…, in) → (…, out), with a bias where the model has one. */
 export function linear(x: Tensor, weights: Weights, name: string): Tensor {
   const weight = needed(weights, name);
   const isFed = weight.operation.kind === 'input';
   const projected =
     isFed && weights.isRepeatable
       ? repeatableProduct(x, weight)
-      : matMul(x, weight, { transposeB: true }); // (batch, length, out)
+      : matMul(x, weight, { transposeB: true }); // (…, out)
   const bias = weights.find(`${name}Bias`);
   return bias === undefined ? projected : add(projected, bias);
 }
@@ -55,16 +55,17 @@ export function linear(x: Tensor, weights: Weights, name: string): Tensor {
  * never occurs, and a sequence gets the same bits alone and in a batch.
  */
 function repeatableProduct(x: Tensor, weight: Tensor): Tensor {
-  const [batch, length, width] = x.shape as [Dimension, Dimension, number];
-  const rows = product(batch, length);
+  const leading = x.shape.slice(0, -1);
+  const width = x.shape.at(-1) as number;
+  const rows = product(...leading);
   const zeros = { from: 'inline', data: new Float32Array(width) } as const;
   const oneMore = concat(
     [reshape(x, [rows, width]), constant('zeros', zeros, 'f32', [1, width])],
     0,
-  ); // (batch * length + 1, in)
-  const projected = matMul(oneMore, weight, { transposeB: true }); // (batch * length + 1, out)
+  ); // (rows + 1, in)
+  const projected = matMul(oneMore, weight, { transposeB: true }); // (rows + 1, out)
   const out = projected.shape[1] as Dimension;
-  return reshape(slice(projected, 0, 0, rows), [batch, length, out]); // (batch, length, out)
+  return reshape(slice(projected, 0, 0, rows), [...leading, out]); // (…, out)
 }
 
 /** `W_down (silu(W_gate x) ⊙ W_up x)`: SwiGLU. Source: Shazeer, arXiv 2002.05202, eq. 6. */

@@ -1,10 +1,11 @@
 // The one description of the transformer, as a primitive graph (it has gradients) and a fused one.
 import { type Dimension, product, sum } from '../graph/dimension.ts';
-import { groupQueryAttention } from '../graph/fused.ts';
+import { fusedRmsNorm, groupQueryAttention, rotaryEmbedding } from '../graph/fused.ts';
 import { concat, gather, pick, range, sizeOf } from '../graph/indexing.ts';
 import { add, logSoftmax, multiply, reshape, transpose } from '../graph/operations.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { attend, attentionBias, type KeyValues } from './attention.ts';
+import type { ModelConfig } from './config.ts';
 import {
   BATCH,
   GraphBuilder,
@@ -13,7 +14,7 @@ import {
   type TransformerGraph,
   type WeightOptions,
 } from './graph-builder.ts';
-import { needed, projectHeads } from './layers.ts';
+import { linear, needed, projectHeads, type Weights } from './layers.ts';
 import type { Model } from './model.ts';
 import { valueNorms } from './value-norms.ts';
 
@@ -93,59 +94,77 @@ export function primitiveGraph(model: Model, options: PrimitiveOptions): Transfo
   return build.done();
 }
 
+export interface FusedOptions extends WeightOptions {
+  /**
+   * What a run gives back of its keys and values: `own`, those of its new tokens (cheap where
+   * outputs are copied home), or `present`, the whole cache (where it stays on the device).
+   */
+  readonly keep?: 'own' | 'present';
+}
+
 /**
- * Chat prefill and decode, with the fused attention kernel; no gradient.
+ * Chat prefill and decode, with the fused kernels; no gradient.
  *
  * Inputs: `ids` i32 (batch, length). `lengths` i32 (batch): tokens of each row, past and new, less
  * one. `total` i32 (): the most tokens of any row. `last` i32 (batch): index into length of the row
  * whose logits are wanted. `past.<i>.key|value` (batch, kvHeads, past, headDim), keys rotated, each
- * row's tokens first. The trainable weights.
+ * row's tokens first; it may be longer than any row. The trainable weights. With `own` also
+ * `positions` i32 (batch, length).
  *
- * Outputs: `logits` (batch, vocabSize), `present.<i>.key|value` (batch, kvHeads, length + past,
- * headDim). Several new tokens upon a past need a batch of one: a limit of the kernel.
+ * Outputs: `logits` (batch, vocabSize), and `own.<i>.key|value` (batch, length, kvHeads * headDim)
+ * or `present.<i>.key|value` (batch, kvHeads, length + past, headDim). Several new tokens upon a
+ * past need a batch of one: a limit of the kernel.
  */
-export function fusedGraph(model: Model, options: WeightOptions = {}): TransformerGraph {
+export function fusedGraph(model: Model, options: FusedOptions = {}): TransformerGraph {
   const { config } = model;
-  const { numAttentionHeads, numKeyValueHeads, headDim, vocabSize } = config;
-  const settings = {
-    heads: numAttentionHeads,
-    kvHeads: numKeyValueHeads,
-    scale: 1 / Math.sqrt(headDim),
-  };
+  const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim, vocabSize } = config;
+  const isOwn = options.keep !== 'present';
+  const settings = { heads, kvHeads, scale: 1 / Math.sqrt(headDim) };
   const build = new GraphBuilder(model, options);
   const ids = build.input('ids', 'i32', [BATCH, LENGTH]);
+  const positions = isOwn ? build.input('positions', 'i32', [BATCH, LENGTH]) : undefined;
   const lengths = build.input('lengths', 'i32', [BATCH]);
   const total = build.input('total', 'i32', []);
   const last = build.input('last', 'i32', [BATCH]);
-  const { cos, sin } = build.ropeTables();
+  const tables = build.ropeTables();
+  const rows = product(BATCH, LENGTH);
 
-  const hidden = build.layers(ids, (layer, x, weights) => {
-    const { query, key, value } = projectHeads(x, weights, config);
+  const attention = (layer: number, x: Tensor, weights: Weights): Tensor => {
+    const of = (name: string, width: number): Tensor =>
+      reshape(linear(x, weights, name), [BATCH, LENGTH, width]); // (batch, length, width)
+    const turn = (each: Tensor, count: number): Tensor =>
+      positions === undefined ? each : rotaryEmbedding(each, positions, tables, count);
+    const normed = (each: Tensor, name: string, count: number): Tensor =>
+      config.hasQkNorm ? normHeads(each, needed(weights, name), count, config) : each;
+    const query = turn(normed(of('qProj', heads * headDim), 'qNorm', heads), heads);
+    const key = turn(normed(of('kProj', kvHeads * headDim), 'kNorm', kvHeads), kvHeads);
+    const value = of('vProj', kvHeads * headDim); // (batch, length, kvHeads * headDim)
     const past = build.pastOf(layer);
+    const rotary = isOwn ? {} : { rotary: tables };
+    const inputs = { query, key, value, lengths, total, ...rotary };
     const result = groupQueryAttention(
-      {
-        query: reshape(query, [BATCH, LENGTH, numAttentionHeads * headDim]),
-        key: reshape(key, [BATCH, LENGTH, numKeyValueHeads * headDim]),
-        value: reshape(value, [BATCH, LENGTH, numKeyValueHeads * headDim]),
-        pastKey: past.key,
-        pastValue: past.value,
-        lengths,
-        total,
-        cos,
-        sin,
-      },
+      { ...inputs, pastKey: past.key, pastValue: past.value },
       settings,
     );
-    build.outputKeyValues(`present.${layer}`, {
-      key: result.presentKey,
-      value: result.presentValue,
-    });
-    return result.output; // (batch, length, heads·headDim)
-  });
+    if (isOwn) build.outputKeyValues(`own.${layer}`, { key, value });
+    else {
+      const present = { key: result.presentKey, value: result.presentValue };
+      build.outputKeyValues(`present.${layer}`, present);
+    }
+    return reshape(result.output, [rows, heads * headDim]); // (rows, heads * headDim)
+  };
+  const hidden = build.layers(reshape(ids, [rows]), attention, fusedRmsNorm); // (rows, hiddenSize)
 
-  const lastRow = rowsOf(hidden, reshape(last, [BATCH, 1])); // (batch, 1, hiddenSize)
+  const firstRows = multiply(range(BATCH), sizeOf(LENGTH)); // (batch)
+  const lastRow = gather(hidden, add(firstRows, last)); // (batch, hiddenSize)
   build.output('logits', reshape(build.logits(lastRow), [BATCH, vocabSize])); // (batch, vocabSize)
   return build.done();
+}
+
+/** RMSNorm of each head: (batch, length, heads * headDim), weight (headDim); the shape stays. */
+function normHeads(x: Tensor, weight: Tensor, heads: number, config: ModelConfig): Tensor {
+  const perHead = reshape(x, [BATCH, LENGTH, heads, config.headDim]); // (b, l, heads, headDim)
+  return reshape(fusedRmsNorm(perHead, weight, config.rmsNormEps), x.shape);
 }
 
 /** Chosen rows of each sequence: (batch, length, width), i32 (batch, rows) → (batch, rows, width). */

@@ -1,0 +1,52 @@
+// Writes a model folder in which a version's weights have taken the place of the base's.
+import { copyFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeFolder, writeJsonAtomic } from '../base/atomic-file.ts';
+import { readJson } from './folder.ts';
+import type { Model, Weight } from './model.ts';
+import { isRecord } from './refusal.ts';
+import { readPieces } from './safetensors.ts';
+import { writeSafetensors } from './safetensors-writer.ts';
+import type { WeightsVersion } from './versions.ts';
+
+/** What transformers and llama.cpp need beside the weights. */
+const COMPANION_FILE =
+  /^(generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$|^(merges\.txt|tokenizer\.model|chat_template\.jinja|LICENSE.*)$/;
+const CONFIG_BYTES_MAX = 4 * 2 ** 20;
+
+/**
+ * Writes `dir` as a Hugging Face folder in F32 that any program reads, with the version's W_q.
+ * @throws disk-full, store-failed
+ */
+export async function exportModel(
+  model: Model,
+  version: WeightsVersion,
+  dir: string,
+): Promise<void> {
+  await makeFolder(dir);
+  for (const name of await readdir(model.dir)) {
+    if (COMPANION_FILE.test(name)) await copyFile(join(model.dir, name), join(dir, name));
+  }
+  const config = await readJson(join(model.dir, 'config.json'), CONFIG_BYTES_MAX);
+  if (!isRecord(config)) throw new Error(`model: ${model.dir} lost its config.json`);
+  const { torch_dtype: _, ...rest } = config;
+  await writeJsonAtomic(join(dir, 'config.json'), { ...rest, dtype: 'float32' });
+  const tensors = [...model.weights.values()].map((weight) => ({
+    name: weight.stored.name,
+    dtype: 'F32' as const,
+    shape: weight.shape,
+    pieces: piecesOf(weight, version),
+  }));
+  const metadata = { attuneVersion: version.id, attuneBaseHash: model.baseHash };
+  await writeSafetensors(join(dir, 'model.safetensors'), tensors, { metadata });
+}
+
+function piecesOf(
+  { name, shape, place }: Weight,
+  version: WeightsVersion,
+): Iterable<NodeJS.ArrayBufferView> | AsyncIterable<NodeJS.ArrayBufferView> {
+  const trained = version.weights[name];
+  return trained === undefined
+    ? readPieces({ name, shape, dtype: 'F32', ...place })
+    : [trained.data];
+}

@@ -1,0 +1,95 @@
+// Weights versions: the base plus the ordered deltas in force, summed into the tensors to feed.
+import { AttuneError } from '../base/errors.ts';
+import { sha256Json } from '../base/hash.ts';
+import type { HostTensor } from '../runtime/executor.ts';
+import { type Delta, firstNonFinite, readDelta } from './delta.ts';
+import { type Model, readWeight } from './model.ts';
+import { isQProj } from './weight-names.ts';
+
+/** Immutable; a KV cache belongs to exactly one. */
+export interface WeightsVersion {
+  readonly id: string;
+  readonly baseHash: string;
+  /** In the order of the sum. */
+  readonly deltas: readonly { readonly path: string; readonly hash: string }[];
+  /** Base + deltas of every trainable weight, by our names: feed them as they are. */
+  readonly weights: Readonly<Record<string, HostTensor>>;
+}
+
+export interface LoadVersionOptions {
+  /** The id to carry; the one of `versionId` when absent. */
+  readonly id?: string;
+  /** Which weights are fed, as in the graph; the query projections by default. */
+  readonly trainable?: (name: string) => boolean;
+}
+
+const ID_HEX_DIGITS = 12;
+
+/** `base-…` or `v-…` with 12 hex digits; equal for equal sums in equal order. */
+export function versionId(baseHash: string, deltaHashes: readonly string[]): string {
+  if (deltaHashes.length === 0) return `base-${baseHash.slice(0, ID_HEX_DIGITS)}`;
+  return `v-${sha256Json({ baseHash, deltaHashes }).slice(0, ID_HEX_DIGITS)}`;
+}
+
+/**
+ * Reads the base weights and adds the deltas in order: `W = round_f32(W_base + Σ Δ)`, summed in
+ * f64, so that leaving one out or merging several rounds only once. The caller owns the weights.
+ * @throws version-mismatch when a delta was made for another base; delta-damaged when it is
+ *   broken, has a weight that this model does not train, another shape or a value that is not
+ *   finite; model-not-found when its file is not there
+ */
+export async function loadVersion(
+  model: Model,
+  deltaPaths: readonly string[],
+  { id, trainable = isQProj }: LoadVersionOptions = {},
+): Promise<WeightsVersion> {
+  const sums = new Map<string, Float64Array>();
+  const deltas: { path: string; hash: string }[] = [];
+  for (const path of deltaPaths) {
+    const delta = await readDelta(path);
+    refuseForeign(delta, model, trainable);
+    addDelta(sums, delta);
+    deltas.push({ path, hash: delta.hash });
+  }
+  const weights: Record<string, HostTensor> = {};
+  for (const [name, weight] of model.weights) {
+    if (!trainable(name)) continue;
+    const data = await readWeight(weight);
+    const sum = sums.get(name);
+    if (sum !== undefined) addSum(data, sum, name);
+    weights[name] = { dtype: 'f32', shape: weight.shape, data };
+  }
+  const hashes = deltas.map(({ hash }) => hash);
+  const { baseHash } = model;
+  return { id: id ?? versionId(baseHash, hashes), baseHash, deltas, weights };
+}
+
+function refuseForeign(delta: Delta, model: Model, trainable: (name: string) => boolean): void {
+  const { path, baseHash, tensors } = delta;
+  if (baseHash !== model.baseHash) {
+    const message = `${path} was made for the base ${baseHash.slice(0, ID_HEX_DIGITS)}, and ${model.id} is ${model.baseHash.slice(0, ID_HEX_DIGITS)}; a ledger belongs to one base model.`;
+    throw new AttuneError('version-mismatch', message, { path, baseHash, model: model.id });
+  }
+  for (const [name, { shape }] of Object.entries(tensors)) {
+    const wanted = trainable(name) ? model.weights.get(name)?.shape : undefined;
+    if (wanted?.join() === shape.join()) continue;
+    const expected = wanted === undefined ? 'no such trained weight' : `(${wanted.join(', ')})`;
+    const message = `${path}: ${name} has the shape (${shape.join(', ')}); the model has ${expected}.`;
+    throw new AttuneError('delta-damaged', message, { path, tensor: name });
+  }
+}
+
+function addDelta(sums: Map<string, Float64Array>, { tensors }: Delta): void {
+  for (const [name, { data }] of Object.entries(tensors)) {
+    const sum = sums.get(name) ?? new Float64Array(data.length);
+    for (let i = 0; i < data.length; i++) (sum[i] as number) += data[i] as number;
+    sums.set(name, sum);
+  }
+}
+
+function addSum(data: Float32Array, sum: Float64Array, name: string): void {
+  for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) + (sum[i] as number);
+  if (firstNonFinite(data) < 0) return;
+  const message = `${name}: base and deltas add up to a value that is not finite.`;
+  throw new AttuneError('delta-damaged', message, { tensor: name });
+}
