@@ -38,6 +38,8 @@ export const manifestSchema = z.strictObject({
   delta: z
     .strictObject({
       file: z.string(),
+      /** Hash of its tensors, of which version ids are made. */
+      hash,
       /** Frobenius norm of the delta over that of the base W_q. */
       relativeNorm: z.number().min(0),
       steps: z.int().min(0),

@@ -40,7 +40,7 @@ export async function versionOf(
   nights: readonly NightId[],
 ): Promise<{ id: string; deltas: string[] }> {
   const manifests = await Promise.all(nights.map((night) => ledger.read(night)));
-  const hashes = manifests.map((manifest) => deltaHash(manifest));
+  const hashes = manifests.map((manifest) => deltaOf(manifest).hash);
   const deltas = await ledger.deltas(nights);
   return { id: versionId(ledger.base, hashes), deltas };
 }
@@ -78,9 +78,10 @@ export async function swapTo(parts: SwapParts, target: SwapTarget): Promise<Swap
 async function verifyDeltas(ledger: Ledger, nights: readonly NightId[]): Promise<void> {
   for (const night of nights) {
     const manifest = await ledger.read(night);
-    const file = manifest.delta?.file ?? '';
+    const { file } = deltaOf(manifest);
+    const expected = manifest.files[file] ?? '';
     const found = await sha256File(join(ledger.folderOf(night), file));
-    if (found !== deltaHash(manifest)) {
+    if (found !== expected) {
       const message = `The delta of ${night} was changed after its night. Run \`attune night verify\`.`;
       throw new AttuneError('swap-refused', message, {
         night,
@@ -91,13 +92,10 @@ async function verifyDeltas(ledger: Ledger, nights: readonly NightId[]): Promise
   }
 }
 
-function deltaHash(manifest: Manifest): string {
-  const hash = manifest.delta === null ? undefined : manifest.files[manifest.delta.file];
-  if (hash === undefined) {
-    const message = `${manifest.night} made no delta; there is nothing to swap in.`;
-    throw new AttuneError('swap-refused', message, { night: manifest.night });
-  }
-  return hash;
+function deltaOf(manifest: Manifest): NonNullable<Manifest['delta']> {
+  if (manifest.delta !== null) return manifest.delta;
+  const message = `${manifest.night} made no delta; there is nothing to swap in.`;
+  throw new AttuneError('swap-refused', message, { night: manifest.night });
 }
 
 /** The last night's probe holds for its own deltas on top of those it started from, only. */

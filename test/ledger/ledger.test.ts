@@ -34,7 +34,12 @@ async function addNight(ledger: Ledger, talk = 'talk-1'): Promise<Manifest> {
     config: sha256('config'),
     software: { attune: '0.1.0' },
     data: [{ source: sha256(talk), scenario: sha256('scenario') }],
-    delta: { file: 'delta.safetensors', relativeNorm: 0.01, steps: 3 },
+    delta: {
+      file: 'delta.safetensors',
+      hash: sha256(`tensors ${number}`),
+      relativeNorm: 0.01,
+      steps: 3,
+    },
     gate: { passed: true, reasons: [] },
     startedAt: AT,
     endedAt: AT,
