@@ -85,7 +85,7 @@ async function verifyDeltas(ledger: Ledger, nights: readonly NightId[]): Promise
       const message = `The delta of ${night} was changed after its night. Run \`attune night verify\`.`;
       throw new AttuneError('swap-refused', message, {
         night,
-        expected: deltaHash(manifest),
+        expected,
         found,
       });
     }
