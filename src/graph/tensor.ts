@@ -79,17 +79,24 @@ export type Operation =
   | { readonly kind: 'result'; readonly index: number };
 
 /** Fused kernels for chat prefill and decode; they have no gradient. */
-export type FusedOperation = {
-  /**
-   * (query (b, l, heads*d), key (b, l, kvHeads*d), value likewise, pastKey (b, kvHeads, p, d),
-   *  pastValue, lengths i32 (b): total tokens − 1 per row, total i32 scalar, cos (n, d/2), sin)
-   * → 0: (b, l, heads*d), 1: present key (b, kvHeads, p + l, d), 2: present value. Causal, rotary.
-   */
-  readonly kind: 'groupQueryAttention';
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly scale: number;
-};
+export type FusedOperation =
+  | {
+      /**
+       * (query (b, l, heads*d), key (b, l, kvHeads*d), value likewise, pastKey (b, kvHeads, p, d),
+       *  pastValue, lengths i32 (b): total tokens − 1 per row, total i32 scalar, and where it is
+       *  to rotate query and key itself: cos (n, d/2), sin)
+       * → 0: (b, l, heads*d), 1: present key (b, kvHeads, p + l, d), 2: present value. Causal.
+       */
+      readonly kind: 'groupQueryAttention';
+      readonly heads: number;
+      readonly kvHeads: number;
+      readonly scale: number;
+      readonly isRotary: boolean;
+    }
+  /** (x (b, l, heads*d), positions i32 (b, l), cos (n, d/2), sin) → (b, l, heads*d). */
+  | { readonly kind: 'rotaryEmbedding'; readonly heads: number }
+  /** (x (…, n), weight (n)) → (…, n). */
+  | { readonly kind: 'rmsNorm'; readonly epsilon: number };
 
 /** A value in the graph. Immutable; the graph is what is reachable from its outputs. */
 export interface Tensor {

@@ -6,6 +6,7 @@ import type {
   BinaryFunction,
   CompareFunction,
   DataType,
+  FusedOperation,
   Operation,
   Tensor,
   UnaryFunction,
@@ -66,7 +67,7 @@ type KernelOf<Kind extends Operation['kind']> = (
 ) => tf.Tensor;
 
 /** Kinds that the program itself supplies, and fused ones that have no kernel here. */
-type WithoutKernel = 'input' | 'constant' | 'groupQueryAttention' | 'result';
+type WithoutKernel = 'input' | 'constant' | FusedOperation['kind'] | 'result';
 type KernelTable = { [Kind in Exclude<Operation['kind'], WithoutKernel>]: KernelOf<Kind> };
 
 const KERNELS: KernelTable = {

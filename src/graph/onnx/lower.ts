@@ -107,8 +107,19 @@ const RULES: { readonly [Kind in LoweredKind]: Rule<Kind> } = {
         num_heads: operation.heads,
         kv_num_heads: operation.kvHeads,
         scale: { float: operation.scale },
-        do_rotary: 1,
+        do_rotary: operation.isRotary ? 1 : 0,
       },
+    }),
+  rotaryEmbedding: ({ operation, inputs: [x, positions, ...tables] }, to) => {
+    const wide = to.emit('Cast', [positions as string], { attributes: { to: ELEMENT_TYPE.i64 } });
+    return to.emit('RotaryEmbedding', [x as string, wide, ...tables], {
+      domain: MICROSOFT_DOMAIN,
+      attributes: { num_heads: operation.heads },
+    });
+  },
+  rmsNorm: ({ operation, inputs }, to) =>
+    to.emit('SimplifiedLayerNormalization', inputs, {
+      attributes: { axis: -1, epsilon: { float: operation.epsilon } },
     }),
 };
 
