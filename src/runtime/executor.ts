@@ -46,6 +46,12 @@ export interface Program {
 export interface CompileOptions {
   /** Outputs that stay on the device between runs (KV caches, weights, optimizer state). */
   readonly keepOnDevice?: readonly string[];
+  /**
+   * Packs constant matrices for the kernels at compile time: faster products of few rows, and the
+   * same bits whatever rows are beside a row, at the cost of a private copy. Off when absent; an
+   * executor that has nothing to pack ignores it.
+   */
+  readonly isPrepacked?: boolean;
 }
 
 export type ExecutorName = 'onnx' | 'tensorflow';

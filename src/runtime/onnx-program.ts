@@ -98,7 +98,11 @@ class OnnxProgram implements Program {
       const session = await ort.InferenceSession.create(model.bytes, {
         ...sessionOptions,
         ...(isOnGpu ? { preferredOutputLocation: locations } : {}),
-        extra: withFolder(sessionOptions.extra, model.folder),
+        extra: {
+          ...sessionOptions.extra,
+          'session.disable_prepacking': options.isPrepacked ? '0' : '1',
+          ...(model.folder === undefined ? {} : { [FOLDER_OPTION]: model.folder }),
+        },
       });
       const inputs = inputsOf(model.inputs);
       return { session, model, inputs, derived: undefined };
@@ -128,14 +132,7 @@ class OnnxProgram implements Program {
   }
 }
 
-function withFolder(
-  extra: Record<string, unknown> | undefined,
-  folder: string | undefined,
-): Record<string, unknown> {
-  if (folder === undefined) return { ...extra };
-  const key = 'session.model_external_initializers_file_folder_path';
-  return { ...extra, [key]: folder };
-}
+const FOLDER_OPTION = 'session.model_external_initializers_file_folder_path';
 
 /** Shape vectors and ranges for these sizes; kept for the next run of the same sizes. */
 function derivedFeeds(plan: Plan, bindings: Bindings): Record<string, ort.Tensor> {

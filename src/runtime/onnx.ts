@@ -11,8 +11,6 @@ export interface OnnxExecutorOptions {
   readonly device: OnnxDevice;
   /** Threads of one operation on the CPU; the number of physical cores when absent. */
   readonly threads?: number;
-  /** Packs constant matrices privately at compile time: faster in places, at a copy of each. */
-  readonly isPrepacked?: boolean;
   /** Writes a profile of each program to this path prefix when it is closed. */
   readonly profile?: string;
 }
@@ -83,7 +81,7 @@ class OrtExecutor implements OnnxExecutor {
       this.#programs.delete(program);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      const message = `${this.device} does not answer: ${reason}. ${REMEDY[this.device]}`;
+      const message = `${this.device} does not answer (${reason.trim()}). ${REMEDY[this.device]}`;
       throw new AttuneError('device-unavailable', message, { device: this.device }, { cause });
     }
   }
@@ -120,7 +118,7 @@ const REMEDY = {
 } as const satisfies Record<OnnxDevice, string>;
 
 function sessionOptionsOf(options: OnnxExecutorOptions): ort.InferenceSession.SessionOptions {
-  const { device, threads, isPrepacked = false, profile } = options;
+  const { device, threads, profile } = options;
   return {
     executionProviders: [device],
     graphOptimizationLevel: 'all',
@@ -128,9 +126,6 @@ function sessionOptionsOf(options: OnnxExecutorOptions): ort.InferenceSession.Se
     logSeverityLevel: 4, // what goes wrong is thrown
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
     ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
-    extra: {
-      'session.disable_prepacking': isPrepacked ? '0' : '1',
-      ...(device === 'cpu' ? {} : { 'session.disable_cpu_ep_fallback': '1' }),
-    },
+    extra: device === 'cpu' ? {} : { 'session.disable_cpu_ep_fallback': '1' },
   };
 }

@@ -285,8 +285,7 @@ describe('refusals', () => {
         pastValue: past,
         lengths,
         total: indexing.sizeOf('past'),
-        cos: table,
-        sin: table,
+        rotary: { cos: table, sin: table },
       },
       { heads: 2, kvHeads: 1, scale: 0.5 },
     );
