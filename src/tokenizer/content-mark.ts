@@ -1,0 +1,202 @@
+// Finds contents in rendered text: renders again with marks around them and compares.
+import { AttuneError } from '../base/errors.ts';
+
+export interface TemplateMessage {
+  readonly role: string;
+  readonly content: string;
+}
+
+/** Where a part of a content stands in the rendered text. */
+export interface ContentPlace {
+  readonly message: number;
+  /** `[start, end)` in the rendered text. */
+  readonly start: number;
+  readonly end: number;
+  /** The rendered part begins here in the message's content (templates trim). */
+  readonly contentFrom: number;
+}
+
+/** For private use by the Unicode standard; each region of a content has two marks there. */
+const PRIVATE_PLANES = [0xf0000, 0x100000];
+const PLANE_SIZE = 0xfffe;
+const THOUGHT_START = '<think>';
+const THOUGHT_END = '</think>';
+
+/**
+ * Where the contents of messages stand in what a template wrote.
+ * @param text the template's rendering of the messages
+ * @param write renders other messages in the same way
+ * @throws span-unaligned when the template changes a content by more than white space at its ends
+ */
+export function locateContents(
+  text: string,
+  messages: readonly TemplateMessage[],
+  write: (messages: readonly TemplateMessage[]) => string,
+): ContentPlace[] {
+  const plane = choosePlane(messages);
+  function locate(splitsThoughts: boolean): ContentPlace[] {
+    const regions = regionsOf(messages, splitsThoughts);
+    const { found, after } = readMarks(write(mark(messages, regions, plane)), plane, regions);
+    const places = place(text, found, after);
+    if (places === undefined) throw unaligned('the template changes them');
+    return places;
+  }
+  try {
+    return locate(false);
+  } catch (error) {
+    // Some templates drop the thought of an earlier reply, or write it elsewhere.
+    const hasThought = messages.some(({ content }) => content.includes(THOUGHT_END));
+    if (!hasThought || !(error instanceof AttuneError)) throw error;
+    return locate(true);
+  }
+}
+
+/** Part of a message's content that a template writes or drops as one. */
+interface Region {
+  readonly message: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The whole content; or, for replies of a thinking model, the thought and what follows it. */
+function regionsOf(messages: readonly TemplateMessage[], splitsThoughts: boolean): Region[] {
+  const regions = messages.flatMap(({ role, content }, message) => {
+    const close = content.lastIndexOf(THOUGHT_END);
+    if (!splitsThoughts || role !== 'assistant' || close === -1) {
+      return [{ message, from: 0, to: content.length }];
+    }
+    const open = content.indexOf(THOUGHT_START);
+    const thought = open === -1 || open > close ? 0 : open + THOUGHT_START.length;
+    const rest = close + THOUGHT_END.length;
+    return [
+      { message, from: thought, to: close },
+      { message, from: rest, to: content.length },
+    ];
+  });
+  return regions.filter(({ from, to }) => to > from);
+}
+
+/** The first code point of a private plane that no content uses: marks stand in no content. */
+function choosePlane(messages: readonly TemplateMessage[]): number {
+  const isIn = (plane: number, character: string): boolean =>
+    (character.codePointAt(0) ?? 0) >> 16 === plane >> 16;
+  for (const plane of PRIVATE_PLANES) {
+    const isUsed = messages.some(({ content }) =>
+      Array.from(content).some((character) => isIn(plane, character)),
+    );
+    if (!isUsed) return plane;
+  }
+  throw unaligned('messages use the characters that mark contents');
+}
+
+function unaligned(why: string): AttuneError {
+  return new AttuneError(
+    'span-unaligned',
+    `The contents of the messages cannot be found in what the chat template wrote: ${why}.`,
+    { why },
+  );
+}
+
+/** Puts an opening and a closing mark round each region. */
+function mark(
+  messages: readonly TemplateMessage[],
+  regions: readonly Region[],
+  plane: number,
+): TemplateMessage[] {
+  if (2 * regions.length > PLANE_SIZE) throw unaligned(`${messages.length} messages are too many`);
+  const contents = messages.map(({ content }) => content);
+  // From the last on, so that earlier places stay valid.
+  for (const [index, { message, from, to }] of [...regions.entries()].reverse()) {
+    const content = contents[message] ?? '';
+    const open = String.fromCodePoint(plane + 2 * index);
+    const close = String.fromCodePoint(plane + 2 * index + 1);
+    contents[message] =
+      content.slice(0, from) + open + content.slice(from, to) + close + content.slice(to);
+  }
+  return messages.map((message, index) => ({ ...message, content: contents[index] ?? '' }));
+}
+
+/** A region between two pieces of template text, as the marked rendering shows it. */
+interface Marked {
+  readonly region: Region;
+  readonly before: string;
+  readonly content: string;
+}
+
+/** Reads a marked rendering: regions in their order, and the template's text around them. */
+function readMarks(
+  text: string,
+  plane: number,
+  regions: readonly Region[],
+): { found: Marked[]; after: string } {
+  const found: Marked[] = [];
+  const seen = new Set<Region>();
+  let rest = 0;
+  for (let at = 0; at < text.length; ) {
+    const code = text.codePointAt(at) ?? 0;
+    if (code >> 16 !== plane >> 16) {
+      at += code > 0xffff ? 2 : 1;
+      continue;
+    }
+    const index = (code - plane) >> 1;
+    const region = regions[index];
+    const close = text.indexOf(String.fromCodePoint(plane + 2 * index + 1), at + 2);
+    if (region === undefined || (code & 1) === 1 || close === -1) {
+      throw unaligned(`message ${region?.message ?? '?'} is cut by the template`);
+    }
+    if (seen.has(region)) throw unaligned(`message ${region.message} is written twice`);
+    seen.add(region);
+    found.push({ region, before: text.slice(rest, at), content: text.slice(at + 2, close) });
+    rest = close + 2;
+    at = rest;
+  }
+  return { found, after: text.slice(rest) };
+}
+
+/** A content as it is, and as templates trim it: [cut at its start, cut at its end]. */
+function trims(content: string): [number, number][] {
+  const starts = [0, content.length - content.trimStart().length, /^\n*/.exec(content)?.[0].length];
+  const ends = [0, content.length - content.trimEnd().length, /\n*$/.exec(content)?.[0].length];
+  const pairs = starts.flatMap((start = 0) => ends.map((end = 0) => [start, end] as const));
+  return pairs
+    .filter(([start, end]) => start + end <= content.length)
+    .sort((a, b) => a[0] + a[1] - (b[0] + b[1]))
+    .filter(([s, e], index, all) => all.findIndex(([x, y]) => x === s && y === e) === index)
+    .map(([start, end]) => [start, end]);
+}
+
+interface State {
+  readonly at: number;
+  readonly place: ContentPlace | undefined;
+  readonly previous: State | undefined;
+}
+
+/** Lays the marked regions over the plain rendering; each may have lost white space at its ends. */
+function place(text: string, found: readonly Marked[], after: string): ContentPlace[] | undefined {
+  let states: State[] = [{ at: 0, place: undefined, previous: undefined }];
+  for (const { region, before, content } of found) {
+    const next = new Map<number, State>();
+    for (const state of states) {
+      if (!text.startsWith(before, state.at)) continue;
+      const start = state.at + before.length;
+      for (const [lead, trail] of trims(content)) {
+        const visible = content.slice(lead, content.length - trail);
+        const end = start + visible.length;
+        if (next.has(end) || !text.startsWith(visible, start)) continue;
+        const { message, from } = region;
+        const spot = { message, start, end, contentFrom: from + lead };
+        next.set(end, { at: end, place: spot, previous: state });
+      }
+    }
+    states = [...next.values()];
+  }
+  const last = states.find(
+    ({ at }) => text.startsWith(after, at) && at + after.length === text.length,
+  );
+  if (last === undefined) return undefined;
+  const places: ContentPlace[] = [];
+  for (let state: State | undefined = last; state?.place; state = state.previous) {
+    places.push(state.place);
+  }
+  return places.reverse();
+}

@@ -1,0 +1,193 @@
+// Text to token ids through the library's normalizer, pre-tokenizer and BPE; control tokens apart.
+import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
+import { AttuneError } from '../base/errors.ts';
+import type { AddedToken, TokenizerFiles } from './tokenizer-file.ts';
+
+/** A piece of text between two control tokens, or one added token. */
+export interface EncodedPiece {
+  readonly ids: number[];
+  /** Place in the text. */
+  readonly start: number;
+  readonly end: number;
+  /** The added token that this piece is, if it is one. */
+  readonly token: AddedToken | undefined;
+}
+
+export interface EncodeTextOptions {
+  /** Whether an added token at this place may be read as one. Default: none that is control. */
+  readonly mayUse?: (token: AddedToken, start: number, end: number) => boolean;
+  /** The text begins a sequence (SentencePiece puts a blank before it). Default true. */
+  readonly isSequenceStart?: boolean;
+}
+
+export interface TextEncoderParts {
+  encode(text: string, options?: EncodeTextOptions): EncodedPiece[];
+  /** The text as the model sees it: after the normalizer. */
+  normalize(text: string): string;
+}
+
+/** The parts of the library that are used, as its types do not resolve under nodenext. */
+interface Library {
+  readonly normalizer: ((text: string) => string) | null;
+  readonly pre_tokenizer:
+    | ((text: string, options: { readonly section_index: number }) => string[])
+    | null;
+  readonly model: ((pieces: readonly string[]) => string[]) & {
+    readonly tokens_to_ids: ReadonlyMap<string, number>;
+  };
+}
+
+/** Looks like markup of a chat format even where it is not marked as special: `<tool_call>`. */
+const MARKUP = /^(?:<.*>|\[.*\])$/s;
+
+export function isMarkup(token: AddedToken): boolean {
+  return token.isControl || MARKUP.test(token.content);
+}
+
+function createLibrary(files: TokenizerFiles): Library {
+  try {
+    // Without its added tokens: which of them count where is decided here, not by the library.
+    const definition = { ...files.definition, added_tokens: [] };
+    return new LibraryTokenizer(definition, {}) as unknown as Library;
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new AttuneError(
+      'tokenizer-invalid',
+      `The tokenizer could not be built: ${message}`,
+      {},
+      { cause },
+    );
+  }
+}
+
+/** Finds the longest of a set of strings at the leftmost place. */
+function createFinder(tokens: readonly AddedToken[]): {
+  find(text: string, from: number): { token: AddedToken; at: number } | undefined;
+} {
+  const byContent = new Map(tokens.map((token) => [token.content, token]));
+  const longestFirst = [...byContent.keys()].sort((a, b) => b.length - a.length);
+  if (longestFirst.length === 0) return { find: () => undefined };
+  const escaped = longestFirst.map((content) => content.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'));
+  const pattern = new RegExp(escaped.join('|'), 'g');
+  return {
+    find(text, from) {
+      pattern.lastIndex = from;
+      const match = pattern.exec(text);
+      const token = match === null ? undefined : byContent.get(match[0]);
+      return match === null || token === undefined ? undefined : { token, at: match.index };
+    },
+  };
+}
+
+function isWholeWord(text: string, start: number, end: number): boolean {
+  const word = /[\p{L}\p{N}_]/u;
+  return !word.test(text.slice(start - 1, start)) && !word.test(text.slice(end, end + 1));
+}
+
+interface Section {
+  readonly start: number;
+  readonly end: number;
+  readonly token: AddedToken | undefined;
+}
+
+/** Splits at added tokens that may be used; those that strip take the white space beside them. */
+function splitAtTokens(
+  text: string,
+  finder: ReturnType<typeof createFinder>,
+  mayUse: NonNullable<EncodeTextOptions['mayUse']>,
+): Section[] {
+  const sections: Section[] = [];
+  let begin = 0;
+  let from = 0;
+  for (;;) {
+    const found = finder.find(text, from);
+    if (found === undefined) break;
+    const { token, at } = found;
+    let start = at;
+    let end = at + token.content.length;
+    if (!mayUse(token, start, end) || (token.isSingleWord && !isWholeWord(text, start, end))) {
+      from = at + 1;
+      continue;
+    }
+    if (token.stripsLeft) start = begin + text.slice(begin, start).trimEnd().length;
+    if (token.stripsRight) end += text.slice(end).length - text.slice(end).trimStart().length;
+    if (start > begin) sections.push({ start: begin, end: start, token: undefined });
+    sections.push({ start, end, token });
+    begin = end;
+    from = end;
+  }
+  if (begin < text.length) sections.push({ start: begin, end: text.length, token: undefined });
+  return sections;
+}
+
+/** @throws tokenizer-invalid when the library refuses the definition */
+export function createTextEncoder(files: TokenizerFiles): TextEncoderParts {
+  const library = createLibrary(files);
+  const { normalizer, pre_tokenizer: preTokenizer, model } = library;
+  const rawFinder = createFinder(files.addedTokens.filter((token) => !token.isNormalized));
+  const normalized = files.addedTokens.filter((token) => token.isNormalized);
+  const normalizedFinder = createFinder(normalized);
+  const controls = files.addedTokens.filter((token) => token.isControl);
+  const controlIds = new Set(controls.map((token) => token.id));
+  const splitsMetaspace = metaspaceSplit(files.definition.pre_tokenizer);
+  const noControl = (token: AddedToken): boolean => !token.isControl;
+
+  const normalize = (text: string): string => (normalizer === null ? text : normalizer(text));
+
+  function encodePlain(text: string, sectionIndex: number): number[] {
+    if (text.length === 0) return [];
+    const pieces =
+      preTokenizer === null ? [text] : preTokenizer(text, { section_index: sectionIndex });
+    const words = splitsMetaspace === undefined ? pieces : pieces.flatMap(splitsMetaspace);
+    return model(words).flatMap((token) => model.tokens_to_ids.get(token) ?? []);
+  }
+
+  /** Normalized text, in which normalized added tokens are looked for. */
+  function encodeNormalized(text: string, sectionIndex: number): number[] {
+    const seen = normalize(text);
+    if (normalized.length === 0) return encodePlain(seen, sectionIndex);
+    return splitAtTokens(seen, normalizedFinder, noControl).flatMap(({ start, end, token }) =>
+      token === undefined ? encodePlain(seen.slice(start, end), sectionIndex) : [token.id],
+    );
+  }
+
+  /** Text is never a control token, whatever it spells. */
+  function encodeSection(text: string, sectionIndex: number): number[] {
+    const ids = encodeNormalized(text, sectionIndex);
+    if (!ids.some((id) => controlIds.has(id))) return ids;
+    for (const { content } of controls) {
+      const at = text.indexOf(content);
+      if (at === -1 || content.length < 2) continue;
+      const cut = at + 1;
+      return [
+        ...encodeSection(text.slice(0, cut), sectionIndex),
+        ...encodeSection(text.slice(cut), 1),
+      ];
+    }
+    // An unknown character became the control token <unk>: that is what the vocabulary offers.
+    return ids;
+  }
+
+  return {
+    normalize,
+    encode(text, { mayUse = noControl, isSequenceStart = true } = {}) {
+      return splitAtTokens(text, rawFinder, mayUse).map(({ start, end, token }) => {
+        const index = start === 0 && isSequenceStart ? 0 : 1;
+        const ids = token === undefined ? encodeSection(text.slice(start, end), index) : [token.id];
+        return { ids, start, end, token };
+      });
+    },
+  };
+}
+
+/** The library does not split at metaspaces; tokenizers that ask for it are served here. */
+function metaspaceSplit(preTokenizer: unknown): ((piece: string) => string[]) | undefined {
+  const part = preTokenizer as { type?: string; split?: boolean; replacement?: string } | null;
+  if (part?.type !== 'Metaspace' || part.split === false) return undefined;
+  const replacement = part.replacement ?? '\u2581';
+  return (piece) =>
+    piece
+      .split(replacement)
+      .map((word, index) => (index === 0 ? word : replacement + word))
+      .filter((word) => word.length > 0);
+}

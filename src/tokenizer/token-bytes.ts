@@ -1,0 +1,144 @@
+// The bytes that each token stands for, and text from them; a character is never cut in half.
+import { AttuneError } from '../base/errors.ts';
+import type { TokenizerFiles } from './tokenizer-file.ts';
+
+export interface TokenBytes {
+  /** UTF-8 bytes of a token; a control token's are those of its name. Empty for unknown ids. */
+  bytesOf(id: number): Uint8Array;
+  /** The first blank of a text is an artefact of SentencePiece and is not shown. */
+  readonly stripsFirstBlank: boolean;
+  readonly isByteLevel: boolean;
+  readonly vocabularySize: number;
+}
+
+/** Decodes token after token. Whole characters come out, all of them after `end`. */
+export interface StreamDecoder {
+  push(id: number): string;
+  /** What is left; a character that was never finished is U+FFFD. */
+  end(): string;
+}
+
+/** GPT-2's alphabet: printable bytes are themselves, the others follow from U+0100 on. */
+const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = (() => {
+  const map = new Map<string, number>();
+  let next = 256;
+  for (let byte = 0; byte < 256; byte++) {
+    const isPrintable =
+      (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
+    map.set(String.fromCharCode(isPrintable ? byte : next++), byte);
+  }
+  return map;
+})();
+
+const BYTE_TOKEN = /^<0x([0-9A-F]{2})>$/;
+const METASPACE = '\u2581';
+
+type Part = Readonly<Record<string, unknown>>;
+
+function partsOf(decoder: unknown): Part[] {
+  if (typeof decoder !== 'object' || decoder === null) return [];
+  const part = decoder as Part;
+  if (part.type !== 'Sequence') return [part];
+  return Array.isArray(part.decoders) ? part.decoders.flatMap(partsOf) : [];
+}
+
+interface DecoderKind {
+  readonly isByteLevel: boolean;
+  readonly hasByteTokens: boolean;
+  readonly metaspace: string | undefined;
+  readonly stripsFirstBlank: boolean;
+}
+
+/** @throws tokenizer-invalid for decoders that are not byte-level or SentencePiece-like */
+function readDecoder(decoder: unknown): DecoderKind {
+  let kind: DecoderKind = {
+    isByteLevel: false,
+    hasByteTokens: false,
+    metaspace: undefined,
+    stripsFirstBlank: false,
+  };
+  for (const part of partsOf(decoder)) {
+    const pattern = part.pattern as Part | undefined;
+    if (part.type === 'ByteLevel') kind = { ...kind, isByteLevel: true };
+    else if (part.type === 'ByteFallback') kind = { ...kind, hasByteTokens: true };
+    else if (part.type === 'Replace' && part.content === ' ' && pattern?.String) {
+      kind = { ...kind, metaspace: String(pattern.String) };
+    } else if (part.type === 'Metaspace') {
+      const stripsFirstBlank = part.prepend_scheme !== 'never' && part.add_prefix_space !== false;
+      kind = { ...kind, metaspace: String(part.replacement ?? METASPACE), stripsFirstBlank };
+    } else if (part.type === 'Strip' && part.content === ' ' && !part.stop) {
+      kind = { ...kind, stripsFirstBlank: part.start === 1 };
+    } else if (part.type !== 'Fuse') {
+      throw new AttuneError(
+        'tokenizer-invalid',
+        `The tokenizer's decoder ${String(part.type)} is not supported; byte-level and ` +
+          'SentencePiece decoders are.',
+        { decoder: String(part.type) },
+      );
+    }
+  }
+  return kind;
+}
+
+function byteLevelBytes(token: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const character of token) {
+    const byte = BYTE_OF_CHARACTER.get(character);
+    // Not in the alphabet: the token is written as it is.
+    if (byte === undefined) return Buffer.from(token, 'utf8');
+    bytes.push(byte);
+  }
+  return Uint8Array.from(bytes);
+}
+
+/** @throws tokenizer-invalid */
+export function createTokenBytes(files: TokenizerFiles): TokenBytes {
+  const kind = readDecoder(files.definition.decoder);
+  const model = files.definition.model as { vocab: Readonly<Record<string, number>> };
+  const table: (Uint8Array | undefined)[] = [];
+  for (const [token, id] of Object.entries(model.vocab)) {
+    const byte = kind.hasByteTokens ? BYTE_TOKEN.exec(token)?.[1] : undefined;
+    if (kind.isByteLevel) table[id] = byteLevelBytes(token);
+    else if (byte !== undefined) table[id] = Uint8Array.of(Number.parseInt(byte, 16));
+    else {
+      const text = kind.metaspace === undefined ? token : token.replaceAll(kind.metaspace, ' ');
+      table[id] = Buffer.from(text, 'utf8');
+    }
+  }
+  for (const { id, content } of files.addedTokens) table[id] = Buffer.from(content, 'utf8');
+  const nothing = new Uint8Array(0);
+  return {
+    bytesOf: (id) => table[id] ?? nothing,
+    stripsFirstBlank: kind.stripsFirstBlank,
+    isByteLevel: kind.isByteLevel,
+    vocabularySize: table.length,
+  };
+}
+
+const BLANK = 32;
+
+/** @param isHidden tokens that leave no text (control tokens); they still end a broken character */
+export function createStreamDecoder(
+  tokens: TokenBytes,
+  isHidden: (id: number) => boolean,
+): StreamDecoder {
+  const fresh = () => new TextDecoder('utf-8', { ignoreBOM: true });
+  let decoder = fresh();
+  let isFirst = true;
+  const flush = (): string => {
+    const text = decoder.decode();
+    decoder = fresh();
+    return text;
+  };
+  return {
+    push(id) {
+      if (isHidden(id)) return flush();
+      let bytes = tokens.bytesOf(id);
+      if (bytes.length === 0) return '';
+      if (isFirst && tokens.stripsFirstBlank && bytes[0] === BLANK) bytes = bytes.subarray(1);
+      isFirst = false;
+      return decoder.decode(bytes, { stream: true });
+    },
+    end: flush,
+  };
+}

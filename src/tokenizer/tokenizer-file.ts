@@ -1,0 +1,237 @@
+// Reads the tokenizer files of a Hugging Face folder and checks them; it encodes nothing.
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readTextBounded } from '../base/atomic-file.ts';
+import { AttuneError } from '../base/errors.ts';
+import { systemCode } from '../base/file-ops.ts';
+
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  /** A control token: begins or ends a turn, never a word of a person. */
+  readonly isControl: boolean;
+  readonly isSingleWord: boolean;
+  /** Swallows white space to its left or right. */
+  readonly stripsLeft: boolean;
+  readonly stripsRight: boolean;
+  /** Is looked for in the text after it was normalized. */
+  readonly isNormalized: boolean;
+}
+
+export interface TokenizerFiles {
+  /** What the library is built from; its shape was checked. */
+  readonly definition: Readonly<Record<string, unknown>>;
+  readonly addedTokens: readonly AddedToken[];
+  /** bos_token, eos_token and so on, as templates see them. */
+  readonly namedTokens: Readonly<Record<string, string>>;
+  /** Chat templates by name; `default` is the one for talk. */
+  readonly templates: ReadonlyMap<string, string>;
+  /** Ids that end a reply, from generation_config.json and the end-of-sequence token. */
+  readonly stopIds: readonly number[];
+}
+
+const TOKENIZER_BYTES_MAX = 128 * 2 ** 20;
+const CONFIG_BYTES_MAX = 16 * 2 ** 20;
+const TEMPLATE_BYTES_MAX = 2 ** 20;
+/** The largest vocabularies in use have about 262 thousand entries. */
+const ID_MAX = 2 ** 22;
+
+const addedTokenSchema = z.object({
+  id: z.int().min(0).max(ID_MAX),
+  content: z.string().min(1),
+  special: z.boolean().default(false),
+  single_word: z.boolean().default(false),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
+  normalized: z.boolean().optional(),
+});
+
+const partSchema = z.looseObject({ type: z.string() }).nullable();
+
+const definitionSchema = z.looseObject({
+  model: z.looseObject({ type: z.string().optional() }),
+  added_tokens: z.array(addedTokenSchema).default([]),
+  normalizer: partSchema.default(null),
+  pre_tokenizer: partSchema.default(null),
+  post_processor: partSchema.default(null),
+  decoder: partSchema.default(null),
+});
+
+const tokenSchema = z.union([z.string(), z.object({ content: z.string() })]).nullish();
+const templateListSchema = z.array(z.object({ name: z.string(), template: z.string() }));
+
+const configSchema = z.looseObject({
+  chat_template: z.union([z.string(), templateListSchema]).nullish(),
+  added_tokens_decoder: z
+    .record(z.string(), z.looseObject({ content: z.string(), special: z.boolean().optional() }))
+    .nullish(),
+});
+
+const generationSchema = z.looseObject({
+  eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),
+});
+
+const NAMED = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token'];
+
+function invalid(dir: string, message: string, cause?: unknown): AttuneError {
+  return new AttuneError('tokenizer-invalid', `${dir}: ${message}`, { dir }, { cause });
+}
+
+async function readJson<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  bytesMax: number,
+): Promise<T | undefined> {
+  const text = await readText(path, bytesMax);
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw invalid(path, 'is not JSON.', cause);
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw invalid(path, `${issue?.path.map(String).join('.') || '(root)'}: ${issue?.message}.`);
+}
+
+async function readText(path: string, bytesMax: number): Promise<string | undefined> {
+  try {
+    return await readTextBounded(path, { bytesMax });
+  } catch (cause) {
+    throw invalid(path, cause instanceof Error ? cause.message : 'cannot be read.', cause);
+  }
+}
+
+/** Vocabulary and merges are large, so they are checked by hand and not by a schema. */
+function checkModel(dir: string, model: Readonly<Record<string, unknown>>): void {
+  const { vocab, merges } = model;
+  if (model.type !== undefined && model.type !== 'BPE') {
+    throw invalid(dir, `the tokenizer model ${String(model.type)} is not supported, only BPE.`);
+  }
+  if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) {
+    throw invalid(dir, 'model.vocab must map tokens to ids.');
+  }
+  const seen = new Set<number>();
+  for (const [token, id] of Object.entries(vocab)) {
+    if (!Number.isSafeInteger(id) || id < 0 || id > ID_MAX || seen.has(id)) {
+      throw invalid(dir, `model.vocab: the id of ${JSON.stringify(token)} is ${String(id)}.`);
+    }
+    seen.add(id);
+  }
+  if (!Array.isArray(merges)) throw invalid(dir, 'model.merges must be a list.');
+  const isPair = Array.isArray(merges[0]);
+  for (const merge of merges) {
+    const sides: unknown = isPair ? merge : typeof merge === 'string' ? merge.split(' ') : null;
+    if (!Array.isArray(sides) || sides.length !== 2 || sides.some((s) => typeof s !== 'string')) {
+      throw invalid(dir, `model.merges: ${JSON.stringify(merge)} is not a pair.`);
+    }
+  }
+  for (const key of ['continuing_subword_prefix', 'end_of_word_suffix']) {
+    if (model[key]) throw invalid(dir, `model.${key} is not supported.`);
+  }
+  if (model.unk_token !== undefined && model.unk_token !== null) {
+    if (typeof model.unk_token !== 'string' || !Object.hasOwn(vocab, model.unk_token)) {
+      throw invalid(dir, 'model.unk_token is not in the vocabulary.');
+    }
+  }
+}
+
+/** Patterns that the library would only warn about on the console. */
+function checkPatterns(dir: string, part: unknown, depth = 0): void {
+  if (depth > 16) throw invalid(dir, 'normalizer or pre_tokenizer is nested too deeply.');
+  if (typeof part !== 'object' || part === null) return;
+  if (Array.isArray(part)) {
+    for (const one of part) checkPatterns(dir, one, depth + 1);
+    return;
+  }
+  if ('type' in part && (part.type === 'Split' || part.type === 'Replace')) {
+    const pattern = 'pattern' in part ? part.pattern : undefined;
+    const schema = z.union([z.object({ Regex: z.string() }), z.object({ String: z.string() })]);
+    if (!schema.safeParse(pattern).success) throw invalid(dir, `${part.type} has no pattern.`);
+  }
+  for (const value of Object.values(part)) checkPatterns(dir, value, depth + 1);
+}
+
+async function readTemplates(
+  dir: string,
+  fromConfig: z.output<typeof configSchema>['chat_template'],
+): Promise<Map<string, string>> {
+  const templates = new Map<string, string>();
+  if (typeof fromConfig === 'string') templates.set('default', fromConfig);
+  for (const { name, template } of typeof fromConfig === 'object' ? (fromConfig ?? []) : []) {
+    templates.set(name, template);
+  }
+  // As in transformers, files win over what tokenizer_config.json says.
+  const file = await readText(join(dir, 'chat_template.jinja'), TEMPLATE_BYTES_MAX);
+  if (file !== undefined) templates.set('default', file);
+  const folder = join(dir, 'additional_chat_templates');
+  let names: string[] = [];
+  try {
+    names = await readdir(folder);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT' && systemCode(error) !== 'ENOTDIR') throw error;
+  }
+  for (const name of names.filter((one) => one.endsWith('.jinja')).sort()) {
+    const text = await readText(join(folder, name), TEMPLATE_BYTES_MAX);
+    if (text !== undefined) templates.set(name.slice(0, -'.jinja'.length), text);
+  }
+  return templates;
+}
+
+/** @throws tokenizer-invalid with the file and the place */
+export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
+  const definition = await readJson(
+    join(dir, 'tokenizer.json'),
+    definitionSchema,
+    TOKENIZER_BYTES_MAX,
+  );
+  if (definition === undefined) {
+    throw invalid(dir, 'there is no tokenizer.json; a Hugging Face folder with one is needed.');
+  }
+  checkModel(dir, definition.model);
+  checkPatterns(dir, [definition.normalizer, definition.pre_tokenizer, definition.decoder]);
+  const configPath = join(dir, 'tokenizer_config.json');
+  const config = (await readJson(configPath, configSchema, CONFIG_BYTES_MAX)) ?? {};
+  const generationPath = join(dir, 'generation_config.json');
+  const generation = (await readJson(generationPath, generationSchema, CONFIG_BYTES_MAX)) ?? {};
+
+  const namedTokens: Record<string, string> = {};
+  for (const name of NAMED) {
+    const parsed = tokenSchema.safeParse(config[name]);
+    if (!parsed.success) throw invalid(configPath, `${name} is not a token.`);
+    const { data } = parsed;
+    if (data !== null && data !== undefined) {
+      namedTokens[name] = typeof data === 'string' ? data : data.content;
+    }
+  }
+  const hasNormalizer = definition.normalizer !== null;
+  const addedTokens = definition.added_tokens.map((token) => ({
+    id: token.id,
+    content: token.content,
+    isControl: token.special || config.added_tokens_decoder?.[token.id]?.special === true,
+    isSingleWord: token.single_word,
+    stripsLeft: token.lstrip,
+    stripsRight: token.rstrip,
+    isNormalized: hasNormalizer && !token.special && (token.normalized ?? true),
+  }));
+  const idOf = (content: string | undefined): number[] => {
+    const vocab = definition.model.vocab as Readonly<Record<string, number>>;
+    const added = addedTokens.find((token) => token.content === content);
+    if (added !== undefined) return [added.id];
+    return content !== undefined && Object.hasOwn(vocab, content) ? [vocab[content] as number] : [];
+  };
+  const stopIds = new Set([
+    ...[generation.eos_token_id ?? []].flat(),
+    ...idOf(namedTokens.eos_token),
+  ]);
+  return {
+    definition,
+    addedTokens,
+    namedTokens,
+    templates: await readTemplates(dir, config.chat_template),
+    stopIds: [...stopIds],
+  };
+}

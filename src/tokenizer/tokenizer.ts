@@ -1,0 +1,157 @@
+// The tokenizer of a model folder: text and chats to ids and back. Nothing else turns text to ids.
+import { AttuneError } from '../base/errors.ts';
+import { type ChatTemplate, createChatTemplate } from './chat-template.ts';
+import { createTextEncoder } from './encoder.ts';
+import { type ChatMessage, encodeChat, type RenderedChat } from './rendered-chat.ts';
+import { createStreamDecoder, createTokenBytes, type StreamDecoder } from './token-bytes.ts';
+import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-file.ts';
+
+export interface RenderChatOptions {
+  /** Ends with the header of the reply to come. Default false. */
+  readonly addGenerationPrompt?: boolean;
+  /** Name in a list of templates. Default: `default`, or the only one. */
+  readonly template?: string;
+  /** For templates that write the date. Default: now. */
+  readonly now?: Date;
+  /** Further variables of the template, such as `enable_thinking`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
+}
+
+export interface Tokenizer {
+  readonly dir: string;
+  readonly vocabularySize: number;
+  /** Tokens that end a reply. */
+  readonly stopIds: readonly number[];
+  /** Tokens that begin or end turns; decoding leaves them out. */
+  readonly controlIds: ReadonlySet<number>;
+  readonly bosId: number | undefined;
+  readonly hasChatTemplate: boolean;
+  /** Plain text: what looks like a control token is text. Nothing is added before or after. */
+  encode(text: string): number[];
+  /** As `encode`, behind the tokens that the tokenizer itself puts at the start (BOS), if any. */
+  encodePrompt(text: string): number[];
+  /** Text of whole characters; control tokens are left out. */
+  decode(ids: readonly number[]): string;
+  createStreamDecoder(): StreamDecoder;
+  /** One token as people see it: control tokens by name, broken characters as U+FFFD. */
+  tokenText(id: number): string;
+  /** The id of a token by its name in the vocabulary, such as `<|im_end|>`. */
+  idOf(token: string): number | undefined;
+  /** @throws template-failed, span-unaligned */
+  renderChat(messages: readonly ChatMessage[], options?: RenderChatOptions): RenderedChat;
+  /**
+   * A prompt and a reply to it, cut where serving cuts: the prompt ends with the generation prompt,
+   * the reply's tokens continue it and end with the token that ends the turn.
+   */
+  renderReply(
+    messages: readonly ChatMessage[],
+    reply: string,
+    options?: Omit<RenderChatOptions, 'addGenerationPrompt'>,
+  ): { readonly prompt: RenderedChat; readonly replyIds: number[] };
+}
+
+/** @throws tokenizer-invalid, template-failed (a template that is not Jinja) */
+export async function loadTokenizer(dir: string): Promise<Tokenizer> {
+  return createTokenizer(dir, await readTokenizerFiles(dir));
+}
+
+function compileTemplates(files: TokenizerFiles): Map<string, ChatTemplate> {
+  return new Map([...files.templates].map(([name, text]) => [name, createChatTemplate(text)]));
+}
+
+function chooseTemplate(
+  templates: ReadonlyMap<string, ChatTemplate>,
+  name: string | undefined,
+  dir: string,
+): ChatTemplate {
+  const only = templates.size === 1 ? [...templates.values()][0] : undefined;
+  const template = name === undefined ? (templates.get('default') ?? only) : templates.get(name);
+  if (template !== undefined) return template;
+  const known = [...templates.keys()].join(', ') || 'none';
+  throw new AttuneError(
+    'template-failed',
+    `${dir} has no chat template "${name ?? 'default'}" (there: ${known}). ` +
+      'Use a model that was made for chat.',
+    { dir, template: name ?? 'default', known },
+  );
+}
+
+/** The tokens that the post-processor writes before a text: BOS, for many. */
+function prefixIds(postProcessor: unknown): number[] {
+  const part = postProcessor as Readonly<Record<string, unknown>> | null;
+  if (part?.type === 'Sequence' && Array.isArray(part.processors)) {
+    return part.processors.flatMap(prefixIds);
+  }
+  if (part?.type !== 'TemplateProcessing' || !Array.isArray(part.single)) return [];
+  const special = part.special_tokens as Readonly<Record<string, { ids?: number[] }>> | undefined;
+  const single = part.single as readonly { SpecialToken?: { id: string } }[];
+  const text = single.findIndex((item) => item.SpecialToken === undefined);
+  return single
+    .slice(0, Math.max(0, text))
+    .flatMap((item) => special?.[item.SpecialToken?.id ?? '']?.ids ?? []);
+}
+
+/** @throws tokenizer-invalid, template-failed */
+export function createTokenizer(dir: string, files: TokenizerFiles): Tokenizer {
+  const tokens = createTokenBytes(files);
+  const encoder = createTextEncoder(files);
+  const templates = compileTemplates(files);
+  const vocabulary = files.definition.model as { vocab: Readonly<Record<string, number>> };
+  const addedIds = new Map(files.addedTokens.map((token) => [token.content, token.id]));
+  const controls = files.addedTokens.filter((token) => token.isControl);
+  const controlIds = new Set(controls.map((token) => token.id));
+  const prefix = prefixIds(files.definition.post_processor);
+
+  const idOf = (token: string): number | undefined =>
+    addedIds.get(token) ??
+    (Object.hasOwn(vocabulary.vocab, token) ? vocabulary.vocab[token] : undefined);
+  const encode = (text: string): number[] => encoder.encode(text).flatMap((piece) => piece.ids);
+  const openDecoder = (): StreamDecoder => createStreamDecoder(tokens, (id) => controlIds.has(id));
+
+  function renderChat(
+    messages: readonly ChatMessage[],
+    options: RenderChatOptions = {},
+  ): RenderedChat {
+    const template = chooseTemplate(templates, options.template, dir);
+    const rendered = template.render(
+      messages.map(({ role, content }) => ({ role, content })),
+      {
+        addGenerationPrompt: options.addGenerationPrompt ?? false,
+        namedTokens: files.namedTokens,
+        now: options.now ?? new Date(),
+        variables: options.variables ?? {},
+      },
+    );
+    return encodeChat(rendered, messages, { encoder, tokens, stopIds: files.stopIds });
+  }
+
+  return {
+    dir,
+    vocabularySize: tokens.vocabularySize,
+    stopIds: files.stopIds,
+    controlIds,
+    bosId: idOf(files.namedTokens.bos_token ?? ''),
+    hasChatTemplate: templates.size > 0,
+    encode,
+    encodePrompt: (text) => [...prefix, ...encode(text)],
+    decode(ids) {
+      const decoder = openDecoder();
+      return ids.map((id) => decoder.push(id)).join('') + decoder.end();
+    },
+    createStreamDecoder: openDecoder,
+    tokenText: (id) => Buffer.from(tokens.bytesOf(id)).toString('utf8'),
+    idOf,
+    renderChat,
+    renderReply(messages, reply, options = {}) {
+      const prompt = renderChat(messages, { ...options, addGenerationPrompt: true });
+      const whole = renderChat([...messages, { role: 'assistant', content: reply }], options);
+      const length = prompt.ids.length;
+      const isContinued = prompt.ids.every((id, index) => id === whole.ids[index]);
+      const end = whole.messages.at(-1)?.end ?? length;
+      if (isContinued && end > length) return { prompt, replyIds: whole.ids.slice(length, end) };
+      // The template writes a reply differently once it is past: continue the prompt by hand.
+      const ids = encoder.encode(reply, { isSequenceStart: false }).flatMap((piece) => piece.ids);
+      return { prompt, replyIds: [...ids, ...files.stopIds.slice(0, 1)] };
+    },
+  };
+}
