@@ -5,13 +5,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import { AttuneError } from '../base/errors.ts';
 import type { DeviceName } from './executor.ts';
 
-/** TensorFlow.js's own names: `tensorflow` is the C++ library, the others are for small fixtures. */
+/** TensorFlow.js's own names: `tensorflow` is the C++ library, the others are for small graphs. */
 export type BackendName = 'tensorflow' | 'wasm' | 'cpu';
 
 export interface LoadedBackend {
   readonly name: BackendName;
   readonly device: DeviceName;
-  /** Package and, for the C++ library, its version: `@tensorflow/tfjs-node-gpu, TensorFlow 2.21.0`. */
+  /** Package and library: `@tensorflow/tfjs-node-gpu, TensorFlow 2.21.0`. */
   readonly description: string;
 }
 

@@ -56,7 +56,8 @@ export async function createProgram(parts: ProgramParts): Promise<Program> {
 function refuseUnsupported({ operation, scope }: Tensor): void {
   const { kind } = operation;
   if (kind === 'input' || kind === 'constant' || hasKernel(kind)) return;
-  const message = `TensorFlow.js has no kernel for ${kind} at ${scope || 'the top level'}: build the graph with primitive attention`;
+  const where = scope || 'the top level';
+  const message = `TensorFlow.js has no kernel for ${kind} at ${where}; use primitive attention`;
   throw new AttuneError('graph-unsupported', message, { operation: kind, scope });
 }
 
@@ -72,7 +73,7 @@ class TensorFlowProgram implements Program {
     this.#inputs = inputsOf(topological(Object.values(parts.outputs)));
   }
 
-  async run(feeds: Feeds, { fetch }: RunOptions = {}): Promise<Record<string, Value>> {
+  async run(feeds: Feeds, { fetch, into = {} }: RunOptions = {}): Promise<Record<string, Value>> {
     const names = fetch ?? Object.keys(this.#parts.outputs);
     const plan = this.#plan(names);
     for (const name of Object.keys(feeds)) {
@@ -83,7 +84,7 @@ class TensorFlowProgram implements Program {
     const bindings = bindSymbols(plan.inputs, feeds);
     const local = await bringHere(plan, feeds);
     const results = this.#compute(plan, names, local, bindings);
-    return this.#handOut(names, results);
+    return this.#handOut(names, results, into);
   }
 
   async close(): Promise<void> {
@@ -152,7 +153,11 @@ class TensorFlowProgram implements Program {
     return fed.tensor;
   }
 
-  async #handOut(names: readonly string[], results: tf.Tensor[]): Promise<Record<string, Value>> {
+  async #handOut(
+    names: readonly string[],
+    results: readonly tf.Tensor[],
+    into: Readonly<Record<string, HostTensor>>,
+  ): Promise<Record<string, Value>> {
     const { outputs, options } = this.#parts;
     const values: Record<string, Value> = {};
     for (const [i, name] of names.entries()) {
@@ -161,12 +166,23 @@ class TensorFlowProgram implements Program {
       if (options.keepOnDevice?.includes(name)) {
         values[name] = new TensorFlowValue(tensor, dtype);
       } else {
-        values[name] = new HostValue(await readTensor(tensor, dtype));
+        const host = await readTensor(tensor, dtype);
         tensor.dispose();
+        values[name] = new HostValue(into[name] === undefined ? host : copyInto(into[name], host));
       }
     }
     return values;
   }
+}
+
+function copyInto(target: HostTensor, host: HostTensor): HostTensor {
+  if (target.dtype !== host.dtype || target.data.length !== host.data.length) {
+    const given = `${target.data.length} elements of ${target.dtype}`;
+    const message = `(${host.shape.join(', ')}) ${host.dtype} does not fit into ${given}`;
+    throw new AttuneError('runtime-failed', message);
+  }
+  target.data.set(host.data);
+  return { ...host, data: target.data };
 }
 
 /** Feeds of other executors are copied through host memory. */

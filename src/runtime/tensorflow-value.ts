@@ -22,11 +22,11 @@ export class TensorFlowValue implements Value {
   /** Still owned by this value. @throws runtime-failed after release */
   get tensor(): tf.Tensor {
     if (!this.#tensor.isDisposed) return this.#tensor;
-    const message = `a value of (${this.shape.join(', ')}) ${this.dtype} was used after its release`;
-    throw new AttuneError('runtime-failed', message);
+    const value = `a value of (${this.shape.join(', ')}) ${this.dtype}`;
+    throw new AttuneError('runtime-failed', `${value} was used after its release`);
   }
 
-  read(): Promise<HostTensor> {
+  async read(): Promise<HostTensor> {
     return readTensor(this.tensor, this.dtype);
   }
 

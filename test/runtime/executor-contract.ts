@@ -7,7 +7,8 @@ import * as indexing from '../../src/graph/indexing.ts';
 import * as op from '../../src/graph/operations.ts';
 import type { StoredType, Tensor } from '../../src/graph/tensor.ts';
 import type { Executor, HostTensor, Program, Value } from '../../src/runtime/executor.ts';
-import { f32, i32, OPERATION_CASES, type OperationCase } from './operation-cases.ts';
+import { f32, i32, type OperationCase } from './cases/operation-case.ts';
+import { OPERATION_CASES } from './operation-cases.ts';
 
 export interface ContractOptions {
   /** Says why the whole suite cannot run here; it is then skipped, with this in its title. */

@@ -1,0 +1,153 @@
+// Holds the sources to the rules of the house; each failure names the file and what to do.
+import { describe, expect, it } from 'vitest';
+import * as rule from './tidy/rule.ts';
+import { readSource, readSources, type Source } from './tidy/source.ts';
+
+const product = readSources('src');
+const tests = readSources('test');
+const bench = readSources('bench');
+const demo = readSources('demo');
+const web = readSources('web');
+const scripts = [...product, ...bench, ...demo];
+const everything = [...scripts, ...web, ...tests];
+
+const complaints = (sources: readonly Source[], check: (source: Source) => readonly string[]) =>
+  sources.flatMap(check);
+
+describe('the house', () => {
+  it('has imports that run downwards only', () => {
+    expect(complaints(product, rule.importsRunDownwards)).toEqual([]);
+  });
+
+  it('keeps each package behind one wall', () => {
+    expect(complaints(product, rule.packagesStayBehindTheirWalls)).toEqual([]);
+  });
+
+  it('lets the web client know of the daemon only what goes over the wire', () => {
+    const strangers = web.flatMap(({ path, imports }) =>
+      imports
+        .filter((target) => target.startsWith('src/') && !target.startsWith('src/protocol/'))
+        .map((target) => `${path}: imports ${target}`),
+    );
+    expect(strangers).toEqual([]);
+  });
+
+  it('has no file of more than 300 lines', () => {
+    expect(complaints(everything, rule.filesAreShort)).toEqual([]);
+  });
+
+  it('has no function of more than 60 lines', () => {
+    expect(complaints([...scripts, ...web], rule.functionsAreShort)).toEqual([]);
+  });
+
+  it('has no line of more than 100 columns outside its tests', () => {
+    expect(complaints([...scripts, ...web], rule.linesAreShort)).toEqual([]);
+  });
+
+  it('says in the first line of each file what it is', () => {
+    expect(complaints(scripts, rule.filesSayWhatTheyAre)).toEqual([]);
+  });
+
+  it('has names that say something', () => {
+    expect(complaints(everything, rule.namesSaySomething)).toEqual([]);
+  });
+
+  it('has neither barrels nor default exports', () => {
+    expect(complaints([...scripts, ...tests], rule.exportsAreNamed)).toEqual([]);
+  });
+
+  it('has tests whose titles are sentences', () => {
+    expect(complaints(tests, rule.titlesAreSentences)).toEqual([]);
+  });
+
+  it('has tests that run, or say what they need', () => {
+    expect(complaints(tests, rule.testsRunOrSayWhyNot)).toEqual([]);
+  });
+});
+
+describe('the rules', () => {
+  const read = (path: string, ...lines: string[]) => readSource(path, lines.join('\n'));
+
+  it('refuse an import upwards, also of a type, on demand, or through a re-export', () => {
+    const source = read(
+      'src/graph/node.ts',
+      "import type { Run } from '../runtime/run.ts';",
+      "export { go } from '../engine/go.ts';",
+      "const later = await import('../chat/chat.ts');",
+      "import { clock } from '../base/clock.ts';",
+    );
+    expect(rule.importsRunDownwards(source)).toHaveLength(3);
+  });
+
+  it('refuse a folder that has no floor', () => {
+    expect(rule.importsRunDownwards(read('src/attic/box.ts'))[0]).toContain('no floor');
+  });
+
+  it('refuse a package outside its wall and a package without one', () => {
+    const source = read(
+      'src/chat/chat.ts',
+      "import { WebSocket } from 'ws';",
+      "import { z } from 'zod';",
+      "import left from 'left-pad';",
+      "import 'node:fs';",
+    );
+    expect(rule.packagesStayBehindTheirWalls(source)).toEqual([
+      'src/chat/chat.ts: ws belongs to src/server, src/cli',
+      'src/chat/chat.ts: left-pad has no wall; add it to WALLS',
+    ]);
+  });
+
+  it('measure a function by its own lines and name it', () => {
+    const body = Array.from({ length: 59 }, () => '  go();');
+    const long = read('src/base/a.ts', 'const run = () => {', ...body, '};', 'go();');
+    expect(rule.functionsAreShort(long)).toEqual(['src/base/a.ts:1: run has 61 lines; split it']);
+  });
+
+  it('count what is declared inside a function apart, but not its callbacks', () => {
+    const inner = Array.from({ length: 30 }, () => '  go();');
+    const apart = ['function a() {', ...inner, '}', 'return { b() {', ...inner, '} };'];
+    const callback = ['each(() => {', ...inner, '});', 'each(() => {', ...inner, '});'];
+    const factory = read('src/base/a.ts', 'function make() {', ...apart, '}');
+    const caller = read('src/base/a.ts', 'function call() {', ...callback, '}');
+    expect(rule.functionsAreShort(factory)).toEqual([]);
+    expect(rule.functionsAreShort(caller)).toHaveLength(1);
+  });
+
+  it('take two lines of comment for the first sentence, after a shebang too', () => {
+    const good = read(
+      'src/cli/main.ts',
+      '#!/usr/bin/env node',
+      '// Starts it all, and',
+      '// ends it.',
+    );
+    const bad = [read('src/base/a.ts', 'const a = 1;'), read('src/base/a.ts', '// todo')];
+    expect(rule.filesSayWhatTheyAre(good)).toEqual([]);
+    expect(bad.flatMap(rule.filesSayWhatTheyAre)).toHaveLength(2);
+  });
+
+  it('refuse empty names, camel case, barrels and default exports', () => {
+    const names = [
+      'src/base/utils.ts',
+      'src/base/types.ts',
+      'src/base/fooBar.ts',
+      'src/base/ok-1.ts',
+    ];
+    expect(names.flatMap((name) => rule.namesSaySomething(read(name)))).toHaveLength(3);
+    expect(rule.exportsAreNamed(read('src/base/a.ts', "export * from './b.ts';"))).toHaveLength(1);
+    expect(rule.exportsAreNamed(read('src/base/a.ts', 'export default 1;'))).toHaveLength(1);
+  });
+
+  it('refuse a test that only runs alone or is skipped without a need', () => {
+    const source = read(
+      'test/a.test.ts',
+      "it.only('adds two numbers', () => {});",
+      "it.skipIf(a)('adds on a GPU', () => {});",
+      "it.skipIf(a)('adds on a GPU (needs CUDA)', () => {});",
+      "it('works', () => {});",
+    );
+    expect(rule.testsRunOrSayWhyNot(source)).toHaveLength(2);
+    expect(rule.titlesAreSentences(source)).toEqual([
+      'test/a.test.ts: "works" is no sentence of behaviour',
+    ]);
+  });
+});

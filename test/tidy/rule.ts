@@ -1,0 +1,133 @@
+// The rules of the house (CONVENTIONS): each is given a source and says what is wrong with it.
+import type { Source } from './source.ts';
+
+/** Lowest first: a file imports from its own folder and from folders before it. */
+export const FLOORS = [
+  'base',
+  'config',
+  'protocol',
+  'prompt',
+  'schedule',
+  'tokenizer',
+  'graph',
+  'runtime',
+  'model',
+  'conversation',
+  'flag',
+  'engine',
+  'scenario',
+  'memory',
+  'measure',
+  'train',
+  'dream',
+  'ledger',
+  'swap',
+  'night',
+  'chat',
+  'server',
+  'main.ts',
+  'cli',
+];
+
+/** In which folders of `src` a package may be imported. Zod reads what comes from outside, anywhere. */
+export const WALLS: Readonly<Record<string, readonly string[]>> = {
+  'onnxruntime-node': ['runtime'],
+  '@tensorflow': ['runtime'],
+  '@huggingface': ['tokenizer'],
+  'node-cron': ['schedule'],
+  ws: ['server', 'cli'],
+  commander: ['cli'],
+  lowdb: ['base'],
+  pino: ['base'],
+  yaml: ['config'],
+  zod: FLOORS,
+};
+
+const FILE_LINES_MAX = 300;
+const FUNCTION_LINES_MAX = 60;
+const COLUMNS_MAX = 100;
+const EMPTY_NAMES = /^(utils?|helpers?|common|types|misc|shared|index|lib)(\.|$)/;
+const NAME = /^(\.?[a-z0-9]+(-[a-z0-9]+)*)(\.[a-z0-9-]+)*$/;
+
+type Rule = (source: Source) => readonly string[];
+
+/** `base` of src/base/clock.ts, `main.ts` of src/main.ts. */
+const floorOf = (path: string): string => path.split('/')[1] as string;
+
+export const importsRunDownwards: Rule = ({ path, imports }) => {
+  const own = FLOORS.indexOf(floorOf(path));
+  if (own < 0) return [`${path}: ${floorOf(path)} is no floor; add it to FLOORS in its place`];
+  return imports
+    .filter((target) => target.includes('/') && target.endsWith('.ts'))
+    .filter((target) => !target.startsWith('src/') || FLOORS.indexOf(floorOf(target)) > own)
+    .map(
+      (target) => `${path}: ${floorOf(path)} is below ${target}; take it as an argument instead`,
+    );
+};
+
+export const packagesStayBehindTheirWalls: Rule = ({ path, imports }) =>
+  imports
+    .filter((target) => !/^(node:|src\/|test\/|\.\.)/.test(target))
+    .flatMap((target) => {
+      const wall = Object.keys(WALLS).find(
+        (name) => target === name || target.startsWith(`${name}/`),
+      );
+      if (wall === undefined) return [`${path}: ${target} has no wall; add it to WALLS`];
+      const folders = WALLS[wall] as readonly string[];
+      if (folders.includes(floorOf(path))) return [];
+      return [`${path}: ${target} belongs to src/${folders.join(', src/')}`];
+    });
+
+export const filesAreShort: Rule = ({ path, lines }) =>
+  lines.length > FILE_LINES_MAX ? [`${path}: ${lines.length} lines; split it`] : [];
+
+export const functionsAreShort: Rule = ({ path, functions }) =>
+  functions
+    .filter(({ lines }) => lines > FUNCTION_LINES_MAX)
+    .map(({ name, line, lines }) => `${path}:${line}: ${name} has ${lines} lines; split it`);
+
+/** An address cannot be broken. */
+export const linesAreShort: Rule = ({ path, lines }) =>
+  lines.flatMap((text, i) => {
+    const columns = [...text].length;
+    if (columns <= COLUMNS_MAX || /https?:\/\//.test(text)) return [];
+    return [`${path}:${i + 1}: ${columns} columns`];
+  });
+
+/** One sentence in `//` before anything else; `#!` may precede it, and it may take two lines. */
+export const filesSayWhatTheyAre: Rule = ({ path, lines }) => {
+  const body = lines[0]?.startsWith('#!') ? lines.slice(1) : lines;
+  const end = body.findIndex((line) => !line.startsWith('// '));
+  const head = body.slice(0, end < 0 ? body.length : end).map((line) => line.slice(3));
+  if (head.length === 0) return [`${path}: the first line must say in one sentence what it is`];
+  // A sentence may begin with the name of a file or a symbol.
+  const isBegun = /^([\p{Lu}\p{N}\p{P}]|\S*[._])/u.test(head[0] as string);
+  const isSentence = isBegun && head.join(' ').endsWith('.');
+  return isSentence ? [] : [`${path}: the first line is no sentence: ${head.join(' ')}`];
+};
+
+export const namesSaySomething: Rule = ({ path }) =>
+  path.split('/').flatMap((part) => {
+    if (EMPTY_NAMES.test(part)) return [`${path}: the name ${part} says nothing`];
+    return NAME.test(part) ? [] : [`${path}: ${part} is not in kebab-case`];
+  });
+
+export const exportsAreNamed: Rule = ({ path, isBarrel, hasDefaultExport }) => [
+  ...(isBarrel ? [`${path}: a barrel; import from where things are`] : []),
+  ...(hasDefaultExport ? [`${path}: a default export; give it a name`] : []),
+];
+
+export const titlesAreSentences: Rule = ({ path, titles }) =>
+  titles
+    .filter((title) => title.trim().split(/\s+/).length < 3 && !/[$%]/.test(title))
+    .map((title) => `${path}: "${title}" is no sentence of behaviour`);
+
+/** `only` and `todo` never stay; what is skipped says in its title what it needs. */
+export const testsRunOrSayWhyNot: Rule = ({ path, modifiers }) =>
+  modifiers.flatMap(({ name, title }) => {
+    if (name === 'only' || name === 'todo' || name === 'skip') {
+      return [`${path}: .${name} on "${title}"; use skipIf with a condition, or let it run`];
+    }
+    const isLoud = !/^(skipIf|runIf)$/.test(name) || /\bneeds?\b|\(.+\)$|[$%]/.test(title);
+    return isLoud ? [] : [`${path}: "${title}" may be skipped; say what it needs ("… (needs X)")`];
+  });
