@@ -1,20 +1,135 @@
-// The nights: the list, one night's summary, the slider.
+// The nights: what is under way, the trend, every night with its verdict.
 import type { VNode } from 'preact';
+import { useEffect } from 'preact/hooks';
+import type { NightLine, NightList } from '../../../src/protocol/summary.ts';
 import { MenuButton } from '../chat/head.tsx';
-import { night } from '../state.ts';
+import { follow, go } from '../route.ts';
+import { night, tell } from '../state.ts';
+import { loadNights, nights, runNight } from './api.ts';
+import { signed, Trend } from './plot.tsx';
+import { Slider } from './slider.tsx';
+import { Summary } from './summary.tsx';
 
-export function Nights(_props: { id: string | null; view: 'summary' | 'slider' }): VNode {
+const STATUS = {
+  'in-force': 'in force',
+  waiting: 'waits for you',
+  refused: 'refused by the gate',
+  rejected: 'rejected',
+  reverted: 'reverted',
+  empty: 'nothing to learn',
+} as const;
+
+function Line({ line }: { line: NightLine }): VNode {
   return (
-    <main class="page">
+    <li>
+      <a class="night" href={`/nights/${line.nightId}`} onClick={follow}>
+        <strong>Night {line.number}</strong>
+        <span>{line.headline}</span>
+        <small data-status={line.status}>
+          {STATUS[line.status]} · {line.day}
+          {line.margin !== null && ` · margin ${signed(line.margin.mean)}`}
+          {line.realMinusDeaf !== null && ` · beyond deaf ${signed(line.realMinusDeaf.mean)}`}
+        </small>
+      </a>
+    </li>
+  );
+}
+
+function Running(): VNode | null {
+  const progress = night.value;
+  if (progress === null) return null;
+  const { phase, done, total, isPaused } = progress;
+  const share = total === null || total === 0 ? undefined : done / total;
+  return (
+    <section class="card" aria-live="polite">
+      <h2>Tonight: {phase}</h2>
+      <progress value={share} aria-label={`${phase}, ${done} of ${total ?? 'unknown'}`} />
+      <p class="hint">
+        {total === null ? `${done} done` : `${done} of ${total}`}
+        {isPaused && ' · standing aside while you talk'}
+      </p>
+    </section>
+  );
+}
+
+function Trends({ list }: { list: NightList }): VNode | null {
+  if (list.nights.length < 2) return null;
+  const lines = [...list.nights].sort((a, b) => a.number - b.number);
+  return (
+    <section class="trends">
+      <Trend label="Margin, nats a token" values={lines.map((l) => l.margin?.mean ?? null)} />
+      <Trend label="Beyond the deaf arm" values={lines.map((l) => l.realMinusDeaf?.mean ?? null)} />
+      <Trend label="Defence gap" values={lines.map((l) => l.defenceGap)} />
+      <Trend label="Flags per 100 replies" values={lines.map((l) => l.flagsPer100)} />
+    </section>
+  );
+}
+
+function List(): VNode {
+  useEffect(() => void loadNights().catch(tell), [night.value === null]);
+  const list = nights.value;
+  const lines = [...(list?.nights ?? [])].sort((a, b) => b.number - a.number);
+  const next = list?.nextAt ?? null;
+  return (
+    <>
       <header class="head">
         <MenuButton />
         <h1>Nights</h1>
+        <button
+          type="button"
+          class="push"
+          disabled={night.value !== null}
+          onClick={() => void runNight().catch(tell)}
+        >
+          Dream now
+        </button>
       </header>
       <div class="scroller">
-        <p class="empty hint">
-          {night.value === null ? 'No night yet.' : `A night is under way: ${night.value.phase}.`}
-        </p>
+        <div class="column">
+          <Running />
+          {list !== null && <Trends list={list} />}
+          {lines.length === 0 && night.value === null && (
+            <div class="empty">
+              <h1>No night yet</h1>
+              <p>
+                Flag the moments in which a reply did not listen.
+                {next !== null && ` The next night is ${new Date(next).toLocaleString()}.`}
+              </p>
+            </div>
+          )}
+          <ol class="nights">
+            {lines.map((line) => (
+              <Line key={line.nightId} line={line} />
+            ))}
+          </ol>
+          {lines.length > 0 && next !== null && (
+            <p class="hint">The next night is {new Date(next).toLocaleString()}.</p>
+          )}
+        </div>
       </div>
+    </>
+  );
+}
+
+export function Nights({ id, view }: { id: string | null; view: 'summary' | 'slider' }): VNode {
+  return (
+    <main class="page">
+      {id === null ? (
+        <List />
+      ) : (
+        <>
+          <header class="head">
+            <MenuButton />
+            <button type="button" class="quiet" onClick={() => go('/nights')}>
+              ← Nights
+            </button>
+            {view === 'slider' && <h1>The night slider</h1>}
+          </header>
+          <div class="scroller">
+            {view === 'summary' ? <Summary key={id} id={id} /> : <Slider key={id} id={id} />}
+          </div>
+        </>
+      )}
     </main>
   );
 }

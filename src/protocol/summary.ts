@@ -1,0 +1,191 @@
+// What the morning shows: one night's summary, the list of nights, the stops of the night slider.
+import { z } from 'zod';
+import { Id, Timestamp } from './conversation.ts';
+import { NightPhase, NightProgress, NightVerdict } from './night.ts';
+
+/** A mean with its 95 % interval; `p` is one-sided for "not above zero". NaN travels as null. */
+export const EstimateView = z.object({
+  mean: z.number().nullable(),
+  low: z.number().nullable(),
+  high: z.number().nullable(),
+  p: z.number().nullable(),
+  /** Distinct sources (flags, dialogues, templates). */
+  clusters: z.number().int(),
+});
+export type EstimateView = z.infer<typeof EstimateView>;
+
+export const MeasureView = z.object({
+  name: z.string(),
+  /** One line for a person: what this number says. */
+  label: z.string(),
+  unit: z.string(),
+  estimate: EstimateView,
+  /** `gain`: should rise. `guard`: must not fall. `gap`: should near zero. */
+  wish: z.enum(['gain', 'guard', 'gap']),
+});
+export type MeasureView = z.infer<typeof MeasureView>;
+
+export const FlaggedView = z.object({
+  flagId: Id,
+  conversationId: Id,
+  direction: z.string(),
+  /** First takes, same seed and settings, under the weights before and after the night. */
+  oldReply: z.string(),
+  newReply: z.string(),
+  /** Nats a token; null where there is no pair of candidates. */
+  marginBefore: z.number().nullable(),
+  marginAfter: z.number().nullable(),
+  /** Held back: it measured and did not train. */
+  isHeldBack: z.boolean(),
+});
+export type FlaggedView = z.infer<typeof FlaggedView>;
+
+export const DreamView = z.object({
+  id: z.string(),
+  kind: z.string(),
+  turns: z.array(z.object({ role: z.enum(['system', 'user', 'assistant']), content: z.string() })),
+  spans: z.array(
+    z.object({
+      feature: z.string(),
+      message: z.number().int(),
+      start: z.number().int(),
+      end: z.number().int(),
+    }),
+  ),
+  chosen: z.string(),
+  rejected: z.string().nullable(),
+  /** Share of the tokens that the model sampled; the rest is template. */
+  sampledShare: z.number().nullable(),
+});
+export type DreamView = z.infer<typeof DreamView>;
+
+/** Log enrichment of attention on a feature's spans; (layers, heads), row-major. */
+export const LiftView = z.object({
+  feature: z.string(),
+  layers: z.number().int(),
+  heads: z.number().int(),
+  before: z.array(z.number().nullable()),
+  after: z.array(z.number().nullable()),
+  /** Change in the window of layers that was fixed in advance. */
+  window: EstimateView,
+  windowLayers: z.number().int(),
+});
+export type LiftView = z.infer<typeof LiftView>;
+
+export const NightSummary = z.object({
+  schema: z.literal(1),
+  nightId: Id,
+  number: z.number().int(),
+  day: z.string(),
+  verdict: NightVerdict,
+  /** One honest sentence. */
+  headline: z.string(),
+  versions: z.object({ from: z.string(), to: z.string().nullable() }),
+  reasons: z.array(z.object({ rule: z.string(), passes: z.boolean(), text: z.string() })),
+  /** "4 of about 12 flags": how much there was to learn and to judge from. */
+  evidence: z.string(),
+  measures: z.array(MeasureView),
+  retention: z.array(z.object({ against: z.string(), ratio: z.number(), high: z.number() })),
+  /** Share of crossed pairs with both sides right; who does not read the context gets 0. */
+  bothRight: z
+    .object({ before: z.number(), after: z.number(), pairs: z.number().int() })
+    .nullable(),
+  flagged: z.array(FlaggedView),
+  dreams: z.object({
+    byKind: z.array(
+      z.object({ kind: z.string(), written: z.number().int(), admitted: z.number().int() }),
+    ),
+    refused: z.array(z.object({ reason: z.string(), count: z.number().int() })),
+    sampledShare: z.number().nullable(),
+    samples: z.array(DreamView),
+  }),
+  training: z
+    .object({
+      examples: z.number().int(),
+      steps: z.number().int(),
+      tokens: z.number().int(),
+      relativeNorm: z.number(),
+      stoppedBecause: z.string(),
+      losses: z.array(z.object({ step: z.number().int(), loss: z.number() })),
+    })
+    .nullable(),
+  lift: z.array(LiftView),
+  /** Named numbers further down: flatness, memory, tokens a second. */
+  facts: z.record(z.string(), z.number()),
+  phases: z.array(z.object({ phase: NightPhase, ms: z.number() })),
+  swap: z
+    .object({
+      repliesInFlight: z.number().int(),
+      stallMs: z.number(),
+      probeWorstNats: z.number().nullable(),
+    })
+    .nullable(),
+  /** The command that takes this night out again. */
+  back: z.string().nullable(),
+});
+export type NightSummary = z.infer<typeof NightSummary>;
+
+/** One line of the list of nights. */
+export const NightLine = z.object({
+  nightId: Id,
+  number: z.number().int(),
+  day: z.string(),
+  status: z.enum(['refused', 'empty', 'waiting', 'in-force', 'rejected', 'reverted']),
+  headline: z.string(),
+  margin: EstimateView.nullable(),
+  realMinusDeaf: EstimateView.nullable(),
+  defenceGap: z.number().nullable(),
+  /** Flags per 100 replies on that day; null: nothing was said. */
+  flagsPer100: z.number().nullable(),
+});
+export type NightLine = z.infer<typeof NightLine>;
+
+/** `GET /api/nights` */
+export const NightList = z.object({
+  nights: z.array(NightLine),
+  running: NightProgress.nullable(),
+  /** When the next one is due. */
+  nextAt: Timestamp.nullable(),
+  version: z.string(),
+});
+export type NightList = z.infer<typeof NightList>;
+
+/** One word-piece of a moment, and what it belongs to. */
+export const SliderToken = z.object({ text: z.string(), feature: z.string().nullable() });
+
+/** A flagged moment under each version from the base to tonight. */
+export const SliderMoment = z.object({
+  flagId: Id,
+  direction: z.string(),
+  tokens: z.array(SliderToken),
+  stops: z.array(
+    z.object({
+      label: z.string(),
+      version: z.string(),
+      /** Attention of the decision row on each token: mean over the window, sink left out. */
+      attention: z.array(z.number()),
+      /** Summed attention by feature. */
+      share: z.record(z.string(), z.number()),
+    }),
+  ),
+});
+export type SliderMoment = z.infer<typeof SliderMoment>;
+
+/** `GET /api/nights/:id/slider` */
+export const SliderView = z.object({
+  nightId: Id,
+  moments: z.array(SliderMoment),
+  /** sha256 over every tensor but W_q, the same at every stop. */
+  frozenHash: z.string(),
+  real: EstimateView.nullable(),
+  deaf: EstimateView.nullable(),
+});
+export type SliderView = z.infer<typeof SliderView>;
+
+/** `POST /api/nights/:id/slider/reply` */
+export const SliderReplyRequest = z.strictObject({
+  flagId: Id,
+  stop: z.number().int().nonnegative(),
+});
+export const SliderReply = z.object({ text: z.string(), version: z.string() });
+export type SliderReply = z.infer<typeof SliderReply>;

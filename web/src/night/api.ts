@@ -1,0 +1,37 @@
+// Reads nights over plain HTTP; the live progress comes over the WebSocket.
+import { signal } from '@preact/signals';
+import type {
+  NightList,
+  NightSummary,
+  SliderReply,
+  SliderView,
+} from '../../../src/protocol/summary.ts';
+import { RequestError, token } from '../connection.ts';
+
+async function call<T>(path: string, body?: unknown): Promise<T> {
+  const secret = token();
+  const response = await fetch(`/api/nights${path}`, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: {
+      ...(secret ? { authorization: `Bearer ${secret}` } : {}),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new RequestError(answer.error.code, answer.error.message);
+  return answer as T;
+}
+
+export const nights = signal<NightList | null>(null);
+
+export async function loadNights(): Promise<void> {
+  nights.value = await call<NightList>('');
+}
+export const loadSummary = (id: string): Promise<NightSummary> => call(`/${id}`);
+export const loadSlider = (id: string): Promise<SliderView> => call(`/${id}/slider`);
+export const sliderReply = (id: string, flagId: string, stop: number): Promise<SliderReply> =>
+  call(`/${id}/slider/reply`, { flagId, stop });
+export const runNight = (): Promise<unknown> => call('/run', {});
+export const decide = (id: string, decision: 'approve' | 'reject' | 'revert'): Promise<unknown> =>
+  call(`/${id}/${decision}`, {});

@@ -1,0 +1,132 @@
+// The night slider: one flagged moment, its words fixed, lit by the attention of the decision row;
+// drag from the base to tonight and the light moves; let go and that version answers again.
+import type { VNode } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import type { SliderMoment, SliderView } from '../../../src/protocol/summary.ts';
+import { follow } from '../route.ts';
+import { tell } from '../state.ts';
+import { loadSlider, sliderReply } from './api.ts';
+import { signed } from './plot.tsx';
+
+/** Between two stops the light is the mixture of both; at a stop it is what was measured. */
+function mixed(moment: SliderMoment, at: number, read: (stop: number) => number): number {
+  const low = Math.floor(at);
+  const high = Math.min(low + 1, moment.stops.length - 1);
+  return read(low) + (read(high) - read(low)) * (at - low);
+}
+
+function Words({ moment, at }: { moment: SliderMoment; at: number }): VNode {
+  const light = moment.tokens.map((_, i) =>
+    mixed(moment, at, (stop) => moment.stops[stop]?.attention[i] ?? 0),
+  );
+  // One scale for all stops, so that the light can be compared while it moves.
+  const top = Math.max(...moment.stops.flatMap((stop) => stop.attention), 1e-6);
+  return (
+    <p class="lit">
+      {moment.tokens.map((token, i) => (
+        <span
+          key={i}
+          data-feature={token.feature ?? ''}
+          style={{ '--light': Math.sqrt((light[i] ?? 0) / top).toFixed(3) }}
+        >
+          {token.text}
+        </span>
+      ))}
+    </p>
+  );
+}
+
+const FEATURES = [
+  ['direction', 'Your direction'],
+  ['own-idea', 'Its own idea'],
+] as const;
+
+function Shares({ moment, at }: { moment: SliderMoment; at: number }): VNode {
+  return (
+    <dl class="shares">
+      {FEATURES.map(([feature, label]) => {
+        const share = mixed(moment, at, (stop) => moment.stops[stop]?.share[feature] ?? 0);
+        return (
+          <div key={feature} data-feature={feature}>
+            <dt>{label}</dt>
+            <dd>
+              <meter min={0} max={1} value={share} />
+              {(100 * share).toFixed(1)} %
+            </dd>
+          </div>
+        );
+      })}
+    </dl>
+  );
+}
+
+function Moment({ view, moment }: { view: SliderView; moment: SliderMoment }): VNode {
+  const last = moment.stops.length - 1;
+  const [at, setAt] = useState(last);
+  const [reply, setReply] = useState<string | null>(null);
+  const stop = Math.round(at);
+  const answer = (to: number): void => {
+    setReply(null);
+    sliderReply(view.nightId, moment.flagId, to).then(({ text }) => setReply(text), tell);
+  };
+  useEffect(() => answer(last), []);
+  return (
+    <section class="slider">
+      <Words moment={moment} at={at} />
+      <Shares moment={moment} at={at} />
+      <input
+        type="range"
+        min={0}
+        max={last}
+        step={0.01}
+        value={at}
+        aria-label="Night"
+        aria-valuetext={moment.stops[stop]?.label}
+        list={`stops-${moment.flagId}`}
+        onInput={(event) => setAt(Number(event.currentTarget.value))}
+        onChange={() => {
+          setAt(stop);
+          answer(stop);
+        }}
+      />
+      <datalist id={`stops-${moment.flagId}`}>
+        {moment.stops.map((one, i) => (
+          <option key={one.version} value={i} label={one.label} />
+        ))}
+      </datalist>
+      <div class="stops" aria-hidden="true">
+        {moment.stops.map((one) => (
+          <span key={one.version}>{one.label}</span>
+        ))}
+      </div>
+      <div class="answer" aria-live="polite">
+        <small>{moment.stops[stop]?.label} answers</small>
+        <p>{reply ?? '…'}</p>
+      </div>
+    </section>
+  );
+}
+
+export function Slider({ id }: { id: string }): VNode {
+  const [view, setView] = useState<SliderView | null>(null);
+  useEffect(() => void loadSlider(id).then(setView, tell), [id]);
+  if (view === null) return <p class="empty hint">Lighting the words…</p>;
+  if (view.moments.length === 0) {
+    return <p class="empty hint">No flagged moment of this night can be shown any more.</p>;
+  }
+  return (
+    <div class="column">
+      {view.moments.map((moment) => (
+        <Moment key={moment.flagId} view={view} moment={moment} />
+      ))}
+      <p class="hint">
+        Every weight but W_q is the same at each stop (<code>{view.frozenHash.slice(0, 16)}</code>).
+        Margin of this night: real {signed(view.real?.mean ?? null)}, deaf{' '}
+        {signed(view.deaf?.mean ?? null)} nats a token.{' '}
+        <a href={`/nights/${id}`} onClick={follow}>
+          The whole summary
+        </a>
+      </p>
+    </div>
+  );
+}
