@@ -17,11 +17,11 @@ from model import Companion, Shape
 
 # Share of the tokens per set. Generated talk (generate.py) is there from the first step: copying must emerge early.
 MIX = {
-    "sgd": 0.28, "self_dialogue": 0.09, "star": 0.06, "persona": 0.06, "topical": 0.05,
-    "taskmaster3": 0.015, "taskmaster4": 0.01, "generated": 0.435,
+    "sgd": 0.27, "self_dialogue": 0.08, "star": 0.05, "persona": 0.06, "topical": 0.04,
+    "taskmaster3": 0.012, "taskmaster4": 0.008, "generated": 0.48,
 }
 PIECE = 300_000  # tokens drawn at once, then sorted into buckets of equal length
-ROUND = 64       # a bucket's length is a multiple of this; rows are padded up to it
+ROUND = 32       # a bucket's length is a multiple of this; rows are padded up to it
 
 
 class Talks:
@@ -61,7 +61,7 @@ class Talks:
                 for row in self.draw(name, int(PIECE * MIX[name] / whole)):
                     length = -(-(len(row) - 1) // ROUND) * ROUND
                     length = length if length <= 512 else (768 if length <= 768 else 1024)
-                    buckets.setdefault(max(length, 128), []).append(row)
+                    buckets.setdefault(max(length, 64), []).append(row)
             self.state["piece"] += 1
             rng = np.random.default_rng([self.seed, self.state["piece"]])
             batches = []
@@ -97,25 +97,152 @@ def orthogonal(g):
     return (x.mT if tall else x).float()
 
 
-class Muon:
-    """Momentum, orthogonalised. Matrices of one shape go through Newton-Schulz together."""
+class Optimizer:
+    """Muon for the matrices, AdamW for embedding and norms. Its state may lie in shared memory."""
 
-    def __init__(self, params, momentum=0.95, decay=0.01):
+    def __init__(self, model):
+        self.params = list(model.named_parameters())
+        self.state = {n: (torch.zeros_like(p.data), torch.zeros_like(p.data)) for n, p in self.params}
         self.groups: dict = {}
-        for p in params:
-            self.groups.setdefault(p.shape, []).append(p)
-        self.velocity = {p: torch.zeros_like(p) for ps in self.groups.values() for p in ps}
-        self.momentum, self.decay = momentum, decay
+        for name, p in self.params:
+            if p.dim() == 2 and "embed" not in name:
+                self.groups.setdefault(tuple(p.shape), []).append((name, p))
 
     @torch.no_grad()
-    def step(self, rate: float):
-        for shape, ps in self.groups.items():
-            for p in ps:
-                self.velocity[p].lerp_(p.grad, 1 - self.momentum)
-            stack = torch.stack([p.grad.lerp(self.velocity[p], self.momentum) for p in ps])
-            scale = rate * max(1.0, shape[0] / shape[1]) ** 0.5
-            for p, update in zip(ps, orthogonal(stack)):
-                p.mul_(1 - rate * self.decay).sub_(update, alpha=scale)
+    def step(self, grads, count: int, muon: float, adam: float, part: int = 0, parts: int = 1):
+        """Updates every `parts`-th tensor. grads: name -> summed gradient; count: steps done, for AdamW's bias."""
+        for shape, group in self.groups.items():
+            mine = group[part::parts]
+            for name, _ in mine:
+                self.state[name][0].lerp_(grads[name], 0.05)
+            stack = torch.stack([grads[name].lerp(self.state[name][0], 0.95) for name, _ in mine])
+            scale = muon * max(1.0, shape[0] / shape[1]) ** 0.5
+            for (_, p), update in zip(mine, orthogonal(stack)):
+                p.mul_(1 - muon * 0.01).sub_(update, alpha=scale)
+        others = [(n, p) for n, p in self.params if p.dim() != 2 or "embed" in n]
+        for name, p in others[part::parts]:
+            first, second = self.state[name]
+            first.lerp_(grads[name], 0.1)
+            second.lerp_(grads[name].square(), 0.05)
+            fair = (second / (1 - 0.95 ** count)).sqrt_().add_(1e-10)
+            p.addcdiv_(first / (1 - 0.9 ** count), fair, value=-adam)
+
+
+class Team:
+    """What the workers share: weights, optimizer state, a gradient buffer each, the next micro-batch's number."""
+
+    def __init__(self, a, context):
+        torch.manual_seed(a.seed)
+        self.model = Companion(Shape()).to(a.device)
+        self.optimizer = Optimizer(self.model)
+        self.grads = [{n: torch.zeros_like(p.data) for n, p in self.model.named_parameters()} for _ in range(a.workers)]
+        self.control = torch.zeros(3, dtype=torch.float64)  # rate, sum of losses, target tokens
+        self.next, self.lock = context.Value("l", 0), context.Lock()
+        self.barrier = context.Barrier(a.workers)
+        self.start = {"step": 0, "seen": 0, "spent": 0.0, "count": 0, "talks": None}
+        latest = a.run / "latest.pt"
+        if latest.exists():
+            c = torch.load(latest, weights_only=True, map_location=a.device)
+            self.model.load_state_dict(c["model"])
+            for name, pair in c["optimizer"].items():
+                for mine, saved in zip(self.optimizer.state[name], pair):
+                    mine.copy_(saved)
+            self.start = c["start"]
+        if a.workers > 1:
+            self.model.share_memory()
+            for tensors in (*(s for s in self.optimizer.state.values()), *(g.values() for g in self.grads)):
+                for t in tensors:
+                    t.share_memory_()
+            self.control.share_memory_()
+
+    def save(self, path: Path, start: dict):
+        torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state, "start": start},
+                   path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").rename(path)
+
+
+def work(rank: int, a, team: Team):
+    """One worker. All draw the same stream; whoever is free takes the next micro-batch of the step."""
+    torch.set_num_threads(a.threads)
+    model, start = team.model, dict(team.start)
+    run = model if a.no_compile else torch.compile(model, dynamic=True)
+    talks = Talks(a.data, a.micro, a.seed, start["talks"])
+    stream, position = iter(talks), 0
+    base = start["step"] * a.accumulate
+    began, saved, logged, log_seen, losses = time.time(), time.time(), time.time(), start["seen"], []
+    halfway = (a.run / "half.pt").exists()
+
+    def progress():
+        """The share of the run that is over, by budget or by the clock."""
+        if a.tokens:
+            return start["seen"] / a.tokens
+        left = int((a.run / "deadline").read_text()) - time.time()
+        done = team.start["spent"] + time.time() - began
+        return done / (done + max(left, 0.0))
+
+    while True:
+        if rank == 0:
+            share = progress()
+            team.control[:] = 0
+            team.control[0] = -1 if share >= 1 else min(1.0, (start["step"] + 1) / a.warmup, (1 - share) / a.decay)
+            team.next.value = start["step"] * a.accumulate - base
+        team.barrier.wait()
+        rate = team.control[0].item()
+        if rate < 0:
+            break
+        last = (start["step"] + 1) * a.accumulate - base
+        while True:
+            with team.lock:
+                mine = team.next.value
+                team.next.value += 1
+            if mine >= last:
+                break
+            while position <= mine:
+                ids, targets = next(stream)
+                position += 1
+            with torch.autocast(a.device, torch.bfloat16):
+                loss = run(ids.to(a.device), None, targets.to(a.device)) / a.accumulate
+            loss.backward()
+            with team.lock:
+                team.control[1] += loss.item()
+                team.control[2] += int((targets >= 0).sum())
+        while position < last:
+            next(stream)
+            position += 1
+        for name, p in model.named_parameters():
+            if p.grad is None:
+                team.grads[rank][name].zero_()
+            else:
+                team.grads[rank][name].copy_(p.grad)
+                p.grad.zero_()
+        team.barrier.wait()
+        whole = {n: sum(g[n] for g in team.grads[1:]) + team.grads[0][n] if a.workers > 1 else team.grads[0][n]
+                 for n in team.grads[0]}
+        start["count"] += 1
+        team.optimizer.step(whole, start["count"], a.muon * rate, a.adam * rate, rank, a.workers)
+        start["step"] += 1
+        start["seen"] += int(team.control[2])
+        team.barrier.wait()
+        if rank > 0:
+            continue
+        losses.append(team.control[1].item())
+        start |= {"talks": talks.state, "spent": team.start["spent"] + time.time() - began}
+        if start["step"] % 20 == 0:
+            line = {"step": start["step"], "tokens": start["seen"], "loss": round(float(np.mean(losses)), 4),
+                    "rate": round(rate, 4), "share": round(share, 4), "seconds": round(start["spent"]),
+                    "tokens_per_second": round((start["seen"] - log_seen) / (time.time() - logged))}
+            with open(a.run / "log.jsonl", "a") as f:
+                f.write(json.dumps(line) + "\n")
+            logged, log_seen, losses = time.time(), start["seen"], []
+        if not halfway and share >= 0.5:
+            team.save(a.run / "half.pt", start)
+            halfway = True
+        if time.time() - saved > 150:
+            team.save(a.run / "latest.pt", start)
+            saved = time.time()
+    if rank == 0:
+        team.save(a.run / "latest.pt", start)
+        team.save(a.run / "final.pt", start)
 
 
 def main():
@@ -127,94 +254,27 @@ def main():
     ap.add_argument("--decay", type=float, default=0.25, help="share of the run in which the rate falls to zero")
     ap.add_argument("--muon", type=float, default=0.02)
     ap.add_argument("--adam", type=float, default=0.003)
-    ap.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
-    ap.add_argument("--micro", type=int, default=4096)
-    ap.add_argument("--accumulate", type=int, default=2)
-    ap.add_argument("--warmup", type=int, default=60)
+    ap.add_argument("--micro", type=int, default=1536)
+    ap.add_argument("--accumulate", type=int, default=4)
+    ap.add_argument("--warmup", type=int, default=100)
     ap.add_argument("--seed", type=int, default=3)
     ap.add_argument("--device", default="cpu")
-    ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--workers", type=int, default=2, help="processes that share a step's micro-batches")
+    ap.add_argument("--threads", type=int, default=1, help="per worker")
     ap.add_argument("--no-compile", action="store_true")
     a = ap.parse_args()
     a.run.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(a.seed)
-
-    model = Companion(Shape()).to(a.device)
-    matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n]
-    rest = [p for n, p in model.named_parameters() if p.dim() != 2 or "embed" in n]
-    muon = Muon(matrices) if a.optimizer == "muon" else None
-    adam = torch.optim.AdamW(rest if muon else list(model.parameters()), lr=a.adam,
-                             betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0)
-    step, seen, spent, state = 0, 0, 0.0, None
-    latest = a.run / "latest.pt"
-    if latest.exists():
-        c = torch.load(latest, weights_only=True)
-        model.load_state_dict(c["model"])
-        adam.load_state_dict(c["adam"])
-        if muon:
-            for p, v in zip((p for ps in muon.groups.values() for p in ps), c["muon"]):
-                muon.velocity[p].copy_(v)
-        step, seen, spent, state = c["step"], c["seen"], c["spent"], c["state"]
-    run = model if a.no_compile else torch.compile(model, dynamic=True)
-    torch._dynamo.config.cache_size_limit = 32
-    talks = Talks(a.data, a.micro, a.seed, state)
-    stream = iter(talks)
-    began = time.time()
     if a.minutes and not (a.run / "deadline").exists():
-        (a.run / "deadline").write_text(str(int(began + 60 * a.minutes)))
-
-    def save(path):
-        torch.save({"model": model.state_dict(), "adam": adam.state_dict(), "step": step, "seen": seen,
-                    "muon": [muon.velocity[p] for ps in muon.groups.values() for p in ps] if muon else [],
-                    "spent": spent + time.time() - began, "state": talks.state}, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").rename(path)
-
-    def progress():
-        """The share of the run that is over, by budget or by the clock."""
-        if a.tokens:
-            return seen / a.tokens
-        left = int((a.run / "deadline").read_text()) - time.time()
-        done = spent + time.time() - began
-        return done / (done + max(left, 0.0))
-
-    saved, logged, log_seen, losses = time.time(), time.time(), seen, []
-    halfway = (a.run / "half.pt").exists()
-    while (share := progress()) < 1.0:
-        rate = min(1.0, (step + 1) / a.warmup, (1 - share) / a.decay)
-        total = 0
-        for _ in range(a.accumulate):
-            ids, targets = next(stream)
-            with torch.autocast(a.device, torch.bfloat16):
-                loss = run(ids.to(a.device), None, targets.to(a.device)) / a.accumulate
-            loss.backward()
-            losses.append(loss.item() * a.accumulate)
-            total += int((targets >= 0).sum())
-        if muon:
-            muon.step(a.muon * rate)
-        else:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for group in adam.param_groups:
-            group["lr"] = a.adam * rate
-        adam.step()
-        model.zero_grad(set_to_none=True)
-        step, seen = step + 1, seen + total
-        if step % 10 == 0:
-            line = {"step": step, "tokens": seen, "loss": round(float(np.mean(losses)), 4),
-                    "rate": round(rate, 4), "share": round(share, 4),
-                    "tokens_per_second": round((seen - log_seen) / (time.time() - logged)),
-                    "seconds": round(spent + time.time() - began)}
-            with open(a.run / "log.jsonl", "a") as f:
-                f.write(json.dumps(line) + "\n")
-            logged, log_seen, losses = time.time(), seen, []
-        if not halfway and share >= 0.5:
-            save(a.run / "half.pt")
-            halfway = True
-        if time.time() - saved > 150:
-            save(latest)
-            saved = time.time()
-    save(latest)
-    save(a.run / "final.pt")
+        (a.run / "deadline").write_text(str(int(time.time() + 60 * a.minutes)))
+    torch.set_num_threads(a.threads)
+    context = torch.multiprocessing.get_context("spawn")
+    team = Team(a, context)
+    others = [context.Process(target=work, args=(rank, a, team), daemon=True) for rank in range(1, a.workers)]
+    for p in others:
+        p.start()
+    work(0, a, team)
+    for p in others:
+        p.join()
 
 
 if __name__ == "__main__":
