@@ -2,7 +2,7 @@
 import type { Dimension } from '../graph/dimension.ts';
 import { gather } from '../graph/indexing.ts';
 import { add, constant, input, matMul, reshape } from '../graph/operations.ts';
-import { scope, type Tensor } from '../graph/tensor.ts';
+import { scope, type Tensor, topological } from '../graph/tensor.ts';
 import type { KeyValues } from './attention.ts';
 import { linear, mlp, needed, rmsNorm, type Weights } from './layers.ts';
 import type { Model } from './model.ts';
@@ -142,8 +142,13 @@ export class GraphBuilder {
     this.output(`${name}.value`, value);
   }
 
+  /** Inputs that no output needs are left out: the W_q of the last layer when only keys are asked. */
   done(): TransformerGraph {
-    if (Object.keys(this.#outputs).length === 0) throw new Error('model: a graph of no outputs');
-    return { inputs: this.#inputs, outputs: this.#outputs, parameters: this.#parameters };
+    const outputs = this.#outputs;
+    const needed = new Set(topological(Object.values(outputs)));
+    if (needed.size === 0) throw new Error('model: a graph of no outputs');
+    const reached = (tensors: Record<string, Tensor>): Record<string, Tensor> =>
+      Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => needed.has(tensor)));
+    return { inputs: reached(this.#inputs), outputs, parameters: reached(this.#parameters) };
   }
 }

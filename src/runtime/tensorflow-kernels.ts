@@ -73,6 +73,8 @@ type KernelTable = { [Kind in Exclude<Operation['kind'], WithoutKernel>]: Kernel
 const KERNELS: KernelTable = {
   matMul: ({ transposeA, transposeB }, { operands, shape }) => {
     const [a, b] = operands as [tf.Tensor, tf.Tensor];
+    // Source: the wasm kernel of tfjs 4.22 leaves the result unwritten when nothing is summed.
+    if (a.size === 0) return tf.zeros(shape);
     if (b.rank > 2 || a.rank === 2) return tf.matMul(a, b, transposeA, transposeB);
     // A matrix shared by all: one product of (rows, k) instead of a broadcast.
     const upright = transposeA ? tf.transpose(a, swapLastTwo(a.rank)) : a;
