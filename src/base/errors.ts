@@ -110,3 +110,8 @@ export class AttuneError extends Error {
 export function isAttuneError(value: unknown, code?: ErrorCode): value is AttuneError {
   return value instanceof AttuneError && (code === undefined || value.code === code);
 }
+
+/** Whether a text from outside is one of the codes. */
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERROR_STATUS, code);
+}

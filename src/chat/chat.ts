@@ -1,7 +1,7 @@
 // One turn end to end: store what was said, have it answered, store the answer, tell the listeners.
 import { randomInt } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
-import type { HeaderRecord, MessageRecord } from '../conversation/record.ts';
+import type { MessageRecord } from '../conversation/record.ts';
 import {
   type ConversationState,
   type Entry,
@@ -11,7 +11,8 @@ import {
 } from '../conversation/state.ts';
 import { entriesUpTo } from '../conversation/window.ts';
 import type { EngineDescription } from '../engine/engine.ts';
-import type { ConversationSettings, Origin, Reply, UserMessage } from '../protocol/conversation.ts';
+import type { ConversationSettings, Reply, UserMessage } from '../protocol/conversation.ts';
+import { type Beginning, begun, emptyTalk } from './beginning.ts';
 import { type Prompt, PromptBuilder } from './prompt.ts';
 import { type InFlight, ReplyRunner, type RunnerOptions } from './reply-runner.ts';
 import type { RunningReply } from './running-reply.ts';
@@ -41,8 +42,8 @@ export interface SayRequest extends ReplyOptions {
   readonly conversationId: string;
   readonly messageId: string;
   readonly text: string;
-  /** Of a talk that begins with this message. */
-  readonly origin?: Origin;
+  /** What a talk that is new begins with, before this message; else an empty live one. */
+  readonly beginning?: Beginning;
   /** Who asks: passed on to the listeners, who may want to tell everyone else. */
   readonly by?: object;
   /** The message is on the disk; called before anything of the reply is told. */
@@ -99,14 +100,17 @@ export class Chat {
     return store.exclusive(conversationId, async () => {
       this.#assertTaking();
       assertLength(text, limits.messageCharactersMax);
-      const state = store.has(conversationId) ? await store.read(conversationId) : undefined;
-      if (state?.known.has(messageId)) return this.#sayAgain(request, state);
+      const at = clock.now();
+      const { beginning = [emptyTalk(conversationId, at)] } = request;
+      const isNew = !store.has(conversationId);
+      const state = isNew ? begun(beginning) : await store.read(conversationId);
+      if (state.known.has(messageId)) return this.#sayAgain(request, state);
       this.#assertFree(conversationId);
-      const message: MessageRecord = { type: 'message', id: messageId, at: clock.now(), text };
-      const asked = this.#ask([...(state?.entries ?? []), message], state?.settings, request);
+      const message: MessageRecord = { type: 'message', id: messageId, at, text };
+      const asked = this.#ask([...state.entries, message], state.settings, request);
       this.#starting++;
       try {
-        await this.#store(message, request, state !== undefined);
+        await this.#store(message, request, isNew ? beginning : undefined);
         request.onStored?.(userMessageView(message), false);
         const { topLogprobs } = request;
         const order = { conversationId, messageId, replaces: null, topLogprobs };
@@ -200,16 +204,17 @@ export class Chat {
     return this.#runner.begin({ ...order, ...asked });
   }
 
-  async #store(message: MessageRecord, request: SayRequest, isKnown: boolean): Promise<void> {
+  async #store(
+    message: MessageRecord,
+    { conversationId: id, by }: SayRequest,
+    beginning: Beginning | undefined,
+  ): Promise<void> {
     const { store, events } = this.#options;
-    const { conversationId: id, origin = 'live', by } = request;
-    if (isKnown) {
+    if (beginning === undefined) {
       await store.append(id, message);
     } else {
-      const talk = { origin, settings: {}, canLearn: true, title: '' };
-      const { at } = message;
-      const header: HeaderRecord = { type: 'conversation', schemaVersion: 1, id, at, ...talk };
-      await store.create(header, [message]);
+      const [header, ...history] = beginning;
+      await store.create(header, [...history, message]);
       events.conversationChanged('created', store.summary(id));
     }
     events.messageStored(id, userMessageView(message), by);

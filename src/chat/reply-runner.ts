@@ -16,6 +16,8 @@ export interface RunnerOptions {
   readonly engine: Engine;
   /** The engine as it last described itself; undefined while it was never up. */
   readonly describeEngine: () => EngineDescription | undefined;
+  /** Whatever ended a reply before its time. */
+  readonly onEngineFailure?: (error: unknown) => void;
   readonly speech: Speech;
   readonly events: ChatEvents;
   readonly clock: Clock;
@@ -91,7 +93,10 @@ export class ReplyRunner {
     const { conversationId } = order;
     const outcome = await this.#generate(reply, order).catch((error: unknown) => ({ error }));
     if (reply.finish()) events.replyAdvanced(reply);
-    if ('error' in outcome) logger.warn({ conversationId, ...outcome }, 'a reply was interrupted');
+    if ('error' in outcome) {
+      logger.warn({ conversationId, ...outcome }, 'a reply was interrupted');
+      this.#options.onEngineFailure?.(outcome.error);
+    }
     const ending = await recordReply(reply, outcome, {
       clock,
       engine: describeEngine(),

@@ -32,6 +32,7 @@ export class RunningReply {
   readonly #decoder: SpeechDecoder;
   readonly #stopFinder: StopFinder;
   readonly #abort = new AbortController();
+  #waiters: (() => void)[] = [];
   #text = '';
   #isStopped = false;
   #isAborted = false;
@@ -79,7 +80,19 @@ export class RunningReply {
       this.#isStopped = true;
       this.#abort.abort();
     }
+    this.#tell();
     return text !== '';
+  }
+
+  /** Resolves when the next text or token has come; it may have come to its end instead. */
+  grown(): Promise<void> {
+    return new Promise((resolve) => this.#waiters.push(resolve));
+  }
+
+  #tell(): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const resolve of waiters) resolve();
   }
 
   /** No more tokens: shows what was held back. @returns true when that was anything */

@@ -20,6 +20,6 @@ export interface Speech {
   /** The whole prompt, up to where the reply begins. @throws template-failed */
   render(messages: readonly SpeechMessage[]): readonly number[];
   decoder(): SpeechDecoder;
-  /** The bytes of one token, for log-probabilities. */
-  tokenBytes(id: number): Uint8Array;
+  /** One token as people see it, for log-probabilities. */
+  tokenText(id: number): string;
 }

@@ -2,12 +2,16 @@
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { ConversationStore, Page } from '../conversation/conversation-store.ts';
-import type { HeaderRecord, LogRecord } from '../conversation/record.ts';
-import { conversationView, patchSettings } from '../conversation/state.ts';
+import {
+  foreignReply,
+  type HeaderRecord,
+  LOG_SCHEMA_VERSION,
+  type LogRecord,
+} from '../conversation/record.ts';
+import { type ConversationState, patchSettings } from '../conversation/state.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { FlagStore } from '../flag/flag-store.ts';
 import type {
-  Conversation,
   ConversationSettings,
   ConversationSummary,
   Origin,
@@ -56,9 +60,9 @@ export class Talks {
     return store.search({ ...request, limit: Math.min(request.limit, limits.searchResultsMax) });
   }
 
-  /** @throws conversation-not-found */
-  async open(id: string): Promise<Conversation> {
-    return conversationView(await this.#options.store.read(id));
+  /** The talk as it lives: it grows on. @throws conversation-not-found */
+  read(id: string): Promise<ConversationState> {
+    return this.#options.store.read(id);
   }
 
   /** The same id again gives the talk that is there, as it is. @throws conversations-limit */
@@ -69,7 +73,7 @@ export class Talks {
       if (store.has(id)) return store.summary(id);
       await store.create({
         type: 'conversation',
-        schemaVersion: 1,
+        schemaVersion: LOG_SCHEMA_VERSION,
         id,
         at: clock.now(),
         origin: talk.origin ?? 'live',
@@ -196,21 +200,8 @@ function importRecords(talk: ConversationImport, now: number): [HeaderRecord, Lo
       messageId = message.id;
       return { type: 'message', id: message.id, at: message.at, text: message.text };
     }
-    return {
-      type: 'reply',
-      id: message.id,
-      messageId,
-      replaces: null,
-      at: message.at,
-      text: message.text,
-      ids: [],
-      isCut: false,
-      versionRuns: [],
-      stopReason: 'stop',
-      usage: { promptTokens: 0, reusedTokens: 0, replyTokens: 0 },
-      window: null,
-      making: null,
-    };
+    const { id: replyId, text } = message;
+    return foreignReply({ id: replyId, messageId, at: message.at, text });
   });
-  return [{ type: 'conversation', schemaVersion: 1, ...header }, records];
+  return [{ type: 'conversation', schemaVersion: LOG_SCHEMA_VERSION, ...header }, records];
 }

@@ -8,7 +8,6 @@ import type { Logger } from '../base/logger.ts';
 import type { ConversationSummary } from '../protocol/conversation.ts';
 import {
   afterCursor,
-  byNewest,
   type CatalogueEntry,
   cursorOf,
   DELETED_SUFFIX,
@@ -23,6 +22,7 @@ import { assertFound, OpenLogs } from './open-logs.ts';
 import type { HeaderRecord, LogRecord } from './record.ts';
 import { recordsIn, type SearchResult, searchLogs } from './search.ts';
 import { applyRecord, type ConversationState, emptyState, summaryOf } from './state.ts';
+import { TalkIndex } from './talk-index.ts';
 
 export interface ConversationStoreOptions {
   /** The store; talks lie in `conversations/` under it. */
@@ -66,11 +66,8 @@ export class ConversationStore {
   readonly #paths: { readonly folder: string; readonly cataloguePath: string };
   readonly #ops: FileOps;
   readonly #logs: OpenLogs;
-  readonly #entries = new Map<string, CatalogueEntry>();
-  readonly #asked = new Map<string, string>();
-  readonly #said = new Map<string, string>();
+  readonly #index = new TalkIndex();
   readonly #queues = new Map<string, Promise<unknown>>();
-  #sorted: CatalogueEntry[] | undefined;
   #isChanged = false;
 
   constructor(
@@ -92,36 +89,36 @@ export class ConversationStore {
     const changed: string[] = [];
     for (const { id, bytes } of found.logs) {
       const entry = noted.get(id);
-      if (entry?.bytes === bytes) this.#note(entry);
+      if (entry?.bytes === bytes) this.#index.set(entry);
       else changed.push(id);
     }
     for (let from = 0; from < changed.length; from += READS_AT_ONCE) {
       await Promise.all(changed.slice(from, from + READS_AT_ONCE).map((id) => this.#rescan(id)));
     }
-    this.#isChanged = changed.length > 0 || noted.size !== this.#entries.size;
+    this.#isChanged = changed.length > 0 || noted.size !== this.#index.size;
     for (const id of found.deleted) await this.#finishDeletion(id);
     this.#options.logger.info(
-      { conversations: this.#entries.size, readAgain: changed.length },
+      { conversations: this.#index.size, readAgain: changed.length },
       'conversations opened',
     );
   }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#index.size;
   }
 
   has(id: string): boolean {
-    return this.#entries.has(id);
+    return this.#index.get(id) !== undefined;
   }
 
   /** @throws conversation-not-found */
   summary(id: string): ConversationSummary {
-    return summaryIn(assertFound(this.#entries.get(id), id));
+    return summaryIn(assertFound(this.#index.get(id), id));
   }
 
   /** Newest first. */
   list({ limit, cursor }: { limit: number; cursor?: string | undefined }): Page {
-    const rest = afterCursor(this.#newestFirst(), cursor);
+    const rest = afterCursor(this.#index.newestFirst(), cursor);
     const page = rest.slice(0, limit);
     const last = page.at(-1);
     return {
@@ -131,12 +128,12 @@ export class ConversationStore {
   }
 
   ids(): string[] {
-    return [...this.#entries.keys()];
+    return this.#index.all().map(({ id }) => id);
   }
 
   /** @throws conversation-not-found */
   async read(id: string): Promise<ConversationState> {
-    assertFound(this.#entries.get(id), id);
+    assertFound(this.#index.get(id), id);
     return this.#logs.read(id);
   }
 
@@ -147,7 +144,7 @@ export class ConversationStore {
       throw new AttuneError('conversation-exists', `A talk ${id} is there already.`, { id });
     }
     const { conversationsMax } = this.#options;
-    if (this.#entries.size >= conversationsMax) {
+    if (this.#index.size >= conversationsMax) {
       throw new AttuneError(
         'conversations-limit',
         `The store holds ${conversationsMax} talks already: delete some, or raise ` +
@@ -164,7 +161,7 @@ export class ConversationStore {
    * @throws conversation-not-found, conversation-too-long, disk-full, store-failed
    */
   async append(id: string, ...records: LogRecord[]): Promise<ConversationState> {
-    const entry = assertFound(this.#entries.get(id), id);
+    const entry = assertFound(this.#index.get(id), id);
     const { conversationMessagesMax } = this.#options;
     const isMessage = records.some((record) => record.type === 'message');
     // A reply still fits: nobody's answer is thrown away for a limit.
@@ -180,7 +177,7 @@ export class ConversationStore {
 
   async #append(id: string, records: readonly LogRecord[]): Promise<ConversationState> {
     const { state, bytes } = await this.#logs.append(id, records);
-    this.#note(entryOf(state, bytes));
+    this.#index.set(entryOf(state, bytes));
     this.#isChanged = true;
     return state;
   }
@@ -204,16 +201,16 @@ export class ConversationStore {
    */
   delete(id: string): Promise<void> {
     return this.exclusive(id, async () => {
-      const entry = assertFound(this.#entries.get(id), id);
+      const entry = assertFound(this.#index.get(id), id);
       const path = logPath(this.#paths.folder, id);
       // From here on nobody can open it.
-      this.#forget(id);
+      this.#index.delete(id);
       try {
         await this.#logs.close(id);
         await this.#ops.rename(path, path + DELETED_SUFFIX);
         await this.#ops.syncFolder(this.#paths.folder);
       } catch (error) {
-        this.#note(entry);
+        this.#index.set(entry);
         throw error;
       }
       await this.#finishDeletion(id);
@@ -232,12 +229,12 @@ export class ConversationStore {
   }
 
   search(options: { readonly query: string; readonly limit: number }): Promise<SearchResult> {
-    return searchLogs(this.#paths.folder, this.#newestFirst(), options);
+    return searchLogs(this.#paths.folder, this.#index.newestFirst(), options);
   }
 
   /** The log as it lies on the disk: one record a line. @throws conversation-not-found */
   async exportLog(id: string): Promise<string> {
-    assertFound(this.#entries.get(id), id);
+    assertFound(this.#index.get(id), id);
     const text = await readFile(logPath(this.#paths.folder, id), 'utf8');
     const lines = [...recordsIn(text)].map((record) => JSON.stringify(record));
     return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
@@ -245,7 +242,7 @@ export class ConversationStore {
 
   /** The talk in which exactly this was said, or asked and not yet followed. */
   findByFingerprint(key: 'asked' | 'said', fingerprint: string): string | undefined {
-    return (key === 'asked' ? this.#asked : this.#said).get(fingerprint);
+    return this.#index.find(key, fingerprint);
   }
 
   /** Writes the list, if it changed. Losing it costs time at the next opening, nothing else. */
@@ -253,7 +250,7 @@ export class ConversationStore {
     if (!this.#isChanged) return;
     this.#isChanged = false;
     try {
-      await writeCatalogue(this.#paths.cataloguePath, this.#entries.values(), this.#ops);
+      await writeCatalogue(this.#paths.cataloguePath, this.#index.all(), this.#ops);
     } catch (error) {
       this.#isChanged = true;
       this.#options.logger.warn({ error }, 'the list of talks could not be written');
@@ -272,36 +269,8 @@ export class ConversationStore {
     const state = emptyState(id);
     for (const record of recordsIn(bytes.toString('utf8'))) applyRecord(state, record);
     const isEmpty = state.createdAt === 0 && state.entries.length === 0;
-    if (!isEmpty) this.#note(entryOf(state, bytes.length));
+    if (!isEmpty) this.#index.set(entryOf(state, bytes.length));
     // Nothing whole was ever written, so nobody was ever told of this talk.
     else if (bytes.length === 0) await this.#ops.remove(path);
-  }
-
-  #note(entry: CatalogueEntry): void {
-    this.#unindex(entry.id);
-    this.#entries.set(entry.id, entry);
-    if (entry.fingerprints !== null) {
-      this.#asked.set(entry.fingerprints.asked, entry.id);
-      this.#said.set(entry.fingerprints.said, entry.id);
-    }
-    this.#sorted = undefined;
-  }
-
-  #forget(id: string): void {
-    this.#unindex(id);
-    this.#entries.delete(id);
-    this.#sorted = undefined;
-  }
-
-  #unindex(id: string): void {
-    const before = this.#entries.get(id)?.fingerprints ?? null;
-    if (before === null) return;
-    if (this.#asked.get(before.asked) === id) this.#asked.delete(before.asked);
-    if (this.#said.get(before.said) === id) this.#said.delete(before.said);
-  }
-
-  #newestFirst(): readonly CatalogueEntry[] {
-    this.#sorted ??= [...this.#entries.values()].sort(byNewest);
-    return this.#sorted;
   }
 }

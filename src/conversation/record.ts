@@ -72,6 +72,24 @@ export const ReplyRecord = z.object({
 });
 export type ReplyRecord = z.infer<typeof ReplyRecord>;
 
+/** A reply that was given elsewhere: only its words are known. */
+export function foreignReply(
+  reply: Pick<ReplyRecord, 'id' | 'messageId' | 'at' | 'text'>,
+): ReplyRecord {
+  return {
+    type: 'reply',
+    ...reply,
+    replaces: null,
+    ids: [],
+    isCut: false,
+    versionRuns: [],
+    stopReason: 'stop',
+    usage: { promptTokens: 0, reusedTokens: 0, replyTokens: 0 },
+    window: null,
+    making: null,
+  };
+}
+
 export const TitleRecord = z.object({
   type: z.literal('title'),
   at: Timestamp,

@@ -1,0 +1,54 @@
+// The list of talks in memory: by id, by time, and by what was said in them.
+import { byNewest, type CatalogueEntry } from './catalogue.ts';
+
+export class TalkIndex {
+  readonly #entries = new Map<string, CatalogueEntry>();
+  readonly #byFingerprint = { asked: new Map<string, string>(), said: new Map<string, string>() };
+  #sorted: readonly CatalogueEntry[] | undefined;
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(id: string): CatalogueEntry | undefined {
+    return this.#entries.get(id);
+  }
+
+  all(): CatalogueEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  newestFirst(): readonly CatalogueEntry[] {
+    this.#sorted ??= this.all().sort(byNewest);
+    return this.#sorted;
+  }
+
+  find(key: 'asked' | 'said', fingerprint: string): string | undefined {
+    return this.#byFingerprint[key].get(fingerprint);
+  }
+
+  set(entry: CatalogueEntry): void {
+    this.#dropFingerprints(entry.id);
+    this.#entries.set(entry.id, entry);
+    if (entry.fingerprints !== null) {
+      this.#byFingerprint.asked.set(entry.fingerprints.asked, entry.id);
+      this.#byFingerprint.said.set(entry.fingerprints.said, entry.id);
+    }
+    this.#sorted = undefined;
+  }
+
+  delete(id: string): void {
+    this.#dropFingerprints(id);
+    this.#entries.delete(id);
+    this.#sorted = undefined;
+  }
+
+  #dropFingerprints(id: string): void {
+    const before = this.#entries.get(id)?.fingerprints ?? null;
+    if (before === null) return;
+    for (const key of ['asked', 'said'] as const) {
+      const ids = this.#byFingerprint[key];
+      if (ids.get(before[key]) === id) ids.delete(before[key]);
+    }
+  }
+}

@@ -1,0 +1,103 @@
+// Who may talk to the daemon: token, Host and Origin of a request, decided from its headers alone.
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { isIP } from 'node:net';
+import { AttuneError } from '../base/errors.ts';
+
+export interface AccessRules {
+  /** Empty: no token is asked for. */
+  readonly token: string;
+  readonly allowedHosts: readonly string[];
+  readonly allowedOrigins: readonly string[];
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text, 'utf8').digest();
+}
+
+/** Takes the same time wherever the two differ, and whatever their lengths. */
+export function tokenMatches(given: string, expected: string): boolean {
+  return timingSafeEqual(digest(given), digest(expected));
+}
+
+export function isLoopback(host: string): boolean {
+  const name = bareHost(host);
+  return name === 'localhost' || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name);
+}
+
+/** A host without brackets, in lower case. */
+function bareHost(host: string): string {
+  return host.toLowerCase().replace(/^\[(.*)\]$/, '$1');
+}
+
+/** @throws token-missing when the world could come in without a token */
+export function assertSafeToListen(host: string, token: string): void {
+  if (token !== '' || isLoopback(host)) return;
+  throw new AttuneError(
+    'token-missing',
+    `server.host is ${host}, which others can reach: set server.token (ATTUNE_TOKEN) first.`,
+    { host },
+  );
+}
+
+/** The `Bearer` token of a request, or undefined. */
+export function bearerToken(headers: IncomingHttpHeaders): string | undefined {
+  const match = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '');
+  return match?.[1];
+}
+
+/** @throws token-required */
+export function assertToken(given: string | undefined, rules: AccessRules): void {
+  if (rules.token === '') return;
+  if (given !== undefined && tokenMatches(given, rules.token)) return;
+  throw new AttuneError('token-required', 'This daemon asks for its token, and this is not it.');
+}
+
+/** Name and port of a Host header or of an origin; undefined when it is neither. */
+function parseHost(host: string): URL | undefined {
+  // The whole header must be a host: no path, no user, no blanks.
+  if (!/^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.test(host)) return undefined;
+  return URL.parse(`http://${host}`) ?? undefined;
+}
+
+/**
+ * Refuses names that a stranger's DNS may point at us (DNS rebinding): only IP addresses,
+ * localhost and configured names are answered. @throws host-refused
+ */
+export function assertHost(headers: IncomingHttpHeaders, rules: AccessRules): void {
+  const host = headers.host ?? '';
+  const name = bareHost(parseHost(host)?.hostname ?? '');
+  const isKnown =
+    isIP(name) !== 0 ||
+    name === 'localhost' ||
+    rules.allowedHosts.some((allowed) => bareHost(allowed) === name);
+  if (name !== '' && isKnown) return;
+  throw new AttuneError(
+    'host-refused',
+    `The daemon does not answer as "${host.slice(0, 100)}": add it to server.allowedHosts.`,
+    { host: host.slice(0, 100) },
+  );
+}
+
+/**
+ * Refuses pages of other sites (cross-site WebSocket hijacking, forged requests). Programs that are
+ * no browsers send no Origin. @throws origin-refused
+ */
+export function assertOrigin(headers: IncomingHttpHeaders, rules: AccessRules): void {
+  const { origin, host = '' } = headers;
+  if (origin === undefined) {
+    const site = headers['sec-fetch-site'];
+    if (site !== 'cross-site' && site !== 'same-site') return;
+  } else if (rules.allowedOrigins.includes(origin)) {
+    return;
+  } else {
+    const url = URL.parse(origin);
+    const isWeb = url?.protocol === 'http:' || url?.protocol === 'https:';
+    if (isWeb && url.origin === origin && url.host === parseHost(host)?.host) return;
+  }
+  throw new AttuneError(
+    'origin-refused',
+    'Pages of other sites may not use this daemon: see server.allowedOrigins.',
+    { origin: origin?.slice(0, 100) ?? null },
+  );
+}

@@ -1,0 +1,188 @@
+// The plain HTTP routes under /api, and the two that say whether the daemon is well.
+import { z } from 'zod';
+import type { Talks } from '../chat/talks.ts';
+import { conversationView } from '../conversation/state.ts';
+import { ConversationCreate } from '../protocol/client-message.ts';
+import { parseWith } from '../protocol/codec.ts';
+import { Id } from '../protocol/conversation.ts';
+import { FlagDraft, FlagPatch } from '../protocol/flag.ts';
+import { ConversationImport, ConversationPatch } from '../protocol/http.ts';
+import type { EngineView } from '../protocol/server-message.ts';
+import { hasRoom, type Route, type RouteContext, sendJson } from './route.ts';
+
+export interface ApiOptions {
+  readonly talks: Talks;
+  readonly engineView: () => EngineView;
+  readonly importBytesMax: number;
+}
+
+const Limit = z.coerce.number().int().min(1).max(500);
+
+function idOf({ params }: RouteContext): string {
+  return parseWith(Id, params.id);
+}
+
+function limitOf(query: URLSearchParams, otherwise: number): number {
+  const limit = query.get('limit');
+  return limit === null ? otherwise : parseWith(Limit, limit);
+}
+
+function sendLines(response: RouteContext['response'], name: string): void {
+  response.writeHead(200, {
+    'Content-Type': 'application/x-ndjson; charset=utf-8',
+    'Content-Disposition': `attachment; filename="${name}.jsonl"`,
+    'Cache-Control': 'no-store',
+  });
+}
+
+export function apiRoutes(options: ApiOptions): Route[] {
+  return [...healthRoutes(options), ...conversationRoutes(options), ...flagRoutes(options)];
+}
+
+function healthRoutes({ engineView }: ApiOptions): Route[] {
+  return [
+    {
+      method: 'GET',
+      pattern: '/healthz',
+      isPublic: true,
+      handle: ({ response }) => sendJson(response, { status: 'ok' }),
+    },
+    {
+      method: 'GET',
+      pattern: '/readyz',
+      isPublic: true,
+      handle({ response }) {
+        const { status } = engineView();
+        sendJson(response, { status }, status === 'ready' ? 200 : 503);
+      },
+    },
+    {
+      method: 'GET',
+      pattern: '/api/engine',
+      handle: ({ response }) => sendJson(response, { engine: engineView() }),
+    },
+  ];
+}
+
+function conversationRoutes({ talks, importBytesMax }: ApiOptions): Route[] {
+  return [
+    {
+      method: 'GET',
+      pattern: '/api/conversations',
+      handle({ response, query }) {
+        const cursor = query.get('cursor') ?? undefined;
+        sendJson(response, talks.list({ limit: limitOf(query, 50), cursor }));
+      },
+    },
+    {
+      method: 'POST',
+      pattern: '/api/conversations',
+      async handle({ response, readBody }) {
+        // With messages it is a talk from elsewhere, without them a new one.
+        const Body = z.union([ConversationImport, ConversationCreate.omit({ type: true })]);
+        const body = await readBody(Body, importBytesMax);
+        if ('messages' in body) {
+          const imported = await talks.import(body);
+          sendJson(response, imported, imported.isDuplicate ? 200 : 201);
+        } else {
+          sendJson(response, { conversation: await talks.create(body) }, 201);
+        }
+      },
+    },
+    {
+      method: 'GET',
+      pattern: '/api/conversations/:id',
+      async handle(context) {
+        const conversation = conversationView(await talks.read(idOf(context)));
+        sendJson(context.response, { conversation });
+      },
+    },
+    {
+      method: 'PATCH',
+      pattern: '/api/conversations/:id',
+      async handle(context) {
+        const patch = await context.readBody(ConversationPatch);
+        const conversation = await talks.change(idOf(context), patch);
+        sendJson(context.response, { conversation });
+      },
+    },
+    {
+      method: 'DELETE',
+      pattern: '/api/conversations/:id',
+      async handle(context) {
+        await talks.delete(idOf(context));
+        sendJson(context.response, { conversationId: idOf(context) });
+      },
+    },
+    ...exportRoutes(talks),
+    {
+      method: 'GET',
+      pattern: '/api/search',
+      async handle({ response, query }) {
+        const text = parseWith(z.string().min(1).max(200), query.get('query') ?? '');
+        sendJson(response, await talks.search({ query: text, limit: limitOf(query, 20) }));
+      },
+    },
+  ];
+}
+
+function exportRoutes(talks: Talks): Route[] {
+  return [
+    {
+      method: 'GET',
+      pattern: '/api/conversations/:id/export',
+      async handle(context) {
+        const id = idOf(context);
+        const text = await talks.export(id);
+        sendLines(context.response, id);
+        context.response.end(text);
+      },
+    },
+    {
+      method: 'GET',
+      pattern: '/api/export',
+      async handle({ response }) {
+        sendLines(response, 'attune');
+        for await (const text of talks.exportAll()) {
+          response.write(text);
+          if (!(await hasRoom(response))) return;
+        }
+        response.end();
+      },
+    },
+  ];
+}
+
+function flagRoutes({ talks }: ApiOptions): Route[] {
+  return [
+    {
+      method: 'GET',
+      pattern: '/api/flags',
+      handle({ response, query }) {
+        sendJson(response, { flags: talks.flags(query.get('conversationId') ?? undefined) });
+      },
+    },
+    {
+      method: 'POST',
+      pattern: '/api/flags',
+      async handle({ response, readBody }) {
+        sendJson(response, { flag: await talks.addFlag(await readBody(FlagDraft)) }, 201);
+      },
+    },
+    {
+      method: 'PATCH',
+      pattern: '/api/flags/:id',
+      async handle(context) {
+        const patch = await context.readBody(FlagPatch);
+        sendJson(context.response, { flag: await talks.editFlag(idOf(context), patch) });
+      },
+    },
+    {
+      method: 'DELETE',
+      pattern: '/api/flags/:id',
+      async handle(context) {
+        sendJson(context.response, { flag: await talks.withdrawFlag(idOf(context)) });
+      },
+    },
+  ];
+}

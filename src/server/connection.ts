@@ -1,0 +1,266 @@
+// One WebSocket connection: hello, order, limits, heartbeat; what messages do is in client-actions.
+import { WebSocket } from 'ws';
+import type { Clock, Timer } from '../base/clock.ts';
+import { AttuneError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import {
+  ClientMessage,
+  type ClientMessageOf,
+  type EventTopic,
+  PROTOCOL_VERSION,
+} from '../protocol/client-message.ts';
+import { parseJson, parseWith, requestIdOf } from '../protocol/codec.ts';
+import {
+  CLOSE_CODE,
+  type CloseReason,
+  type EngineView,
+  type ServerMessageOf,
+} from '../protocol/server-message.ts';
+import { type AccessRules, assertToken } from './access.ts';
+import { type Actor, act, type Services } from './client-actions.ts';
+import { errorMessage } from './error-message.ts';
+import type { Hub } from './hub.ts';
+import { Outbox } from './outbox.ts';
+import { createRateLimit, type RateLimit } from './rate-limit.ts';
+
+export interface ConnectionOptions extends Services {
+  readonly hub: Hub;
+  readonly access: AccessRules;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly serverName: string;
+  readonly engineView: () => EngineView;
+  readonly helloTimeoutMs: number;
+  readonly heartbeatIntervalMs: number;
+  readonly heartbeatTimeoutMs: number;
+  readonly limits: ConnectionLimits;
+}
+
+export interface ConnectionLimits {
+  readonly payloadBytesMax: number;
+  readonly messageCharactersMax: number;
+  readonly messagesPerMinuteMax: number;
+  readonly sendQueueBytesMax: number;
+  readonly sendQueueBytesClose: number;
+  readonly openTalksMax: number;
+}
+
+/** Messages of one client that wait for the one before; beyond it the socket is not read. */
+const WAITING_MAX = 16;
+/** A client that goes on and on after `rate-limit` is closed. */
+const RATE_REFUSALS_MAX = 100;
+
+export class Connection implements Actor {
+  readonly outbox: Outbox;
+  readonly openTalks = new Set<string>();
+  readonly #socket: WebSocket;
+  readonly #options: ConnectionOptions;
+  readonly #rate: RateLimit;
+  #topics: ReadonlySet<EventTopic> = new Set();
+  #isGreeted = false;
+  readonly #isTrusted: boolean;
+  #waiting = 0;
+  #refusals = 0;
+  #queue: Promise<void> = Promise.resolve();
+  #heardAt: number;
+  #timer: Timer;
+
+  /** `isTrusted`: the token came with the upgrade request. */
+  constructor(socket: WebSocket, isTrusted: boolean, options: ConnectionOptions) {
+    const { clock, limits } = options;
+    this.#socket = socket;
+    this.#options = options;
+    this.#isTrusted = isTrusted;
+    this.#rate = createRateLimit(limits.messagesPerMinuteMax, clock);
+    this.#heardAt = clock.monotonicMs();
+    this.outbox = new Outbox(
+      {
+        get bufferedBytes() {
+          return socket.bufferedAmount;
+        },
+        send: (text, onFlushed) => {
+          if (socket.readyState === WebSocket.OPEN) socket.send(text, onFlushed);
+        },
+      },
+      { mergeBytes: limits.sendQueueBytesMax, closeBytes: limits.sendQueueBytesClose },
+      () => this.#giveUp(),
+    );
+    this.#timer = clock.setTimeout(() => this.#onHelloTimeout(), options.helloTimeoutMs);
+    socket.on('message', (data: Buffer, isBinary) => this.#onMessage(data, isBinary));
+    socket.on('pong', () => this.#heard());
+    socket.on('close', () => this.#onClose());
+    socket.on('error', (error) => options.logger.debug({ error }, 'a connection failed'));
+  }
+
+  get topics(): ReadonlySet<EventTopic> {
+    return this.#topics;
+  }
+
+  setTopics(topics: readonly EventTopic[]): void {
+    this.#topics = new Set(topics);
+  }
+
+  openTalk(conversationId: string): void {
+    const { openTalksMax } = this.#options.limits;
+    if (!this.openTalks.has(conversationId) && this.openTalks.size >= openTalksMax) {
+      throw new AttuneError(
+        'subscriptions-limit',
+        `This connection follows ${openTalksMax} talks already: close some.`,
+        { openTalksMax },
+      );
+    }
+    this.openTalks.add(conversationId);
+  }
+
+  closeTalk(conversationId: string): void {
+    this.openTalks.delete(conversationId);
+    this.outbox.unfollowConversation(conversationId);
+  }
+
+  /** Tells the client why, then closes. */
+  close(reason: CloseReason, message: string): void {
+    this.outbox.send(errorMessage(new AttuneError(reason, message)));
+    this.#socket.close(CLOSE_CODE[reason], reason);
+    this.#terminateSoon();
+  }
+
+  /** A client that never answers the close is not waited for. */
+  #terminateSoon(): void {
+    this.#timer.cancel();
+    this.#timer = this.#options.clock.setTimeout(() => this.#socket.terminate(), 2_000, {
+      unref: true,
+    });
+  }
+
+  #giveUp(): void {
+    this.#options.logger.warn({}, 'a reader is too slow; its connection is closed');
+    this.#socket.close(CLOSE_CODE['reader-too-slow'], 'reader-too-slow');
+    this.#terminateSoon();
+  }
+
+  #onHelloTimeout(): void {
+    this.close('hello-expected', 'No client-hello came in time.');
+  }
+
+  #onClose(): void {
+    this.#timer.cancel();
+    this.#options.hub.remove(this);
+    this.openTalks.clear();
+  }
+
+  #heard(): void {
+    this.#heardAt = this.#options.clock.monotonicMs();
+  }
+
+  #beat(): void {
+    const { clock, heartbeatIntervalMs, heartbeatTimeoutMs } = this.#options;
+    if (clock.monotonicMs() - this.#heardAt > heartbeatTimeoutMs) {
+      this.close('heartbeat-missed', `Nothing was heard for ${heartbeatTimeoutMs} ms.`);
+      return;
+    }
+    this.#socket.ping();
+    this.#timer = clock.setTimeout(() => this.#beat(), heartbeatIntervalMs);
+  }
+
+  #onMessage(data: Buffer, isBinary: boolean): void {
+    this.#heard();
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    const wait = this.#rate.take();
+    if (wait > 0) {
+      this.#refuseRate(wait);
+      return;
+    }
+    let value: unknown;
+    try {
+      if (isBinary) throw new AttuneError('message-invalid', 'Send text frames with JSON.');
+      value = parseJson(data.toString('utf8'));
+      this.#receive(parseWith(ClientMessage, value));
+    } catch (error) {
+      this.#fail(error, requestIdOf(value));
+    }
+  }
+
+  #refuseRate(retryAfterMs: number): void {
+    const { messagesPerMinuteMax } = this.#options.limits;
+    const message = `At most ${messagesPerMinuteMax} messages a minute are taken.`;
+    if (++this.#refusals > RATE_REFUSALS_MAX) {
+      this.close('rate-limit', message);
+    } else {
+      const facts = { messagesPerMinuteMax, retryAfterMs };
+      this.outbox.send(errorMessage(new AttuneError('rate-limit', message, facts)));
+    }
+  }
+
+  #receive(message: ClientMessage): void {
+    if (message.type === 'heartbeat-ping') {
+      const at = this.#options.clock.now();
+      const { requestId } = message;
+      this.outbox.send({ type: 'heartbeat-pong', at, ...(requestId ? { requestId } : {}) });
+    } else if (message.type === 'client-hello') {
+      this.#greet(message);
+    } else if (!this.#isGreeted) {
+      this.close('hello-expected', 'The first message must be client-hello.');
+    } else {
+      this.#enqueue(message);
+    }
+  }
+
+  /** One after the other, in the order in which they came. */
+  #enqueue(message: Parameters<typeof act>[0]): void {
+    if (++this.#waiting >= WAITING_MAX) this.#socket.pause();
+    this.#queue = this.#queue
+      .then(() => act(message, this, this.#options))
+      .catch((error: unknown) => this.#fail(error, message.requestId))
+      .then(() => {
+        if (--this.#waiting < WAITING_MAX && this.#socket.isPaused) this.#socket.resume();
+      });
+  }
+
+  #greet(hello: ClientMessageOf<'client-hello'>): void {
+    const { access, hub, clock, heartbeatIntervalMs } = this.#options;
+    if (this.#isGreeted) {
+      throw new AttuneError('hello-repeated', 'This connection has said hello already.');
+    }
+    if (hello.protocol !== PROTOCOL_VERSION) {
+      const ours = `This daemon speaks protocol ${PROTOCOL_VERSION}, not ${hello.protocol}.`;
+      this.close('protocol-mismatch', `${ours} Update the older of the two.`);
+      return;
+    }
+    try {
+      if (!this.#isTrusted) assertToken(hello.token, access);
+    } catch (error) {
+      this.close('token-required', (error as AttuneError).message);
+      return;
+    }
+    this.#isGreeted = true;
+    this.#timer.cancel();
+    hub.add(this);
+    this.outbox.send(this.#hello(hello.requestId));
+    this.#timer = clock.setTimeout(() => this.#beat(), heartbeatIntervalMs);
+  }
+
+  #hello(requestId: string | undefined): ServerMessageOf<'server-hello'> {
+    const { engineView, serverName, heartbeatIntervalMs, limits } = this.#options;
+    const { payloadBytesMax, messageCharactersMax, messagesPerMinuteMax } = limits;
+    return {
+      type: 'server-hello',
+      ...(requestId === undefined ? {} : { requestId }),
+      protocol: PROTOCOL_VERSION,
+      server: serverName,
+      engine: engineView(),
+      limits: {
+        payloadBytesMax,
+        messageCharactersMax,
+        messagesPerMinuteMax,
+        heartbeatIntervalMs,
+      },
+    };
+  }
+
+  #fail(error: unknown, requestId: string | undefined): void {
+    if (!(error instanceof AttuneError) || error.status >= 500) {
+      this.#options.logger.error({ error }, 'a client message failed');
+    }
+    this.outbox.send(errorMessage(error, requestId));
+  }
+}

@@ -1,0 +1,200 @@
+// The daemon without its engine: opens the store, wires chat and server, closes in good order.
+import { join } from 'node:path';
+import { makeFolder } from '../base/atomic-file.ts';
+import type { Clock } from '../base/clock.ts';
+import type { FileOps } from '../base/file-ops.ts';
+import { acquireLock } from '../base/lock.ts';
+import type { Logger } from '../base/logger.ts';
+import { Chat } from '../chat/chat.ts';
+import type { Speech } from '../chat/speech.ts';
+import { Talks } from '../chat/talks.ts';
+import type { Config } from '../config/schema.ts';
+import {
+  type ConversationStore,
+  openConversationStore,
+} from '../conversation/conversation-store.ts';
+import type { Engine } from '../engine/engine.ts';
+import { type FlagStore, openFlagStore } from '../flag/flag-store.ts';
+import type { EventTopic } from '../protocol/client-message.ts';
+import type { ServerMessage } from '../protocol/server-message.ts';
+import { apiRoutes } from './api-routes.ts';
+import { EngineWatch } from './engine-watch.ts';
+import { openHttpServer } from './http-server.ts';
+import { Hub } from './hub.ts';
+import { openaiRoutes } from './openai-routes.ts';
+import type { Route } from './route.ts';
+import { readStaticFiles } from './static-files.ts';
+import { createWebSocketDoor } from './websocket.ts';
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly storeFolder: string;
+  readonly engine: Engine;
+  readonly speech: Speech;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly version: string;
+  /** Where the built web client lies. */
+  readonly webFolder: string;
+  /** Further parts of the house bring their own routes (nights). */
+  readonly routes?: (parts: DaemonParts) => readonly Route[];
+  /** Deletes what else was made from a talk (gist, dreams); may be asked twice. */
+  readonly onDelete?: (conversationId: string) => Promise<void>;
+  readonly ops?: FileOps;
+}
+
+/** What further parts of the house may use. */
+export interface DaemonParts {
+  readonly store: ConversationStore;
+  readonly flags: FlagStore;
+  readonly chat: Chat;
+  readonly talks: Talks;
+  readonly watch: EngineWatch;
+  /** Tells all clients that asked for the topic. */
+  readonly publish: (topic: EventTopic, message: ServerMessage) => void;
+}
+
+export interface Daemon extends DaemonParts {
+  readonly port: number;
+  readonly isWebBuilt: boolean;
+  /** Takes no more messages, ends or saves replies, syncs, lets go of the store. */
+  close(): Promise<void>;
+}
+
+const CATALOGUE_INTERVAL_MS = 30_000;
+
+/** @throws store-locked, store-damaged, port-unavailable, token-missing */
+export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { storeFolder } = options;
+  await makeFolder(storeFolder);
+  const lock = await acquireLock(join(storeFolder, 'lock'), { purpose: 'attune start' });
+  try {
+    const parts = await openParts(options);
+    try {
+      const door = await openDoors(options, parts);
+      return daemonOf(options, { parts, door, lock });
+    } catch (error) {
+      parts.watch.close();
+      await parts.store.close();
+      throw error;
+    }
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+interface Parts extends DaemonParts {
+  readonly hub: Hub;
+}
+
+async function openParts(options: DaemonOptions): Promise<Parts> {
+  const { config, clock, logger, engine, storeFolder: folder } = options;
+  const { limits } = config.server;
+  const ops = options.ops === undefined ? {} : { ops: options.ops };
+  const flagsPath = join(folder, 'flags.json');
+  const flags = await openFlagStore({ path: flagsPath, clock, flagsMax: limits.flagsMax, ...ops });
+  const onDelete = async (conversationId: string): Promise<void> => {
+    await flags.deleteOf(conversationId);
+    await options.onDelete?.(conversationId);
+  };
+  const store = await openConversationStore({ folder, logger, onDelete, ...limits, ...ops });
+  const hub = new Hub();
+  const onChange = (
+    view: Parameters<ConstructorParameters<typeof EngineWatch>[0]['onChange']>[0],
+  ) => hub.publish('engine', { type: 'engine-changed', engine: view });
+  const watch = new EngineWatch({ engine, clock, logger, onChange });
+  const { systemPrompt, replyTokensMax, sampling, replyReserveTokens } = config.chat;
+  const chat = new Chat({
+    store,
+    engine,
+    describeEngine: () => watch.description,
+    onEngineFailure: (error) => watch.onFailure(error),
+    speech: options.speech,
+    defaults: { systemPrompt, replyTokensMax, sampling, stop: config.chat.stopStrings },
+    events: hub,
+    clock,
+    logger,
+    limits: { ...limits, replyReserveTokens },
+  });
+  const { conversationPageMax: pageMax, searchResultsMax } = limits;
+  const talkLimits = { pageMax, searchResultsMax };
+  const talks = new Talks({ store, flags, chat, engine, events: hub, clock, limits: talkLimits });
+  const publish: Parts['publish'] = (topic, message) => hub.publish(topic, message);
+  return { store, flags, chat, talks, watch, hub, publish };
+}
+
+async function openDoors(options: DaemonOptions, parts: Parts) {
+  const { config, clock, logger } = options;
+  const { server } = config;
+  const { limits } = server;
+  const access = server;
+  const engineView = (): ReturnType<EngineWatch['view']> => parts.watch.view();
+  const pages = readStaticFiles(options.webFolder);
+  const sockets = createWebSocketDoor({
+    ...parts,
+    ...server,
+    access,
+    clock,
+    logger,
+    serverName: `attune ${options.version}`,
+    engineView,
+    connectionsMax: limits.connectionsMax,
+  });
+  const { talks, chat, store } = parts;
+  const routes = [
+    ...apiRoutes({ talks, engineView, importBytesMax: limits.importBytesMax }),
+    ...openaiRoutes({ chat, store, speech: options.speech, clock, engineView }),
+    ...(options.routes?.(parts) ?? []),
+  ];
+  const http = await openHttpServer({
+    host: server.host,
+    port: server.port,
+    access,
+    routes,
+    pages,
+    clock,
+    logger,
+    limits,
+    onUpgrade: (request, socket, head) => sockets.upgrade(request, socket, head),
+  });
+  return { http, sockets, isWebBuilt: pages.isBuilt };
+}
+
+interface Opened {
+  readonly parts: Parts;
+  readonly door: Awaited<ReturnType<typeof openDoors>>;
+  readonly lock: { release(): Promise<void> };
+}
+
+function daemonOf(options: DaemonOptions, { parts, door, lock }: Opened): Daemon {
+  const { clock, logger, config } = options;
+  let timer = clock.setTimeout(flushList, CATALOGUE_INTERVAL_MS, { unref: true });
+  function flushList(): void {
+    void parts.store.flush();
+    timer = clock.setTimeout(flushList, CATALOGUE_INTERVAL_MS, { unref: true });
+  }
+  let closing: Promise<void> | undefined;
+
+  async function close(): Promise<void> {
+    logger.info({}, 'stopping');
+    timer.cancel();
+    await parts.chat.close(config.server.shutdownTimeoutMs);
+    await door.sockets.close();
+    await door.http.close();
+    parts.watch.close();
+    await parts.store.close();
+    await lock.release();
+    logger.info({}, 'stopped');
+  }
+
+  return {
+    ...parts,
+    port: door.http.port,
+    isWebBuilt: door.isWebBuilt,
+    close() {
+      closing ??= close();
+      return closing;
+    },
+  };
+}

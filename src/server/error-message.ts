@@ -1,0 +1,38 @@
+// Errors for those outside: coded ones as they are, anything else without its insides.
+import { AttuneError } from '../base/errors.ts';
+import type { ServerMessageOf } from '../protocol/server-message.ts';
+
+/** An unexpected error as a coded one; its insides go to the logger, not to the client. */
+export function codedError(error: unknown): AttuneError {
+  if (error instanceof AttuneError) return error;
+  return new AttuneError(
+    'internal-error',
+    'Something went wrong inside; the log says what.',
+    {},
+    { cause: error },
+  );
+}
+
+/** When to try again, where the error knows. */
+export function retryAfterMs(error: AttuneError): number | null {
+  const { retryAfterMs: wait } = error.facts;
+  return typeof wait === 'number' ? Math.ceil(wait) : null;
+}
+
+/** Facts without paths: where things lie on this machine is nobody's business outside. */
+export function publicFacts(error: AttuneError): ServerMessageOf<'error'>['facts'] {
+  const hidden = new Set(['path', 'folder', 'file']);
+  return Object.fromEntries(Object.entries(error.facts).filter(([key]) => !hidden.has(key)));
+}
+
+export function errorMessage(error: unknown, requestId?: string): ServerMessageOf<'error'> {
+  const coded = codedError(error);
+  return {
+    type: 'error',
+    ...(requestId === undefined ? {} : { requestId }),
+    code: coded.code,
+    message: coded.message,
+    facts: publicFacts(coded),
+    retryAfterMs: retryAfterMs(coded),
+  };
+}

@@ -1,0 +1,211 @@
+// The HTTP server: checks who asks, finds the route, bounds everything, turns errors into answers.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../base/clock.ts';
+import { AttuneError, isAttuneError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import {
+  type AccessRules,
+  assertHost,
+  assertOrigin,
+  assertSafeToListen,
+  assertToken,
+  bearerToken,
+} from './access.ts';
+import { codedError, publicFacts, retryAfterMs } from './error-message.ts';
+import { openaiError } from './openai-error.ts';
+import { createRateLimit } from './rate-limit.ts';
+import { findRoute, type Match, type Route, readJsonBody, sendJson } from './route.ts';
+import type { StaticFiles } from './static-files.ts';
+
+export interface HttpOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly access: AccessRules;
+  readonly routes: readonly Route[];
+  readonly pages: StaticFiles;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly limits: {
+    readonly payloadBytesMax: number;
+    /** Requests that are worked on at once. */
+    readonly httpRequestsMax: number;
+    readonly requestsPerMinuteMax: number;
+    readonly connectionsMax: number;
+  };
+  readonly onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
+
+export interface HttpDoor {
+  readonly port: number;
+  /** Takes no more connections and waits for the requests that run. */
+  close(): Promise<void>;
+}
+
+const SECURITY_HEADERS = {
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'X-Frame-Options': 'DENY',
+} as const;
+
+const API_PREFIXES = ['/api/', '/v1/'];
+
+/** Listens. @throws token-missing, port-unavailable */
+export async function openHttpServer(options: HttpOptions): Promise<HttpDoor> {
+  assertSafeToListen(options.host, options.access.token);
+  const gate = createGate(options);
+  const server = createServer(
+    { requestTimeout: 60_000, headersTimeout: 10_000, maxHeaderSize: 16_384 },
+    (request, response) => void gate(request, response),
+  );
+  server.on('upgrade', options.onUpgrade);
+  // Beyond the WebSockets there is room for the requests that are worked on.
+  server.maxConnections = options.limits.connectionsMax + options.limits.httpRequestsMax;
+  await listen(server, options);
+  const { port } = server.address() as AddressInfo;
+  return { port, close: () => close(server) };
+}
+
+function listen(server: Server, { host, port }: HttpOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) => {
+      const message = `${host}:${port} cannot be listened on: ${cause.message}. Is it in use?`;
+      reject(new AttuneError('port-unavailable', message, { host, port }, { cause }));
+    });
+    server.listen({ host, port }, resolve);
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+    // Streams of clients that do not read would hold the daemon for ever.
+    setTimeout(() => server.closeAllConnections(), 1_000).unref();
+  });
+}
+
+type Gate = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+function createGate(options: HttpOptions): Gate {
+  const { access, limits, logger, clock } = options;
+  const rate = createRateLimit(limits.requestsPerMinuteMax, clock);
+  let working = 0;
+
+  function admit(match: Match, request: IncomingMessage): void {
+    if (match.route.isPublic) return;
+    assertToken(bearerToken(request.headers), access);
+    const wait = rate.take();
+    if (wait > 0) {
+      const { requestsPerMinuteMax } = limits;
+      const message = `At most ${requestsPerMinuteMax} requests a minute are taken.`;
+      throw new AttuneError('rate-limit', message, { requestsPerMinuteMax, retryAfterMs: wait });
+    }
+    if (working < limits.httpRequestsMax) return;
+    const { httpRequestsMax } = limits;
+    const message = `${httpRequestsMax} requests are worked on already. Try again in a moment.`;
+    throw new AttuneError('connections-limit', message, { httpRequestsMax, retryAfterMs: 1_000 });
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    assertHost(request.headers, access);
+    assertOrigin(request.headers, access);
+    allowOrigin(request, response, access);
+    if (request.method === 'OPTIONS') return preflight(response);
+    const url = new URL(request.url ?? '/', 'http://localhost');
+    const path = url.pathname;
+    const match = findRoute(options.routes, request.method ?? 'GET', path);
+    if (match === undefined) {
+      if (!API_PREFIXES.some((prefix) => path.startsWith(prefix))) {
+        return options.pages.serve(request, response, path);
+      }
+      throw new AttuneError('route-unknown', `There is nothing at ${path.slice(0, 200)}.`);
+    }
+    admit(match, request);
+    working++;
+    try {
+      await match.route.handle(context(match, url, { request, response, limits }));
+    } finally {
+      working--;
+    }
+  }
+
+  return async (request, response) => {
+    for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
+    try {
+      await answer(request, response);
+    } catch (error) {
+      if (!isAttuneError(error) || error.status >= 500) {
+        logger.error({ error, method: request.method }, 'a request failed');
+      }
+      sendError(request, response, error);
+    }
+  };
+}
+
+function context(
+  { params }: Match,
+  url: URL,
+  io: {
+    request: IncomingMessage;
+    response: ServerResponse;
+    limits: { payloadBytesMax: number };
+  },
+): Parameters<Route['handle']>[0] {
+  const { request, response, limits } = io;
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  return {
+    request,
+    response,
+    params,
+    query: url.searchParams,
+    signal: gone.signal,
+    readBody: (schema, bytesMax = limits.payloadBytesMax) =>
+      readJsonBody(request, schema, bytesMax),
+  };
+}
+
+/** Configured origins may read answers from a browser (CORS); our own pages need nothing. */
+function allowOrigin(
+  request: IncomingMessage,
+  response: ServerResponse,
+  access: AccessRules,
+): void {
+  const { origin } = request.headers;
+  if (origin === undefined || !access.allowedOrigins.includes(origin)) return;
+  response.setHeader('Access-Control-Allow-Origin', origin);
+  response.setHeader('Vary', 'Origin');
+  response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
+}
+
+function preflight(response: ServerResponse): void {
+  response.writeHead(204, {
+    'Access-Control-Allow-Methods': 'GET, POST, PATCH, DELETE',
+    'Access-Control-Allow-Headers': 'Authorization, Content-Type',
+    'Access-Control-Max-Age': '600',
+  });
+  response.end();
+}
+
+function sendError(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  const coded = codedError(error);
+  if (response.headersSent) {
+    // Too late for a status: a broken connection says that the answer is not whole.
+    response.destroy();
+    return;
+  }
+  const wait = retryAfterMs(coded);
+  if (wait !== null) response.setHeader('Retry-After', String(Math.ceil(wait / 1000)));
+  if (coded.code === 'token-required') response.setHeader('WWW-Authenticate', 'Bearer');
+  // What is left of a body that was not read would be taken for the next request.
+  if (!request.complete) response.setHeader('Connection', 'close');
+  const { code, message } = coded;
+  const isOpenai = (request.url ?? '').startsWith('/v1/');
+  const body = isOpenai
+    ? openaiError(coded)
+    : { error: { code, message, facts: publicFacts(coded) } };
+  sendJson(response, body, coded.status);
+}

@@ -1,0 +1,99 @@
+// Who gets told what: connections by talk and by topic; it implements what live chat calls.
+import type { ChatEvents, FlagChange, ReplyEnding } from '../chat/event.ts';
+import type { RunningReply } from '../chat/running-reply.ts';
+import type { EventTopic } from '../protocol/client-message.ts';
+import type { ConversationSummary, UserMessage } from '../protocol/conversation.ts';
+import type { Flag } from '../protocol/flag.ts';
+import type { ServerMessage } from '../protocol/server-message.ts';
+import type { Outbox } from './outbox.ts';
+
+/** A connection as the hub sees it. */
+export interface Subscriber {
+  readonly outbox: Outbox;
+  readonly topics: ReadonlySet<EventTopic>;
+  /** Talks it has opened. */
+  readonly openTalks: ReadonlySet<string>;
+}
+
+/** The message that begins a reply, as subscribers and late joiners get it. */
+export function replyStart({ plan }: RunningReply): ServerMessage {
+  return {
+    type: 'reply-start',
+    conversationId: plan.conversationId,
+    replyId: plan.replyId,
+    messageId: plan.messageId,
+    replaces: plan.replaces,
+    window: plan.window,
+    at: plan.startedAt,
+  };
+}
+
+export class Hub implements ChatEvents {
+  readonly #subscribers = new Set<Subscriber>();
+
+  add(subscriber: Subscriber): void {
+    this.#subscribers.add(subscriber);
+  }
+
+  remove(subscriber: Subscriber): void {
+    this.#subscribers.delete(subscriber);
+  }
+
+  /** To all who asked for the topic. */
+  publish(topic: EventTopic, message: ServerMessage): void {
+    for (const one of this.#subscribers) if (one.topics.has(topic)) one.outbox.send(message);
+  }
+
+  /** To everyone, whatever they asked for. */
+  broadcast(message: ServerMessage): void {
+    for (const one of this.#subscribers) one.outbox.send(message);
+  }
+
+  messageStored(conversationId: string, message: UserMessage, by?: object): void {
+    for (const one of this.#following(conversationId)) {
+      // Who said it gets its own answer, with its request id.
+      if (one === by) continue;
+      one.outbox.send({ type: 'message-stored', conversationId, message, isDuplicate: false });
+    }
+  }
+
+  replyStarted(reply: RunningReply): void {
+    for (const { outbox } of this.#following(reply.plan.conversationId)) {
+      outbox.send(replyStart(reply));
+      outbox.follow(reply);
+    }
+  }
+
+  replyAdvanced(reply: RunningReply): void {
+    const { conversationId, replyId } = reply.plan;
+    for (const { outbox } of this.#following(conversationId)) outbox.advance(replyId);
+  }
+
+  replyEnded(reply: RunningReply, ending: ReplyEnding): void {
+    const { conversationId, replyId } = reply.plan;
+    for (const { outbox } of this.#following(conversationId)) {
+      outbox.unfollow(replyId);
+      outbox.send(ending);
+    }
+  }
+
+  conversationChanged(change: 'created' | 'updated', conversation: ConversationSummary): void {
+    this.publish('conversations', { type: `conversation-${change}`, conversation });
+  }
+
+  conversationDeleted(conversationId: string): void {
+    const message: ServerMessage = { type: 'conversation-deleted', conversationId };
+    for (const one of this.#subscribers) {
+      const isConcerned = one.topics.has('conversations') || one.openTalks.has(conversationId);
+      if (isConcerned) one.outbox.send(message);
+    }
+  }
+
+  flagChanged(change: FlagChange, flag: Flag): void {
+    this.publish('flags', { type: `flag-${change}`, flag });
+  }
+
+  *#following(conversationId: string): Generator<Subscriber> {
+    for (const one of this.#subscribers) if (one.openTalks.has(conversationId)) yield one;
+  }
+}

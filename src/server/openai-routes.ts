@@ -1,0 +1,224 @@
+// /v1/models and /v1/chat/completions: OpenAI's API, so that the clients people like work as well.
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import { AttuneError, type ErrorCode, isAttuneError, isErrorCode } from '../base/errors.ts';
+import type { Answer, Chat, ReplyOptions } from '../chat/chat.ts';
+import type { ReplyEnding } from '../chat/event.ts';
+import type { InFlight } from '../chat/reply-runner.ts';
+import type { Speech } from '../chat/speech.ts';
+import type { ConversationSettings, Reply } from '../protocol/conversation.ts';
+import { ChatCompletionRequest } from '../protocol/openai.ts';
+import type { EngineView } from '../protocol/server-message.ts';
+import {
+  type CompletionHead,
+  chunk,
+  completion,
+  finishReason,
+  follow,
+  logprobsOf,
+  usageChunk,
+} from './openai-chunk.ts';
+import { openaiError } from './openai-error.ts';
+import { type Continuation, continueTalk, newTalk, type TalkFinder } from './openai-talk.ts';
+import { hasRoom, type Route, type RouteContext, sendJson } from './route.ts';
+
+export interface OpenaiOptions {
+  readonly chat: Chat;
+  readonly store: TalkFinder;
+  readonly speech: Speech;
+  readonly clock: Clock;
+  readonly engineView: () => EngineView;
+}
+
+/** The name under which the running model is offered besides its own. */
+const MODEL_ALIAS = 'attune';
+
+export function openaiRoutes(options: OpenaiOptions): Route[] {
+  return [
+    {
+      method: 'GET',
+      pattern: '/v1/models',
+      handle({ response }) {
+        const data = modelIds(options.engineView()).map(modelView);
+        sendJson(response, { object: 'list', data });
+      },
+    },
+    {
+      method: 'GET',
+      pattern: '/v1/models/:id',
+      handle({ response, params }) {
+        const { id = '' } = params;
+        assertModel(id, options.engineView());
+        sendJson(response, modelView(id));
+      },
+    },
+    {
+      method: 'POST',
+      pattern: '/v1/chat/completions',
+      handle: (context) => complete(context, options),
+    },
+  ];
+}
+
+function modelIds({ modelId }: EngineView): string[] {
+  return modelId === null ? [MODEL_ALIAS] : [MODEL_ALIAS, modelId];
+}
+
+function modelView(id: string): object {
+  return { id, object: 'model', created: 0, owned_by: 'attune' };
+}
+
+function assertModel(id: string, view: EngineView): void {
+  const known = modelIds(view);
+  if (known.includes(id)) return;
+  throw new AttuneError(
+    'model-not-found',
+    `The model "${id.slice(0, 100)}" is not served here; ${known.join(' and ')} are.`,
+    { param: 'model' },
+  );
+}
+
+function optionsOf(request: ChatCompletionRequest): ReplyOptions {
+  const stop = typeof request.stop === 'string' ? [request.stop] : request.stop;
+  const wanted: { [K in keyof ConversationSettings]: ConversationSettings[K] | null | undefined } =
+    {
+      temperature: request.temperature,
+      topP: request.top_p,
+      seed: request.seed === null || request.seed === undefined ? null : request.seed >>> 0,
+      replyTokensMax: request.max_completion_tokens ?? request.max_tokens,
+      stop,
+    };
+  const present = Object.entries(wanted).filter(
+    ([, value]) => value !== null && value !== undefined,
+  );
+  const overrides: ConversationSettings = Object.fromEntries(present);
+  return request.logprobs ? { overrides, topLogprobs: request.top_logprobs ?? 0 } : { overrides };
+}
+
+/** Errors after which the request gets a talk of its own. */
+const TALK_TAKEN: readonly ErrorCode[] = ['reply-running', 'conversation-not-found'];
+
+async function answer(request: ChatCompletionRequest, options: OpenaiOptions): Promise<InFlight> {
+  const { chat, store, clock } = options;
+  const known = continueTalk(request, store);
+  try {
+    if (known !== undefined) return await begin(known, request, chat);
+  } catch (error) {
+    // Two that go on from the same words at once: the second gets its own copy.
+    if (!isAttuneError(error) || !TALK_TAKEN.includes(error.code)) throw error;
+  }
+  return begin(newTalk(request, clock.now()), request, chat);
+}
+
+async function begin(
+  next: Continuation,
+  request: ChatCompletionRequest,
+  chat: Chat,
+): Promise<InFlight> {
+  const { conversationId } = next;
+  const id = randomUUID();
+  const options = optionsOf(request);
+  const given: Answer =
+    next.kind === 'say'
+      ? await chat.say({ ...next, messageId: id, ...options })
+      : await chat.regenerate({ conversationId, replyId: id, ...options });
+  // The id is new, so there is nothing that could have been given before.
+  if ('given' in given) throw new Error('openai: a new reply was already there');
+  return given;
+}
+
+async function complete(context: RouteContext, options: OpenaiOptions): Promise<void> {
+  const { response, signal } = context;
+  const request = await context.readBody(ChatCompletionRequest);
+  assertModel(request.model, options.engineView());
+  const inFlight = await answer(request, options);
+  // Whoever asked over this API cannot come back for the rest: the reply ends with the request.
+  signal.addEventListener('abort', () => inFlight.reply.abort());
+  if (signal.aborted) inFlight.reply.abort();
+  const head: CompletionHead = {
+    id: `chatcmpl-${inFlight.reply.plan.replyId}`,
+    created: Math.floor(options.clock.now() / 1000),
+    model: request.model,
+  };
+  if (request.stream) {
+    await stream(inFlight, head, { context, options, request });
+    return;
+  }
+  const reply = replyIn(await inFlight.ended);
+  const { tokens, plan } = inFlight.reply;
+  const logprobs = plan.keepTokens ? logprobsOf(tokens, options.speech) : null;
+  if (!response.destroyed) sendJson(response, completion(head, reply, logprobs));
+}
+
+/** @throws with the code of what interrupted the reply */
+function replyIn(ending: ReplyEnding): Reply {
+  if (ending.type === 'reply-end' && ending.error === null) return ending.reply;
+  const { code, message } = ending.error ?? { code: 'internal-error', message: '' };
+  throw new AttuneError(isErrorCode(code) ? code : ('internal-error' as ErrorCode), message);
+}
+
+async function stream(
+  { reply, ended }: InFlight,
+  head: CompletionHead,
+  {
+    context,
+    options,
+    request,
+  }: {
+    readonly context: RouteContext;
+    readonly options: OpenaiOptions;
+    readonly request: ChatCompletionRequest;
+  },
+): Promise<void> {
+  const { response } = context;
+  response.writeHead(200, {
+    'Content-Type': 'text/event-stream; charset=utf-8',
+    'Cache-Control': 'no-store',
+    Connection: 'keep-alive',
+  });
+  const send = (data: object | string): void => {
+    response.write(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`);
+  };
+  send(chunk(head, { role: 'assistant', content: '' }));
+  const next = follow(reply, options.speech);
+  const sendNext = (): void => {
+    const { text, logprobs } = next();
+    if (text !== '' || (logprobs?.length ?? 0) > 0)
+      send(chunk(head, { content: text }, { logprobs }));
+  };
+  let ending: ReplyEnding | undefined;
+  void ended.then((value) => {
+    ending = value;
+  });
+  while (ending === undefined) {
+    await Promise.race([reply.grown(), ended]);
+    // A slow reader gets the words that came meanwhile as one chunk.
+    if (!(await hasRoom(response))) return;
+    sendNext();
+  }
+  sendNext();
+  finish(ending, { send, head, request });
+  response.end();
+}
+
+function finish(
+  ending: ReplyEnding,
+  {
+    send,
+    head,
+    request,
+  }: {
+    readonly send: (data: object | string) => void;
+    readonly head: CompletionHead;
+    readonly request: ChatCompletionRequest;
+  },
+): void {
+  try {
+    const reply = replyIn(ending);
+    send(chunk(head, {}, { finish: finishReason(reply) }));
+    if (request.stream_options?.include_usage) send(usageChunk(head, reply));
+    send('[DONE]');
+  } catch (error) {
+    send(openaiError(error as AttuneError));
+  }
+}

@@ -1,0 +1,134 @@
+// HTTP routes: a pattern, a handler, and what a handler gets to see of a request.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { z } from 'zod';
+import { AttuneError } from '../base/errors.ts';
+import { parseJson, parseWith } from '../protocol/codec.ts';
+
+export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT';
+
+export interface RouteContext {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Decoded values of the pattern's `:names`. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  /** Ends when the client goes away. */
+  readonly signal: AbortSignal;
+  /** The body, checked. `bytesMax` may raise the usual limit. @throws message-invalid … */
+  readBody<S extends z.ZodType>(schema: S, bytesMax?: number): Promise<z.infer<S>>;
+}
+
+export interface Route {
+  readonly method: Method;
+  /** "/api/conversations/:id"; a `:name` matches one part of the path. */
+  readonly pattern: string;
+  /** True: no token is asked for (health). */
+  readonly isPublic?: boolean;
+  handle(context: RouteContext): Promise<void> | void;
+}
+
+export interface Match {
+  readonly route: Route;
+  readonly params: Record<string, string>;
+}
+
+function matchPattern(
+  pattern: string,
+  parts: readonly string[],
+): Record<string, string> | undefined {
+  const names = pattern.split('/');
+  if (names.length !== parts.length) return undefined;
+  const params: Record<string, string> = {};
+  for (const [at, name] of names.entries()) {
+    const part = parts[at] as string;
+    if (!name.startsWith(':')) {
+      if (name !== part) return undefined;
+      continue;
+    }
+    try {
+      params[name.slice(1)] = decodeURIComponent(part);
+    } catch {
+      return undefined;
+    }
+  }
+  return params;
+}
+
+/** The route of a path, or undefined. @throws method-refused when only the method is wrong */
+export function findRoute(
+  routes: readonly Route[],
+  method: string,
+  path: string,
+): Match | undefined {
+  const parts = path.split('/');
+  const allowed: string[] = [];
+  for (const route of routes) {
+    const params = matchPattern(route.pattern, parts);
+    if (params === undefined) continue;
+    if (route.method === method) return { route, params };
+    allowed.push(route.method);
+  }
+  if (allowed.length === 0) return undefined;
+  throw new AttuneError(
+    'method-refused',
+    `Here only ${allowed.join(', ')} will do, not ${method}.`,
+  );
+}
+
+function tooLarge(bytesMax: number): AttuneError {
+  return new AttuneError('payload-too-large', `At most ${bytesMax} bytes are taken here.`, {
+    bytesMax,
+  });
+}
+
+/** The whole body as text. @throws payload-too-large before reading more than the limit */
+export async function readBodyText(request: IncomingMessage, bytesMax: number): Promise<string> {
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (announced > bytesMax) throw tooLarge(bytesMax);
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    bytes += piece.length;
+    if (bytes > bytesMax) throw tooLarge(bytesMax);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}
+
+/** Only JSON is taken, so that no form of another site can be a request. */
+export async function readJsonBody<S extends z.ZodType>(
+  request: IncomingMessage,
+  schema: S,
+  bytesMax: number,
+): Promise<z.infer<S>> {
+  const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
+  if (type !== 'application/json') {
+    throw new AttuneError('message-invalid', 'Send JSON, with Content-Type: application/json.');
+  }
+  return parseWith(schema, parseJson(await readBodyText(request, bytesMax)));
+}
+
+export function sendJson(response: ServerResponse, body: unknown, status = 200): void {
+  const text = JSON.stringify(body);
+  response.writeHead(status, {
+    'Content-Type': 'application/json; charset=utf-8',
+    'Cache-Control': 'no-store',
+  });
+  response.end(text);
+}
+
+/** Waits until a slow reader has room again; false when it went away. */
+export async function hasRoom(response: ServerResponse): Promise<boolean> {
+  if (response.destroyed || response.writableEnded) return false;
+  if (!response.writableNeedDrain) return true;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
+  return !response.destroyed;
+}

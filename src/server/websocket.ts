@@ -1,0 +1,98 @@
+// Takes WebSocket upgrades on /ws: checks who asks, counts them, hands each to a Connection.
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { type AccessRules, assertHost, assertOrigin, assertToken, bearerToken } from './access.ts';
+import { Connection, type ConnectionOptions } from './connection.ts';
+
+export const WEBSOCKET_PATH = '/ws';
+
+export interface WebSocketOptions extends ConnectionOptions {
+  readonly connectionsMax: number;
+}
+
+export interface WebSocketDoor {
+  readonly connections: number;
+  /** For the `upgrade` event of an HTTP server. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Tells all clients, then closes their connections. */
+  close(): Promise<void>;
+}
+
+const CLOSE_GRACE_MS = 1_000;
+
+/** @throws host-refused, origin-refused, token-required, route-unknown */
+function assertWelcome(request: IncomingMessage, access: AccessRules): { isTrusted: boolean } {
+  assertHost(request.headers, access);
+  assertOrigin(request.headers, access);
+  const path = (request.url ?? '').split('?', 1)[0];
+  if (path !== WEBSOCKET_PATH) {
+    throw new AttuneError('route-unknown', `WebSockets are served on ${WEBSOCKET_PATH}.`);
+  }
+  const token = bearerToken(request.headers);
+  if (token === undefined) return { isTrusted: access.token === '' };
+  assertToken(token, access);
+  return { isTrusted: true };
+}
+
+function refuse(socket: Duplex, error: unknown): void {
+  const coded = isAttuneError(error) ? error : new AttuneError('internal-error', 'failed');
+  const { code, message, status } = coded;
+  const body = JSON.stringify({ error: { code, message, facts: {} } });
+  socket.end(
+    `HTTP/1.1 ${status} ${code}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+export function createWebSocketDoor(options: WebSocketOptions): WebSocketDoor {
+  const { access, connectionsMax, limits, logger } = options;
+  const server = new WebSocketServer({
+    noServer: true,
+    // A longer message closes the connection with 1009.
+    maxPayload: limits.payloadBytesMax,
+    perMessageDeflate: false,
+    clientTracking: false,
+  });
+  const connections = new Set<Connection>();
+  let isClosing = false;
+
+  return {
+    get connections() {
+      return connections.size;
+    },
+    upgrade(request, socket, head) {
+      socket.on('error', (error) => logger.debug({ error }, 'an upgrade failed'));
+      let welcome: { isTrusted: boolean };
+      try {
+        welcome = assertWelcome(request, access);
+        if (isClosing) throw new AttuneError('shutting-down', 'The daemon is stopping.');
+      } catch (error) {
+        refuse(socket, error);
+        return;
+      }
+      server.handleUpgrade(request, socket, head, (client) => {
+        const connection = new Connection(client, welcome.isTrusted, options);
+        if (connections.size >= connectionsMax) {
+          connection.close('connections-limit', `${connectionsMax} clients are connected already.`);
+          return;
+        }
+        connections.add(connection);
+        client.once('close', () => connections.delete(connection));
+      });
+    },
+    async close() {
+      isClosing = true;
+      for (const connection of connections) {
+        connection.outbox.send({ type: 'server-closing', reason: 'The daemon is stopping.' });
+        connection.close('shutting-down', 'The daemon is stopping.');
+      }
+      const deadline = Date.now() + CLOSE_GRACE_MS;
+      while (connections.size > 0 && Date.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      server.close();
+    },
+  };
+}

@@ -1,0 +1,122 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
+
+let daemon: TestDaemon;
+
+async function open(options: TestDaemonOptions = {}): Promise<TestDaemon> {
+  daemon = await openTestDaemon(options);
+  return daemon;
+}
+
+afterEach(() => daemon.end());
+
+describe('a talk over the WebSocket', () => {
+  it('stores a message, streams the reply and ends it with usage and versions', async () => {
+    const client = await (await open()).connect();
+    client.send({
+      type: 'message-say',
+      requestId: 'r1',
+      conversationId: 'talk',
+      messageId: 'm1',
+      text: 'good morning',
+    });
+    const stored = await client.next('message-stored');
+    expect(stored).toMatchObject({ requestId: 'r1', isDuplicate: false });
+    const start = await client.next('reply-start');
+    expect(start).toMatchObject({ messageId: 'm1', replaces: null, window: { turnsDropped: 0 } });
+    const { reply, error } = await client.next('reply-end');
+    expect(error).toBeNull();
+    expect(reply.text).toBe('You said: good morning');
+    expect(client.textOf(start.replyId)).toBe(reply.text);
+    expect(reply.stopReason).toBe('stop');
+    expect(reply.versionRuns).toEqual([[0, reply.usage.replyTokens, 'v0']]);
+  });
+
+  it('prefills only the new tokens of a second turn', async () => {
+    const client = await (await open()).connect();
+    await client.say('talk', 'm1', 'one');
+    const second = await client.say('talk', 'm2', 'two');
+    expect(second.reply.usage.reusedTokens).toBe(19);
+    expect(second.reply.usage.promptTokens - second.reply.usage.reusedTokens).toBeLessThan(8);
+  });
+
+  it('stores and answers a message once that is sent twice while its reply runs', async () => {
+    const { engine } = await open({ tokenDelayMs: 5 });
+    const client = await daemon.connect();
+    const say = {
+      type: 'message-say',
+      conversationId: 'talk',
+      messageId: 'm1',
+      text: 'hi',
+    } as const;
+    client.send(say);
+    await client.next('reply-delta');
+    client.send(say);
+    expect((await client.next('message-stored')).isDuplicate).toBe(true);
+    await client.next('reply-end');
+    client.send(say);
+    expect((await client.next('message-stored')).isDuplicate).toBe(true);
+    expect((await client.next('reply-end')).reply.text).toBe('You said: hi');
+    expect(engine.requests).toHaveLength(1);
+    client.send({ type: 'conversation-open', conversationId: 'talk' });
+    expect((await client.next('conversation-opened')).conversation.history).toHaveLength(2);
+  });
+
+  it('gives a reconnecting client the rest of a running reply', async () => {
+    await open({ tokenDelayMs: 5 });
+    const first = await daemon.connect();
+    first.send({
+      type: 'message-say',
+      conversationId: 'talk',
+      messageId: 'm1',
+      text: 'a message of some length',
+    });
+    await first.next('reply-delta');
+    first.kill();
+    const second = await daemon.connect();
+    second.send({ type: 'conversation-open', conversationId: 'talk' });
+    const { running } = await second.next('conversation-opened');
+    expect(running?.messageId).toBe('m1');
+    const { reply } = await second.next('reply-end');
+    expect(reply.text).toBe('You said: a message of some length');
+    const deltas = second.all('reply-delta').map(({ text }) => text);
+    expect((running?.text ?? '') + deltas.join('')).toBe(reply.text);
+  });
+
+  it('keeps what was said so far when the reply is stopped', async () => {
+    await open({ tokenDelayMs: 5 });
+    const client = await daemon.connect();
+    client.send({
+      type: 'message-say',
+      conversationId: 'talk',
+      messageId: 'm1',
+      text: 'x'.repeat(200),
+    });
+    await client.next('reply-delta');
+    client.send({ type: 'reply-stop', conversationId: 'talk' });
+    const { reply } = await client.next('reply-end');
+    expect(reply.stopReason).toBe('aborted');
+    expect(reply.text.length).toBeGreaterThan(0);
+    expect(reply.text.length).toBeLessThan(200);
+  });
+
+  it('regenerates the last reply once for one reply id and keeps the old one as superseded', async () => {
+    const { engine } = await open();
+    const client = await daemon.connect();
+    const first = await client.say('talk', 'm1', 'hello');
+    const again = { type: 'reply-regenerate', conversationId: 'talk', replyId: 'again' } as const;
+    client.send(again);
+    expect((await client.next('reply-start')).replaces).toBe(first.reply.id);
+    await client.next('reply-end');
+    client.send(again);
+    await client.next('reply-end');
+    expect(engine.requests).toHaveLength(2);
+    client.send({ type: 'conversation-open', conversationId: 'talk' });
+    const { history } = (await client.next('conversation-opened')).conversation;
+    expect(history.map((one) => [one.id, 'isSuperseded' in one && one.isSuperseded])).toEqual([
+      ['m1', false],
+      [first.reply.id, true],
+      ['again', false],
+    ]);
+  });
+});
