@@ -1,6 +1,6 @@
 // The kinds of decision points and the features whose spans are marked; names only, no behaviour.
 
-/** What is at stake at the decision point (DESIGN section 5). */
+/** What is at stake at the decision point. */
 export const KINDS = [
   'listen',
   'push-back',

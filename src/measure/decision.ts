@@ -1,0 +1,64 @@
+// Feeds for decision tokens that run against a context's keys and values; shapes and masks only.
+import type { HostTensor } from '../runtime/executor.ts';
+import type { Candidate } from '../scenario/example.ts';
+
+export interface DecisionOptions {
+  /** Context tokens in the cache. */
+  readonly past: number;
+  /** Position of row 0; `past` unless the context was cut. */
+  readonly position?: number;
+  /** Context positions `[start, end)` that no decision row may attend to (knock-out). */
+  readonly hidden?: readonly { readonly start: number; readonly end: number }[];
+  /** Id in the unused rows of shorter candidates; any id of the vocabulary. */
+  readonly padId?: number;
+}
+
+export const i32 = (shape: readonly number[], data: Int32Array): HostTensor => ({
+  dtype: 'i32',
+  shape,
+  data,
+});
+
+export const f32 = (shape: readonly number[], data: Float32Array): HostTensor => ({
+  dtype: 'f32',
+  shape,
+  data,
+});
+
+/**
+ * Candidates as one batch that shares a context.
+ * `ids`, `positions`, `targets` i32 (batch, length); `keyMask` bool (batch, past + length), true =
+ * may be attended, the past first; `lossMask` (batch, length), 1 = counts.
+ */
+export function decisionFeeds(
+  candidates: readonly Candidate[],
+  { past, position = past, hidden = [], padId = 0 }: DecisionOptions,
+): Record<'ids' | 'positions' | 'targets' | 'keyMask' | 'lossMask', HostTensor> {
+  const batch = candidates.length;
+  const length = Math.max(...candidates.map((candidate) => candidate.ids.length));
+  const shape = [batch, length];
+  const ids = new Int32Array(batch * length).fill(padId);
+  const positions = new Int32Array(batch * length);
+  const targets = new Int32Array(batch * length);
+  const lossMask = new Float32Array(batch * length);
+  const keyMask = new Uint8Array(batch * (past + length));
+  for (const [row, candidate] of candidates.entries()) {
+    const at = row * length;
+    ids.set(candidate.ids, at);
+    targets.set(candidate.targets, at);
+    lossMask.set(candidate.lossMask, at);
+    for (let i = 0; i < length; i++) {
+      positions[at + i] = position + Math.min(i, candidate.ids.length - 1);
+    }
+    const maskAt = row * (past + length);
+    keyMask.fill(1, maskAt, maskAt + past + candidate.ids.length);
+    for (const span of hidden) keyMask.fill(0, maskAt + span.start, maskAt + span.end);
+  }
+  return {
+    ids: i32(shape, ids),
+    positions: i32(shape, positions),
+    targets: i32(shape, targets),
+    keyMask: { dtype: 'bool', shape: [batch, past + length], data: keyMask },
+    lossMask: f32(shape, lossMask),
+  };
+}

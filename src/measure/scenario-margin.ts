@@ -1,0 +1,61 @@
+// Margins of examples under given weights, in the served and in the kept-cache condition.
+import type { Candidate, Example } from '../scenario/example.ts';
+import { listeningMargin, type Margin } from './margin.ts';
+import type { ContextCache, Reader, TrainableWeights } from './reader.ts';
+
+export interface ScoredExample {
+  readonly example: Example;
+  readonly margin: Margin;
+}
+
+function toMargin(example: Example, scores: readonly Float32Array[]): Margin {
+  const score = (candidate: Candidate, i: number) => ({
+    ids: candidate.targets,
+    logProbabilities: scores[i] as Float32Array,
+  });
+  return listeningMargin(
+    score(example.chosen, 0),
+    score(example.rejected ?? example.chosen, example.rejected === undefined ? 0 : 1),
+  );
+}
+
+/** Margin of one example upon a cache; 0 but for `chosen` where there is no `rejected`. */
+export async function marginOn(
+  reader: Reader,
+  cache: ContextCache,
+  example: Example,
+  weights: TrainableWeights,
+): Promise<Margin> {
+  const { chosen, rejected } = example;
+  const candidates = rejected === undefined ? [chosen] : [chosen, rejected];
+  return toMargin(example, await reader.logProbabilities(cache, candidates, weights));
+}
+
+/**
+ * Margins of examples under `weights`. `cacheWeights` run the contexts: the same weights for a
+ * fresh chat (re-prefilled), the parent's for a kept cache.
+ */
+export async function scoreExamples(
+  reader: Reader,
+  examples: readonly Example[],
+  weights: TrainableWeights,
+  cacheWeights: TrainableWeights = weights,
+): Promise<ScoredExample[]> {
+  const scored: ScoredExample[] = [];
+  for (const example of examples) {
+    const cache = await reader.prefill(example.contextIds, cacheWeights);
+    scored.push({ example, margin: await marginOn(reader, cache, example, weights) });
+    cache.release();
+  }
+  return scored;
+}
+
+/** Mean margin per token, contexts run under the same weights. */
+export async function meanMargin(
+  reader: Reader,
+  examples: readonly Example[],
+  weights: TrainableWeights,
+): Promise<number> {
+  const scored = await scoreExamples(reader, examples, weights);
+  return scored.reduce((total, { margin }) => total + margin.perToken, 0) / scored.length;
+}

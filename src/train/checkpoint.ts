@@ -1,0 +1,111 @@
+// A training's state on disk between two steps: weights, optimizer state, counters; one file.
+
+import { access } from 'node:fs/promises';
+import { z } from 'zod';
+import { AttuneError } from '../base/errors.ts';
+import { readSafetensors, readTensor } from '../model/safetensors.ts';
+import { writeSafetensors } from '../model/safetensors-writer.ts';
+import type { HostTensor } from '../runtime/executor.ts';
+
+const countersSchema = z.strictObject({
+  schema: z.literal(1),
+  /** Steps done. */
+  step: z.int().min(0),
+  /** Step at which the contexts' weights were taken. */
+  contextStep: z.int().min(0),
+  tokens: z.int().min(0),
+  seconds: z.number().min(0),
+  /** Best held-out margin so far, at which step, and evaluations since without progress. */
+  bestMargin: z.number().nullable(),
+  bestStep: z.int().min(0),
+  withoutProgress: z.int().min(0),
+  /** What this state belongs to: base, settings, seed, examples, first weights. */
+  identity: z.string(),
+});
+
+export type Counters = z.infer<typeof countersSchema>;
+
+export interface Checkpoint {
+  readonly counters: Counters;
+  /** `weight.<name>`, `context.<name>`, `best.<name>` (learnt matrices), `state.<name>`; f32. */
+  readonly tensors: Readonly<Record<string, HostTensor>>;
+}
+
+/** Writes whole or not at all. */
+export async function writeCheckpoint(path: string, checkpoint: Checkpoint): Promise<void> {
+  const tensors = Object.entries(checkpoint.tensors).map(([name, { shape, data }]) => ({
+    name,
+    dtype: 'F32' as const,
+    shape,
+    pieces: [data],
+  }));
+  await writeSafetensors(path, tensors, {
+    metadata: { counters: JSON.stringify(checkpoint.counters) },
+  });
+}
+
+/** The checkpoint at `path`, if there is one. @throws checkpoint-damaged */
+export async function findCheckpoint(
+  path: string | undefined,
+  identity: string,
+): Promise<Checkpoint | undefined> {
+  const isThere = await access(path ?? '').then(
+    () => true,
+    () => false,
+  );
+  return path === undefined || !isThere ? undefined : readCheckpoint(path, identity);
+}
+
+/** @throws checkpoint-damaged; also when it belongs to another training */
+export async function readCheckpoint(path: string, identity: string): Promise<Checkpoint> {
+  const file = await readSafetensors(path).catch((cause: unknown) => {
+    throw damaged(path, 'it cannot be read', cause);
+  });
+  const parsed = countersSchema.safeParse(parseJson(file.metadata.counters));
+  if (!parsed.success) throw damaged(path, 'its counters do not fit');
+  if (parsed.data.identity !== identity) {
+    throw damaged(path, 'it belongs to another base, seed, set of examples or settings');
+  }
+  const tensors: Record<string, HostTensor> = {};
+  for (const tensor of file.tensors.values()) {
+    const data = (await readTensor(tensor)) as Float32Array;
+    tensors[tensor.name] = { dtype: 'f32', shape: tensor.shape, data };
+  }
+  return { counters: parsed.data, tensors };
+}
+
+function parseJson(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? '');
+  } catch {
+    return undefined;
+  }
+}
+
+function damaged(path: string, reason: string, cause?: unknown): AttuneError {
+  const message = `${path}: ${reason}; delete it to begin this training anew`;
+  return new AttuneError('checkpoint-damaged', message, { path }, { cause });
+}
+
+/** The tensors of one part (`weight`, `context`, `best`, `state`) under their own names. */
+export function partOf(
+  { tensors }: Checkpoint,
+  part: 'weight' | 'context' | 'best' | 'state',
+): Record<string, HostTensor> {
+  const prefix = `${part}.`;
+  return Object.fromEntries(
+    Object.entries(tensors)
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, tensor]) => [name.slice(prefix.length), tensor]),
+  );
+}
+
+/** The reverse of `partOf`. */
+export function asPart(
+  part: 'weight' | 'context' | 'best' | 'state',
+  tensors: Readonly<Record<string, HostTensor>>,
+): Record<string, HostTensor> {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) => [`${part}.${name}`, tensor]),
+  );
+}

@@ -1,0 +1,59 @@
+// How far weights moved: differences and norms of sets of matrices.
+import type { HostTensor } from '../runtime/executor.ts';
+
+type HostTensors = Readonly<Record<string, HostTensor>>;
+
+const tensorOf = (tensors: HostTensors, name: string): HostTensor => {
+  const tensor = tensors[name];
+  if (tensor === undefined) throw new Error(`train: no tensor ${name}`);
+  return tensor;
+};
+
+/** after − before, f32, of the named matrices. */
+export function differences(
+  after: HostTensors,
+  before: HostTensors,
+  names: readonly string[],
+): Record<string, HostTensor> {
+  return Object.fromEntries(
+    names.map((name) => {
+      const a = tensorOf(after, name);
+      const b = tensorOf(before, name).data;
+      const data = Float32Array.from(a.data, (value, i) => value - (b[i] as number));
+      return [name, { dtype: 'f32', shape: a.shape, data }];
+    }),
+  );
+}
+
+/** Frobenius norm over all matrices together. */
+export function normOf(tensors: HostTensors): number {
+  let total = 0;
+  for (const { data } of Object.values(tensors)) for (const value of data) total += value * value;
+  return Math.sqrt(total);
+}
+
+/** ‖after − before‖ ÷ ‖before‖ over the named matrices together. */
+export function movedShare(
+  after: HostTensors,
+  before: HostTensors,
+  names: readonly string[],
+): number {
+  const start = Object.fromEntries(names.map((name) => [name, tensorOf(before, name)]));
+  return normOf(differences(after, before, names)) / normOf(start);
+}
+
+/** before + factor × delta, for every matrix of `before`. */
+export function plus(
+  before: HostTensors,
+  delta: HostTensors,
+  factor: number,
+): Record<string, HostTensor> {
+  return Object.fromEntries(
+    Object.entries(before).map(([name, tensor]) => {
+      const change = delta[name]?.data;
+      if (change === undefined) return [name, tensor];
+      const data = Float32Array.from(tensor.data, (v, i) => v + factor * (change[i] as number));
+      return [name, { ...tensor, data }];
+    }),
+  );
+}

@@ -1,0 +1,123 @@
+// Frozen contexts: each example's keys and values, kept between epochs within a memory budget.
+import type { ContextCache, Reader, TrainableWeights } from '../measure/reader.ts';
+import type { HostTensor } from '../runtime/executor.ts';
+import type { Example } from '../scenario/example.ts';
+
+/**
+ * All contexts of a generation are run under one snapshot of the weights, so a kept cache and one
+ * that is run again are the same bits, and a resumed training needs the snapshot only. When the
+ * weights have moved on too far, a new generation begins.
+ */
+export class FrozenContexts {
+  readonly #reader: Reader;
+  readonly #bytesMax: number;
+  /** Least recently used first. */
+  readonly #kept = new Map<string, ContextCache>();
+  #bytes = 0;
+  #snapshot: TrainableWeights;
+
+  constructor(reader: Reader, snapshot: TrainableWeights, bytesMax: number) {
+    this.#reader = reader;
+    this.#snapshot = snapshot;
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Weights under which contexts are run. */
+  get snapshot(): TrainableWeights {
+    return this.#snapshot;
+  }
+
+  get keptBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Runs `use` with the example's context; it stays valid until `use` settles. */
+  async with<T>(example: Example, use: (cache: ContextCache) => Promise<T>): Promise<T> {
+    const key = example.scenario.id;
+    const known = this.#kept.get(key);
+    if (known !== undefined) {
+      this.#kept.delete(key);
+      this.#kept.set(key, known);
+      return use(known);
+    }
+    const cache = await this.#reader.prefill(example.contextIds, this.#snapshot);
+    try {
+      return await use(cache);
+    } finally {
+      this.#keep(key, cache);
+    }
+  }
+
+  #keep(key: string, cache: ContextCache): void {
+    if (cache.bytes > this.#bytesMax) {
+      cache.release();
+      return;
+    }
+    this.#kept.set(key, cache);
+    this.#bytes += cache.bytes;
+    for (const [oldest, old] of this.#kept) {
+      if (this.#bytes <= this.#bytesMax) break;
+      this.#kept.delete(oldest);
+      this.#bytes -= old.bytes;
+      old.release();
+    }
+  }
+
+  /**
+   * How far the contexts are behind `current`: mean KL, over the probes' first decision rows, from
+   * the prediction on a context run now to that on the kept one, nats.
+   */
+  async drift(probes: readonly Example[], current: TrainableWeights): Promise<number> {
+    let total = 0;
+    for (const probe of probes) {
+      const row = {
+        ids: probe.chosen.ids.slice(0, 1),
+        targets: probe.chosen.targets.slice(0, 1),
+        lossMask: [1],
+      };
+      const stale = await this.with(probe, (cache) => this.#reader.logits(cache, row, current));
+      const cache = await this.#reader.prefill(probe.contextIds, current);
+      const fresh = await this.#reader.logits(cache, row, current);
+      cache.release();
+      total += klOfLogits(fresh, stale);
+    }
+    return probes.length === 0 ? 0 : total / probes.length;
+  }
+
+  /** Begins a new generation under `snapshot`; all kept contexts are dropped. */
+  renew(snapshot: TrainableWeights): void {
+    this.release();
+    this.#snapshot = snapshot;
+  }
+
+  /** Drops all kept contexts. */
+  release(): void {
+    for (const cache of this.#kept.values()) cache.release();
+    this.#kept.clear();
+    this.#bytes = 0;
+  }
+}
+
+/** Log of the softmax of one row of logits, in doubles. */
+export function logSoftmaxRow(logits: ArrayLike<number>): Float64Array {
+  let most = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) most = Math.max(most, logits[i] as number);
+  let total = 0;
+  for (let i = 0; i < logits.length; i++) total += Math.exp((logits[i] as number) - most);
+  const norm = most + Math.log(total);
+  return Float64Array.from({ length: logits.length }, (_, i) => (logits[i] as number) - norm);
+}
+
+/** `Σ p (log p − log q)` of the rows of two logits, mean over the rows, nats. */
+export function klOfLogits(p: HostTensor, q: HostTensor): number {
+  const [rows, vocabulary] = p.shape as [number, number];
+  let total = 0;
+  for (let row = 0; row < rows; row++) {
+    const a = logSoftmaxRow(p.data.subarray(row * vocabulary, (row + 1) * vocabulary));
+    const b = logSoftmaxRow(q.data.subarray(row * vocabulary, (row + 1) * vocabulary));
+    for (let i = 0; i < vocabulary; i++) {
+      total += Math.exp(a[i] as number) * ((a[i] as number) - (b[i] as number));
+    }
+  }
+  return total / rows;
+}

@@ -1,0 +1,149 @@
+// The training objectives as tensor graph: each term apart, and the gradient of their sum.
+import { gradients } from '../graph/gradient.ts';
+import { slice } from '../graph/indexing.ts';
+import * as op from '../graph/operations.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import type { Model } from '../model/model.ts';
+import { primitiveGraph } from '../model/transformer.ts';
+
+export interface ObjectiveSettings {
+  /** Weight of the cross-entropy on `chosen`, nats a token. */
+  readonly chosenWeight: number;
+  readonly preferenceWeight: number;
+  /** DPO's β. */
+  readonly preferenceBeta: number;
+  /** Weight of the fall of log p(chosen) below the first weights, nats a token. */
+  readonly guardWeight: number;
+}
+
+export interface GraphOptions {
+  /** Weights that are fed. */
+  readonly fed: (name: string) => boolean;
+  /** Those of them that get a gradient. */
+  readonly learns: (name: string) => boolean;
+}
+
+const perRow = (x: Tensor): Tensor => op.reduceSum(x, [1]); // (batch, length) → (batch)
+const rowOf = (x: Tensor, row: number): Tensor => op.reshape(slice(x, 0, row, 1), []); // (batch) → ()
+
+/** `log(1 + eˣ)` without overflow. */
+export function softplus(x: Tensor): Tensor {
+  const small = op.log(op.add(op.scalar(1), op.exp(op.negate(op.abs(x)))));
+  return op.add(op.maximum(x, op.scalar(0)), small);
+}
+
+export interface ObjectiveTerms {
+  readonly loss: Tensor;
+  readonly terms: Readonly<Record<string, Tensor>>;
+}
+
+/**
+ * The objective of one scenario: row 0 is `chosen`, row 1 (if any) `rejected`.
+ *
+ *     D_y = log p(y) − log p₀(y), summed over the reply's tokens; p₀ the first weights
+ *     loss = a · −mean log p(chosen) + b · −log σ(β (D_chosen − D_rejected)) + c · max(0, −D_chosen / tokens)
+ *
+ * Source: Rafailov et al. 2023, arXiv:2305.18290 (DPO); the guard after Pal et al. 2024,
+ * arXiv:2402.13228 (log p(chosen) itself may fall).
+ *
+ * @param logProbabilities (batch, length)
+ * @param lossMask (batch, length), 1 = counts
+ * @param reference (batch): log p₀ of each reply, summed
+ */
+export function preferenceObjective(
+  tensors: { logProbabilities: Tensor; lossMask: Tensor; reference: Tensor },
+  hasRejected: boolean,
+  settings: ObjectiveSettings,
+): ObjectiveTerms {
+  const sums = perRow(op.multiply(tensors.logProbabilities, tensors.lossMask)); // (batch)
+  const tokens = rowOf(perRow(tensors.lossMask), 0);
+  const gain = op.subtract(sums, tensors.reference); // (batch)
+  const chosen = op.negate(op.divide(rowOf(sums, 0), tokens));
+  const fall = op.negate(op.divide(rowOf(gain, 0), tokens));
+  const guard = op.maximum(fall, op.scalar(0));
+  const weighted = (term: Tensor, weight: number): Tensor => op.multiply(term, op.scalar(weight));
+  const base = op.add(
+    weighted(chosen, settings.chosenWeight),
+    weighted(guard, settings.guardWeight),
+  );
+  if (!hasRejected) return { loss: base, terms: { chosen, guard } };
+  const counts = perRow(tensors.lossMask);
+  const rejected = op.negate(op.divide(rowOf(sums, 1), rowOf(counts, 1)));
+  const margin = op.subtract(rejected, chosen);
+  const ahead = op.subtract(rowOf(gain, 0), rowOf(gain, 1));
+  const preference = softplus(op.negate(weighted(ahead, settings.preferenceBeta)));
+  return {
+    loss: op.add(base, weighted(preference, settings.preferenceWeight)),
+    terms: { chosen, guard, preference, margin },
+  };
+}
+
+/**
+ * One micro-step. Inputs: those of `primitiveGraph` with a shared past, `lossMask` (batch, length),
+ * `reference` (batch), and `sum.<weight>` (rows, columns), the gradients summed so far. Outputs:
+ * the terms and `loss` (), `next.sum.<weight>`. `margin` is only told, it is no part of the loss.
+ */
+export function objectiveGraph(
+  model: Model,
+  { fed, learns }: GraphOptions,
+  hasRejected: boolean,
+  settings: ObjectiveSettings,
+): Record<string, Tensor> {
+  const graph = primitiveGraph(model, {
+    trainable: fed,
+    past: 'shared',
+    outputs: { logProbabilities: true },
+  });
+  const logProbabilities = graph.outputs.logProbabilities as Tensor;
+  const lossMask = op.input('lossMask', 'f32', logProbabilities.shape);
+  const reference = op.input('reference', 'f32', logProbabilities.shape.slice(0, 1));
+  const tensors = { logProbabilities, lossMask, reference };
+  const { loss, terms } = preferenceObjective(tensors, hasRejected, settings);
+  return { ...terms, loss, ...summed(loss, graph.parameters, learns) };
+}
+
+/**
+ * Retention on one replayed turn: KL from the first weights, `mean_t Σ_v p₀ (log p₀ − log p)`.
+ * Inputs: those of `primitiveGraph` with a shared past, `lossMask` (batch, length),
+ * `referenceLogits` (batch, length, vocabulary) of the first weights, `weight` () of the term, and
+ * `sum.<weight>`. Outputs: `retention` () before weighting, `next.sum.<weight>`.
+ */
+export function retentionGraph(
+  model: Model,
+  { fed, learns }: GraphOptions,
+): Record<string, Tensor> {
+  const graph = primitiveGraph(model, {
+    trainable: fed,
+    past: 'shared',
+    outputs: { logits: true },
+  });
+  const logits = graph.outputs.logits as Tensor; // (batch, length, vocabulary)
+  const referenceLogits = op.input('referenceLogits', 'f32', logits.shape);
+  const lossMask = op.input('lossMask', 'f32', logits.shape.slice(0, 2));
+  const first = op.logSoftmax(referenceLogits);
+  const apart = op.multiply(op.exp(first), op.subtract(first, op.logSoftmax(logits)));
+  const kl = op.reduceSum(apart, [2]); // (batch, length)
+  const masked = op.reduceSum(op.multiply(kl, lossMask));
+  const retention = op.divide(masked, op.reduceSum(lossMask));
+  const loss = op.multiply(retention, op.input('weight', 'f32', []));
+  return { retention, ...summed(loss, graph.parameters, learns) };
+}
+
+/** `sum.<weight>` + the gradient of each weight that learns. */
+function summed(
+  loss: Tensor,
+  parameters: Readonly<Record<string, Tensor>>,
+  learns: (name: string) => boolean,
+): Record<string, Tensor> {
+  const names = Object.keys(parameters).filter(learns);
+  const parts = gradients(
+    loss,
+    names.map((name) => parameters[name] as Tensor),
+  );
+  return Object.fromEntries(
+    names.map((name, i) => {
+      const part = parts[i] as Tensor;
+      return [`next.sum.${name}`, op.add(op.input(`sum.${name}`, 'f32', part.shape), part)];
+    }),
+  );
+}

@@ -1,0 +1,175 @@
+// What a training will do, fixed before it begins: examples, matrices, number of steps, order.
+import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { sha256, sha256Json } from '../base/hash.ts';
+import type { Model } from '../model/model.ts';
+import { isQProj } from '../model/weight-names.ts';
+import type { HostTensor } from '../runtime/executor.ts';
+import { type ChatRenderer, type Example, toExample } from '../scenario/example.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import type { OptimizerSettings, Parameter } from './optimizer.ts';
+import { toReplay } from './replay.ts';
+import { epochOrder } from './schedule.ts';
+import type { TrainOptions, TrainSettings } from './train-settings.ts';
+
+export interface Plan {
+  readonly examples: readonly Example[];
+  readonly heldOut: readonly Example[];
+  readonly replays: readonly Example[];
+  readonly refused: readonly { readonly id: string; readonly reason: string }[];
+  readonly parameters: readonly Parameter[];
+  /** Optimizer steps that examples and budget allow. */
+  readonly steps: number;
+  readonly optimizer: OptimizerSettings;
+  /** Equal for trainings that would do the same. */
+  readonly identity: string;
+  /** Examples of step `step`, from 0. */
+  batch(step: number): readonly Example[];
+  /** Replayed turns of step `step`. */
+  replayBatch(step: number): readonly Example[];
+}
+
+/** @throws training-impossible when nothing can be trained */
+export function planTraining(
+  options: TrainOptions,
+  before: Readonly<Record<string, HostTensor>>,
+): Plan {
+  const { model, renderer, settings, seed } = options;
+  const refused: { id: string; reason: string }[] = [];
+  const render = (scenarios: readonly Scenario[]): Example[] =>
+    fitting(scenarios, { renderer, model, settings, refused });
+  const examples = render(options.scenarios);
+  if (examples.length === 0) {
+    const reason = refused[0]?.reason ?? 'none was given';
+    const message = `no scenario to train on (${refused.length} left out: ${reason})`;
+    throw new AttuneError('training-impossible', message, { refused: refused.length });
+  }
+  const heldOut = render(options.heldOut ?? []).filter((e) => e.rejected !== undefined);
+  const replays = render(options.replays ?? []).map((e) => toReplay(e, settings.replayTokens));
+  const { batchSize, epochsMax, stepsMax } = settings;
+  const seen = examples.length * epochsMax;
+  const steps = Math.min(stepsMax, Math.ceil(seen / batchSize));
+  const order = orderOf(
+    examples.map((e) => e.scenario),
+    seed,
+  );
+  const replayOrder = orderOf(
+    replays.map((e) => e.scenario),
+    `replay:${seed}`,
+  );
+  const count = replays.length === 0 ? 0 : settings.replaysPerStep;
+  const parameters = parametersOf(model, settings, options.trainable ?? isQProj);
+  const at = (list: readonly Example[], indices: number[]): Example[] =>
+    indices.map((index) => list[index] as Example);
+  return {
+    examples,
+    heldOut,
+    replays,
+    refused,
+    parameters,
+    steps,
+    optimizer: optimizerOf(settings, seed),
+    identity: identityOf(options, parameters, before),
+    batch: (step) => at(examples, range(step * batchSize, batchSize, seen).map(order)),
+    replayBatch: (step) =>
+      at(replays, range(step * count, count, Number.POSITIVE_INFINITY).map(replayOrder)),
+  };
+}
+
+function range(from: number, size: number, end: number): number[] {
+  return Array.from({ length: Math.max(0, Math.min(size, end - from)) }, (_, i) => from + i);
+}
+
+/** Position in an endless run of epochs → index. */
+function orderOf(scenarios: readonly Scenario[], seed: number | string): (at: number) => number {
+  const epochs = new Map<number, number[]>();
+  return (at) => {
+    const epoch = Math.floor(at / scenarios.length);
+    const order = epochs.get(epoch) ?? epochOrder(scenarios, epoch, seed);
+    epochs.set(epoch, order);
+    return order[at % scenarios.length] as number;
+  };
+}
+
+interface Fitting {
+  readonly renderer: ChatRenderer;
+  readonly model: Model;
+  readonly settings: TrainSettings;
+  readonly refused: { id: string; reason: string }[];
+}
+
+/** Renders what fits; what does not is recorded with its reason. */
+function fitting(scenarios: readonly Scenario[], parts: Fitting): Example[] {
+  const { renderer, model, settings, refused } = parts;
+  const limits = {
+    windowTokens: Math.min(model.windowTokens, settings.contextTokensMax + settings.replyTokensMax),
+    replyTokensMax: settings.replyTokensMax,
+  };
+  return scenarios.flatMap((scenario) => {
+    try {
+      return [toExample(scenario, renderer, limits)];
+    } catch (error) {
+      if (!isAttuneError(error)) throw error;
+      refused.push({ id: scenario.id, reason: error.message });
+      return [];
+    }
+  });
+}
+
+/** The matrices that learn, within the layers and heads of the settings. */
+function parametersOf(
+  model: Model,
+  { layers, heads }: TrainSettings,
+  trainable: (name: string) => boolean,
+): Parameter[] {
+  const [from = 0, to = Number.POSITIVE_INFINITY] = layers;
+  const parameters: Parameter[] = [];
+  for (const [name, { shape }] of model.weights) {
+    const layer = Number(/^layers\.(\d+)\./.exec(name)?.[1] ?? -1);
+    if (!trainable(name) || layer < from || layer >= to || shape.length !== 2) continue;
+    const [rows, columns] = shape as [number, number];
+    const isMasked = heads.length > 0 && isQProj(name);
+    const rowMask = isMasked ? headRows(heads, rows, model.config.headDim) : undefined;
+    parameters.push({
+      name,
+      shape: [rows, columns],
+      ...(rowMask === undefined ? {} : { rowMask }),
+    });
+  }
+  if (parameters.length === 0) {
+    const message = `no matrix to train: layers [${layers}] of ${model.config.numHiddenLayers}`;
+    throw new AttuneError('training-impossible', message);
+  }
+  return parameters;
+}
+
+function headRows(heads: readonly number[], rows: number, headDim: number): Float32Array {
+  const mask = new Float32Array(rows);
+  for (const head of heads) mask.fill(1, head * headDim, (head + 1) * headDim);
+  return mask;
+}
+
+function optimizerOf(settings: TrainSettings, seed: number | string): OptimizerSettings {
+  const { optimizer, rank, projectionSteps, gradientNormMax } = settings;
+  return { optimizer, rank, projectionSteps, gradientNormMax, seed };
+}
+
+function identityOf(
+  { model, settings, seed, scenarios, heldOut, replays }: TrainOptions,
+  parameters: readonly Parameter[],
+  before: Readonly<Record<string, HostTensor>>,
+): string {
+  return sha256Json({
+    base: model.baseHash,
+    first: Object.keys(before)
+      .sort()
+      .map((name) => [name, hashOf(before[name] as HostTensor)]),
+    settings,
+    seed,
+    parameters: parameters.map(({ name }) => name),
+    scenarios: [scenarios, heldOut ?? [], replays ?? []].map((list) => sha256Json(list)),
+  });
+}
+
+function hashOf({ data }: HostTensor): string {
+  return sha256(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+}

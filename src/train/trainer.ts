@@ -1,0 +1,304 @@
+// Trains the query projections on scenarios with their contexts frozen; knows no files but its own.
+import { systemClock } from '../base/clock.ts';
+import { Reader } from '../measure/reader.ts';
+import { meanMargin } from '../measure/scenario-margin.ts';
+import { loadVersion } from '../model/versions.ts';
+import { isQProj } from '../model/weight-names.ts';
+import type { HostTensor } from '../runtime/executor.ts';
+import type { Example } from '../scenario/example.ts';
+import { asPart, type Counters, findCheckpoint, partOf, writeCheckpoint } from './checkpoint.ts';
+import { differences, movedShare, plus } from './difference.ts';
+import { FrozenContexts } from './frozen-context.ts';
+import { Learner, meanTerms, type Terms } from './learner.ts';
+import { type Plan, planTraining } from './plan.ts';
+import { References } from './reference.ts';
+import { learningRate } from './schedule.ts';
+import type { StepRecord, TrainOptions, TrainResult, TrainStop } from './train-settings.ts';
+
+type HostTensors = Record<string, HostTensor>;
+
+/** Steps between two looks at how far kept contexts are behind, and rows looked at. */
+const PROBE_STEPS = 5;
+const PROBE_ROWS = 4;
+
+/**
+ * Trains and gives the delta. The gradient goes to the query projections (or what `trainable`
+ * names) and to nothing else; the reply's first token is learnt from the prompt's last. A training
+ * with a checkpoint goes on where it ended, bit for bit on the CPU.
+ * @throws training-impossible, training-diverged (naming the scenario), checkpoint-damaged
+ */
+export async function trainDelta(options: TrainOptions): Promise<TrainResult> {
+  const trainable = options.trainable ?? isQProj;
+  const fed = (name: string): boolean => isQProj(name) || trainable(name);
+  const { model, executor } = options;
+  const before: HostTensors = {
+    ...(await loadVersion(model, [], { trainable: fed })).weights,
+    ...options.startFrom,
+  };
+  const plan = planTraining(options, before);
+  const reader = new Reader({ model, executor, trainable: fed });
+  const training = await Training.begin({ options, plan, reader, before, fed });
+  try {
+    const stop = await training.run();
+    return await training.result(stop);
+  } finally {
+    await training.close();
+    await reader.close();
+  }
+}
+
+interface Parts {
+  readonly options: TrainOptions;
+  readonly plan: Plan;
+  readonly reader: Reader;
+  readonly before: HostTensors;
+  readonly fed: (name: string) => boolean;
+}
+
+const FRESH = {
+  schema: 1,
+  step: 0,
+  contextStep: 0,
+  tokens: 0,
+  seconds: 0,
+  bestMargin: null,
+  bestStep: 0,
+  withoutProgress: 0,
+} as const;
+
+class Training {
+  readonly #parts: Parts;
+  readonly #learner: Learner;
+  readonly #contexts: FrozenContexts;
+  readonly #references: References;
+  readonly #startedMs: number;
+  readonly #secondsBefore: number;
+  #counters: Counters;
+  /** Weights of the best held-out margin so far. */
+  #best: HostTensors | undefined;
+  #marginBefore: number | undefined;
+
+  private constructor(
+    parts: Parts,
+    learner: Learner,
+    state: { counters: Counters; context: HostTensors; best: HostTensors | undefined },
+  ) {
+    const { reader, before, options } = parts;
+    const { contextCacheBytesMax } = options.settings;
+    this.#parts = parts;
+    this.#learner = learner;
+    this.#counters = state.counters;
+    this.#best = state.best;
+    this.#secondsBefore = state.counters.seconds;
+    this.#contexts = new FrozenContexts(reader, state.context, contextCacheBytesMax);
+    this.#references = new References(reader, before, contextCacheBytesMax);
+    this.#startedMs = (options.clock ?? systemClock).monotonicMs();
+  }
+
+  static async begin(parts: Parts): Promise<Training> {
+    const { options, plan, before, fed } = parts;
+    const { model, executor, settings, checkpointPath } = options;
+    const learnerOptions = {
+      model,
+      executor,
+      fed,
+      parameters: plan.parameters,
+      objective: settings,
+      optimizer: plan.optimizer,
+    };
+    const checkpoint = await findCheckpoint(checkpointPath, plan.identity);
+    if (checkpoint === undefined) {
+      const counters = { ...FRESH, identity: plan.identity };
+      const learner = await Learner.create(learnerOptions, before);
+      return new Training(parts, learner, { counters, context: before, best: undefined });
+    }
+    const weights = { ...before, ...partOf(checkpoint, 'weight') };
+    const learner = await Learner.create(learnerOptions, weights, partOf(checkpoint, 'state'));
+    const best = partOf(checkpoint, 'best');
+    return new Training(parts, learner, {
+      counters: checkpoint.counters,
+      context: { ...before, ...partOf(checkpoint, 'context') },
+      best: Object.keys(best).length === 0 ? undefined : { ...before, ...best },
+    });
+  }
+
+  async run(): Promise<TrainStop> {
+    const { options, plan } = this.#parts;
+    if (this.#counters.step === 0) await this.#evaluate();
+    while (this.#counters.step < plan.steps) {
+      const stop = this.#budgetStop();
+      if (stop !== undefined) return stop;
+      if (!(await this.#step())) {
+        await this.#save();
+        return 'aborted';
+      }
+      if (this.#counters.withoutProgress >= options.settings.patience) return 'no-progress';
+    }
+    return this.#counters.step >= options.settings.stepsMax ? 'steps' : 'done';
+  }
+
+  #seconds(): number {
+    const clock = this.#parts.options.clock ?? systemClock;
+    return this.#secondsBefore + (clock.monotonicMs() - this.#startedMs) / 1000;
+  }
+
+  #budgetStop(): TrainStop | undefined {
+    const { minutesMax, tokensMax } = this.#parts.options.settings;
+    if (this.#seconds() >= minutesMax * 60) return 'minutes';
+    return this.#counters.tokens >= tokensMax ? 'tokens' : undefined;
+  }
+
+  /** One optimizer step; false when it was aborted between two micro-steps. */
+  async #step(): Promise<boolean> {
+    const { options, plan } = this.#parts;
+    const { settings } = options;
+    const { step } = this.#counters;
+    const contextKl = await this.#renewContexts();
+    const batch = plan.batch(step);
+    const replays = settings.retentionWeight > 0 ? plan.replayBatch(step) : [];
+    const all: Terms[] = [];
+    for (const example of batch) {
+      if (await this.#isAborted()) return false;
+      all.push(await this.#learn(example));
+    }
+    for (const example of replays) {
+      if (await this.#isAborted()) return false;
+      const weight = (settings.retentionWeight * batch.length) / replays.length;
+      all.push(await this.#retain(example, weight));
+    }
+    const rate = learningRate(step, {
+      peak: settings.learningRate,
+      warmupSteps: settings.warmupSteps,
+      steps: plan.steps,
+    });
+    const norms = await this.#learner.update(step, { rate, weightDecay: settings.weightDecay });
+    this.#counters = { ...this.#counters, step: step + 1, seconds: this.#seconds() };
+    const heldOutMargin = await this.#evaluate();
+    options.onStep?.({
+      step: step + 1,
+      steps: plan.steps,
+      rate,
+      terms: meanTerms(all),
+      ...norms,
+      tokens: this.#counters.tokens,
+      seconds: this.#counters.seconds,
+      scenarios: batch.map((example) => example.scenario.id),
+      ...(contextKl === undefined ? {} : { contextKl }),
+      ...(heldOutMargin === undefined ? {} : { heldOutMargin }),
+    } satisfies StepRecord);
+    if ((step + 1) % settings.checkpointSteps === 0) await this.#save();
+    return true;
+  }
+
+  async #isAborted(): Promise<boolean> {
+    const { options } = this.#parts;
+    await options.beforeMicroStep?.();
+    if (options.signal?.aborted !== true) return false;
+    this.#learner.dropSums();
+    return true;
+  }
+
+  async #learn(example: Example): Promise<Terms> {
+    this.#countTokens(example);
+    const reference = await this.#references.sums(example);
+    return this.#contexts.with(example, (cache) => this.#learner.learn(example, cache, reference));
+  }
+
+  async #retain(example: Example, weight: number): Promise<Terms> {
+    this.#countTokens(example);
+    const logits = await this.#references.logits(example);
+    return this.#contexts.with(example, (cache) =>
+      this.#learner.retain(example, cache, { logits, weight }),
+    );
+  }
+
+  #countTokens({ contextIds, chosen, rejected }: Example): void {
+    const run = contextIds.length + chosen.ids.length + (rejected?.ids.length ?? 0);
+    this.#counters = { ...this.#counters, tokens: this.#counters.tokens + run };
+  }
+
+  /** Runs the contexts under the weights as they are now, when the kept ones are too far behind. */
+  async #renewContexts(): Promise<number | undefined> {
+    const { settings } = this.#parts.options;
+    const { step, contextStep } = this.#counters;
+    const age = step - contextStep;
+    if (age === 0) return undefined;
+    const isProbed = age % PROBE_STEPS === 0;
+    const probes = this.#parts.plan.examples.slice(0, PROBE_ROWS);
+    const kl = isProbed ? await this.#contexts.drift(probes, this.#learner.weights) : undefined;
+    if (age < settings.contextRefreshSteps && !((kl ?? 0) > settings.contextRefreshKlMax))
+      return kl;
+    this.#contexts.renew(await this.#learner.readWeights());
+    this.#counters = { ...this.#counters, contextStep: step };
+    return kl;
+  }
+
+  /** The margin on held-out scenarios when it is due; keeps the best weights. */
+  async #evaluate(): Promise<number | undefined> {
+    const { plan, reader, options } = this.#parts;
+    const { step } = this.#counters;
+    const isDue = step % options.settings.evaluationSteps === 0 || step === plan.steps;
+    if (plan.heldOut.length === 0 || !isDue) return undefined;
+    const margin = await meanMargin(reader, plan.heldOut, this.#learner.weights);
+    if (step === 0) this.#marginBefore = margin;
+    const { bestMargin, withoutProgress } = this.#counters;
+    if (bestMargin === null || margin > bestMargin) {
+      this.#best = await this.#learner.readWeights();
+      this.#counters = {
+        ...this.#counters,
+        bestMargin: margin,
+        bestStep: step,
+        withoutProgress: 0,
+      };
+    } else {
+      this.#counters = { ...this.#counters, withoutProgress: withoutProgress + 1 };
+    }
+    return margin;
+  }
+
+  async #save(): Promise<void> {
+    const { options, plan } = this.#parts;
+    if (options.checkpointPath === undefined) return;
+    const learnt = new Set(plan.parameters.map(({ name }) => name));
+    const only = (tensors: HostTensors): HostTensors =>
+      Object.fromEntries(Object.entries(tensors).filter(([name]) => learnt.has(name)));
+    await writeCheckpoint(options.checkpointPath, {
+      counters: this.#counters,
+      tensors: {
+        ...asPart('weight', only(await this.#learner.readWeights())),
+        ...asPart('context', only(this.#contexts.snapshot as HostTensors)),
+        ...asPart('best', only(this.#best ?? {})),
+        ...asPart('state', await this.#learner.readState()),
+      },
+    });
+  }
+
+  async result(stop: TrainStop): Promise<TrainResult> {
+    const { plan, before } = this.#parts;
+    const { step, tokens, bestMargin, bestStep } = this.#counters;
+    const names = plan.parameters.map(({ name }) => name);
+    const last = this.#best ?? (await this.#learner.readWeights());
+    const delta = differences(last, before, names);
+    // What others get by adding the delta, to the last bit.
+    const weights = plus(before, delta, 1);
+    return {
+      stop,
+      steps: step,
+      tokens,
+      seconds: this.#seconds(),
+      bestStep: this.#best === undefined ? step : bestStep,
+      ...(this.#marginBefore === undefined ? {} : { heldOutMarginBefore: this.#marginBefore }),
+      ...(bestMargin === null ? {} : { heldOutMargin: bestMargin }),
+      weights,
+      delta,
+      movedShare: movedShare(weights, before, names),
+      refused: plan.refused,
+      sources: new Set(plan.examples.map((e) => e.scenario.source.cluster)).size,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#contexts.release();
+    await this.#learner.close();
+  }
+}
