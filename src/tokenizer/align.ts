@@ -25,8 +25,11 @@ function incompleteTail(bytes: Uint8Array): number {
   return 0;
 }
 
-/** What the tokens say together, and where in it each stands. */
-function spell(ids: readonly number[], tokens: TokenBytes): { text: string; place: Alignment } {
+/** What tokens say together, and where in it each stands. */
+export function spell(
+  ids: readonly number[],
+  tokens: TokenBytes,
+): { text: string; place: Alignment } {
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   const starts: number[] = [];
   const ends: number[] = [];
@@ -74,6 +77,12 @@ function shifted(place: Alignment, shift: number, length: number): Alignment {
   return { starts: place.starts.map(cut), ends: place.ends.map(cut) };
 }
 
+/** A lone surrogate becomes U+FFFD on its way to bytes, a typed metaspace a blank. */
+function asEncoded(text: string, { metaspace }: TokenBytes): string {
+  const wellFormed = text.replace(/\p{Surrogate}/gu, '\uFFFD');
+  return metaspace === undefined ? wellFormed : wellFormed.replaceAll(metaspace, ' ');
+}
+
 /**
  * Aligns the tokens of a text to it.
  * @returns undefined when the tokens say something else than the text (unknown characters, a
@@ -86,8 +95,7 @@ export function alignTokens(
   { isTrimmed = false }: AlignOptions = {},
 ): Alignment | undefined {
   const { text: said, place } = spell(ids, tokens);
-  // A lone surrogate becomes U+FFFD on its way to bytes.
-  const wellFormed = text.replace(/\p{Surrogate}/gu, '\uFFFD');
+  const wellFormed = asEncoded(text, tokens);
   if (said === wellFormed) return place;
   if (said === ` ${wellFormed}`) return shifted(place, 1, text.length);
   if (isTrimmed && said.trim() === wellFormed.trim()) {

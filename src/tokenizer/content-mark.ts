@@ -16,7 +16,7 @@ export interface ContentPlace {
   readonly contentFrom: number;
 }
 
-/** For private use by the Unicode standard; each region of a content has two marks there. */
+/** For private use by the Unicode standard: marks are taken from there. */
 const PRIVATE_PLANES = [0xf0000, 0x100000];
 const PLANE_SIZE = 0xfffe;
 const THOUGHT_START = '<think>';
@@ -33,10 +33,14 @@ export function locateContents(
   messages: readonly TemplateMessage[],
   write: (messages: readonly TemplateMessage[]) => string,
 ): ContentPlace[] {
-  const plane = choosePlane(messages);
   function locate(splitsThoughts: boolean): ContentPlace[] {
     const regions = regionsOf(messages, splitsThoughts);
-    const { found, after } = readMarks(write(mark(messages, regions, plane)), plane, regions);
+    const first = chooseMarks(messages, regions.length);
+    const { found, after } = readMarks(write(mark(messages, regions, first)), first, regions);
+    for (const { region, content } of found) {
+      const original = messages[region.message]?.content.slice(region.from, region.to);
+      if (content !== original) throw unaligned(`message ${region.message} is rewritten`);
+    }
     const places = place(text, found, after);
     if (places === undefined) throw unaligned('the template changes them');
     return places;
@@ -76,17 +80,21 @@ function regionsOf(messages: readonly TemplateMessage[], splitsThoughts: boolean
   return regions.filter(({ from, to }) => to > from);
 }
 
-/** The first code point of a private plane that no content uses: marks stand in no content. */
-function choosePlane(messages: readonly TemplateMessage[]): number {
-  const isIn = (plane: number, character: string): boolean =>
-    (character.codePointAt(0) ?? 0) >> 16 === plane >> 16;
-  for (const plane of PRIVATE_PLANES) {
-    const isUsed = messages.some(({ content }) =>
-      Array.from(content).some((character) => isIn(plane, character)),
-    );
-    if (!isUsed) return plane;
+/** First of `2 * count` code points for private use that stand in no content. */
+function chooseMarks(messages: readonly TemplateMessage[], count: number): number {
+  const used = new Set<number>();
+  for (const { content } of messages) {
+    for (const [character] of content.matchAll(/[\u{f0000}-\u{10ffff}]/gu)) {
+      used.add(character.codePointAt(0) ?? 0);
+    }
   }
-  throw unaligned('messages use the characters that mark contents');
+  const width = Math.max(2, 2 * count);
+  for (const plane of PRIVATE_PLANES) {
+    for (let first = plane; first + width <= plane + PLANE_SIZE; first += width) {
+      if (![...used].some((code) => code >= first && code < first + width)) return first;
+    }
+  }
+  throw unaligned('there are too many of them, or they use the characters that mark contents');
 }
 
 function unaligned(why: string): AttuneError {
@@ -101,15 +109,14 @@ function unaligned(why: string): AttuneError {
 function mark(
   messages: readonly TemplateMessage[],
   regions: readonly Region[],
-  plane: number,
+  first: number,
 ): TemplateMessage[] {
-  if (2 * regions.length > PLANE_SIZE) throw unaligned(`${messages.length} messages are too many`);
   const contents = messages.map(({ content }) => content);
   // From the last on, so that earlier places stay valid.
   for (const [index, { message, from, to }] of [...regions.entries()].reverse()) {
     const content = contents[message] ?? '';
-    const open = String.fromCodePoint(plane + 2 * index);
-    const close = String.fromCodePoint(plane + 2 * index + 1);
+    const open = String.fromCodePoint(first + 2 * index);
+    const close = String.fromCodePoint(first + 2 * index + 1);
     contents[message] =
       content.slice(0, from) + open + content.slice(from, to) + close + content.slice(to);
   }
@@ -126,7 +133,7 @@ interface Marked {
 /** Reads a marked rendering: regions in their order, and the template's text around them. */
 function readMarks(
   text: string,
-  plane: number,
+  first: number,
   regions: readonly Region[],
 ): { found: Marked[]; after: string } {
   const found: Marked[] = [];
@@ -134,14 +141,14 @@ function readMarks(
   let rest = 0;
   for (let at = 0; at < text.length; ) {
     const code = text.codePointAt(at) ?? 0;
-    if (code >> 16 !== plane >> 16) {
+    const index = (code - first) >> 1;
+    if (index < 0 || index >= regions.length) {
       at += code > 0xffff ? 2 : 1;
       continue;
     }
-    const index = (code - plane) >> 1;
     const region = regions[index];
-    const close = text.indexOf(String.fromCodePoint(plane + 2 * index + 1), at + 2);
-    if (region === undefined || (code & 1) === 1 || close === -1) {
+    const close = text.indexOf(String.fromCodePoint(first + 2 * index + 1), at + 2);
+    if (region === undefined || (code - first) % 2 === 1 || close === -1) {
       throw unaligned(`message ${region?.message ?? '?'} is cut by the template`);
     }
     if (seen.has(region)) throw unaligned(`message ${region.message} is written twice`);

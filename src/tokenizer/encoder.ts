@@ -37,27 +37,25 @@ interface Library {
   };
 }
 
-/** Looks like markup of a chat format even where it is not marked as special: `<tool_call>`. */
-const MARKUP = /^(?:<.*>|\[.*\])$/s;
-
-export function isMarkup(token: AddedToken): boolean {
-  return token.isControl || MARKUP.test(token.content);
-}
-
-function createLibrary(files: TokenizerFiles): Library {
+/** The library checks little: what it throws, early or late, is a fault of tokenizer.json. */
+function guarded<T>(action: () => T): T {
   try {
-    // Without its added tokens: which of them count where is decided here, not by the library.
-    const definition = { ...files.definition, added_tokens: [] };
-    return new LibraryTokenizer(definition, {}) as unknown as Library;
+    return action();
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new AttuneError(
       'tokenizer-invalid',
-      `The tokenizer could not be built: ${message}`,
+      `tokenizer.json cannot be used: ${message}`,
       {},
       { cause },
     );
   }
+}
+
+function createLibrary(files: TokenizerFiles): Library {
+  // Without its added tokens: which of them count where is decided here, not by the library.
+  const definition = { ...files.definition, added_tokens: [] };
+  return guarded(() => new LibraryTokenizer(definition, {})) as unknown as Library;
 }
 
 /** Finds the longest of a set of strings at the leftmost place. */
@@ -173,7 +171,8 @@ export function createTextEncoder(files: TokenizerFiles): TextEncoderParts {
     encode(text, { mayUse = noControl, isSequenceStart = true } = {}) {
       return splitAtTokens(text, rawFinder, mayUse).map(({ start, end, token }) => {
         const index = start === 0 && isSequenceStart ? 0 : 1;
-        const ids = token === undefined ? encodeSection(text.slice(start, end), index) : [token.id];
+        const section = text.slice(start, end);
+        const ids = token === undefined ? guarded(() => encodeSection(section, index)) : [token.id];
         return { ids, start, end, token };
       });
     },

@@ -1,8 +1,8 @@
 // A conversation as token ids, with the map from messages and characters to tokens.
 import { AttuneError } from '../base/errors.ts';
-import { alignTokens } from './align.ts';
+import { alignTokens, spell } from './align.ts';
 import type { RenderedText } from './chat-template.ts';
-import { isMarkup, type TextEncoderParts } from './encoder.ts';
+import type { TextEncoderParts } from './encoder.ts';
 import type { TokenBytes } from './token-bytes.ts';
 import type { AddedToken } from './tokenizer-file.ts';
 
@@ -71,7 +71,11 @@ interface Stretch {
   readonly ids: readonly number[] | undefined;
 }
 
-function stretches({ text, places }: RenderedText, messages: readonly ChatMessage[]): Stretch[] {
+function stretches(
+  { text, places }: RenderedText,
+  messages: readonly ChatMessage[],
+  tokens: TokenBytes,
+): Stretch[] {
   const list: Stretch[] = [];
   let at = 0;
   for (const { message, start, end, contentFrom } of places) {
@@ -80,8 +84,11 @@ function stretches({ text, places }: RenderedText, messages: readonly ChatMessag
     if (given?.ids === undefined || end === start) continue;
     const written = given.content.slice(contentFrom, contentFrom + end - start);
     if (written !== given.content.trim() && written !== given.content) continue;
-    if (start > at) list.push({ start: at, end: start, ids: undefined });
-    list.push({ start, end, ids: given.ids });
+    // SentencePiece: the first token holds the blank that the template writes before a past reply.
+    const isBlankOurs = text[start - 1] === ' ' && spell(given.ids, tokens).text === ` ${written}`;
+    const from = isBlankOurs ? start - 1 : start;
+    if (from > at) list.push({ start: at, end: from, ids: undefined });
+    list.push({ start: from, end, ids: given.ids });
     at = end;
   }
   if (at < text.length) list.push({ start: at, end: text.length, ids: undefined });
@@ -98,7 +105,7 @@ function permission(
     if (place === undefined) return true;
     const isInside = place.start <= start && end <= place.end;
     if (!isInside || token.isControl) return false;
-    return messages[place.message]?.role === 'assistant' || !isMarkup(token);
+    return messages[place.message]?.role === 'assistant' || !token.isMarkup;
   };
 }
 
@@ -215,7 +222,7 @@ export function encodeChat(
   messages: readonly ChatMessage[],
   parts: EncodeChatParts,
 ): RenderedChat {
-  const rows = stretches(rendered, messages).flatMap((stretch) =>
+  const rows = stretches(rendered, messages, parts.tokens).flatMap((stretch) =>
     rowsOf(stretch, rendered, messages, parts),
   );
   const tiles = tile(rendered, rows, { count: messages.length, stopIds: parts.stopIds });

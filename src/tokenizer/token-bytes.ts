@@ -7,7 +7,8 @@ export interface TokenBytes {
   bytesOf(id: number): Uint8Array;
   /** The first blank of a text is an artefact of SentencePiece and is not shown. */
   readonly stripsFirstBlank: boolean;
-  readonly isByteLevel: boolean;
+  /** The character that stands for a blank in token names; typed, it becomes a blank. */
+  readonly metaspace: string | undefined;
   readonly vocabularySize: number;
 }
 
@@ -110,7 +111,7 @@ export function createTokenBytes(files: TokenizerFiles): TokenBytes {
   return {
     bytesOf: (id) => table[id] ?? nothing,
     stripsFirstBlank: kind.stripsFirstBlank,
-    isByteLevel: kind.isByteLevel,
+    metaspace: kind.metaspace,
     vocabularySize: table.length,
   };
 }

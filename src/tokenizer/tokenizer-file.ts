@@ -15,6 +15,8 @@ export interface AddedToken {
   /** Swallows white space to its left or right. */
   readonly stripsLeft: boolean;
   readonly stripsRight: boolean;
+  /** Reads like markup of a chat format, marked as special or not: `<tool_call>`. */
+  readonly isMarkup: boolean;
   /** Is looked for in the text after it was normalized. */
   readonly isNormalized: boolean;
 }
@@ -72,6 +74,7 @@ const generationSchema = z.looseObject({
   eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),
 });
 
+const MARKUP = /^(?:<.*>|\[.*\])$/s;
 const NAMED = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token'];
 
 function invalid(dir: string, message: string, cause?: unknown): AttuneError {
@@ -208,15 +211,20 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
     }
   }
   const hasNormalizer = definition.normalizer !== null;
-  const addedTokens = definition.added_tokens.map((token) => ({
-    id: token.id,
-    content: token.content,
-    isControl: token.special || config.added_tokens_decoder?.[token.id]?.special === true,
-    isSingleWord: token.single_word,
-    stripsLeft: token.lstrip,
-    stripsRight: token.rstrip,
-    isNormalized: hasNormalizer && !token.special && (token.normalized ?? true),
-  }));
+  const addedTokens = definition.added_tokens.map((token) => {
+    const isControl = token.special || config.added_tokens_decoder?.[token.id]?.special === true;
+    const isMarkup = isControl || MARKUP.test(token.content);
+    return {
+      id: token.id,
+      content: token.content,
+      isControl,
+      isMarkup,
+      isSingleWord: token.single_word,
+      stripsLeft: token.lstrip,
+      stripsRight: token.rstrip,
+      isNormalized: hasNormalizer && !isMarkup && (token.normalized ?? true),
+    };
+  });
   const idOf = (content: string | undefined): number[] => {
     const vocab = definition.model.vocab as Readonly<Record<string, number>>;
     const added = addedTokens.find((token) => token.content === content);

@@ -1,4 +1,5 @@
 // The tokenizer of a model folder: text and chats to ids and back. Nothing else turns text to ids.
+import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
 import { type ChatTemplate, createChatTemplate } from './chat-template.ts';
 import { createTextEncoder } from './encoder.ts';
@@ -76,19 +77,30 @@ function chooseTemplate(
   );
 }
 
+const templateProcessing = z.object({
+  type: z.literal('TemplateProcessing'),
+  single: z.array(z.looseObject({ SpecialToken: z.object({ id: z.string() }).optional() })),
+  special_tokens: z.record(z.string(), z.object({ ids: z.array(z.int().min(0)) })),
+});
+const processorSequence = z.object({
+  type: z.literal('Sequence'),
+  processors: z.array(z.unknown()),
+});
+
 /** The tokens that the post-processor writes before a text: BOS, for many. */
 function prefixIds(postProcessor: unknown): number[] {
-  const part = postProcessor as Readonly<Record<string, unknown>> | null;
-  if (part?.type === 'Sequence' && Array.isArray(part.processors)) {
-    return part.processors.flatMap(prefixIds);
+  const sequence = processorSequence.safeParse(postProcessor);
+  if (sequence.success) {
+    const templates = sequence.data.processors.map((one) => templateProcessing.safeParse(one));
+    return templates.flatMap((one) => (one.success ? prefixIds(one.data) : []));
   }
-  if (part?.type !== 'TemplateProcessing' || !Array.isArray(part.single)) return [];
-  const special = part.special_tokens as Readonly<Record<string, { ids?: number[] }>> | undefined;
-  const single = part.single as readonly { SpecialToken?: { id: string } }[];
+  const parsed = templateProcessing.safeParse(postProcessor);
+  if (!parsed.success) return [];
+  const { single, special_tokens: special } = parsed.data;
   const text = single.findIndex((item) => item.SpecialToken === undefined);
   return single
     .slice(0, Math.max(0, text))
-    .flatMap((item) => special?.[item.SpecialToken?.id ?? '']?.ids ?? []);
+    .flatMap((item) => special[item.SpecialToken?.id ?? '']?.ids ?? []);
 }
 
 /** @throws tokenizer-invalid, template-failed */
