@@ -102,14 +102,17 @@ export interface FusedOptions extends WeightOptions {
   readonly keep?: 'own' | 'present';
 }
 
+/** ONNX Runtime 1.30 refuses to rotate heads of other sizes inside the attention kernel. */
+const ROTARY_HEAD_DIM_MULTIPLE = 16;
+
 /**
  * Chat prefill and decode, with the fused kernels; no gradient.
  *
  * Inputs: `ids` i32 (batch, length). `lengths` i32 (batch): tokens of each row, past and new, less
  * one. `total` i32 (): the most tokens of any row. `last` i32 (batch): index into length of the row
  * whose logits are wanted. `past.<i>.key|value` (batch, kvHeads, past, headDim), keys rotated, each
- * row's tokens first; it may be longer than any row. The trainable weights. With `own` also
- * `positions` i32 (batch, length).
+ * row's tokens first; it may be longer than any row. The trainable weights. `positions` i32 (batch,
+ * length), below windowTokens, unless the kernel itself rotates.
  *
  * Outputs: `logits` (batch, vocabSize), and `own.<i>.key|value` (batch, length, kvHeads * headDim)
  * or `present.<i>.key|value` (batch, kvHeads, length + past, headDim). Several new tokens upon a
@@ -119,10 +122,11 @@ export function fusedGraph(model: Model, options: FusedOptions = {}): Transforme
   const { config } = model;
   const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim, vocabSize } = config;
   const isOwn = options.keep !== 'present';
+  const isRotatedInside = !isOwn && headDim % ROTARY_HEAD_DIM_MULTIPLE === 0;
   const settings = { heads, kvHeads, scale: 1 / Math.sqrt(headDim) };
   const build = new GraphBuilder(model, options);
   const ids = build.input('ids', 'i32', [BATCH, LENGTH]);
-  const positions = isOwn ? build.input('positions', 'i32', [BATCH, LENGTH]) : undefined;
+  const positions = build.input('positions', 'i32', [BATCH, LENGTH]);
   const lengths = build.input('lengths', 'i32', [BATCH]);
   const total = build.input('total', 'i32', []);
   const last = build.input('last', 'i32', [BATCH]);
@@ -133,14 +137,14 @@ export function fusedGraph(model: Model, options: FusedOptions = {}): Transforme
     const of = (name: string, width: number): Tensor =>
       reshape(linear(x, weights, name), [BATCH, LENGTH, width]); // (batch, length, width)
     const turn = (each: Tensor, count: number): Tensor =>
-      positions === undefined ? each : rotaryEmbedding(each, positions, tables, count);
+      isRotatedInside ? each : rotaryEmbedding(each, positions, tables, count);
     const normed = (each: Tensor, name: string, count: number): Tensor =>
       config.hasQkNorm ? normHeads(each, needed(weights, name), count, config) : each;
     const query = turn(normed(of('qProj', heads * headDim), 'qNorm', heads), heads);
     const key = turn(normed(of('kProj', kvHeads * headDim), 'kNorm', kvHeads), kvHeads);
     const value = of('vProj', kvHeads * headDim); // (batch, length, kvHeads * headDim)
     const past = build.pastOf(layer);
-    const rotary = isOwn ? {} : { rotary: tables };
+    const rotary = isRotatedInside ? { rotary: tables } : {};
     const inputs = { query, key, value, lengths, total, ...rotary };
     const result = groupQueryAttention(
       { ...inputs, pastKey: past.key, pastValue: past.value },
