@@ -15,7 +15,8 @@ const countersSchema = z.strictObject({
   contextStep: z.int().min(0),
   tokens: z.int().min(0),
   seconds: z.number().min(0),
-  /** Best held-out margin so far, at which step, and evaluations since without progress. */
+  /** Held-out margin before the first step; the best so far, at which step, and evaluations since without progress. */
+  marginBefore: z.number().nullable(),
   bestMargin: z.number().nullable(),
   bestStep: z.int().min(0),
   withoutProgress: z.int().min(0),
@@ -24,6 +25,22 @@ const countersSchema = z.strictObject({
 });
 
 export type Counters = z.infer<typeof countersSchema>;
+
+/** Those of a training that has not begun. */
+export function freshCounters(identity: string): Counters {
+  return {
+    schema: 1,
+    step: 0,
+    contextStep: 0,
+    tokens: 0,
+    seconds: 0,
+    marginBefore: null,
+    bestMargin: null,
+    bestStep: 0,
+    withoutProgress: 0,
+    identity,
+  };
+}
 
 export interface Checkpoint {
   readonly counters: Counters;

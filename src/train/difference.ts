@@ -1,6 +1,9 @@
 // How far weights moved: differences and norms of sets of matrices.
 import type { HostTensor } from '../runtime/executor.ts';
 
+/** f32, row-major. */
+export type FloatTensor = HostTensor & { readonly data: Float32Array };
+
 type HostTensors = Readonly<Record<string, HostTensor>>;
 
 const tensorOf = (tensors: HostTensors, name: string): HostTensor => {
@@ -14,13 +17,13 @@ export function differences(
   after: HostTensors,
   before: HostTensors,
   names: readonly string[],
-): Record<string, HostTensor> {
+): Record<string, FloatTensor> {
   return Object.fromEntries(
     names.map((name) => {
       const a = tensorOf(after, name);
       const b = tensorOf(before, name).data;
       const data = Float32Array.from(a.data, (value, i) => value - (b[i] as number));
-      return [name, { dtype: 'f32', shape: a.shape, data }];
+      return [name, { dtype: 'f32' as const, shape: a.shape, data }];
     }),
   );
 }

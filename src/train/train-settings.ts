@@ -1,11 +1,12 @@
 // What a training is told, what it tells at each step, and what it gives; types only.
-
 import type { Clock } from '../base/clock.ts';
+
 import type { Config } from '../config/schema.ts';
 import type { Model } from '../model/model.ts';
 import type { Executor, HostTensor } from '../runtime/executor.ts';
 import type { ChatRenderer } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
+import type { FloatTensor } from './difference.ts';
 
 /** The `train` section of the configuration; the executor is chosen by the caller. */
 export type TrainSettings = Omit<Config['train'], 'executor'>;
@@ -69,7 +70,7 @@ export interface TrainResult {
   /** Every fed weight after training. The caller owns it. */
   readonly weights: Readonly<Record<string, HostTensor>>;
   /** After − before, of the matrices that learnt. */
-  readonly delta: Readonly<Record<string, HostTensor>>;
+  readonly delta: Readonly<Record<string, FloatTensor>>;
   /** ‖delta‖ ÷ ‖before‖ over the matrices that learnt. */
   readonly movedShare: number;
   /** Ids of scenarios that were left out, with the reason. */

@@ -6,7 +6,14 @@ import { loadVersion } from '../model/versions.ts';
 import { isQProj } from '../model/weight-names.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
-import { asPart, type Counters, findCheckpoint, partOf, writeCheckpoint } from './checkpoint.ts';
+import {
+  asPart,
+  type Counters,
+  findCheckpoint,
+  freshCounters,
+  partOf,
+  writeCheckpoint,
+} from './checkpoint.ts';
 import { differences, movedShare, plus } from './difference.ts';
 import { FrozenContexts } from './frozen-context.ts';
 import { Learner, meanTerms, type Terms } from './learner.ts';
@@ -55,17 +62,6 @@ interface Parts {
   readonly fed: (name: string) => boolean;
 }
 
-const FRESH = {
-  schema: 1,
-  step: 0,
-  contextStep: 0,
-  tokens: 0,
-  seconds: 0,
-  bestMargin: null,
-  bestStep: 0,
-  withoutProgress: 0,
-} as const;
-
 class Training {
   readonly #parts: Parts;
   readonly #learner: Learner;
@@ -76,7 +72,6 @@ class Training {
   #counters: Counters;
   /** Weights of the best held-out margin so far. */
   #best: HostTensors | undefined;
-  #marginBefore: number | undefined;
 
   private constructor(
     parts: Parts,
@@ -108,7 +103,7 @@ class Training {
     };
     const checkpoint = await findCheckpoint(checkpointPath, plan.identity);
     if (checkpoint === undefined) {
-      const counters = { ...FRESH, identity: plan.identity };
+      const counters = freshCounters(plan.identity);
       const learner = await Learner.create(learnerOptions, before);
       return new Training(parts, learner, { counters, context: before, best: undefined });
     }
@@ -240,7 +235,7 @@ class Training {
     const isDue = step % options.settings.evaluationSteps === 0 || step === plan.steps;
     if (plan.heldOut.length === 0 || !isDue) return undefined;
     const margin = await meanMargin(reader, plan.heldOut, this.#learner.weights);
-    if (step === 0) this.#marginBefore = margin;
+    if (step === 0) this.#counters = { ...this.#counters, marginBefore: margin };
     const { bestMargin, withoutProgress } = this.#counters;
     if (bestMargin === null || margin > bestMargin) {
       this.#best = await this.#learner.readWeights();
@@ -275,7 +270,7 @@ class Training {
 
   async result(stop: TrainStop): Promise<TrainResult> {
     const { plan, before } = this.#parts;
-    const { step, tokens, bestMargin, bestStep } = this.#counters;
+    const { step, tokens, marginBefore, bestMargin, bestStep } = this.#counters;
     const names = plan.parameters.map(({ name }) => name);
     const last = this.#best ?? (await this.#learner.readWeights());
     const delta = differences(last, before, names);
@@ -287,7 +282,7 @@ class Training {
       tokens,
       seconds: this.#seconds(),
       bestStep: this.#best === undefined ? step : bestStep,
-      ...(this.#marginBefore === undefined ? {} : { heldOutMarginBefore: this.#marginBefore }),
+      ...(marginBefore === null ? {} : { heldOutMarginBefore: marginBefore }),
       ...(bestMargin === null ? {} : { heldOutMargin: bestMargin }),
       weights,
       delta,
