@@ -32,7 +32,7 @@ let nativePackage: string | undefined;
 /** Loads once per process. @throws device-unavailable saying what was tried and what to install */
 export async function loadBackend(name: BackendName): Promise<LoadedBackend> {
   silence();
-  if (name === 'tensorflow') nativePackage ??= loadNative();
+  if (name === 'tensorflow') nativePackage ??= loadNative([import.meta.url, SETUP_FOLDER]);
   else await loadPortable(name);
   if (!(await tf.setBackend(name))) {
     throw new AttuneError('device-unavailable', `TensorFlow.js: backend ${name} did not start.`, {
@@ -63,12 +63,15 @@ function silence(): void {
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
 }
 
-/** The C++ binding, from this package's own dependencies or from where the setup script put it. */
-function loadNative(): string {
+/**
+ * Loads the C++ binding, which registers itself, and says from which package it came.
+ * @param places files or URLs from whose folders the packages are looked for, in this order
+ * @throws device-unavailable with the reason of each package that is there and does not load
+ */
+export function loadNative(places: readonly (string | URL)[]): string {
   restoreRemovedFunctions();
   const reasons: string[] = [];
-  for (const folder of [import.meta.url, SETUP_FOLDER]) {
-    const require = createRequire(folder);
+  for (const require of places.map((place) => createRequire(place))) {
     for (const name of PACKAGES) {
       try {
         require(name);
@@ -76,11 +79,11 @@ function loadNative(): string {
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException;
         const isAbsent = code === 'MODULE_NOT_FOUND' && message.includes(`'${name}'`);
-        if (!isAbsent) reasons.push(`${name}: ${message.split('\n')[0]}`);
+        if (!isAbsent) reasons.push(`${name} does not load: ${message.split('\n')[0]?.trim()}`);
       }
     }
   }
-  const why = reasons.join('; ') || 'neither @tensorflow/tfjs-node-gpu nor tfjs-node is installed';
+  const why = reasons.join('; ') || `neither ${PACKAGES.join(' nor ')} is installed`;
   throw new AttuneError('device-unavailable', `TensorFlow: ${why}. ${HOW_TO_INSTALL}`, {
     backend: 'tensorflow',
   });
