@@ -1,0 +1,247 @@
+// The engine in this process: reads a model, compiles its graphs and runs what is asked, in turn.
+import { AttuneError } from '../base/errors.ts';
+import { type Model, readModel } from '../model/model.ts';
+import { fusedGraph, primitiveGraph } from '../model/transformer.ts';
+import { versionId } from '../model/versions.ts';
+import type { Executor, Program } from '../runtime/executor.ts';
+import { capture } from './capture.ts';
+import type {
+  AttentionCapture,
+  CaptureRequest,
+  DecodedToken,
+  Engine,
+  EngineDescription,
+  GenerateRequest,
+  GenerateResult,
+  ScoreRequest,
+  SwitchResult,
+  VersionSource,
+} from './engine.ts';
+import { HostRunner } from './host-runner.ts';
+import { Job } from './job.ts';
+import { LiveVersions } from './live-versions.ts';
+import { PrefixCache } from './prefix-cache.ts';
+import { Reply } from './reply.ts';
+import type { Runner, WeightFeeds } from './runner.ts';
+import { Scheduler } from './scheduler.ts';
+import { score } from './score.ts';
+
+export interface EngineOptions {
+  readonly modelDir: string;
+  /** For weights that had to be widened to f32. */
+  readonly cacheDir: string;
+  /** Closed with the engine. */
+  readonly executor: Executor;
+  /** The version to start under; the base when absent. */
+  readonly version?: VersionSource;
+  /** Prompt and reply together; 0 or absent = what the model was made for. */
+  readonly windowTokens?: number;
+  readonly cacheBytesMax?: number;
+  readonly batchMax?: number;
+  readonly prefillChunkTokens?: number;
+}
+
+/** Logits that scoring holds at once: 16 M numbers, 64 MB. */
+const SCORE_LOGITS_MAX = 2 ** 24;
+const SCORE_ROWS_MAX = 1024;
+const DEFAULTS = { cacheBytesMax: 2 ** 29, batchMax: 8, prefillChunkTokens: 256 };
+
+/** @throws model-not-found, model-unsupported, model-damaged, config-invalid, and what loading does */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const { modelDir, cacheDir, executor, windowTokens = 0 } = options;
+  const window = windowTokens > 0 ? { windowTokens } : {};
+  const model = await readModel(modelDir, { cacheDir, ...window });
+  const settings = { ...DEFAULTS, ...options };
+  const runner = await createRunner(model, executor);
+  assertWindowFits(model, runner, settings.cacheBytesMax);
+  const base = { id: versionId(model.baseHash, []), deltas: [] };
+  const versions = await LiveVersions.open(model, executor, options.version ?? base);
+  return new InProcessEngine({ model, executor, runner, versions, settings });
+}
+
+async function createRunner(model: Model, executor: Executor): Promise<Runner> {
+  const { numHiddenLayers, numKeyValueHeads, headDim } = model.config;
+  const layout = { layers: numHiddenLayers, kvHeads: numKeyValueHeads, headDim };
+  const graph = fusedGraph(model, { isRepeatable: true });
+  const program = await executor.compile(graph.outputs, { isPrepacked: true });
+  return new HostRunner(program, layout);
+}
+
+function assertWindowFits(model: Model, runner: Runner, cacheBytesMax: number): void {
+  const needed = model.windowTokens * runner.bytesPerToken;
+  if (needed <= cacheBytesMax) return;
+  const message = `the KV cache of one full window of ${model.windowTokens} tokens takes ${needed} bytes, and engine.cacheBytesMax is ${cacheBytesMax}; raise it or lower engine.windowTokens`;
+  throw new AttuneError('config-invalid', message, { needed, cacheBytesMax });
+}
+
+interface Parts {
+  readonly model: Model;
+  readonly executor: Executor;
+  readonly runner: Runner;
+  readonly versions: LiveVersions;
+  readonly settings: typeof DEFAULTS;
+}
+
+class InProcessEngine implements Engine {
+  readonly #parts: Parts;
+  readonly #scheduler: Scheduler;
+  #scoreProgram: Promise<Program> | undefined;
+  #captureProgram: Promise<Program> | undefined;
+  #isClosed = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#scheduler = new Scheduler({
+      ...parts.settings,
+      runner: parts.runner,
+      versions: parts.versions,
+      prefixes: new PrefixCache(parts.runner),
+      vocabularySize: parts.model.config.vocabSize,
+    });
+  }
+
+  async describe(): Promise<EngineDescription> {
+    const { model, executor, versions } = this.#parts;
+    return {
+      modelId: model.id,
+      modelDir: model.dir,
+      baseHash: model.baseHash,
+      device: executor.device,
+      layers: model.config.numHiddenLayers,
+      heads: model.config.numAttentionHeads,
+      vocabularySize: model.config.vocabSize,
+      windowTokens: model.windowTokens,
+      parameters: model.parameters,
+      version: versions.current,
+    };
+  }
+
+  generate(
+    request: GenerateRequest,
+    onToken: (token: DecodedToken) => void,
+    signal?: AbortSignal,
+  ): Promise<GenerateResult> {
+    return new Promise((resolve, reject) => {
+      this.#assertOpen();
+      this.#assertIds(request.ids, 1);
+      const callbacks = { onToken, resolve, reject, signal };
+      this.#scheduler.submit(new Reply(request, this.#parts.model.windowTokens, callbacks));
+    });
+  }
+
+  async score({ sequences, version }: ScoreRequest, signal?: AbortSignal): Promise<Float32Array[]> {
+    for (const { ids, from } of sequences) {
+      this.#assertIds(ids, 0);
+      assertScored(ids, from);
+    }
+    const { vocabSize } = this.#parts.model.config;
+    const rowsMax = Math.max(1, Math.min(SCORE_ROWS_MAX, Math.floor(SCORE_LOGITS_MAX / vocabSize)));
+    return this.#asJob(version, signal, async (weights) => {
+      this.#scoreProgram ??= this.#compile({ logProbabilities: true });
+      const program = await this.#scoreProgram;
+      return score(sequences, {
+        ...this.#parts.settings,
+        ...this.#shared(weights),
+        program,
+        rowsMax,
+      });
+    });
+  }
+
+  async capture(request: CaptureRequest, signal?: AbortSignal): Promise<AttentionCapture> {
+    this.#assertIds(request.ids, 0);
+    assertRows(request);
+    const { numHiddenLayers: layers, numAttentionHeads: heads } = this.#parts.model.config;
+    return this.#asJob(request.version, signal, async (weights) => {
+      this.#captureProgram ??= this.#compile({ attention: true, valueNorms: true });
+      const program = await this.#captureProgram;
+      return capture(request, {
+        ...this.#parts.settings,
+        ...this.#shared(weights),
+        program,
+        layers,
+        heads,
+      });
+    });
+  }
+
+  async loadVersion(source: VersionSource): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.versions.load(source);
+  }
+
+  async switchVersion(id: string): Promise<SwitchResult> {
+    this.#assertOpen();
+    const start = performance.now();
+    const from = this.#parts.versions.current;
+    this.#parts.versions.switchTo(id);
+    const repliesInFlight = this.#scheduler.repliesInFlight;
+    return { from, to: id, repliesInFlight, stallMs: performance.now() - start };
+  }
+
+  async forget(cacheKey: string): Promise<void> {
+    this.#scheduler.forget(cacheKey);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#scheduler.close(new AttuneError('engine-failed', 'the engine was closed'));
+    this.#parts.versions.close();
+    await this.#parts.executor.close();
+  }
+
+  #shared(weights: WeightFeeds): { runner: Runner; weights: WeightFeeds } {
+    return { runner: this.#parts.runner, weights };
+  }
+
+  #compile(outputs: Parameters<typeof primitiveGraph>[1]['outputs']): Promise<Program> {
+    const rows = outputs.attention ? 'chosen' : 'all';
+    const graph = primitiveGraph(this.#parts.model, { rows, outputs });
+    return this.#parts.executor.compile(graph.outputs);
+  }
+
+  /** Runs a generator between decode steps, bound to one version. */
+  #asJob<T>(
+    version: string | undefined,
+    signal: AbortSignal | undefined,
+    start: (weights: WeightFeeds) => Promise<AsyncGenerator<void, T>>,
+  ): Promise<T> {
+    this.#assertOpen();
+    const { versions } = this.#parts;
+    const bound = version ?? versions.current;
+    versions.use(bound);
+    const job = new Job(() => start(versions.weightsOf(bound)), {
+      signal,
+      onEnd: () => versions.release(bound),
+    });
+    this.#scheduler.addJob(job);
+    return job.result;
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new AttuneError('engine-failed', 'the engine was closed');
+  }
+
+  /** @throws window-overflow when the ids and `more` tokens are too many */
+  #assertIds(ids: readonly number[], more: number): void {
+    const { windowTokens, config } = this.#parts.model;
+    if (ids.length === 0) throw new RangeError('the prompt has no tokens; begin with a BOS token');
+    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize);
+    if (wrong !== undefined) throw new RangeError(`${wrong} is no id of this model`);
+    if (ids.length + more <= windowTokens) return;
+    const message = `${ids.length} tokens leave no room in the window of ${windowTokens}; drop old turns`;
+    throw new AttuneError('window-overflow', message, { tokens: ids.length, windowTokens });
+  }
+}
+
+function assertScored(ids: readonly number[], from: number): void {
+  if (Number.isInteger(from) && from >= 1 && from <= ids.length) return;
+  throw new RangeError(`from must be in 1 … ${ids.length}; it is ${from}`);
+}
+
+function assertRows({ ids, rows }: CaptureRequest): void {
+  const isAscending = rows.every((row, i) => i === 0 || row > (rows[i - 1] as number));
+  const isInside = rows.every((row) => Number.isInteger(row) && row >= 0 && row < ids.length);
+  if (!isAscending || !isInside) throw new RangeError('rows must ascend within ids');
+}

@@ -1,0 +1,52 @@
+// What the scheduler needs of a device: sequences that can be extended, and batches that decode.
+import type { HostTensor, Value } from '../runtime/executor.ts';
+
+/** The weights of one version, as fed. */
+export type WeightFeeds = Readonly<Record<string, Value>>;
+
+/** The cache of one sequence. Whoever opened it closes it once. */
+export interface Row {
+  /** Positions whose keys and values it holds. */
+  readonly tokens: number;
+}
+
+/** Sequences that decode together, one token each a step. */
+export interface Batch {
+  /** In the order of a step's ids and logits. */
+  readonly rows: readonly Row[];
+  join(row: Row): void;
+  /** The row's cache is its own again. */
+  leave(row: Row): void;
+  /**
+   * Appends `ids[i]` to `rows[i]`.
+   * @returns logits (rows, vocabularySize), the caller's until the next step
+   */
+  step(ids: Int32Array, weights: WeightFeeds): Promise<Float32Array>;
+}
+
+/** `past.<layer>.key|value` (1, kvHeads, capacity, headDim); a row's tokens come first. */
+export interface Past {
+  readonly feeds: Readonly<Record<string, HostTensor | Value>>;
+  /** At least the row's tokens; what lies beyond them must be masked. */
+  readonly capacity: number;
+}
+
+export interface Runner {
+  /** Bytes of cache that one token takes. */
+  readonly bytesPerToken: number;
+  /** Bytes of all caches now, padding included. */
+  readonly bytes: number;
+  open(): Row;
+  /**
+   * Appends `ids` to a row that is in no batch, in one run.
+   * @returns logits (vocabularySize) of the last one
+   */
+  extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Float32Array>;
+  /** Forgets all but the first `tokens`; the row is in no batch. */
+  truncate(row: Row, tokens: number): void;
+  /** Frees the cache; a row in a batch leaves it. */
+  close(row: Row): void;
+  createBatch(): Batch;
+  /** The row's cache as other graphs read it; the row is in no batch. */
+  pastOf(row: Row): Past;
+}

@@ -1,0 +1,109 @@
+// Log-probabilities of given tokens, run by run; contexts that sequences share are run once.
+import type { HostTensor, Program } from '../runtime/executor.ts';
+import type { ScoreRequest } from './engine.ts';
+import { atHome, i32 } from './host-runner.ts';
+import type { Row, Runner, WeightFeeds } from './runner.ts';
+
+export interface ScoreOptions {
+  readonly runner: Runner;
+  /** The primitive graph's `logProbabilities`, all rows, own past. */
+  readonly program: Program;
+  readonly weights: WeightFeeds;
+  readonly prefillChunkTokens: number;
+  /** Rows scored in one run: their logits (rows, vocabularySize) are in memory at once. */
+  readonly rowsMax: number;
+}
+
+type Sequence = ScoreRequest['sequences'][number];
+
+/** Yields after each run. @returns for each sequence log p of its tokens from `from` on */
+export async function* score(
+  sequences: readonly Sequence[],
+  options: ScoreOptions,
+): AsyncGenerator<void, Float32Array[]> {
+  const { runner } = options;
+  const scores: Float32Array[] = [];
+  let before: Sequence | undefined;
+  const row = runner.open();
+  try {
+    for (const sequence of sequences) {
+      const shared = before === undefined ? 0 : sharedContext(before, sequence);
+      if (row.tokens > shared) runner.truncate(row, shared);
+      yield* prefill(row, sequence.ids.slice(0, sequence.from - 1), options);
+      scores.push(yield* scoreTail(row, sequence, options));
+      before = sequence;
+    }
+    return scores;
+  } finally {
+    runner.close(row);
+  }
+}
+
+/** Leading tokens that are context of both and equal. */
+function sharedContext(a: Sequence, b: Sequence): number {
+  const longest = Math.min(a.from, b.from) - 1;
+  let shared = 0;
+  while (shared < longest && a.ids[shared] === b.ids[shared]) shared++;
+  return shared;
+}
+
+/** Extends a row to hold these ids, in chunks. */
+export async function* prefill(
+  row: Row,
+  ids: readonly number[],
+  {
+    runner,
+    weights,
+    prefillChunkTokens,
+  }: Pick<ScoreOptions, 'runner' | 'weights' | 'prefillChunkTokens'>,
+): AsyncGenerator<void, void> {
+  while (row.tokens < ids.length) {
+    const chunk = ids.slice(row.tokens, row.tokens + prefillChunkTokens);
+    await runner.extend(row, Int32Array.from(chunk), weights);
+    yield;
+  }
+}
+
+async function* scoreTail(
+  row: Row,
+  { ids, from, hidden = [] }: Sequence,
+  options: ScoreOptions,
+): AsyncGenerator<void, Float32Array> {
+  const scores = new Float32Array(ids.length - from);
+  // Rows with hidden keys stay in one run: the cache of a further one would be of another mask.
+  const rowsMax = hidden.length > 0 ? ids.length : options.rowsMax;
+  for (let first = from - 1; first < ids.length - 1; first += rowsMax) {
+    const end = Math.min(first + rowsMax, ids.length - 1);
+    yield* prefill(row, ids.slice(0, first), options);
+    const { feeds, mask } = runInputs(options.runner, row, ids.slice(first, end));
+    for (const [start, stop] of hidden) mask.fill(0, start, Math.min(stop, first));
+    const targets = i32([1, end - first], Int32Array.from(ids.slice(first + 1, end + 1)));
+    const run = await options.program.run({ ...options.weights, ...feeds, targets });
+    const { logProbabilities } = await atHome(run);
+    scores.set(logProbabilities?.data as Float32Array, first - from + 1); // (1, end - first)
+    yield;
+  }
+  return scores;
+}
+
+/** What the primitive graph reads to run `ids` upon a row. */
+export function runInputs(
+  runner: Runner,
+  row: Row,
+  ids: readonly number[],
+): { feeds: Record<string, HostTensor>; mask: Uint8Array; capacity: number } {
+  const past = runner.pastOf(row);
+  const length = ids.length;
+  const mask = new Uint8Array(past.capacity + length).fill(1); // 1 = may be attended
+  mask.fill(0, row.tokens, past.capacity);
+  const feeds = {
+    ...past.feeds,
+    ids: i32([1, length], Int32Array.from(ids)),
+    positions: i32(
+      [1, length],
+      Int32Array.from(ids, (_, i) => row.tokens + i),
+    ),
+    keyMask: { dtype: 'bool', shape: [1, mask.length], data: mask },
+  } as Record<string, HostTensor>;
+  return { feeds, mask, capacity: past.capacity };
+}
