@@ -35,7 +35,15 @@ export type Head = z.infer<typeof headSchema>;
 export const MANIFEST = 'manifest.json';
 export const JOURNAL = 'journal.jsonl';
 /** Texts that go when a person deletes the talk they came from; see `verify`. */
-export const DELETABLE = ['scenarios.jsonl', 'dreams.jsonl', 'summary.json', 'summary.md'] as const;
+export const DELETABLE = [
+  'flagged.json',
+  'everyday.jsonl',
+  'scenarios.jsonl',
+  'dreams.jsonl',
+  'replies.json',
+  'summary.json',
+  'summary.md',
+] as const;
 
 export interface Ledger {
   readonly folder: string;

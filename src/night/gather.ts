@@ -1,9 +1,14 @@
 // Gathers what a night learns from: flags become scenarios, quiet turns become everyday replay,
 // one flag in five is held back. It reads talks and flags; it writes nothing.
+import { z } from 'zod';
 import { sha256 } from '../base/hash.ts';
 import { createRandom } from '../base/random.ts';
 import type { Flag } from '../protocol/flag.ts';
-import type { Scenario, ScenarioMessage, Span } from '../scenario/scenario.ts';
+import {
+  type Scenario,
+  type ScenarioMessage,
+  writtenScenarioSchema,
+} from '../scenario/scenario.ts';
 
 /** A talk as the night sees it: in order, without replies that were regenerated away. */
 export interface Talk {
@@ -18,17 +23,34 @@ export interface Talk {
   }[];
 }
 
-/** A flagged moment; `chosen` is what the person said a listening reply would have been. */
-export interface FlaggedMoment {
-  readonly flagId: string;
-  readonly strength: number;
-  readonly isHeldBack: boolean;
-  readonly kind: 'missed' | 'good';
-  /** Without the candidates where a listening reply is still to be found. */
-  readonly context: Pick<Scenario, 'id' | 'kind' | 'messages' | 'spans' | 'source'>;
-  readonly chosen?: string;
-  readonly rejected?: string;
-}
+/** The moment itself; its candidates are apart, for a listening reply may still be to be found. */
+const contextSchema = writtenScenarioSchema
+  .pick({ id: true, kind: true, messages: true, source: true })
+  .extend({
+    spans: z.array(
+      z.strictObject({
+        feature: z.enum(['direction', 'own-idea']),
+        message: z.int().min(0),
+        start: z.int().min(0),
+        end: z.int().min(1),
+      }),
+    ),
+  });
+
+export const flaggedMomentSchema = z.strictObject({
+  flagId: z.string(),
+  strength: z.int(),
+  /** It measures and never trains. */
+  isHeldBack: z.boolean(),
+  kind: z.enum(['missed', 'good']),
+  context: contextSchema,
+  /** What the person said a listening reply would have been. */
+  chosen: z.string().optional(),
+  /** What was really said. */
+  rejected: z.string().optional(),
+});
+/** A flagged moment as it lies in the night's folder. */
+export type FlaggedMoment = z.infer<typeof flaggedMomentSchema>;
 
 export interface Gathered {
   readonly flagged: readonly FlaggedMoment[];
@@ -95,6 +117,8 @@ function momentOf(flag: Flag, talk: Talk, isHeldBack: boolean): FlaggedMoment | 
   };
 }
 
+type MomentSpan = FlaggedMoment['context']['spans'][number];
+
 const bare = ({ role, content }: Talk['messages'][number]): ScenarioMessage => ({ role, content });
 
 function systemOf(talk: Talk): ScenarioMessage[] {
@@ -102,7 +126,7 @@ function systemOf(talk: Talk): ScenarioMessage[] {
 }
 
 /** The marked words, or the whole message that the reply answers. */
-function directionSpan(flag: Flag, talk: Talk, offset: number): Span | undefined {
+function directionSpan(flag: Flag, talk: Talk, offset: number): MomentSpan | undefined {
   const messageId = flag.userSpan?.messageId ?? flag.messageId;
   const index = talk.messages.findIndex((message) => message.id === messageId);
   const content = talk.messages[index]?.content ?? '';
@@ -112,7 +136,7 @@ function directionSpan(flag: Flag, talk: Talk, offset: number): Span | undefined
 }
 
 /** Where the reply's drifting words stood in an earlier reply: the model's own idea. */
-function ideaSpan(flag: Flag, talk: Talk, at: number, offset: number): Span | undefined {
+function ideaSpan(flag: Flag, talk: Talk, at: number, offset: number): MomentSpan | undefined {
   const words = flag.replySpan?.text;
   if (words === undefined) return undefined;
   const isIdea = (message: Talk['messages'][number], index: number): boolean =>

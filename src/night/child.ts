@@ -1,0 +1,64 @@
+// The night's own process: takes a plan over IPC, works through it, reports, ends.
+import { systemClock } from '../base/clock.ts';
+import { isAttuneError } from '../base/errors.ts';
+import { readModel } from '../model/model.ts';
+import { createOnnxExecutor } from '../runtime/onnx.ts';
+import { loadTokenizer } from '../tokenizer/tokenizer.ts';
+import { Courtesy } from './courtesy.ts';
+import { type FromNight, type NightPlan, toNightSchema } from './message.ts';
+import { work } from './work.ts';
+
+const courtesy = new Courtesy(() => systemClock.monotonicMs());
+const abort = new AbortController();
+
+function tell(message: FromNight): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send === undefined) resolve();
+    else process.send(message, () => resolve());
+  });
+}
+
+async function run(plan: NightPlan): Promise<void> {
+  const { engine } = plan.config;
+  const [model, tokenizer, executor] = await Promise.all([
+    readModel(plan.modelDir, { cacheDir: plan.cacheDir, windowTokens: engine.windowTokens }),
+    loadTokenizer(plan.modelDir),
+    createOnnxExecutor({
+      device: 'cpu',
+      ...(engine.threads > 0 ? { threads: engine.threads } : {}),
+    }),
+  ]);
+  try {
+    const manifest = await work({
+      plan,
+      model,
+      tokenizer,
+      executor,
+      clock: systemClock,
+      courtesy,
+      signal: abort.signal,
+      report: (progress) => void tell(progress),
+    });
+    await tell({ type: 'committed', manifest });
+  } finally {
+    await executor.close();
+  }
+}
+
+process.on('message', (raw) => {
+  const message = toNightSchema.parse(raw);
+  if (message.type === 'pause') courtesy.pause();
+  else if (message.type === 'resume') courtesy.resume();
+  else if (message.type === 'abort') abort.abort(new Error('the night was stopped'));
+  else {
+    run(message.plan)
+      .catch((error: unknown) => {
+        const code = isAttuneError(error) ? error.code : 'night-failed';
+        const text = error instanceof Error ? error.message : String(error);
+        return tell({ type: 'failed', code, message: text });
+      })
+      .finally(() => process.disconnect?.());
+  }
+});
+// The daemon is gone: there is nobody to report to; the next daemon resumes the night.
+process.on('disconnect', () => process.exit());

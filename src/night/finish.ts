@@ -1,0 +1,107 @@
+// After the commit: swap if the gate passed and the person wants it so, then the morning's summary.
+import { z } from 'zod';
+import { isAttuneError } from '../base/errors.ts';
+import type { Manifest } from '../ledger/manifest.ts';
+import type { NightVerdict } from '../protocol/night.ts';
+import { type SwapReport, swapTo } from '../swap/swap.ts';
+import { readFlagged } from './files.ts';
+import { openJournal } from './journal.ts';
+import type { NightServiceOptions } from './service.ts';
+import { writeSummary } from './summary.ts';
+
+export interface FinishedNight {
+  readonly verdict: NightVerdict;
+  readonly reasons: string[];
+  readonly headline: string;
+  readonly version: string | null;
+  readonly swap: SwapReport | null;
+}
+
+const swappedSchema = z.strictObject({
+  swap: z
+    .strictObject({
+      from: z.string(),
+      to: z.string(),
+      repliesInFlight: z.int(),
+      stallMs: z.number(),
+      probe: z
+        .strictObject({ tokens: z.int(), worstNats: z.number(), passes: z.boolean() })
+        .nullable(),
+      at: z.string(),
+    })
+    .nullable(),
+  /** Why there was none. */
+  why: z.string().nullable(),
+});
+export type Swapped = z.infer<typeof swappedSchema>;
+
+/** Goes on where an earlier daemon stopped: what has its line in the journal is not done again. */
+export async function finishNight(
+  options: NightServiceOptions,
+  manifest: Manifest,
+): Promise<FinishedNight> {
+  const { ledger, flags, clock } = options;
+  const folder = ledger.folderOf(manifest.night);
+  const journal = await openJournal(folder, clock);
+  try {
+    const used = (await readFlagged(folder)).filter((m) => !m.isHeldBack && m.chosen !== undefined);
+    if (manifest.delta !== null) {
+      await flags.markUsed(
+        used.map((moment) => moment.flagId),
+        manifest.night,
+      );
+    }
+    const swapped = await journal.phase('swap', swappedSchema, () => swapNight(options, manifest));
+    const headline = await journal.phase('summary', z.string(), () =>
+      writeSummary({ options, manifest, swapped, lines: journal.lines }),
+    );
+    const { swap } = swapped;
+    return {
+      verdict: verdictOf(manifest, swapped),
+      reasons: manifest.gate?.reasons ?? [],
+      headline,
+      version: swap?.to ?? null,
+      swap,
+    };
+  } finally {
+    await journal.close();
+  }
+}
+
+export function verdictOf(manifest: Manifest, { swap }: Pick<Swapped, 'swap'>): NightVerdict {
+  if (manifest.delta === null) return 'nothing-to-learn';
+  if (manifest.gate?.passed !== true) return 'refused';
+  return swap === null ? 'awaiting-review' : 'swapped';
+}
+
+async function swapNight(options: NightServiceOptions, manifest: Manifest): Promise<Swapped> {
+  const { ledger, clock, config } = options;
+  const { night, delta, gate, inForce } = manifest;
+  const status = (name: 'refused' | 'empty' | 'waiting', why: string) => ({
+    nights: { [night]: { status: name, at: new Date(clock.now()).toISOString(), why } },
+  });
+  if (delta === null) {
+    await ledger.setHead(status('empty', 'nothing to learn'));
+    return { swap: null, why: 'nothing to learn' };
+  }
+  if (gate?.passed !== true) {
+    await ledger.setHead(status('refused', gate?.reasons.join('; ') ?? 'no verdict'));
+    return { swap: null, why: 'the gate refused it' };
+  }
+  const isSameParent = ledger.head().inForce.join() === inForce.join();
+  if (config.night.swap === 'review' || !isSameParent) {
+    const why = isSameParent ? 'a person decides' : 'other weights came into force meanwhile';
+    await ledger.setHead(status('waiting', why));
+    return { swap: null, why };
+  }
+  try {
+    const at = new Date(clock.now()).toISOString();
+    const statuses = { [night]: { status: 'in-force' as const, at, why: 'the gate passed' } };
+    const swap = await swapTo(options, { nights: [...inForce, night], statuses });
+    return { swap, why: null };
+  } catch (error) {
+    if (!isAttuneError(error)) throw error;
+    await ledger.setHead(status('waiting', error.message));
+    return { swap: null, why: error.message };
+  }
+}

@@ -1,0 +1,148 @@
+// Before a night's process starts: its plan, and what it learns from, written into its folder.
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
+import { sha256 } from '../base/hash.ts';
+import { configHash } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
+import type { ConversationStore } from '../conversation/conversation-store.ts';
+import type { ConversationState } from '../conversation/state.ts';
+import { nightId } from '../ledger/manifest.ts';
+import { writeFlagged, writeScenarios } from './files.ts';
+import { gather, type Talk } from './gather.ts';
+import { openJournal } from './journal.ts';
+import { type NightPlan, planSchema } from './message.ts';
+import type { NightServiceOptions } from './service.ts';
+
+export interface PreparedNight {
+  readonly plan: NightPlan;
+  readonly folder: string;
+}
+
+const PLAN = 'plan.json';
+/** Everyday turns that a night may replay. */
+const EVERYDAY_MAX = 256;
+
+export const gatheredSchema = z.strictObject({
+  flagged: z.int(),
+  heldBack: z.int(),
+  everyday: z.int(),
+});
+
+/** The night that was cut off, if its plan is still of this base and its parent still the last. */
+export async function findUnfinished(
+  options: NightServiceOptions,
+): Promise<PreparedNight | undefined> {
+  const { ledger } = options;
+  const { parent } = await ledger.next();
+  for (const night of await ledger.unfinished()) {
+    const folder = await ledger.building(night);
+    const plan = await readJsonBounded(join(folder, PLAN), planSchema).catch(() => undefined);
+    const isSame =
+      plan?.base === ledger.base &&
+      plan.parent?.hash === parent?.hash &&
+      plan.inForce.join() === ledger.head().inForce.join();
+    if (plan !== undefined && isSame) return { plan, folder };
+    await ledger.discard(night);
+  }
+  return undefined;
+}
+
+/** Makes the folder of a new night, with its plan and what it learns from. */
+export async function beginNight(options: NightServiceOptions): Promise<PreparedNight> {
+  const { ledger, clock, config } = options;
+  const { number, parent } = await ledger.next();
+  const startedAt = new Date(clock.now()).toISOString();
+  const day = localDay(clock.now(), config.night.timeZone);
+  const night = nightId(number, day);
+  const folder = await ledger.building(night);
+  const { inForce } = ledger.head();
+  const plan = planSchema.parse({
+    night,
+    number,
+    day,
+    startedAt,
+    ledgerFolder: ledger.folder,
+    modelDir: options.modelDir,
+    cacheDir: options.cacheDir,
+    base: ledger.base,
+    parent,
+    inForce,
+    deltas: await ledger.deltas(inForce),
+    passedNights: await passedNights(options),
+    seed: Number.parseInt(sha256(`${ledger.base}:${night}`).slice(0, 8), 16),
+    config: withoutSecrets(config),
+    configHash: configHash(config),
+  } satisfies NightPlan);
+  await writeGathered(options, plan, folder);
+  // The plan last: a folder with a plan has everything that its night needs.
+  await writeJsonAtomic(join(folder, PLAN), plan);
+  return { plan, folder };
+}
+
+/** YYYY-MM-DD where the person lives. */
+export function localDay(at: number, timeZone: string): string {
+  const zone = timeZone === '' ? {} : { timeZone };
+  return new Intl.DateTimeFormat('sv-SE', { ...zone, dateStyle: 'short' }).format(at);
+}
+
+async function passedNights({ ledger }: NightServiceOptions): Promise<number[]> {
+  return (await ledger.list()).filter((m) => m.gate?.passed === true).map((m) => m.number);
+}
+
+function withoutSecrets(config: Config): Config {
+  return { ...config, server: { ...config.server, token: '' } };
+}
+
+async function writeGathered(
+  { flags, store, config, clock }: NightServiceOptions,
+  plan: NightPlan,
+  folder: string,
+): Promise<void> {
+  const journal = await openJournal(folder, clock);
+  try {
+    await journal.phase('gather', gatheredSchema, async () => {
+      const gathered = gather({
+        flags: flags.list().filter((flag) => flag.withdrawnAt === null),
+        talks: await readTalks(store),
+        ...config.flag,
+        everydayMax: EVERYDAY_MAX,
+        seed: plan.seed,
+      });
+      await writeFlagged(folder, gathered.flagged);
+      await writeScenarios(folder, 'everyday', gathered.everyday);
+      return {
+        flagged: gathered.flagged.length,
+        heldBack: gathered.flagged.filter((moment) => moment.isHeldBack).length,
+        everyday: gathered.everyday.length,
+      };
+    });
+  } finally {
+    await journal.close();
+  }
+}
+
+async function readTalks(store: ConversationStore): Promise<Map<string, Talk>> {
+  const talks = new Map<string, Talk>();
+  for (const id of store.ids()) {
+    if (!store.summary(id).canLearn) continue;
+    talks.set(id, talkOf(await store.read(id)));
+  }
+  return talks;
+}
+
+/** A talk without replies that were regenerated away, failed or stayed empty. */
+export function talkOf(state: ConversationState): Talk {
+  const messages = state.entries.flatMap((entry) => {
+    if (entry.type === 'reply' && (entry.isSuperseded || entry.text === '')) return [];
+    const role = entry.type === 'reply' ? ('assistant' as const) : ('user' as const);
+    return [{ id: entry.id, role, content: entry.text, at: entry.at }];
+  });
+  const { systemPrompt } = state.settings;
+  return {
+    id: state.id,
+    canLearn: state.canLearn,
+    ...(systemPrompt === undefined ? {} : { systemPrompt }),
+    messages,
+  };
+}

@@ -1,0 +1,249 @@
+// Nights as the daemon sees them: start one, stand aside for a chat, finish it, decide about it.
+import type { Clock } from '../base/clock.ts';
+import { AttuneError, isAttuneError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Config } from '../config/schema.ts';
+import type { ConversationStore } from '../conversation/conversation-store.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { FlagStore } from '../flag/flag-store.ts';
+import type { Ledger, NightStatus } from '../ledger/ledger.ts';
+import type { Manifest, NightId } from '../ledger/manifest.ts';
+import { type Verification, verifyLedger } from '../ledger/verify.ts';
+import type { EventTopic } from '../protocol/client-message.ts';
+import type { NightProgress } from '../protocol/night.ts';
+import type { ServerMessage } from '../protocol/server-message.ts';
+import { type SwapReport, swapTo } from '../swap/swap.ts';
+import { finishNight } from './finish.ts';
+import type { Progress } from './message.ts';
+import { beginNight, findUnfinished, type PreparedNight } from './prepare.ts';
+import { type NightProcess, startNightProcess } from './process.ts';
+
+export interface NightServiceOptions {
+  readonly config: Config;
+  readonly ledger: Ledger;
+  readonly engine: Engine;
+  readonly flags: FlagStore;
+  readonly store: ConversationStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly publish: (topic: EventTopic, message: ServerMessage) => void;
+  /** Real path of the model folder, and where widened weights are kept. */
+  readonly modelDir: string;
+  readonly cacheDir: string;
+  /** Compiled entry of the night's process; for tests that run from sources. */
+  readonly entry?: string;
+}
+
+interface Running {
+  readonly night: NightId;
+  readonly process: NightProcess;
+  progress: NightProgress | undefined;
+}
+
+export class NightService {
+  readonly #options: NightServiceOptions;
+  #running: Running | undefined;
+  #ended: Promise<void> = Promise.resolve();
+  #isStarting = false;
+  #isBusy = false;
+
+  constructor(options: NightServiceOptions) {
+    this.#options = options;
+  }
+
+  get ledger(): Ledger {
+    return this.#options.ledger;
+  }
+
+  get progress(): NightProgress | undefined {
+    return this.#running?.progress;
+  }
+
+  get running(): NightId | undefined {
+    return this.#running?.night;
+  }
+
+  /** After a start: finishes what was committed and not finished. */
+  async recover(): Promise<void> {
+    for (const manifest of await this.ledger.list()) {
+      if (this.ledger.head().nights[manifest.night] === undefined) await this.#finish(manifest);
+    }
+  }
+
+  /** True when a night was begun and neither finished nor given up. */
+  async hasUnfinished(): Promise<boolean> {
+    return (await this.ledger.unfinished()).length > 0;
+  }
+
+  /**
+   * Starts a night, or resumes the one that was cut off. Resolves when it is under way.
+   * @throws night-running
+   */
+  async run(): Promise<NightId> {
+    if (this.#running !== undefined || this.#isStarting) {
+      throw new AttuneError('night-running', 'A night is under way already.');
+    }
+    this.#isStarting = true;
+    try {
+      const prepared = (await findUnfinished(this.#options)) ?? (await beginNight(this.#options));
+      this.#start(prepared);
+      return prepared.plan.night;
+    } finally {
+      this.#isStarting = false;
+    }
+  }
+
+  #start({ plan }: PreparedNight): void {
+    const { logger, entry } = this.#options;
+    const process = startNightProcess({
+      plan,
+      logger,
+      onProgress: (progress) => this.#onProgress(progress),
+      ...(entry === undefined ? {} : { entry }),
+    });
+    if (this.#isBusy) process.pause();
+    this.#running = { night: plan.night, process, progress: undefined };
+    logger.info({ night: plan.night }, 'night begins');
+    this.#ended = process.result
+      .then((manifest) => this.#finish(manifest))
+      .catch((error: unknown) => this.#failed(plan.night, error))
+      .finally(() => {
+        this.#running = undefined;
+      });
+  }
+
+  /** Resolves when no night runs. */
+  ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  #onProgress({ phase, done, total, facts }: Progress): void {
+    const running = this.#running;
+    if (running === undefined) return;
+    running.progress = {
+      type: 'night-progress',
+      nightId: running.night,
+      phase,
+      done,
+      total,
+      facts,
+      isPaused: this.#isBusy,
+      at: this.#options.clock.now(),
+    };
+    this.#options.publish('nights', running.progress);
+  }
+
+  async #finish(manifest: Manifest): Promise<void> {
+    const finished = await finishNight(this.#options, manifest);
+    const { night } = manifest;
+    const at = this.#options.clock.now();
+    if (finished.swap !== null) this.#publishSwap(finished.swap);
+    const { verdict, reasons, headline, version } = finished;
+    this.#options.publish('nights', {
+      type: 'night-end',
+      nightId: night,
+      verdict,
+      reasons,
+      version,
+      at,
+    });
+    const path = `/nights/${night}`;
+    this.#options.publish('nights', { type: 'summary-ready', nightId: night, path, headline, at });
+    this.#options.logger.info({ night, verdict }, headline);
+  }
+
+  #failed(night: NightId, error: unknown): void {
+    const code = isAttuneError(error) ? error.code : 'night-failed';
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#options.logger.error({ night, code, error }, reason);
+    const at = this.#options.clock.now();
+    const reasons = [reason];
+    this.#options.publish('nights', {
+      type: 'night-end',
+      nightId: night,
+      verdict: 'failed',
+      reasons,
+      version: null,
+      at,
+    });
+  }
+
+  #publishSwap(swap: SwapReport): void {
+    const { from, to, repliesInFlight, stallMs } = swap;
+    const at = this.#options.clock.now();
+    this.#options.publish('nights', { type: 'swap-end', from, to, repliesInFlight, stallMs, at });
+  }
+
+  /** Somebody is being answered: the night stands aside within one micro-step. */
+  onBusy(): void {
+    this.#isBusy = true;
+    this.#running?.process.pause();
+  }
+
+  onIdle(): void {
+    this.#isBusy = false;
+    this.#running?.process.resume();
+  }
+
+  /** Takes a waiting (or refused) night's weights into use. @throws night-unknown, swap-refused */
+  async approve(id: NightId): Promise<SwapReport> {
+    const manifest = await this.ledger.read(id);
+    const { inForce } = this.ledger.head();
+    this.#assertStatus(manifest, ['waiting', 'rejected', 'reverted']);
+    return this.#swap([...inForce, id], id, { status: 'in-force', why: 'approved by the person' });
+  }
+
+  /** Leaves a waiting night's weights unused. @throws night-unknown */
+  async reject(id: NightId): Promise<void> {
+    this.#assertStatus(await this.ledger.read(id), ['waiting']);
+    await this.ledger.setHead({
+      nights: { [id]: this.#status('rejected', 'rejected by the person') },
+    });
+  }
+
+  /** Leaves the night out of the sum of deltas in force. @throws night-unknown, swap-refused */
+  async revert(id: NightId): Promise<SwapReport> {
+    this.#assertStatus(await this.ledger.read(id), ['in-force']);
+    const nights = this.ledger.head().inForce.filter((night) => night !== id);
+    return this.#swap(nights, id, { status: 'reverted', why: 'taken back by the person' });
+  }
+
+  /** Goes to a list of nights in force; none is the base model. */
+  async swapTo(nights: readonly NightId[]): Promise<SwapReport> {
+    const report = await swapTo(this.#options, { nights });
+    this.#publishSwap(report);
+    return report;
+  }
+
+  verify(): Promise<Verification> {
+    return verifyLedger(this.ledger);
+  }
+
+  async #swap(
+    nights: readonly NightId[],
+    id: NightId,
+    { status, why }: { status: NightStatus; why: string },
+  ): Promise<SwapReport> {
+    const statuses = { [id]: this.#status(status, why) };
+    const report = await swapTo(this.#options, { nights, statuses });
+    this.#publishSwap(report);
+    return report;
+  }
+
+  #status(status: NightStatus, why: string) {
+    return { status, at: new Date(this.#options.clock.now()).toISOString(), why };
+  }
+
+  #assertStatus(manifest: Manifest, allowed: readonly NightStatus[]): void {
+    const status = this.ledger.statusOf(manifest);
+    if (allowed.includes(status)) return;
+    const message = `${manifest.night} is ${status}; this needs one that is ${allowed.join(' or ')}.`;
+    throw new AttuneError('swap-refused', message, { night: manifest.night, status });
+  }
+
+  /** Stops a running night between two micro-steps; it is resumed after the next start. */
+  async close(): Promise<void> {
+    this.#running?.process.abort();
+    await this.#ended;
+  }
+}

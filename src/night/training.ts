@@ -1,0 +1,101 @@
+// The training phase: the real arm and the deaf arm, on the same scenarios, from the same weights.
+import { appendFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AttuneError } from '../base/errors.ts';
+import { createRandom } from '../base/random.ts';
+import { writeDelta } from '../model/delta.ts';
+import type { Model } from '../model/model.ts';
+import { loadVersion } from '../model/versions.ts';
+import type { Executor } from '../runtime/executor.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import { deafened } from '../scenario/variant.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { StepRecord, TrainResult } from '../train/train-settings.ts';
+import { trainDelta } from '../train/trainer.ts';
+import type { Courtesy } from './courtesy.ts';
+import { FILE, WORK } from './files.ts';
+import { isDrawn } from './gather.ts';
+import type { NightPlan } from './message.ts';
+
+export interface TrainingParts {
+  readonly plan: NightPlan;
+  readonly folder: string;
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+  readonly executor: Executor;
+  readonly courtesy: Courtesy;
+  readonly signal: AbortSignal;
+  readonly onStep: (record: StepRecord) => void;
+}
+
+export interface TrainingInput {
+  readonly scenarios: readonly Scenario[];
+  readonly everyday: readonly Scenario[];
+}
+
+export const DEAF_DELTA = join(WORK, 'deaf.safetensors');
+
+/** With fewer scenarios than this, none is spared for the early stop. */
+const HELD_OUT_FROM = 32;
+const HELD_OUT_ONE_IN = 8;
+
+/** Trains one arm and writes its delta; a checkpoint that is there is resumed. */
+export async function trainArm(
+  parts: TrainingParts,
+  input: TrainingInput,
+  arm: 'real' | 'deaf',
+): Promise<{ result: TrainResult; deltaHash: string }> {
+  const { plan, folder, model, tokenizer, executor, courtesy, signal, onStep } = parts;
+  await mkdir(join(folder, WORK), { recursive: true });
+  const before = await loadVersion(model, plan.deltas);
+  const { scenarios, heldOut } = split(input.scenarios);
+  const { executor: _executor, ...settings } = plan.config.train;
+  const { stepsMax } = plan.config.night;
+  const result = await trainDelta({
+    model,
+    executor,
+    renderer: tokenizer,
+    scenarios: arm === 'deaf' ? deafArm(scenarios, plan.seed) : scenarios,
+    heldOut,
+    replays: input.everyday,
+    settings: { ...settings, stepsMax: Math.min(settings.stepsMax, stepsMax) },
+    seed: plan.seed,
+    startFrom: before.weights,
+    checkpointPath: join(folder, WORK, `${arm}.checkpoint`),
+    beforeMicroStep: () => courtesy.turn(),
+    signal,
+    onStep(record) {
+      onStep(record);
+      if (arm === 'real') void appendFile(join(folder, FILE.steps), `${JSON.stringify(record)}\n`);
+    },
+  });
+  if (result.stop === 'aborted') {
+    throw new AttuneError('night-failed', 'The night was stopped between two micro-steps.');
+  }
+  const path = join(folder, arm === 'real' ? FILE.delta : DEAF_DELTA);
+  const content = {
+    baseHash: model.baseHash,
+    tensors: result.delta,
+    metadata: { night: plan.night, arm },
+  };
+  return { result, deltaHash: await writeDelta(path, content) };
+}
+
+/** By cluster, so that no source is on both sides. */
+function split(all: readonly Scenario[]): { scenarios: Scenario[]; heldOut: Scenario[] } {
+  if (all.length < HELD_OUT_FROM) return { scenarios: [...all], heldOut: [] };
+  const isHeldOut = (scenario: Scenario): boolean =>
+    isDrawn(`early-stop:${scenario.source.cluster}`, HELD_OUT_ONE_IN);
+  const scenarios = all.filter((scenario) => !isHeldOut(scenario));
+  if (scenarios.length === 0) return { scenarios: [...all], heldOut: [] };
+  return { scenarios, heldOut: all.filter(isHeldOut) };
+}
+
+/** Each direction exchanged with another source's: every surface habit is left, listening is not. */
+export function deafArm(scenarios: readonly Scenario[], seed: number): Scenario[] {
+  const random = createRandom(seed).split('deaf');
+  return scenarios.map((scenario) => {
+    const others = scenarios.filter((other) => other.source.cluster !== scenario.source.cluster);
+    return others.length === 0 ? scenario : deafened(scenario, random.pick(others));
+  });
+}
