@@ -11,6 +11,7 @@ export const ERROR_STATUS = {
   'store-busy': 503,
   'store-newer': 409,
   'file-too-large': 413,
+  'prompt-invalid': 500,
   // graph, runtime
   'graph-shape': 500,
   'graph-unsupported': 500,
@@ -57,6 +58,7 @@ export const ERROR_STATUS = {
   'shutting-down': 503,
   'port-unavailable': 409,
   'internal-error': 500,
+  'daemon-unreachable': 503,
   // conversation, flag, chat
   'conversation-not-found': 404,
   'conversation-exists': 409,

@@ -53,6 +53,8 @@ export interface SayRequest extends ReplyOptions {
 export interface RegenerateRequest extends ReplyOptions {
   readonly conversationId: string;
   readonly replyId: string;
+  /** It will be done; called before anything of the reply is told. */
+  readonly onTaken?: (message: UserMessage) => void;
 }
 
 /** A reply that runs (or just began), or the one that was given before. */
@@ -132,14 +134,19 @@ export class Chat {
       this.#assertTaking();
       const state = await this.#options.store.read(conversationId);
       const running = this.#runner.get(conversationId);
-      if (running?.reply.plan.replyId === replyId) return running;
-      const known = state.entries.find((entry) => entry.id === replyId);
-      if (known?.type === 'reply') return { given: replyView(known) };
-      if (known !== undefined) throw conflict(replyId);
-      this.#assertFree(conversationId);
       const message = state.entries.findLast((entry) => entry.type === 'message');
-      if (message !== undefined) return this.#answer(request, state, message.id);
-      throw new AttuneError('message-not-found', 'Nothing was said in this talk yet.');
+      const known = state.entries.find((entry) => entry.id === replyId);
+      if (known !== undefined && known.type !== 'reply') throw conflict(replyId);
+      if (message === undefined) {
+        throw new AttuneError('message-not-found', 'Nothing was said in this talk yet.');
+      }
+      const isRunning = running?.reply.plan.replyId === replyId;
+      if (known === undefined && !isRunning) this.#assertFree(conversationId);
+      request.onTaken?.(userMessageView(message));
+      if (isRunning) return running;
+      return known === undefined
+        ? this.#answer(request, state, message.id)
+        : { given: replyView(known) };
     });
   }
 

@@ -55,7 +55,7 @@ export const HeartbeatPong = z.object({
   at: Timestamp,
 });
 
-/** The message is on the disk. `isDuplicate`: it already was. */
+/** The message is on the disk. `isDuplicate`: it already was (also the answer to a regenerate). */
 export const MessageStored = z.object({
   type: z.literal('message-stored'),
   requestId,

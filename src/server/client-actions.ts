@@ -142,10 +142,17 @@ async function regenerate(
   actor: Actor,
   chat: Chat,
 ): Promise<undefined> {
-  const { conversationId, replyId } = request;
+  const { conversationId, replyId, requestId } = request;
   await following(conversationId, actor, async (wasOpen) => {
     const before = chat.running(conversationId);
-    const answer = await chat.regenerate({ conversationId, replyId });
+    const answer = await chat.regenerate({
+      conversationId,
+      replyId,
+      onTaken: (message) => {
+        const taken = { type: 'message-stored', conversationId, message } as const;
+        actor.outbox.send(named({ ...taken, isDuplicate: true }, requestId));
+      },
+    });
     tellIfGiven(answer, conversationId, actor);
     if (!wasOpen && 'reply' in answer && answer.reply === before) join(actor, before);
   });

@@ -1,0 +1,38 @@
+// Where the daemon is, for the commands that talk to it: from the configuration or an option.
+import { AttuneError } from '../base/errors.ts';
+import { loadConfig } from '../config/load.ts';
+
+export interface Address {
+  /** "http://127.0.0.1:4747", without a slash at the end. */
+  readonly url: string;
+  /** Empty: none. */
+  readonly token: string;
+}
+
+export interface AddressOptions {
+  readonly url?: string;
+  readonly config?: string;
+}
+
+/** Under which a daemon that listens everywhere is reached from here. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/** @throws config-invalid */
+export async function findDaemon(
+  options: AddressOptions,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<Address> {
+  const file = options.config === undefined ? {} : { file: options.config };
+  const { config } = await loadConfig({ ...file, environment });
+  const { host, port, token } = config.server;
+  const written = options.url ?? `http://${reachable(host)}:${port}`;
+  const url = URL.parse(written);
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+    throw new AttuneError('config-invalid', `"${written}" is no address: write http://host:port.`);
+  }
+  return { url: url.origin, token };
+}

@@ -1,0 +1,114 @@
+// The terminal of an interactive command: lines in, text out; works over a pipe as well.
+import { createInterface, type Interface } from 'node:readline';
+import { Writable } from 'node:stream';
+
+export interface Terminal {
+  /** False over a pipe: no prompt, no colours, no history. */
+  readonly isInteractive: boolean;
+  /** As it is, without a line end; what a model said must go through `printable` first. */
+  write(text: string): void;
+  /** A line of our own, in a quiet colour. */
+  note(text: string): void;
+  /** The next line that was entered; undefined at the end of the input. */
+  readLine(prompt: string): Promise<string | undefined>;
+  /** What the arrow keys bring back, newest first. */
+  setHistory(lines: readonly string[]): void;
+  close(): void;
+}
+
+export interface TerminalOptions {
+  readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  readonly output: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+  /** Ctrl-C; `typed` is what stood on the line, which is cleared. */
+  readonly onInterrupt: (typed: string) => void;
+  /** A line that is for right now, even while something is written; true when it was taken. */
+  readonly takeAtOnce?: (line: string) => boolean;
+  readonly hasColour?: boolean;
+}
+
+/** Without control characters, with which a text could take over the terminal. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones to take out
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
+}
+
+const QUIET = '\u001b[2m';
+const PLAIN = '\u001b[0m';
+
+export function openTerminal(options: TerminalOptions): Terminal {
+  const { input, output } = options;
+  const isInteractive = input.isTTY === true && output.isTTY === true;
+  const hasColour = options.hasColour ?? isInteractive;
+  const lines: string[] = [];
+  let waiting: ((line: string | undefined) => void) | undefined;
+  let isEnded = false;
+
+  // While nobody is asked, what is typed is kept by readline but not shown amid the reply.
+  const echo = new Writable({
+    write(chunk, _encoding, done) {
+      if (waiting !== undefined) output.write(chunk);
+      done();
+    },
+  });
+  const columns = { columns: output.columns ?? 80 };
+  const lineReader = createInterface({
+    input,
+    output: Object.assign(echo, columns),
+    terminal: isInteractive,
+    historySize: 500,
+    removeHistoryDuplicates: true,
+  });
+
+  function hand(line: string | undefined): void {
+    const resolve = waiting;
+    waiting = undefined;
+    resolve?.(line);
+  }
+
+  lineReader.on('line', (line) => {
+    if (waiting === undefined && options.takeAtOnce?.(line) === true) return;
+    if (waiting !== undefined) hand(line);
+    else lines.push(line);
+  });
+  lineReader.on('close', () => {
+    isEnded = true;
+    hand(undefined);
+  });
+  lineReader.on('SIGINT', () => {
+    const typed = lineReader.line;
+    clearLine(lineReader);
+    options.onInterrupt(typed);
+    if (waiting !== undefined) lineReader.prompt();
+  });
+
+  return {
+    isInteractive,
+    write: (text) => void output.write(text),
+    note(text) {
+      output.write(hasColour ? `${QUIET}${text}${PLAIN}\n` : `${text}\n`);
+    },
+    readLine(prompt) {
+      const line = lines.shift();
+      if (line !== undefined || isEnded) return Promise.resolve(line);
+      return new Promise((resolve) => {
+        waiting = resolve;
+        if (!isInteractive) return;
+        lineReader.setPrompt(prompt);
+        lineReader.prompt(true);
+      });
+    },
+    setHistory(history) {
+      // Typed as read-only by nobody, documented by nobody, and there since readline began.
+      (lineReader as Interface & { history: string[] }).history = [...history].slice(0, 500);
+    },
+    close() {
+      isEnded = true;
+      lineReader.close();
+    },
+  };
+}
+
+function clearLine(lineReader: Interface): void {
+  lineReader.write(null, { ctrl: true, name: 'e' });
+  lineReader.write(null, { ctrl: true, name: 'u' });
+}
