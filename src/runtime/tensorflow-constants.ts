@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { AttuneError } from '../base/errors.ts';
 import type { ConstantSource, DataType, StoredType, Tensor } from '../graph/tensor.ts';
 import type { HostData } from './executor.ts';
+import { type BackendName, useBackend } from './tensorflow-backend.ts';
 import { TF_TYPES } from './tensorflow-kernels.ts';
 import { widenBfloat16, widenFloat16 } from './widen.ts';
 
@@ -27,7 +28,12 @@ export interface LoadedConstant {
 
 /** Holds each constant once, however many programs use it. */
 export class ConstantPool {
-  readonly #entries = new Map<string | ConstantSource, Entry>();
+  readonly #backend: BackendName;
+  readonly #entries = new Map<string | Tensor, Entry>();
+
+  constructor(backend: BackendName) {
+    this.#backend = backend;
+  }
 
   /** @throws graph-unsupported, runtime-failed when the file is absent or too short */
   async load(node: Tensor): Promise<LoadedConstant> {
@@ -36,10 +42,10 @@ export class ConstantPool {
     const shape = node.shape as readonly number[];
     const key =
       source.from === 'inline'
-        ? source
+        ? node
         : [source.path, source.offset, source.storedAs, node.dtype, ...shape].join('|');
     const entry = this.#entries.get(key) ?? {
-      tensor: read(source, name, node.dtype, shape),
+      tensor: this.#read(source, name, node),
       users: 0,
     };
     this.#entries.set(key, entry);
@@ -53,27 +59,19 @@ export class ConstantPool {
     }
   }
 
-  #release(key: string | ConstantSource, entry: Entry, tensor: tf.Tensor): void {
+  async #read(source: ConstantSource, name: string, { dtype, shape }: Tensor): Promise<tf.Tensor> {
+    const data =
+      source.from === 'inline' ? source.data.slice() : await readFile(source, name, dtype);
+    useBackend(this.#backend);
+    return tf.tensor(data, shape as number[], TF_TYPES[dtype]);
+  }
+
+  #release(key: string | Tensor, entry: Entry, tensor: tf.Tensor): void {
     entry.users -= 1;
     if (entry.users > 0) return;
     this.#entries.delete(key);
     tensor.dispose();
   }
-}
-
-async function read(
-  source: ConstantSource,
-  name: string,
-  dtype: DataType,
-  shape: readonly number[],
-): Promise<tf.Tensor> {
-  const data = source.from === 'inline' ? source.data.slice() : await readFile(source, name, dtype);
-  const elements = shape.reduce((product, size) => product * size, 1);
-  if (data.length !== elements) {
-    const message = `constant ${name}: ${data.length} elements for a shape of ${elements}`;
-    throw new AttuneError('runtime-failed', message, { constant: name });
-  }
-  return tf.tensor(data, [...shape], TF_TYPES[dtype]);
 }
 
 async function readFile(source: FileSource, name: string, dtype: DataType): Promise<HostData> {

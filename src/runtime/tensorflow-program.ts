@@ -15,6 +15,7 @@ export interface ProgramParts {
   readonly outputs: Readonly<Record<string, Tensor>>;
   readonly options: CompileOptions;
   readonly constants: ConstantPool;
+  readonly onClose: () => void;
 }
 
 /** What computing some of the outputs takes. */
@@ -38,7 +39,6 @@ type LocalFeeds = Readonly<Record<string, LocalFeed>>;
 export async function createProgram(parts: ProgramParts): Promise<Program> {
   const order = topological(Object.values(parts.outputs));
   for (const node of order) refuseUnsupported(node);
-  useBackend(parts.backend);
   const constants = new Map<Tensor, LoadedConstant>();
   try {
     for (const node of order) {
@@ -74,7 +74,7 @@ class TensorFlowProgram implements Program {
   }
 
   async run(feeds: Feeds, { fetch, into = {} }: RunOptions = {}): Promise<Record<string, Value>> {
-    const names = fetch ?? Object.keys(this.#parts.outputs);
+    const names = [...new Set(fetch ?? Object.keys(this.#parts.outputs))];
     const plan = this.#plan(names);
     for (const name of Object.keys(feeds)) {
       if (!this.#inputs.has(name)) {
@@ -90,6 +90,7 @@ class TensorFlowProgram implements Program {
   async close(): Promise<void> {
     for (const constant of this.#constants.values()) constant.release();
     this.#constants.clear();
+    this.#parts.onClose();
   }
 
   #plan(names: readonly string[]): Plan {

@@ -1,13 +1,6 @@
 // The executor on TensorFlow.js: the C++ library where it is installed, wasm or plain JS if asked.
 import type { Tensor } from '../graph/tensor.ts';
-import type {
-  CompileOptions,
-  DeviceName,
-  Executor,
-  HostTensor,
-  Program,
-  Value,
-} from './executor.ts';
+import type { CompileOptions, Executor, HostTensor, Program, Value } from './executor.ts';
 import { type BackendName, loadBackend, useBackend } from './tensorflow-backend.ts';
 import { ConstantPool } from './tensorflow-constants.ts';
 import { createProgram } from './tensorflow-program.ts';
@@ -33,15 +26,19 @@ export async function createTensorFlowExecutor(
   options: TensorFlowExecutorOptions,
 ): Promise<TensorFlowExecutor> {
   const { name: backend, device, description } = await loadBackend(options.backend);
-  const constants = new ConstantPool();
+  const constants = new ConstantPool(backend);
   const programs = new Set<Program>();
   return {
     name: 'tensorflow',
-    device: device satisfies DeviceName,
+    device,
     description,
     hasFusedAttention: false,
     async compile(outputs: Readonly<Record<string, Tensor>>, compileOptions: CompileOptions = {}) {
-      const program = await createProgram({ backend, outputs, options: compileOptions, constants });
+      const parts = { backend, outputs, options: compileOptions, constants };
+      const program: Program = await createProgram({
+        ...parts,
+        onClose: () => programs.delete(program),
+      });
       programs.add(program);
       return program;
     },
@@ -51,7 +48,6 @@ export async function createTensorFlowExecutor(
     },
     async close() {
       for (const program of programs) await program.close();
-      programs.clear();
     },
   };
 }
