@@ -59,7 +59,7 @@ export async function readDelta(path: string): Promise<Delta> {
     if (!(cause instanceof AttuneError) || cause.code === 'model-not-found') throw cause;
     throw damagedDelta(path, cause.message, cause);
   });
-  const { schema, baseHash, hash, ...metadata } = file.metadata;
+  const { schema, baseHash, hash, format: _, ...metadata } = file.metadata;
   if (schema !== SCHEMA || baseHash === undefined) {
     throw damagedDelta(path, `${path} is no delta: its header does not say schema ${SCHEMA}`);
   }

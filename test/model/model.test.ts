@@ -1,0 +1,301 @@
+import { appendFile, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { checkModel } from '../../src/model/check.ts';
+import { type Model, readModel, readWeight, type Weight } from '../../src/model/model.ts';
+import { readSafetensors, readTensor, type StoredTensor } from '../../src/model/safetensors.ts';
+import { encode, floats, type Part, partsOf, writeFolder } from './bytes.ts';
+import { FIXTURES, temporaryFolder } from './runner.ts';
+
+const LLAMA = join(FIXTURES, 'llama');
+let root: string;
+let cacheDir: string;
+beforeEach(async () => {
+  root = await temporaryFolder();
+  cacheDir = join(root, 'cache');
+});
+
+const read = (dir: string, windowTokens?: number): Promise<Model> =>
+  readModel(dir, { cacheDir, ...(windowTokens === undefined ? {} : { windowTokens }) });
+const llamaParts = (): Promise<Record<string, Part>> =>
+  partsOf(join(LLAMA, 'model.safetensors'), 'F32');
+const folderOf = (parts: Record<string, Part>, shards = 1): Promise<string> =>
+  writeFolder(join(root, 'model'), LLAMA, { parts, shards });
+const weight = (model: Model, name: string) => model.weights.get(name) as Weight;
+const isWidened = (model: Model): boolean => weight(model, 'norm').place.path.includes('weights-');
+
+describe('a model folder', () => {
+  test('is read with the names and sizes of its weights', async () => {
+    const model = await read(LLAMA);
+    expect(model.id).toBe('llama');
+    expect(model.windowTokens).toBe(64);
+    expect(model.weights.size).toBe(3 + 2 * 9);
+    expect(model.parameters).toBe(
+      128 * 32 * 2 + 32 + 2 * (2 * 32 + 2 * 32 * 32 + 2 * 16 * 32 + 3 * 48 * 32),
+    );
+    expect(weight(model, 'layers.1.kProj').shape).toEqual([16, 32]);
+    expect(model.unusedTensors).toEqual([]);
+    expect(await checkModel(model)).toMatchObject({ tensors: 21, isWidened: false });
+  });
+
+  test.each(['qwen2', 'qwen3', 'mistral', 'llama-biased-sharded'])(
+    'of half precision (%s) is widened once, exactly, into one file',
+    async (name) => {
+      const model = await read(join(FIXTURES, name));
+      expect(isWidened(model)).toBe(true);
+      for (const each of model.weights.values()) {
+        expect(await readWeight(each)).toEqual(await readTensor(each.stored));
+        expect(each.place.offset % 4).toBe(0);
+      }
+      expect(await checkModel(model)).toMatchObject({ isWidened: true });
+      const made = await readdir(cacheDir);
+      const again = await read(join(FIXTURES, name));
+      expect(again).toEqual(model);
+      expect(await readdir(cacheDir)).toEqual(made);
+    },
+  );
+
+  test('of F32 in one real folder is used in place, also through links', async () => {
+    await mkdir(join(root, 'blobs'));
+    await mkdir(join(root, 'snapshot'));
+    for (const [i, name] of ['config.json', 'model.safetensors'].entries()) {
+      await cp(join(LLAMA, name), join(root, 'blobs', `${i}`));
+      await symlink(`../blobs/${i}`, join(root, 'snapshot', name));
+    }
+    const model = await read(join(root, 'snapshot'));
+    expect(weight(model, 'norm').place.path).toBe(join(root, 'blobs', '1'));
+  });
+
+  test('of F32 whose shards lie in several folders, or at odd offsets, is gathered into one file', async () => {
+    const parts = await llamaParts();
+    const plain = await read(LLAMA);
+    const dir = await folderOf(parts, 2);
+    await mkdir(join(root, 'elsewhere'));
+    const shard = 'model-00002-of-00002.safetensors';
+    await cp(join(dir, shard), join(root, 'elsewhere', shard));
+    await rm(join(dir, shard));
+    await symlink(join(root, 'elsewhere', shard), join(dir, shard));
+    const spread = await read(dir);
+    const odd = join(root, 'odd');
+    await cp(LLAMA, odd, { recursive: true });
+    const isAligned = encode(parts).length % 4 === 0;
+    await writeFile(join(odd, 'model.safetensors'), encode(parts, isAligned ? ' ' : ''));
+    for (const model of [spread, await read(odd)]) {
+      expect(isWidened(model)).toBe(true);
+      expect(model.baseHash).toBe(plain.baseHash);
+      expect(await readWeight(weight(model, 'lmHead'))).toEqual(
+        await readWeight(weight(plain, 'lmHead')),
+      );
+    }
+  });
+
+  test('has another base hash when one bit, type, name or shape differs, and only then', async () => {
+    const parts = await llamaParts();
+    const hashOf = async (changed: Record<string, Part>) =>
+      (await read(await folderOf(changed))).baseHash;
+    const name = 'model.norm.weight';
+    const plain = parts[name] as Part;
+    const bytes = Uint8Array.from(plain.bytes, (byte, i) => (i === 0 ? byte ^ 1 : byte));
+    const hash = await hashOf(parts);
+    expect(hash).toBe((await read(LLAMA)).baseHash);
+    expect(await hashOf({ ...parts, [name]: { ...plain, bytes } })).not.toBe(hash);
+    const half = await partsOf(join(LLAMA, 'model.safetensors'), 'BF16');
+    expect(await hashOf({ ...parts, [name]: half[name] as Part })).not.toBe(hash);
+    const extra = { dtype: 'F32', shape: [1], bytes: floats(1) };
+    expect(await hashOf({ 'rotary.inv_freq': extra, ...parts })).toBe(hash);
+  });
+
+  test('names the tensors that it does not use', async () => {
+    const extra = { dtype: 'F32', shape: [1], bytes: floats(1) };
+    const model = await read(await folderOf({ ...(await llamaParts()), extra }));
+    expect(model.unusedTensors).toEqual(['extra']);
+  });
+
+  test('that was changed in place is hashed anew', async () => {
+    const parts = await llamaParts();
+    const dir = await folderOf(parts);
+    const before = await read(dir);
+    const name = 'model.norm.weight';
+    const norm = parts[name] as Part;
+    await folderOf({ ...parts, [name]: { ...norm, bytes: norm.bytes.toReversed() } });
+    expect((await read(dir)).baseHash).not.toBe(before.baseHash);
+  });
+
+  test('may be given a smaller window, never a larger one', async () => {
+    expect((await read(LLAMA, 16)).windowTokens).toBe(16);
+    expect((await read(LLAMA, 0)).windowTokens).toBe(64);
+    expect((await read(LLAMA, 1000)).windowTokens).toBe(64);
+  });
+
+  test('with a sliding window is run within it and refused beyond', async () => {
+    const dir = join(root, 'mistral');
+    await cp(join(FIXTURES, 'mistral'), dir, { recursive: true });
+    const json = JSON.parse(await readFile(join(dir, 'config.json'), 'utf8'));
+    await writeFile(join(dir, 'config.json'), JSON.stringify({ ...json, sliding_window: 32 }));
+    expect((await read(dir, 32)).windowTokens).toBe(32);
+    await expect(read(dir)).rejects.toMatchObject({ code: 'model-unsupported' });
+    await expect(read(dir, 33)).rejects.toThrow(/window of at most 32 tokens/);
+  });
+});
+
+describe('a widened file', () => {
+  test('that was cut is made again', async () => {
+    const model = await read(join(FIXTURES, 'qwen2'));
+    const { path } = weight(model, 'norm').place;
+    const whole = await readFile(path);
+    await writeFile(path, whole.subarray(0, whole.length - 4));
+    await read(join(FIXTURES, 'qwen2'));
+    expect(await readFile(path)).toEqual(whole);
+  });
+
+  test('with a flipped bit is found by the check', async () => {
+    const model = await read(join(FIXTURES, 'qwen2'));
+    const { path } = weight(model, 'norm').place;
+    const bytes = await readFile(path);
+    bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+    await writeFile(path, bytes);
+    await expect(checkModel(model)).rejects.toMatchObject({ code: 'model-damaged' });
+  });
+
+  test('and the record of the hash survive no damage to the record', async () => {
+    const model = await read(join(FIXTURES, 'qwen2'));
+    for (const name of await readdir(cacheDir)) {
+      if (name.startsWith('base-')) await writeFile(join(cacheDir, name), '{"schemaVersion":1');
+    }
+    expect((await read(join(FIXTURES, 'qwen2'))).baseHash).toBe(model.baseHash);
+  });
+});
+
+describe('the check of every byte', () => {
+  test('finds a value that is not finite', async () => {
+    const parts = await llamaParts();
+    const norm = parts['model.norm.weight'] as Part;
+    const bytes = floats(Number.NaN, ...new Array(31).fill(1));
+    const model = await read(await folderOf({ ...parts, 'model.norm.weight': { ...norm, bytes } }));
+    await expect(checkModel(model)).rejects.toThrow(/model\.norm\.weight: it has the value NaN/);
+  });
+
+  test('finds bytes that were changed since the model was read', async () => {
+    const parts = await llamaParts();
+    const model = await read(await folderOf(parts));
+    const norm = parts['model.norm.weight'] as Part;
+    const bytes = new Uint8Array(norm.bytes.length);
+    await folderOf({ ...parts, 'model.norm.weight': { ...norm, bytes } });
+    await expect(checkModel(model)).rejects.toMatchObject({ code: 'model-damaged' });
+  });
+});
+
+describe('a folder is refused', () => {
+  const without = async (name: string): Promise<Record<string, Part>> => {
+    const { [name]: _, ...rest } = await llamaParts();
+    return rest;
+  };
+
+  test('that is not there, is a file, or holds no model', async () => {
+    await mkdir(join(root, 'empty'));
+    for (const dir of [join(root, 'none'), join(LLAMA, 'config.json'), join(root, 'empty')]) {
+      await expect(read(dir)).rejects.toMatchObject({ code: 'model-not-found' });
+    }
+  });
+
+  test.each([
+    ['pytorch_model.bin', 'safe_serialization'],
+    ['adapter_config.json', 'adapter'],
+    ['model.Q8_0.gguf', 'GGUF'],
+  ])('that holds %s instead of safetensors, saying what to do', async (name, advice) => {
+    await cp(join(LLAMA, 'config.json'), join(root, 'model', 'config.json'));
+    await writeFile(join(root, 'model', name), '');
+    await expect(read(join(root, 'model'))).rejects.toThrow(advice);
+  });
+
+  test('whose config.json is no JSON, no UTF-8 or huge', async () => {
+    const dir = await folderOf(await llamaParts());
+    for (const content of ['{', Buffer.of(0x22, 0xff, 0x22), ' '.repeat(5e6)]) {
+      await writeFile(join(dir, 'config.json'), content);
+      await expect(read(dir)).rejects.toMatchObject({ code: 'model-damaged' });
+    }
+  });
+
+  test('that lacks a tensor, naming it', async () => {
+    const dir = await folderOf(await without('model.layers.1.mlp.up_proj.weight'));
+    await expect(read(dir)).rejects.toMatchObject({
+      code: 'model-damaged',
+      facts: { field: 'model.layers.1.mlp.up_proj.weight' },
+    });
+  });
+
+  test('that lacks the head it is said to have', async () => {
+    const dir = await folderOf(await without('lm_head.weight'));
+    await expect(read(dir)).rejects.toThrow(/lm_head\.weight/);
+  });
+
+  test('whose tensor has another shape than the config says', async () => {
+    const parts = await llamaParts();
+    const name = 'model.layers.0.self_attn.q_proj.weight';
+    const dir = await folderOf({ ...parts, [name]: { ...(parts[name] as Part), shape: [1024] } });
+    await expect(read(dir)).rejects.toThrow(/\(1024\); config\.json asks for \(32, 32\)/);
+  });
+
+  test('whose weights are integers', async () => {
+    const parts = await llamaParts();
+    const name = 'model.norm.weight';
+    const dir = await folderOf({ ...parts, [name]: { ...(parts[name] as Part), dtype: 'I32' } });
+    await expect(read(dir)).rejects.toMatchObject({ code: 'model-unsupported' });
+  });
+});
+
+describe('an index of shards is refused', () => {
+  let dir: string;
+  let index: string;
+  const first = 'model-00001-of-00002.safetensors';
+  const change = async (edit: (map: Record<string, unknown>) => void): Promise<void> => {
+    const json = JSON.parse(await readFile(index, 'utf8'));
+    edit(json.weight_map);
+    await writeFile(index, JSON.stringify(json));
+  };
+  beforeEach(async () => {
+    dir = await folderOf(await llamaParts(), 2);
+    index = join(dir, 'model.safetensors.index.json');
+  });
+
+  test.each(['../model-00001-of-00002.safetensors', '/etc/passwd', '.safetensors', 'a.bin', ''])(
+    'that names %j as a shard',
+    async (shard) => {
+      await change((map) => {
+        map['model.norm.weight'] = shard;
+      });
+      await expect(read(dir)).rejects.toMatchObject({ code: 'model-damaged' });
+    },
+  );
+
+  test('that promises a tensor its shards do not hold', async () => {
+    await change((map) => {
+      map.more = first;
+    });
+    await expect(read(dir)).rejects.toThrow(/more: .* does not hold it/);
+  });
+
+  test('when a shard is missing', async () => {
+    await rm(join(dir, first));
+    await expect(read(dir)).rejects.toMatchObject({ code: 'model-not-found' });
+  });
+
+  test('when a tensor is in two shards', async () => {
+    await cp(join(dir, first), join(dir, 'model-00002-of-00002.safetensors'));
+    await expect(read(dir)).rejects.toThrow(/it is in two shards/);
+  });
+
+  test('when it is not one', async () => {
+    await writeFile(index, '{"weight_map": []}');
+    await expect(read(dir)).rejects.toMatchObject({ code: 'model-damaged' });
+    await appendFile(index, '}');
+    await expect(read(dir)).rejects.toMatchObject({ code: 'model-damaged' });
+  });
+});
+
+test('a checkpoint of transformers is the same tensors by our names', async () => {
+  const model = await read(join(FIXTURES, 'qwen3'));
+  const { tensors } = await readSafetensors(join(FIXTURES, 'qwen3', 'model.safetensors'));
+  const stored = tensors.get('model.layers.0.self_attn.q_norm.weight') as StoredTensor;
+  expect(await readWeight(weight(model, 'layers.0.qNorm'))).toEqual(await readTensor(stored));
+});
