@@ -67,7 +67,8 @@ export interface GateVerdict {
   readonly reasons: readonly GateReason[];
 }
 
-const number = (value: number): string => (Number.isFinite(value) ? value.toFixed(3) : `${value}`);
+const number = (value: number): string =>
+  Math.abs(value) > 1e300 ? (value < 0 ? '−∞' : '∞') : value.toFixed(3);
 const interval = (e: Estimate): string =>
   `${number(e.mean)} [${number(e.low)}, ${number(e.high)}], p ${e.p.toPrecision(2)}, ${e.clusters} sources`;
 

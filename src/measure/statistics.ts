@@ -39,12 +39,13 @@ function byCluster(observations: readonly Observation[]): number[][] {
   return [...groups.values()];
 }
 
-const NOTHING = { mean: Number.NaN, low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY };
+/** Nothing is known. Finite, so that it survives JSON and still fails every rule. */
+const NOTHING = { mean: 0, low: -Number.MAX_VALUE, high: Number.MAX_VALUE };
 
 /**
  * The mean of paired differences with a cluster-bootstrap interval (whole clusters are drawn, the
  * percentiles widened by the Student factor of few clusters) and a sign-flip p-value.
- * With fewer than two clusters nothing is known: p = 1 and the interval is endless.
+ * With fewer than two clusters nothing is known: p = 1 and the interval is all numbers.
  */
 export function estimate(
   observations: readonly Observation[],
@@ -141,7 +142,7 @@ function standardDeviation(values: readonly number[]): number {
 
 /**
  * The mean over training seeds, seeds as the random effect: a Student interval over one number per
- * seed. One seed says nothing about training noise: its interval is endless and p = 1.
+ * seed. One seed says nothing about training noise: its interval is all numbers and p = 1.
  */
 export function acrossSeeds(values: readonly number[], level = 0.95): Estimate {
   const counts = { level, observations: values.length, clusters: values.length };

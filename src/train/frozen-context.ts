@@ -1,6 +1,6 @@
 // Frozen contexts: each example's keys and values, kept between epochs within a memory budget.
 import type { ContextCache, Reader, TrainableWeights } from '../measure/reader.ts';
-import type { HostTensor } from '../runtime/executor.ts';
+import { klOfLogits } from '../measure/retention.ts';
 import type { Example } from '../scenario/example.ts';
 
 /**
@@ -96,28 +96,4 @@ export class FrozenContexts {
     this.#kept.clear();
     this.#bytes = 0;
   }
-}
-
-/** Log of the softmax of one row of logits, in doubles. */
-export function logSoftmaxRow(logits: ArrayLike<number>): Float64Array {
-  let most = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < logits.length; i++) most = Math.max(most, logits[i] as number);
-  let total = 0;
-  for (let i = 0; i < logits.length; i++) total += Math.exp((logits[i] as number) - most);
-  const norm = most + Math.log(total);
-  return Float64Array.from({ length: logits.length }, (_, i) => (logits[i] as number) - norm);
-}
-
-/** `Σ p (log p − log q)` of the rows of two logits, mean over the rows, nats. */
-export function klOfLogits(p: HostTensor, q: HostTensor): number {
-  const [rows, vocabulary] = p.shape as [number, number];
-  let total = 0;
-  for (let row = 0; row < rows; row++) {
-    const a = logSoftmaxRow(p.data.subarray(row * vocabulary, (row + 1) * vocabulary));
-    const b = logSoftmaxRow(q.data.subarray(row * vocabulary, (row + 1) * vocabulary));
-    for (let i = 0; i < vocabulary; i++) {
-      total += Math.exp(a[i] as number) * ((a[i] as number) - (b[i] as number));
-    }
-  }
-  return total / rows;
 }

@@ -1,0 +1,147 @@
+// How attention on marked spans changed between weights: lift by layer and head, use, knock-out.
+import type { Example } from '../scenario/example.ts';
+import type { Feature } from '../scenario/kind.ts';
+import { attentionLift, type LiftMap, sinkPositions, windowMean } from './lift.ts';
+import type { Reader, TrainableWeights } from './reader.ts';
+import { type Estimate, type EstimateOptions, estimate, type Observation } from './statistics.ts';
+
+/** Layers × heads, row-major. */
+export interface HeadMap {
+  readonly layers: number;
+  readonly heads: number;
+  readonly values: readonly number[];
+}
+
+export interface AttentionChange {
+  readonly feature: Feature;
+  readonly examples: number;
+  /** Mean lift before and after, by layer and head: all layers are shown. */
+  readonly before: HeadMap;
+  readonly after: HeadMap;
+  /** Paired change of the mean over the window (first two thirds of the layers, all heads). */
+  readonly window: Estimate;
+  /** The same of value-weighted attention. */
+  readonly valueWindow: Estimate;
+  /** Mean attention on the sink in the window. */
+  readonly sinkBefore: number;
+  readonly sinkAfter: number;
+  /** Change in the window beyond the deaf arm's. */
+  readonly windowBeyondDeaf?: Estimate;
+}
+
+export interface AttentionOptions {
+  readonly feature: Feature;
+  readonly controlIds: ReadonlySet<number>;
+  /** Rows of `chosen` that are read; the first (the decision row) by default. */
+  readonly rows?: readonly number[];
+  readonly statistics?: EstimateOptions;
+}
+
+interface Arms {
+  readonly before: TrainableWeights;
+  readonly after: TrainableWeights;
+  readonly deaf?: TrainableWeights;
+}
+
+/** Lift of a feature's spans under each of the weights, the same tokens throughout. */
+export async function attentionChange(
+  reader: Reader,
+  examples: readonly Example[],
+  arms: Arms,
+  options: AttentionOptions,
+): Promise<AttentionChange | undefined> {
+  const maps: { example: Example; before: LiftMap; after: LiftMap; deaf?: LiftMap }[] = [];
+  for (const example of examples) {
+    const before = await liftOf(reader, example, arms.before, options);
+    const after = await liftOf(reader, example, arms.after, options);
+    if (before === undefined || after === undefined) continue;
+    const deaf =
+      arms.deaf === undefined ? undefined : await liftOf(reader, example, arms.deaf, options);
+    maps.push({ example, before, after, ...(deaf === undefined ? {} : { deaf }) });
+  }
+  const first = maps[0]?.before;
+  if (first === undefined) return undefined;
+  const { layers, heads } = first;
+  const inWindow = (values: Float64Array): number => windowMean(values, layers, heads);
+  const paired = (value: (entry: (typeof maps)[number]) => number): Observation[] =>
+    maps.map((entry) => ({
+      value: value(entry),
+      cluster: entry.example.scenario.source.cluster,
+    }));
+  const averaged = (pick: (entry: (typeof maps)[number]) => Float64Array): HeadMap => ({
+    layers,
+    heads,
+    values: meanOf(maps.map(pick)),
+  });
+  const sink = (side: 'before' | 'after'): number =>
+    maps.reduce((total, entry) => total + inWindow(entry[side].sink), 0) / maps.length;
+  const change = (pick: 'lift' | 'valueLift') =>
+    estimate(
+      paired(({ before, after }) => inWindow(after[pick]) - inWindow(before[pick])),
+      options.statistics,
+    );
+  const beyond = paired(({ after, deaf }) =>
+    deaf === undefined ? 0 : inWindow(after.lift) - inWindow(deaf.lift),
+  );
+  return {
+    feature: options.feature,
+    examples: maps.length,
+    before: averaged(({ before }) => before.lift),
+    after: averaged(({ after }) => after.lift),
+    window: change('lift'),
+    valueWindow: change('valueLift'),
+    sinkBefore: sink('before'),
+    sinkAfter: sink('after'),
+    ...(arms.deaf === undefined ? {} : { windowBeyondDeaf: estimate(beyond, options.statistics) }),
+  };
+}
+
+function meanOf(all: readonly Float64Array[]): number[] {
+  const size = all[0]?.length ?? 0;
+  return Array.from(
+    { length: size },
+    (_, i) => all.reduce((total, values) => total + (values[i] as number), 0) / all.length,
+  );
+}
+
+async function liftOf(
+  reader: Reader,
+  example: Example,
+  weights: TrainableWeights,
+  { feature, controlIds, rows = [0] }: AttentionOptions,
+): Promise<LiftMap | undefined> {
+  const spans = example.spans.filter((span) => span.feature === feature);
+  if (spans.length === 0) return undefined;
+  const cache = await reader.prefill(example.contextIds, weights);
+  const capture = await reader.capture(cache, example.chosen, weights, rows);
+  cache.release();
+  const ids = [...example.contextIds, ...example.chosen.ids];
+  return attentionLift(capture, spans, sinkPositions(ids, controlIds));
+}
+
+/**
+ * Use, not mass: the drop in mean log p(chosen) a token when no decision row may attend to the
+ * feature's spans. One number an example that has such spans.
+ */
+export async function knockOutDrops(
+  reader: Reader,
+  examples: readonly Example[],
+  weights: TrainableWeights,
+  feature: Feature,
+): Promise<Observation[]> {
+  const drops: Observation[] = [];
+  for (const { contextIds, chosen, spans, scenario } of examples) {
+    const hidden = spans
+      .filter((span) => span.feature === feature)
+      .map(({ start, end }) => ({ start, end: Math.min(end, contextIds.length) }));
+    if (hidden.length === 0) continue;
+    const cache = await reader.prefill(contextIds, weights);
+    const [open] = await reader.logProbabilities(cache, [chosen], weights);
+    const [shut] = await reader.logProbabilities(cache, [chosen], weights, { hidden });
+    cache.release();
+    const mean = (values: Float32Array | undefined): number =>
+      (values ?? new Float32Array()).reduce((a, b) => a + b, 0) / chosen.targets.length;
+    drops.push({ value: mean(open) - mean(shut), cluster: scenario.source.cluster });
+  }
+  return drops;
+}

@@ -1,0 +1,280 @@
+// Everything that is measured of new weights against their parent, as plain JSON; it judges nothing.
+
+import { isAttuneError } from '../base/errors.ts';
+import type { Model } from '../model/model.ts';
+import type { Executor } from '../runtime/executor.ts';
+import { type ChatRenderer, type Example, toExample } from '../scenario/example.ts';
+import { KINDS, type Kind } from '../scenario/kind.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import { withoutOwnIdea } from '../scenario/variant.ts';
+import { type AttentionChange, attentionChange, knockOutDrops } from './attention-change.ts';
+import {
+  type BothRight,
+  type Breadth,
+  bothRightChange,
+  breadthOf,
+  type Change,
+  changeOf,
+  DISTANCES,
+  distanceOf,
+  ofKind,
+  only,
+  pairedGains,
+  worse,
+} from './compare.ts';
+import { Reader, type TrainableWeights } from './reader.ts';
+import { type Retention, retention } from './retention.ts';
+import { type ScoredExample, scoreExamples, scoreOf } from './scenario-margin.ts';
+import { type Estimate, type EstimateOptions, estimate } from './statistics.ts';
+
+export interface MeasureOptions {
+  readonly model: Model;
+  readonly executor: Executor;
+  readonly renderer: ChatRenderer;
+  readonly controlIds: ReadonlySet<number>;
+  readonly parent: TrainableWeights;
+  readonly candidate: TrainableWeights;
+  readonly deaf?: TrainableWeights;
+  /** For the lifetime budget of forgetting; the parent where absent. */
+  readonly base?: TrainableWeights;
+  readonly scenarios: readonly Scenario[];
+  /** Everyday talk that nothing trained on. */
+  readonly everyday: readonly Scenario[];
+  /** What the candidate learnt from: KL on the night's own inputs, and seen domains. */
+  readonly trained?: readonly Scenario[];
+  readonly limits: { readonly windowTokens: number; readonly replyTokensMax: number };
+  readonly statistics?: EstimateOptions;
+  /** Examples whose attention is read; attention costs a full pass each. 40 by default. */
+  readonly attentionExamplesMax?: number;
+  /** Awaited before each part: resolves at once, or after a pause. */
+  readonly beforePart?: () => Promise<void>;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface Measures {
+  readonly examples: number;
+  readonly refused: readonly { readonly id: string; readonly reason: string }[];
+  /** By kind, re-prefilled contexts. */
+  readonly kinds: Partial<Record<Kind, Change>>;
+  /** Listening margin of `listen` in both cache conditions. */
+  readonly conditions: { readonly kept: Change; readonly reprefilled: Change };
+  /** The worse of both conditions, by kind: what the gate takes. */
+  readonly gate: Readonly<Record<'margin' | 'pushBack' | 'invite' | 'ordinary', Estimate>>;
+  readonly realMinusDeaf?: Estimate;
+  readonly bothRight: BothRight;
+  readonly bothRightBeyondDeaf?: BothRight;
+  /** Margin without an own idea in the context − margin with it. */
+  readonly defenceGap: Change;
+  readonly distance: Partial<Record<(typeof DISTANCES)[number], Change>>;
+  readonly breadth: Breadth;
+  readonly retention: { readonly parent: Retention; readonly base: Retention };
+  /** Mean KL from parent to candidate on what was trained on. */
+  readonly trainedKl?: number;
+  readonly attention: {
+    readonly direction?: AttentionChange;
+    readonly ownIdea?: AttentionChange;
+  };
+  /** Drop in log p(chosen) a token with the direction hidden, before and after. */
+  readonly knockOut: { readonly before: number; readonly after: number; readonly change: Estimate };
+  readonly scores: readonly {
+    readonly id: string;
+    readonly kind: Kind;
+    readonly before: number;
+    readonly after: number;
+    readonly deaf?: number;
+  }[];
+}
+
+const PARTS = 8;
+
+/** Measures `candidate` against `parent`. Examples that do not fit are named in `refused`. */
+export async function measureWeights(options: MeasureOptions): Promise<Measures> {
+  const { model, executor, parent, candidate, deaf, base = parent } = options;
+  const reader = new Reader({ model, executor });
+  let done = 0;
+  const part = async <T>(run: () => Promise<T>): Promise<T> => {
+    await options.beforePart?.();
+    const result = await run();
+    options.onProgress?.(++done, PARTS);
+    return result;
+  };
+  try {
+    const refused: { id: string; reason: string }[] = [];
+    const examples = render(options.scenarios, options, refused);
+    const everyday = render(options.everyday, options, refused);
+    const before = await part(() => scoreExamples(reader, examples, parent));
+    const after = await part(() => scoreExamples(reader, examples, candidate));
+    const kept = await part(() => scoreExamples(reader, examples, candidate, parent));
+    const deafScored = await part(async () =>
+      deaf === undefined ? undefined : scoreExamples(reader, examples, deaf),
+    );
+    const gap = await part(() => defenceGap(reader, examples, options));
+    const held = await part(async () => ({
+      parent: await retention(reader, everyday, { before: parent, after: candidate }),
+      base: await retention(reader, everyday, { before: base, after: candidate }),
+    }));
+    const looks = await part(() => attentionOf(reader, examples, options));
+    const trained = render(options.trained ?? [], options, refused).slice(0, 64);
+    const trainedKl = await part(async () =>
+      trained.length === 0
+        ? undefined
+        : (await retention(reader, trained, { before: parent, after: candidate })).kl,
+    );
+    return {
+      examples: examples.length,
+      refused,
+      ...comparisons({ before, after, kept, deafScored }, options),
+      defenceGap: gap,
+      retention: held,
+      ...(trainedKl === undefined ? {} : { trainedKl }),
+      ...looks,
+    };
+  } finally {
+    await reader.close();
+  }
+}
+
+function render(
+  scenarios: readonly Scenario[],
+  { renderer, limits }: MeasureOptions,
+  refused: { id: string; reason: string }[],
+): Example[] {
+  return scenarios.flatMap((scenario) => {
+    try {
+      return [toExample(scenario, renderer, limits)];
+    } catch (error) {
+      if (!isAttuneError(error)) throw error;
+      refused.push({ id: scenario.id, reason: error.message });
+      return [];
+    }
+  });
+}
+
+interface Scored {
+  readonly before: readonly ScoredExample[];
+  readonly after: readonly ScoredExample[];
+  readonly kept: readonly ScoredExample[];
+  readonly deafScored: readonly ScoredExample[] | undefined;
+}
+
+type Comparisons = Omit<
+  Measures,
+  'examples' | 'refused' | 'defenceGap' | 'retention' | 'trainedKl' | 'attention' | 'knockOut'
+>;
+
+function comparisons(
+  scored: Scored,
+  { statistics = {}, trained = [] }: MeasureOptions,
+): Comparisons {
+  const { before, after, kept, deafScored } = scored;
+  const isPreferred = (s: ScoredExample): boolean => s.example.rejected !== undefined;
+  const isListen = (s: ScoredExample): boolean => ofKind('listen')(s) && isPreferred(s);
+  const change = (later: readonly ScoredExample[], keep: (s: ScoredExample) => boolean): Change =>
+    changeOf(only(before, keep), only(later, keep), statistics);
+  const worst = (keep: (s: ScoredExample) => boolean): Estimate =>
+    worse(change(after, keep).change, change(kept, keep).change);
+  const present = KINDS.filter((kind) => after.some(ofKind(kind)));
+  const ages = DISTANCES.filter((age) => after.some((s) => isListen(s) && distanceOf(s) === age));
+  return {
+    kinds: Object.fromEntries(present.map((kind) => [kind, change(after, ofKind(kind))])),
+    conditions: { kept: change(kept, isListen), reprefilled: change(after, isListen) },
+    gate: {
+      margin: worst(isListen),
+      pushBack: worst(ofKind('push-back')),
+      invite: worst(ofKind('invite')),
+      ordinary: worst(ofKind('ordinary')),
+    },
+    ...(deafScored === undefined
+      ? {}
+      : {
+          realMinusDeaf: estimate(
+            pairedGains(only(deafScored, isListen), only(after, isListen)),
+            statistics,
+          ),
+          bothRightBeyondDeaf: bothRightChange(deafScored, after, statistics),
+        }),
+    bothRight: bothRightChange(before, after, statistics),
+    distance: Object.fromEntries(
+      ages.map((age) => [age, change(after, (s) => isListen(s) && distanceOf(s) === age)]),
+    ),
+    breadth: breadthOf(
+      only(before, isListen),
+      only(after, isListen),
+      new Set(trained.map((scenario) => scenario.source.domain)),
+      statistics,
+    ),
+    scores: after.map((scoredAfter, i) => ({
+      id: scoredAfter.example.scenario.id,
+      kind: scoredAfter.example.scenario.kind,
+      before: scoreOf(before[i] as ScoredExample),
+      after: scoreOf(scoredAfter),
+      ...(deafScored === undefined ? {} : { deaf: scoreOf(deafScored[i] as ScoredExample) }),
+    })),
+  };
+}
+
+/** Margin without an own idea in the context − margin with it, under both weights. */
+async function defenceGap(
+  reader: Reader,
+  examples: readonly Example[],
+  options: MeasureOptions,
+): Promise<Change> {
+  const withIdea = examples.filter(
+    ({ scenario, rejected }) =>
+      scenario.kind === 'listen' &&
+      rejected !== undefined &&
+      withoutOwnIdea(scenario) !== undefined,
+  );
+  const bare = withIdea.map(({ scenario }) => withoutOwnIdea(scenario) as Scenario);
+  const bareExamples = render(bare, options, []);
+  const known = new Map(bareExamples.map((e) => [e.scenario.id.replace(/~bare$/, ''), e]));
+  const full = withIdea.filter(({ scenario }) => known.has(scenario.id));
+  const cut = full.map(({ scenario }) => known.get(scenario.id) as Example);
+  const gaps = async (weights: TrainableWeights) => {
+    const without = await scoreExamples(reader, cut, weights);
+    const present = await scoreExamples(reader, full, weights);
+    return pairedGains(present, without);
+  };
+  const [was, is] = [await gaps(options.parent), await gaps(options.candidate)];
+  const mean = (list: readonly { value: number }[]): number =>
+    list.length === 0 ? 0 : list.reduce((total, { value }) => total + value, 0) / list.length;
+  const changes = is.map(({ value, cluster }, i) => ({
+    value: value - (was[i]?.value ?? 0),
+    cluster,
+  }));
+  return { before: mean(was), after: mean(is), change: estimate(changes, options.statistics) };
+}
+
+async function attentionOf(
+  reader: Reader,
+  all: readonly Example[],
+  options: MeasureOptions,
+): Promise<Pick<Measures, 'attention' | 'knockOut'>> {
+  const { parent, candidate, deaf, controlIds, statistics = {} } = options;
+  const isMarked = ({ scenario, spans }: Example): boolean =>
+    scenario.kind === 'listen' && spans.some((span) => span.feature === 'direction');
+  const examples = all.filter(isMarked).slice(0, options.attentionExamplesMax ?? 40);
+  const arms = {
+    before: parent,
+    after: candidate,
+    ...(deaf === undefined ? {} : { deaf }),
+  };
+  const look = (feature: 'direction' | 'own-idea') =>
+    attentionChange(reader, examples, arms, { feature, controlIds, statistics });
+  const [direction, ownIdea] = [await look('direction'), await look('own-idea')];
+  const was = await knockOutDrops(reader, examples, parent, 'direction');
+  const is = await knockOutDrops(reader, examples, candidate, 'direction');
+  const mean = (list: readonly { value: number }[]): number =>
+    list.reduce((total, { value }) => total + value, 0) / Math.max(1, list.length);
+  const changes = is.map(({ value, cluster }, i) => ({
+    value: value - (was[i]?.value ?? 0),
+    cluster,
+  }));
+  return {
+    attention: {
+      ...(direction === undefined ? {} : { direction }),
+      ...(ownIdea === undefined ? {} : { ownIdea }),
+    },
+    knockOut: { before: mean(was), after: mean(is), change: estimate(changes, statistics) },
+  };
+}
