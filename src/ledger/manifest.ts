@@ -6,7 +6,8 @@ import { sha256Json } from '../base/hash.ts';
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** `n0007-2026-11-22`: number in the ledger and local day. */
-export const nightIdSchema = z.string().regex(/^n\d{4,}-\d{4}-\d{2}-\d{2}$/);
+export const NIGHT_ID = /^n\d{4,9}-\d{4}-\d{2}-\d{2}$/;
+export const nightIdSchema = z.string().regex(NIGHT_ID);
 
 /** One thing a night learnt from. Ids are hashed, so a deleted talk leaves no name behind. */
 const datumSchema = z.strictObject({

@@ -7,6 +7,7 @@ import { configHash } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { ConversationState } from '../conversation/state.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import { nightId } from '../ledger/manifest.ts';
 import { writeFlagged, writeScenarios } from './files.ts';
 import { gather, type Talk } from './gather.ts';
@@ -27,6 +28,9 @@ export const gatheredSchema = z.strictObject({
   flagged: z.int(),
   heldBack: z.int(),
   everyday: z.int(),
+  /** Replies given and flags made since the night before. */
+  replies: z.int(),
+  flagsNew: z.int(),
 });
 
 /** The night that was cut off, if its plan is still of this base and its parent still the last. */
@@ -95,16 +99,19 @@ function withoutSecrets(config: Config): Config {
 }
 
 async function writeGathered(
-  { flags, store, config, clock }: NightServiceOptions,
+  { flags, store, config, clock, ledger }: NightServiceOptions,
   plan: NightPlan,
   folder: string,
 ): Promise<void> {
   const journal = await openJournal(folder, clock);
   try {
     await journal.phase('gather', gatheredSchema, async () => {
+      const talks = await readTalks(store);
+      const standing = flags.list().filter((flag) => flag.withdrawnAt === null);
+      const since = await lastNightAt(ledger);
       const gathered = gather({
-        flags: flags.list().filter((flag) => flag.withdrawnAt === null),
-        talks: await readTalks(store),
+        flags: standing,
+        talks,
         ...config.flag,
         everydayMax: EVERYDAY_MAX,
         seed: plan.seed,
@@ -115,11 +122,22 @@ async function writeGathered(
         flagged: gathered.flagged.length,
         heldBack: gathered.flagged.filter((moment) => moment.isHeldBack).length,
         everyday: gathered.everyday.length,
+        replies: [...talks.values()]
+          .flatMap((talk) => talk.messages)
+          .filter(({ role, at }) => role === 'assistant' && at > since).length,
+        flagsNew: standing.filter((flag) => flag.createdAt > since && flag.kind === 'missed')
+          .length,
       };
     });
   } finally {
     await journal.close();
   }
+}
+
+/** When the last night began, ms since 1970; 0 before the first. */
+async function lastNightAt(ledger: Ledger): Promise<number> {
+  const last = (await ledger.list()).at(-1);
+  return last === undefined ? 0 : Date.parse(last.startedAt);
 }
 
 async function readTalks(store: ConversationStore): Promise<Map<string, Talk>> {

@@ -120,9 +120,9 @@ export function Slider({ id }: { id: string }): VNode {
         <Moment key={moment.flagId} view={view} moment={moment} />
       ))}
       <p class="hint">
-        Every weight but W_q is the same at each stop (<code>{view.frozenHash.slice(0, 16)}</code>).
-        Margin of this night: real {signed(view.real?.mean ?? null)}, deaf{' '}
-        {signed(view.deaf?.mean ?? null)} nats a token.{' '}
+        At each stop every weight but W_q is the base model's, bit for bit (
+        <code>{view.frozenHash.slice(0, 16)}</code>). Margin of this night: real{' '}
+        {signed(view.real?.mean ?? null)}, deaf {signed(view.deaf?.mean ?? null)} nats a token.{' '}
         <a href={`/nights/${id}`} onClick={follow}>
           The whole summary
         </a>

@@ -1,0 +1,54 @@
+// The nights as the page and the command line list them, read from their summaries.
+import { join } from 'node:path';
+import { readJsonBounded } from '../base/atomic-file.ts';
+import { AttuneError } from '../base/errors.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Manifest, NightId } from '../ledger/manifest.ts';
+import { type NightLine, NightSummary } from '../protocol/summary.ts';
+
+/** The summary as it was written. @throws night-unknown, also when its texts were deleted */
+export async function readSummary(ledger: Ledger, id: NightId): Promise<NightSummary> {
+  const manifest = await ledger.read(id);
+  const summary = await summaryIn(ledger, manifest);
+  if (summary !== undefined) return withStatus(summary, ledger.statusOf(manifest));
+  const message = `The summary of ${id} is gone: a talk it showed was deleted.`;
+  throw new AttuneError('night-unknown', message, { id });
+}
+
+async function summaryIn(ledger: Ledger, manifest: Manifest): Promise<NightSummary | undefined> {
+  const path = join(ledger.folderOf(manifest.night), 'summary.json');
+  // An empty file is what a deletion leaves behind.
+  return readJsonBounded(path, NightSummary).catch(() => undefined);
+}
+
+/** What a person decided after the summary was written counts. */
+function withStatus(summary: NightSummary, status: NightLine['status']): NightSummary {
+  if (status === 'in-force') {
+    return { ...summary, verdict: 'swapped', back: `attune night revert ${summary.nightId}` };
+  }
+  if (status === 'waiting') return { ...summary, verdict: 'awaiting-review', back: null };
+  return { ...summary, back: null };
+}
+
+/** Oldest first. */
+export async function listNights(ledger: Ledger): Promise<NightLine[]> {
+  const manifests = await ledger.list();
+  return Promise.all(
+    manifests.map(async (manifest): Promise<NightLine> => {
+      const summary = await summaryIn(ledger, manifest);
+      const measure = (name: string) =>
+        summary?.measures.find((one) => one.name === name)?.estimate ?? null;
+      return {
+        nightId: manifest.night,
+        number: manifest.number,
+        day: manifest.day,
+        status: ledger.statusOf(manifest),
+        headline: summary?.headline ?? 'Its texts were deleted.',
+        margin: measure('margin'),
+        realMinusDeaf: measure('realMinusDeaf'),
+        defenceGap: measure('defenceGap')?.mean ?? null,
+        flagsPer100: summary?.facts.flagsPer100 ?? null,
+      };
+    }),
+  );
+}

@@ -1,0 +1,60 @@
+// HTTP routes of the nights: list, summary, slider, run, decide.
+import { z } from 'zod';
+import { NIGHT_ID } from '../ledger/manifest.ts';
+import { listNights, readSummary } from '../night/list.ts';
+import type { NightService } from '../night/service.ts';
+import { type SliderParts, sliderReply, sliderView } from '../night/slider.ts';
+import { parseWith } from '../protocol/codec.ts';
+import { type NightList, SliderReplyRequest } from '../protocol/summary.ts';
+import { type Route, type RouteContext, sendJson } from './route.ts';
+
+export interface NightRouteOptions {
+  readonly nights: NightService;
+  readonly slider: SliderParts;
+  /** When the next night is due, ms since 1970. */
+  readonly nextAt: () => number | null;
+}
+
+const nightOf = ({ params }: RouteContext): string =>
+  parseWith(z.string().regex(NIGHT_ID), params.id);
+
+export function nightRoutes({ nights, slider, nextAt }: NightRouteOptions): Route[] {
+  const get = (pattern: string, answer: (context: RouteContext) => Promise<unknown>): Route => ({
+    method: 'GET',
+    pattern,
+    handle: async (context) => sendJson(context.response, await answer(context)),
+  });
+  const post = (pattern: string, answer: (context: RouteContext) => Promise<unknown>): Route => ({
+    method: 'POST',
+    pattern,
+    handle: async (context) => sendJson(context.response, (await answer(context)) ?? {}),
+  });
+  return [
+    get('/api/nights', async (): Promise<NightList> => {
+      const { version } = await slider.engine.describe();
+      const lines = await listNights(nights.ledger);
+      return { nights: lines, running: nights.progress ?? null, nextAt: nextAt(), version };
+    }),
+    get('/api/nights/:id', (context) => readSummary(nights.ledger, nightOf(context))),
+    get('/api/nights/:id/slider', (context) => sliderView(slider, nightOf(context))),
+    post('/api/nights/:id/slider/reply', async (context) =>
+      sliderReply(
+        slider,
+        nightOf(context),
+        await context.readBody(SliderReplyRequest),
+        context.signal,
+      ),
+    ),
+    post('/api/nights/run', async () => ({ nightId: await nights.run() })),
+    post('/api/nights/verify', () => nights.verify()),
+    post('/api/nights/:id/approve', (context) => nights.approve(nightOf(context))),
+    post('/api/nights/:id/reject', (context) => nights.reject(nightOf(context))),
+    post('/api/nights/:id/revert', (context) => nights.revert(nightOf(context))),
+    post('/api/swap', async (context) => {
+      const body = await context.readBody(
+        z.strictObject({ nights: z.array(z.string().regex(NIGHT_ID)) }),
+      );
+      return nights.swapTo(body.nights);
+    }),
+  ];
+}
