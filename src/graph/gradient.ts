@@ -1,10 +1,10 @@
 // Reverse-mode differentiation: builds the graph of derivatives from a loss back to its inputs.
 import { AttuneError } from '../base/errors.ts';
 import { scalar } from './operations.ts';
-import { accumulate, binaryRule, selectRule, unaryRule } from './rules/elementwise.ts';
+import { binaryRule, selectRule, unaryRule } from './rules/elementwise.ts';
 import * as indexing from './rules/indexing.ts';
 import { logSoftmaxRule, matMulRule, reduceRule, softmaxRule } from './rules/linear.ts';
-import { type Rule, zeros } from './rules/rule.ts';
+import { accumulate, type Rule, zeros } from './rules/rule.ts';
 import { type Operation, refuse, scope, type Tensor, topological } from './tensor.ts';
 
 /** Operations whose results are no f32 or do not depend on one have no rule and need none. */
@@ -42,7 +42,7 @@ export function gradients(loss: Tensor, inputs: readonly Tensor[]): Tensor[] {
   }
   const order = topological([loss]);
   const needed = neededFor(order, inputs);
-  const users = usersOf(order);
+  const users = usersIn(order);
   const cotangents = new Map<Tensor, Tensor>([[loss, scalar(1)]]);
   for (const result of order.reverse()) {
     const cotangent = cotangents.get(result);
@@ -55,7 +55,8 @@ export function gradients(loss: Tensor, inputs: readonly Tensor[]): Tensor[] {
         operation: operation as never,
         operands,
         cotangent,
-        users: users.get(result) ?? [],
+        usersOf: (tensor) => users.get(tensor) ?? [],
+        isWanted: (tensor) => inputs.includes(tensor),
       });
       partials.forEach((partial, i) => {
         const operand = operands[i] as Tensor;
@@ -84,7 +85,7 @@ function neededFor(order: readonly Tensor[], inputs: readonly Tensor[]): Set<Ten
   return needed;
 }
 
-function usersOf(order: readonly Tensor[]): Map<Tensor, Tensor[]> {
+function usersIn(order: readonly Tensor[]): Map<Tensor, Tensor[]> {
   const users = new Map<Tensor, Tensor[]>();
   for (const user of order) {
     for (const operand of new Set(user.inputs)) {

@@ -42,6 +42,7 @@ describe('elementwise', () => {
     cos: unary(op.cos),
     sigmoid: unary(op.sigmoid),
     tanh: unary(op.tanh),
+    'x σ(x)': unary((x) => op.multiply(x, op.sigmoid(x))),
     'sign, flat where it has a derivative': unary((x) => op.add(op.sign(x), x)),
     'floor, flat where it has a derivative': unary((x) => op.add(op.floor(x), x)),
   });
@@ -130,6 +131,16 @@ describe('attention', () => {
       const weights = op.softmax(scores);
       const sums = op.reduceSum(op.multiply(weights, weights), [2], { keep: true });
       return op.add(op.matMul(weights, v), sums);
+    }),
+    'softmax whose heads are folded into rows': attention((scores, v) => {
+      const weights = op.softmax(op.reshape(scores, ['b', 2, 1, 'past']));
+      return op.matMul(op.reshape(weights, ['b', 2, 'past']), v);
+    }),
+    'softmax of scores that come in two parts': attention((scores, v) => {
+      const more = op.multiply(scores, scores);
+      const weights = op.softmax(indexing.concat([more, scores], 2));
+      const part = (start: string | number) => indexing.slice(weights, 2, start, 'past');
+      return op.add(op.matMul(part(0), v), op.matMul(part('past'), op.sin(v)));
     }),
     'softmax that is multiplied from the left': attention((scores, v) =>
       op.matMul(op.transpose(v, [0, 2, 1]), op.softmax(op.transpose(scores, [0, 2, 1]))),
@@ -248,6 +259,22 @@ describe('what is built', () => {
       const [gradient] = gradients(op.reduceSum(op.multiply(blocked, op.scalar(3))), [x]);
       expect(kinds([gradient as Tensor])).toEqual(['constant', 'broadcast']);
     }
+  });
+
+  it('joins the gradients of neighbouring slices instead of adding padded ones', () => {
+    const [left, right] = [indexing.slice(x, 1, 0, 1), indexing.slice(x, 1, 1, 2)];
+    const loss = op.reduceSum(op.add(op.multiply(left, right), op.scalar(1)));
+    const found = kinds(gradients(loss, [x]));
+    expect(found).toContain('concat');
+    expect(found).not.toContain('pad');
+  });
+
+  it('differentiates by a sigmoid that its own operand multiplies', async () => {
+    const gate = op.sigmoid(x);
+    const [gradient] = gradients(op.reduceSum(op.multiply(x, gate)), [gate]);
+    const feeds = { x: f32([2, 3], [1, 2, 3, 4, 5, 6]) };
+    const { out } = await run({ out: gradient as Tensor }, feeds);
+    expect(numbersOf(out)).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
   it('differentiates by a tensor in the middle of a graph', async () => {

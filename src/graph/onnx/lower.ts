@@ -131,25 +131,30 @@ export function lower(node: Node<LoweredKind>, to: Emitter): readonly string[] {
   return typeof result === 'string' ? [result] : result;
 }
 
-/** A matrix shared by all rows becomes one Gemm over flattened rows, read as it lies. */
-function matMul({ tensor, operation, inputs }: Node<'matMul'>, to: Emitter): string {
+/** A matrix shared by all rows becomes one product over flattened rows, read as it lies. */
+function matMul({ tensor, operation, inputs, target }: Node<'matMul'>, to: Emitter): string {
   const { transposeA, transposeB } = operation;
   const [a, b] = [operand(tensor, 0), operand(tensor, 1)];
   let [left, right] = inputs as [string, string];
   const rank = a.shape.length;
-  if (b.shape.length > 2) {
-    if (transposeA) left = shapes.swapLastTwo(left, rank, to);
-    if (transposeB) right = shapes.swapLastTwo(right, rank, to);
-    return to.emit('MatMul', [left, right]);
+  if (rank === 2) {
+    const attributes = { transA: Number(transposeA), transB: Number(transposeB) };
+    return to.emit('Gemm', [left, right], { attributes });
   }
-  const flags = { transA: transposeA && rank === 2 ? 1 : 0, transB: transposeB ? 1 : 0 };
-  if (rank === 2) return to.emit('Gemm', [left, right], { attributes: flags });
   if (transposeA) left = shapes.swapLastTwo(left, rank, to);
+  if (b.shape.length > 2 && transposeB) right = shapes.swapLastTwo(right, rank, to);
+  if (b.shape.length > 2 || !transposeB) return to.emit('MatMul', [left, right]);
+  if (target !== 'webgpu' && to.floatType === 'f32') {
+    return to.emit('FusedMatMul', [left, right], {
+      domain: MICROSOFT_DOMAIN,
+      attributes: { transB: 1 },
+    });
+  }
   const leading = tensor.shape.slice(0, -1);
-  const [inner, width] = [sizeAt(b, transposeB ? 1 : 0), sizeAt(tensor, rank - 1)];
+  const [inner, width] = [sizeAt(b, 1), sizeAt(tensor, rank - 1)];
   const rows = product(...leading);
   const flat = shapes.reshape(left, [...leading, inner], [rows, inner], to);
-  const result = to.emit('Gemm', [flat, right], { attributes: flags });
+  const result = to.emit('Gemm', [flat, right], { attributes: { transA: 0, transB: 1 } });
   return shapes.reshape(result, [rows, width], tensor.shape, to);
 }
 

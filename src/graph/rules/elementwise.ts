@@ -66,14 +66,23 @@ const BINARY: Readonly<
   ],
 };
 
-export const binaryRule: Rule<'binary'> = ({ operation, operands, cotangent, result }) => {
+export const binaryRule: Rule<'binary'> = (backward) => {
+  const { operation, operands, cotangent, result } = backward;
   const [a, b] = operands as [Tensor, Tensor];
+  if (operation.fn === 'multiply' && isSigmoidOf(b, a) && !backward.isWanted(b)) {
+    // SiLU, y = x σ(x): dy/dx = σ + y (1 − σ), in fewer passes than the product rule takes.
+    const slope = (): Tensor => add(b, multiply(result, subtract(scalar(1), b)));
+    return [() => times(cotangent, slope()), undefined];
+  }
   const node = { a, b, y: result, g: cotangent };
   return BINARY[operation.fn].map((derivative, i): Partial => {
     const operand = operands[i] as Tensor;
     return () => sumTo(derivative(node), operand.shape);
   });
 };
+
+const isSigmoidOf = ({ operation, inputs }: Tensor, x: Tensor): boolean =>
+  operation.kind === 'unary' && operation.fn === 'sigmoid' && inputs[0] === x;
 
 export const selectRule: Rule<'select'> = ({ operands, cotangent }) => {
   const [condition, a, b] = operands as [Tensor, Tensor, Tensor];
@@ -83,7 +92,3 @@ export const selectRule: Rule<'select'> = ({ operands, cotangent }) => {
     () => sumTo(select(condition, scalar(0), cotangent), b.shape),
   ];
 };
-
-/** Of one node's cotangents, from its several users. */
-export const accumulate = (sum: Tensor | undefined, term: Tensor): Tensor =>
-  sum === undefined ? term : add(sum, term);

@@ -10,6 +10,7 @@ import {
   negate,
   reduceSum,
   reshape,
+  sameShape,
   subtract,
   transpose,
 } from '../operations.ts';
@@ -59,31 +60,43 @@ export const reduceRule: Rule<'reduce'> = ({ operation, operands, cotangent, res
 };
 
 /** For y = softmax(x): dx = y (dy − Σ y dy). */
-export const softmaxRule: Rule<'softmax'> = ({ cotangent, result, users }) => [
-  () => times(result, subtract(cotangent, weightedSum(result, cotangent, users))),
+export const softmaxRule: Rule<'softmax'> = ({ cotangent, result, usersOf }) => [
+  () => {
+    const total =
+      weighedTotal(result, cotangent, usersOf) ??
+      reduceSum(times(result, cotangent), [result.shape.length - 1], { keep: true });
+    return times(result, subtract(cotangent, total));
+  },
 ];
 
 /**
- * Σ y dy over the last axis. Where y only weighs values, o = y V, it is Σ do o over the much
- * shorter axis of V, since dy = do Vᵀ. Source: FlashAttention (Dao et al. 2022), section 3.1.
+ * Σ y dy over the last axis, where y only weighs values, o = y V (perhaps after a reshape of the
+ * rows): it is Σ o do over the much shorter rows of V, since dy = do Vᵀ.
+ * Source: FlashAttention, Dao et al. 2022, arXiv 2205.14135, section 3.1.
  */
-function weightedSum(y: Tensor, dy: Tensor, users: readonly Tensor[]): Tensor {
-  const last = [y.shape.length - 1];
-  const [output] = users;
-  const isWeighing = (user: Tensor | undefined): user is Tensor =>
-    user?.operation.kind === 'matMul' && user.inputs[0] === y && !user.operation.transposeA;
-  const { operation, inputs } = dy;
-  if (users.length === 1 && isWeighing(output) && operation.kind === 'matMul') {
-    const [dOutput, values] = inputs as [Tensor, Tensor];
-    const isItsGradient =
-      values === output.inputs[1] &&
-      !operation.transposeA &&
-      output.operation.kind === 'matMul' &&
-      operation.transposeB !== output.operation.transposeB;
-    if (isItsGradient) return reduceSum(times(dOutput, output), last, { keep: true });
-  }
-  return reduceSum(times(y, dy), last, { keep: true });
+function weighedTotal(
+  y: Tensor,
+  dy: Tensor,
+  usersOf: (tensor: Tensor) => readonly Tensor[],
+): Tensor | undefined {
+  const isFolded = usersOf(y)[0]?.operation.kind === 'reshape' && dy.operation.kind === 'reshape';
+  const weights = isFolded ? (usersOf(y)[0] as Tensor) : y;
+  const dWeights = isFolded ? (dy.inputs[0] as Tensor) : dy;
+  const [output] = usersOf(weights);
+  if (weights.shape.at(-1) !== y.shape.at(-1)) return undefined;
+  const isOnlyUse = usersOf(y).length === 1 && usersOf(weights).length === 1;
+  if (!isOnlyUse || output === undefined || !isProductOf(weights, output)) return undefined;
+  const [dOutput, values] = dWeights.inputs as [Tensor, Tensor];
+  // A sole use makes this product the whole derivative: do Vᵀ, as the rule of matMul builds it.
+  if (dWeights.operation.kind !== 'matMul' || values !== output.inputs[1]) return undefined;
+  if (!sameShape(dOutput.shape, output.shape) || dWeights.operation.transposeA) return undefined;
+  const axes = [output.shape.length - 1];
+  const total = reduceSum(times(output, dOutput), axes, { keep: true });
+  return reshape(total, [...y.shape.slice(0, -1), 1]);
 }
+
+const isProductOf = (weights: Tensor, { operation, inputs }: Tensor): boolean =>
+  operation.kind === 'matMul' && inputs[0] === weights && !operation.transposeA;
 
 /** For y = log softmax(x): dx = dy − softmax(x) Σ dy. */
 export const logSoftmaxRule: Rule<'logSoftmax'> = ({ cotangent, result }) => [

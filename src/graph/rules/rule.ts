@@ -1,7 +1,8 @@
 // What a differentiation rule is, and the small algebra that rules share.
-import type { Dimension } from '../dimension.ts';
-import { broadcast, slice } from '../indexing.ts';
+import { type Dimension, sum } from '../dimension.ts';
+import { broadcast, concat, pad, slice } from '../indexing.ts';
 import {
+  add,
   broadcastShape,
   matMul,
   multiply,
@@ -18,8 +19,10 @@ export interface Backward<Kind extends Operation['kind'] = Operation['kind']> {
   readonly operation: Extract<Operation, { kind: Kind }>;
   readonly operands: readonly Tensor[];
   readonly cotangent: Tensor;
-  /** Nodes of the forward graph that have `result` as an operand. */
-  readonly users: readonly Tensor[];
+  /** Nodes of the forward graph that have a node as an operand. */
+  readonly usersOf: (tensor: Tensor) => readonly Tensor[];
+  /** True of a node by which the caller wants the derivative. */
+  readonly isWanted: (tensor: Tensor) => boolean;
 }
 
 /** The derivative by one operand, built only if it is needed; none where no gradient passes. */
@@ -34,6 +37,24 @@ export function isZeros({ operation, inputs: [value] }: Tensor): boolean {
   if (operation.kind !== 'broadcast' || value?.operation.kind !== 'constant') return false;
   const { source } = value.operation;
   return source.from === 'inline' && source.data.every((each) => each === 0);
+}
+
+/**
+ * The sum of a node's cotangents from its several users. Cotangents of neighbouring slices are
+ * zeros around each part; they are joined instead of padded and added.
+ */
+export function accumulate(total: Tensor | undefined, term: Tensor): Tensor {
+  if (total === undefined) return term;
+  return neighbours(total, term) ?? neighbours(term, total) ?? add(total, term);
+}
+
+function neighbours(left: Tensor, right: Tensor): Tensor | undefined {
+  const [a, b] = [left.operation, right.operation];
+  if (a.kind !== 'pad' || b.kind !== 'pad' || a.axis !== b.axis) return undefined;
+  const { axis } = a;
+  const [first, second] = [left.inputs[0] as Tensor, right.inputs[0] as Tensor];
+  if (sum(a.start, first.shape[axis] ?? 0) !== b.start) return undefined;
+  return pad(concat([first, second], axis), axis, a.start, left.shape[axis] ?? 0);
 }
 
 /** Sums over the axes along which a tensor of `shape` was repeated: the transpose of broadcast. */
