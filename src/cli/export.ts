@@ -1,0 +1,49 @@
+// `attune export`: every talk and flag of the running daemon as JSONL.
+
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { type AddressOptions, findDaemon } from './address.ts';
+import { HttpClient } from './http-client.ts';
+
+interface ExportOptions extends AddressOptions {
+  readonly conversation?: string;
+  readonly to?: string;
+}
+
+/** `export` may carry further kinds of export (deltas): others extend the same command. */
+export function registerExport(program: Command): void {
+  program
+    .command('export')
+    .description('write every talk and flag as JSONL, to the terminal or a file')
+    .option('--conversation <id>', 'only this talk')
+    .option('--to <file>', 'into this new file (readable by you alone)')
+    .option('--url <address>', 'where the daemon is')
+    .option('--config <file>', 'configuration file')
+    .action((options: ExportOptions) => exportTalks(options));
+}
+
+export async function exportTalks(options: ExportOptions): Promise<void> {
+  const client = new HttpClient(await findDaemon(options));
+  const { conversation } = options;
+  const one = `/api/conversations/${encodeURIComponent(conversation ?? '')}/export`;
+  const lines = await client.stream(conversation === undefined ? '/api/export' : one);
+  if (options.to === undefined) {
+    await pour(lines, process.stdout);
+    return;
+  }
+  const file = await open(options.to, 'wx', 0o600);
+  const output = createWriteStream('', { fd: file.fd, autoClose: false });
+  await pour(lines, output);
+  await new Promise<void>((resolve) => output.end(resolve));
+  await file.sync();
+  await file.close();
+}
+
+async function pour(
+  lines: AsyncIterable<Uint8Array>,
+  output: NodeJS.WritableStream,
+): Promise<void> {
+  for await (const piece of lines) if (!output.write(piece)) await once(output, 'drain');
+}

@@ -1,0 +1,45 @@
+// The daemon's plain HTTP routes, for commands that do not talk: JSON in, JSON out, coded errors.
+import type { z } from 'zod';
+import { AttuneError, isErrorCode } from '../base/errors.ts';
+import { parseWith } from '../protocol/codec.ts';
+import { HttpError } from '../protocol/http.ts';
+import type { Address } from './address.ts';
+
+export class HttpClient {
+  readonly #address: Address;
+
+  constructor(address: Address) {
+    this.#address = address;
+  }
+
+  /** @throws daemon-unreachable, and what the daemon answers with */
+  async post<S extends z.ZodType>(path: string, body: unknown, answer: S): Promise<z.infer<S>> {
+    const response = await this.#fetch(path, { method: 'POST', body: JSON.stringify(body) });
+    return parseWith(answer, await response.json());
+  }
+
+  /** The body as it comes, in pieces. */
+  async stream(path: string): Promise<AsyncIterable<Uint8Array>> {
+    const { body } = await this.#fetch(path, { method: 'GET' });
+    if (body === null) throw new AttuneError('daemon-unreachable', `${path} had no body.`);
+    return body as unknown as AsyncIterable<Uint8Array>;
+  }
+
+  async #fetch(path: string, init: { method: string; body?: string }): Promise<Response> {
+    const { url, token } = this.#address;
+    const headers: Record<string, string> = { 'Content-Type': 'application/json' };
+    if (token !== '') headers.Authorization = `Bearer ${token}`;
+    const response = await fetch(url + path, { ...init, headers }).catch((cause: unknown) => {
+      const message = `No daemon answers at ${url}. Start it with: attune start`;
+      throw new AttuneError('daemon-unreachable', message, { url }, { cause });
+    });
+    if (response.ok) return response;
+    const parsed = HttpError.safeParse(await response.json().catch(() => undefined));
+    if (!parsed.success) {
+      const message = `${url}${path} answered with ${response.status}. Is it Attune?`;
+      throw new AttuneError('daemon-unreachable', message, { status: response.status });
+    }
+    const { code, message, facts } = parsed.data.error;
+    throw new AttuneError(isErrorCode(code) ? code : 'internal-error', message, facts);
+  }
+}
