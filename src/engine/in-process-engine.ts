@@ -1,7 +1,8 @@
 // The engine in this process: reads a model, compiles its graphs and runs what is asked, in turn.
 import { AttuneError } from '../base/errors.ts';
+import { fusedGraph, fusedGraph } from '../model/fused-transformer.ts';
 import { type Model, readModel } from '../model/model.ts';
-import { fusedGraph, primitiveGraph } from '../model/transformer.ts';
+import { primitiveGraph } from '../model/transformer.ts';
 import { versionId } from '../model/versions.ts';
 import type { Executor, Program } from '../runtime/executor.ts';
 import { capture } from './capture.ts';

@@ -1,0 +1,208 @@
+// The engine of another process behind the same interface; it knows the pipe and no model.
+import { type ChildProcess, fork } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { AttuneError } from '../../base/errors.ts';
+import type {
+  AttentionCapture,
+  CaptureRequest,
+  DecodedToken,
+  Engine,
+  EngineDescription,
+  GenerateRequest,
+  GenerateResult,
+  ScoreRequest,
+  SwitchResult,
+  VersionSource,
+} from '../engine.ts';
+import {
+  type Call,
+  checkMessage,
+  type EngineProcessOptions,
+  type FromEngine,
+  type ToEngine,
+} from './message.ts';
+import { unpackError } from './sent-error.ts';
+
+/** An engine that lives in a child process until it is closed or dies. */
+export interface EngineProcess extends Engine {
+  readonly pid: number;
+  /** Settles when the process has ended: why, or undefined after `close`. */
+  readonly ended: Promise<AttuneError | undefined>;
+}
+
+interface Pending {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+  readonly onToken: ((token: DecodedToken) => void) | undefined;
+}
+
+const CLOSE_GRACE_MS = 5000;
+
+/** The compiled entry: beside this file in dist/, or in dist/ when this runs from src/. */
+function defaultEntry(): string {
+  const beside = fileURLToPath(new URL('./child.js', import.meta.url));
+  if (existsSync(beside)) return beside;
+  return fileURLToPath(new URL('../../../dist/engine/process/child.js', import.meta.url));
+}
+
+/**
+ * Starts a process and opens the engine in it.
+ * @throws engine-failed when the process ends first, and whatever opening the engine throws
+ */
+export async function openEngineProcess(
+  options: EngineProcessOptions,
+  entry = defaultEntry(),
+): Promise<EngineProcess> {
+  const child = fork(entry, [], {
+    serialization: 'advanced', // typed arrays cross as they are
+    stdio: ['ignore', 2, 2, 'ipc'], // our standard output belongs to the reply
+  });
+  const client = new EngineClient(child);
+  await client.open(options);
+  return client;
+}
+
+class EngineClient implements EngineProcess {
+  readonly pid: number;
+  readonly ended: Promise<AttuneError | undefined>;
+  readonly #child: ChildProcess;
+  readonly #pending = new Map<number, Pending>();
+  #opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  #nextId = 1;
+  #isClosing = false;
+  #failure: AttuneError | undefined;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    this.pid = child.pid ?? -1;
+    child.on('message', (raw) => this.#receive(checkMessage<FromEngine>(raw)));
+    this.ended = new Promise((resolve) => {
+      const end = (reason: string): void => resolve(this.#end(reason));
+      child.once('error', (error) => end(error.message));
+      child.once('exit', (code, signal) => end(signal ?? `exit code ${code}`));
+    });
+  }
+
+  open(options: EngineProcessOptions): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#opening = { resolve, reject };
+      this.#tell({ type: 'engine-open', options });
+    });
+  }
+
+  describe(): Promise<EngineDescription> {
+    return this.#call({ method: 'describe' });
+  }
+
+  generate(
+    request: GenerateRequest,
+    onToken: (token: DecodedToken) => void,
+    signal?: AbortSignal,
+  ): Promise<GenerateResult> {
+    return this.#ask((id) => ({ type: 'reply-ask', id, request }), signal, onToken);
+  }
+
+  score(request: ScoreRequest, signal?: AbortSignal): Promise<Float32Array[]> {
+    return this.#call({ method: 'score', argument: request }, signal);
+  }
+
+  capture(request: CaptureRequest, signal?: AbortSignal): Promise<AttentionCapture> {
+    return this.#call({ method: 'capture', argument: request }, signal);
+  }
+
+  loadVersion(source: VersionSource): Promise<void> {
+    return this.#call({ method: 'loadVersion', argument: source });
+  }
+
+  switchVersion(id: string): Promise<SwitchResult> {
+    return this.#call({ method: 'switchVersion', argument: id });
+  }
+
+  forget(cacheKey: string): Promise<void> {
+    return this.#call({ method: 'forget', argument: cacheKey });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#tell({ type: 'engine-close' });
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), CLOSE_GRACE_MS);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  #call<T>(call: Call, signal?: AbortSignal): Promise<T> {
+    return this.#ask((id) => ({ type: 'call-ask', id, call }), signal);
+  }
+
+  #ask<T>(
+    message: (id: number) => ToEngine,
+    signal?: AbortSignal,
+    onToken?: (token: DecodedToken) => void,
+  ): Promise<T> {
+    const id = this.#nextId++;
+    const abort = (): void => this.#tell({ type: 'request-abort', id });
+    const answered = new Promise<T>((resolve, reject) => {
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#pending.set(id, { resolve, reject, onToken });
+      this.#tell(message(id));
+      if (signal?.aborted === true) abort();
+      else signal?.addEventListener('abort', abort, { once: true });
+    });
+    return answered.finally(() => signal?.removeEventListener('abort', abort));
+  }
+
+  #tell(message: ToEngine): void {
+    // A pipe that is gone shows itself by the end of the process.
+    if (this.#child.connected) this.#child.send(message, () => undefined);
+  }
+
+  #receive(message: FromEngine): void {
+    switch (message.type) {
+      case 'engine-opened':
+        this.#opening?.resolve();
+        break;
+      case 'engine-refused':
+        this.#isClosing = true;
+        this.#opening?.reject(unpackError(message.error));
+        this.#child.disconnect();
+        break;
+      case 'token-batch':
+        for (const [id, token] of message.tokens) this.#deliver(id, token);
+        break;
+      case 'request-end':
+        this.#pending.get(message.id)?.resolve(message.value as never);
+        this.#pending.delete(message.id);
+        break;
+      case 'request-fail':
+        this.#pending.get(message.id)?.reject(unpackError(message.error));
+        this.#pending.delete(message.id);
+        break;
+    }
+  }
+
+  /** A listener that throws ends its own request only. */
+  #deliver(id: number, token: DecodedToken): void {
+    const pending = this.#pending.get(id);
+    try {
+      pending?.onToken?.(token);
+    } catch (error) {
+      this.#pending.delete(id);
+      this.#tell({ type: 'request-abort', id });
+      pending?.reject(error as Error);
+    }
+  }
+
+  /** Everything in flight is over. `interrupted` tells it from a request that was refused. */
+  #end(reason: string): AttuneError | undefined {
+    const message = this.#isClosing
+      ? 'the engine was closed'
+      : `the engine process ended: ${reason}`;
+    const failure = new AttuneError('engine-failed', message, { interrupted: true, reason });
+    this.#failure ??= failure;
+    this.#opening?.reject(failure);
+    for (const { reject } of this.#pending.values()) reject(failure);
+    this.#pending.clear();
+    return this.#isClosing ? undefined : failure;
+  }
+}

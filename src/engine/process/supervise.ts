@@ -1,0 +1,178 @@
+// Keeps an engine process alive: a dead one is started again, later and later, then no more.
+import { type Clock, sleep, systemClock } from '../../base/clock.ts';
+import { AttuneError } from '../../base/errors.ts';
+import type {
+  AttentionCapture,
+  CaptureRequest,
+  DecodedToken,
+  Engine,
+  EngineDescription,
+  GenerateRequest,
+  GenerateResult,
+  ScoreRequest,
+  SwitchResult,
+  VersionSource,
+} from '../engine.ts';
+import type { EngineProcess } from './client.ts';
+
+export type EngineState = 'starting' | 'ready' | 'restarting' | 'failed' | 'closed';
+
+export interface SuperviseOptions {
+  /** Starts a process under a version (the base when undefined). */
+  readonly open: (version: VersionSource | undefined) => Promise<EngineProcess>;
+  readonly version?: VersionSource;
+  /** Restarts within ten minutes before it stays down. */
+  readonly restartsMax: number;
+  /** Told of each change, with what ended the process where one ended. */
+  readonly onChange?: (state: EngineState, reason?: Error) => void;
+  readonly clock?: Clock;
+}
+
+export interface SupervisedEngine extends Engine {
+  readonly state: EngineState;
+  /** Of the process that serves now. */
+  readonly pid: number | undefined;
+}
+
+const RESTART_WINDOW_MS = 10 * 60_000;
+const BACKOFF_FIRST_MS = 200;
+const BACKOFF_MAX_MS = 10_000;
+
+/**
+ * Requests in flight when a process dies reject with `engine-failed` and the fact `interrupted`;
+ * later ones wait for its successor, which runs under the same version.
+ * @throws whatever the first start throws
+ */
+export async function superviseEngine(options: SuperviseOptions): Promise<SupervisedEngine> {
+  const engine = new Supervisor(options);
+  await engine.start();
+  return engine;
+}
+
+class Supervisor implements SupervisedEngine {
+  readonly #options: SuperviseOptions;
+  readonly #clock: Clock;
+  /** The engine that serves, or the one to come. */
+  #current: Promise<EngineProcess>;
+  #process: EngineProcess | undefined;
+  #state: EngineState = 'starting';
+  /** Every version that may be switched to, as last loaded. */
+  readonly #sources = new Map<string, VersionSource>();
+  #version: VersionSource | undefined;
+  readonly #restarts: number[] = [];
+  readonly #stop = new AbortController();
+
+  constructor(options: SuperviseOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#version = options.version;
+    this.#current = Promise.reject(new AttuneError('engine-failed', 'the engine did not start'));
+    this.#current.catch(() => undefined);
+  }
+
+  get state(): EngineState {
+    return this.#state;
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  async start(): Promise<void> {
+    this.#current = this.#open();
+    await this.#current;
+  }
+
+  async describe(): Promise<EngineDescription> {
+    return (await this.#current).describe();
+  }
+
+  async generate(
+    request: GenerateRequest,
+    onToken: (token: DecodedToken) => void,
+    signal?: AbortSignal,
+  ): Promise<GenerateResult> {
+    return (await this.#current).generate(request, onToken, signal);
+  }
+
+  async score(request: ScoreRequest, signal?: AbortSignal): Promise<Float32Array[]> {
+    return (await this.#current).score(request, signal);
+  }
+
+  async capture(request: CaptureRequest, signal?: AbortSignal): Promise<AttentionCapture> {
+    return (await this.#current).capture(request, signal);
+  }
+
+  async loadVersion(source: VersionSource): Promise<void> {
+    await (await this.#current).loadVersion(source);
+    this.#sources.set(source.id, source);
+  }
+
+  async switchVersion(id: string): Promise<SwitchResult> {
+    const result = await (await this.#current).switchVersion(id);
+    this.#version = this.#sources.get(id) ?? this.#version;
+    return result;
+  }
+
+  async forget(cacheKey: string): Promise<void> {
+    await (await this.#current).forget(cacheKey);
+  }
+
+  async close(): Promise<void> {
+    this.#change('closed');
+    this.#stop.abort();
+    await this.#process?.close();
+    await this.#current.then((engine) => engine.close()).catch(() => undefined);
+  }
+
+  async #open(): Promise<EngineProcess> {
+    const engine = await this.#options.open(this.#version);
+    const { version } = await engine.describe();
+    // The base has no source of its own until now: its id is known only by the engine.
+    const started = this.#version ?? { id: version, deltas: [] };
+    this.#version = started;
+    this.#sources.set(started.id, started);
+    this.#process = engine;
+    void engine.ended.then((reason) => this.#onEnd(reason));
+    if (this.#state !== 'closed') this.#change('ready');
+    return engine;
+  }
+
+  #onEnd(reason: AttuneError | undefined): void {
+    this.#process = undefined;
+    if (this.#state === 'closed') return;
+    this.#change('restarting', reason);
+    this.#current = this.#restart();
+    this.#current.catch(() => undefined); // whoever asks is told
+  }
+
+  async #restart(): Promise<EngineProcess> {
+    const { restartsMax } = this.#options;
+    for (;;) {
+      const now = this.#clock.monotonicMs();
+      while ((this.#restarts[0] ?? now) < now - RESTART_WINDOW_MS) this.#restarts.shift();
+      if (this.#restarts.length >= restartsMax) {
+        const message = `the engine died ${restartsMax + 1} times within ten minutes and stays down; see the log, then restart Attune`;
+        const failure = new AttuneError('engine-failed', message, { restartsMax });
+        this.#change('failed', failure);
+        throw failure;
+      }
+      const backoff = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#restarts.length);
+      this.#restarts.push(now);
+      try {
+        await sleep(this.#clock, backoff, this.#stop.signal);
+        return await this.#open();
+      } catch (error) {
+        if (this.#stop.signal.aborted) {
+          throw new AttuneError('engine-failed', 'the engine was closed', { interrupted: true });
+        }
+        this.#change('restarting', error as Error);
+      }
+    }
+  }
+
+  #change(state: EngineState, reason?: Error): void {
+    this.#state = state;
+    this.#options.onChange?.(state, reason);
+  }
+}
