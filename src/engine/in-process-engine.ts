@@ -1,6 +1,6 @@
 // The engine in this process: reads a model, compiles its graphs and runs what is asked, in turn.
 import { AttuneError } from '../base/errors.ts';
-import { fusedGraph, fusedGraph } from '../model/fused-transformer.ts';
+import { fusedGraph } from '../model/fused-transformer.ts';
 import { type Model, readModel } from '../model/model.ts';
 import { primitiveGraph } from '../model/transformer.ts';
 import { versionId } from '../model/versions.ts';
