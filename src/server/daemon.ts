@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { makeFolder } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import type { FileOps } from '../base/file-ops.ts';
-import { acquireLock } from '../base/lock.ts';
+import { acquireLock, type Lock } from '../base/lock.ts';
 import type { Logger } from '../base/logger.ts';
 import { Chat } from '../chat/chat.ts';
 import type { Speech } from '../chat/speech.ts';
@@ -41,6 +41,8 @@ export interface DaemonOptions {
   /** Deletes what else was made from a talk (gist, dreams); may be asked twice. */
   readonly onDelete?: (conversationId: string) => Promise<void>;
   readonly ops?: FileOps;
+  /** Of the store, when it is held already; released with the daemon. */
+  readonly lock?: Lock;
 }
 
 /** What further parts of the house may use. */
@@ -67,7 +69,7 @@ const CATALOGUE_INTERVAL_MS = 30_000;
 export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const { storeFolder } = options;
   await makeFolder(storeFolder);
-  const lock = await acquireLock(join(storeFolder, 'lock'), { purpose: 'attune start' });
+  const lock = options.lock ?? (await lockStore(storeFolder));
   try {
     const parts = await openParts(options);
     try {
@@ -82,6 +84,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     await lock.release();
     throw error;
   }
+}
+
+/** One daemon a store. @throws store-locked */
+export function lockStore(storeFolder: string): Promise<Lock> {
+  return acquireLock(join(storeFolder, 'lock'), { purpose: 'attune start' });
 }
 
 interface Parts extends DaemonParts {
@@ -164,7 +171,7 @@ async function openDoors(options: DaemonOptions, parts: Parts) {
 interface Opened {
   readonly parts: Parts;
   readonly door: Awaited<ReturnType<typeof openDoors>>;
-  readonly lock: { release(): Promise<void> };
+  readonly lock: Lock;
 }
 
 function daemonOf(options: DaemonOptions, { parts, door, lock }: Opened): Daemon {

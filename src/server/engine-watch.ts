@@ -58,6 +58,13 @@ export class EngineWatch {
     void this.refresh();
   }
 
+  /** Whoever keeps the engine alive says how it is. */
+  note(state: 'starting' | 'ready' | 'restarting' | 'failed' | 'closed'): void {
+    if (state === 'closed') return;
+    if (state === 'ready' || state === 'restarting') void this.refresh();
+    if (state !== 'ready') this.#set(state);
+  }
+
   close(): void {
     this.#stop.abort();
   }
