@@ -57,13 +57,13 @@ const HIDDEN = -1e30;
  * @returns (batch, 1, length, keys), to be added to scores
  */
 export function attentionBias(keyMask: Tensor, length: Dimension, past: Dimension): Tensor {
-  const [batch, keys] = keyMask.shape as [Dimension, Dimension];
+  const [batch = 0, keys = 0] = keyMask.shape;
   const lastKeyOfRow = past === 0 ? range(length) : add(range(length), sizeOf(past)); // (length)
-  const isCausal = lessOrEqual(reshape(range(keys), [1, keys]), reshape(lastKeyOfRow, [length, 1])); // (length, keys)
-  const isVisible = and(
-    reshape(keyMask, [batch, 1, 1, keys]),
-    reshape(isCausal, [1, 1, length, keys]),
-  ); // (batch, 1, length, keys)
+  const isCausal = lessOrEqual(
+    reshape(range(keys), [1, 1, 1, keys]),
+    reshape(lastKeyOfRow, [1, 1, length, 1]),
+  ); // (1, 1, length, keys)
+  const isVisible = and(reshape(keyMask, [batch, 1, 1, keys]), isCausal); // (b, 1, length, keys)
   return select(isVisible, scalar(0), scalar(HIDDEN));
 }
 
@@ -77,27 +77,26 @@ export function attend(
   { past, cos, sin, bias }: AttentionInputs,
   { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim }: ModelConfig,
 ): AttentionResult {
-  const [batch, length] = query.shape as [Dimension, Dimension];
-  const own = {
-    key: transpose(rotate(key, cos, sin), HEADS_FIRST), // (batch, kvHeads, length, headDim)
-    value: transpose(value, HEADS_FIRST), // (batch, kvHeads, length, headDim)
-  };
-  const rotated = transpose(rotate(query, cos, sin), HEADS_FIRST); // (batch, heads, length, headDim)
+  // In the shapes: b batch, l length, n kvHeads, d headDim, r rows of a key-value head.
+  const [batch = 0, length = 0] = query.shape;
   const rows = product(heads / kvHeads, length);
-  const grouped = reshape(rotated, [batch, kvHeads, rows, headDim]); // (batch, kvHeads, rows, headDim)
+  const own = {
+    key: transpose(rotate(key, cos, sin), HEADS_FIRST), // (b, n, l, d)
+    value: transpose(value, HEADS_FIRST), // (b, n, l, d)
+  };
+  const rotated = transpose(rotate(query, cos, sin), HEADS_FIRST); // (b, heads, l, d)
+  const grouped = reshape(rotated, [batch, kvHeads, rows, headDim]); // (b, n, r, d)
   const scaled = multiply(grouped, scalar(1 / Math.sqrt(headDim)));
 
-  const ownScores = matMul(scaled, own.key, { transposeB: true }); // (batch, kvHeads, rows, length)
+  const ownScores = matMul(scaled, own.key, { transposeB: true }); // (b, n, r, l)
   const scores =
-    past === undefined ? ownScores : concat([timesPast(scaled, past.key, true), ownScores], 3); // (batch, kvHeads, rows, keys)
-  const keys = scores.shape[3] as Dimension;
-  const perHead = reshape(scores, [batch, heads, length, keys]); // (batch, heads, length, keys)
-  const attention = softmax(add(perHead, bias));
+    past === undefined ? ownScores : concat([timesPast(scaled, past.key, true), ownScores], 3);
+  const perHead = [batch, heads, length, scores.shape[3] as Dimension]; // from (b, n, r, keys)
+  const attention = softmax(add(reshape(scores, perHead), bias)); // (b, heads, l, keys)
 
-  const weights = reshape(attention, scores.shape); // (batch, kvHeads, rows, keys)
-  const mixed = mix(weights, past, own.value); // (batch, kvHeads, rows, headDim)
-  const perRow = transpose(reshape(mixed, rotated.shape), HEADS_FIRST); // (batch, length, heads, headDim)
-  const output = reshape(perRow, [batch, length, heads * headDim]); // (batch, length, heads * headDim)
+  const mixed = mix(reshape(attention, scores.shape), past, own.value); // (b, n, r, d)
+  const perRow = transpose(reshape(mixed, rotated.shape), HEADS_FIRST); // (b, l, heads, d)
+  const output = reshape(perRow, [batch, length, heads * headDim]); // (b, l, heads * d)
   return { output, attention, own };
 }
 
@@ -107,8 +106,8 @@ const HEADS_FIRST = [0, 2, 1, 3];
 /** The values by their weights (batch, kvHeads, rows, keys): (batch, kvHeads, rows, headDim). */
 function mix(weights: Tensor, past: KeyValues | undefined, ownValue: Tensor): Tensor {
   if (past === undefined) return matMul(weights, ownValue);
-  const pastSize = past.value.shape[2] as Dimension;
-  const ownSize = ownValue.shape[2] as Dimension;
+  const [, , pastSize = 0] = past.value.shape;
+  const [, , ownSize = 0] = ownValue.shape;
   const pastWeights = slice(weights, 3, 0, pastSize); // (batch, kvHeads, rows, past)
   const ownWeights = slice(weights, 3, pastSize, ownSize); // (batch, kvHeads, rows, length)
   return add(timesPast(pastWeights, past.value, false), matMul(ownWeights, ownValue));
@@ -119,12 +118,11 @@ function mix(weights: Tensor, past: KeyValues | undefined, ownValue: Tensor): Te
  * batch, whose members are then further rows.
  */
 function timesPast(x: Tensor, y: Tensor, transposeB: boolean): Tensor {
-  const [batch, kvHeads, rows, width] = x.shape as [Dimension, Dimension, Dimension, Dimension];
+  const [batch = 0, kvHeads = 0, rows = 0, width = 0] = x.shape;
   if (y.shape[0] !== 1 || batch === 1) return matMul(x, y, { transposeB });
-  const allRows = product(batch, rows);
-  const kvFirst = [1, 0, 2, 3];
-  const folded = reshape(transpose(x, kvFirst), [1, kvHeads, allRows, width]); // (1, kvHeads, b * rows, m)
-  const multiplied = matMul(folded, y, { transposeB }); // (1, kvHeads, b * rows, n)
-  const size = multiplied.shape[3] as Dimension;
-  return transpose(reshape(multiplied, [kvHeads, batch, rows, size]), kvFirst); // (b, kvHeads, rows, n)
+  const kvFirst = transpose(x, [1, 0, 2, 3]); // (kvHeads, batch, rows, m)
+  const folded = reshape(kvFirst, [1, kvHeads, product(batch, rows), width]);
+  const multiplied = matMul(folded, y, { transposeB }); // (1, kvHeads, batch * rows, n)
+  const unfolded = reshape(multiplied, [kvHeads, batch, rows, multiplied.shape[3] as Dimension]);
+  return transpose(unfolded, [1, 0, 2, 3]); // (batch, kvHeads, rows, n)
 }

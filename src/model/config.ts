@@ -1,4 +1,4 @@
-// What a Hugging Face config.json says about a model, checked and in our words; no weights, no files.
+// What a Hugging Face config.json says about a model, checked and in our words; it opens no file.
 import { z } from 'zod';
 import { checked, damaged, isRecord, quote, unsupported } from './refusal.ts';
 import { parseRope, type RopeSettings } from './rope-settings.ts';

@@ -10,8 +10,10 @@ import { writeSafetensors } from './safetensors-writer.ts';
 import type { WeightsVersion } from './versions.ts';
 
 /** What transformers and llama.cpp need beside the weights. */
-const COMPANION_FILE =
-  /^(generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$|^(merges\.txt|tokenizer\.model|chat_template\.jinja|LICENSE.*)$/;
+const COMPANION_FILES = [
+  /^(generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$/,
+  /^(merges\.txt|tokenizer\.model|chat_template\.jinja|LICENSE.*)$/,
+];
 const CONFIG_BYTES_MAX = 4 * 2 ** 20;
 
 /**
@@ -25,7 +27,8 @@ export async function exportModel(
 ): Promise<void> {
   await makeFolder(dir);
   for (const name of await readdir(model.dir)) {
-    if (COMPANION_FILE.test(name)) await copyFile(join(model.dir, name), join(dir, name));
+    const isCompanion = COMPANION_FILES.some((pattern) => pattern.test(name));
+    if (isCompanion) await copyFile(join(model.dir, name), join(dir, name));
   }
   const config = await readJson(join(model.dir, 'config.json'), CONFIG_BYTES_MAX);
   if (!isRecord(config)) throw new Error(`model: ${model.dir} lost its config.json`);

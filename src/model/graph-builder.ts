@@ -142,7 +142,7 @@ export class GraphBuilder {
     this.output(`${name}.value`, value);
   }
 
-  /** Inputs that no output needs are left out: the W_q of the last layer when only keys are asked. */
+  /** Leaves out inputs that no output needs: the last layer's W_q when only keys are asked. */
   done(): TransformerGraph {
     const outputs = this.#outputs;
     const needed = new Set(topological(Object.values(outputs)));

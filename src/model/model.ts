@@ -113,7 +113,8 @@ function find(
   const stored = tensors.get(checkpointName);
   if (stored === undefined) throw damaged(dir, checkpointName, 'the checkpoint does not have it');
   if (stored.shape.join() !== shape.join()) {
-    const reason = `its shape is (${stored.shape.join(', ')}); config.json asks for (${shape.join(', ')})`;
+    const [found, asked] = [stored.shape.join(', '), shape.join(', ')];
+    const reason = `its shape is (${found}); config.json asks for (${asked})`;
     throw damaged(stored.path, checkpointName, reason);
   }
   if (WEIGHT_TYPES.includes(stored.dtype)) return stored;
@@ -127,8 +128,6 @@ function windowOf(config: ModelConfig, asked: number, where: string): number {
   const window = asked === 0 ? maxPositionEmbeddings : Math.min(asked, maxPositionEmbeddings);
   if (slidingWindow === null || slidingWindow >= window) return window;
   const remedy = `set a window of at most ${slidingWindow} tokens to use this model`;
-  throw unsupported(
-    where,
-    `sliding_window ${slidingWindow} is smaller than the window of ${window} tokens, which is not implemented; ${remedy}`,
-  );
+  const reason = `sliding_window ${slidingWindow} is smaller than the window of ${window} tokens`;
+  throw unsupported(where, `${reason}, which is not implemented; ${remedy}`);
 }

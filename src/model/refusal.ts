@@ -1,4 +1,4 @@
-// The two ways in which a model folder is refused, and values quoted for a message at bounded length.
+// The two ways in which a model folder is refused, and how foreign values are quoted in messages.
 import type { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
 

@@ -41,7 +41,7 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
     const headerBytes = prefix.length < PREFIX_BYTES ? -1 : prefix.readBigUInt64LE();
     const room = Math.min(HEADER_BYTES_MAX, fileBytes - PREFIX_BYTES);
     if (headerBytes < 2 || headerBytes > room) {
-      const reason = `it claims ${headerBytes} bytes of at most ${room}; the file was cut or is foreign`;
+      const reason = `${headerBytes} bytes of at most ${room}; the file was cut or is foreign`;
       throw damaged(path, 'header', reason);
     }
     const header = await readExactly(file, real, PREFIX_BYTES, Number(headerBytes));

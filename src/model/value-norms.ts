@@ -1,5 +1,5 @@
 // How long each value vector is once the output projection has been applied; a graph, no runtime.
-import { type Dimension, product } from '../graph/dimension.ts';
+import { product } from '../graph/dimension.ts';
 import {
   matMul,
   maximum,
@@ -23,20 +23,20 @@ import type { ModelConfig } from './config.ts';
  */
 export function valueNorms(value: Tensor, oProj: Tensor, config: ModelConfig): Tensor {
   const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim, hiddenSize } = config;
+  // In the shapes: n kvHeads, g heads of one of them, d headDim, r rows: batch * keys.
+  const [batch = 0, , keys = 0] = value.shape;
   const group = heads / kvHeads;
-  const [batch, , keys] = value.shape as [Dimension, Dimension, Dimension];
-  const perHead = transpose(reshape(oProj, [hiddenSize, heads, headDim]), [1, 0, 2]); // (heads, hidden, d)
-  const gram = matMul(perHead, perHead, { transposeA: true }); // (heads, d, d)
-  const gramOfGroup = reshape(
-    transpose(reshape(gram, [kvHeads, group, headDim, headDim]), [0, 2, 1, 3]), // (kvHeads, d, group, d)
-    [kvHeads, headDim, group * headDim],
-  );
   const rows = product(batch, keys);
-  const flat = reshape(transpose(value, [1, 0, 2, 3]), [kvHeads, rows, headDim]); // (kvHeads, b·keys, d)
-  const images = reshape(matMul(flat, gramOfGroup), [kvHeads, rows, group, headDim]);
-  const products = multiply(images, reshape(flat, [kvHeads, rows, 1, headDim]));
-  const squares = reduceSum(products, [3]); // (kvHeads, b·keys, group)
-  const norms = sqrt(maximum(squares, scalar(0)));
-  const byBatch = transpose(reshape(norms, [kvHeads, batch, keys, group]), [1, 0, 3, 2]);
-  return reshape(byBatch, [batch, heads, keys]); // (batch, heads, keys)
+  const split = reshape(oProj, [hiddenSize, heads, headDim]); // (hiddenSize, heads, d)
+  const byHead = transpose(split, [1, 0, 2]); // (heads, hiddenSize, d)
+  const gram = matMul(byHead, byHead, { transposeA: true }); // (heads, d, d)
+  const byGroup = transpose(reshape(gram, [kvHeads, group, headDim, headDim]), [0, 2, 1, 3]);
+  const gramOfGroup = reshape(byGroup, [kvHeads, headDim, group * headDim]); // (n, d, g * d)
+  const flat = reshape(transpose(value, [1, 0, 2, 3]), [kvHeads, rows, headDim]); // (n, r, d)
+  const images = matMul(flat, gramOfGroup); // (n, r, g * d)
+  const perHead = reshape(images, [kvHeads, rows, group, headDim]); // (n, r, g, d)
+  const products = multiply(perHead, reshape(flat, [kvHeads, rows, 1, headDim])); // (n, r, g, d)
+  const squares = reduceSum(products, [3]); // (n, r, g)
+  const norms = reshape(sqrt(maximum(squares, scalar(0))), [kvHeads, batch, keys, group]);
+  return reshape(transpose(norms, [1, 0, 3, 2]), [batch, heads, keys]); // (batch, heads, keys)
 }

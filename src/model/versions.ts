@@ -67,14 +67,15 @@ export async function loadVersion(
 function refuseForeign(delta: Delta, model: Model, trainable: (name: string) => boolean): void {
   const { path, baseHash, tensors } = delta;
   if (baseHash !== model.baseHash) {
-    const message = `${path} was made for the base ${baseHash.slice(0, ID_HEX_DIGITS)}, and ${model.id} is ${model.baseHash.slice(0, ID_HEX_DIGITS)}; a ledger belongs to one base model.`;
+    const [theirs, ours] = [baseHash, model.baseHash].map((hash) => versionId(hash, []));
+    const message = `${path} was made for ${theirs}; the model ${model.id} is ${ours}.`;
     throw new AttuneError('version-mismatch', message, { path, baseHash, model: model.id });
   }
   for (const [name, { shape }] of Object.entries(tensors)) {
     const wanted = trainable(name) ? model.weights.get(name)?.shape : undefined;
     if (wanted?.join() === shape.join()) continue;
-    const expected = wanted === undefined ? 'no such trained weight' : `(${wanted.join(', ')})`;
-    const message = `${path}: ${name} has the shape (${shape.join(', ')}); the model has ${expected}.`;
+    const ours = wanted === undefined ? 'no such trained weight' : `(${wanted.join(', ')})`;
+    const message = `${path}: ${name} has the shape (${shape.join(', ')}); the model has ${ours}.`;
     throw new AttuneError('delta-damaged', message, { path, tensor: name });
   }
 }

@@ -64,7 +64,8 @@ describe('a safetensors file', () => {
     const { tensors } = await read(
       encode({ a: { dtype: 'F32', shape: [1_500_001], bytes } }, padding),
     );
-    expect(await readTensor(tensors.get('a') as StoredTensor)).toEqual(values);
+    const found = await readTensor(tensors.get('a') as StoredTensor);
+    expect(found.length === values.length && found.every((value, i) => value === i)).toBe(true);
   });
 
   test('keeps a tensor called like a member of every object', async () => {
