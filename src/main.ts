@@ -90,7 +90,8 @@ async function start(config: Config, { places, logger, lock }: StartParts): Prom
       onDelete: (conversationId) => deleteFromLedger(ledger, conversationId),
       routes: ({ flags, store, publish }) => {
         const shared = { config, engine, ledger };
-        const parts = { clock, logger, modelDir, cacheDir, flags, store, publish };
+        const suiteFolder = join(installationFolder, 'suites');
+        const parts = { clock, logger, modelDir, cacheDir, suiteFolder, flags, store, publish };
         nights = new NightService({ ...shared, ...parts });
         const slider = { ...shared, tokenizer };
         return nightRoutes({ nights, slider, nextAt: () => null });
