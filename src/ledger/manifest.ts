@@ -46,7 +46,12 @@ export const manifestSchema = z.strictObject({
       steps: z.int().min(0),
     })
     .nullable(),
-  gate: z.strictObject({ passed: z.boolean(), reasons: z.array(z.string()) }).nullable(),
+  gate: z
+    .strictObject({
+      passed: z.boolean(),
+      reasons: z.array(z.strictObject({ rule: z.string(), passes: z.boolean(), text: z.string() })),
+    })
+    .nullable(),
   startedAt: z.iso.datetime(),
   endedAt: z.iso.datetime(),
 });

@@ -1,128 +1,191 @@
 // The measure and gate phases: what changed between the weights before and after, and whether to
-// trust it.
+// trust it. The numbers are made in `measure/`; here is what they are made of on a night.
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
+import { decideGate, type GateEvidence } from '../measure/gate.ts';
+import { type Measures, measureWeights } from '../measure/measure.ts';
 import { Reader } from '../measure/reader.ts';
-import { type ScoredExample, scoreExamples } from '../measure/scenario-margin.ts';
-import { estimate } from '../measure/statistics.ts';
-import { loadVersion } from '../model/versions.ts';
+import { scoreExamples } from '../measure/scenario-margin.ts';
+import { type Delta, readDelta } from '../model/delta.ts';
+import { loadVersion, type WeightsVersion } from '../model/versions.ts';
+import { isQProj } from '../model/weight-names.ts';
 import { type Example, toExample } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { PROBE, type Probe } from '../swap/probe.ts';
 import { scenarioOf } from './dreaming.ts';
-import { FILE, readFlagged } from './files.ts';
-import { DEAF_DELTA } from './training.ts';
+import { DEAF_DELTA, FILE, readFlagged, readScenarioFile } from './files.ts';
+import { measuresForgetting } from './gather.ts';
+import { writeReplies } from './replies.ts';
+import { readSuite, stratified } from './suite.ts';
 import type { Trained, WorkParts } from './work.ts';
 
 type Parts = WorkParts & { folder: string };
 type Tell = (done: number, total: number | null, facts?: Record<string, number>) => void;
 
-const estimateSchema = z.strictObject({
-  mean: z.number().nullable(),
-  low: z.number().nullable(),
-  high: z.number().nullable(),
-  p: z.number(),
-  clusters: z.int(),
-});
-
 export const measuredSchema = z.strictObject({
-  margin: estimateSchema,
-  realMinusDeaf: estimateSchema.nullable(),
+  /** Scenarios of the suite and held-back flags. */
+  examples: z.int(),
+  heldBackFlags: z.int(),
+  everyday: z.int(),
 });
 export type Measured = z.infer<typeof measuredSchema>;
 
-export const verdictSchema = z.strictObject({ passed: z.boolean(), reasons: z.array(z.string()) });
+export const verdictSchema = z.strictObject({
+  passed: z.boolean(),
+  reasons: z.array(z.strictObject({ rule: z.string(), passes: z.boolean(), text: z.string() })),
+});
 
-/** Probes that a swap compares with; f32 kernels of another shape round differently. */
+/** What `measures.json` holds. */
+export interface NightMeasures {
+  readonly measures: Measures;
+  /** Every flagged moment with both candidates, also those that trained: shown, never gated. */
+  readonly flagged: readonly {
+    readonly id: string;
+    readonly before: number;
+    readonly after: number;
+  }[];
+}
+
+/** Probes that a swap compares with; kernels of another shape round differently. */
 const PROBE_SEQUENCES = 4;
 const PROBE_TOLERANCE_NATS = 2e-3;
+/** Everyday turns that measure forgetting; half of the talks replay, the other half measures. */
+const EVERYDAY_MEASURED_MAX = 40;
 
 export async function measureNight(parts: Parts, trained: Trained, tell: Tell): Promise<Measured> {
-  const { plan, folder, model, executor } = parts;
+  const { plan, folder, model, tokenizer, executor, courtesy, signal } = parts;
+  const { measure } = plan.config;
+  const load = (deltas: readonly string[]): Promise<WeightsVersion> => loadVersion(model, deltas);
+  const parent = await load(plan.deltas);
+  const candidate = await load([...plan.deltas, join(folder, FILE.delta)]);
+  const hasDeaf = trained.deafHash !== null;
+  const deaf = hasDeaf ? await load([...plan.deltas, join(folder, DEAF_DELTA)]) : undefined;
+  const moments = await momentScenarios(folder);
+  const suite = stratified(await readSuite(plan.suiteFolder), measure.scenariosPerKind);
+  const held = moments.heldBack.filter(({ rejected }) => rejected !== undefined);
+  const ordinary = suite.filter(({ kind }) => kind === 'ordinary');
+  const quiet = (await readScenarioFile(folder, 'everyday')).filter(measuresForgetting);
+  const everyday = [...quiet, ...ordinary].slice(0, EVERYDAY_MEASURED_MAX);
+  const measures = await measureWeights({
+    model,
+    executor,
+    renderer: tokenizer,
+    controlIds: tokenizer.controlIds,
+    parent: parent.weights,
+    candidate: candidate.weights,
+    ...(deaf === undefined ? {} : { deaf: deaf.weights }),
+    base: (await load([])).weights,
+    scenarios: [...suite, ...held],
+    everyday,
+    trained: await readScenarioFile(folder, 'scenarios'),
+    limits: limitsOf(parts),
+    statistics: { resamples: measure.resamples, seed: plan.seed },
+    beforePart: () => courtesy.turn(signal),
+    onProgress: (done, total) => tell(done, total + 2),
+  });
+  const flagged = await flaggedMargins(parts, moments.all, { parent, candidate });
+  await writeJsonAtomic(join(folder, FILE.measures), { measures, flagged } satisfies NightMeasures);
+  await writeReplies(parts, { candidate });
+  return { examples: measures.examples, heldBackFlags: held.length, everyday: everyday.length };
+}
+
+function limitsOf({ plan, model }: Parts): { windowTokens: number; replyTokensMax: number } {
+  const { contextTokensMax, replyTokensMax } = plan.config.train;
+  return {
+    windowTokens: Math.min(model.windowTokens, contextTokensMax + replyTokensMax),
+    replyTokensMax,
+  };
+}
+
+async function momentScenarios(folder: string): Promise<{ all: Scenario[]; heldBack: Scenario[] }> {
+  const moments = await readFlagged(folder);
+  const toScenarios = (list: typeof moments): Scenario[] =>
+    list.flatMap((m) => scenarioOf(m) ?? []);
+  return {
+    all: toScenarios(moments),
+    heldBack: toScenarios(moments.filter((moment) => moment.isHeldBack)),
+  };
+}
+
+/** Margins of the flagged moments, and the probe that the swap compares with. */
+async function flaggedMargins(
+  parts: Parts,
+  scenarios: readonly Scenario[],
+  { parent, candidate }: { parent: WeightsVersion; candidate: WeightsVersion },
+): Promise<NightMeasures['flagged']> {
+  const { model, executor, tokenizer } = parts;
   const reader = new Reader({ model, executor });
   try {
-    const examples = await examplesOf(parts);
-    const parent = (await loadVersion(model, plan.deltas)).weights;
-    const delta = join(folder, FILE.delta);
-    const candidate = await loadVersion(model, [...plan.deltas, delta]);
-    const before = await scoreExamples(reader, examples, parent);
-    tell(1, 3);
+    const paired = scenarios.filter(({ rejected }) => rejected !== undefined);
+    const examples = paired.map((scenario) => toExample(scenario, tokenizer, limitsOf(parts)));
+    const before = await scoreExamples(reader, examples, parent.weights);
     const after = await scoreExamples(reader, examples, candidate.weights);
-    tell(2, 3);
-    let deaf: ScoredExample[] | undefined;
-    if (trained.deafHash !== null) {
-      const { weights } = await loadVersion(model, [...plan.deltas, join(folder, DEAF_DELTA)]);
-      deaf = await scoreExamples(reader, examples, weights);
-    }
-    await writeProbe(parts, candidate.id, reader, examples, candidate.weights);
-    tell(3, 3);
-    const measured = {
-      margin: gain(before, after),
-      realMinusDeaf: deaf === undefined ? null : gain(deaf, after),
-    };
-    await writeJsonAtomic(join(folder, FILE.measures), measured);
-    return measured;
+    const trained = await readScenarioFile(parts.folder, 'scenarios');
+    const probed = trained.slice(0, PROBE_SEQUENCES);
+    await writeProbe(
+      parts,
+      reader,
+      candidate,
+      probed.map((scenario) => toExample(scenario, tokenizer, limitsOf(parts))),
+    );
+    return after.map(({ example, margin }, i) => ({
+      id: example.scenario.id,
+      before: before[i]?.margin.perToken ?? Number.NaN,
+      after: margin.perToken,
+    }));
   } finally {
     await reader.close();
   }
 }
 
-/** Flagged moments with both candidates: held-back ones measure, the rest is shown beside them. */
-async function examplesOf({ folder, tokenizer, model, plan }: Parts): Promise<Example[]> {
-  const moments = await readFlagged(folder);
-  const scenarios = moments.flatMap((moment): Scenario[] => {
-    const scenario = scenarioOf(moment);
-    return scenario?.rejected === undefined ? [] : [scenario];
-  });
-  const { contextTokensMax, replyTokensMax } = plan.config.train;
-  const windowTokens = Math.min(model.windowTokens, contextTokensMax + replyTokensMax);
-  return scenarios.map((scenario) =>
-    toExample(scenario, tokenizer, { windowTokens, replyTokensMax }),
-  );
-}
-
-function gain(
-  before: readonly ScoredExample[],
-  after: readonly ScoredExample[],
-): Measured['margin'] {
-  const observations = after.map(({ example, margin }, i) => ({
-    value: margin.perToken - (before[i]?.margin.perToken ?? Number.NaN),
-    cluster: example.scenario.source.cluster,
-  }));
-  const { mean, low, high, p, clusters } = estimate(observations);
-  const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
-  return { mean: finite(mean), low: finite(low), high: finite(high), p, clusters };
-}
-
-/** What the new weights say about a few chosen replies, for the swap to compare with. */
 async function writeProbe(
   { folder }: Parts,
-  version: string,
   reader: Reader,
+  { id: version, weights }: WeightsVersion,
   examples: readonly Example[],
-  weights: Parameters<typeof scoreExamples>[2],
 ): Promise<void> {
   const sequences: Probe['sequences'] = [];
-  for (const { contextIds, chosen } of examples.slice(0, PROBE_SEQUENCES)) {
+  for (const { contextIds, chosen } of examples) {
     const cache = await reader.prefill(contextIds, weights);
     const [logprobs] = await reader.logProbabilities(cache, [chosen], weights);
     cache.release();
     const ids = [...contextIds, ...chosen.ids.slice(0, 1), ...chosen.targets];
     sequences.push({ ids, from: contextIds.length + 1, logprobs: [...(logprobs ?? [])] });
   }
-  if (sequences.length === 0) return;
   const probe: Probe = { schema: 1, version, toleranceNats: PROBE_TOLERANCE_NATS, sequences };
   await writeJsonAtomic(join(folder, PROBE), probe);
 }
 
+/** JSON has no NaN: what could not be measured comes back as null and fails every rule. */
+export async function readMeasures(folder: string): Promise<NightMeasures> {
+  const text = await readFile(join(folder, FILE.measures), 'utf8');
+  return JSON.parse(text) as NightMeasures;
+}
+
 export async function gateNight(
-  { plan }: Parts,
-  _trained: Trained,
-  measured: Measured,
+  parts: Parts,
+  trained: Trained,
 ): Promise<z.infer<typeof verdictSchema>> {
-  const { marginGainMin } = plan.config.gate;
-  const gained = measured.margin.mean ?? Number.NaN;
-  const passed = gained >= marginGainMin;
-  return { passed, reasons: [`margin ${gained.toFixed(3)}; at least ${marginGainMin} needed`] };
+  const { plan, folder } = parts;
+  const { measures } = await readMeasures(folder);
+  const delta = await readDelta(join(folder, FILE.delta));
+  const evidence: GateEvidence = {
+    ...measures.gate,
+    ...(measures.realMinusDeaf === undefined ? {} : { realMinusDeaf: measures.realMinusDeaf }),
+    perplexityParent: measures.retention.parent.perplexity,
+    perplexityBase: measures.retention.base.perplexity,
+    sources: trained.sources,
+    isFinite: hasOnlyFinite(delta),
+    isOnlyQueryMoved: Object.keys(delta.tensors).every(isQProj),
+    night: plan.number,
+    passedNights: plan.passedNights,
+  };
+  const { passes, reasons } = decideGate(evidence, plan.config.gate);
+  return { passed: passes, reasons: [...reasons] };
+}
+
+function hasOnlyFinite({ tensors }: Delta): boolean {
+  return Object.values(tensors).every(({ data }) => data.every(Number.isFinite));
 }

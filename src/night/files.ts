@@ -20,6 +20,7 @@ export const FILE = {
 } as const;
 
 export const WORK = 'work';
+export const DEAF_DELTA = join(WORK, 'deaf.safetensors');
 
 export async function writeFlagged(
   folder: string,

@@ -58,7 +58,7 @@ export async function finishNight(
     const { swap } = swapped;
     return {
       verdict: verdictOf(manifest, swapped),
-      reasons: manifest.gate?.reasons ?? [],
+      reasons: failuresOf(manifest),
       headline,
       version: swap?.to ?? null,
       swap,
@@ -74,6 +74,12 @@ export function verdictOf(manifest: Manifest, { swap }: Pick<Swapped, 'swap'>): 
   return swap === null ? 'awaiting-review' : 'swapped';
 }
 
+/** What the gate held against it, as sentences. */
+export function failuresOf({ gate }: Manifest): string[] {
+  const failed = gate?.reasons.filter((reason) => !reason.passes) ?? [];
+  return failed.map(({ rule, text }) => `${rule}: ${text}`);
+}
+
 async function swapNight(options: NightServiceOptions, manifest: Manifest): Promise<Swapped> {
   const { ledger, clock, config } = options;
   const { night, delta, gate, inForce } = manifest;
@@ -85,7 +91,7 @@ async function swapNight(options: NightServiceOptions, manifest: Manifest): Prom
     return { swap: null, why: 'nothing to learn' };
   }
   if (gate?.passed !== true) {
-    await ledger.setHead(status('refused', gate?.reasons.join('; ') ?? 'no verdict'));
+    await ledger.setHead(status('refused', failuresOf(manifest).join('; ')));
     return { swap: null, why: 'the gate refused it' };
   }
   const isSameParent = ledger.head().inForce.join() === inForce.join();

@@ -90,6 +90,11 @@ export function isDrawn(id: string, oneIn: number): boolean {
   return Number.parseInt(sha256(id).slice(0, 8), 16) % oneIn === 0;
 }
 
+/** True: a talk's everyday turns measure forgetting; false: they are replayed in training. */
+export function measuresForgetting({ source }: Scenario): boolean {
+  return isDrawn(`everyday:${source.cluster}`, 2);
+}
+
 function momentOf(flag: Flag, talk: Talk, isHeldBack: boolean): FlaggedMoment | undefined {
   const at = talk.messages.findIndex((message) => message.id === flag.messageId);
   if (at < 0) return undefined;

@@ -85,3 +85,8 @@ function readResult<T>(name: PhaseName, schema: z.ZodType<T>, result: unknown): 
     { cause: parsed.error },
   );
 }
+
+/** The recorded result of a phase, or undefined. */
+export function resultOf(lines: readonly JournalLine[], phase: PhaseName): unknown {
+  return lines.find((line) => line.phase === phase)?.result;
+}

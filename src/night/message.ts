@@ -14,6 +14,8 @@ export const planSchema = z.strictObject({
   ledgerFolder: z.string(),
   modelDir: z.string(),
   cacheDir: z.string(),
+  /** Folder of the test conversations that measure. */
+  suiteFolder: z.string(),
   base: z.string(),
   parent: manifestSchema.shape.parent,
   inForce: z.array(nightIdSchema),

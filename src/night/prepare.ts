@@ -69,6 +69,7 @@ export async function beginNight(options: NightServiceOptions): Promise<Prepared
     ledgerFolder: ledger.folder,
     modelDir: options.modelDir,
     cacheDir: options.cacheDir,
+    suiteFolder: options.suiteFolder,
     base: ledger.base,
     parent,
     inForce,

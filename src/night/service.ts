@@ -30,6 +30,8 @@ export interface NightServiceOptions {
   /** Real path of the model folder, and where widened weights are kept. */
   readonly modelDir: string;
   readonly cacheDir: string;
+  /** Folder of the test conversations that nights measure on. */
+  readonly suiteFolder: string;
   /** Compiled entry of the night's process; for tests that run from sources. */
   readonly entry?: string;
 }

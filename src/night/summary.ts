@@ -1,33 +1,31 @@
 // The morning's summary of a night: gathered from its folder, written as JSON and as Markdown.
 import { join } from 'node:path';
 import { writeFileAtomic, writeJsonAtomic } from '../base/atomic-file.ts';
-import type { Manifest } from '../ledger/manifest.ts';
-import type { NightSummary } from '../protocol/summary.ts';
+import { windowLayers } from '../measure/lift.ts';
+import type { Measures } from '../measure/measure.ts';
+import type { Estimate } from '../measure/statistics.ts';
+import type { EstimateView, LiftView, MeasureView, NightSummary } from '../protocol/summary.ts';
 import { versionOf } from '../swap/swap.ts';
-import { type Measured, measuredSchema } from './evidence.ts';
-import { type Swapped, verdictOf } from './finish.ts';
-import type { JournalLine, PhaseName } from './journal.ts';
-import type { NightServiceOptions } from './service.ts';
+import { admittedSchema, dreamtSchema } from './dreaming.ts';
+import { type NightMeasures, readMeasures } from './evidence.ts';
+import { readFlagged } from './files.ts';
+import { failuresOf, verdictOf } from './finish.ts';
+import { type JournalLine, resultOf } from './journal.ts';
+import { gatheredSchema } from './prepare.ts';
+import { readReplies } from './replies.ts';
+import { readLosses, readSamples } from './samples.ts';
+import type { SummaryInput } from './summary-input.ts';
+import { summaryMarkdown } from './summary-markdown.ts';
 import { trainedSchema } from './work.ts';
-
-export interface SummaryInput {
-  readonly options: NightServiceOptions;
-  readonly manifest: Manifest;
-  readonly swapped: Swapped;
-  readonly lines: readonly JournalLine[];
-}
 
 /** Writes `summary.json` and `summary.md` into the night's folder; returns the headline. */
 export async function writeSummary(input: SummaryInput): Promise<string> {
   const summary = await summaryOf(input);
   const folder = input.options.ledger.folderOf(input.manifest.night);
   await writeJsonAtomic(join(folder, 'summary.json'), summary);
-  await writeFileAtomic(join(folder, 'summary.md'), toMarkdown(summary));
+  await writeFileAtomic(join(folder, 'summary.md'), summaryMarkdown(summary));
   return summary.headline;
 }
-
-const resultOf = (lines: readonly JournalLine[], phase: PhaseName): unknown =>
-  lines.find((line) => line.phase === phase)?.result;
 
 async function summaryOf({
   options,
@@ -35,8 +33,9 @@ async function summaryOf({
   swapped,
   lines,
 }: SummaryInput): Promise<NightSummary> {
-  const measured = measuredSchema.safeParse(resultOf(lines, 'measure')).data;
-  const trained = trainedSchema.safeParse(resultOf(lines, 'train')).data;
+  const { ledger } = options;
+  const folder = ledger.folderOf(manifest.night);
+  const measured = manifest.delta === null ? undefined : await readMeasures(folder);
   const verdict = verdictOf(manifest, swapped);
   const { swap } = swapped;
   return {
@@ -45,35 +44,23 @@ async function summaryOf({
     number: manifest.number,
     day: manifest.day,
     verdict,
-    headline: headlineOf(manifest, verdict, measured),
-    versions: {
-      from: (await versionOf(options.ledger, manifest.inForce)).id,
-      to: swap?.to ?? null,
-    },
-    reasons: (manifest.gate?.reasons ?? []).map((text) => ({
-      rule: 'gate',
-      passes: manifest.gate?.passed ?? false,
-      text,
-    })),
-    evidence: '',
-    measures: [],
-    retention: [],
-    bothRight: null,
-    flagged: [],
-    dreams: { byKind: [], refused: [], sampledShare: null, samples: [] },
-    training:
-      trained === undefined
-        ? null
-        : {
-            examples: trained.examples,
-            steps: trained.steps,
-            tokens: trained.tokens,
-            relativeNorm: trained.relativeNorm,
-            stoppedBecause: trained.stop,
-            losses: [],
-          },
-    lift: [],
-    facts: {},
+    headline: headlineOf({
+      verdict,
+      number: manifest.number,
+      measured,
+      reasons: failuresOf(manifest),
+    }),
+    versions: { from: (await versionOf(ledger, manifest.inForce)).id, to: swap?.to ?? null },
+    reasons: manifest.gate?.reasons ?? [],
+    evidence: evidenceOf(lines, measured),
+    measures: measured === undefined ? [] : measuresOf(measured.measures),
+    retention: measured === undefined ? [] : retentionOf(measured.measures),
+    bothRight: measured === undefined ? null : bothRightOf(measured.measures),
+    flagged: await flaggedOf(folder, measured),
+    dreams: { ...dreamsOf(lines), ...(await readSamples(folder)) },
+    training: await trainingOf(folder, lines),
+    lift: measured === undefined ? [] : liftOf(measured.measures),
+    facts: factsOf(lines, measured),
     phases: lines.map(({ phase, ms }) => ({ phase, ms })),
     swap:
       swap === null
@@ -87,31 +74,220 @@ async function summaryOf({
   };
 }
 
-function headlineOf(
-  manifest: Manifest,
-  verdict: NightSummary['verdict'],
-  measured: Measured | undefined,
-): string {
-  const night = `Night ${manifest.number}`;
-  const margin = measured?.margin.mean ?? null;
-  const moved = margin === null ? '' : ` The margin moved by ${margin.toFixed(3)} nats a token.`;
+const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
+
+interface HeadlineInput {
+  readonly verdict: NightSummary['verdict'];
+  readonly number: number;
+  readonly measured: NightMeasures | undefined;
+  readonly reasons: readonly string[];
+}
+
+function headlineOf({ verdict, number, measured, reasons }: HeadlineInput): string {
+  const night = `Night ${number}`;
+  const margin = measured?.measures.gate.margin.mean ?? 0;
+  const beyond = measured?.measures.realMinusDeaf?.mean;
+  const numbers =
+    `listening margin ${signed(margin)} nats a token` +
+    (beyond === undefined ? '' : `, ${signed(beyond)} beyond the deaf arm`);
   switch (verdict) {
     case 'nothing-to-learn':
       return `${night} had nothing to learn from.`;
     case 'refused':
-      return `${night} was refused: ${manifest.gate?.reasons[0] ?? 'no reason'}.`;
+      return `${night} was refused by the gate: ${reasons[0] ?? 'no reason was given'}.`;
     case 'awaiting-review':
-      return `${night} waits for you.${moved}`;
+      return `${night} waits for you: ${numbers}.`;
     case 'swapped':
-      return `${night} is in force.${moved}`;
+      return `${night} is in force: ${numbers}.`;
     default:
       return `${night} failed.`;
   }
 }
 
-function toMarkdown(summary: NightSummary): string {
-  const reasons = summary.reasons.map(
-    ({ passes, text }) => `- ${passes ? 'passed' : 'failed'}: ${text}`,
-  );
-  return `# ${summary.headline}\n\n${summary.day}\n\n${reasons.join('\n')}\n`;
+/** Unknown ends of an interval are written as the largest numbers; a page shows them as unknown. */
+const finite = (value: number): number | null =>
+  Number.isFinite(value) && Math.abs(value) < 1e300 ? value : null;
+
+const view = ({ mean, low, high, p, clusters, observations }: Estimate): EstimateView =>
+  observations === 0
+    ? { mean: null, low: null, high: null, p: null, clusters }
+    : { mean: finite(mean), low: finite(low), high: finite(high), p, clusters };
+
+/** Enough for a change of half the kinds' usual size to show at p < 0.05. */
+const FLAGS_FOR_A_VERDICT = 12;
+
+function evidenceOf(lines: readonly JournalLine[], measured: NightMeasures | undefined): string {
+  const gathered = gatheredSchema.safeParse(resultOf(lines, 'gather')).data;
+  if (gathered === undefined) return '';
+  const { flagged, heldBack } = gathered;
+  const clusters = measured?.measures.gate.margin.clusters ?? 0;
+  const held =
+    heldBack === 0
+      ? 'none is held back yet, so only the test conversations judge'
+      : `${heldBack} held back (of about ${FLAGS_FOR_A_VERDICT} that a verdict on your own talks needs)`;
+  const suite =
+    measured === undefined
+      ? ''
+      : ` Measured on ${measured.measures.examples} test conversations from ${clusters} sources of directions.`;
+  return `Learnt from ${flagged - heldBack} flagged moments; ${held}.${suite}`;
+}
+
+const KIND_LABELS = {
+  undercurrent: 'Undercurrent: how you feel comes first',
+  compressed: 'Compressed: nothing is invented',
+  longing: 'Longing: what is absent is asked for',
+  hostile: 'Hostile: calm, with a boundary',
+} as const;
+
+function measuresOf(measures: Measures): MeasureView[] {
+  const { gate, realMinusDeaf, kinds, defenceGap, knockOut } = measures;
+  const unit = 'nats a token';
+  const one = (
+    name: string,
+    label: string,
+    { estimate, wish }: { estimate: Estimate; wish: MeasureView['wish'] },
+  ): MeasureView => ({ name, label, unit, estimate: view(estimate), wish });
+  const others = (['undercurrent', 'compressed', 'longing', 'hostile'] as const).flatMap((kind) => {
+    const change = kinds[kind]?.change;
+    return change === undefined
+      ? []
+      : [one(kind, KIND_LABELS[kind], { estimate: change, wish: 'guard' })];
+  });
+  return [
+    one('margin', 'Listening', { estimate: gate.margin, wish: 'gain' }),
+    ...(realMinusDeaf === undefined
+      ? []
+      : [
+          one('realMinusDeaf', 'Listening beyond the deaf arm', {
+            estimate: realMinusDeaf,
+            wish: 'gain',
+          }),
+        ]),
+    one('pushBack', 'Push-back where following is wrong', {
+      estimate: gate.pushBack,
+      wish: 'guard',
+    }),
+    one('invite', 'Ideas where they are asked for', { estimate: gate.invite, wish: 'guard' }),
+    one('ordinary', 'Everyday turns', { estimate: gate.ordinary, wish: 'guard' }),
+    ...others,
+    one('defenceGap', 'Defence gap (an own idea in the way)', {
+      estimate: defenceGap.change,
+      wish: 'gap',
+    }),
+    one('knockOut', 'Use of the direction (knock-out)', {
+      estimate: knockOut.change,
+      wish: 'gain',
+    }),
+  ];
+}
+
+function retentionOf({ retention }: Measures): NightSummary['retention'] {
+  const line = (against: string, { perplexity }: Measures['retention']['parent']) => ({
+    against,
+    ratio: finite(perplexity.ratio) ?? 0,
+    high: finite(perplexity.high) ?? 0,
+  });
+  return [line('the night before', retention.parent), line('the base model', retention.base)];
+}
+
+function bothRightOf({ bothRight }: Measures): NightSummary['bothRight'] {
+  const { pairs, before, after } = bothRight;
+  return pairs === 0 ? null : { pairs, before, after };
+}
+
+async function flaggedOf(
+  folder: string,
+  measured: NightMeasures | undefined,
+): Promise<NightSummary['flagged']> {
+  const moments = await readFlagged(folder);
+  const replies = await readReplies(folder);
+  return replies.flatMap(({ flagId, oldReply, newReply }) => {
+    const moment = moments.find((one) => one.flagId === flagId);
+    if (moment === undefined) return [];
+    const { context, isHeldBack } = moment;
+    const span = context.spans.find((one) => one.feature === 'direction');
+    const margins = measured?.flagged.find((one) => one.id === context.id);
+    const direction = context.messages[span?.message ?? -1]?.content.slice(span?.start, span?.end);
+    return [
+      {
+        flagId,
+        conversationId: context.source.cluster,
+        direction: direction ?? context.messages.at(-1)?.content ?? '',
+        oldReply,
+        newReply,
+        marginBefore: margins?.before ?? null,
+        marginAfter: margins?.after ?? null,
+        isHeldBack,
+      },
+    ];
+  });
+}
+
+function dreamsOf(
+  lines: readonly JournalLine[],
+): Pick<NightSummary['dreams'], 'byKind' | 'refused'> {
+  const written = dreamtSchema.safeParse(resultOf(lines, 'dream')).data?.written ?? [];
+  const { admitted = [], refused = [] } =
+    admittedSchema.safeParse(resultOf(lines, 'admit')).data ?? {};
+  const byKind = written.map(({ name, count }) => ({
+    kind: name,
+    written: count,
+    admitted: admitted.find((one) => one.name === name)?.count ?? 0,
+  }));
+  return { byKind, refused: refused.map(({ name, count }) => ({ reason: name, count })) };
+}
+
+async function trainingOf(
+  folder: string,
+  lines: readonly JournalLine[],
+): Promise<NightSummary['training']> {
+  const trained = trainedSchema.safeParse(resultOf(lines, 'train')).data;
+  if (trained === undefined) return null;
+  const { examples, steps, tokens, relativeNorm, stop } = trained;
+  const losses = await readLosses(folder);
+  return { examples, steps, tokens, relativeNorm, stoppedBecause: stop, losses };
+}
+
+function liftOf({ attention }: Measures): LiftView[] {
+  return [attention.direction, attention.ownIdea].flatMap((change) => {
+    if (change === undefined) return [];
+    const { layers, heads } = change.before;
+    return [
+      {
+        feature: change.feature,
+        layers,
+        heads,
+        before: change.before.values.map(finite),
+        after: change.after.values.map(finite),
+        window: view(change.window),
+        windowLayers: windowLayers(layers),
+      },
+    ];
+  });
+}
+
+function factsOf(
+  lines: readonly JournalLine[],
+  measured: NightMeasures | undefined,
+): Record<string, number> {
+  const trained = trainedSchema.safeParse(resultOf(lines, 'train')).data;
+  const gathered = gatheredSchema.safeParse(resultOf(lines, 'gather')).data;
+  const facts: Record<string, number> = {};
+  if (gathered !== undefined && gathered.replies > 0) {
+    facts.flagsPer100 = (100 * gathered.flagsNew) / gathered.replies;
+  }
+  if (trained !== undefined) {
+    facts['training seconds'] = trained.seconds;
+    facts['tokens a second'] = trained.seconds === 0 ? 0 : trained.tokens / trained.seconds;
+    facts['memory bytes'] = trained.memoryBytes;
+    if (trained.deafRelativeNorm !== null) facts['W_q moved, deaf arm'] = trained.deafRelativeNorm;
+  }
+  if (measured !== undefined) {
+    const { retention, trainedKl, defenceGap } = measured.measures;
+    facts['everyday KL, nats a token'] = retention.parent.kl;
+    if (trainedKl !== undefined) facts["KL on the night's own inputs"] = trainedKl;
+    facts['defence gap before'] = defenceGap.before;
+    facts['defence gap after'] = defenceGap.after;
+  }
+  return facts;
 }

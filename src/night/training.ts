@@ -2,19 +2,18 @@
 import { appendFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AttuneError } from '../base/errors.ts';
-import { createRandom } from '../base/random.ts';
 import { writeDelta } from '../model/delta.ts';
 import type { Model } from '../model/model.ts';
 import { loadVersion } from '../model/versions.ts';
 import type { Executor } from '../runtime/executor.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { deafened } from '../scenario/variant.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { type Arm, armScenarios } from '../train/arms.ts';
 import type { StepRecord, TrainResult } from '../train/train-settings.ts';
 import { trainDelta } from '../train/trainer.ts';
 import type { Courtesy } from './courtesy.ts';
-import { FILE, WORK } from './files.ts';
-import { isDrawn } from './gather.ts';
+import { DEAF_DELTA, FILE, WORK } from './files.ts';
+import { isDrawn, measuresForgetting } from './gather.ts';
 import type { NightPlan } from './message.ts';
 
 export interface TrainingParts {
@@ -33,8 +32,6 @@ export interface TrainingInput {
   readonly everyday: readonly Scenario[];
 }
 
-export const DEAF_DELTA = join(WORK, 'deaf.safetensors');
-
 /** With fewer scenarios than this, none is spared for the early stop. */
 const HELD_OUT_FROM = 32;
 const HELD_OUT_ONE_IN = 8;
@@ -43,7 +40,7 @@ const HELD_OUT_ONE_IN = 8;
 export async function trainArm(
   parts: TrainingParts,
   input: TrainingInput,
-  arm: 'real' | 'deaf',
+  arm: Exclude<Arm, 'sham'>,
 ): Promise<{ result: TrainResult; deltaHash: string }> {
   const { plan, folder, model, tokenizer, executor, courtesy, signal, onStep } = parts;
   await mkdir(join(folder, WORK), { recursive: true });
@@ -55,9 +52,9 @@ export async function trainArm(
     model,
     executor,
     renderer: tokenizer,
-    scenarios: arm === 'deaf' ? deafArm(scenarios, plan.seed) : scenarios,
+    scenarios: armScenarios(arm, scenarios, plan.seed),
     heldOut,
-    replays: input.everyday,
+    replays: input.everyday.filter((turn) => !measuresForgetting(turn)),
     settings: { ...settings, stepsMax: Math.min(settings.stepsMax, stepsMax) },
     seed: plan.seed,
     startFrom: before.weights,
@@ -89,13 +86,4 @@ function split(all: readonly Scenario[]): { scenarios: Scenario[]; heldOut: Scen
   const scenarios = all.filter((scenario) => !isHeldOut(scenario));
   if (scenarios.length === 0) return { scenarios: [...all], heldOut: [] };
   return { scenarios, heldOut: all.filter(isHeldOut) };
-}
-
-/** Each direction exchanged with another source's: every surface habit is left, listening is not. */
-export function deafArm(scenarios: readonly Scenario[], seed: number): Scenario[] {
-  const random = createRandom(seed).split('deaf');
-  return scenarios.map((scenario) => {
-    const others = scenarios.filter((other) => other.source.cluster !== scenario.source.cluster);
-    return others.length === 0 ? scenario : deafened(scenario, random.pick(others));
-  });
 }

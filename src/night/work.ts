@@ -75,9 +75,7 @@ export async function work(parts: WorkParts): Promise<Manifest> {
       trained === null ? Promise.resolve(null) : measureNight(inFolder, trained, tell('measure')),
     );
     const verdict = await journal.phase('gate', verdictSchema.or(nothing), () =>
-      trained === null || measured === null
-        ? Promise.resolve(null)
-        : gateNight(inFolder, trained, measured),
+      trained === null || measured === null ? Promise.resolve(null) : gateNight(inFolder, trained),
     );
     await rm(join(folder, WORK), { recursive: true, force: true });
     const scenarios = await readScenarioFile(folder, 'scenarios');
