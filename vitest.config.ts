@@ -6,6 +6,7 @@ export default defineConfig({
     exclude: ['test/slow/**'],
     setupFiles: ['test/setup.ts'],
     testTimeout: 30_000,
+    hookTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,
   },

@@ -27,7 +27,7 @@ has_libraries() {
 # Prints the folder of an installed Python package tensorflow, without importing it (that is slow).
 find_installed() {
   command -v "$python" >/dev/null || return 0
-  "$python" - <<'PYTHON' || true
+  (cd / && "$python" -) <<'PYTHON' || true
 import importlib.util
 
 spec = importlib.util.find_spec("tensorflow")

@@ -1,5 +1,5 @@
 // Reads a TypeScript source as the house checks see it: its lines, imports, exports and functions.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, posix, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseSync } from 'oxc-parser';
@@ -39,6 +39,7 @@ export function readSources(folder: string): Source[] {
 }
 
 function list(folder: string): string[] {
+  if (!existsSync(folder)) return [];
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     if (OUTSIDE.has(entry.name)) return [];
     const path = join(folder, entry.name);
