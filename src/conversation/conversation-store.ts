@@ -49,6 +49,8 @@ export async function openConversationStore(
 ): Promise<ConversationStore> {
   const folder = join(options.folder, 'conversations');
   await makeFolder(folder);
+  // A folder that is not on the disk takes everything in it along at a power cut.
+  await (options.ops ?? systemFileOps).syncFolder(options.folder);
   const cataloguePath = join(options.folder, 'catalogue.json');
   const noted = await readCatalogue(cataloguePath, options.ops);
   const found = findLogs(folder);

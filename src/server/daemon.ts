@@ -1,8 +1,8 @@
 // The daemon without its engine: opens the store, wires chat and server, closes in good order.
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { makeFolder } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
-import type { FileOps } from '../base/file-ops.ts';
+import { type FileOps, systemFileOps } from '../base/file-ops.ts';
 import { acquireLock, type Lock } from '../base/lock.ts';
 import type { Logger } from '../base/logger.ts';
 import { Chat } from '../chat/chat.ts';
@@ -67,8 +67,9 @@ const CATALOGUE_INTERVAL_MS = 30_000;
 
 /** @throws store-locked, store-damaged, port-unavailable, token-missing */
 export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
-  const { storeFolder } = options;
+  const { storeFolder, ops = systemFileOps } = options;
   await makeFolder(storeFolder);
+  await ops.syncFolder(dirname(resolve(storeFolder)));
   const lock = options.lock ?? (await lockStore(storeFolder));
   try {
     const parts = await openParts(options);
