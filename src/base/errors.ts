@@ -30,6 +30,11 @@ export const ERROR_STATUS = {
   'version-unknown': 404,
   'engine-failed': 503,
   aborted: 499,
+  // pull
+  'hub-failed': 502,
+  'hub-refused': 403,
+  'hub-not-found': 404,
+  'download-damaged': 502,
   // scenario, train, measure
   'scenario-invalid': 422,
   'scenario-too-long': 413,
