@@ -39,13 +39,15 @@ export const WALLS: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli'],
   lowdb: ['base'],
   pino: ['base'],
-  yaml: ['config'],
+  yaml: ['config', 'prompt', 'cli'],
   zod: FLOORS,
 };
 
 const FILE_LINES_MAX = 300;
 const FUNCTION_LINES_MAX = 60;
 const COLUMNS_MAX = 100;
+/** An address, or a line that ends in a regular expression. */
+const UNBREAKABLE = /https?:\/\/|(^|[\s(,[:])\/\S.*\/[a-z]*[\])},;]*$/;
 const EMPTY_NAMES = /^(utils?|helpers?|common|types|misc|shared|index|lib)(\.|$)/;
 const NAME = /^(\.?[a-z0-9]+(-[a-z0-9]+)*)(\.[a-z0-9-]+)*$/;
 
@@ -86,11 +88,11 @@ export const functionsAreShort: Rule = ({ path, functions }) =>
     .filter(({ lines }) => lines > FUNCTION_LINES_MAX)
     .map(({ name, line, lines }) => `${path}:${line}: ${name} has ${lines} lines; split it`);
 
-/** An address cannot be broken. */
+/** Addresses and patterns cannot be broken. */
 export const linesAreShort: Rule = ({ path, lines }) =>
   lines.flatMap((text, i) => {
     const columns = [...text].length;
-    if (columns <= COLUMNS_MAX || /https?:\/\//.test(text)) return [];
+    if (columns <= COLUMNS_MAX || UNBREAKABLE.test(text)) return [];
     return [`${path}:${i + 1}: ${columns} columns`];
   });
 
@@ -101,7 +103,7 @@ export const filesSayWhatTheyAre: Rule = ({ path, lines }) => {
   const head = body.slice(0, end < 0 ? body.length : end).map((line) => line.slice(3));
   if (head.length === 0) return [`${path}: the first line must say in one sentence what it is`];
   // A sentence may begin with the name of a file or a symbol.
-  const isBegun = /^([\p{Lu}\p{N}\p{P}]|\S*[._])/u.test(head[0] as string);
+  const isBegun = /^([\p{Lu}\p{N}\p{P}`]|\S*[._])/u.test(head[0] as string);
   const isSentence = isBegun && head.join(' ').endsWith('.');
   return isSentence ? [] : [`${path}: the first line is no sentence: ${head.join(' ')}`];
 };
@@ -125,9 +127,10 @@ export const titlesAreSentences: Rule = ({ path, titles }) =>
 /** `only` and `todo` never stay; what is skipped says in its title what it needs. */
 export const testsRunOrSayWhyNot: Rule = ({ path, modifiers }) =>
   modifiers.flatMap(({ name, title }) => {
-    if (name === 'only' || name === 'todo' || name === 'skip') {
-      return [`${path}: .${name} on "${title}"; use skipIf with a condition, or let it run`];
+    if (name === 'only' || name === 'todo') {
+      return [`${path}: .${name} on "${title}"; let it run, or use skipIf with a condition`];
     }
-    const isLoud = !/^(skipIf|runIf)$/.test(name) || /\bneeds?\b|\(.+\)$|[$%]/.test(title);
+    const isLoud =
+      !/^(skip|skipIf|runIf)$/.test(name) || /\b(needs?|cannot be run)\b|\(.+\)$|[$%]/.test(title);
     return isLoud ? [] : [`${path}: "${title}" may be skipped; say what it needs ("… (needs X)")`];
   });
