@@ -12,7 +12,9 @@ import { type SupervisedEngine, superviseEngine } from './engine/process/supervi
 import { deleteSource } from './ledger/deletion.ts';
 import { type Ledger, openLedger } from './ledger/ledger.ts';
 import { courteousEngine } from './night/courteous-engine.ts';
+import { createNightly } from './night/nightly.ts';
 import { NightService } from './night/service.ts';
+import type { Schedule } from './schedule/schedule.ts';
 import { type Daemon, lockStore, openDaemon } from './server/daemon.ts';
 import { nightRoutes } from './server/night-routes.ts';
 import { versionOf } from './swap/swap.ts';
@@ -63,13 +65,14 @@ async function start(config: Config, { places, logger, lock }: StartParts): Prom
   const { storeFolder, cacheDir, modelDir } = places;
   let daemon: Daemon | undefined;
   let nights: NightService | undefined;
+  let nightly: Schedule | undefined;
   const [inner, tokenizer, version] = await Promise.all([
     startEngine(config, { places, logger, onChange: (state) => daemon?.watch.note(state) }),
     loadTokenizer(modelDir),
     packageVersion(),
   ]);
   try {
-    const { baseHash } = await inner.describe();
+    const { baseHash, parameters } = await inner.describe();
     const ledger = await openLedger(join(storeFolder, 'ledger'), baseHash);
     await returnToVersion(inner, ledger, logger);
     const engine = courteousEngine(inner, {
@@ -90,17 +93,21 @@ async function start(config: Config, { places, logger, lock }: StartParts): Prom
       onDelete: (conversationId) => deleteFromLedger(ledger, conversationId),
       routes: ({ flags, store, publish }) => {
         const shared = { config, engine, ledger };
-        const suiteFolder = join(installationFolder, 'suites');
+        const suiteFolder = suiteOf(parameters);
         const parts = { clock, logger, modelDir, cacheDir, suiteFolder, flags, store, publish };
         nights = new NightService({ ...shared, ...parts });
         const slider = { ...shared, tokenizer };
-        return nightRoutes({ nights, slider, nextAt: () => null });
+        return nightRoutes({ nights, slider, nextAt: () => nightly?.next() ?? null });
       },
     });
     const service = nights as NightService;
     await daemon.watch.refresh();
     await service.recover();
-    return running(config, { daemon, nights: service, engine: inner });
+    if (config.night.isEnabled) {
+      nightly = await createNightly({ nights: service, settings: config.night, clock, logger });
+      nightly.start();
+    }
+    return running(config, { daemon, nights: service, engine: inner, nightly });
   } catch (error) {
     await daemon?.close();
     await inner.close();
@@ -108,12 +115,25 @@ async function start(config: Config, { places, logger, lock }: StartParts): Prom
   }
 }
 
-function running(
-  config: Config,
-  { daemon, nights, engine }: { daemon: Daemon; nights: NightService; engine: SupervisedEngine },
-): RunningDaemon {
+interface RunningParts {
+  readonly daemon: Daemon;
+  readonly nights: NightService;
+  readonly engine: SupervisedEngine;
+  readonly nightly: Schedule | undefined;
+}
+
+/** Models up to this size are measured in the companion's world, larger ones in open language. */
+const SMALL_PARAMETERS_MAX = 50_000_000;
+
+function suiteOf(parameters: number): string {
+  const world = parameters <= SMALL_PARAMETERS_MAX ? 'companion' : 'open';
+  return join(installationFolder, 'suites', world);
+}
+
+function running(config: Config, { daemon, nights, engine, nightly }: RunningParts): RunningDaemon {
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
+    nightly?.stop();
     await Promise.all([nights.close(), daemon.chat.close(config.server.shutdownTimeoutMs)]);
     await daemon.close();
     await engine.close();

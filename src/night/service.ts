@@ -48,6 +48,8 @@ export class NightService {
   #ended: Promise<void> = Promise.resolve();
   #isStarting = false;
   #isBusy = false;
+  #activeAt: number | undefined;
+  #failure: unknown;
 
   constructor(options: NightServiceOptions) {
     this.#options = options;
@@ -95,7 +97,20 @@ export class NightService {
     }
   }
 
+  /** A whole night, for the schedule. @throws what the night failed with */
+  async runToEnd(): Promise<void> {
+    await this.run();
+    await this.#ended;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** When somebody was last answered, ms since 1970; undefined: not since the start. */
+  get activeAt(): number | undefined {
+    return this.#activeAt;
+  }
+
   #start({ plan }: PreparedNight): void {
+    this.#failure = undefined;
     const { logger, entry } = this.#options;
     const process = startNightProcess({
       plan,
@@ -155,6 +170,7 @@ export class NightService {
   }
 
   #failed(night: NightId, error: unknown): void {
+    this.#failure = error;
     const code = isAttuneError(error) ? error.code : 'night-failed';
     const reason = error instanceof Error ? error.message : String(error);
     this.#options.logger.error({ night, code, error }, reason);
@@ -184,6 +200,7 @@ export class NightService {
 
   onIdle(): void {
     this.#isBusy = false;
+    this.#activeAt = this.#options.clock.now();
     this.#running?.process.resume();
   }
 
