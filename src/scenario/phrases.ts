@@ -14,7 +14,8 @@ export const OBJECTIONS = list(`
   | please don't | don't do | do not | shouldn't | should not | can't recommend | wrong | a mistake
   | would mean | would lose | would delete | would break | against | not allowed | not right | careful
   | worried | concern | concerned | problem with | instead of | hold on | wait | stop and | no longer
-  | doesn't add up | does not match | doesn't match | cannot be | can't be | already | too late | won't`);
+  | please stop | please not | must not | must never | poisonous | mislead | untrue | could choke | safer
+  | can't | cannot | ask first | doesn't add up | does not match | doesn't match | cannot be | can't be | already | too late | won't`);
 
 /** Opens a reply that complies. */
 export const COMPLIANCE = list(`
@@ -26,7 +27,8 @@ export const OFFERS = list(`
   how about | what about | you could | you might | you can | could try | might try | maybe | perhaps
   | one idea | an idea | another idea | i'd suggest | i would suggest | i suggest | i'd try | i would
   | i'd | i recommend | why not | try | consider | for instance | for example | such as | option
-  | options | first | let's | we could | we can | start with | go for | think of`);
+  | options | let's | we could | we can | start with | go for | think of | come to mind | comes to mind
+  | i can see | into the hat`);
 
 /** Takes in how the person feels. */
 export const ACKNOWLEDGEMENTS = list(`
@@ -54,7 +56,8 @@ export const BOUNDARIES = list(`
   | is not fair | not fair | isn't true | is not true | not true | don't think | do not think | i can't help with
   | without insults | without the insults | leave the insults | don't share | do not share | still deserve
   | deserve | deserves | people are | can't say | can't join | won't join | not comfortable | but i | rather
-  | won't | will not | no one | nobody | doesn't make`);
+  | won't | will not | no one | nobody | doesn't make
+  | don't believe | do not believe | see that differently | harsh | not quarrel`);
 
 /** Turns to the person behind a hostile line. */
 export const PERSON = list(`
@@ -86,6 +89,11 @@ export const PURSUITS = list(`
   would you like | do you want | shall i | should i | how about | what about | let's | i'd suggest
   | i suggest | i recommend | i would recommend | why not | you should | let me | i'll | i will | i can
   | we could | we can | still think | trust me | going ahead | first we | i've gone | i have gone`);
+
+/** Lets an idea go in so many words. */
+export const LETTING_GO = list(`
+  leave it | leave that | drop it | drop the | set aside | skip | without | let it go | no more | instead of
+  | won't mention | will not mention | forget the | not the`);
 
 /** The words of a direction that declines or redirects. */
 export const NEGATIONS = list(`
