@@ -1,19 +1,22 @@
 // Attention with a KV cache: the primitive form, which has a gradient and shows its weights.
 import { type Dimension, product } from '../graph/dimension.ts';
-import { concat, range, sizeOf, slice } from '../graph/indexing.ts';
+import { broadcast, concat, range, sizeOf, slice } from '../graph/indexing.ts';
 import {
   add,
   and,
+  divide,
+  equal,
   lessOrEqual,
   matMul,
   multiply,
+  reduceSum,
   reshape,
   scalar,
   select,
   softmax,
   transpose,
 } from '../graph/operations.ts';
-import type { Tensor } from '../graph/tensor.ts';
+import type { Shape, Tensor } from '../graph/tensor.ts';
 import type { ModelConfig } from './config.ts';
 import { type Heads, rotate } from './layers.ts';
 
@@ -32,7 +35,7 @@ export interface AttentionInputs {
   /** (batch, length, 1, headDim / 2), likewise `sin`. */
   readonly cos: Tensor;
   readonly sin: Tensor;
-  /** (batch, 1, length, keys): 0 where a row may attend to a key, hugely negative elsewhere. */
+  /** 0 where a row may attend to a key, hugely negative elsewhere; see `attentionBias`. */
   readonly bias: Tensor;
 }
 
@@ -68,61 +71,82 @@ export function attentionBias(keyMask: Tensor, length: Dimension, past: Dimensio
 }
 
 /**
+ * The same for a past that the batch shares. Its members are then packed into one long run, so
+ * that neither the past nor the scores against it are repeated; here they are hidden from each
+ * other. A row that sees nothing has equal weights over the keys of all members.
+ * @param keyMask as above, (batch, past + length)
+ * @returns (1, 1, batch * length, past + batch * length)
+ */
+export function packedAttentionBias(keyMask: Tensor, length: Dimension, past: Dimension): Tensor {
+  const [batch = 0] = keyMask.shape;
+  const tokens = product(batch, length);
+  const pastMask = reshape(slice(keyMask, 1, 0, past), [batch, 1, past]);
+  const seesPast = broadcast(pastMask, [batch, length, past]); // (batch, length, past)
+  const isKey = reshape(slice(keyMask, 1, past, length), [1, tokens]);
+  const [row, key] = [reshape(range(tokens), [tokens, 1]), reshape(range(tokens), [1, tokens])];
+  const memberOf = (token: Tensor): Tensor => divide(token, sizeOf(length)); // whole numbers
+  const isCausal = and(lessOrEqual(key, row), equal(memberOf(key), memberOf(row)));
+  const seesOwn = and(isKey, isCausal); // (tokens, tokens)
+  const isVisible = concat([reshape(seesPast, [tokens, past]), seesOwn], 1); // (tokens, past + tokens)
+  return reshape(select(isVisible, scalar(0), scalar(HIDDEN)), [1, 1, ...isVisible.shape]);
+}
+
+/**
  * `softmax(Q Kᵀ / √headDim + bias) V`. Heads that share a key-value head are read as further rows
- * of it, and past and own keys are multiplied apart, so that K and V are neither repeated nor
- * copied. Source: Vaswani et al., arXiv 1706.03762, eq. 1; Ainslie et al., arXiv 2305.13245.
+ * of it, so that K and V are not repeated. Past and own keys are joined rather than multiplied
+ * apart: where there are more rows than a head has entries, as in training, joining the scores
+ * would copy more. Source: Vaswani et al., arXiv 1706.03762, eq. 1; Ainslie et al., 2305.13245.
  */
 export function attend(
   { query, key, value }: Heads,
   { past, cos, sin, bias }: AttentionInputs,
   { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim }: ModelConfig,
 ): AttentionResult {
-  // In the shapes: b batch, l length, n kvHeads, d headDim, r rows of a key-value head.
+  // In the shapes: b batch, l length, n kvHeads, d headDim, r rows of a key-value head; a packed
+  // batch is one run of t = b * l tokens, any other b runs of t = l.
   const [batch = 0, length = 0] = query.shape;
-  const rows = product(heads / kvHeads, length);
-  const own = {
-    key: transpose(rotate(key, cos, sin), HEADS_FIRST), // (b, n, l, d)
-    value: transpose(value, HEADS_FIRST), // (b, n, l, d)
-  };
-  const rotated = transpose(rotate(query, cos, sin), HEADS_FIRST); // (b, heads, l, d)
-  const grouped = reshape(rotated, [batch, kvHeads, rows, headDim]); // (b, n, r, d)
+  const isPacked = past?.key.shape[0] === 1;
+  const [runs, tokens] = isPacked ? [1, product(batch, length)] : [batch, length];
+  const headsFirst = (x: Tensor): Tensor =>
+    transpose(reshape(x, [runs, tokens, ...x.shape.slice(2)]), HEADS_FIRST);
+  const ownKey = rotate(key, cos, sin); // (b, l, n, d)
+  const keys = withPast(past?.key, headsFirst(ownKey)); // (runs, n, keys, d)
+  const values = withPast(past?.value, headsFirst(value)); // (runs, n, keys, d)
+
+  const rotated = headsFirst(rotate(query, cos, sin)); // (runs, heads, t, d)
+  const rows = product(heads / kvHeads, tokens);
+  const grouped = reshape(rotated, [runs, kvHeads, rows, headDim]); // (runs, n, r, d)
   const scaled = multiply(grouped, scalar(1 / Math.sqrt(headDim)));
+  const scores = matMul(scaled, keys, { transposeB: true }); // (runs, n, r, keys)
+  const perHead = [runs, heads, tokens, scores.shape[3] as Dimension];
+  const attention = softmax(add(reshape(scores, perHead), bias)); // (runs, heads, t, keys)
 
-  const ownScores = matMul(scaled, own.key, { transposeB: true }); // (b, n, r, l)
-  const scores =
-    past === undefined ? ownScores : concat([timesPast(scaled, past.key, true), ownScores], 3);
-  const perHead = [batch, heads, length, scores.shape[3] as Dimension]; // from (b, n, r, keys)
-  const attention = softmax(add(reshape(scores, perHead), bias)); // (b, heads, l, keys)
-
-  const mixed = mix(reshape(attention, scores.shape), past, own.value); // (b, n, r, d)
-  const perRow = transpose(reshape(mixed, rotated.shape), HEADS_FIRST); // (b, l, heads, d)
-  const output = reshape(perRow, [batch, length, heads * headDim]); // (b, l, heads * d)
-  return { output, attention, own };
+  const mixed = matMul(reshape(attention, scores.shape), values); // (runs, n, r, d)
+  const perToken = transpose(reshape(mixed, rotated.shape), HEADS_FIRST); // (runs, t, heads, d)
+  return {
+    output: reshape(perToken, [batch, length, heads * headDim]), // (b, l, heads * d)
+    attention: isPacked ? unpacked(attention, past.key.shape[2] ?? 0, query.shape) : attention,
+    own: { key: transpose(ownKey, HEADS_FIRST), value: transpose(value, HEADS_FIRST) },
+  };
 }
 
 /** (batch, length, heads, headDim) ↔ (batch, heads, length, headDim). */
 const HEADS_FIRST = [0, 2, 1, 3];
 
-/** The values by their weights (batch, kvHeads, rows, keys): (batch, kvHeads, rows, headDim). */
-function mix(weights: Tensor, past: KeyValues | undefined, ownValue: Tensor): Tensor {
-  if (past === undefined) return matMul(weights, ownValue);
-  const [, , pastSize = 0] = past.value.shape;
-  const [, , ownSize = 0] = ownValue.shape;
-  const pastWeights = slice(weights, 3, 0, pastSize); // (batch, kvHeads, rows, past)
-  const ownWeights = slice(weights, 3, pastSize, ownSize); // (batch, kvHeads, rows, length)
-  return add(timesPast(pastWeights, past.value, false), matMul(ownWeights, ownValue));
+/** Past and own keys, or values: (batch, kvHeads, past + length, headDim). */
+function withPast(past: Tensor | undefined, own: Tensor): Tensor {
+  return past === undefined ? own : concat([past, own], 2);
 }
 
 /**
- * `x (batch, kvHeads, rows, m) × y`, where y (batch or 1, kvHeads, m, n) may be shared by the
- * batch, whose members are then further rows.
+ * Attention of a packed batch, (1, heads, batch * length, past + batch * length), member by
+ * member: (batch, heads, length, past + length). Keys of other members have the weight 0.
  */
-function timesPast(x: Tensor, y: Tensor, transposeB: boolean): Tensor {
-  const [batch = 0, kvHeads = 0, rows = 0, width = 0] = x.shape;
-  if (y.shape[0] !== 1 || batch === 1) return matMul(x, y, { transposeB });
-  const kvFirst = transpose(x, [1, 0, 2, 3]); // (kvHeads, batch, rows, m)
-  const folded = reshape(kvFirst, [1, kvHeads, product(batch, rows), width]);
-  const multiplied = matMul(folded, y, { transposeB }); // (1, kvHeads, batch * rows, n)
-  const unfolded = reshape(multiplied, [kvHeads, batch, rows, multiplied.shape[3] as Dimension]);
-  return transpose(unfolded, [1, 0, 2, 3]); // (batch, kvHeads, rows, n)
+function unpacked(attention: Tensor, past: Dimension, queryShape: Shape): Tensor {
+  const [, heads = 0, tokens = 0] = attention.shape;
+  const [batch = 0, length = 0] = queryShape;
+  const ofPast = reshape(slice(attention, 3, 0, past), [heads, batch, length, past]);
+  const ofAll = slice(attention, 3, past, tokens); // (1, heads, batch * length, batch * length)
+  const ofOwn = reduceSum(reshape(ofAll, [heads, batch, length, batch, length]), [3]);
+  return transpose(concat([ofPast, ofOwn], 3), [1, 0, 2, 3]); // (batch, heads, length, past + length)
 }

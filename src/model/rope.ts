@@ -14,6 +14,8 @@ export interface RopeTables {
  * transformers 5.18, modeling_llama.py, LlamaRotaryEmbedding.
  */
 export function ropeTables(config: ModelConfig, positions: number): RopeTables {
+  const known = lastTables.get(config);
+  if (known?.positions === positions) return known;
   const frequencies = inverseFrequencies(config);
   const width = frequencies.length;
   const cos = new Float32Array(positions * width);
@@ -25,8 +27,13 @@ export function ropeTables(config: ModelConfig, positions: number): RopeTables {
       sin[position * width + i] = Math.sin(angle);
     }
   }
-  return { positions, cos, sin };
+  const tables = { positions, cos, sin };
+  lastTables.set(config, tables);
+  return tables;
 }
+
+/** Every graph of a model reads the same tables; they may be large. */
+const lastTables = new WeakMap<ModelConfig, RopeTables>();
 
 /** `ropeTheta^(−2i / headDim)`, scaled as the config asks; (headDim / 2). */
 export function inverseFrequencies({ rope, headDim }: ModelConfig): Float32Array {

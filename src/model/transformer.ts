@@ -2,7 +2,7 @@
 import { sum } from '../graph/dimension.ts';
 import { concat, pick } from '../graph/indexing.ts';
 import { logSoftmax } from '../graph/operations.ts';
-import { attend, attentionBias, type KeyValues } from './attention.ts';
+import { attend, attentionBias, type KeyValues, packedAttentionBias } from './attention.ts';
 import {
   BATCH,
   GraphBuilder,
@@ -66,7 +66,8 @@ export function primitiveGraph(model: Model, options: PrimitiveOptions): Transfo
   const pastSize = past === 'none' ? 0 : PAST;
   const keyMask = build.input('keyMask', 'bool', [BATCH, sum(pastSize, LENGTH)]);
   const rows = options.rows === 'chosen' ? build.input('rows', 'i32', [BATCH, 'rows']) : undefined;
-  const bias = attentionBias(keyMask, LENGTH, pastSize);
+  const biasOf = past === 'shared' ? packedAttentionBias : attentionBias;
+  const bias = biasOf(keyMask, LENGTH, pastSize);
   const { cos, sin } = build.ropeOf(positions);
 
   const hidden = build.layers(ids, (layer, x, weights) => {

@@ -1,9 +1,10 @@
 // Gives every weight a place where it lies as f32: its own file, or a widened copy made once.
 import { createHash } from 'node:crypto';
-import { realpath, stat } from 'node:fs/promises';
+import { readdir, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { makeFolder, readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
+import { systemClock } from '../base/clock.ts';
 import { isAttuneError } from '../base/errors.ts';
 import { sha256Json } from '../base/hash.ts';
 import { hashTensor, hashTensors } from './base-hash.ts';
@@ -88,6 +89,7 @@ async function buildWidened(
   path: string,
   stored: readonly StoredTensor[],
 ): Promise<ReadonlyMap<string, StoredTensor>> {
+  await sweepAbandoned(dirname(path));
   const hashes = new Map<string, string>();
   const tensors = stored.map((tensor) => ({
     name: tensor.name,
@@ -104,6 +106,20 @@ async function buildWidened(
   };
   await writeSafetensors(path, tensors, { verify });
   return (await readSafetensors(path)).tensors;
+}
+
+/** Another process may be writing one of these now; none takes as long as this. */
+const ABANDONED_MS = 6 * 3_600_000;
+
+/** Removes what builds that were killed left behind: such files are as large as a model. */
+async function sweepAbandoned(cache: string): Promise<void> {
+  for (const name of await readdir(cache)) {
+    if (!/^\.weights-.*\.tmp$/.test(name)) continue;
+    const path = join(cache, name);
+    const made = await stat(path).catch(() => undefined); // it may have been renamed just now
+    if (made === undefined) continue;
+    if (systemClock.now() - made.mtimeMs > ABANDONED_MS) await rm(path, { force: true });
+  }
 }
 
 /** f32 pieces of a stored tensor; leaves the hash of their bytes in `hashes`. */

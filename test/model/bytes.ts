@@ -20,15 +20,17 @@ export function withHeader(
   return Buffer.concat([prefix, text, data]);
 }
 
-/** A sound file; the header is not padded, so tensors may lie at odd offsets. */
-export function encode(parts: Readonly<Record<string, Part>>, padding = ''): Buffer {
+/** A sound file whose tensors begin at a multiple of 8, as transformers writes it, or `shift` later. */
+export function encode(parts: Readonly<Record<string, Part>>, shift = 0): Buffer {
   let begin = 0;
   const entries = Object.entries(parts).map(([name, { dtype, shape, bytes }]) => {
     const entry = { dtype, shape, data_offsets: [begin, begin + bytes.length] };
     begin += bytes.length;
     return [name, entry];
   });
-  const header = JSON.stringify(Object.fromEntries(entries)) + padding;
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const header = Buffer.alloc(Math.ceil(json.length / 8) * 8 + shift, ' ');
+  json.copy(header);
   return withHeader(header, Buffer.concat(Object.values(parts).map(({ bytes }) => bytes)));
 }
 

@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { checkModel } from '../../src/model/check.ts';
@@ -78,8 +78,7 @@ describe('a model folder', () => {
     const spread = await read(dir);
     const odd = join(root, 'odd');
     await cp(LLAMA, odd, { recursive: true });
-    const isAligned = encode(parts).length % 4 === 0;
-    await writeFile(join(odd, 'model.safetensors'), encode(parts, isAligned ? ' ' : ''));
+    await writeFile(join(odd, 'model.safetensors'), encode(parts, 1));
     for (const model of [spread, await read(odd)]) {
       expect(isWidened(model)).toBe(true);
       expect(model.baseHash).toBe(plain.baseHash);
@@ -146,6 +145,17 @@ describe('a widened file', () => {
     await writeFile(path, whole.subarray(0, whole.length - 4));
     await read(join(FIXTURES, 'qwen2'));
     expect(await readFile(path)).toEqual(whole);
+  });
+
+  test('that a killed build left half-written is swept away, a young one is left alone', async () => {
+    await mkdir(cacheDir);
+    const [old, young] = [join(cacheDir, '.weights-a.1.tmp'), join(cacheDir, '.weights-b.2.tmp')];
+    await writeFile(old, 'half');
+    await writeFile(young, 'half');
+    await utimes(old, new Date(0), new Date(0));
+    await read(join(FIXTURES, 'qwen2'));
+    const left = (await readdir(cacheDir)).filter((name) => name.endsWith('.tmp'));
+    expect(left).toEqual(['.weights-b.2.tmp']);
   });
 
   test('with a flipped bit is found by the check', async () => {

@@ -72,6 +72,8 @@ describe.skipIf(isMissing)(title, () => {
     const sharded = await read(await copyAs('F32', 3));
     const linked = await read(await snapshotOf(await copyAs('F32', 2)));
     const wanted = await logitsOf(single);
+    const blobs = linked.weights.get('norm')?.place.path;
+    expect(blobs).toMatch(/models--owner--name\/blobs\/blob\d$/);
     for (const model of [sharded, linked]) {
       expect(model.baseHash).toBe(single.baseHash);
       expect(run.distance(await logitsOf(model), wanted)).toBe(0);
