@@ -1,13 +1,17 @@
 #!/usr/bin/env node
 // The `attune` command: each command registers itself; errors become one sentence and an exit code.
 import { Command } from 'commander';
-import { isAttuneError } from '../base/errors.ts';
 import { registerChat } from './chat.ts';
 import { registerConfig } from './config.ts';
+import { registerDoctor } from './doctor.ts';
 import { registerExport } from './export.ts';
+import { registerGenerate } from './generate.ts';
 import { registerImport } from './import.ts';
+import { registerInspect } from './inspect.ts';
 import { registerNight } from './night.ts';
+import { registerPull } from './pull.ts';
 import { registerReplay } from './replay.ts';
+import { reportError } from './report.ts';
 import { registerStart } from './start.ts';
 
 const program = new Command('attune').description(
@@ -21,6 +25,10 @@ for (const register of [
   registerExport,
   registerConfig,
   registerNight,
+  registerGenerate,
+  registerInspect,
+  registerDoctor,
+  registerPull,
 ]) {
   register(program);
 }
@@ -28,7 +36,5 @@ for (const register of [
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!isAttuneError(error)) throw error;
-  process.stderr.write(`${error.message} (${error.code})\n`);
-  process.exitCode = 1;
+  process.exitCode = reportError(error);
 }

@@ -1,5 +1,5 @@
 // The executor on ONNX Runtime: CPU, WebGPU or CUDA, whichever was asked for and never another.
-import type ort from 'onnxruntime-node';
+import ort from 'onnxruntime-node';
 import { AttuneError } from '../base/errors.ts';
 import { add, input } from '../graph/operations.ts';
 import type { DataType, Tensor } from '../graph/tensor.ts';
@@ -18,6 +18,8 @@ export interface OnnxExecutorOptions {
 export interface OnnxExecutor extends Executor {
   readonly name: 'onnx';
   readonly device: OnnxDevice;
+  /** What runs: package and version. */
+  readonly description: string;
 }
 
 /** @throws AttuneError device-unavailable saying why, and what to install */
@@ -30,6 +32,7 @@ export async function createOnnxExecutor(options: OnnxExecutorOptions): Promise<
 class OrtExecutor implements OnnxExecutor {
   readonly name = 'onnx';
   readonly hasFusedAttention = true;
+  readonly description = `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common}`;
   readonly device: OnnxDevice;
   readonly #sessionOptions: ort.InferenceSession.SessionOptions;
   readonly #programs = new Set<Program>();

@@ -1,0 +1,16 @@
+// How commands end when something goes wrong: one sentence on standard error and an exit code.
+import { isAttuneError } from '../base/errors.ts';
+
+/** 1: something outside is wrong, and the sentence says what to do. 70: a mistake of ours. */
+export function reportError(
+  error: unknown,
+  output: { write(text: string): unknown } = process.stderr,
+): number {
+  if (isAttuneError(error)) {
+    output.write(`attune: ${error.message} (${error.code})\n`);
+    return 1;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  output.write(`attune: this is a mistake of Attune, not yours; please report it.\n${text}\n`);
+  return 70;
+}
