@@ -14,7 +14,7 @@ import {
   bearerToken,
 } from './access.ts';
 import { codedError, publicFacts, retryAfterMs } from './error-message.ts';
-import { openaiError } from './openai-error.ts';
+import { openaiError, openaiStatus } from './openai-error.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { findRoute, type Match, type Route, readJsonBody, sendJson } from './route.ts';
 import type { StaticFiles } from './static-files.ts';
@@ -207,5 +207,5 @@ function sendError(request: IncomingMessage, response: ServerResponse, error: un
   const body = isOpenai
     ? openaiError(coded)
     : { error: { code, message, facts: publicFacts(coded) } };
-  sendJson(response, body, coded.status);
+  sendJson(response, body, isOpenai ? openaiStatus(coded) : coded.status);
 }

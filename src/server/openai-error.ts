@@ -29,3 +29,8 @@ export function openaiError(error: AttuneError): OpenaiError {
     },
   };
 }
+
+/** That API calls a prompt that is too long a bad request. */
+export function openaiStatus(error: AttuneError): number {
+  return error.code === 'window-overflow' ? 400 : error.status;
+}
