@@ -1,6 +1,6 @@
 // The training objectives as tensor graph: each term apart, and the gradient of their sum.
 import { gradients } from '../graph/gradient.ts';
-import { slice } from '../graph/indexing.ts';
+import { concat, slice } from '../graph/indexing.ts';
 import * as op from '../graph/operations.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Model } from '../model/model.ts';
@@ -26,10 +26,13 @@ export interface GraphOptions {
 const perRow = (x: Tensor): Tensor => op.reduceSum(x, [1]); // (batch, length) → (batch)
 const rowOf = (x: Tensor, row: number): Tensor => op.reshape(slice(x, 0, row, 1), []); // (batch) → ()
 
-/** `log(1 + eˣ)` without overflow. */
-export function softplus(x: Tensor): Tensor {
-  const small = op.log(op.add(op.scalar(1), op.exp(op.negate(op.abs(x)))));
-  return op.add(op.maximum(x, op.scalar(0)), small);
+/**
+ * `log(1 + eˣ)` of a scalar () as `−log softmax([0, x])₀`: no overflow, and smooth at 0, where every
+ * preference begins (built from |x| and max(x, 0), the slope exactly there would not be ½).
+ */
+function softplus(x: Tensor): Tensor {
+  const both = concat([op.reshape(op.scalar(0), [1]), op.reshape(x, [1])], 0); // (2)
+  return op.negate(rowOf(op.logSoftmax(both), 0));
 }
 
 export interface ObjectiveTerms {

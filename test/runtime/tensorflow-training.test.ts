@@ -1,0 +1,105 @@
+// A whole training on the real TensorFlow against the same one on ONNX Runtime.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import { describe, expect, it } from 'vitest';
+import { trainSection } from '../../src/config/section/learning.ts';
+import { type Model, readModel } from '../../src/model/model.ts';
+import type { Executor } from '../../src/runtime/executor.ts';
+import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
+import { createTensorFlowExecutor } from '../../src/runtime/tensorflow.ts';
+import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
+import type { StepRecord, TrainResult } from '../../src/train/train-settings.ts';
+import { trainDelta } from '../../src/train/trainer.ts';
+import { wordRenderer } from '../fakes/word-renderer.ts';
+import { FIXTURES } from '../model/runner.ts';
+import { whyNoTensorFlow } from './tensorflow-at-hand.ts';
+
+const unavailable = await whyNoTensorFlow();
+const reason = unavailable === undefined ? '' : ` (${unavailable})`;
+
+const scenarios: Scenario[] = Array.from({ length: 4 }, (_, i) =>
+  parseScenario({
+    id: `s${i}`,
+    kind: 'listen',
+    messages: [{ role: 'user', content: `w${i} w${i + 10} do w${i + 20} now` }],
+    spans: [{ feature: 'direction', message: 0, quote: `do w${i + 20}` }],
+    chosen: `yes w${i + 30} w${i + 40}`,
+    rejected: `no w${i + 50}`,
+    source: { origin: 'suite', cluster: `c${i}`, domain: 'words' },
+  }),
+);
+
+interface Training {
+  readonly result: TrainResult;
+  readonly records: readonly StepRecord[];
+}
+
+async function train(executor: Executor, model: Model): Promise<Training> {
+  const records: StepRecord[] = [];
+  const result = await trainDelta({
+    model,
+    executor,
+    renderer: wordRenderer(128),
+    scenarios,
+    settings: {
+      ...trainSection.parse({}),
+      learningRate: 0.01,
+      warmupSteps: 1,
+      batchSize: 2,
+      epochsMax: 4,
+      contextTokensMax: 32,
+      replyTokensMax: 8,
+      rank: 4,
+      contextRefreshSteps: 3,
+      // At the first weights it sits on its kink, where rounding decides the slope.
+      guardWeight: 0,
+    },
+    seed: 5,
+    onStep: (record) => records.push(record),
+  });
+  return { result, records };
+}
+
+/** Cosine of the angle between two deltas. */
+function likeness(a: TrainResult, b: TrainResult): number {
+  let [ab, aa, bb] = [0, 0, 0];
+  for (const [name, { data }] of Object.entries(a.delta)) {
+    data.forEach((x, i) => {
+      const y = b.delta[name]?.data[i] ?? Number.NaN;
+      ab += x * y;
+      aa += x * x;
+      bb += y * y;
+    });
+  }
+  return ab / Math.sqrt(aa * bb);
+}
+
+describe.skipIf(unavailable !== undefined)(`a training on TensorFlow${reason}`, () => {
+  it('learns what it learns on ONNX Runtime, and holds no tensor afterwards', async () => {
+    const cacheDir = mkdtempSync(join(tmpdir(), 'attune-training-'));
+    const model = await readModel(join(FIXTURES, 'llama'), { cacheDir });
+    const onnx = await createOnnxExecutor({ device: 'cpu', threads: 1 });
+    const tensorflow = await createTensorFlowExecutor({ backend: 'tensorflow' });
+    const tensorsBefore = tf.memory().numTensors;
+    const theirs = await train(onnx, model);
+    const ours = await train(tensorflow, model);
+    expect(tf.memory().numTensors).toBe(tensorsBefore);
+
+    expect(ours.result.steps).toBe(theirs.result.steps);
+    expect(ours.records.length).toBeGreaterThan(4);
+    ours.records.forEach(({ terms, gradientNorm }, i) => {
+      const expected = theirs.records[i] as StepRecord;
+      expect(terms.loss).toBeCloseTo(expected.terms.loss as number, 4);
+      expect(gradientNorm / expected.gradientNorm).toBeCloseTo(1, 4);
+    });
+    const margins = ours.records.map(({ terms }) => terms.margin as number);
+    expect(margins.at(-1)).toBeGreaterThan(margins[0] as number);
+    expect(likeness(ours.result, theirs.result)).toBeGreaterThan(0.9999);
+
+    await onnx.close();
+    await tensorflow.close();
+    rmSync(cacheDir, { recursive: true });
+  });
+});
