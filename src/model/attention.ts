@@ -87,7 +87,7 @@ export function packedAttentionBias(keyMask: Tensor, length: Dimension, past: Di
   const memberOf = (token: Tensor): Tensor => divide(token, sizeOf(length)); // whole numbers
   const isCausal = and(lessOrEqual(key, row), equal(memberOf(key), memberOf(row)));
   const seesOwn = and(isKey, isCausal); // (tokens, tokens)
-  const isVisible = concat([reshape(seesPast, [tokens, past]), seesOwn], 1); // (tokens, past + tokens)
+  const isVisible = concat([reshape(seesPast, [tokens, past]), seesOwn], 1); // (tokens, keys)
   return reshape(select(isVisible, scalar(0), scalar(HIDDEN)), [1, 1, ...isVisible.shape]);
 }
 
@@ -108,7 +108,7 @@ export function attend(
   const isPacked = past?.key.shape[0] === 1;
   const [runs, tokens] = isPacked ? [1, product(batch, length)] : [batch, length];
   const headsFirst = (x: Tensor): Tensor =>
-    transpose(reshape(x, [runs, tokens, ...x.shape.slice(2)]), HEADS_FIRST);
+    transpose(reshape(x, [runs, tokens, ...x.shape.slice(2)]), HEADS_FIRST); // (runs, heads, t, d)
   const ownKey = rotate(key, cos, sin); // (b, l, n, d)
   const keys = withPast(past?.key, headsFirst(ownKey)); // (runs, n, keys, d)
   const values = withPast(past?.value, headsFirst(value)); // (runs, n, keys, d)
@@ -148,5 +148,6 @@ function unpacked(attention: Tensor, past: Dimension, queryShape: Shape): Tensor
   const ofPast = reshape(slice(attention, 3, 0, past), [heads, batch, length, past]);
   const ofAll = slice(attention, 3, past, tokens); // (1, heads, batch * length, batch * length)
   const ofOwn = reduceSum(reshape(ofAll, [heads, batch, length, batch, length]), [3]);
-  return transpose(concat([ofPast, ofOwn], 3), [1, 0, 2, 3]); // (batch, heads, length, past + length)
+  const ofMembers = concat([ofPast, ofOwn], 3); // (heads, batch, length, past + length)
+  return transpose(ofMembers, [1, 0, 2, 3]); // (batch, heads, length, past + length)
 }

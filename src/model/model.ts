@@ -47,9 +47,15 @@ export interface Model {
 export interface ReadModelOptions {
   /** Where hashes and widened weights are kept; made when missing. */
   readonly cacheDir: string;
-  /** Prompt and reply together; 0 (the default) = what the model was made for. */
+  /** Prompt and reply together; 0 (the default) = what the model was made for, within reason. */
   readonly windowTokens?: number;
 }
+
+/**
+ * The window where none is asked for. Some models are made for a million tokens; their caches would
+ * not fit, and the rotary tables alone would have hundreds of megabytes.
+ */
+const WINDOW_TOKENS_DEFAULT_MAX = 32_768;
 
 const CONFIG_BYTES_MAX = 4 * 2 ** 20;
 
@@ -125,7 +131,7 @@ function find(
 /** A sliding window changes nothing until more tokens than it holds are there. */
 function windowOf(config: ModelConfig, asked: number, where: string): number {
   const { maxPositionEmbeddings, slidingWindow } = config;
-  const window = asked === 0 ? maxPositionEmbeddings : Math.min(asked, maxPositionEmbeddings);
+  const window = Math.min(asked || WINDOW_TOKENS_DEFAULT_MAX, maxPositionEmbeddings);
   if (slidingWindow === null || slidingWindow >= window) return window;
   const remedy = `set a window of at most ${slidingWindow} tokens to use this model`;
   const reason = `sliding_window ${slidingWindow} is smaller than the window of ${window} tokens`;

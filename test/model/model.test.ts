@@ -126,6 +126,16 @@ describe('a model folder', () => {
     expect((await read(LLAMA, 1000)).windowTokens).toBe(64);
   });
 
+  test('made for a huge window has a smaller one until more is asked for', async () => {
+    const dir = join(root, 'huge');
+    await cp(LLAMA, dir, { recursive: true });
+    const json = JSON.parse(await readFile(join(dir, 'config.json'), 'utf8'));
+    const huge = { ...json, max_position_embeddings: 1_048_576 };
+    await writeFile(join(dir, 'config.json'), JSON.stringify(huge));
+    expect((await read(dir)).windowTokens).toBe(32_768);
+    expect((await read(dir, 500_000)).windowTokens).toBe(500_000);
+  });
+
   test('with a sliding window is run within it and refused beyond', async () => {
     const dir = join(root, 'mistral');
     await cp(join(FIXTURES, 'mistral'), dir, { recursive: true });

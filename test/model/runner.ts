@@ -1,7 +1,8 @@
 // Runs the graphs of a model on an executor with plain arrays, for tests.
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import type { TransformerGraph } from '../../src/model/graph-builder.ts';
 import { type Model, readModel } from '../../src/model/model.ts';
 import { readSafetensors, readTensor } from '../../src/model/safetensors.ts';
@@ -36,8 +37,16 @@ export interface Expected {
 export type Results = Readonly<Record<string, HostTensor>>;
 export type Feeds = Record<string, HostTensor>;
 
-export function temporaryFolder(): Promise<string> {
-  return mkdtemp(join(tmpdir(), 'attune-model-'));
+const folders: string[] = [];
+afterAll(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+});
+
+/** Gone when the test file that imports this has ended. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'attune-model-'));
+  folders.push(folder);
+  return folder;
 }
 
 export async function readFixture(name: string): Promise<{ model: Model; expected: Expected }> {

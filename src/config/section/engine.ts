@@ -18,7 +18,7 @@ export const engineSection = z.strictObject({
   device: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
   /** 0 = the number of physical cores. */
   threads: z.int().min(0).max(256).default(0),
-  /** Prompt and reply together; 0 = what the model was made for. */
+  /** Prompt and reply together; 0 = what the model was made for, at most 32768. */
   windowTokens: z.int().min(0).default(0),
   /** All KV caches together; the least recently used go first. */
   cacheBytesMax: z.int().min(1_048_576).default(536_870_912),
