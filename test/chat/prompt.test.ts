@@ -1,0 +1,118 @@
+import { describe, expect, it } from 'vitest';
+import { PromptBuilder } from '../../src/chat/prompt.ts';
+import { resolveSettings } from '../../src/chat/settings.ts';
+import type { Entry } from '../../src/conversation/state.ts';
+import { fakeSpeech, idsOf, textOfIds } from '../fakes/fake-speech.ts';
+
+function message(id: string, text: string): Entry {
+  return { type: 'message', id, at: 1, text };
+}
+
+function reply(id: string, messageId: string, text: string, more: object = {}): Entry {
+  const made = { usage: { promptTokens: 0, reusedTokens: 0, replyTokens: 0 }, making: null };
+  const rest = { replaces: null, isCut: false, versionRuns: [], window: null, ids: idsOf(text) };
+  const kind = { type: 'reply', at: 1, stopReason: 'stop', isSuperseded: false } as const;
+  return { ...kind, ...made, ...rest, id, messageId, text, ...more };
+}
+
+const build = (entries: readonly Entry[], windowTokens = 1000, systemPrompt = '') =>
+  new PromptBuilder(fakeSpeech).build({ entries, systemPrompt, reserveTokens: 10, windowTokens });
+
+describe('the prompt', () => {
+  it('holds system prompt, turns and the start of the reply', () => {
+    const entries = [message('u1', 'hi'), reply('r1', 'u1', 'hello'), message('u2', 'bye')];
+    const { ids, window } = build(entries, 1000, 'Be kind.');
+    expect(textOfIds(ids)).toBe(
+      '<system>Be kind.<end><user>hi<end><assistant>hello<end><user>bye<end><assistant>',
+    );
+    expect(window).toEqual({ turnsDropped: 0, firstMessageId: 'u1' });
+  });
+
+  it('has what the model really said, token for token, unless a stop string cut it', () => {
+    const said = reply('r1', 'u1', 'hello', { ids: idsOf('HELLO') });
+    expect(textOfIds(build([message('u1', 'a'), said, message('u2', 'b')]).ids)).toContain('HELLO');
+    const cut = { ...said, isCut: true } as Entry;
+    expect(textOfIds(build([message('u1', 'a'), cut, message('u2', 'b')]).ids)).toContain('hello');
+  });
+
+  it('leaves out superseded and empty replies, and joins messages that got no answer', () => {
+    const entries = [
+      message('u1', 'first'),
+      reply('r1', 'u1', 'old', { isSuperseded: true }),
+      reply('r2', 'u1', ''),
+      message('u2', 'second'),
+    ];
+    const { ids, window } = build(entries);
+    expect(textOfIds(ids)).toBe('<user>first\n\nsecond<end><assistant>');
+    expect(window.firstMessageId).toBe('u1');
+  });
+
+  it('drops the oldest whole turns when the window is full, and then keeps its beginning', () => {
+    const entries: Entry[] = [];
+    const firsts: string[] = [];
+    for (let turn = 0; turn < 30; turn++) {
+      entries.push(message(`u${turn}`, `question ${turn}`));
+      const { ids, window } = build(entries, 200);
+      expect(ids.length).toBeLessThanOrEqual(190);
+      expect(window.firstMessageId).toBe(`u${window.turnsDropped}`);
+      firsts.push(window.firstMessageId);
+      entries.push(reply(`r${turn}`, `u${turn}`, `answer ${turn}`));
+    }
+    // It moves on in leaps, so that most turns only add to what is cached.
+    const moves = firsts.filter((first, at) => at > 0 && first !== firsts[at - 1]).length;
+    expect(moves).toBeGreaterThan(2);
+    expect(moves).toBeLessThan(15);
+  });
+
+  it('depends on the talk alone, not on what was built before', () => {
+    const entries: Entry[] = [];
+    for (let turn = 0; turn < 30; turn++) {
+      entries.push(
+        message(`u${turn}`, `question ${turn}`),
+        reply(`r${turn}`, `u${turn}`, 'answer'),
+      );
+    }
+    entries.push(message('last', 'and?'));
+    const warm = new PromptBuilder(fakeSpeech);
+    const request = { entries, systemPrompt: '', reserveTokens: 10, windowTokens: 200 };
+    warm.build({ ...request, entries: entries.slice(0, 21) });
+    expect(warm.build(request)).toEqual(build(entries, 200));
+  });
+
+  it('keeps the last message whatever else must go, and refuses one that alone is too long', () => {
+    const entries = [
+      message('u1', 'x'.repeat(50)),
+      reply('r1', 'u1', 'y'),
+      message('u2', 'z'.repeat(90)),
+    ];
+    const { window } = build(entries, 100);
+    expect(window).toEqual({ turnsDropped: 1, firstMessageId: 'u2' });
+    expect(() => build([message('u1', 'z'.repeat(200))], 100)).toThrow(
+      expect.objectContaining({ code: 'window-overflow' }),
+    );
+  });
+});
+
+describe('settings of a reply', () => {
+  const defaults = {
+    systemPrompt: 'default',
+    replyTokensMax: 100,
+    stop: ['x'],
+    sampling: { temperature: 0.7, topK: 40, topP: 0.9, minP: 0, repetitionPenalty: 1 },
+  };
+
+  it('come from the request, then the talk, then the configuration', () => {
+    const talk = { temperature: 0.2, topK: 5, systemPrompt: 'talk' };
+    const resolved = resolveSettings(defaults, [talk, { temperature: 0, stop: [] }], () => 7);
+    expect(resolved).toEqual({
+      systemPrompt: 'talk',
+      replyTokensMax: 100,
+      stop: [],
+      sampling: { temperature: 0, topK: 5, topP: 0.9, minP: 0, repetitionPenalty: 1, seed: 7 },
+    });
+  });
+
+  it('keep a seed of zero', () => {
+    expect(resolveSettings(defaults, [{ seed: 0 }], () => 7).sampling.seed).toBe(0);
+  });
+});
