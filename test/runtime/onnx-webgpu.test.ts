@@ -1,18 +1,9 @@
-// The executor contract on WebGPU: a GPU where there is one, else the SwiftShader of Debian's chromium.
-import { existsSync } from 'node:fs';
+// The executor contract on WebGPU: a GPU where there is one, else software from Debian's chromium.
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { describeExecutorContract } from './executor-contract.ts';
+import { whyNoWebGpu } from './swiftshader.ts';
 
-const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
-// Set before the first request, since the Vulkan loader reads it once.
-if (!existsSync('/dev/dri') && !existsSync('/dev/nvidia0') && existsSync(SWIFTSHADER)) {
-  process.env.VK_DRIVER_FILES ??= SWIFTSHADER;
-}
-
-const unavailable = await createOnnxExecutor({ device: 'webgpu' }).then(
-  (executor) => executor.close().then(() => undefined),
-  (error: Error) => error.message.replace(/\s+/g, ' '),
-);
+const unavailable = await whyNoWebGpu();
 
 describeExecutorContract('ONNX Runtime on webgpu', () => createOnnxExecutor({ device: 'webgpu' }), {
   ...(unavailable === undefined ? {} : { unavailable }),
