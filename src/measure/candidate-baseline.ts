@@ -1,4 +1,4 @@
-// The candidate-only baseline: a bag of words that never sees the context tells chosen from rejected.
+// The candidate-only baseline: a bag of words that tells two replies apart and sees no context.
 import { createRandom } from '../base/random.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { wordsOf } from '../scenario/words.ts';

@@ -70,7 +70,8 @@ export interface GateVerdict {
 const number = (value: number): string =>
   Math.abs(value) > 1e300 ? (value < 0 ? '−∞' : '∞') : value.toFixed(3);
 const interval = (e: Estimate): string =>
-  `${number(e.mean)} [${number(e.low)}, ${number(e.high)}], p ${e.p.toPrecision(2)}, ${e.clusters} sources`;
+  `${number(e.mean)} [${number(e.low)}, ${number(e.high)}], p ${e.p.toPrecision(2)}, ` +
+  `${e.clusters} sources`;
 
 /** Every rule is judged; one that fails refuses the night. NaN fails every rule it meets. */
 export function decideGate(
@@ -125,7 +126,9 @@ function gains(evidence: GateEvidence, settings: GateSettings): GateReason[] {
     {
       rule: 'margin',
       passes: margin.mean >= settings.marginGainMin && margin.p < level,
-      text: `gain ${interval(margin)}; needs ≥ ${settings.marginGainMin} with p < ${level.toPrecision(2)} on night ${night}`,
+      text:
+        `gain ${interval(margin)}; needs ≥ ${settings.marginGainMin} with ` +
+        `p < ${level.toPrecision(2)} on night ${night}`,
     },
   ];
   reasons.push({
@@ -149,7 +152,9 @@ function noLoss(
   return {
     rule,
     passes: change.low > settings.guardLowerBoundMin,
-    text: `change ${interval(change)}; the lower bound must stay above ${settings.guardLowerBoundMin}`,
+    text:
+      `change ${interval(change)}; the lower bound must stay above ` +
+      `${settings.guardLowerBoundMin}`,
   };
 }
 

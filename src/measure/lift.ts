@@ -1,7 +1,7 @@
 // Attention lift of spans: how much more a row looks at a span than its length alone would give.
 import type { AttentionCapture } from '../engine/engine.ts';
 
-/** Positions 0–3 take the surplus attention of most heads. Source: Xiao et al. 2023, arXiv:2309.17453. */
+/** Positions 0–3 take the surplus attention of most heads. Source: Xiao et al., arXiv:2309.17453. */
 export const SINK_POSITIONS = 4;
 /** Least share of attention that the logarithm sees. */
 export const LIFT_FLOOR = 1e-4;
@@ -40,7 +40,8 @@ export function sinkPositions(
  * Lift of all spans of one feature together, per layer and head. For each row
  * `share = mass on the span / (1 − mass on the sink)`; the mean over the rows is set against
  * `span tokens / visible non-sink tokens`: `log(max(share, floor) / expected)`.
- * Undefined when no token of the spans is visible. Source: Kobayashi et al. 2020 (value norms), Xiao et al. 2023 (sink).
+ * Undefined when no token of the spans is visible. Source: Kobayashi et al. 2020, arXiv:2004.10102
+ * (value norms); Xiao et al. 2023 (sink).
  */
 export function attentionLift(
   capture: AttentionCapture,

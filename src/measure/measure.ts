@@ -1,4 +1,4 @@
-// Everything that is measured of new weights against their parent, as plain JSON; it judges nothing.
+// Everything measured of new weights against their parent, as plain JSON; it judges nothing.
 
 import { isAttuneError } from '../base/errors.ts';
 import type { Model } from '../model/model.ts';
@@ -8,6 +8,7 @@ import { KINDS, type Kind } from '../scenario/kind.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { withoutOwnIdea } from '../scenario/variant.ts';
 import { type AttentionChange, attentionChange, knockOutDrops } from './attention-change.ts';
+import { type BaselineResult, checkBaseline } from './baseline-check.ts';
 import {
   type BothRight,
   type Breadth,
@@ -62,6 +63,8 @@ export interface Measures {
   readonly gate: Readonly<Record<'margin' | 'pushBack' | 'invite' | 'ordinary', Estimate>>;
   readonly realMinusDeaf?: Estimate;
   readonly bothRight: BothRight;
+  /** What a bag of words reaches that never sees a context: to be read beside every number. */
+  readonly candidateOnly: BaselineResult;
   readonly bothRightBeyondDeaf?: BothRight;
   /** Margin without an own idea in the context − margin with it. */
   readonly defenceGap: Change;
@@ -194,6 +197,7 @@ function comparisons(
           bothRightBeyondDeaf: bothRightChange(deafScored, after, statistics),
         }),
     bothRight: bothRightChange(before, after, statistics),
+    candidateOnly: checkBaseline(after.map(({ example }) => example.scenario)),
     distance: Object.fromEntries(
       ages.map((age) => [age, change(after, (s) => isListen(s) && distanceOf(s) === age)]),
     ),

@@ -137,7 +137,7 @@ export class Learner {
     for (const [name, value] of Object.entries(terms)) {
       if (Number.isFinite(value)) continue;
       release(values);
-      const message = `${example.scenario.id}: ${name} is ${value}; the weights were left as they were`;
+      const message = `${example.scenario.id}: ${name} is ${value}; no weight was changed`;
       throw new AttuneError('training-diverged', message, { scenario: example.scenario.id });
     }
     release(this.#sums);
@@ -167,7 +167,7 @@ export class Learner {
     const { gradientNorm = Number.NaN, updateNorm = Number.NaN } = terms;
     if (!Number.isFinite(gradientNorm) || !Number.isFinite(updateNorm)) {
       release(values);
-      const message = `step ${step}: the update is not finite; the weights were left as they were`;
+      const message = `step ${step}: the update is not finite; no weight was changed`;
       throw new AttuneError('training-diverged', message, { step });
     }
     this.#take(renamed(values, 'next.'));

@@ -24,11 +24,12 @@ export interface GraphOptions {
 }
 
 const perRow = (x: Tensor): Tensor => op.reduceSum(x, [1]); // (batch, length) → (batch)
-const rowOf = (x: Tensor, row: number): Tensor => op.reshape(slice(x, 0, row, 1), []); // (batch) → ()
+/** (batch) → (). */
+const rowOf = (x: Tensor, row: number): Tensor => op.reshape(slice(x, 0, row, 1), []);
 
 /**
- * `log(1 + eˣ)` of a scalar () as `−log softmax([0, x])₀`: no overflow, and smooth at 0, where every
- * preference begins (built from |x| and max(x, 0), the slope exactly there would not be ½).
+ * `log(1 + eˣ)` of a scalar () as `−log softmax([0, x])₀`: no overflow, and smooth at 0, where
+ * every preference begins (built from |x| and max(x, 0), the slope exactly there would not be ½).
  */
 function softplus(x: Tensor): Tensor {
   const both = concat([op.reshape(op.scalar(0), [1]), op.reshape(x, [1])], 0); // (2)
@@ -44,7 +45,8 @@ export interface ObjectiveTerms {
  * The objective of one scenario: row 0 is `chosen`, row 1 (if any) `rejected`.
  *
  *     D_y = log p(y) − log p₀(y), summed over the reply's tokens; p₀ the first weights
- *     loss = a · −mean log p(chosen) + b · −log σ(β (D_chosen − D_rejected)) + c · max(0, −D_chosen / tokens)
+ *     loss = a · −mean log p(chosen) + b · −log σ(β (D_chosen − D_rejected))
+ *            + c · max(0, −D_chosen / tokens)
  *
  * Source: Rafailov et al. 2023, arXiv:2305.18290 (DPO); the guard after Pal et al. 2024,
  * arXiv:2402.13228 (log p(chosen) itself may fall).

@@ -1,0 +1,58 @@
+// Replies that the model writes by itself, and whether they pass the check of their kind.
+import type { Engine } from '../engine/engine.ts';
+import { checkReply } from '../scenario/check.ts';
+import type { Kind } from '../scenario/kind.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+
+export interface FreeReply {
+  readonly id: string;
+  readonly kind: Kind;
+  readonly reply: string;
+  readonly passes: boolean;
+  readonly reason: string;
+}
+
+export interface FreeReplyOptions {
+  readonly engine: Pick<Engine, 'generate'>;
+  readonly tokenizer: Pick<Tokenizer, 'renderChat' | 'decode' | 'stopIds'>;
+  readonly replyTokensMax: number;
+  /** The engine's current version when absent. */
+  readonly version?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** One greedy reply, first take, to each scenario that fits the window; in order. */
+export async function freeReplies(
+  scenarios: readonly Scenario[],
+  { engine, tokenizer, replyTokensMax, version, signal }: FreeReplyOptions,
+): Promise<FreeReply[]> {
+  const replies: FreeReply[] = [];
+  for (const scenario of scenarios) {
+    const { ids } = tokenizer.renderChat(scenario.messages, { addGenerationPrompt: true });
+    const request = {
+      ids,
+      replyTokensMax,
+      sampling: { ...GREEDY, seed: 0 },
+      stopIds: tokenizer.stopIds,
+      ...(version === undefined ? {} : { version }),
+    };
+    const result = await engine.generate(request, () => {}, signal);
+    const reply = tokenizer.decode(result.ids).trim();
+    const { passes, reason } = checkReply(scenario, reply);
+    replies.push({ id: scenario.id, kind: scenario.kind, reply, passes, reason });
+  }
+  return replies;
+}
+
+const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
+
+/** Share of passed replies by kind. */
+export function passShares(replies: readonly FreeReply[]): Partial<Record<Kind, number>> {
+  const counts = new Map<Kind, { passed: number; all: number }>();
+  for (const { kind, passes } of replies) {
+    const { passed, all } = counts.get(kind) ?? { passed: 0, all: 0 };
+    counts.set(kind, { passed: passed + Number(passes), all: all + 1 });
+  }
+  return Object.fromEntries([...counts].map(([kind, { passed, all }]) => [kind, passed / all]));
+}
