@@ -94,7 +94,9 @@ async function follow(address: Address): Promise<{ ended: Promise<void>; close()
       }
       if (message.type === 'summary-ready') end();
     },
+    onBack: () => wire.tell({ type: 'event-subscribe', topics: ['nights'] }),
   });
+  await wire.connect();
   await wire.request({ type: 'event-subscribe', topics: ['nights'] });
   return { ended, close: () => wire.close() };
 }
