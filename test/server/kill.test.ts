@@ -1,0 +1,18 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { installationFolder } from '../../src/config/load.ts';
+import { killLoop } from '../slow/kill-loop.ts';
+import { writeSmallModel } from '../system/small-model.ts';
+
+const isBuilt = existsSync(join(installationFolder, 'dist', 'cli', 'main.js'));
+const title = 'killed with SIGKILL under load, the real daemon has all that it acknowledged, once';
+
+it.skipIf(!isBuilt)(
+  isBuilt ? title : `SKIPPED, run npm run build first: ${title}`,
+  async () => {
+    const report = await killLoop(3, await writeSmallModel());
+    expect(report.messages).toBeGreaterThan(0);
+  },
+  180_000,
+);
