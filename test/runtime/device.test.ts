@@ -1,6 +1,7 @@
 // Which executor is opened: what was asked for or an error that says why and what to install.
 import { describe, expect, it } from 'vitest';
-import { openServingExecutor, openTrainingExecutor } from '../../src/runtime/device.ts';
+import { fasterOf, openServingExecutor, openTrainingExecutor } from '../../src/runtime/device.ts';
+import type { Executor } from '../../src/runtime/executor.ts';
 import { whyNoWebGpu } from './swiftshader.ts';
 
 const noWebGpu = await whyNoWebGpu();
@@ -12,10 +13,9 @@ describe('the serving executor', () => {
     await executor.close();
   });
 
-  it('chooses the CPU by itself where WebGPU is missing or mere software, and says what it saw', async () => {
+  it('opens something by itself and says why', async () => {
     const { executor, reason } = await openServingExecutor({ device: 'auto' });
-    if (executor.device === 'cpu') expect(reason).toMatch(/webgpu does not answer|ms on WebGPU/);
-    else expect(reason).toMatch(/ms on WebGPU/);
+    expect(reason).toMatch(/no GPU is attached|webgpu does not answer|ms on webgpu/);
     await executor.close();
   });
 
@@ -44,6 +44,34 @@ describe('the serving executor', () => {
       code: 'device-unavailable',
       message: expect.stringMatching(/cuda does not answer.*ONNXRUNTIME_NODE_INSTALL/s),
     });
+  });
+});
+
+describe('the faster of two executors', () => {
+  const taking = (device: 'cpu' | 'webgpu', ms: number): Executor => ({
+    name: 'onnx',
+    device,
+    hasFusedAttention: true,
+    compile: async () => ({
+      run: () => new Promise((resolve) => setTimeout(() => resolve({}), ms)),
+      close: async () => undefined,
+    }),
+    upload: () => Promise.reject(new Error('nothing is uploaded')),
+    close: async () => undefined,
+  });
+
+  it('is the one that takes less time', async () => {
+    const [gpu, cpu] = [taking('webgpu', 1), taking('cpu', 15)];
+    const { executor, reason } = await fasterOf(gpu, cpu);
+    expect(executor).toBe(gpu);
+    expect(reason).toMatch(/side 1024 took .* ms on webgpu, .* ms on cpu/);
+  });
+
+  it('is found by a small product where the GPU is mere software', async () => {
+    const [gpu, cpu] = [taking('webgpu', 60), taking('cpu', 1)];
+    const { executor, reason } = await fasterOf(gpu, cpu);
+    expect(executor).toBe(cpu);
+    expect(reason).toMatch(/side 128/);
   });
 });
 
