@@ -13,6 +13,12 @@ export class HttpClient {
   }
 
   /** @throws daemon-unreachable, and what the daemon answers with */
+  async get<S extends z.ZodType>(path: string, answer: S): Promise<z.infer<S>> {
+    const response = await this.#fetch(path, { method: 'GET' });
+    return parseWith(answer, await response.json());
+  }
+
+  /** @throws daemon-unreachable, and what the daemon answers with */
   async post<S extends z.ZodType>(path: string, body: unknown, answer: S): Promise<z.infer<S>> {
     const response = await this.#fetch(path, { method: 'POST', body: JSON.stringify(body) });
     return parseWith(answer, await response.json());

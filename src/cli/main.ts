@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { registerChat } from './chat.ts';
 import { registerConfig } from './config.ts';
+import { registerDemo } from './demo.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerExport } from './export.ts';
 import { registerGenerate } from './generate.ts';
@@ -25,6 +26,7 @@ for (const register of [
   registerExport,
   registerConfig,
   registerNight,
+  registerDemo,
   registerGenerate,
   registerInspect,
   registerDoctor,

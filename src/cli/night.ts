@@ -2,12 +2,11 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
-import type { NightProgress } from '../protocol/night.ts';
 import { NightList, NightSummary } from '../protocol/summary.ts';
 import { type Address, type AddressOptions, findDaemon } from './address.ts';
-import { callDaemon } from './call.ts';
+import { followNight, startNight } from './follow-night.ts';
+import { HttpClient } from './http-client.ts';
 import { summaryText } from './summary-text.ts';
-import { Wire } from './wire.ts';
 
 const verificationSchema = z.object({
   nights: z.number(),
@@ -58,68 +57,15 @@ function located(command: Command): Command {
 
 async function run(options: Options & { detach?: boolean }): Promise<void> {
   const address = await findDaemon(options);
-  const followed = options.detach === true ? undefined : await follow(address);
-  const { nightId } = z
-    .object({ nightId: z.string() })
-    .parse(await callDaemon(address, '/api/nights/run', {}));
+  if (options.detach === true) return say(await startNight(address));
+  const nightId = await followNight(address);
   say(nightId);
-  if (followed === undefined) return;
-  try {
-    await followed.ended;
-  } finally {
-    followed.close();
-  }
   await show(nightId, options);
 }
 
-/** Listens to a night's progress; one line a phase, a counter within it where it is a terminal. */
-async function follow(address: Address): Promise<{ ended: Promise<void>; close(): void }> {
-  let end: () => void = () => undefined;
-  let fail: (error: Error) => void = () => undefined;
-  const ended = new Promise<void>((resolve, reject) => {
-    end = resolve;
-    fail = reject;
-  });
-  const counter = createCounter();
-  const wire = new Wire({
-    ...address,
-    client: 'attune-night',
-    onMessage(message) {
-      if (message.type === 'night-progress') counter.show(message);
-      if (message.type === 'night-end') {
-        counter.finish();
-        if (message.verdict === 'failed') {
-          fail(new AttuneError('night-failed', message.reasons.join('; ')));
-        }
-      }
-      if (message.type === 'summary-ready') end();
-    },
-    onBack: () => wire.tell({ type: 'event-subscribe', topics: ['nights'] }),
-  });
-  await wire.connect();
-  await wire.request({ type: 'event-subscribe', topics: ['nights'] });
-  return { ended, close: () => wire.close() };
-}
-
-function createCounter() {
-  const isTerminal = process.stderr.isTTY;
-  let phase = '';
-  return {
-    show({ phase: now, done, total, facts }: NightProgress): void {
-      const loss = facts.loss === undefined ? '' : `  loss ${facts.loss.toFixed(3)}`;
-      const line = `${now.padEnd(8)} ${done}${total === null ? '' : ` / ${total}`}${loss}`;
-      if (isTerminal) process.stderr.write(`\r\u001b[K${line}`);
-      else if (now !== phase) process.stderr.write(`${now}\n`);
-      phase = now;
-    },
-    finish(): void {
-      if (isTerminal) process.stderr.write('\r\u001b[K');
-    },
-  };
-}
-
 async function list(options: Options): Promise<void> {
-  const answer = NightList.parse(await callDaemon(await findDaemon(options), '/api/nights'));
+  const client = new HttpClient(await findDaemon(options));
+  const answer = await client.get('/api/nights', NightList);
   if (options.json) return say(JSON.stringify(answer, null, 2));
   if (answer.nights.length === 0) say('No night yet.');
   for (const { nightId, status, headline } of answer.nights) {
@@ -133,13 +79,13 @@ async function list(options: Options): Promise<void> {
 async function show(id: string | undefined, options: Options): Promise<void> {
   const address = await findDaemon(options);
   const wanted = id ?? (await lastNight(address));
-  const summary = NightSummary.parse(await callDaemon(address, `/api/nights/${wanted}`));
+  const summary = await new HttpClient(address).get(`/api/nights/${wanted}`, NightSummary);
   say(options.json ? JSON.stringify(summary, null, 2) : summaryText(summary));
   if (!options.json) say(`\n${address.url}/nights/${wanted}`);
 }
 
 async function lastNight(address: Address): Promise<string> {
-  const { nights } = NightList.parse(await callDaemon(address, '/api/nights'));
+  const { nights } = await new HttpClient(address).get('/api/nights', NightList);
   const last = nights.at(-1);
   if (last !== undefined) return last.nightId;
   throw new AttuneError('night-unknown', 'There was no night yet. Start one: `attune night run`.');
@@ -151,7 +97,8 @@ async function decide(
   options: Options,
 ): Promise<void> {
   const path = `/api/nights/${encodeURIComponent(id)}/${decision}`;
-  const answer = await callDaemon(await findDaemon(options), path, {});
+  const client = new HttpClient(await findDaemon(options));
+  const answer = await client.post(path, {}, z.unknown());
   if (options.json) return say(JSON.stringify(answer));
   const swapped = swapSchema.safeParse(answer);
   say(swapped.success ? swapLine(swapped.data) : `${id}: done`);
@@ -161,8 +108,9 @@ const swapLine = ({ from, to, stallMs }: z.infer<typeof swapSchema>): string =>
   `${from} → ${to} (stall ${stallMs.toFixed(1)} ms)`;
 
 async function verify(options: Options): Promise<void> {
-  const answer = await callDaemon(await findDaemon(options), '/api/nights/verify', {});
-  const { nights, isSound, findings } = verificationSchema.parse(answer);
+  const client = new HttpClient(await findDaemon(options));
+  const answer = await client.post('/api/nights/verify', {}, verificationSchema);
+  const { nights, isSound, findings } = answer;
   if (options.json) say(JSON.stringify(answer, null, 2));
   else {
     for (const { night, kind, text } of findings) say(`${night ?? 'ledger'}: ${kind}: ${text}`);
@@ -176,6 +124,7 @@ async function swap(options: Options & { to?: string[]; base?: boolean }): Promi
     throw new AttuneError('config-invalid', 'Give either --to NIGHT… or --base.');
   }
   const nights = options.base ? [] : options.to;
-  const answer = await callDaemon(await findDaemon(options), '/api/swap', { nights });
-  say(options.json ? JSON.stringify(answer) : swapLine(swapSchema.parse(answer)));
+  const client = new HttpClient(await findDaemon(options));
+  const answer = await client.post('/api/swap', { nights }, swapSchema);
+  say(options.json ? JSON.stringify(answer) : swapLine(answer));
 }
