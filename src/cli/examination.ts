@@ -145,7 +145,9 @@ async function trainStep(
   const loss = multiply(total, scalar(-1 / DECISION_TOKENS));
   const names = Object.keys(graph.parameters);
   const slopes = gradients(loss, Object.values(graph.parameters));
-  const outputs = Object.fromEntries(names.map((name, i) => [name, slopes[i] as Tensor]));
+  const outputs = Object.fromEntries(
+    names.map((name, i) => [`slope.${name}`, slopes[i] as Tensor]),
+  );
   const program = await executor.compile({ loss, ...outputs });
   const feeds = { ...weights, ...decisionInputs(model) };
   let best = Number.POSITIVE_INFINITY;

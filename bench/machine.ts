@@ -1,0 +1,62 @@
+// What the bench says about the machine it ran on: load, memory shared and private, matmul peak.
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg } from 'node:os';
+import { input, matMul } from '../src/graph/operations.ts';
+import type { Executor, HostTensor } from '../src/runtime/executor.ts';
+
+export interface Machine {
+  readonly cpu: string;
+  readonly threads: number;
+  readonly node: string;
+  /** One minute's load when the bench began. */
+  readonly load: number;
+}
+
+export function describeMachine(): Machine {
+  return {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    threads: availableParallelism(),
+    node: process.version,
+    load: loadavg()[0] as number,
+  };
+}
+
+/** Proportional memory of this process in bytes: shared pages count by share. Linux only. */
+export function proportionalBytes(): number | undefined {
+  try {
+    const match = /^Pss:\s+(\d+) kB/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'));
+    return match === null ? undefined : Number(match[1]) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The fastest of a few runs, in milliseconds. The first is not counted. */
+export async function bestOf(count: number, run: () => Promise<unknown>): Promise<number> {
+  let best = Number.POSITIVE_INFINITY;
+  for (let i = 0; i <= count; i++) {
+    const start = performance.now();
+    await run();
+    if (i > 0) best = Math.min(best, performance.now() - start);
+  }
+  return best;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1] as number;
+}
+
+const PEAK_SIZE = 1024;
+
+/** Multiply-adds count as two: floating-point operations a second of a large square product. */
+export async function matMulPeak(executor: Executor): Promise<number> {
+  const shape = [PEAK_SIZE, PEAK_SIZE];
+  const product = matMul(input('a', 'f32', shape), input('b', 'f32', shape));
+  const program = await executor.compile({ product });
+  const data = new Float32Array(PEAK_SIZE ** 2).fill(0.5);
+  const side: HostTensor = { dtype: 'f32', shape, data };
+  const ms = await bestOf(8, () => program.run({ a: side, b: side }));
+  await program.close();
+  return (2 * PEAK_SIZE ** 3) / (ms / 1000);
+}
