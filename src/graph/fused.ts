@@ -46,7 +46,8 @@ export interface GroupQueryAttentionResult {
 
 /**
  * Causal attention over grouped heads and a cache of past keys and values, the kernel rotating
- * query and key where it is given the tables. `softmax(scale * Q Kᵀ) V`. Source: ONNX Runtime's GroupQueryAttention.
+ * query and key where it is given the tables. `softmax(scale * Q Kᵀ) V`.
+ * Source: ONNX Runtime's com.microsoft.GroupQueryAttention.
  * @throws AttuneError graph-shape
  */
 export function groupQueryAttention(

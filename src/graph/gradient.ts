@@ -71,7 +71,9 @@ export function gradients(loss: Tensor, inputs: readonly Tensor[]): Tensor[] {
 function ruleOf({ operation, scope: where }: Tensor): Rule<Operation['kind']> {
   const rule = RULES[operation.kind];
   if (rule !== undefined) return rule as Rule<Operation['kind']>;
-  const message = `${operation.kind} at ${where || 'the top level'} has no gradient; build the graph from primitive operations`;
+  const place = where || 'the top level';
+  const what = `${operation.kind} at ${place}`;
+  const message = `${what} has no gradient; build it from primitive operations`;
   throw new AttuneError('graph-unsupported', message, { operation: operation.kind, scope: where });
 }
 

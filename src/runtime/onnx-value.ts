@@ -27,7 +27,8 @@ export class OnnxValue implements Value {
   /** Still owned by this value. @throws AttuneError runtime-failed after release */
   get tensor(): ort.Tensor {
     if (this.#tensor !== undefined) return this.#tensor;
-    const message = `a value of (${this.shape.join(', ')}) ${this.dtype} was used after its release`;
+    const what = `(${this.shape.join(', ')}) ${this.dtype}`;
+    const message = `a value of ${what} was used after its release`;
     throw new AttuneError('runtime-failed', message);
   }
 

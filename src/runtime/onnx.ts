@@ -116,8 +116,9 @@ const REMEDY = {
     'WebGPU needs a GPU with a Vulkan driver and loader (Debian: apt-get install libvulkan1 ' +
     'mesa-vulkan-drivers, or the vendor driver), Metal or Direct3D 12; or set the device to cpu',
   cuda:
-    'CUDA needs an NVIDIA driver, CUDA 12 and cuDNN 9, and the CUDA libraries of onnxruntime-node ' +
-    '(ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node); or set the device to cpu',
+    'CUDA needs an NVIDIA driver, CUDA 12 and cuDNN 9, and the CUDA libraries of ' +
+    'onnxruntime-node (ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node); ' +
+    'or set the device to cpu',
 } as const satisfies Record<OnnxDevice, string>;
 
 function sessionOptionsOf(options: OnnxExecutorOptions): ort.InferenceSession.SessionOptions {

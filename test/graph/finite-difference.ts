@@ -3,9 +3,9 @@ import ort from 'onnxruntime-node';
 import { expect } from 'vitest';
 import { evaluate } from '../../src/graph/dimension.ts';
 import { gradients } from '../../src/graph/gradient.ts';
-import { encodeOnnx } from '../../src/graph/onnx/encode.ts';
 import { input, multiply, reduceSum } from '../../src/graph/operations.ts';
 import type { Shape, Tensor } from '../../src/graph/tensor.ts';
+import { prepare } from './ort-run.ts';
 
 export interface Differentiated {
   /** Shape of each f32 input, which may be symbolic. */
@@ -37,7 +37,7 @@ export async function expectGradients(given: Differentiated): Promise<void> {
   const names = Object.keys(inputs);
   const found = gradients(loss, Object.values(inputs));
   const outputs = Object.fromEntries(names.map((name, i) => [`d${name}`, found[i] as Tensor]));
-  const run = await f64Runner({ loss, ...outputs }, sizes);
+  const run = await prepare({ loss, ...outputs }, { sizes: given.sizes ?? {}, floats: 'f64' });
   const feeds = mapValues(given.inputs, (shape, name) => {
     const dims = shape.map((dimension) => evaluate(dimension, sizes));
     const data = Float64Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) =>
@@ -67,29 +67,6 @@ export async function expectGradients(given: Differentiated): Promise<void> {
       }
     }
   }
-}
-
-type Feeds = Readonly<Record<string, ort.Tensor>>;
-
-async function f64Runner(
-  outputs: Readonly<Record<string, Tensor>>,
-  sizes: ReadonlyMap<string, number>,
-): Promise<(feeds: Feeds) => Promise<Record<string, ort.Tensor>>> {
-  const model = encodeOnnx(outputs, { floats: 'f64' });
-  const session = await ort.InferenceSession.create(model.bytes, { logSeverityLevel: 4 });
-  const derived = model.derived.map(({ name, type, rank, derive }) => {
-    const values = derive(sizes);
-    const dims = rank === 0 ? [] : [values.length];
-    const tensor =
-      type === 'i32'
-        ? new ort.Tensor('int32', Int32Array.from(values), dims)
-        : new ort.Tensor('int64', BigInt64Array.from(values, BigInt), dims);
-    return [name, tensor] as const;
-  });
-  return async (feeds) => {
-    const used = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
-    return { ...(await session.run(Object.fromEntries([...derived, ...used]))) };
-  };
 }
 
 function mapValues<From, To>(
