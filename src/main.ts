@@ -11,6 +11,7 @@ import { openEngineProcess } from './engine/process/client.ts';
 import { type SupervisedEngine, superviseEngine } from './engine/process/supervise.ts';
 import { deleteSource } from './ledger/deletion.ts';
 import { type Ledger, openLedger } from './ledger/ledger.ts';
+import { openMemory } from './memory/memory.ts';
 import { courteousEngine } from './night/courteous-engine.ts';
 import { createNightly } from './night/nightly.ts';
 import { NightService } from './night/service.ts';
@@ -74,6 +75,11 @@ async function start(config: Config, { places, logger, lock }: StartParts): Prom
   try {
     const { baseHash, parameters } = await inner.describe();
     const ledger = await openLedger(join(storeFolder, 'ledger'), baseHash);
+    const memory = await openMemory({
+      path: join(storeFolder, 'memory.json'),
+      clock: systemClock,
+      settings: config.memory,
+    });
     await returnToVersion(inner, ledger, logger);
     const engine = courteousEngine(inner, {
       onBusy: () => nights?.onBusy(),
@@ -90,11 +96,16 @@ async function start(config: Config, { places, logger, lock }: StartParts): Prom
       version,
       webFolder: join(installationFolder, 'dist-web'),
       lock,
-      onDelete: (conversationId) => deleteFromLedger(ledger, conversationId),
+      async onDelete(conversationId) {
+        await memory.erase(conversationId);
+        await deleteFromLedger(ledger, conversationId);
+      },
       routes: ({ flags, store, publish }) => {
         const shared = { config, engine, ledger };
         const suiteFolder = suiteOf(parameters);
-        const parts = { clock, logger, modelDir, cacheDir, suiteFolder, flags, store, publish };
+        const promptsFolder = join(installationFolder, 'prompts');
+        const places = { modelDir, cacheDir, suiteFolder, promptsFolder };
+        const parts = { ...places, clock, logger, flags, store, publish, memory };
         nights = new NightService({ ...shared, ...parts });
         const slider = { ...shared, tokenizer };
         return nightRoutes({ nights, slider, nextAt: () => nightly?.next() ?? null });

@@ -38,6 +38,7 @@ export const JOURNAL = 'journal.jsonl';
 export const DELETABLE = [
   'flagged.json',
   'everyday.jsonl',
+  'gists.json',
   'scenarios.jsonl',
   'dreams.jsonl',
   'replies.json',

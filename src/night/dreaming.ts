@@ -1,19 +1,34 @@
 // The dream and admit phases of a night: what the model wrote, and which of it may train.
 import { z } from 'zod';
+import { createRandom } from '../base/random.ts';
+import { admit } from '../dream/admit.ts';
+import { dream } from '../dream/dream.ts';
+import { readPrompts } from '../prompt/prompt.ts';
+import { KINDS } from '../scenario/kind.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
-import { readFlagged, writeScenarios } from './files.ts';
+import { readDrafts, readFlagged, readGists, writeDrafts, writeScenarios } from './files.ts';
 import type { FlaggedMoment } from './gather.ts';
+import { withEngine } from './inner-engine.ts';
 import type { WorkParts } from './work.ts';
 
+type Parts = WorkParts & { folder: string };
 type Tell = (done: number, total: number | null, facts?: Record<string, number>) => void;
 
 const countsSchema = z.array(z.strictObject({ name: z.string(), count: z.int() }));
+type Counts = z.infer<typeof countsSchema>;
 
 export const dreamtSchema = z.strictObject({
   /** Dreams written, by kind. */
   written: countsSchema,
+  /** Dreams that could not be written, by reason. */
+  failed: countsSchema,
+  /** Tokens that were generated. */
   tokens: z.int(),
+  stop: z.string(),
+  /** Hash of all prompts they were written from. */
+  prompts: z.string(),
 });
+type Dreamt = z.infer<typeof dreamtSchema>;
 
 export const admittedSchema = z.strictObject({
   /** By kind. */
@@ -24,34 +39,102 @@ export const admittedSchema = z.strictObject({
   training: z.int(),
   flags: z.int(),
   heldBack: z.int(),
+  /** Mean share of the admitted dreams' tokens that the model sampled. */
+  sampledShare: z.number().nullable(),
 });
-export type Admitted = z.infer<typeof admittedSchema>;
+type Admitted = z.infer<typeof admittedSchema>;
 
-export async function dreamNight(
-  _parts: WorkParts & { folder: string },
-  tell: Tell,
-): Promise<z.infer<typeof dreamtSchema>> {
-  tell(0, 0);
-  return { written: [], tokens: 0 };
+/** Writes `dreams.jsonl`: every draft, judged later. */
+export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
+  const { plan, folder, tokenizer, clock, courtesy, signal } = parts;
+  const { dreamsMax, tokensMax, minutesMax } = plan.config.night;
+  const prompts = await readPrompts(plan.promptsFolder);
+  const flagged = (await readFlagged(folder)).filter((moment) => !moment.isHeldBack);
+  const gists = await readGists(folder);
+  if (dreamsMax === 0 || (flagged.length === 0 && gists.length === 0)) {
+    await writeDrafts(folder, []);
+    return {
+      written: [],
+      failed: [],
+      tokens: 0,
+      stop: 'nothing to dream of',
+      prompts: prompts.hash,
+    };
+  }
+  const dreamt = await withEngine(parts, (engine) =>
+    dream({
+      engine,
+      tokenizer,
+      prompts,
+      settings: plan.config.dream,
+      flagged,
+      gists,
+      budget: { dreamsMax, tokensMax, minutesMax },
+      clock,
+      random: createRandom(plan.seed).split('dream'),
+      signal,
+      beforeBatch: () => courtesy.turn(signal),
+      onProgress: (written, planned) => tell(written, planned),
+    }),
+  );
+  await writeDrafts(folder, dreamt.drafts);
+  return {
+    written: counted(dreamt.drafts.map(({ kind }) => kind)),
+    failed: counted(dreamt.failed.map(({ reason }) => reason)),
+    tokens: dreamt.tokens,
+    stop: dreamt.stop,
+    prompts: prompts.hash,
+  };
+}
+
+/** Kinds in their own order, everything else by frequency. */
+function counted(names: readonly string[]): Counts {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const rank = (name: string): number => (KINDS as readonly string[]).indexOf(name);
+  return [...counts]
+    .map(([name, count]) => ({ name, count }))
+    .sort((a, b) => rank(a.name) - rank(b.name) || b.count - a.count);
 }
 
 /** Writes `scenarios.jsonl`: everything that trains, and nothing that measures. */
-export async function admitNight(
-  { folder }: WorkParts & { folder: string },
-  tell: Tell,
-): Promise<Admitted> {
+export async function admitNight(parts: Parts, tell: Tell): Promise<Admitted> {
+  const { plan, folder, tokenizer, courtesy, signal } = parts;
   const moments = await readFlagged(folder);
   const training = moments.filter((moment) => !moment.isHeldBack);
-  const scenarios = training.flatMap((moment) => scenarioOf(moment) ?? []);
-  await writeScenarios(folder, 'scenarios', scenarios);
-  tell(scenarios.length, scenarios.length);
-  const open = training.length - scenarios.length;
+  const flags = training.flatMap((moment) => scenarioOf(moment) ?? []);
+  const drafts = await readDrafts(folder);
+  let judged = 0;
+  const { dreams, refused } =
+    drafts.length === 0
+      ? { dreams: [], refused: [] }
+      : await withEngine(parts, (engine) =>
+          admit(drafts, {
+            engine,
+            tokenizer,
+            settings: plan.config.dream,
+            known: flags,
+            signal,
+            async beforeEach() {
+              await courtesy.turn(signal);
+              tell(judged++, drafts.length);
+            },
+          }),
+        );
+  await writeScenarios(folder, 'scenarios', [...flags, ...dreams.map(({ scenario }) => scenario)]);
+  const open = training.length - flags.length;
+  const sampled = dreams.map(({ draft }) => draft.sampledShare);
   return {
-    admitted: [],
-    refused: open === 0 ? [] : [{ name: 'no listening reply was found', count: open }],
-    training: scenarios.length,
-    flags: scenarios.length,
+    admitted: counted(dreams.map(({ scenario }) => scenario.kind)),
+    refused: counted([
+      ...refused.map(({ reason }) => reason),
+      ...new Array<string>(open).fill('a flag without a listening reply'),
+    ]),
+    training: flags.length + dreams.length,
+    flags: flags.length,
     heldBack: moments.length - training.length,
+    sampledShare:
+      sampled.length === 0 ? null : sampled.reduce((sum, one) => sum + one, 0) / sampled.length,
   };
 }
 

@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readTextBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
+import { type Draft, draftSchema } from '../dream/draft.ts';
+import { gistSchema } from '../memory/gist.ts';
+import type { Remembered } from '../memory/memory.ts';
 import { parseScenarios, printScenarios } from '../scenario/file.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { type FlaggedMoment, flaggedMomentSchema } from './gather.ts';
@@ -11,6 +14,7 @@ import { type FlaggedMoment, flaggedMomentSchema } from './gather.ts';
 export const FILE = {
   flagged: 'flagged.json',
   everyday: 'everyday.jsonl',
+  gists: 'gists.json',
   dreams: 'dreams.jsonl',
   scenarios: 'scenarios.jsonl',
   delta: 'delta.safetensors',
@@ -29,11 +33,46 @@ export async function writeFlagged(
   await writeFileAtomic(join(folder, FILE.flagged), `${JSON.stringify(moments)}\n`);
 }
 
-export async function readFlagged(folder: string): Promise<FlaggedMoment[]> {
-  const text = await readTextBounded(join(folder, FILE.flagged));
-  const parsed = z.array(flaggedMomentSchema).safeParse(JSON.parse(text ?? 'null'));
+export function readFlagged(folder: string): Promise<FlaggedMoment[]> {
+  return readOwn(folder, FILE.flagged, z.array(flaggedMomentSchema));
+}
+
+/** Memories that were drawn for this night. */
+export async function writeGists(folder: string, gists: readonly Remembered[]): Promise<void> {
+  await writeFileAtomic(join(folder, FILE.gists), `${JSON.stringify(gists)}\n`);
+}
+
+export function readGists(folder: string): Promise<Remembered[]> {
+  const remembered = z.strictObject({ gist: gistSchema, salience: z.number() });
+  return readOwn(folder, FILE.gists, z.array(remembered));
+}
+
+export async function writeDrafts(folder: string, drafts: readonly Draft[]): Promise<void> {
+  const lines = drafts.map((draft) => {
+    const { cluster } = draft.seed;
+    // The source as scenarios have it, so that a deleted talk is found in here too.
+    return `${JSON.stringify({ ...draft, source: { cluster } })}\n`;
+  });
+  await writeFileAtomic(join(folder, FILE.dreams), lines.join(''));
+}
+
+export async function readDrafts(folder: string): Promise<Draft[]> {
+  const text = (await readTextBounded(join(folder, FILE.dreams))) ?? '';
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const { source: _source, ...draft } = JSON.parse(line);
+      return draftSchema.parse(draft);
+    });
+}
+
+/** @throws night-failed when the file is not what the night wrote */
+async function readOwn<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T> {
+  const path = join(folder, name);
+  const parsed = schema.safeParse(JSON.parse((await readTextBounded(path)) ?? 'null'));
   if (parsed.success) return parsed.data;
-  const message = `${join(folder, FILE.flagged)} is not what this night wrote.`;
+  const message = `${path} is not what this night wrote.`;
   throw new AttuneError('night-failed', message, { folder }, { cause: parsed.error });
 }
 

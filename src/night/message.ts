@@ -16,6 +16,8 @@ export const planSchema = z.strictObject({
   cacheDir: z.string(),
   /** Folder of the test conversations that measure. */
   suiteFolder: z.string(),
+  /** Folder of the prompts that dreams are written from. */
+  promptsFolder: z.string(),
   base: z.string(),
   parent: manifestSchema.shape.parent,
   inForce: z.array(nightIdSchema),

@@ -3,16 +3,19 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
 import { sha256 } from '../base/hash.ts';
+import { createRandom } from '../base/random.ts';
 import { configHash } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { ConversationState } from '../conversation/state.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { nightId } from '../ledger/manifest.ts';
-import { writeFlagged, writeScenarios } from './files.ts';
-import { gather, type Talk } from './gather.ts';
+import type { Remembered } from '../memory/memory.ts';
+import { writeFlagged, writeGists, writeScenarios } from './files.ts';
+import { type Gathered, gather, type Talk } from './gather.ts';
 import { openJournal } from './journal.ts';
 import { type NightPlan, planSchema } from './message.ts';
+import { rememberTalks } from './remember.ts';
 import type { NightServiceOptions } from './service.ts';
 
 export interface PreparedNight {
@@ -70,6 +73,7 @@ export async function beginNight(options: NightServiceOptions): Promise<Prepared
     modelDir: options.modelDir,
     cacheDir: options.cacheDir,
     suiteFolder: options.suiteFolder,
+    promptsFolder: options.promptsFolder,
     base: ledger.base,
     parent,
     inForce,
@@ -100,10 +104,11 @@ function withoutSecrets(config: Config): Config {
 }
 
 async function writeGathered(
-  { flags, store, config, clock, ledger }: NightServiceOptions,
+  options: NightServiceOptions,
   plan: NightPlan,
   folder: string,
 ): Promise<void> {
+  const { flags, store, config, clock, ledger } = options;
   const journal = await openJournal(folder, clock);
   try {
     await journal.phase('gather', gatheredSchema, async () => {
@@ -117,6 +122,7 @@ async function writeGathered(
         everydayMax: EVERYDAY_MAX,
         seed: plan.seed,
       });
+      await writeGists(folder, await drawMemories(options, talks, gathered, plan));
       await writeFlagged(folder, gathered.flagged);
       await writeScenarios(folder, 'everyday', gathered.everyday);
       return {
@@ -133,6 +139,21 @@ async function writeGathered(
   } finally {
     await journal.close();
   }
+}
+
+/** Rested talks are compressed first; then memories are drawn for the undirected dreams. */
+async function drawMemories(
+  { memory, config, clock }: NightServiceOptions,
+  talks: ReadonlyMap<string, Talk>,
+  { flagged }: Gathered,
+  plan: NightPlan,
+): Promise<Remembered[]> {
+  const { restMinutes } = config.memory;
+  await rememberTalks(memory, talks, { flagged, now: clock.now(), restMinutes });
+  const { directedShare, salienceShare } = config.dream;
+  const share = flagged.length === 0 ? 1 : 1 - directedShare;
+  const count = Math.ceil(config.night.dreamsMax * share);
+  return memory.draw(count, createRandom(plan.seed).split('memory'), salienceShare);
 }
 
 /** When the last night began, ms since 1970; 0 before the first. */

@@ -2,11 +2,11 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
-import { createEngine } from '../engine/in-process-engine.ts';
-import { loadVersion, type WeightsVersion } from '../model/versions.ts';
-import { createOnnxExecutor } from '../runtime/onnx.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { WeightsVersion } from '../model/versions.ts';
 import { FILE, readFlagged } from './files.ts';
 import type { FlaggedMoment } from './gather.ts';
+import { withEngine } from './inner-engine.ts';
 import type { WorkParts } from './work.ts';
 
 const repliesSchema = z.array(
@@ -27,52 +27,29 @@ export async function writeReplies(
   parts: WorkParts & { folder: string },
   { candidate }: { candidate: WeightsVersion },
 ): Promise<void> {
-  const { folder, plan, model, courtesy, signal } = parts;
+  const { folder, courtesy, signal } = parts;
   const moments = (await readFlagged(folder))
     .filter(({ kind }) => kind === 'missed')
     .sort((a, b) => Number(b.isHeldBack) - Number(a.isHeldBack))
     .slice(0, MOMENTS_MAX);
-  const { threads } = plan.config.engine;
-  const executor = await createOnnxExecutor({ device: 'cpu', ...(threads > 0 ? { threads } : {}) });
-  const parent = await versionBefore(parts);
-  const engine = await createEngine({
-    modelDir: model.dir,
-    cacheDir: plan.cacheDir,
-    executor,
-    version: parent,
-  });
-  try {
-    await engine.loadVersion({
-      id: candidate.id,
-      deltas: candidate.deltas.map(({ path }) => path),
-    });
-    const answer = async (moment: FlaggedMoment, version: string): Promise<string> => {
-      await courtesy.turn(signal);
-      return reply(parts, engine, { moment, version });
-    };
-    const replies: Replies = [];
+  const deltas = candidate.deltas.map(({ path }) => path);
+  const replies = await withEngine(parts, async (engine, before) => {
+    await engine.loadVersion({ id: candidate.id, deltas });
+    const all: Replies = [];
     for (const moment of moments) {
-      const oldReply = await answer(moment, parent.id);
-      const newReply = await answer(moment, candidate.id);
-      replies.push({ flagId: moment.flagId, oldReply, newReply });
+      await courtesy.turn(signal);
+      const oldReply = await reply(parts, engine, { moment, version: before });
+      const newReply = await reply(parts, engine, { moment, version: candidate.id });
+      all.push({ flagId: moment.flagId, oldReply, newReply });
     }
-    await writeJsonAtomic(join(folder, FILE.replies), replies);
-  } finally {
-    await engine.close();
-  }
-}
-
-async function versionBefore({
-  plan,
-  model,
-}: WorkParts): Promise<{ id: string; deltas: string[] }> {
-  const { id } = await loadVersion(model, plan.deltas);
-  return { id, deltas: plan.deltas };
+    return all;
+  });
+  await writeJsonAtomic(join(folder, FILE.replies), replies);
 }
 
 async function reply(
   { tokenizer, plan, signal }: WorkParts,
-  engine: Awaited<ReturnType<typeof createEngine>>,
+  engine: Engine,
   { moment, version }: { moment: FlaggedMoment; version: string },
 ): Promise<string> {
   const { ids } = tokenizer.renderChat(moment.context.messages, { addGenerationPrompt: true });

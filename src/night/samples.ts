@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readTextBounded } from '../base/atomic-file.ts';
 import type { NightSummary } from '../protocol/summary.ts';
-import { FILE, readScenarioFile } from './files.ts';
+import { FILE, readDrafts, readScenarioFile } from './files.ts';
 
 const SAMPLES_MAX = 12;
 
@@ -32,7 +32,7 @@ function parseLine(line: string): unknown {
 /** The first admitted dreams of each kind, as they trained. */
 export async function readSamples(
   folder: string,
-): Promise<Pick<NightSummary['dreams'], 'samples' | 'sampledShare'>> {
+): Promise<Pick<NightSummary['dreams'], 'samples'>> {
   const scenarios = await readScenarioFile(folder, 'scenarios');
   const dreams = scenarios.filter(({ source }) => source.origin === 'dream');
   const perKind = new Map<string, number>();
@@ -40,8 +40,8 @@ export async function readSamples(
     perKind.set(kind, (perKind.get(kind) ?? 0) + 1);
     return (perKind.get(kind) ?? 0) <= 2;
   });
+  const drafts = new Map((await readDrafts(folder)).map((draft) => [draft.id, draft]));
   return {
-    sampledShare: null,
     samples: samples
       .slice(0, SAMPLES_MAX)
       .map(({ id, kind, messages, spans, chosen, rejected }) => ({
@@ -51,7 +51,7 @@ export async function readSamples(
         spans: [...spans],
         chosen,
         rejected: rejected ?? null,
-        sampledShare: null,
+        sampledShare: drafts.get(id)?.sampledShare ?? null,
       })),
   };
 }

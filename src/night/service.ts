@@ -9,6 +9,7 @@ import type { FlagStore } from '../flag/flag-store.ts';
 import type { Ledger, NightStatus } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { type Verification, verifyLedger } from '../ledger/verify.ts';
+import type { Memory } from '../memory/memory.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
 import type { NightProgress } from '../protocol/night.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
@@ -32,6 +33,9 @@ export interface NightServiceOptions {
   readonly cacheDir: string;
   /** Folder of the test conversations that nights measure on. */
   readonly suiteFolder: string;
+  /** Folder of the prompts that dreams are written from. */
+  readonly promptsFolder: string;
+  readonly memory: Memory;
   /** Compiled entry of the night's process; for tests that run from sources. */
   readonly entry?: string;
 }

@@ -225,16 +225,20 @@ async function flaggedOf(
 
 function dreamsOf(
   lines: readonly JournalLine[],
-): Pick<NightSummary['dreams'], 'byKind' | 'refused'> {
+): Pick<NightSummary['dreams'], 'byKind' | 'refused' | 'sampledShare'> {
   const written = dreamtSchema.safeParse(resultOf(lines, 'dream')).data?.written ?? [];
-  const { admitted = [], refused = [] } =
-    admittedSchema.safeParse(resultOf(lines, 'admit')).data ?? {};
+  const admission = admittedSchema.safeParse(resultOf(lines, 'admit')).data;
+  const { admitted = [], refused = [] } = admission ?? {};
   const byKind = written.map(({ name, count }) => ({
     kind: name,
     written: count,
     admitted: admitted.find((one) => one.name === name)?.count ?? 0,
   }));
-  return { byKind, refused: refused.map(({ name, count }) => ({ reason: name, count })) };
+  return {
+    byKind,
+    refused: refused.map(({ name, count }) => ({ reason: name, count })),
+    sampledShare: admission?.sampledShare ?? null,
+  };
 }
 
 async function trainingOf(

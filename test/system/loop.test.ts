@@ -10,6 +10,7 @@ import { installationFolder, loadConfig } from '../../src/config/load.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { createEngine } from '../../src/engine/in-process-engine.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
+import { openMemory } from '../../src/memory/memory.ts';
 import { courteousEngine } from '../../src/night/courteous-engine.ts';
 import { NightService } from '../../src/night/service.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
@@ -33,6 +34,7 @@ beforeAll(async () => {
     options: {
       server: { port: 0 },
       chat: { replyTokensMax: 24 },
+      night: { dreamsMax: 8 },
       train: { learningRate: 0.01, warmupSteps: 0, epochsMax: 2, batchSize: 2 },
       measure: { scenariosPerKind: 1, repliesPerKind: 0, resamples: 200 },
     },
@@ -68,6 +70,12 @@ beforeAll(async () => {
     modelDir,
     cacheDir,
     suiteFolder: join(folder, 'suite'),
+    promptsFolder: join(installationFolder, 'prompts'),
+    memory: await openMemory({
+      path: join(folder, 'memory.json'),
+      clock: systemClock,
+      settings: config.memory,
+    }),
     entry: join(installationFolder, 'dist', 'night', 'child.js'),
   });
 });
@@ -107,7 +115,7 @@ it('goes from a flagged reply over a night to new weights in the running chat', 
   const before = (await engine.describe()).version;
   const night = await nights.run();
   await expect(nights.run()).rejects.toMatchObject({ code: 'night-running' });
-  const end = await client.next('night-end', () => true, 60_000);
+  const end = await client.next('night-end', () => true, 150_000);
   await nights.ended();
   // Random weights cannot learn to listen, and the gate says so; a person may go there all the same.
   expect(end).toMatchObject({ nightId: night, verdict: 'refused', version: null });
@@ -131,10 +139,9 @@ it('goes from a flagged reply over a night to new weights in the running chat', 
   const summary = await readFile(join(nights.ledger.folderOf(night), 'summary.md'), 'utf8');
   expect(summary).toContain('Night 1');
   client.kill();
-}, 90_000);
+}, 200_000);
 
 it('goes back to the base model', async () => {
-  const [night] = nights.ledger.head().inForce;
   const report = await nights.swapTo([]);
   expect(report.to).toMatch(/^base-/);
   expect((await engine.describe()).version).toBe(report.to);
