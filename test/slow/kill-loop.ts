@@ -68,7 +68,9 @@ async function kill({ process: child }: Running): Promise<void> {
 
 /** Says things in one talk until the connection breaks; notes what was acknowledged. */
 async function talk(port: number, told: Told): Promise<void> {
-  const client = await TestClient.open(port);
+  // Killed before it could be opened: then nothing was said.
+  const client = await TestClient.open(port).catch(() => undefined);
+  if (client === undefined) return;
   client.socket.on('message', (data: Buffer) => {
     const message = JSON.parse(data.toString());
     if (message.type === 'message-stored') {
@@ -130,9 +132,13 @@ async function round(running: Running, talks: Told[], random: Random): Promise<n
 }
 
 /** So many kills at random points of one store's life. */
-export async function killLoop(rounds: number, modelDir: string, seed = 1): Promise<KillReport> {
+export async function killLoop(
+  rounds: number,
+  modelDir: string,
+  onRound: (count: number) => void = () => undefined,
+): Promise<KillReport> {
   const store = await mkdtemp(join(tmpdir(), 'attune-kill-'));
-  const random = createRandom(seed);
+  const random = createRandom('kill');
   const all: Told[] = [];
   let talks: Told[] = [];
   let sentAgain = 0;
@@ -144,6 +150,7 @@ export async function killLoop(rounds: number, modelDir: string, seed = 1): Prom
         all.push(...talks);
       }
       sentAgain += await round(await start(store, modelDir), talks, random);
+      onRound(count + 1);
     }
     const last = await start(store, modelDir);
     for (const told of all) await verify(last.port, told);

@@ -1,6 +1,5 @@
 // The engine's own process: opens an engine and serves what comes through the pipe, nothing else.
-import type { Executor } from '../../runtime/executor.ts';
-import { createOnnxExecutor } from '../../runtime/onnx.ts';
+import { openServingExecutor } from '../../runtime/device.ts';
 import type { DecodedToken, Engine } from '../engine.ts';
 import { createEngine } from '../in-process-engine.ts';
 import {
@@ -18,7 +17,8 @@ const aborts = new Map<number, AbortController>();
 let outgoing: [number, DecodedToken][] = [];
 
 function tell(message: FromEngine): void {
-  if (process.connected) process.send?.(message);
+  // A parent that was killed in this moment cannot be told, and 'disconnect' follows.
+  if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
 }
 
 function flushTokens(): void {
@@ -33,17 +33,12 @@ function queueToken(id: number, token: DecodedToken): void {
 
 async function open(options: EngineProcessOptions): Promise<void> {
   try {
-    const executor = await createExecutor(options);
+    const { executor } = await openServingExecutor(options);
     engine = await createEngine({ ...options, executor });
     tell({ type: 'engine-opened', description: await engine.describe() });
   } catch (error) {
     tell({ type: 'engine-refused', error: packError(error) });
   }
-}
-
-function createExecutor({ device, threads }: EngineProcessOptions): Promise<Executor> {
-  const chosen = device === 'auto' ? 'cpu' : device;
-  return createOnnxExecutor({ device: chosen, ...(threads > 0 ? { threads } : {}) });
 }
 
 /** Answers once, with a value or an error, after all tokens before it. */

@@ -1,0 +1,223 @@
+// The daemon under load: time to first token, time between tokens, messages logged with fsync.
+import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { systemClock } from '../src/base/clock.ts';
+import { silentLogger } from '../src/base/logger.ts';
+import { createSpeech } from '../src/chat/model-speech.ts';
+import { Wire } from '../src/cli/wire.ts';
+import { loadConfig } from '../src/config/load.ts';
+import { openConversationStore } from '../src/conversation/conversation-store.ts';
+import type { LogRecord } from '../src/conversation/record.ts';
+import { openEngineProcess } from '../src/engine/process/client.ts';
+import type { ServerMessage } from '../src/protocol/server-message.ts';
+import { openDaemon } from '../src/server/daemon.ts';
+import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
+import { LLAMA_14M, writeRandomModel } from './random-model.ts';
+
+const REPLY_TOKENS = 32;
+/** npm runs scripts in the package's folder. */
+const COMPANION = resolve('models', 'companion');
+const ENGINE_ENTRY = resolve('dist', 'engine', 'process', 'child.js');
+
+type Say = (line: string) => void;
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
+function spread(values: readonly number[]): { p50: number; p99: number } {
+  return { p50: quantile(values, 0.5), p99: quantile(values, 0.99) };
+}
+
+/** The companion, or one of its size with random weights where it is not there yet. */
+async function findModel(root: string): Promise<string> {
+  const weights = await stat(join(COMPANION, 'model.safetensors')).catch(() => undefined);
+  if (weights !== undefined) return COMPANION;
+  const dir = join(root, 'random-companion');
+  await writeRandomModel(dir, { ...LLAMA_14M, vocabularySize: 4096 });
+  for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
+    await copyFile(join(COMPANION, file), join(dir, file));
+  }
+  return dir;
+}
+
+/** Everything, on a store in the temporary folder (which decides how fast an fsync is). */
+export async function benchServer(say: Say): Promise<Record<string, unknown>> {
+  const root = await mkdtemp(join(tmpdir(), 'attune-bench-server-'));
+  try {
+    const logged = await benchLog(root, say);
+    return { ...logged, ...(await benchOpening(root, say)), ...(await benchReplies(root, say)) };
+  } finally {
+    await rm(root, { recursive: true });
+  }
+}
+
+const openStore = (folder: string) =>
+  openConversationStore({
+    folder,
+    logger: silentLogger,
+    openLogsMax: 256,
+    conversationsMax: 1_000_000,
+    conversationMessagesMax: 1_000_000,
+  });
+
+type Store = Awaited<ReturnType<typeof openStore>>;
+
+async function createTalk(store: Store, id: string): Promise<void> {
+  const header = { origin: 'live', title: '', settings: {}, canLearn: true } as const;
+  await store.create({ type: 'conversation', schemaVersion: 1, id, at: 1, ...header });
+}
+
+/** Messages a second, each durable before the next of its writer is begun. */
+async function logging(store: Store, talks: number, writers: number): Promise<number> {
+  const ids = Array.from({ length: talks }, (_, at) => `log-${talks}-${writers}-${at}`);
+  for (const id of ids) await createTalk(store, id);
+  const until = performance.now() + 2_000;
+  let count = 0;
+  const text = 'a message of ordinary length, as a person may say it in the middle of a talk';
+  await Promise.all(
+    Array.from({ length: writers }, async (_, writer) => {
+      const id = ids[writer % talks] as string;
+      for (let at = 0; performance.now() < until; at++, count++) {
+        const record: LogRecord = { type: 'message', id: `m${writer}-${at}`, at, text };
+        await store.append(id, record);
+      }
+    }),
+  );
+  return count / 2;
+}
+
+async function benchLog(root: string, say: Say): Promise<Record<string, number>> {
+  const store = await openStore(join(root, 'log'));
+  const found: Record<string, number> = {};
+  for (const [talks, writers] of [
+    [1, 1],
+    [1, 64],
+    [64, 64],
+  ] as const) {
+    const perSecond = await logging(store, talks, writers);
+    found[`loggedPerSecond ${talks} talks ${writers} writers`] = perSecond;
+    say(
+      `  log with fsync     ${perSecond.toFixed(0)} messages/s, ${writers} writers, ${talks} talks`,
+    );
+  }
+  await store.close();
+  return found;
+}
+
+async function benchOpening(root: string, say: Say): Promise<Record<string, number>> {
+  const folder = join(root, 'many');
+  const store = await openStore(folder);
+  const ids = Array.from({ length: 10_000 }, (_, at) => `talk-${at}`);
+  for (let at = 0; at < ids.length; at += 64) {
+    await Promise.all(ids.slice(at, at + 64).map((id) => createTalk(store, id)));
+  }
+  await store.close();
+  const opening = async (): Promise<number> => {
+    const begun = performance.now();
+    const opened = await openStore(folder);
+    const took = performance.now() - begun;
+    await opened.close();
+    return took;
+  };
+  const withList = Math.min(await opening(), await opening());
+  await rm(join(folder, 'catalogue.json'));
+  const withoutList = await opening();
+  say(
+    `  open 10,000 talks  ${withList.toFixed(0)} ms, ${withoutList.toFixed(0)} ms without the list`,
+  );
+  return { open10000Ms: withList, open10000WithoutListMs: withoutList };
+}
+
+async function benchReplies(root: string, say: Say): Promise<Record<string, unknown>> {
+  const modelDir = await findModel(root);
+  const limits = { messagesPerMinuteMax: 1_000_000 };
+  const { config } = await loadConfig({
+    options: {
+      server: { port: 0, limits },
+      chat: { replyTokensMax: REPLY_TOKENS, sampling: { temperature: 1, repetitionPenalty: 1 } },
+    },
+  });
+  const { restartsMax: _unused, ...settings } = config.engine;
+  const cacheDir = join(root, 'cache');
+  const begun = performance.now();
+  const engine = await openEngineProcess(
+    { ...settings, modelDir, cacheDir, batchMax: 64 },
+    ENGINE_ENTRY,
+  );
+  const tokenizer = await loadTokenizer(modelDir);
+  const daemon = await openDaemon({
+    config,
+    storeFolder: join(root, 'store'),
+    engine,
+    // Every reply runs to its full length, so that all clients stay busy.
+    speech: { ...createSpeech(tokenizer), stopIds: [] },
+    clock: systemClock,
+    logger: silentLogger,
+    version: 'bench',
+    webFolder: root,
+  });
+  await daemon.watch.refresh();
+  const found: Record<string, unknown> = { readyMs: performance.now() - begun };
+  say(`  daemon ready       ${(found.readyMs as number).toFixed(0)} ms (engine and server)`);
+  const url = `http://127.0.0.1:${daemon.port}`;
+  for (const clients of [1, 4, 64]) {
+    const rounds = clients === 64 ? 3 : 12;
+    const { first, between } = await converse(url, clients, rounds);
+    found[`firstTokenMs ${clients}`] = spread(first);
+    found[`betweenTokensMs ${clients}`] = spread(between);
+    const ms = ({ p50, p99 }: { p50: number; p99: number }): string =>
+      `p50 ${p50.toFixed(1)} p99 ${p99.toFixed(1)} ms`;
+    say(`  ${String(clients).padEnd(3)} clients        first token ${ms(spread(first))}`);
+    say(`                     between tokens ${ms(spread(between))}`);
+  }
+  await daemon.close();
+  await engine.close();
+  return found;
+}
+
+interface Times {
+  readonly first: number[];
+  readonly between: number[];
+}
+
+/** So many people at once, each waiting for the reply before saying more. */
+async function converse(url: string, clients: number, rounds: number): Promise<Times> {
+  const times: Times = { first: [], between: [] };
+  await Promise.all(
+    Array.from({ length: clients }, (_, at) =>
+      person(url, `bench-${clients}-${at}`, rounds, times),
+    ),
+  );
+  return times;
+}
+
+async function person(url: string, talk: string, rounds: number, times: Times): Promise<void> {
+  let last = 0;
+  let isFirst = true;
+  let onEnd: () => void = () => undefined;
+  const onMessage = (message: ServerMessage): void => {
+    const now = performance.now();
+    if (message.type === 'reply-delta') {
+      (isFirst ? times.first : times.between).push(now - last);
+      isFirst = false;
+      last = now;
+    } else if (message.type === 'reply-end') onEnd();
+  };
+  const wire = new Wire({ url, token: '', client: 'bench', onMessage });
+  await wire.connect();
+  for (let at = 0; at < rounds; at++) {
+    const ended = new Promise<void>((resolve) => {
+      onEnd = resolve;
+    });
+    last = performance.now();
+    isFirst = true;
+    const text = `This is round ${at}: could you book a table for two on Friday at seven?`;
+    const said = { conversationId: talk, messageId: `${talk}-m${at}`, text };
+    await wire.request({ type: 'message-say', ...said });
+    await ended;
+  }
+  wire.close();
+}
