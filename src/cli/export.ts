@@ -5,23 +5,25 @@ import { createWriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type AddressOptions, findDaemon } from './address.ts';
+import { addDeltaOptions, type ExportDeltaOptions, exportDelta } from './export-delta.ts';
 import { HttpClient } from './http-client.ts';
 
-interface ExportOptions extends AddressOptions {
+interface ExportOptions extends AddressOptions, ExportDeltaOptions {
   readonly conversation?: string;
   readonly to?: string;
 }
 
-/** `export` may carry further kinds of export (deltas): others extend the same command. */
 export function registerExport(program: Command): void {
-  program
-    .command('export')
-    .description('write every talk and flag as JSONL, to the terminal or a file')
+  addDeltaOptions(program.command('export'))
+    .description('write every talk and flag as JSONL; with --delta, a model with deltas merged')
     .option('--conversation <id>', 'only this talk')
     .option('--to <file>', 'into this new file (readable by you alone)')
     .option('--url <address>', 'where the daemon is')
     .option('--config <file>', 'configuration file')
-    .action((options: ExportOptions) => exportTalks(options));
+    .action((options: ExportOptions) => {
+      const isMerge = options.delta !== undefined || options.merged !== undefined;
+      return isMerge ? exportDelta(options) : exportTalks(options);
+    });
 }
 
 export async function exportTalks(options: ExportOptions): Promise<void> {

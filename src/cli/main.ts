@@ -5,6 +5,7 @@ import { registerChat } from './chat.ts';
 import { registerConfig } from './config.ts';
 import { registerDemo } from './demo.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerEval } from './eval.ts';
 import { registerExport } from './export.ts';
 import { registerGenerate } from './generate.ts';
 import { registerImport } from './import.ts';
@@ -14,6 +15,7 @@ import { registerPull } from './pull.ts';
 import { registerReplay } from './replay.ts';
 import { reportError } from './report.ts';
 import { registerStart } from './start.ts';
+import { registerTrain } from './train.ts';
 
 const program = new Command('attune').description(
   'A daemon around a local chat model that learns, night by night, to listen.',
@@ -26,6 +28,8 @@ for (const register of [
   registerExport,
   registerConfig,
   registerNight,
+  registerTrain,
+  registerEval,
   registerDemo,
   registerGenerate,
   registerInspect,

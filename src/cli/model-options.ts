@@ -22,11 +22,15 @@ export function addModelOptions(command: Command): Command {
     .option('--config <file>', 'configuration file');
 }
 
-/** @throws config-invalid */
-export async function findModel(options: ModelOptions): Promise<ModelPlaces> {
+/** @param assignments `section.key=value` @throws config-invalid */
+export async function findModel(
+  options: ModelOptions,
+  assignments: readonly string[] = [],
+): Promise<ModelPlaces> {
   const { config } = await loadConfig({
     ...(options.config === undefined ? {} : { file: options.config }),
     environment: process.env,
+    assignments,
   });
   return {
     config,
