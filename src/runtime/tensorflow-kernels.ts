@@ -75,7 +75,8 @@ const KERNELS: KernelTable = {
     const [a, b] = operands as [tf.Tensor, tf.Tensor];
     // Source: the wasm kernel of tfjs 4.22 leaves the result unwritten when nothing is summed.
     if (a.size === 0) return tf.zeros(shape);
-    if (b.rank > 2 || a.rank === 2) return tf.matMul(a, b, transposeA, transposeB);
+    const isSingle = a.shape.slice(0, -2).every((size) => size === 1);
+    if (b.rank > 2 || isSingle) return tf.matMul(a, b, transposeA, transposeB);
     // A matrix shared by all: one product of (rows, k) instead of a broadcast.
     const upright = transposeA ? tf.transpose(a, swapLastTwo(a.rank)) : a;
     const rows = tf.reshape(upright, [-1, upright.shape.at(-1) as number]);

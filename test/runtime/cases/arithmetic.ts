@@ -21,6 +21,12 @@ const MATMUL: OperationCase[] = [
     f32([2, 1, 2, 3], [0, 1, 1, 2, 3, 5, 4, 5, 9, 6, 7, 13]),
   ),
   given(
+    'matMul shares a plain matrix with a stack of one',
+    { a: f32([1, 1, 2, 2], counting(4)), b: f32([3, 2], [1, 0, 0, 1, 1, 1]) },
+    (x) => op.matMul(t(x, 'a'), t(x, 'b'), { transposeB: true }),
+    f32([1, 1, 2, 3], [0, 1, 1, 2, 3, 5]),
+  ),
+  given(
     'matMul shares a plain matrix with a transposed stack',
     { a: f32([2, 2, 3], counting(12)), b: f32([2, 1], [1, 10]) },
     (x) => op.matMul(t(x, 'a'), t(x, 'b'), { transposeA: true }),
