@@ -1,0 +1,177 @@
+// Which dreams may train: quality before quantity, each refusal with its reason.
+import { isAttuneError } from '../base/errors.ts';
+import type { Config } from '../config/schema.ts';
+import type { Engine } from '../engine/engine.ts';
+import { checkReply } from '../scenario/check.ts';
+import { parseScenario, type Scenario } from '../scenario/scenario.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { Draft } from './draft.ts';
+import { isNearCopy, shingles } from './near-copy.ts';
+
+export interface AdmitOptions {
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+  readonly settings: Config['dream'];
+  readonly signal?: AbortSignal;
+  readonly beforeEach?: () => Promise<void>;
+}
+
+export interface Dream {
+  readonly draft: Draft;
+  readonly scenario: Scenario;
+  /** Mean log-probability a token of `chosen` minus that of `rejected`, under the current weights. */
+  readonly margin: number | null;
+}
+
+export interface Refusal {
+  readonly draft: Draft;
+  readonly reason: string;
+}
+
+export interface Admitted {
+  readonly dreams: readonly Dream[];
+  readonly refused: readonly Refusal[];
+}
+
+/** The draft as a scenario. @throws scenario-invalid */
+export function scenarioOfDraft(draft: Draft): Scenario {
+  const { id, kind, messages, spans, chosen, rejected, facts, pair, seed, angle } = draft;
+  return parseScenario(
+    {
+      id,
+      kind,
+      messages,
+      spans,
+      chosen: chosen ?? '',
+      ...(rejected === undefined ? {} : { rejected }),
+      ...(facts === undefined ? {} : { facts }),
+      ...(pair === undefined ? {} : { pair }),
+      source: { origin: 'dream', cluster: seed.cluster, domain: angle.domain },
+    },
+    id,
+  );
+}
+
+/** Why the words themselves keep a dream out; undefined when they do not. */
+export function judgeWords(draft: Draft): string | undefined {
+  if (draft.problem !== undefined) return draft.problem;
+  let scenario: Scenario;
+  try {
+    scenario = scenarioOfDraft(draft);
+  } catch (error) {
+    if (isAttuneError(error, 'scenario-invalid')) return 'it does not parse';
+    throw error;
+  }
+  if (draft.kind === 'listen' && !scenario.spans.some((span) => span.feature === 'direction')) {
+    return 'it marks no direction';
+  }
+  // The person's own words are the best there are; the check only judges the model's.
+  const isPersons = draft.chosenFrom === 'person';
+  if (!isPersons && !checkReply(scenario, scenario.chosen).passes)
+    return '`chosen` does not listen';
+  if (scenario.rejected === undefined) {
+    return draft.kind === 'ordinary' ? undefined : 'no reply that fails to listen was found';
+  }
+  if (draft.rejectedFrom !== 'said' && checkReply(scenario, scenario.rejected).passes) {
+    return '`rejected` listens too';
+  }
+  return undefined;
+}
+
+const mean = (values: Float32Array): number =>
+  values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Too long, too easy or hopeless under the current weights? */
+async function judgeDifficulty(
+  scenario: Scenario,
+  { engine, tokenizer, settings, signal }: AdmitOptions,
+): Promise<{ margin: number | null; reason?: string }> {
+  const candidates = [scenario.chosen, scenario.rejected].filter((text) => text !== undefined);
+  const rendered = candidates.map((reply) => tokenizer.renderReply(scenario.messages, reply));
+  const length = rendered[0]?.prompt.ids.length ?? 0;
+  if (length > settings.contextTokensMax)
+    return { margin: null, reason: 'its context is too long' };
+  if (rendered.some(({ replyIds }) => replyIds.length > settings.chosenTokensMax)) {
+    return { margin: null, reason: 'a reply is too long' };
+  }
+  if (candidates.length < 2) return { margin: null };
+  const scored = await engine.score(
+    {
+      sequences: rendered.map(({ prompt, replyIds }) => ({
+        ids: [...prompt.ids, ...replyIds],
+        from: prompt.ids.length,
+      })),
+    },
+    signal,
+  );
+  const margin = mean(scored[0] ?? new Float32Array()) - mean(scored[1] ?? new Float32Array());
+  if (!Number.isFinite(margin)) return { margin: null, reason: 'its margin is no number' };
+  if (margin > settings.marginMax) return { margin, reason: 'it is too easy now' };
+  if (margin < settings.marginMin) return { margin, reason: 'it is out of reach now' };
+  return { margin };
+}
+
+/** A pair comes whole or not at all: one side alone would teach always, or never, to follow. */
+function keepPairs(dreams: readonly Dream[], drafts: readonly Draft[]): Admitted {
+  const expected = new Map<string, number>();
+  for (const { pair } of drafts) {
+    if (pair !== undefined) expected.set(pair.id, (expected.get(pair.id) ?? 0) + 1);
+  }
+  const got = new Map<string, number>();
+  for (const { draft } of dreams) {
+    if (draft.pair !== undefined) got.set(draft.pair.id, (got.get(draft.pair.id) ?? 0) + 1);
+  }
+  const isWhole = ({ draft }: Dream): boolean =>
+    draft.pair === undefined || got.get(draft.pair.id) === expected.get(draft.pair.id);
+  return {
+    dreams: dreams.filter(isWhole),
+    refused: dreams
+      .filter((one) => !isWhole(one))
+      .map(({ draft }) => ({ draft, reason: 'the other side of its pair was refused' })),
+  };
+}
+
+/** Judges drafts in order; of two near-copies the first stays. */
+export async function admit(drafts: readonly Draft[], options: AdmitOptions): Promise<Admitted> {
+  const { settings, signal } = options;
+  const seen: ReadonlySet<string>[] = [];
+  const dreams: Dream[] = [];
+  const refused: Refusal[] = [];
+  for (const draft of drafts) {
+    signal?.throwIfAborted();
+    await options.beforeEach?.();
+    const problem = judgeWords(draft);
+    if (problem !== undefined) {
+      refused.push({ draft, reason: problem });
+      continue;
+    }
+    const scenario = scenarioOfDraft(draft);
+    const own = shingles(wordsOf(scenario));
+    const others = seen.filter((_, index) => !isAlikeOnPurpose(dreams[index]?.draft, draft));
+    if (others.some((other) => isNearCopy(own, other, settings.nearCopyMax))) {
+      refused.push({ draft, reason: 'a near-copy of another' });
+      continue;
+    }
+    const { margin, reason } = await judgeDifficulty(scenario, options);
+    if (reason !== undefined) {
+      refused.push({ draft, reason });
+      continue;
+    }
+    dreams.push({ draft, scenario, margin });
+    seen.push(own);
+  }
+  const paired = keepPairs(dreams, drafts);
+  return { dreams: paired.dreams, refused: [...refused, ...paired.refused] };
+}
+
+/** The two sides of a pair, and one flagged moment with its direction at several distances. */
+function isAlikeOnPurpose(one: Draft | undefined, other: Draft): boolean {
+  if (one === undefined) return false;
+  if (one.pair !== undefined && one.pair.id === other.pair?.id) return true;
+  const isReplay = (draft: Draft): boolean => draft.prompt.name.startsWith('dream/guidance/');
+  const isSameFlag = one.seed.id === other.seed.id && isReplay(one) && isReplay(other);
+  return isSameFlag && one.angle.distance !== other.angle.distance;
+}
+
+const wordsOf = ({ messages, chosen }: Scenario): string =>
+  [...messages.map(({ content }) => content), chosen].join(' ');

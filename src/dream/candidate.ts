@@ -1,0 +1,102 @@
+// The reply that listens and the one that does not: found by asking the model, guided and unguided.
+import type { Random } from '../base/random.ts';
+import { checkReply } from '../scenario/check.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import type { Draft } from './draft.ts';
+import type { Message, Writer } from './writer.ts';
+
+/** A scenario whose candidates are still to be found. */
+export type OpenScenario = Omit<Scenario, 'chosen' | 'rejected'>;
+
+export interface CandidateOptions {
+  readonly writer: Writer;
+  readonly random: Random;
+  /** Stands before the talk while `chosen` is looked for, and is removed again. */
+  readonly guidance: string;
+  readonly retries: number;
+  readonly tokensMax: number;
+}
+
+export interface Found<From extends string> {
+  readonly text: string;
+  readonly from: From;
+}
+
+/** Cooler than scenes: a reply is to be typical. */
+const TEMPERATURE = 0.7;
+
+/** The guidance joins the system message, or becomes one. */
+export function withGuidance(messages: readonly Message[], guidance: string): Message[] {
+  const [first, ...rest] = messages;
+  if (first?.role !== 'system') return [{ role: 'system', content: guidance }, ...messages];
+  return [{ role: 'system', content: `${first.content} ${guidance}` }, ...rest];
+}
+
+/** Whether a reply listens. Candidates do not count here; the check of the kind decides. */
+export function passes(scenario: OpenScenario, reply: string): boolean {
+  return checkReply({ ...scenario, chosen: reply }, reply).passes;
+}
+
+async function sample(
+  messages: readonly Message[],
+  { writer, random, tokensMax }: CandidateOptions,
+): Promise<string | undefined> {
+  const reply = await writer.write({
+    messages,
+    role: 'assistant',
+    tokensMax,
+    seed: random.uint32(),
+    temperature: TEMPERATURE,
+  });
+  // A reply that ran into the limit stops in the middle of a word.
+  return reply.isEnded && reply.text !== '' ? reply.text : undefined;
+}
+
+/** A listening reply by the model itself with guidance in its prompt; undefined when it finds none. */
+export async function findChosen(
+  scenario: OpenScenario,
+  options: CandidateOptions,
+): Promise<Found<'guided'> | undefined> {
+  const messages = withGuidance(scenario.messages, options.guidance);
+  for (let attempt = 0; attempt <= options.retries; attempt++) {
+    const text = await sample(messages, options);
+    if (text !== undefined && passes(scenario, text)) return { text, from: 'guided' };
+  }
+  return undefined;
+}
+
+/**
+ * A reply without guidance that does not listen; undefined when all of them do.
+ * @param isDrift false for replies that fail in a way that teaches nothing (broken talk)
+ */
+export async function findRejected(
+  scenario: OpenScenario,
+  chosen: string,
+  options: CandidateOptions,
+  isDrift: (text: string) => boolean = () => true,
+): Promise<Found<'unguided'> | undefined> {
+  for (let attempt = 0; attempt <= options.retries; attempt++) {
+    const text = await sample(scenario.messages, options);
+    if (text === undefined || text === chosen || !isDrift(text)) continue;
+    if (!passes(scenario, text)) {
+      return { text, from: 'unguided' };
+    }
+  }
+  return undefined;
+}
+
+/** A draft as the scenario that the check knows. */
+export function openScenario(
+  draft: Omit<Draft, 'chosenFrom' | 'rejectedFrom' | 'sampledShare'>,
+): OpenScenario {
+  const { id, kind, messages, spans, facts, pair, seed, angle, isDirected } = draft;
+  return {
+    id,
+    kind,
+    messages,
+    spans,
+    source: { origin: isDirected ? 'flag' : 'dream', cluster: seed.cluster, domain: angle.domain },
+    ...(facts === undefined ? {} : { facts }),
+    ...(pair === undefined ? {} : { pair }),
+  };
+}

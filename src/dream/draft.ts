@@ -1,0 +1,77 @@
+// What dreaming works with: seeds it starts from, drafts it writes. Plain data that fits into JSON.
+import { z } from 'zod';
+import { FEATURES, KINDS, type Kind } from '../scenario/kind.ts';
+import { writtenScenarioSchema } from '../scenario/scenario.ts';
+
+/** A flagged moment: the context that a reply ended, and what should have been said. */
+export interface FlaggedSeed {
+  readonly flagId: string;
+  /** 1 … 3 */
+  readonly strength: number;
+  readonly isHeldBack: boolean;
+  readonly kind: 'missed' | 'good';
+  readonly context: {
+    readonly id: string;
+    readonly kind: Kind;
+    readonly messages: readonly { readonly role: Role; readonly content: string }[];
+    readonly spans: readonly DraftSpan[];
+    readonly source: {
+      readonly origin: 'suite' | 'sgd' | 'flag' | 'dream' | 'log';
+      readonly cluster: string;
+      readonly domain: string;
+    };
+  };
+  readonly chosen?: string | undefined;
+  readonly rejected?: string | undefined;
+}
+
+export type Role = 'system' | 'user' | 'assistant';
+
+const spanSchema = z.strictObject({
+  feature: z.enum(FEATURES),
+  message: z.int().min(0),
+  start: z.int().min(0),
+  end: z.int().min(0),
+});
+export type DraftSpan = z.infer<typeof spanSchema>;
+
+/** x: the fresh context in which a memory is unfolded. */
+export const angleSchema = z.strictObject({
+  /** What the talk of the dream is about. */
+  domain: z.string(),
+  /** Exchanges between the direction and the decision. */
+  distance: z.int().min(0),
+  /** Which of a scene's wordings. */
+  tone: z.enum(['plain', 'casual']),
+});
+export type Angle = z.infer<typeof angleSchema>;
+
+/** A dream as it was written, before anybody judged it. */
+export const draftSchema = z.strictObject({
+  id: z.string(),
+  kind: z.enum(KINDS),
+  messages: z.array(
+    z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string() }),
+  ),
+  spans: z.array(spanSchema),
+  /** Absent when no listening reply was found. */
+  chosen: z.string().optional(),
+  rejected: z.string().optional(),
+  facts: writtenScenarioSchema.shape.facts,
+  pair: writtenScenarioSchema.shape.pair,
+  /** The flag or gist that it unfolds, and the talk that this came from. */
+  seed: z.strictObject({ origin: z.enum(['flag', 'memory']), id: z.string(), cluster: z.string() }),
+  /** Started from a flag. */
+  isDirected: z.boolean(),
+  angle: angleSchema,
+  /** Name and hash of the prompt that it was written from. */
+  prompt: z.strictObject({ name: z.string(), hash: z.string() }),
+  /** Where `chosen` comes from: the person, a guided reply, or the scene's own words. */
+  chosenFrom: z.enum(['person', 'guided', 'template', 'nobody']),
+  rejectedFrom: z.enum(['said', 'unguided', 'template', 'nobody']),
+  /** Share of its tokens that the model sampled; the rest is template or memory. */
+  sampledShare: z.number().min(0).max(1),
+  /** Why it could not be finished. */
+  problem: z.string().optional(),
+});
+export type Draft = z.infer<typeof draftSchema>;
