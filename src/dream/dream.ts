@@ -35,8 +35,8 @@ export interface DreamOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly signal?: AbortSignal;
-  /** Awaited before each batch, so that a chat can go first. */
-  readonly beforeBatch?: () => Promise<void>;
+  /** Awaited before each piece that the model writes, so that a chat can go first. */
+  readonly turn?: () => Promise<void>;
   readonly onProgress?: (written: number, planned: number) => void;
 }
 
@@ -166,8 +166,9 @@ export function planDreams(
     const id = `dream-f-${flag.flagId}-${turn}`;
     // In turns: the moment's own words in another place, a scene like it, its pair.
     if (turn % 3 === 0) {
-      // Without a distance it would be the moment itself, which trains anyway.
-      const distance = random.pick(REPLAY_DISTANCES);
+      // Without a distance it is the moment itself, which trains anyway if its reply is known.
+      const isItself = flag.chosen === undefined && turn === 0;
+      const distance = isItself ? 0 : random.pick(REPLAY_DISTANCES);
       return [
         { way: 'replay', id, kind: flag.context.kind, angle: { ...angle(), distance }, flag },
       ];
@@ -254,6 +255,7 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
     topP: settings.topP,
     contextTokensMax: settings.contextTokensMax,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.turn === undefined ? {} : { turn: options.turn }),
   });
   const room: Room = { options, writer, world: readWorld(options.prompts) };
   const drafts: Draft[] = [];
@@ -270,7 +272,6 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
   }
 
   for (let at = 0; at < plans.length && stop === 'done'; at += settings.batchSize) {
-    await options.beforeBatch?.();
     await Promise.all(plans.slice(at, at + settings.batchSize).map(one));
     options.onProgress?.(Math.min(at + settings.batchSize, plans.length), plans.length);
   }

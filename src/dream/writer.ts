@@ -20,6 +20,8 @@ export interface WriterOptions {
   /** Prompt and what is written together. */
   readonly contextTokensMax: number;
   readonly signal?: AbortSignal;
+  /** Awaited before each request to the model. */
+  readonly turn?: () => Promise<void>;
 }
 
 export interface Message {
@@ -99,6 +101,7 @@ export function createWriter(options: WriterOptions): Writer {
     },
     check,
     async write(request) {
+      await options.turn?.();
       check();
       const ids = openTurn(tokenizer, request);
       const room = options.contextTokensMax - ids.length;

@@ -73,7 +73,7 @@ export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
       clock,
       random: createRandom(plan.seed).split('dream'),
       signal,
-      beforeBatch: () => courtesy.turn(signal),
+      turn: () => courtesy.turn(signal),
       onProgress: (written, planned) => tell(written, planned),
     }),
   );
@@ -113,7 +113,6 @@ export async function admitNight(parts: Parts, tell: Tell): Promise<Admitted> {
             engine,
             tokenizer,
             settings: plan.config.dream,
-            known: flags,
             signal,
             async beforeEach() {
               await courtesy.turn(signal);

@@ -114,9 +114,9 @@ describe('caps', () => {
   it('end the night at its minutes', async () => {
     const clock = createFakeClock(0);
     const result = await dream(
-      options(createModel(), { ...seeds, clock, beforeBatch: () => clock.advance(61 * 60_000) }),
+      options(createModel(), { ...seeds, clock, turn: () => clock.advance(61 * 60_000) }),
     );
-    expect(result).toMatchObject({ stop: 'minutes', drafts: [], tokens: 0 });
+    expect(result).toMatchObject({ stop: 'minutes', tokens: 0 });
   });
 
   it('end the night when it is told to', async () => {
