@@ -1,4 +1,4 @@
-// `attune doctor`: what of this machine can run and train the model, measured, and why not the rest.
+// `attune doctor`: what here can run and train the model, measured, and why not the rest.
 import { fork } from 'node:child_process';
 import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';

@@ -214,7 +214,9 @@ function refusal(status: number, what: string, url: string): AttuneError {
   const facts = { status, url };
   if (status === 404) return new AttuneError('hub-not-found', `the hub has no ${what}`, facts);
   if (status === 401 || status === 403) {
-    const message = `the hub refuses ${what} (${status}): it may be private or gated, or not exist; accept its terms on its page and set HF_TOKEN`;
+    const message =
+      `the hub refuses ${what} (${status}): it may be private or gated, or not exist; ` +
+      'accept its terms on its page and set HF_TOKEN';
     return new AttuneError('hub-refused', message, facts);
   }
   return new AttuneError('hub-failed', `the hub answered ${status} to ${what}`, facts);

@@ -1,4 +1,4 @@
-// `attune pull`: fetches a model from the Hugging Face hub, proves every file, and says where it is.
+// `attune pull`: fetches a model from the Hugging Face hub, proves each file, says where it is.
 import { promises as fs } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
@@ -113,7 +113,9 @@ function wantedOf(all: readonly HubFile[], repository: string): HubFile[] {
   const missing = ESSENTIAL.filter((name) => !names.has(name));
   if (!wanted.some(({ path }) => path.endsWith('.safetensors'))) missing.push('*.safetensors');
   if (missing.length > 0) {
-    const message = `${repository} has no ${missing.join(' and no ')}; Attune reads models in Hugging Face's format with safetensors weights`;
+    const message =
+      `${repository} has no ${missing.join(' and no ')}; ` +
+      "Attune reads models in Hugging Face's format with safetensors weights";
     throw new AttuneError('model-unsupported', message, { repository, missing: missing.join() });
   }
   return wanted.sort((a, b) => a.size - b.size);

@@ -6,6 +6,7 @@ import { primitiveGraph } from '../model/transformer.ts';
 import { versionId } from '../model/versions.ts';
 import type { Executor, Program } from '../runtime/executor.ts';
 import { capture } from './capture.ts';
+import { DeviceRunner } from './device-runner.ts';
 import type {
   AttentionCapture,
   CaptureRequest,
@@ -63,15 +64,21 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 async function createRunner(model: Model, executor: Executor): Promise<Runner> {
   const { numHiddenLayers, numKeyValueHeads, headDim } = model.config;
   const layout = { layers: numHiddenLayers, kvHeads: numKeyValueHeads, headDim };
-  const graph = fusedGraph(model, { isRepeatable: true });
-  const program = await executor.compile(graph.outputs, { isPrepacked: true });
-  return new HostRunner(program, layout);
+  if (executor.device === 'webgpu') {
+    const { outputs } = fusedGraph(model, { keep: 'present' });
+    const keepOnDevice = Object.keys(outputs).filter((name) => name !== 'logits');
+    return new DeviceRunner(await executor.compile(outputs, { keepOnDevice }), layout);
+  }
+  const { outputs } = fusedGraph(model, { keep: 'own', isRepeatable: true });
+  return new HostRunner(await executor.compile(outputs, { isPrepacked: true }), layout);
 }
 
 function assertWindowFits(model: Model, runner: Runner, cacheBytesMax: number): void {
   const needed = model.windowTokens * runner.bytesPerToken;
   if (needed <= cacheBytesMax) return;
-  const message = `the KV cache of one full window of ${model.windowTokens} tokens takes ${needed} bytes, and engine.cacheBytesMax is ${cacheBytesMax}; raise it or lower engine.windowTokens`;
+  const message =
+    `the KV cache of one full window of ${model.windowTokens} tokens takes ${needed} bytes, ` +
+    `and engine.cacheBytesMax is ${cacheBytesMax}; raise it or lower engine.windowTokens`;
   throw new AttuneError('config-invalid', message, { needed, cacheBytesMax });
 }
 

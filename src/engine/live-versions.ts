@@ -98,7 +98,8 @@ export class LiveVersions {
     if (busy === undefined) return;
     throw new AttuneError(
       'version-mismatch',
-      `${id} cannot be loaded beside ${this.#current}: requests still run under ${busy}, and at most two versions are live; wait for them or abort them`,
+      `${id} cannot be loaded beside ${this.#current}: requests still run under ${busy}, ` +
+        'and at most two versions are live; wait for them or abort them',
       { version: id, busy },
     );
   }

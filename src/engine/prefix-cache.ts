@@ -102,7 +102,8 @@ export function assertVersion(
   if (foreign === undefined || keepCache) return;
   throw new AttuneError(
     'version-mismatch',
-    `positions ${foreign[0]} to ${foreign[1]} of this cache were written by ${foreign[2]} and cannot run under ${version}; prefill them again or ask for keepCache`,
+    `positions ${foreign[0]} to ${foreign[1]} of this cache were written by ${foreign[2]} ` +
+      `and cannot run under ${version}; prefill them again or ask for keepCache`,
     { version, writtenBy: foreign[2] },
   );
 }

@@ -1,4 +1,4 @@
-// Bodies of the plain HTTP routes under /api; what they share with the WebSocket is in the siblings.
+// Bodies of the plain HTTP routes under /api; what the WebSocket shares is in the siblings.
 import { z } from 'zod';
 import { ConversationSettings, Id, SettingsPatch, Timestamp } from './conversation.ts';
 import { FlagKind, FlagStrength } from './flag.ts';

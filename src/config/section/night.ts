@@ -1,4 +1,4 @@
-// Config sections of the night: when it comes, what it may use, what it measures, what it must show.
+// Config sections of the night: when it comes, what it may use and measure, what it must show.
 import { z } from 'zod';
 
 const probability = z.number().gt(0).lt(1);
