@@ -57,10 +57,11 @@ const ORDERS: readonly RegExp[] = [
 ];
 
 const FEELING_WORDS =
-  `sad|unhappy|depressed|heartbroken|lonely|alone|angry|furious|mad|annoyed|frustrated|upset|hurt
-  |afraid|scared|frightened|terrified|worried|anxious|nervous|stressed|overwhelmed|exhausted|ashamed|embarrassed
-  |guilty|jealous|disappointed|hopeless|homesick|crying|cried|miss|devastated|confused|happy|glad|excited|thrilled
-  |proud|relieved|grateful|thankful|delighted|touched|tired|bored|sick of|fed up|can't stand|can't wait`
+  `sad|unhappy|depressed|heartbroken|lonely|alone|angry|furious|mad|annoyed|frustrated|upset
+  |hurt|afraid|scared|frightened|terrified|worried|anxious|nervous|stressed|overwhelmed
+  |exhausted|ashamed|embarrassed|guilty|jealous|disappointed|hopeless|homesick|crying|cried
+  |miss|devastated|confused|happy|glad|excited|thrilled|proud|relieved|grateful|thankful
+  |delighted|touched|tired|bored|sick of|fed up|can't stand|can't wait`
     .replace(/\s/g, (blank) => (blank === ' ' ? ' ' : ''))
     .replace(/ +\|/g, '|');
 /** Somebody who feels stands at most three words before the feeling. */
