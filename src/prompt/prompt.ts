@@ -65,8 +65,8 @@ export function parsePrompt(name: string, source: string): Prompt {
   const { frontMatter, body } = splitFrontMatter(name, text);
   const template = body.trim();
   const slots = new Set<string>();
-  for (const [, escape, slot] of template.matchAll(SLOT)) {
-    if (escape === '' && slot !== undefined) slots.add(slot);
+  for (const [, mark, slot] of template.matchAll(SLOT)) {
+    if (mark === '' && slot !== undefined) slots.add(slot);
   }
   const rest = template.replace(SLOT, '').replaceAll('\\{{', '');
   if (rest.includes('{{') || rest.includes('}}')) {
@@ -83,8 +83,8 @@ export function parsePrompt(name: string, source: string): Prompt {
       if (missing.length > 0) throw invalid(name, `no value for the slots ${missing.join(', ')}.`);
       if (unknown.length > 0) throw invalid(name, `it has no slots ${unknown.join(', ')}.`);
       // One pass: what a value contains is never filled again.
-      return template.replace(SLOT, (whole, escape: string, slot: string) =>
-        escape === '' ? (values[slot] ?? '') : whole.slice(1),
+      return template.replace(SLOT, (whole, mark: string, slot: string) =>
+        mark === '' ? (values[slot] ?? '') : whole.slice(1),
       );
     },
   };

@@ -32,14 +32,12 @@ describe('the logger', () => {
   it('masks secrets by key, in nested facts, in bindings, in text and in errors', () => {
     const { logger, lines } = collect();
     const cause = new Error('GET /x?token=s3cret failed');
-    logger
-      .child({ headers: { authorization: 'Bearer s3cret' } })
-      .error(
-        {
-          error: new AttuneError('store-failed', 'Bearer s3cret', { hfToken: 's3cret' }, { cause }),
-        },
-        'sent Bearer s3cret to hf_s3crets3cret',
-      );
+    logger.child({ headers: { authorization: 'Bearer s3cret' } }).error(
+      {
+        error: new AttuneError('store-failed', 'Bearer s3cret', { hfToken: 's3cret' }, { cause }),
+      },
+      'sent Bearer s3cret to hf_s3crets3cret',
+    );
     logger.info({ list: [{ apiKey: 's3cret' }] }, 'x');
     logger.error(new Error('password=1 Bearer s3cret'), 'x');
     expect(lines.join('')).not.toContain('s3cret');
