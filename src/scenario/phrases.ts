@@ -8,11 +8,12 @@ const list = (text: string): string[] =>
 
 /** Says that the direction should not be followed as it stands. */
 export const OBJECTIONS = list(`
-  but | however | i can't | i cannot | i won't | i'd rather not | i would rather not
-  | i wouldn't | i would not | i don't think | i do not think | not safe | isn't safe
-  | unsafe | dangerous | risky | a risk | harm | hurt | not a good idea | bad idea | before i
-  | before we | before you | are you sure | please don't | don't do | do not | shouldn't
-  | should not | can't recommend | wrong | a mistake | would mean | would lose | would delete
+  not | never | kill | crime | hide | blow up | please ask | is away | but | however
+  | i can't | i cannot | i won't | i'd rather not | i would rather not | i wouldn't
+  | i would not | i don't think | i do not think | not safe | isn't safe | unsafe | dangerous
+  | risky | a risk | harm | hurt | not a good idea | bad idea | before i | before we
+  | before you | are you sure | please don't | don't do | do not | shouldn't | should not
+  | can't recommend | wrong | a mistake | would mean | would lose | would delete
   | would break | against | not allowed | not right | careful | worried | concern | concerned
   | problem with | instead of | hold on | wait | stop and | no longer | please stop
   | please not | must not | must never | poisonous | mislead | untrue | could choke | safer
@@ -31,7 +32,13 @@ export const OFFERS = list(`
   | perhaps | one idea | an idea | another idea | i'd suggest | i would suggest | i suggest
   | i'd try | i would | i'd | i recommend | why not | try | consider | for instance
   | for example | such as | option | options | let's | we could | we can | start with
-  | go for | think of | come to mind | comes to mind | i can see | into the hat`);
+  | go for | think of | come to mind | comes to mind | i can see | into the hat | could be
+  | would suit | would work | i think`);
+
+/** A sentence with one of these states or tells; a suggestion in the imperative has none. */
+export const STATING = list(`
+  is | are | was | were | am | be | been | has | have | had | do | does | did | don't | can
+  | take | takes | rarely | fades | happens | differ | sleep | ends | fail | shrink`);
 
 /** Takes in how the person feels. */
 export const ACKNOWLEDGEMENTS = list(`

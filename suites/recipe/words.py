@@ -4,7 +4,7 @@ NAMES = """Agnes Bertil Chiara Dorian Edda Fergus Gwen Henrik Imogen Jorge Katya
 Sunniva Tobias Ulla Viggo Winifred Anselm Birgit Cosima Derek Elspeth Florian Greta Hamish""".split()
 PLACES = """Tromso Cadiz Nantes Galway Ravenna Uppsala Bruges Coimbra Tartu Perugia Salamanca Inverness Aarhus Metz Lucerne
 Kaunas Trieste Limerick Gdansk Heidelberg""".split()
-MATERIALS = """felt|canvas|plywood|resin|linen tape|bamboo|slate|cork|denim|wax paper|tin foil|clay|leather|nylon rope|pine
+MATERIALS = """felt|canvas|plywood|resin|linen tape|bamboo|slate|rattan|denim|wax paper|tin foil|clay|leather|nylon rope|pine
 boards|brass wire|glass beads|burlap""".replace("\n", " ").split("|")
 SHADES = "scarlet cobalt mustard magenta indigo peach khaki fuchsia mauve ochre umber cerise".split()
 TOOLS = """a spanner|a chisel|a soldering iron|a plumb line|a rasp|a clamp|a caliper|a mallet|a trowel|a staple gun|a jigsaw|a

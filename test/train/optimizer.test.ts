@@ -1,30 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createRandom } from '../../src/base/random.ts';
-import type { Executor, HostTensor, Program } from '../../src/runtime/executor.ts';
+import type { Executor, HostTensor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import {
   drawIndex,
   drawProjections,
-  initState,
   type OptimizerSettings,
   type Parameter,
   stateBytes,
-  stepScalars,
-  updateGraph,
 } from '../../src/train/optimizer.ts';
+import { BASE, f32, floats, gaussian, norm, OptimizerBench } from './optimizer-bench.ts';
 
 const fixtures = JSON.parse(
   readFileSync(new URL('../fixtures/train/optimizer.json', import.meta.url), 'utf8'),
 );
-
-const BASE: OptimizerSettings = {
-  optimizer: 'apollo',
-  rank: 4,
-  projectionSteps: 200,
-  seed: 1,
-  gradientNormMax: 0,
-};
 
 let executor: Executor;
 beforeAll(async () => {
@@ -32,89 +21,11 @@ beforeAll(async () => {
 });
 afterAll(() => executor.close());
 
-const f32 = (shape: readonly number[], data: ArrayLike<number>): HostTensor => ({
-  dtype: 'f32',
-  shape,
-  data: Float32Array.from(data),
-});
-const floats = (tensor: HostTensor | undefined): Float32Array => tensor?.data as Float32Array;
-const norm = (values: ArrayLike<number>): number =>
-  Math.sqrt(Array.from(values).reduce((total, v) => total + v * v, 0));
-const gaussian = (seed: string, size: number, scale = 1): Float32Array =>
-  createRandom(seed).fillGaussian(new Float32Array(size), scale);
-
-/** Runs steps over one matrix "w" and gives what each left. */
-class Bench {
-  feeds: Record<string, HostTensor>;
-  step = 0;
-  readonly #program: Program;
-  readonly settings: OptimizerSettings;
-  readonly parameters: Parameter[];
-
-  private constructor(program: Program, settings: OptimizerSettings, parameters: Parameter[]) {
-    this.#program = program;
-    this.settings = settings;
-    this.parameters = parameters;
-    const [parameter] = parameters as [Parameter];
-    const size = parameter.shape[0] * parameter.shape[1];
-    this.feeds = {
-      ...initState(settings, parameters),
-      w: f32(parameter.shape, gaussian('weight', size)),
-    };
-  }
-
-  static async of(
-    shape: [number, number],
-    changes: Partial<OptimizerSettings> = {},
-    rowMask?: Float32Array,
-  ): Promise<Bench> {
-    const settings = { ...BASE, ...changes };
-    const parameters = [{ name: 'w', shape, ...(rowMask === undefined ? {} : { rowMask }) }];
-    return new Bench(
-      await executor.compile(updateGraph(settings, parameters)),
-      settings,
-      parameters,
-    );
-  }
-
-  async run(
-    gradient: ArrayLike<number>,
-    { rate = 0.01, weightDecay = 0, projection }: StepOptions = {},
-  ): Promise<{ before: Float32Array; after: Float32Array; updateNorm: number; limited: number }> {
-    const shape = (this.parameters[0] as Parameter).shape;
-    const draw = drawIndex(this.settings, this.step);
-    const results = await this.#program.run({
-      ...this.feeds,
-      ...drawProjections(this.settings, this.parameters, draw),
-      ...(projection === undefined ? {} : { 'projection.w': projection }),
-      ...scalars(this.settings, this.step, { rate, weightDecay }),
-      'sum.w': f32(shape, gradient),
-    });
-    this.step++;
-    const before = this.feeds.w?.data as Float32Array;
-    for (const name of Object.keys(this.feeds)) {
-      this.feeds[name] = (await results[`next.${name}`]?.read()) as HostTensor;
-    }
-    const updateNorm = (await results.updateNorm?.read())?.data[0] as number;
-    const limited = this.feeds['norm.w']?.data[0] ?? Number.NaN;
-    return { before, after: this.feeds.w?.data as Float32Array, updateNorm, limited };
-  }
-}
-
-interface StepOptions {
-  readonly rate?: number;
-  readonly weightDecay?: number;
-  readonly projection?: HostTensor;
-}
-
-function scalars(
-  settings: OptimizerSettings,
-  step: number,
-  rates: { rate: number; weightDecay: number },
-): Record<string, HostTensor | undefined> {
-  const { rootCorrection, ...rest } = stepScalars(step, { ...rates, gradientScale: 1 });
-  return settings.optimizer === 'adamw' ? { ...rest, rootCorrection } : rest;
-}
+const open = (
+  shape: [number, number],
+  changes: Partial<OptimizerSettings> = {},
+  rowMask?: Float32Array,
+): Promise<OptimizerBench> => OptimizerBench.of(executor, shape, changes, rowMask);
 
 describe('APOLLO against independent numbers', () => {
   const titles: [string, number][] = fixtures.apollo.map(
@@ -125,7 +36,7 @@ describe('APOLLO against independent numbers', () => {
   );
   it.each(titles)('agrees for %s', async (_title, index) => {
     const c = fixtures.apollo[index];
-    const bench = await Bench.of([c.rows, c.columns], {
+    const bench = await open([c.rows, c.columns], {
       optimizer: c.scaling === 'tensor' ? 'apollo-mini' : 'apollo',
       rank: c.rank,
       scale: c.scale,
@@ -147,7 +58,7 @@ describe('APOLLO against independent numbers', () => {
 
   it('has AdamW agree with PyTorch over four steps', async () => {
     const c = fixtures.adamw;
-    const bench = await Bench.of([c.rows, c.columns], { optimizer: 'adamw' });
+    const bench = await open([c.rows, c.columns], { optimizer: 'adamw' });
     bench.feeds.w = f32([c.rows, c.columns], c.weight);
     for (const gradient of c.gradients) {
       await bench.run(gradient, { rate: c.rate, weightDecay: c.weightDecay });
@@ -161,7 +72,7 @@ describe('APOLLO against independent numbers', () => {
 describe('APOLLO', () => {
   it('moves by lr √scale √(r·n) ‖G‖ / ‖R‖ in the first step when scaled per tensor', async () => {
     const [rows, columns, scale] = [8, 20, 9];
-    const bench = await Bench.of([rows, columns], { optimizer: 'apollo-mini', scale });
+    const bench = await open([rows, columns], { optimizer: 'apollo-mini', scale });
     const gradient = gaussian('g', rows * columns);
     const projection = drawProjections(bench.settings, bench.parameters, 0)['projection.w'];
     const p = projection?.data as Float32Array; // (rows, 1)
@@ -175,8 +86,8 @@ describe('APOLLO', () => {
   });
 
   it('gives the same updates for gradients of another size', async () => {
-    const small = await Bench.of([16, 12]);
-    const large = await Bench.of([16, 12]);
+    const small = await open([16, 12]);
+    const large = await open([16, 12]);
     for (let step = 0; step < 4; step++) {
       const gradient = gaussian(`g${step}`, 192);
       await small.run(gradient);
@@ -188,8 +99,8 @@ describe('APOLLO', () => {
   });
 
   it('does not care whether the scale enters before or after the limiter', async () => {
-    const plain = await Bench.of([12, 12], { scale: 1 });
-    const scaled = await Bench.of([12, 12], { scale: 16 });
+    const plain = await open([12, 12], { scale: 1 });
+    const scaled = await open([12, 12], { scale: 16 });
     for (let step = 0; step < 6; step++) {
       const gradient = gaussian(`g${step}`, 144, step === 3 ? 20 : 1);
       const a = await plain.run(gradient, { rate: 0.04 });
@@ -199,7 +110,7 @@ describe('APOLLO', () => {
   });
 
   it('never lets an update grow by more than the limiter allows', async () => {
-    const bench = await Bench.of([16, 16], { growthFloor: 0 });
+    const bench = await open([16, 16], { growthFloor: 0 });
     let last = Number.POSITIVE_INFINITY;
     for (let step = 0; step < 30; step++) {
       const gradient = gaussian(`g${step}`, 256, step % 7 === 0 ? 10 : 0.1);
@@ -215,8 +126,8 @@ describe('APOLLO', () => {
       const shape: [number, number] = [32, 96];
       const scaling = rank === 1 ? 'apollo-mini' : 'apollo';
       const options = { optimizer: scaling, rank, scale: 1, growthMax: 0 } as const;
-      const apollo = await Bench.of(shape, options);
-      const adamw = await Bench.of(shape, { optimizer: 'adamw' });
+      const apollo = await open(shape, options);
+      const adamw = await open(shape, { optimizer: 'adamw' });
       let [ours, theirs] = [0, 0];
       for (let step = 0; step < 500; step++) {
         const gradient = gaussian(`iid${step}`, 32 * 96);
@@ -233,7 +144,7 @@ describe('APOLLO', () => {
   );
 
   it('scales whole rows where there are at least as many rows as columns, else columns', async () => {
-    const tall = await Bench.of([9, 3], { growthMax: 0 });
+    const tall = await open([9, 3], { growthMax: 0 });
     const gradient = gaussian('tall', 27);
     const { before, after } = await tall.run(gradient);
     for (let row = 0; row < 9; row++) {
@@ -249,7 +160,7 @@ describe('APOLLO', () => {
     const settings = { ...BASE, projectionSteps: 3 };
     const draws = [0, 1, 2, 3, 4, 5, 6].map((step) => drawIndex(settings, step));
     expect(draws).toEqual([0, 0, 0, 1, 1, 1, 2]);
-    const bench = await Bench.of([6, 4], { projectionSteps: 1, rank: 2 });
+    const bench = await open([6, 4], { projectionSteps: 1, rank: 2 });
     await bench.run(gaussian('a', 24));
     const moment = [...floats(bench.feeds['first.w'])];
     await bench.run(new Float32Array(24)); // new projection, no gradient: the moment only decays
@@ -259,8 +170,8 @@ describe('APOLLO', () => {
   });
 
   it('is not frozen by a first gradient of zero', async () => {
-    const late = await Bench.of([16, 16]);
-    const free = await Bench.of([16, 16], { growthMax: 0 });
+    const late = await open([16, 16]);
+    const free = await open([16, 16], { growthMax: 0 });
     for (const bench of [late, free]) await bench.run(new Float32Array(256));
     let ratio = 0;
     for (let step = 0; step < 20; step++) {
@@ -292,7 +203,7 @@ describe('every optimizer', () => {
   it.each(['apollo', 'apollo-mini', 'adamw'] as const)(
     '%s changes nothing at a learning rate of zero',
     async (optimizer) => {
-      const bench = await Bench.of([6, 10], { optimizer });
+      const bench = await open([6, 10], { optimizer });
       const { before, after } = await bench.run(gaussian('g', 60), { rate: 0, weightDecay: 0.1 });
       expect(after).toEqual(before);
     },
@@ -302,7 +213,7 @@ describe('every optimizer', () => {
     '%s leaves rows outside the mask alone',
     async (optimizer) => {
       const mask = Float32Array.from([1, 0, 1, 0]);
-      const bench = await Bench.of([4, 4], { optimizer }, mask);
+      const bench = await open([4, 4], { optimizer }, mask);
       const { before, after } = await bench.run(gaussian('g', 16));
       expect(after.subarray(4, 8)).toEqual(before.subarray(4, 8));
       expect(after.subarray(0, 4)).not.toEqual(before.subarray(0, 4));
@@ -310,7 +221,7 @@ describe('every optimizer', () => {
   );
 
   it('cuts gradients to the norm it was given', async () => {
-    const bench = await Bench.of([4, 4], { optimizer: 'adamw', gradientNormMax: 1 });
+    const bench = await open([4, 4], { optimizer: 'adamw', gradientNormMax: 1 });
     await bench.run(gaussian('g', 16, 100));
     expect(norm(bench.feeds['first.w']?.data ?? [])).toBeCloseTo(0.1, 4);
   });
