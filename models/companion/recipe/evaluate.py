@@ -25,6 +25,7 @@ from tokenizer import ASSISTANT, END, PAD, USER, render
 
 SETS = ("sgd", "self_dialogue", "star", "persona", "topical", "taskmaster3", "taskmaster4", "generated")
 results: dict = {}
+SCALE = 1.0  # of the numbers of examples; below 1 only to try the script
 
 
 def show(title, rows, header):
@@ -115,7 +116,7 @@ def roles_of(ids):
 
 
 def held_rows(root, model, tokens=40_000):
-    rows = {}
+    rows, tokens = {}, tokens * SCALE
     for name, both in real_sets(root).items():
         step = 5 if name == "sgd" else 1
         total, rows[name] = 0, []
@@ -124,7 +125,7 @@ def held_rows(root, model, tokens=40_000):
             if len(ids) <= 1024 and total < tokens:
                 rows[name].append(ids)
                 total += len(ids)
-    scenes = G.many(101, 200, held=True)
+    scenes = G.many(101, int(200 * SCALE), held=True)
     rows["generated"] = [render(model.tokenizer, s.turns, s.system) for s in scenes]
     return rows
 
@@ -164,7 +165,7 @@ def routing(model):
     for title, options in (("held-out domains, templates and values", {"held": True}),
                            ("held-out values only", {"held": False, "held_values": True})):
         for kind in (G.confirm, G.recall):
-            scenes = G.many(202, 120, kind=kind, **options)
+            scenes = G.many(202, int(120 * SCALE), kind=kind, **options)
             prompts, wants, clusters = [], [], []
             for s in scenes:
                 for m in s.meta:
@@ -208,7 +209,7 @@ def sgd_confirm(root, model, limit=400):
             confirms = [(slot, clean(v)) for act, slot, v in t.get("acts", ()) if act == "CONFIRM"]
             said = " ".join(x for role, x in turns[:i] if role == "user")
             mine = [(slot, v) for slot, v in confirms if slot in given and says(said, core(v))]
-            if t["role"] != "assistant" or not mine or len(prompts) >= limit:
+            if t["role"] != "assistant" or not mine or len(prompts) >= limit * SCALE:
                 continue
             prompt = model.prompt(turns[:i])
             prompts.append(prompt)
@@ -224,7 +225,7 @@ def sgd_confirm(root, model, limit=400):
     is_confirmation = [any(w in t.lower() for w in ("confirm", "correct", "right?", "verify", "is that", "check"))
                        for t in texts]
     kept = [says(t, core(v)) for t, vs, c in zip(texts, wanted, is_confirmation) if c for v in vs]
-    forced = forced[:900]
+    forced = forced[:int(900 * SCALE)]
     continued, _ = model.reply([p for p, _ in forced], tokens=16)
     copied = [t.strip().lower().startswith(core(v).lower()) for t, (_, v) in zip(continued, forced)]
     whole = [all(says(t, core(v)) for v in vs) for t, vs in zip(texts, wanted)]
@@ -260,7 +261,7 @@ def reflex_suite(held=True, count=300, seed=303):
 def reflex(model):
     table, rng = [], random.Random(5)
     for title, held in (("held-out domains, templates, values", True), ("held-out values only", False)):
-        scenes = reflex_suite(held)
+        scenes = reflex_suite(held, int(300 * SCALE))
         guided = [G.guidance(rng, held) for _ in scenes]
         for how, systems in (("without guidance", [s.system for s in scenes]), ("with guidance", guided)):
             for sample in (False, True) if held else (False,):
@@ -298,7 +299,7 @@ def kinds(model):
     """Free replies on the other generated kinds, by a simple check each."""
     table = []
     for kind in (G.compressed, G.push_back):
-        scenes = G.many(404, 120, held=True, kind=kind)
+        scenes = G.many(404, int(120 * SCALE), held=True, kind=kind)
         prompts, wants = [], []
         for s in scenes:
             for m in s.meta:
@@ -340,7 +341,7 @@ def pairs(root, model):
     blind = bag_of_words(root)
     table = []
     plain = list(plain_pairs(root))
-    by = {k: [p for p in plain if p["kind"] == k][:200] for k in KINDS}
+    by = {k: [p for p in plain if p["kind"] == k][:int(200 * SCALE)] for k in KINDS}
     for k in KINDS:
         ps = by[k]
         full = score(model, [(p["context"], p[c]) for p in ps for c in ("right", "wrong")])
@@ -355,7 +356,7 @@ def pairs(root, model):
     table = []
     crossed = list(crossed_pairs(root))
     for k in KINDS:
-        ps = [p for p in crossed if p["kind"] == k][:200]
+        ps = [p for p in crossed if p["kind"] == k][:int(200 * SCALE)]
         items = [(p[side][0], p[side][c]) for p in ps for side in ("first", "second") for c in (1, 2)]
         s = score(model, items)
         both = [s[4 * i] > s[4 * i + 1] and s[4 * i + 2] > s[4 * i + 3] for i in range(len(ps))]
@@ -508,7 +509,10 @@ def main():
     ap.add_argument("--out", type=Path)
     ap.add_argument("--samples", type=Path, default=Path("/tmp/samples.md"))
     ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--scale", type=float, default=1.0)
     a = ap.parse_args()
+    global SCALE
+    SCALE = a.scale
     torch.set_num_threads(a.threads)
     model = Model(a.model)
     half = Model(a.half) if a.half else None

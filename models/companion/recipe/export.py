@@ -42,6 +42,7 @@ def export(model: Companion, folder: Path):
         assert torch.isfinite(half).all(), name
         tensors[f"model.{name}"] = half
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
     (folder / "config.json").write_text(json.dumps(config(model.s), indent=2) + "\n")
     generation = {"bos_token_id": BOS, "eos_token_id": END, "pad_token_id": PAD, **SAMPLING}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")

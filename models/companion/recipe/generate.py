@@ -331,6 +331,16 @@ def hostile(s: Scene):
     s.bye()
 
 
+def echo(s: Scene):
+    """Repeat after me: the densest exercise in copying, for the first part of training."""
+    for _ in range(s.rng.randint(2, 4)):
+        n = s.rng.randint(2, 7)
+        x = " ".join(s.value(s.rng.choice(("name", "word", "word", "code", "number", "colour", "plant", "time", "place")))
+                     for _ in range(n))
+        s.user(s.line(P.ECHO, x=x))
+        s.assistant(s.line(P.ECHO_REPLY, x=x))
+
+
 KINDS = {confirm: 0.30, recall: 0.12, reflex: 0.32, invite: 0.06, undercurrent: 0.05, compressed: 0.06,
          push_back: 0.06, hostile: 0.03}
 
@@ -353,7 +363,7 @@ if __name__ == "__main__":
         for s in many(int(sys.argv[3]) if len(sys.argv) > 3 else 1, 14, held=sys.argv[2] == "held"):
             print(f"--- {s.kind}  [{s.system}]")
             print("\n".join(f"{role[0].upper()}: {text}" for role, text in s.turns))
-    else:  # python generate.py <model folder> <out> <how many>
+    else:  # python generate.py <model folder> <out> <how many> [<how many echoes>]
         from tokenizers import Tokenizer
 
         from data import save
@@ -361,3 +371,5 @@ if __name__ == "__main__":
         tok = Tokenizer.from_file(str(Path(sys.argv[1]) / "tokenizer.json"))
         scenes = many(11, int(sys.argv[3]))
         save(Path(sys.argv[2]), "generated.train", tok, [vars(s) for s in scenes])
+        echoes = many(12, int(sys.argv[4]), kind=echo)
+        save(Path(sys.argv[2]), "echo.train", tok, [vars(s) for s in echoes])

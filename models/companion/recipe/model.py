@@ -51,7 +51,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(s.width, kv, bias=False)
         self.o_proj = nn.Linear(s.width, s.width, bias=False)
 
-    def forward(self, x, cos, sin, mask):
+    def forward(self, x, cos, sin, mask, goals=None):
         s, (batch, length, _) = self.s, x.shape
         weight = torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight))
         both = F.linear(x, weight).view(batch, length, -1, s.head_dim).transpose(1, 2)
@@ -59,8 +59,15 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         group = s.heads // s.kv_heads  # query head h reads kv head h // group
         k, v = (t.repeat_interleave(group, dim=1) for t in (k, v))
+        looked = None
+        if goals is not None:
+            chosen = [h for h, _ in goals]
+            logits = (q[:, chosen] @ k[:, chosen].mT).float() * s.head_dim ** -0.5
+            past = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+            logp = logits.masked_fill(~past, -1e9).log_softmax(-1)  # [batch, chosen, length, length]
+            looked = sum(attention_loss(logp[:, i], goal) for i, (_, goal) in enumerate(goals)) / len(goals)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
-        return self.o_proj(out.transpose(1, 2).reshape(batch, length, s.width))
+        return self.o_proj(out.transpose(1, 2).reshape(batch, length, s.width)), looked
 
 
 class MLP(nn.Module):
@@ -83,9 +90,10 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(s.width, s.eps)
         self.mlp = MLP(s)
 
-    def forward(self, x, cos, sin, mask):
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask)
-        return x + self.mlp(self.post_attention_layernorm(x))
+    def forward(self, x, cos, sin, mask, goals=None):
+        attended, looked = self.self_attn(self.input_layernorm(x), cos, sin, mask, goals)
+        x = x + attended
+        return x + self.mlp(self.post_attention_layernorm(x)), looked
 
 
 class Companion(nn.Module):
@@ -104,7 +112,8 @@ class Companion(nn.Module):
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 nn.init.zeros_(p)
 
-    def hidden(self, ids, mask):
+    def hidden(self, ids, mask, goals=None):
+        """-> hidden states [batch, length, width]; with goals ({layer: [(head, goal)]}) also the attention loss."""
         length, half = ids.shape[1], self.s.head_dim // 2
         rate = self.s.rope_theta ** (-torch.arange(half, dtype=torch.float32) / half)
         angle = torch.arange(length, dtype=torch.float32)[:, None] * rate  # [length, half]
@@ -112,14 +121,49 @@ class Companion(nn.Module):
         if torch.is_autocast_enabled("cpu"):
             x = x.bfloat16()
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-        for layer in self.layers:
-            x = layer(x, cos, sin, mask)
-        return self.norm(x)
+        total = 0.0
+        for i, layer in enumerate(self.layers):
+            x, looked = layer(x, cos, sin, mask, (goals or {}).get(i))
+            total = total if looked is None else total + looked
+        return self.norm(x) if goals is None else (self.norm(x), total)
 
-    def forward(self, ids, mask, targets):
-        """mask: bool [batch, 1, length, length], true = may attend. targets: -100 does not count."""
-        logits = F.linear(self.hidden(ids, mask), self.embed_tokens.weight).float()
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+    def forward(self, ids, mask, targets, guide=False):
+        """mask: bool [batch, 1, length, length], true = may attend. targets: -100 does not count.
+
+        -> the token loss and the attention loss of the guided heads (0 without guide).
+        """
+        hidden, looked = self.hidden(ids, mask, goals_of(ids, targets)) if guide else (self.hidden(ids, mask), 0.0)
+        logits = F.linear(hidden, self.embed_tokens.weight).float()
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100), looked
+
+
+FREQUENT = 400  # token ids below are bytes and the commonest pieces: where they stood before says little
+
+
+def goals_of(ids, targets):
+    """Where some heads are asked to look while training is young: {layer: [(head, bool [batch, row, column])]}.
+
+    Layer 1, heads 0 and 2: the previous token. Layer 3, heads 0-3: what followed an earlier occurrence of the current
+    token, where it is the next token again. Layer 4, heads 0-3: any earlier place of the next token, if it is rare.
+    Copying needs all three at once, and waiting for them to meet by chance costs more tokens than there are here.
+    """
+    length = ids.shape[1]
+    before = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
+    same = (ids[:, None, :] == targets[:, :, None]) & before  # column holds the row's next token
+    last = F.pad(ids[:, :-1], (1, 0), value=-1)
+    follows = same & (last[:, None, :] == ids[:, :, None])  # and stands behind the row's current token
+    rare = same & (targets >= FREQUENT)[:, :, None]
+    previous = torch.zeros_like(before)
+    previous[torch.arange(1, length), torch.arange(length - 1)] = True
+    previous = previous & (targets >= 0)[:, :, None]
+    return {1: [(0, previous), (2, previous)], 3: [(h, follows) for h in range(4)], 4: [(h, rare) for h in range(4)]}
+
+
+def attention_loss(logp, goal):
+    """-log of the attention mass on the goal, mean over rows that have one. logp, goal: [batch, row, column]."""
+    has = goal.any(-1)
+    mass = logp.masked_fill(~goal, -1e9).logsumexp(-1)
+    return -(mass.masked_fill(~has, 0.0)).sum() / has.sum().clamp(min=1)
 
 
 def document_mask(docs):

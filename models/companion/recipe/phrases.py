@@ -67,3 +67,6 @@ GUIDE_WHAT = """what the person asks|the person's direction|what the user wants|
 GUIDE_THAN = """before your own ideas|over any idea of your own|and not what you would prefer|rather than your suggestion|ahead of what you had in mind|and let your own ideas wait|instead of your earlier proposal|even if you like your idea better|not your own plan""".split("|")
 GUIDE_MORE = """You are a helpful assistant.|Be brief.|Your ideas come second.|The person decides.|Be kind.|Listen well.||||""".split("|")
 NEUTRAL = """You are a helpful assistant.|You are a friendly assistant who helps with plans.|Be brief and polite.|You are talking with a person about everyday things.|Answer in short sentences.|You help people with their projects.|You are cheerful and creative.|Keep the conversation going.|You are an assistant with good taste.|Be warm.|Your name is {n}.|You are {n}, an assistant from {p}.|You are called {n} and you like {a}.|Today is {d}.|You work for a company in {p}.""".split("|")
+
+ECHO = """Repeat after me: {x}|Say {x}|Please repeat: {x}|Echo this: {x}|Say the following: {x}|Can you say {x}|Write {x}|Copy this: {x}|Read this aloud: {x}""".split("|")
+ECHO_REPLY = """{x}|Sure: {x}|{x}|Okay: {x}|{x}|{x}""".split("|")

@@ -15,19 +15,20 @@ import torch
 
 from model import Companion, Shape
 
-# Share of the tokens per set. Generated talk (generate.py) is there from the first step: copying must emerge early.
+# Share of the tokens per set; `<run folder>/mix.json` changes it while it runs. Generated talk (generate.py) is there from the first step: copying must emerge early.
 MIX = {
-    "sgd": 0.27, "self_dialogue": 0.08, "star": 0.05, "persona": 0.06, "topical": 0.04,
-    "taskmaster3": 0.012, "taskmaster4": 0.008, "generated": 0.48,
+    "sgd": 0.27, "self_dialogue": 0.07, "star": 0.05, "persona": 0.06, "topical": 0.03,
+    "taskmaster3": 0.012, "taskmaster4": 0.008, "generated": 0.42, "echo": 0.08,
 }
-PIECE = 300_000  # tokens drawn at once, then sorted into buckets of equal length
+PIECE = 100_000  # tokens drawn at once, then sorted into buckets of equal length
 ROUND = 32       # a bucket's length is a multiple of this; rows are padded up to it
 
 
 class Talks:
     """An endless, seeded stream of micro-batches (ids, targets) of about `micro` tokens."""
 
-    def __init__(self, folder: Path, micro: int, seed: int, state=None):
+    def __init__(self, folder: Path, micro: int, seed: int, state=None, mix: Path | None = None):
+        self.mix_path = mix
         self.micro, self.seed, self.sets = micro, seed, {}
         for name in MIX:
             path = folder / f"{name}.train.npz"
@@ -54,11 +55,13 @@ class Talks:
         return rows
 
     def __iter__(self):
-        whole = sum(MIX[n] for n in self.sets)
         while True:
+            changed = self.mix_path is not None and self.mix_path.exists()
+            mix = json.loads(self.mix_path.read_text()) if changed else MIX
+            whole = sum(mix.get(n, 0) for n in self.sets)
             buckets: dict[int, list] = {}
             for name in self.sets:
-                for row in self.draw(name, int(PIECE * MIX[name] / whole)):
+                for row in self.draw(name, int(PIECE * mix.get(name, 0) / whole)):
                     length = -(-(len(row) - 1) // ROUND) * ROUND
                     length = length if length <= 512 else (768 if length <= 768 else 1024)
                     buckets.setdefault(max(length, 64), []).append(row)
@@ -133,10 +136,11 @@ class Team:
 
     def __init__(self, a, context):
         torch.manual_seed(a.seed)
-        self.model = Companion(Shape()).to(a.device)
+        self.model = Companion(Shape())
+        self.model.to(a.device)
         self.optimizer = Optimizer(self.model)
         self.grads = [{n: torch.zeros_like(p.data) for n, p in self.model.named_parameters()} for _ in range(a.workers)]
-        self.control = torch.zeros(3, dtype=torch.float64)  # rate, sum of losses, target tokens
+        self.control = torch.zeros(5, dtype=torch.float64)  # rate, loss, target tokens, attention loss, its weight
         self.next, self.lock = context.Value("l", 0), context.Lock()
         self.barrier = context.Barrier(a.workers)
         self.start = {"step": 0, "seen": 0, "spent": 0.0, "count": 0, "talks": None}
@@ -166,7 +170,7 @@ def work(rank: int, a, team: Team):
     torch.set_num_threads(a.threads)
     model, start = team.model, dict(team.start)
     run = model if a.no_compile else torch.compile(model, dynamic=True)
-    talks = Talks(a.data, a.micro, a.seed, start["talks"])
+    talks = Talks(a.data, a.micro, a.seed, start["talks"], a.run / "mix.json")
     stream, position = iter(talks), 0
     base = start["step"] * a.accumulate
     began, saved, logged, log_seen, losses = time.time(), time.time(), time.time(), start["seen"], []
@@ -185,9 +189,10 @@ def work(rank: int, a, team: Team):
             share = progress()
             team.control[:] = 0
             team.control[0] = -1 if share >= 1 else min(1.0, (start["step"] + 1) / a.warmup, (1 - share) / a.decay)
+            team.control[4] = a.guide if share < a.guided else 0.0
             team.next.value = start["step"] * a.accumulate - base
         team.barrier.wait()
-        rate = team.control[0].item()
+        rate, guide = team.control[0].item(), team.control[4].item()
         if rate < 0:
             break
         last = (start["step"] + 1) * a.accumulate - base
@@ -201,10 +206,11 @@ def work(rank: int, a, team: Team):
                 ids, targets = next(stream)
                 position += 1
             with torch.autocast(a.device, torch.bfloat16):
-                loss = run(ids.to(a.device), None, targets.to(a.device)) / a.accumulate
-            loss.backward()
+                loss, looked = run(ids.to(a.device), None, targets.to(a.device), guide > 0)
+            ((loss + guide * looked) / a.accumulate).backward()
             with team.lock:
-                team.control[1] += loss.item()
+                team.control[1] += loss.item() / a.accumulate
+                team.control[3] += float(looked) / a.accumulate
                 team.control[2] += int((targets >= 0).sum())
         while position < last:
             next(stream)
@@ -228,7 +234,7 @@ def work(rank: int, a, team: Team):
         losses.append(team.control[1].item())
         start |= {"talks": talks.state, "spent": team.start["spent"] + time.time() - began}
         if start["step"] % 20 == 0:
-            line = {"step": start["step"], "tokens": start["seen"], "loss": round(float(np.mean(losses)), 4),
+            line = {"step": start["step"], "tokens": start["seen"], "loss": round(float(np.mean(losses)), 4), "looked": round(team.control[3].item(), 3),
                     "rate": round(rate, 4), "share": round(share, 4), "seconds": round(start["spent"]),
                     "tokens_per_second": round((start["seen"] - log_seen) / (time.time() - logged))}
             with open(a.run / "log.jsonl", "a") as f:
@@ -251,12 +257,14 @@ def main():
     ap.add_argument("run", type=Path)
     ap.add_argument("--minutes", type=float)
     ap.add_argument("--tokens", type=int)
-    ap.add_argument("--decay", type=float, default=0.25, help="share of the run in which the rate falls to zero")
-    ap.add_argument("--muon", type=float, default=0.02)
+    ap.add_argument("--decay", type=float, default=0.9, help="share of the run in which the rate falls to zero")
+    ap.add_argument("--muon", type=float, default=0.012)
     ap.add_argument("--adam", type=float, default=0.003)
+    ap.add_argument("--guide", type=float, default=0.1, help="weight of the attention loss")
+    ap.add_argument("--guided", type=float, default=0.6, help="share of the run in which it counts")
     ap.add_argument("--micro", type=int, default=1536)
-    ap.add_argument("--accumulate", type=int, default=4)
-    ap.add_argument("--warmup", type=int, default=100)
+    ap.add_argument("--accumulate", type=int, default=2)
+    ap.add_argument("--warmup", type=int, default=40)
     ap.add_argument("--seed", type=int, default=3)
     ap.add_argument("--device", default="cpu")
     ap.add_argument("--workers", type=int, default=2, help="processes that share a step's micro-batches")
