@@ -86,9 +86,9 @@ function remembered(scene: Scene, seed: MemorySeed, random: Random): Map<string,
 }
 
 const factsOf = (side: Side, slots: ReadonlyMap<string, string>) => {
-  const valueOf = (name: string): string[] => [slots.get(name) ?? ''];
-  const needs = side.needs.map(valueOf).filter((group) => group[0] !== '');
-  const avoids = side.avoids.flatMap(valueOf).filter((value) => value !== '');
+  const inSlot = (name: string): string[] => [slots.get(name) ?? ''];
+  const needs = side.needs.map(inSlot).filter((group) => group[0] !== '');
+  const avoids = side.avoids.flatMap(inSlot).filter((value) => value !== '');
   if (needs.length === 0 && avoids.length === 0) return undefined;
   return { ...(needs.length === 0 ? {} : { needs }), ...(avoids.length === 0 ? {} : { avoids }) };
 };
