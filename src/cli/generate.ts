@@ -73,15 +73,12 @@ async function openEngine(
   { modelDir, cacheDir, config }: ModelPlaces,
   deltas: readonly string[],
 ): Promise<Engine> {
-  const [{ createEngine }, { createOnnxExecutor }] = await Promise.all([
+  const [{ createEngine }, { openServingExecutor }] = await Promise.all([
     import('../engine/in-process-engine.ts'),
-    import('../runtime/onnx.ts'),
+    import('../runtime/device.ts'),
   ]);
   const { device, threads, windowTokens, cacheBytesMax, prefillChunkTokens } = config.engine;
-  const executor = await createOnnxExecutor({
-    device: device === 'auto' ? 'cpu' : device,
-    ...(threads > 0 ? { threads } : {}),
-  });
+  const { executor } = await openServingExecutor({ device, threads });
   const version = deltas.length > 0 ? { version: { id: 'with-deltas', deltas } } : {};
   const sizes = { windowTokens, cacheBytesMax, prefillChunkTokens };
   return createEngine({ modelDir, cacheDir, executor, ...sizes, ...version });

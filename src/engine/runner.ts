@@ -42,7 +42,7 @@ export interface Runner {
    * @returns logits (vocabularySize) of the last one
    */
   extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Float32Array>;
-  /** Forgets all but the first `tokens`; the row is in no batch. */
+  /** Forgets what lies beyond `tokens`, or more; the row is in no batch. */
   truncate(row: Row, tokens: number): void;
   /** Frees the cache; a row in a batch leaves it. */
   close(row: Row): void;
