@@ -89,7 +89,8 @@ describe('the generated suites and the companion’s generator', () => {
       const sentences = [...scenes.matchAll(/^([^\n"=]{12,}[.?!])/gm)].map((m) => m[1] as string);
       expect(sentences.length).toBeGreaterThan(60);
       for (const sentence of sentences.flatMap((s) => s.split(' > '))) {
-        expect(theirs).not.toContain(sentence.trim());
+        // One word before ">" names a feeling for the reader and is never said.
+        if (sentence.trim().includes(' ')) expect(theirs).not.toContain(sentence.trim());
       }
     },
   );
