@@ -13,7 +13,9 @@ import type { Memory } from '../memory/memory.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
 import type { NightProgress } from '../protocol/night.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
+import type { BlindAnswer, BlindView } from '../protocol/summary.ts';
 import { type SwapReport, swapTo } from '../swap/swap.ts';
+import { type BlindBook, openBlindBook } from './blind.ts';
 import { finishNight } from './finish.ts';
 import type { Progress } from './message.ts';
 import { beginNight, findUnfinished, type PreparedNight } from './prepare.ts';
@@ -48,6 +50,7 @@ interface Running {
 
 export class NightService {
   readonly #options: NightServiceOptions;
+  readonly #blind: BlindBook;
   #running: Running | undefined;
   #ended: Promise<void> = Promise.resolve();
   #isStarting = false;
@@ -57,6 +60,7 @@ export class NightService {
 
   constructor(options: NightServiceOptions) {
     this.#options = options;
+    this.#blind = openBlindBook(options.ledger);
   }
 
   get ledger(): Ledger {
@@ -67,8 +71,9 @@ export class NightService {
     return this.#running?.progress;
   }
 
-  get running(): NightId | undefined {
-    return this.#running?.night;
+  /** Process id of the night under way, for those who watch or end it from outside. */
+  get pid(): number | undefined {
+    return this.#running?.process.pid();
   }
 
   /** After a start: finishes what was committed and not finished. */
@@ -76,11 +81,6 @@ export class NightService {
     for (const manifest of await this.ledger.list()) {
       if (this.ledger.head().nights[manifest.night] === undefined) await this.#finish(manifest);
     }
-  }
-
-  /** True when a night was begun and neither finished nor given up. */
-  async hasUnfinished(): Promise<boolean> {
-    return (await this.ledger.unfinished()).length > 0;
   }
 
   /**
@@ -217,11 +217,22 @@ export class NightService {
   }
 
   /** Leaves a waiting night's weights unused. @throws night-unknown */
-  async reject(id: NightId): Promise<void> {
+  async reject(id: NightId, why = 'rejected by the person'): Promise<void> {
     this.#assertStatus(await this.ledger.read(id), ['waiting']);
-    await this.ledger.setHead({
-      nights: { [id]: this.#status('rejected', 'rejected by the person') },
-    });
+    await this.ledger.setHead({ nights: { [id]: this.#status('rejected', why) } });
+  }
+
+  /** Pairs of replies for the person to judge blind. @throws night-unknown */
+  blind(id: NightId): Promise<BlindView> {
+    return this.#blind.read(id);
+  }
+
+  /** Keeps an answer; a waiting night whose old replies were preferred is rejected. */
+  async answerBlind(id: NightId, answer: BlindAnswer): Promise<BlindView> {
+    const view = await this.#blind.keep(id, answer, this.#options.clock.now());
+    const isWaiting = this.ledger.statusOf(await this.ledger.read(id)) === 'waiting';
+    if (view.isVeto && isWaiting) await this.reject(id, 'the old replies were preferred blind');
+    return view;
   }
 
   /** Leaves the night out of the sum of deltas in force. @throws night-unknown, swap-refused */

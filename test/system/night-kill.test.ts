@@ -1,0 +1,20 @@
+// A night whose process is killed again and again ends all the same, whole and once.
+import { afterAll, beforeAll, it } from 'vitest';
+import { TestClient } from '../server/test-client.ts';
+import { killNight } from './night-kill.ts';
+import { flagMoment, type Loop, openLoop } from './open-loop.ts';
+
+let loop: Loop;
+beforeAll(async () => {
+  loop = await openLoop();
+  const client = await TestClient.open(loop.daemon.port);
+  await client.hello();
+  await flagMoment(client, { id: '0', direction: 'Book the blue room.' });
+  await flagMoment(client, { id: '1', direction: 'Call Mira at nine.' });
+  client.kill();
+}, 60_000);
+afterAll(() => loop?.close());
+
+it('is resumed at its phase and training step after each of four kills', async () => {
+  await killNight(loop, { kills: 4, seed: 1, everyMs: 3000 });
+}, 300_000);

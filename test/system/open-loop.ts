@@ -1,0 +1,115 @@
+// The whole house in this process on a small random model: daemon, engine, ledger, nights.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { createSpeech } from '../../src/chat/model-speech.ts';
+import { installationFolder, loadConfig } from '../../src/config/load.ts';
+import type { ConfigPatch } from '../../src/config/schema.ts';
+import type { Engine } from '../../src/engine/engine.ts';
+import { createEngine } from '../../src/engine/in-process-engine.ts';
+import { openLedger } from '../../src/ledger/ledger.ts';
+import { openMemory } from '../../src/memory/memory.ts';
+import { courteousEngine } from '../../src/night/courteous-engine.ts';
+import { NightService } from '../../src/night/service.ts';
+import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
+import { type Daemon, openDaemon } from '../../src/server/daemon.ts';
+import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import type { TestClient } from '../server/test-client.ts';
+import { writeSmallModel } from './small-model.ts';
+import { writeSuite } from './small-suite.ts';
+
+export interface Loop {
+  readonly folder: string;
+  readonly engine: Engine;
+  readonly daemon: Daemon;
+  readonly nights: NightService;
+  close(): Promise<void>;
+}
+
+const SMALL: ConfigPatch = {
+  server: { port: 0 },
+  chat: { replyTokensMax: 24 },
+  night: { dreamsMax: 8 },
+  train: { learningRate: 0.01, warmupSteps: 0, epochsMax: 2, batchSize: 2, checkpointSteps: 1 },
+  measure: { scenariosPerKind: 1, repliesPerKind: 0, resamples: 200 },
+};
+
+export async function openLoop(): Promise<Loop> {
+  const folder = await mkdtemp(join(tmpdir(), 'attune-loop-'));
+  const modelDir = await writeSmallModel();
+  const suiteFolder = join(folder, 'suite');
+  await writeSuite(suiteFolder);
+  const cacheDir = join(folder, 'cache');
+  const { config } = await loadConfig({ options: SMALL });
+  const executor = await createOnnxExecutor({ device: 'cpu', threads: 2 });
+  const inner = await createEngine({ modelDir, cacheDir, executor });
+  let nights: NightService | undefined;
+  const engine = courteousEngine(inner, {
+    onBusy: () => nights?.onBusy(),
+    onIdle: () => nights?.onIdle(),
+  });
+  const { baseHash } = await engine.describe();
+  const shared = { config, engine, clock: systemClock, logger: silentLogger };
+  const memory = await openMemory({
+    path: join(folder, 'memory.json'),
+    clock: systemClock,
+    settings: config.memory,
+  });
+  const daemon = await openDaemon({
+    ...shared,
+    onDelete: async (id) => void (await memory.erase(id)),
+    storeFolder: folder,
+    speech: createSpeech(await loadTokenizer(modelDir)),
+    version: 'test',
+    webFolder: join(folder, 'no-web'),
+  });
+  await daemon.watch.refresh();
+  const service = new NightService({
+    ...shared,
+    ledger: await openLedger(join(folder, 'ledger'), baseHash),
+    flags: daemon.flags,
+    store: daemon.store,
+    memory,
+    publish: daemon.publish,
+    modelDir,
+    cacheDir,
+    suiteFolder,
+    promptsFolder: join(installationFolder, 'prompts'),
+    entry: join(installationFolder, 'dist', 'night', 'child.js'),
+  });
+  nights = service;
+  return {
+    folder,
+    engine,
+    daemon,
+    nights: service,
+    async close() {
+      await service.close();
+      await daemon.close();
+      await engine.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Says a direction in a talk of its own and flags the reply, with better words. */
+export async function flagMoment(
+  client: TestClient,
+  { id, direction }: { id: string; direction: string },
+): Promise<void> {
+  const { reply } = await client.say(`talk-${id}`, `m-${id}`, direction);
+  const span = { start: 0, end: direction.length, text: direction };
+  client.send({
+    type: 'flag-add',
+    flag: {
+      id: `flag-${id}`,
+      conversationId: `talk-${id}`,
+      replyId: reply.id,
+      userSpan: { messageId: `m-${id}`, span },
+      betterWords: `I will do that: ${direction}`,
+    },
+  });
+  await client.next('flag-added');
+}
