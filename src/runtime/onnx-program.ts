@@ -17,6 +17,7 @@ export interface ProgramParts {
   /** Options of every session of this executor. */
   readonly sessionOptions: ort.InferenceSession.SessionOptions;
   readonly readHome: ReadHome;
+  readonly onClose: (program: Program) => void;
 }
 
 /** What computes one set of outputs. */
@@ -73,6 +74,7 @@ class OnnxProgram implements Program {
     const plans = [...this.#plans.values()];
     this.#plans.clear();
     for (const plan of plans) await (await plan).session.release();
+    this.#parts.onClose(this);
   }
 
   /** Compiles the session for these outputs once. */

@@ -53,6 +53,7 @@ class OrtExecutor implements OnnxExecutor {
       options,
       sessionOptions: this.#sessionOptions,
       readHome: (tensor, dtype) => this.#readHome(tensor, dtype),
+      onClose: (closed) => this.#programs.delete(closed),
     });
     this.#programs.add(program);
     return program;
@@ -69,8 +70,7 @@ class OrtExecutor implements OnnxExecutor {
   }
 
   async close(): Promise<void> {
-    for (const program of this.#programs) await program.close();
-    this.#programs.clear();
+    for (const program of [...this.#programs]) await program.close();
     this.#copies.clear();
   }
 
@@ -81,7 +81,6 @@ class OrtExecutor implements OnnxExecutor {
       const program = await this.compile({ sum: add(x, x) });
       await program.run({ x: { dtype: 'f32', shape: [2], data: Float32Array.of(1, 2) } });
       await program.close();
-      this.#programs.delete(program);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       const message = `${this.device} does not answer (${reason.trim()}). ${REMEDY[this.device]}`;

@@ -13,7 +13,7 @@ import {
   subtract,
 } from '../operations.ts';
 import type { BinaryFunction, Tensor, UnaryFunction } from '../tensor.ts';
-import { type Partial, type Rule, sumTo, times } from './rule.ts';
+import { type Partial, type Rule, sumTo, times, twice } from './rule.ts';
 
 /** g = dL/dy, for y = f(x). */
 type UnaryDerivative = (g: Tensor, x: Tensor, y: Tensor) => Tensor;
@@ -69,6 +69,7 @@ const BINARY: Readonly<
 export const binaryRule: Rule<'binary'> = (backward) => {
   const { operation, operands, cotangent, result } = backward;
   const [a, b] = operands as [Tensor, Tensor];
+  if (operation.fn === 'multiply' && a === b) return [() => times(twice(cotangent), a), undefined];
   if (operation.fn === 'multiply' && isSigmoidOf(b, a) && !backward.isWanted(b)) {
     // SiLU, y = x σ(x): dy/dx = σ + y (1 − σ), in fewer passes than the product rule takes.
     const slope = (): Tensor => add(b, multiply(result, subtract(scalar(1), b)));

@@ -78,6 +78,12 @@ export function times(a: Tensor, b: Tensor): Tensor {
   return fits(a, bareB) ? multiply(a, bareB) : multiply(a, b);
 }
 
+/** `2 x`, before it is repeated where it only was repeated. */
+export function twice(x: Tensor): Tensor {
+  const two = scalar(2);
+  return x === bare(x) ? multiply(x, two) : broadcast(multiply(bare(x), two), x.shape);
+}
+
 const bare = (x: Tensor): Tensor =>
   x.operation.kind === 'broadcast' ? (x.inputs[0] as Tensor) : x;
 
