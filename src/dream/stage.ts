@@ -20,6 +20,8 @@ export interface StageOptions {
   readonly slots: Map<string, string>;
   /** Distractors of the pair's other side, to be used again; filled when empty. */
   readonly distractors: Exchange[];
+  /** What the scene is about: distractors keep away from it. */
+  readonly about?: readonly string[];
   /** Exchanges to fall back on when the model's own are no good. */
   readonly spare: readonly Exchange[];
   readonly retries: number;
@@ -127,11 +129,28 @@ async function playTurn(
   });
 }
 
+const FAREWELL =
+  /\b(?:bye|goodbye|good night|have to go|that's all|that's everything|see you|talk later)\b/i;
+
+/** Words of the person that end nothing, repeat nothing and direct nothing. */
+function isDistraction(
+  text: string,
+  { messages }: Played,
+  { slots, about = [] }: StageOptions,
+): boolean {
+  const items = extractItems({ id: '', role: 'user', text });
+  if (items.some(({ kind, weight }) => kind === 'direction' && weight >= 0.6)) return false;
+  if ([...slots.values(), ...about].some((matter) => isSame(text, matter))) return false;
+  if (messages.some(({ content }) => content.includes(text))) return false;
+  return text.length >= 2 && !FAREWELL.test(text);
+}
+
 /** An exchange about something else: short, and without a direction of its own. */
 async function sampleExchange(
   played: Played,
-  { writer, random, slots, retries }: StageOptions,
+  options: StageOptions,
 ): Promise<Exchange | undefined> {
+  const { writer, random, slots, retries, about = [] } = options;
   for (let attempt = 0; attempt <= retries; attempt++) {
     const said = await writer.write({
       messages: played.messages,
@@ -139,10 +158,7 @@ async function sampleExchange(
       tokensMax: TURN_TOKENS_MAX,
       seed: random.uint32(),
     });
-    const items = extractItems({ id: '', role: 'user', text: said.text });
-    const isMatter = items.some(({ kind, weight }) => kind === 'direction' && weight >= 0.6);
-    const isNear = [...slots.values()].some((slot) => isSame(said.text, slot));
-    if (!said.isEnded || said.text.length < 2 || isMatter || isNear) continue;
+    if (!said.isEnded || !isDistraction(said.text, played, options)) continue;
     const user = { role: 'user' as const, content: said.text };
     const reply = await writer.write({
       messages: [...played.messages, user],
@@ -150,8 +166,8 @@ async function sampleExchange(
       tokensMax: TURN_TOKENS_MAX,
       seed: random.uint32(),
     });
-    const isRepeated = [...slots.values()].some((slot) => isSame(reply.text, slot));
-    if (!reply.isEnded || reply.text.length < 2 || isRepeated) continue;
+    const isNear = [...slots.values(), ...about].some((slot) => isSame(reply.text, slot));
+    if (!reply.isEnded || reply.text.length < 2 || isNear) continue;
     return { user: said.text, assistant: reply.text, isSampled: true };
   }
   return undefined;

@@ -39,7 +39,7 @@ export interface StructuredOptions {
 }
 
 /** From this chance on, a slot that may be remembered takes a value of the memory. */
-const REMEMBERED = 0.5;
+const REMEMBERED = 0.3;
 const VALUE_WORDS_MAX = 4;
 
 export function seedOfGist(gist: Gist): MemorySeed {
@@ -191,6 +191,7 @@ export async function dreamStructured(
     angle: options.angle,
     slots: remembered(scene, seed, options.random),
     distractors,
+    about: [values.topic],
     spare: options.world.exchanges,
     retries: options.retries,
   };
