@@ -5,7 +5,7 @@ import { node, refuse, type Shape, type Tensor } from './tensor.ts';
 
 const without = (shape: Shape, axis: number): Dimension[] => shape.filter((_, i) => i !== axis);
 
-/** Joins along one axis; all other axes are equal. */
+/** Joins tensors of any one dtype along one axis; all other axes are equal. */
 export function concat(parts: readonly Tensor[], axis: number): Tensor {
   const first = parts[0];
   if (first === undefined) return refuse('concat', 'nothing to join', []);

@@ -3,14 +3,17 @@ import { type Dimension, product } from './dimension.ts';
 import type { BinaryFunction, CompareFunction, ConstantSource, DataType } from './tensor.ts';
 import { node, refuse, type Shape, type Tensor, type UnaryFunction } from './tensor.ts';
 
-/** A value fed at run time. */
+/** A value fed at run time, of any dtype and shape; each symbol is a whole axis of some input. */
 export function input(name: string, dtype: DataType, shape: Shape): Tensor {
   return node({ kind: 'input', name }, [], dtype, shape);
 }
 
 const STORED_BYTES = { f32: 4, i32: 4, bool: 1, f16: 2, bf16: 2 } as const;
 
-/** A constant whose bytes lie inline or in a file. `shape` is literal. */
+/**
+ * A constant whose bytes lie inline or in a file, little-endian in row-major order.
+ * @throws AttuneError graph-shape when they do not fill the shape
+ */
 export function constant(
   name: string,
   source: ConstantSource,
@@ -36,7 +39,10 @@ export function integer(value: number): Tensor {
   return constant(`${value}`, { from: 'inline', data: Int32Array.of(value) }, 'i32', []);
 }
 
-/** `(…, m, k) × (…, k, n)`; flags read an operand transposed; a rank-2 `b` is shared by all. */
+/**
+ * (…, m, k) × (…, k, n) → (…, m, n); a flag reads the last two axes of an operand exchanged; one
+ * matrix `b` (k, n) is shared by all. @throws AttuneError graph-shape
+ */
 export function matMul(
   a: Tensor,
   b: Tensor,
@@ -71,6 +77,7 @@ function unary(fn: UnaryFunction, x: Tensor): Tensor {
   return node({ kind: 'unary', fn }, [x], dtype, x.shape);
 }
 
+// Each of these works on every element of an f32 tensor (`not`: bool) and keeps its shape.
 export const negate = (x: Tensor): Tensor => unary('negate', x);
 export const exp = (x: Tensor): Tensor => unary('exp', x);
 export const log = (x: Tensor): Tensor => unary('log', x);
@@ -105,6 +112,8 @@ function binary(fn: BinaryFunction, a: Tensor, b: Tensor): Tensor {
   return node({ kind: 'binary', fn }, [a, b], a.dtype, broadcastShape(fn, [a, b]));
 }
 
+// f32 or i32 operands of one type; literal 1s and missing leading axes grow. An i32 quotient is
+// rounded towards zero.
 export const add = (a: Tensor, b: Tensor): Tensor => binary('add', a, b);
 export const subtract = (a: Tensor, b: Tensor): Tensor => binary('subtract', a, b);
 export const multiply = (a: Tensor, b: Tensor): Tensor => binary('multiply', a, b);
@@ -120,13 +129,14 @@ function compare(fn: CompareFunction, a: Tensor, b: Tensor): Tensor {
   return node({ kind: 'compare', fn }, [a, b], 'bool', broadcastShape(fn, [a, b]));
 }
 
+// → bool, of the shape that both operands grow to; `and` and `or` take bool, the others numbers.
 export const less = (a: Tensor, b: Tensor): Tensor => compare('less', a, b);
 export const lessOrEqual = (a: Tensor, b: Tensor): Tensor => compare('lessOrEqual', a, b);
 export const equal = (a: Tensor, b: Tensor): Tensor => compare('equal', a, b);
 export const and = (a: Tensor, b: Tensor): Tensor => compare('and', a, b);
 export const or = (a: Tensor, b: Tensor): Tensor => compare('or', a, b);
 
-/** `condition ? a : b`, elementwise. */
+/** `condition ? a : b` for each element; all three grow to one shape. */
 export function select(condition: Tensor, a: Tensor, b: Tensor): Tensor {
   if (condition.dtype !== 'bool') refuse('select', 'condition must be bool', [condition]);
   if (a.dtype !== b.dtype) refuse('select', 'branches must have one type', [a, b]);
@@ -134,6 +144,7 @@ export function select(condition: Tensor, a: Tensor, b: Tensor): Tensor {
   return node({ kind: 'select' }, [condition, a, b], a.dtype, shape);
 }
 
+/** To f32, i32 (rounded towards zero) or bool (not zero); the shape stays. */
 export function cast(x: Tensor, to: DataType): Tensor {
   return x.dtype === to ? x : node({ kind: 'cast' }, [x], to, x.shape);
 }
@@ -158,21 +169,23 @@ function reduce(fn: 'sum' | 'max', x: Tensor, axes: readonly number[], keep: boo
 
 const allAxes = (x: Tensor): number[] => x.shape.map((_, axis) => axis);
 
+/** Over `axes` (all when absent, negative ones from the end), left out or kept as literal 1s. */
 export function reduceSum(x: Tensor, axes = allAxes(x), { keep = false } = {}): Tensor {
   return reduce('sum', x, axes, keep);
 }
 
+/** Over axes as for `reduceSum`. */
 export function reduceMax(x: Tensor, axes = allAxes(x), { keep = false } = {}): Tensor {
   return reduce('max', x, axes, keep);
 }
 
-/** Over the last axis. */
+/** `exp(x) / Σ exp(x)` over the last axis, f32 (…, n) → (…, n). */
 export function softmax(x: Tensor): Tensor {
   if (x.dtype !== 'f32' || x.shape.length === 0) refuse('softmax', 'f32 of rank ≥ 1', [x]);
   return node({ kind: 'softmax' }, [x], 'f32', x.shape);
 }
 
-/** Over the last axis. */
+/** `x − log Σ exp(x)` over the last axis, f32 (…, n) → (…, n). */
 export function logSoftmax(x: Tensor): Tensor {
   if (x.dtype !== 'f32' || x.shape.length === 0) refuse('logSoftmax', 'f32 of rank ≥ 1', [x]);
   return node({ kind: 'logSoftmax' }, [x], 'f32', x.shape);
