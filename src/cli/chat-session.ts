@@ -196,6 +196,7 @@ export class ChatSession {
 
   #quiet(hasFailed: boolean): void {
     this.#hasFailed = hasFailed;
+    this.terminal.refresh();
     const waiting = this.#onQuiet;
     this.#onQuiet = [];
     for (const resolve of waiting) resolve();
@@ -241,5 +242,6 @@ export class ChatSession {
   #freshNote(text: string): void {
     this.#freshLine();
     this.terminal.note(text);
+    this.terminal.refresh();
   }
 }

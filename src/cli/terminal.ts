@@ -11,6 +11,8 @@ export interface Terminal {
   note(text: string): void;
   /** The next line that was entered; undefined at the end of the input. */
   readLine(prompt: string): Promise<string | undefined>;
+  /** Shows the prompt again, with what was typed, after something was written over it. */
+  refresh(): void;
   /** What the arrow keys bring back, newest first. */
   setHistory(lines: readonly string[]): void;
   close(): void;
@@ -34,6 +36,7 @@ export function printable(text: string): string {
 
 const QUIET = '\u001b[2m';
 const PLAIN = '\u001b[0m';
+const CLEAR_LINE = '\r\u001b[K';
 
 export function openTerminal(options: TerminalOptions): Terminal {
   const { input, output } = options;
@@ -59,9 +62,22 @@ export function openTerminal(options: TerminalOptions): Terminal {
     removeHistoryDuplicates: true,
   });
 
+  /** Nothing of ours is written onto the line on which somebody types. */
+  let isPromptShown = false;
+  function hidePrompt(): void {
+    if (isPromptShown) output.write(CLEAR_LINE);
+    isPromptShown = false;
+  }
+  function showPrompt(): void {
+    if (waiting === undefined || !isInteractive || isPromptShown) return;
+    isPromptShown = true;
+    lineReader.prompt(true);
+  }
+
   function hand(line: string | undefined): void {
     const resolve = waiting;
     waiting = undefined;
+    isPromptShown = false;
     resolve?.(line);
   }
 
@@ -77,24 +93,32 @@ export function openTerminal(options: TerminalOptions): Terminal {
   lineReader.on('SIGINT', () => {
     const typed = lineReader.line;
     clearLine(lineReader);
+    hidePrompt();
     options.onInterrupt(typed);
-    if (waiting !== undefined) lineReader.prompt();
+    showPrompt();
   });
 
   return {
     isInteractive,
-    write: (text) => void output.write(text),
+    write(text) {
+      hidePrompt();
+      output.write(text);
+    },
     note(text) {
+      hidePrompt();
       output.write(hasColour ? `${QUIET}${text}${PLAIN}\n` : `${text}\n`);
     },
+    refresh: showPrompt,
     readLine(prompt) {
       const line = lines.shift();
+      // Typed while something was written, and not shown then.
+      if (line !== undefined && isInteractive) output.write(`${prompt}${line}\n`);
       if (line !== undefined || isEnded) return Promise.resolve(line);
       return new Promise((resolve) => {
         waiting = resolve;
         if (!isInteractive) return;
         lineReader.setPrompt(prompt);
-        lineReader.prompt(true);
+        showPrompt();
       });
     },
     setHistory(history) {
