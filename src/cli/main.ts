@@ -10,6 +10,7 @@ import { registerExport } from './export.ts';
 import { registerGenerate } from './generate.ts';
 import { registerImport } from './import.ts';
 import { registerInspect } from './inspect.ts';
+import { registerMemory, registerMemory } from './memory.ts';
 import { registerNight } from './night.ts';
 import { registerPull } from './pull.ts';
 import { registerReplay } from './replay.ts';
@@ -28,6 +29,8 @@ for (const register of [
   registerExport,
   registerConfig,
   registerNight,
+  registerMemory,
+  registerMemory,
   registerTrain,
   registerEval,
   registerDemo,

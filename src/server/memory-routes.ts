@@ -1,0 +1,32 @@
+// The HTTP route of what is remembered.
+import type { Memory } from '../memory/memory.ts';
+import type { MemoryView } from '../protocol/memory.ts';
+import { type Route, sendJson } from './route.ts';
+
+export function memoryRoutes(memory: Memory): Route[] {
+  return [
+    {
+      method: 'GET',
+      pattern: '/api/memory',
+      handle: ({ response }) => sendJson(response, viewOf(memory)),
+    },
+  ];
+}
+
+function viewOf(memory: Memory): MemoryView {
+  return {
+    kept: memory.list().map(({ gist, salience }) => ({
+      conversationId: gist.conversationId,
+      restedAt: gist.restedAt,
+      salience,
+      salienceAtRest: gist.salience,
+      inputs: { ...gist.inputs },
+      items: gist.items.map(({ kind, text }) => ({ kind, text })),
+    })),
+    forgotten: memory.forgotten.map(({ conversationId, forgottenAt, reason }) => ({
+      conversationId,
+      forgottenAt,
+      reason,
+    })),
+  };
+}
