@@ -17,7 +17,7 @@ import { createNightly } from './night/nightly.ts';
 import { NightService } from './night/service.ts';
 import type { Schedule } from './schedule/schedule.ts';
 import { type Daemon, lockStore, openDaemon } from './server/daemon.ts';
-import { memoryRoutes, memoryRoutes } from './server/memory-routes.ts';
+import { memoryRoutes } from './server/memory-routes.ts';
 import { nightRoutes } from './server/night-routes.ts';
 import { versionOf } from './swap/swap.ts';
 import { loadTokenizer } from './tokenizer/tokenizer.ts';
@@ -110,7 +110,7 @@ async function start(config: Config, { places, logger, lock }: StartParts): Prom
         nights = new NightService({ ...shared, ...parts });
         const slider = { ...shared, tokenizer };
         const nextAt = (): number | null => nightly?.next() ?? null;
-        return [...nightRoutes({ nights, slider, nextAt }), ...memoryRoutes(memory, config.memory)];
+        return [...nightRoutes({ nights, slider, nextAt }), ...memoryRoutes(memory)];
       },
     });
     const service = nights as NightService;

@@ -10,7 +10,7 @@ import { registerExport } from './export.ts';
 import { registerGenerate } from './generate.ts';
 import { registerImport } from './import.ts';
 import { registerInspect } from './inspect.ts';
-import { registerMemory, registerMemory } from './memory.ts';
+import { registerMemory } from './memory.ts';
 import { registerNight } from './night.ts';
 import { registerPull } from './pull.ts';
 import { registerReplay } from './replay.ts';
@@ -29,7 +29,6 @@ for (const register of [
   registerExport,
   registerConfig,
   registerNight,
-  registerMemory,
   registerMemory,
   registerTrain,
   registerEval,
