@@ -4,10 +4,10 @@ import { readJsonBounded } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
-import { type NightLine, NightSummary } from '../protocol/summary.ts';
+import { type NightLine, NightSummary, type NightView } from '../protocol/summary.ts';
 
-/** The summary as it was written. @throws night-unknown, also when its texts were deleted */
-export async function readSummary(ledger: Ledger, id: NightId): Promise<NightSummary> {
+/** The summary as it was written, and what was decided since. @throws night-unknown, also when its texts were deleted */
+export async function readSummary(ledger: Ledger, id: NightId): Promise<NightView> {
   const manifest = await ledger.read(id);
   const summary = await summaryIn(ledger, manifest);
   if (summary !== undefined) return withStatus(summary, ledger.statusOf(manifest));
@@ -22,12 +22,13 @@ async function summaryIn(ledger: Ledger, manifest: Manifest): Promise<NightSumma
 }
 
 /** What a person decided after the summary was written counts. */
-function withStatus(summary: NightSummary, status: NightLine['status']): NightSummary {
+function withStatus(summary: NightSummary, status: NightView['status']): NightView {
   if (status === 'in-force') {
-    return { ...summary, verdict: 'swapped', back: `attune night revert ${summary.nightId}` };
+    const back = `attune night revert ${summary.nightId}`;
+    return { ...summary, status, verdict: 'swapped', back };
   }
-  if (status === 'waiting') return { ...summary, verdict: 'awaiting-review', back: null };
-  return { ...summary, back: null };
+  if (status === 'waiting') return { ...summary, status, verdict: 'awaiting-review', back: null };
+  return { ...summary, status, back: null };
 }
 
 /** Oldest first. */

@@ -125,12 +125,26 @@ export const NightSummary = z.object({
 });
 export type NightSummary = z.infer<typeof NightSummary>;
 
+/** What became of a night. */
+export const NightStatus = z.enum([
+  'refused',
+  'empty',
+  'waiting',
+  'in-force',
+  'rejected',
+  'reverted',
+]);
+
+/** `GET /api/nights/:id`: the summary as it was written, and what was decided since. */
+export const NightView = z.object({ ...NightSummary.shape, status: NightStatus });
+export type NightView = z.infer<typeof NightView>;
+
 /** One line of the list of nights. */
 export const NightLine = z.object({
   nightId: Id,
   number: z.number().int(),
   day: z.string(),
-  status: z.enum(['refused', 'empty', 'waiting', 'in-force', 'rejected', 'reverted']),
+  status: NightStatus,
   headline: z.string(),
   margin: EstimateView.nullable(),
   realMinusDeaf: EstimateView.nullable(),
@@ -189,3 +203,29 @@ export const SliderReplyRequest = z.strictObject({
 });
 export const SliderReply = z.object({ text: z.string(), version: z.string() });
 export type SliderReply = z.infer<typeof SliderReply>;
+
+/** Two replies to one direction; which of them is the old one is not said. */
+export const BlindPair = z.object({
+  flagId: Id,
+  direction: z.string(),
+  a: z.string(),
+  b: z.string(),
+});
+export type BlindPair = z.infer<typeof BlindPair>;
+
+/** `GET /api/nights/:id/blind` */
+export const BlindView = z.object({
+  /** Still to be answered. */
+  pairs: z.array(BlindPair),
+  /** How often each was preferred; null until every pair is answered. */
+  tally: z
+    .object({ old: z.number().int(), new: z.number().int(), same: z.number().int() })
+    .nullable(),
+  /** The old replies were preferred in most pairs: the night is rejected, or should be taken back. */
+  isVeto: z.boolean(),
+});
+export type BlindView = z.infer<typeof BlindView>;
+
+/** `POST /api/nights/:id/blind`; the first answer to a pair counts. */
+export const BlindAnswer = z.strictObject({ flagId: Id, choice: z.enum(['a', 'b', 'same']) });
+export type BlindAnswer = z.infer<typeof BlindAnswer>;

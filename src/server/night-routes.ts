@@ -5,7 +5,7 @@ import { listNights, readSummary } from '../night/list.ts';
 import type { NightService } from '../night/service.ts';
 import { type SliderParts, sliderReply, sliderView } from '../night/slider.ts';
 import { parseWith } from '../protocol/codec.ts';
-import { type NightList, SliderReplyRequest } from '../protocol/summary.ts';
+import { BlindAnswer, type NightList, SliderReplyRequest } from '../protocol/summary.ts';
 import { type Route, type RouteContext, sendJson } from './route.ts';
 
 export interface NightRouteOptions {
@@ -36,6 +36,10 @@ export function nightRoutes({ nights, slider, nextAt }: NightRouteOptions): Rout
       return { nights: lines, running: nights.progress ?? null, nextAt: nextAt(), version };
     }),
     get('/api/nights/:id', (context) => readSummary(nights.ledger, nightOf(context))),
+    get('/api/nights/:id/blind', (context) => nights.blind(nightOf(context))),
+    post('/api/nights/:id/blind', async (context) =>
+      nights.answerBlind(nightOf(context), await context.readBody(BlindAnswer)),
+    ),
     get('/api/nights/:id/slider', (context) => sliderView(slider, nightOf(context))),
     post('/api/nights/:id/slider/reply', async (context) =>
       sliderReply(
