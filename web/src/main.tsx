@@ -1,15 +1,18 @@
 // The page: puts the parts together and listens to the keyboard.
 import { render, type VNode } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
+import { isSettingsOpen } from './chat/head.tsx';
 import { isSidebarOpen, newTalk, Sidebar } from './chat/sidebar.tsx';
 import { Talk } from './chat/talk.tsx';
-import { connect, connectionState, setToken } from './connection.ts';
+import { connect, connectionState, onOpen, setToken, token } from './connection.ts';
+import { beginFlag, flagDraft } from './flag/draft.ts';
 import { FlagList } from './flag/list.tsx';
-import { beginFlag, flagDraft } from './flag/sheet.tsx';
 import { SelectionToolbar } from './flag/toolbar.tsx';
 import { Nights } from './night/nights.tsx';
-import { route } from './route.ts';
-import { history, notice, regenerate, running, stop } from './state.ts';
+import { deliverAll } from './outbox.ts';
+import { listen } from './receive.ts';
+import { follow, route } from './route.ts';
+import { catchUp, history, notice, open, regenerate, running, stop } from './state.ts';
 
 function Page(): VNode {
   switch (route.value.page) {
@@ -23,18 +26,23 @@ function Page(): VNode {
 }
 
 function Notice(): VNode | null {
-  const text = notice.value;
+  const now = notice.value;
   useEffect(() => {
-    if (text === null) return;
+    if (now === null) return;
     const timer = setTimeout(() => {
       notice.value = null;
-    }, 8000);
+    }, 12_000);
     return () => clearTimeout(timer);
-  }, [text]);
-  if (text === null) return null;
+  }, [now]);
+  if (now === null) return null;
   return (
     <div class="notice" role="alert">
-      {text}
+      <span>{now.text}</span>
+      {now.path !== undefined && (
+        <a href={now.path} onClick={follow}>
+          Read it
+        </a>
+      )}
       <button type="button" aria-label="Close" onClick={() => (notice.value = null)}>
         ×
       </button>
@@ -43,11 +51,17 @@ function Notice(): VNode | null {
 }
 
 function TokenGate(): VNode | null {
-  if (connectionState.value !== 'token-needed') return null;
+  const gate = useRef<HTMLFormElement>(null);
+  const isNeeded = connectionState.value === 'token-needed';
+  useEffect(() => {
+    if (isNeeded) gate.current?.querySelector('input')?.focus();
+  }, [isNeeded]);
+  if (!isNeeded) return null;
   return (
     <form
       class="gate"
-      aria-label="Token"
+      aria-label="The daemon's token"
+      ref={gate}
       onSubmit={(event) => {
         event.preventDefault();
         setToken(String(new FormData(event.currentTarget).get('token') ?? '').trim());
@@ -55,6 +69,7 @@ function TokenGate(): VNode | null {
     >
       <h2>This daemon asks for its token</h2>
       <input name="token" type="password" autoComplete="current-password" aria-label="Token" />
+      {token() !== null && <small role="alert">That was not the token.</small>}
       <button type="submit" class="primary">
         Connect
       </button>
@@ -74,10 +89,12 @@ const lastReply = (): string | undefined =>
 function onKey(event: KeyboardEvent): void {
   if (event.key === 'Escape') {
     if (flagDraft.value !== null) flagDraft.value = null;
+    else if (isSettingsOpen.value) isSettingsOpen.value = false;
     else if (isSidebarOpen.value) isSidebarOpen.value = false;
     else if (running.value !== null) stop();
     return;
   }
+  if (route.value.page !== 'talk' && event.key !== 'n' && event.key !== '/') return;
   if (isTyping(event.target) || event.metaKey || event.ctrlKey || event.altKey) return;
   const reply = lastReply();
   const actions: Record<string, () => void> = {
@@ -94,7 +111,22 @@ function onKey(event: KeyboardEvent): void {
   action();
 }
 
+function titleOf(): string {
+  switch (route.value.page) {
+    case 'flags':
+      return 'Flags – Attune';
+    case 'nights':
+      return 'Nights – Attune';
+    default:
+      return open.value?.title ? `${open.value.title} – Attune` : 'Attune';
+  }
+}
+
 function App(): VNode {
+  const title = titleOf();
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
   useEffect(() => {
     connect();
     window.addEventListener('keydown', onKey);
@@ -119,5 +151,8 @@ function App(): VNode {
   );
 }
 
+listen();
+onOpen(catchUp);
+onOpen(deliverAll);
 const root = document.getElementById('app');
 if (root !== null) render(<App />, root);

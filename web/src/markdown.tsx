@@ -2,95 +2,115 @@
 // Each text leaf knows where it stands in the source, so a selection maps back to exact words.
 import { Lexer, type Token, type Tokens } from 'marked';
 import { Fragment, type VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
+import { findIn, type Piece, runsOf, wholeOf } from './place.ts';
 
-type Node = VNode | string | (VNode | string)[];
+type Node = VNode | string | VNode[];
+type Render = (token: Token, piece: Piece) => Node;
 
-/** `data-at` is the offset in the source; `data-raw` is set when the text is not the source's. */
-function leaf(text: string, at: number, rawLength = text.length): VNode {
+/** A text as it stands in the source. */
+function leaf(piece: Piece): VNode {
   return (
-    <span data-at={at} data-length={rawLength}>
+    <>
+      {runsOf(piece).map(({ text, start }) => (
+        <span key={start} data-at={start} data-length={text.length}>
+          {text}
+        </span>
+      ))}
+    </>
+  );
+}
+
+/** A text that is written otherwise in the source (an escape): selected whole or not at all. */
+function standIn(text: string, { at }: Piece): VNode {
+  const start = at[0] ?? 0;
+  return (
+    <span data-at={start} data-length={(at.at(-1) ?? start) + 1 - start}>
       {text}
     </span>
   );
 }
 
-/** A reply's text, rendered. */
-export function Markdown({ text }: { text: string }): VNode {
-  return <div class="markdown">{blocks(new Lexer({ gfm: true }).lex(text), text, 0)}</div>;
+/** The part of `piece` from `from` on that shows as `text`. */
+function part(piece: Piece, text: string, from = 0): VNode {
+  const found = findIn(piece, text, from);
+  return found.isExact ? leaf(found.piece) : standIn(text, piece);
 }
 
-/** Renders children that follow each other in `raw`, which stands at `at` in the source. */
-function each(tokens: readonly Token[], raw: string, at: number, render: Render): VNode[] {
+/** A reply's text, rendered. */
+export function Markdown({ text }: { text: string }): VNode {
+  const tokens = useMemo(() => new Lexer({ gfm: true }).lex(text), [text]);
+  return <div class="markdown">{each(tokens, wholeOf(text), block)}</div>;
+}
+
+/** Renders tokens that follow each other in `piece`. */
+function each(tokens: readonly Token[], piece: Piece, render: Render): VNode[] {
   let cursor = 0;
   return tokens.map((token, index) => {
-    const found = raw.indexOf(token.raw, cursor);
-    const start = found < 0 ? cursor : found;
-    cursor = start + (found < 0 ? 0 : token.raw.length);
-    return <Fragment key={index}>{render(token, at + start)}</Fragment>;
+    const found = findIn(piece, token.raw, cursor);
+    cursor = found.next;
+    return <Fragment key={index}>{render(token, found.piece)}</Fragment>;
   });
 }
 
-type Render = (token: Token, at: number) => Node;
-
-function blocks(tokens: readonly Token[], raw: string, at: number): VNode[] {
-  return each(tokens, raw, at, block);
+function inlines(token: Token & { tokens?: Token[] }, piece: Piece): Node {
+  if (token.tokens !== undefined) return each(token.tokens, piece, inline);
+  return part(piece, 'text' in token ? String(token.text) : token.raw);
 }
 
-function inlines(token: Token & { tokens?: Token[] }, at: number): Node {
-  return token.tokens === undefined
-    ? leaf('text' in token ? token.text : token.raw, at, token.raw.length)
-    : each(token.tokens, token.raw, at, inline);
-}
-
-function block(token: Token, at: number): Node {
+function block(token: Token, piece: Piece): Node {
   switch (token.type) {
     case 'space':
       return '';
     case 'heading': {
       const level = Math.min(6, (token as Tokens.Heading).depth + 2);
       const Tag = `h${level}` as 'h3';
-      return <Tag>{inlines(token, at)}</Tag>;
+      return <Tag>{inlines(token, piece)}</Tag>;
     }
     case 'paragraph':
-      return <p>{inlines(token, at)}</p>;
-    case 'code': {
-      const code = token as Tokens.Code;
-      const inside = Math.max(0, code.raw.indexOf(code.text));
-      return (
-        <pre>
-          <code>{leaf(code.text, at + inside)}</code>
-        </pre>
-      );
-    }
+      return <p>{inlines(token, piece)}</p>;
+    case 'code':
+      return code(token as Tokens.Code, piece);
     case 'blockquote':
-      return <blockquote>{blocks((token as Tokens.Blockquote).tokens, token.raw, at)}</blockquote>;
+      return <blockquote>{each((token as Tokens.Blockquote).tokens, piece, block)}</blockquote>;
     case 'list':
-      return list(token as Tokens.List, at);
+      return list(token as Tokens.List, piece);
     case 'table':
-      return table(token as Tokens.Table, at);
+      return table(token as Tokens.Table, piece);
     case 'hr':
       return <hr />;
     case 'text':
-      return inlines(token, at);
+      return inlines(token, piece);
+    case 'checkbox':
+      return (token as Tokens.Checkbox).checked ? '☑ ' : '☐ ';
     default:
-      return <p>{leaf(token.raw, at)}</p>;
+      return <p>{leaf(piece)}</p>;
   }
 }
 
-function list(token: Tokens.List, at: number): VNode {
-  const items = each(token.items, token.raw, at, (item, itemAt) => (
-    <li>{blocks((item as Tokens.ListItem).tokens, item.raw, itemAt)}</li>
+function code({ text, codeBlockStyle }: Tokens.Code, piece: Piece): VNode {
+  const inside = codeBlockStyle === 'indented' ? 0 : piece.text.indexOf('\n') + 1;
+  return (
+    <pre>
+      <code>{part(piece, text, inside)}</code>
+    </pre>
+  );
+}
+
+function list(token: Tokens.List, piece: Piece): VNode {
+  const items = each(token.items, piece, (item, own) => (
+    <li>{each((item as Tokens.ListItem).tokens, own, block)}</li>
   ));
   const start = typeof token.start === 'number' ? token.start : undefined;
   return token.ordered ? <ol start={start}>{items}</ol> : <ul>{items}</ul>;
 }
 
-function table(token: Tokens.Table, at: number): VNode {
+function table(token: Tokens.Table, piece: Piece): VNode {
   let cursor = 0;
   const cell = (content: Tokens.TableCell): Node => {
-    const found = token.raw.indexOf(content.text, cursor);
-    if (found >= 0) cursor = found + content.text.length;
-    return each(content.tokens, content.text, at + Math.max(found, 0), inline);
+    const found = findIn(piece, content.text, cursor);
+    cursor = found.next;
+    return each(content.tokens, found.piece, inline);
   };
   return (
     <div class="table">
@@ -118,35 +138,36 @@ function table(token: Tokens.Table, at: number): VNode {
 
 const SAFE_LINK = /^(https?:|mailto:)/i;
 
-function inline(token: Token, at: number): Node {
+function inline(token: Token, piece: Piece): Node {
   switch (token.type) {
     case 'strong':
-      return <strong>{inlines(token, at)}</strong>;
+      return <strong>{inlines(token, piece)}</strong>;
     case 'em':
-      return <em>{inlines(token, at)}</em>;
+      return <em>{inlines(token, piece)}</em>;
     case 'del':
-      return <del>{inlines(token, at)}</del>;
+      return <del>{inlines(token, piece)}</del>;
     case 'codespan': {
-      const inside = Math.max(0, token.raw.indexOf((token as Tokens.Codespan).text));
-      return <code>{leaf((token as Tokens.Codespan).text, at + inside)}</code>;
+      const marks = /^`+/.exec(token.raw)?.[0].length ?? 0;
+      return <code>{part(piece, (token as Tokens.Codespan).text, marks)}</code>;
     }
     case 'br':
       return <br />;
     case 'link': {
       const { href } = token as Tokens.Link;
-      if (!SAFE_LINK.test(href)) return leaf(token.raw, at);
+      if (!SAFE_LINK.test(href)) return leaf(piece);
       return (
         <a href={href} target="_blank" rel="noopener noreferrer nofollow">
-          {inlines(token, at)}
+          {inlines(token, piece)}
         </a>
       );
     }
     case 'escape':
-      return leaf((token as Tokens.Escape).text, at, token.raw.length);
+      return standIn((token as Tokens.Escape).text, piece);
+    case 'checkbox':
     case 'text':
-      return inlines(token as Tokens.Text, at);
+      return token.type === 'text' ? inlines(token, piece) : block(token, piece);
     default:
       // Images, raw HTML and whatever comes later: shown as they were written.
-      return leaf(token.raw, at);
+      return leaf(piece);
   }
 }

@@ -19,18 +19,30 @@ export function selectedSpan(): { span: SelectedSpan; rect: DOMRect } | undefine
   const range = selection.getRangeAt(0);
   const start = point(range.startContainer, range.startOffset, 'start');
   const end = point(range.endContainer, range.endOffset, 'end');
-  if (start === undefined || end === undefined || start.message !== end.message) return undefined;
+  if (start === undefined) return undefined;
+  const last = end?.message === start.message ? end.offset : lastOf(start.message, range);
   const { messageId, role } = start.message.dataset;
-  if (messageId === undefined || end.offset <= start.offset) return undefined;
+  if (messageId === undefined || last === undefined || last <= start.offset) return undefined;
   return {
     span: {
       role: role === 'user' ? 'user' : 'assistant',
       messageId,
       start: start.offset,
-      end: end.offset,
+      end: last,
     },
     rect: range.getBoundingClientRect(),
   };
+}
+
+/** Three clicks select a paragraph up to the beginning of what follows: that is its end. */
+function lastOf(message: HTMLElement, range: Range): number | undefined {
+  const leaves = [...message.querySelectorAll<HTMLElement>('[data-at]')];
+  const last = leaves.at(-1);
+  if (last === undefined) return undefined;
+  const inside = range.cloneRange();
+  inside.setEndAfter(last);
+  if (inside.toString().trim().length < range.toString().trim().length) return undefined;
+  return Number(last.dataset.at) + Number(last.dataset.length);
 }
 
 /** The source offset of a place in the page; places between leaves go to the nearest leaf. */

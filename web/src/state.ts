@@ -1,32 +1,33 @@
-// What the page knows: talks, the open talk, flags, the engine. Messages of the daemon change it.
+// What the page knows (talks, the open talk, flags, nights, the engine) and what it can ask for.
 import { batch, computed, signal } from '@preact/signals';
 import type {
   Conversation,
   ConversationSummary,
   Message,
   RunningReply,
+  SettingsPatch,
 } from '../../src/protocol/conversation.ts';
-import type { Flag, FlagDraftInput } from '../../src/protocol/flag.ts';
+import type { Flag, FlagDraftInput, FlagPatch } from '../../src/protocol/flag.ts';
 import type { NightProgress } from '../../src/protocol/night.ts';
-import type { EngineView, ServerMessage } from '../../src/protocol/server-message.ts';
-import { newId, onMessage, onOpen, RequestError, request, send } from './connection.ts';
+import type { EngineView } from '../../src/protocol/server-message.ts';
+import { newId, RequestError, request, send } from './connection.ts';
+import { go, route } from './route.ts';
 
 export const engine = signal<EngineView | null>(null);
 export const conversations = signal<readonly ConversationSummary[]>([]);
 export const nextCursor = signal<string | null>(null);
 export const open = signal<Conversation | null>(null);
 export const running = signal<RunningReply | null>(null);
+/** A reply of the open talk that could not be kept, and why. */
+export const failure = signal<{ readonly text: string; readonly why: string } | null>(null);
+/** The open talk ends with a message that nobody is answering (the daemon died before it did). */
+export const isUnanswered = signal(false);
 export const flags = signal<readonly Flag[]>([]);
 export const night = signal<NightProgress | null>(null);
-export const notice = signal<string | null>(null);
-
-/** Said and not yet acknowledged; sent again after a reconnect. */
-interface Unstored {
-  readonly conversationId: string;
-  readonly messageId: string;
-  readonly text: string;
-}
-export const unstored = signal<readonly Unstored[]>([]);
+/** Grows when a night ends or weights change, so that pages read them again. */
+export const nightsDone = signal(0);
+/** One line for the person; `path` is a page that says more. */
+export const notice = signal<{ readonly text: string; readonly path?: string } | null>(null);
 
 export const standingFlags = computed(() => flags.value.filter((f) => f.withdrawnAt === null));
 
@@ -36,10 +37,10 @@ export const history = computed<readonly Message[]>(() =>
 );
 
 export function tell(error: unknown): void {
-  const text = error instanceof Error ? error.message : String(error);
-  notice.value = text;
+  notice.value = { text: error instanceof Error ? error.message : String(error) };
 }
 
+/** Tells what went wrong. A lost connection is shown where the connection is. */
 async function attempt(action: () => Promise<unknown>): Promise<void> {
   try {
     await action();
@@ -48,14 +49,17 @@ async function attempt(action: () => Promise<unknown>): Promise<void> {
   }
 }
 
-onOpen(() => {
+/** After each hello: what happened meanwhile, and the open talk with the rest of its reply. */
+export function catchUp(): void {
   send({ type: 'event-subscribe', topics: ['conversations', 'flags', 'nights', 'engine'] });
   void attempt(loadConversations);
   void attempt(() => request({ type: 'flag-list' }, 'flag-listed'));
-  const current = open.value;
-  if (current !== null && current.history.length > 0) void openConversation(current.id);
-  for (const say of unstored.value) send({ type: 'message-say', ...say });
-});
+  nightsDone.value += 1;
+  const wanted = route.value.page === 'talk' ? route.value.id : null;
+  const current = open.value !== null && open.value.history.length > 0 ? open.value.id : null;
+  const conversationId = wanted ?? current;
+  if (conversationId !== null) void openConversation(conversationId);
+}
 
 async function loadConversations(): Promise<void> {
   const page = await request({ type: 'conversation-list', limit: 100 }, 'conversation-listed');
@@ -83,9 +87,15 @@ export function openConversation(conversationId: string): Promise<void> {
   if (earlier !== undefined && earlier !== conversationId) {
     send({ type: 'conversation-close', conversationId: earlier });
   }
-  return attempt(() =>
-    request({ type: 'conversation-open', conversationId }, 'conversation-opened'),
-  );
+  return attempt(async () => {
+    try {
+      await request({ type: 'conversation-open', conversationId }, 'conversation-opened');
+    } catch (error) {
+      const isGone = error instanceof RequestError && error.code === 'conversation-not-found';
+      if (isGone) leaveConversation();
+      throw error;
+    }
+  });
 }
 
 /** A talk that exists only here until something is said in it. */
@@ -93,6 +103,8 @@ export function startConversation(): void {
   const now = Date.now();
   batch(() => {
     running.value = null;
+    failure.value = null;
+    isUnanswered.value = false;
     open.value = {
       id: newId(),
       title: '',
@@ -107,12 +119,10 @@ export function startConversation(): void {
   });
 }
 
-export function say(text: string): void {
-  const conversationId = open.value?.id;
-  if (conversationId === undefined) return;
-  const message = { conversationId, messageId: newId(), text };
-  unstored.value = [...unstored.value, message];
-  send({ type: 'message-say', ...message });
+/** The open talk is gone: on to a new one. */
+export function leaveConversation(): void {
+  startConversation();
+  if (route.value.page === 'talk') go('/', { replace: true });
 }
 
 export function stop(): void {
@@ -120,6 +130,7 @@ export function stop(): void {
   if (conversationId !== undefined) send({ type: 'reply-stop', conversationId });
 }
 
+/** Answers the last message anew, or for the first time. */
 export function regenerate(): void {
   const conversationId = open.value?.id;
   if (conversationId === undefined) return;
@@ -134,122 +145,58 @@ export const rename = (conversationId: string, title: string): Promise<void> =>
 export const remove = (conversationId: string): Promise<void> =>
   attempt(() => request({ type: 'conversation-delete', conversationId }, 'conversation-deleted'));
 
-type Configure = { settings?: Record<string, unknown>; canLearn?: boolean };
-export const configure = (conversationId: string, change: Configure): Promise<void> =>
-  attempt(async () => {
-    if (open.value?.history.length === 0) {
-      await request({ type: 'conversation-create', conversationId }, 'conversation-created');
-    }
-    await request(
-      { type: 'conversation-configure', conversationId, ...change } as never,
-      'conversation-updated',
-    );
-    await request({ type: 'conversation-open', conversationId }, 'conversation-opened');
+/** The talk as JSONL, for the person to keep. */
+export const exported = (conversationId: string): Promise<string> =>
+  request({ type: 'conversation-export', conversationId }, 'conversation-exported').then(
+    ({ jsonl }) => jsonl,
+  );
+
+interface Configure {
+  readonly settings?: SettingsPatch;
+  readonly canLearn?: boolean;
+}
+
+/** One change at a time; while some are under way, what the page shows is newer than the daemon. */
+let configuring: Promise<void> = Promise.resolve();
+let changes = 0;
+export const isConfiguring = (): boolean => changes > 0;
+
+export function configure(conversationId: string, change: Configure): Promise<void> {
+  const current = open.value;
+  if (current?.id === conversationId) open.value = { ...current, ...configured(current, change) };
+  const isNew = current?.history.length === 0;
+  changes += 1;
+  configuring = configuring.then(async () => {
+    await attempt(async () => {
+      if (isNew) {
+        await request({ type: 'conversation-create', conversationId }, 'conversation-created');
+      }
+      const message = { type: 'conversation-configure', conversationId, ...change } as const;
+      await request(message, 'conversation-updated');
+    });
+    changes -= 1;
   });
+  return configuring;
+}
+
+function configured(
+  { settings, canLearn }: Conversation,
+  change: Configure,
+): Pick<Conversation, 'settings' | 'canLearn'> {
+  const all = Object.entries({ ...settings, ...change.settings });
+  return {
+    settings: Object.fromEntries(all.filter(([, value]) => value !== null)),
+    canLearn: change.canLearn ?? canLearn,
+  };
+}
 
 export async function addFlag(flag: FlagDraftInput): Promise<void> {
   await request({ type: 'flag-add', flag }, 'flag-added');
 }
 
+export async function editFlag(flagId: string, patch: FlagPatch): Promise<void> {
+  await request({ type: 'flag-edit', flagId, patch }, 'flag-edited');
+}
+
 export const withdrawFlag = (flagId: string): Promise<void> =>
   attempt(() => request({ type: 'flag-withdraw', flagId }, 'flag-withdrawn'));
-
-onMessage((message) => batch(() => receive(message)));
-
-function receive(message: ServerMessage): void {
-  switch (message.type) {
-    case 'server-hello':
-    case 'engine-changed':
-      engine.value = message.engine;
-      return;
-    case 'conversation-opened':
-      open.value = message.conversation;
-      running.value = message.running;
-      return;
-    case 'conversation-created':
-    case 'conversation-updated':
-      upsert(message.conversation);
-      return;
-    case 'conversation-deleted':
-      conversations.value = conversations.value.filter((c) => c.id !== message.conversationId);
-      if (open.value?.id === message.conversationId) startConversation();
-      return;
-    case 'message-stored':
-    case 'reply-start':
-    case 'reply-delta':
-    case 'reply-end':
-      receiveTurn(message);
-      return;
-    case 'flag-listed':
-      flags.value = message.flags;
-      return;
-    case 'flag-added':
-    case 'flag-edited':
-    case 'flag-withdrawn':
-      flags.value = [...flags.value.filter((f) => f.id !== message.flag.id), message.flag];
-      return;
-    case 'night-progress':
-      night.value = message;
-      return;
-    case 'night-end':
-      night.value = null;
-      return;
-    case 'summary-ready':
-      notice.value = message.headline;
-      return;
-    case 'error':
-      if (message.requestId === undefined) notice.value = message.message;
-  }
-}
-
-function upsert(summary: ConversationSummary): void {
-  const others = conversations.value.filter((c) => c.id !== summary.id);
-  conversations.value = [summary, ...others].sort((a, b) => b.updatedAt - a.updatedAt);
-  const current = open.value;
-  if (current?.id === summary.id) {
-    open.value = { ...current, title: summary.title, canLearn: summary.canLearn };
-  }
-}
-
-type TurnMessage = Extract<
-  ServerMessage,
-  { type: 'message-stored' | 'reply-start' | 'reply-delta' | 'reply-end' }
->;
-
-function receiveTurn(message: TurnMessage): void {
-  if (message.type === 'message-stored') {
-    unstored.value = unstored.value.filter((u) => u.messageId !== message.message.id);
-  }
-  const current = open.value;
-  if (current === null || current.id !== message.conversationId) return;
-  switch (message.type) {
-    case 'message-stored':
-      open.value = { ...current, history: put(current.history, message.message) };
-      return;
-    case 'reply-start':
-      if (message.replaces !== null) {
-        const replaced = message.replaces;
-        const history = current.history.map((m) =>
-          m.role === 'assistant' && m.id === replaced ? { ...m, isSuperseded: true } : m,
-        );
-        open.value = { ...current, history };
-      }
-      running.value = { replyId: message.replyId, messageId: message.messageId, text: '' };
-      return;
-    case 'reply-delta': {
-      const now = running.value;
-      if (now === null || now.replyId !== message.replyId) return;
-      running.value = { ...now, text: now.text.slice(0, message.offset) + message.text };
-      return;
-    }
-    case 'reply-end':
-      open.value = { ...current, history: put(current.history, message.reply) };
-      if (running.value?.replyId === message.reply.id) running.value = null;
-      if (message.error !== null) notice.value = message.error.message;
-  }
-}
-
-function put(history: readonly Message[], message: Message): Message[] {
-  const at = history.findIndex((m) => m.id === message.id && m.role === message.role);
-  return at < 0 ? [...history, message] : history.map((m, i) => (i === at ? message : m));
-}

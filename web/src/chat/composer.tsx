@@ -1,11 +1,8 @@
 // Where the person writes. Enter says it, Shift+Enter breaks the line, Escape stops the reply.
-import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useLayoutEffect, useRef } from 'preact/hooks';
-import { open, running, say, stop, unstored } from '../state.ts';
-
-/** One draft a talk, so switching loses nothing. */
-const drafts = signal<Readonly<Record<string, string>>>({});
+import { drafts, say, unstored, write } from '../outbox.ts';
+import { open, running, stop } from '../state.ts';
 
 export function Composer(): VNode {
   const id = open.value?.id ?? '';
@@ -19,14 +16,11 @@ export function Composer(): VNode {
     element.style.height = 'auto';
     element.style.height = `${Math.min(element.scrollHeight, 240)}px`;
   }, [text]);
-  const write = (value: string): void => {
-    drafts.value = { ...drafts.value, [id]: value };
-  };
   const submit = (): void => {
     const words = text.trim();
     if (words === '' || isBusy) return;
     say(words);
-    write('');
+    write(id, '');
   };
   return (
     <form
@@ -43,7 +37,7 @@ export function Composer(): VNode {
         value={text}
         placeholder="Say something"
         aria-label="Your message"
-        onInput={(event) => write(event.currentTarget.value)}
+        onInput={(event) => write(id, event.currentTarget.value)}
         onKeyDown={(event) => {
           if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
             event.preventDefault();

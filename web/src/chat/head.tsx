@@ -1,22 +1,37 @@
 // The head of a talk: its name, and what it may set for itself.
 import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
-import { configure, open, remove, rename } from '../state.ts';
+import { useState } from 'preact/hooks';
+import { configure, exported, open, remove, rename, tell } from '../state.ts';
 import { isSidebarOpen } from './sidebar.tsx';
 
-const isOpen = signal(false);
+export const isSettingsOpen = signal(false);
+
+/** Hands the talk to the browser as a file. */
+async function save(conversationId: string): Promise<void> {
+  try {
+    const blob = new Blob([await exported(conversationId)], { type: 'application/x-ndjson' });
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(blob);
+    link.download = `${conversationId}.jsonl`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  } catch (error) {
+    tell(error);
+  }
+}
 
 function Settings(): VNode | null {
   const talk = open.value;
   if (talk === null) return null;
   const set = (settings: Record<string, unknown>): void => void configure(talk.id, { settings });
   return (
-    <section class="settings" aria-label="Settings of this talk">
+    <section class="settings" key={talk.id} aria-label="Settings of this talk">
       <label>
         System prompt
         <textarea
           rows={3}
-          value={talk.settings.systemPrompt ?? ''}
+          defaultValue={talk.settings.systemPrompt ?? ''}
           onChange={(event) => set({ systemPrompt: event.currentTarget.value || null })}
         />
       </label>
@@ -28,7 +43,7 @@ function Settings(): VNode | null {
           max="5"
           step="0.1"
           placeholder="as configured"
-          value={talk.settings.temperature ?? ''}
+          defaultValue={String(talk.settings.temperature ?? '')}
           onChange={({ currentTarget: { value } }) =>
             set({ temperature: value === '' ? null : Number(value) })
           }
@@ -42,17 +57,24 @@ function Settings(): VNode | null {
         />
         Learn from this talk at night
       </label>
-      <button
-        type="button"
-        class="danger"
-        onClick={() => {
-          const question = 'Delete this talk, its flags and what was dreamt from it?';
-          if (window.confirm(question)) void remove(talk.id);
-          isOpen.value = false;
-        }}
-      >
-        Delete this talk
-      </button>
+      {talk.history.length > 0 && (
+        <footer>
+          <button type="button" onClick={() => void save(talk.id)}>
+            Save as a file
+          </button>
+          <button
+            type="button"
+            class="danger"
+            onClick={() => {
+              const question = 'Delete this talk, its flags and what was dreamt from it?';
+              if (window.confirm(question)) void remove(talk.id);
+              isSettingsOpen.value = false;
+            }}
+          >
+            Delete this talk
+          </button>
+        </footer>
+      )}
     </section>
   );
 }
@@ -76,28 +98,38 @@ export function MenuButton(): VNode {
   );
 }
 
-export function Head(): VNode {
+/** What is being typed stays while replies come in. */
+function Title(): VNode {
   const talk = open.value;
+  const [typed, setTyped] = useState<string | null>(null);
+  return (
+    <input
+      class="title"
+      aria-label="Name of this talk"
+      placeholder="New talk"
+      value={typed ?? talk?.title ?? ''}
+      disabled={talk === null || talk.history.length === 0}
+      onInput={(event) => setTyped(event.currentTarget.value)}
+      onBlur={() => setTyped(null)}
+      onChange={({ currentTarget: { value } }) => {
+        if (talk !== null && value.trim() !== '') void rename(talk.id, value.trim());
+      }}
+    />
+  );
+}
+
+export function Head(): VNode {
   return (
     <header class="head">
       <MenuButton />
-      <input
-        class="title"
-        aria-label="Name of this talk"
-        placeholder="New talk"
-        value={talk?.title ?? ''}
-        disabled={talk === null || talk.history.length === 0}
-        onChange={({ currentTarget: { value } }) => {
-          if (talk !== null && value.trim() !== '') void rename(talk.id, value.trim());
-        }}
-      />
+      <Title />
       <button
         type="button"
         class="icon"
         aria-label="Settings of this talk"
-        aria-expanded={isOpen.value}
+        aria-expanded={isSettingsOpen.value}
         onClick={() => {
-          isOpen.value = !isOpen.value;
+          isSettingsOpen.value = !isSettingsOpen.value;
         }}
       >
         <svg viewBox="0 0 16 16" aria-hidden="true">
@@ -106,7 +138,7 @@ export function Head(): VNode {
           <circle cx="5" cy="11" r="1.8" />
         </svg>
       </button>
-      {isOpen.value && <Settings />}
+      {isSettingsOpen.value && <Settings />}
     </header>
   );
 }

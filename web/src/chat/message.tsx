@@ -1,9 +1,9 @@
 // One message: the person's words, a reply, or a reply in the making.
 import type { VNode } from 'preact';
 import type { Reply, RunningReply } from '../../../src/protocol/conversation.ts';
-import { beginFlag } from '../flag/sheet.tsx';
+import { beginFlag } from '../flag/draft.ts';
 import { Markdown } from '../markdown.tsx';
-import { history, regenerate, running, standingFlags } from '../state.ts';
+import { failure, history, isUnanswered, regenerate, running, standingFlags } from '../state.ts';
 
 interface PersonProps {
   readonly id: string;
@@ -101,6 +101,25 @@ export function RunningMessage({ reply }: { reply: RunningReply }): VNode {
   return (
     <article class="reply running" aria-label="Attune, answering" aria-busy="true">
       {reply.text === '' ? <i class="breath" aria-hidden="true" /> : <Markdown text={reply.text} />}
+    </article>
+  );
+}
+
+/** What to do when no reply came, or when it could not be kept. */
+export function Unanswered(): VNode | null {
+  const failed = failure.value;
+  if (failed === null && !isUnanswered.value) return null;
+  return (
+    <article class="reply failed" aria-label="No reply">
+      {failed !== null && failed.text !== '' && <Markdown text={failed.text} />}
+      <p role="alert">
+        {failed === null
+          ? 'This was not answered.'
+          : `This reply was not kept, and a reload will not show it. ${failed.why}`}
+      </p>
+      <button type="button" onClick={regenerate}>
+        Ask again
+      </button>
     </article>
   );
 }

@@ -1,6 +1,7 @@
 // The list of talks, search, and the way to flags and nights.
 import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
 import type { ConversationSummary, SearchHit } from '../../../src/protocol/conversation.ts';
 import { connectionState, request } from '../connection.ts';
 import { follow, go, route } from '../route.ts';
@@ -63,10 +64,7 @@ function TalkLink({ talk }: { talk: ConversationSummary }): VNode {
       class="talk"
       href={`/talks/${talk.id}`}
       aria-current={isOpen ? 'page' : undefined}
-      onClick={(event) => {
-        isSidebarOpen.value = false;
-        follow(event);
-      }}
+      onClick={follow}
     >
       <span>{talk.title || 'New talk'}</span>
       {!talk.canLearn && <small title="Nothing is learnt from this talk">private</small>}
@@ -142,10 +140,27 @@ function Status(): VNode {
   );
 }
 
+/** On a phone the list lies over the page: it takes the focus, and gives it back. */
+function useDrawer() {
+  const list = useRef<HTMLElement>(null);
+  const isOpen = isSidebarOpen.value;
+  const wasOpen = useRef(false);
+  useEffect(() => {
+    isSidebarOpen.value = false;
+  }, [route.value]);
+  useEffect(() => {
+    if (isOpen) list.current?.querySelector('button')?.focus();
+    else if (wasOpen.current) document.querySelector<HTMLElement>('button.menu')?.focus();
+    wasOpen.current = isOpen;
+  }, [isOpen]);
+  return list;
+}
+
 export function Sidebar(): VNode {
   const page = route.value.page;
+  const list = useDrawer();
   return (
-    <nav id="sidebar" class="sidebar" data-open={isSidebarOpen.value} aria-label="Talks">
+    <nav id="sidebar" class="sidebar" ref={list} data-open={isSidebarOpen.value} aria-label="Talks">
       <header>
         <a class="brand" href="/" onClick={follow}>
           <img src="/icon.svg" alt="" width="24" height="24" /> attune

@@ -2,32 +2,77 @@
 import type { VNode } from 'preact';
 import type { Flag } from '../../../src/protocol/flag.ts';
 import { MenuButton } from '../chat/head.tsx';
-import { follow } from '../route.ts';
-import { standingFlags, withdrawFlag } from '../state.ts';
+import { follow, go } from '../route.ts';
+import { openConversation, standingFlags, withdrawFlag } from '../state.ts';
+import { beginEdit } from './draft.ts';
+
+async function edit(flag: Flag): Promise<void> {
+  await openConversation(flag.conversationId);
+  go(`/talks/${flag.conversationId}`);
+  beginEdit(flag);
+}
+
+function FlagWords({ flag }: { flag: Flag }): VNode {
+  const isBare =
+    flag.userSpan === null && flag.replySpan === null && flag.betterWords === null && !flag.reason;
+  return (
+    <>
+      {flag.userSpan !== null && <p class="direction">“{flag.userSpan.span.text}”</p>}
+      {flag.replySpan !== null && (
+        <p class={flag.kind === 'missed' ? 'drift' : 'better'}>
+          <small>{flag.kind === 'missed' ? 'It drifted: ' : 'It said: '}</small>
+          {flag.replySpan.text}
+        </p>
+      )}
+      {flag.betterWords !== null && (
+        <p class="better">
+          <small>Better: </small>
+          {flag.betterWords}
+        </p>
+      )}
+      {flag.reason !== null && <p class="hint">{flag.reason}</p>}
+      {isBare && <p class="hint">The reply as a whole.</p>}
+    </>
+  );
+}
 
 function FlagRow({ flag }: { flag: Flag }): VNode {
   const isUsed = flag.usedBy.length > 0;
+  const at = new Date(flag.createdAt);
   return (
     <li class={`flag ${flag.kind}`}>
       <div>
         <small>
-          {flag.kind === 'missed' ? 'Not heard' : 'Listened'} ·{' '}
-          {new Date(flag.createdAt).toLocaleString()}
-          {isUsed && ` · learnt in ${flag.usedBy.join(', ')}`}
+          <b>{flag.kind === 'missed' ? 'Not heard' : 'Listened'}</b> ·{' '}
+          <time dateTime={at.toISOString()}>
+            {at.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })}
+          </time>
+          {isUsed && (
+            <>
+              {' · learnt in '}
+              {flag.usedBy.map((night) => (
+                <a key={night} href={`/nights/${night}`} onClick={follow}>
+                  {night}
+                </a>
+              ))}
+            </>
+          )}
         </small>
-        {flag.userSpan !== null && <p class="direction">“{flag.userSpan.span.text}”</p>}
-        {flag.replySpan !== null && <p class="drift">“{flag.replySpan.text}”</p>}
-        {flag.betterWords !== null && <p class="better">{flag.betterWords}</p>}
-        {flag.reason !== null && <p class="hint">{flag.reason}</p>}
+        <FlagWords flag={flag} />
       </div>
       <div class="actions">
         <a href={`/talks/${flag.conversationId}`} onClick={follow}>
           Open the talk
         </a>
         {!isUsed && (
-          <button type="button" onClick={() => void withdrawFlag(flag.id)}>
-            Withdraw
-          </button>
+          <>
+            <button type="button" onClick={() => void edit(flag)}>
+              Edit
+            </button>
+            <button type="button" onClick={() => void withdrawFlag(flag.id)}>
+              Withdraw
+            </button>
+          </>
         )}
       </div>
     </li>

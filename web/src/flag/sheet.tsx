@@ -1,100 +1,18 @@
 // Flagging: select the words that went unheard, the words that drifted, and say what would have
 // been better. Only the reply has to be named; everything else is a help for the night.
-import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
-import { useEffect } from 'preact/hooks';
-import type { FlagDraftInput } from '../../../src/protocol/flag.ts';
-import { newId } from '../connection.ts';
-import { type SelectedSpan, selectedSpan, trimmed } from '../selection.ts';
-import { addFlag, history, open, tell } from '../state.ts';
-
-interface Draft {
-  readonly replyId: string;
-  readonly kind: 'missed' | 'good';
-  readonly userSpan: SelectedSpan | null;
-  readonly replySpan: SelectedSpan | null;
-  readonly betterWords: string;
-  readonly reason: string;
-  readonly strength: 1 | 2 | 3;
-}
-
-export const flagDraft = signal<Draft | null>(null);
-
-const textOf = (id: string): string => history.value.find((m) => m.id === id)?.text ?? '';
-
-const words = (span: SelectedSpan | null): string =>
-  span === null ? '' : textOf(span.messageId).slice(span.start, span.end);
-
-/** Opens the sheet for a reply; what is selected right now becomes part of it. */
-export function beginFlag(replyId: string, kind: Draft['kind']): void {
-  flagDraft.value = {
-    replyId,
-    kind,
-    userSpan: null,
-    replySpan: null,
-    betterWords: '',
-    reason: '',
-    strength: 2,
-  };
-  takeSelection();
-}
-
-/** Starts from selected words: the reply is the selected one, or the answer to the message. */
-export function beginFlagFrom(span: SelectedSpan, kind: Draft['kind']): void {
-  const reply = history.value.find((m) =>
-    m.role === 'assistant'
-      ? m.id === span.messageId || (span.role === 'user' && m.messageId === span.messageId)
-      : false,
-  );
-  if (reply !== undefined) beginFlag(reply.id, kind);
-}
-
-/** Puts the selected words where they belong. */
-export function takeSelection(): void {
-  const draft = flagDraft.value;
-  const found = selectedSpan();
-  if (draft === null || found === undefined) return;
-  const span = trimmed(found.span, textOf(found.span.messageId));
-  if (span === undefined) return;
-  if (span.role === 'user') flagDraft.value = { ...draft, userSpan: span };
-  else if (span.messageId === draft.replyId) flagDraft.value = { ...draft, replySpan: span };
-}
-
-async function save(draft: Draft): Promise<void> {
-  const conversationId = open.value?.id;
-  if (conversationId === undefined) return;
-  const toSpan = (s: SelectedSpan) => ({ start: s.start, end: s.end, text: words(s) });
-  const flag: FlagDraftInput = {
-    id: newId(),
-    conversationId,
-    replyId: draft.replyId,
-    kind: draft.kind,
-    strength: draft.strength,
-    userSpan:
-      draft.userSpan === null
-        ? null
-        : { messageId: draft.userSpan.messageId, span: toSpan(draft.userSpan) },
-    replySpan: draft.replySpan === null ? null : toSpan(draft.replySpan),
-    betterWords: draft.betterWords.trim() || null,
-    reason: draft.reason.trim() || null,
-  };
-  try {
-    await addFlag(flag);
-    flagDraft.value = null;
-    document.getSelection()?.removeAllRanges();
-  } catch (error) {
-    tell(error);
-  }
-}
-
-function Words({ label, span, hint }: { label: string; span: SelectedSpan | null; hint: string }) {
-  return (
-    <div class="words" data-filled={span !== null}>
-      <span>{label}</span>
-      <p>{span === null ? hint : `“${words(span)}”`}</p>
-    </div>
-  );
-}
+import { useEffect, useRef } from 'preact/hooks';
+import {
+  type Draft,
+  findWords,
+  flagDraft,
+  isMissing,
+  saveFlag,
+  setDraft,
+  takeSelection,
+  type Words,
+  wordsOf,
+} from './draft.ts';
 
 const STRENGTHS = [
   [1, 'slight'],
@@ -102,56 +20,65 @@ const STRENGTHS = [
   [3, 'strong'],
 ] as const;
 
-export function FlagSheet(): VNode | null {
-  const draft = flagDraft.value;
-  useEffect(() => {
-    const onSelect = (): void => takeSelection();
-    document.addEventListener('selectionchange', onSelect);
-    return () => document.removeEventListener('selectionchange', onSelect);
-  }, []);
-  if (draft === null) return null;
-  const isMissed = draft.kind === 'missed';
-  const set = (change: Partial<Draft>): void => {
-    flagDraft.value = { ...draft, ...change };
-  };
+function Strength({ strength }: { strength: number }): VNode {
   return (
-    <form
-      class="sheet"
-      aria-label={isMissed ? 'Flag: not heard' : 'Good moment'}
-      onSubmit={(event) => {
-        event.preventDefault();
-        void save(draft);
-      }}
-      onKeyDown={(event) => {
-        if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) void save(draft);
-      }}
-    >
-      <header>
-        <h2>{isMissed ? 'What went unheard?' : 'What was heard?'}</h2>
-        <fieldset class="segmented" aria-label="Strength">
-          {STRENGTHS.map(([value, label]) => (
-            <label key={value}>
-              <input
-                type="radio"
-                name="strength"
-                checked={draft.strength === value}
-                onChange={() => set({ strength: value })}
-              />
-              {label}
-            </label>
-          ))}
-        </fieldset>
-      </header>
+    <fieldset class="segmented">
+      <legend class="hidden">Strength</legend>
+      {STRENGTHS.map(([value, label]) => (
+        <label key={value}>
+          <input
+            type="radio"
+            name="strength"
+            checked={strength === value}
+            onChange={() => setDraft({ strength: value })}
+          />
+          {label}
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+interface WordsFieldProps {
+  readonly label: string;
+  readonly hint: string;
+  readonly words: Words;
+  readonly side: 'user' | 'reply';
+}
+
+function WordsField({ label, hint, words, side }: WordsFieldProps): VNode {
+  const role = side === 'user' ? 'user' : 'assistant';
+  const notFound = isMissing(words);
+  return (
+    <label class="words" data-filled={words.span !== null} data-missing={notFound}>
+      {label}
+      <input
+        value={wordsOf(words)}
+        placeholder={hint}
+        aria-invalid={notFound}
+        onInput={({ currentTarget: { value } }) => setDraft({ [side]: findWords(role, value) })}
+      />
+      {notFound && <small role="alert">These words do not stand there.</small>}
+    </label>
+  );
+}
+
+function Fields({ draft }: { draft: Draft }): VNode {
+  const isMissed = draft.kind === 'missed';
+  return (
+    <>
       <div class="pair">
-        <Words
+        <WordsField
+          side="user"
           label={isMissed ? 'Your words' : 'Your words it heard'}
-          span={draft.userSpan}
-          hint="Select them in your message above"
+          words={draft.user}
+          hint="Select them above, or type them"
         />
-        <Words
+        <WordsField
+          side="reply"
           label={isMissed ? 'Where it drifted' : 'Where it listened'}
-          span={draft.replySpan}
-          hint="Select them in the reply"
+          words={draft.reply}
+          hint="Select them in the reply, or type them"
         />
       </div>
       {isMissed && (
@@ -160,8 +87,8 @@ export function FlagSheet(): VNode | null {
           <textarea
             rows={2}
             value={draft.betterWords}
-            placeholder="Optional: what would have been better. The night learns most from this."
-            onInput={(event) => set({ betterWords: event.currentTarget.value })}
+            placeholder="Optional, and what the night learns most from"
+            onInput={(event) => setDraft({ betterWords: event.currentTarget.value })}
           />
         </label>
       )}
@@ -170,21 +97,58 @@ export function FlagSheet(): VNode | null {
         <input
           value={draft.reason}
           placeholder="Optional"
-          onInput={(event) => set({ reason: event.currentTarget.value })}
+          onInput={(event) => setDraft({ reason: event.currentTarget.value })}
         />
       </label>
+    </>
+  );
+}
+
+/** Takes the focus when it opens, and gives it back to where it was. */
+function useFocus() {
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    form.current?.focus();
+    document.addEventListener('selectionchange', takeSelection);
+    return () => {
+      document.removeEventListener('selectionchange', takeSelection);
+      const back = before instanceof HTMLElement && before.isConnected ? before : undefined;
+      (back ?? document.getElementById('composer'))?.focus();
+    };
+  }, []);
+  return form;
+}
+
+export function FlagSheet({ draft }: { draft: Draft }): VNode {
+  const form = useFocus();
+  const isMissed = draft.kind === 'missed';
+  const verb = draft.flagId === null ? (isMissed ? 'Flag' : 'Keep') : 'Change';
+  return (
+    <form
+      class="sheet"
+      ref={form}
+      tabIndex={-1}
+      aria-label={isMissed ? 'Flag: not heard' : 'Good moment'}
+      onSubmit={(event) => {
+        event.preventDefault();
+        void saveFlag(draft);
+      }}
+      onKeyDown={(event) => {
+        if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) void saveFlag(draft);
+      }}
+    >
+      <header>
+        <h2>{isMissed ? 'What went unheard?' : 'What was heard?'}</h2>
+        <Strength strength={draft.strength} />
+      </header>
+      <Fields draft={draft} />
       <footer>
-        <button
-          type="button"
-          class="quiet"
-          onClick={() => {
-            flagDraft.value = null;
-          }}
-        >
+        <button type="button" class="quiet" onClick={() => (flagDraft.value = null)}>
           Cancel
         </button>
         <button type="submit" class="primary">
-          {isMissed ? 'Flag this moment' : 'Keep this moment'}
+          {verb} this moment
         </button>
       </footer>
     </form>

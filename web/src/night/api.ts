@@ -1,12 +1,24 @@
 // Reads nights over plain HTTP; the live progress comes over the WebSocket.
 import { signal } from '@preact/signals';
 import type {
+  BlindAnswer,
+  BlindView,
   NightList,
-  NightSummary,
+  NightView,
   SliderReply,
   SliderView,
 } from '../../../src/protocol/summary.ts';
 import { RequestError, token } from '../connection.ts';
+
+/** A night's status in words. */
+export const STATUS = {
+  'in-force': 'in force',
+  waiting: 'waits for you',
+  refused: 'refused by the gate',
+  rejected: 'rejected',
+  reverted: 'reverted',
+  empty: 'nothing to learn',
+} as const;
 
 async function call<T>(path: string, body?: unknown): Promise<T> {
   const secret = token();
@@ -28,7 +40,10 @@ export const nights = signal<NightList | null>(null);
 export async function loadNights(): Promise<void> {
   nights.value = await call<NightList>('');
 }
-export const loadSummary = (id: string): Promise<NightSummary> => call(`/${id}`);
+export const loadSummary = (id: string): Promise<NightView> => call(`/${id}`);
+export const loadBlind = (id: string): Promise<BlindView> => call(`/${id}/blind`);
+export const answerBlind = (id: string, answer: BlindAnswer): Promise<BlindView> =>
+  call(`/${id}/blind`, answer);
 export const loadSlider = (id: string): Promise<SliderView> => call(`/${id}/slider`);
 export const sliderReply = (id: string, flagId: string, stop: number): Promise<SliderReply> =>
   call(`/${id}/slider/reply`, { flagId, stop });

@@ -4,20 +4,11 @@ import { useEffect } from 'preact/hooks';
 import type { NightLine, NightList } from '../../../src/protocol/summary.ts';
 import { MenuButton } from '../chat/head.tsx';
 import { follow, go } from '../route.ts';
-import { night, tell } from '../state.ts';
-import { loadNights, nights, runNight } from './api.ts';
+import { night, nightsDone, tell } from '../state.ts';
+import { loadNights, nights, runNight, STATUS } from './api.ts';
 import { signed, Trend } from './plot.tsx';
 import { Slider } from './slider.tsx';
 import { Summary } from './summary.tsx';
-
-const STATUS = {
-  'in-force': 'in force',
-  waiting: 'waits for you',
-  refused: 'refused by the gate',
-  rejected: 'rejected',
-  reverted: 'reverted',
-  empty: 'nothing to learn',
-} as const;
 
 function Line({ line }: { line: NightLine }): VNode {
   return (
@@ -66,7 +57,7 @@ function Trends({ list }: { list: NightList }): VNode | null {
 }
 
 function List(): VNode {
-  useEffect(() => void loadNights().catch(tell), [night.value === null]);
+  useEffect(() => void loadNights().catch(tell), [nightsDone.value]);
   const list = nights.value;
   const lines = [...(list?.nights ?? [])].sort((a, b) => b.number - a.number);
   const next = list?.nextAt ?? null;

@@ -1,19 +1,26 @@
 // Small drawings of numbers: an interval beside zero, a line over nights, a map of heads.
 import type { VNode } from 'preact';
-import type { EstimateView, LiftView } from '../../../src/protocol/summary.ts';
+import type { EstimateView, LiftView, MeasureView } from '../../../src/protocol/summary.ts';
 
 export const signed = (value: number | null, digits = 3): string =>
   value === null
     ? '–'
     : `${value > 0 ? '+' : value < 0 ? '−' : ''}${Math.abs(value).toFixed(digits)}`;
 
+interface IntervalProps {
+  readonly estimate: EstimateView;
+  readonly scale: number;
+  readonly wish: MeasureView['wish'];
+}
+
 /** A mean and its interval against zero, on a scale shared by its neighbours. */
-export function Interval({ estimate, scale }: { estimate: EstimateView; scale: number }): VNode {
+export function Interval({ estimate, scale, wish }: IntervalProps): VNode {
   const { mean, low, high } = estimate;
   if (mean === null) return <span class="hint">not measured</span>;
   const x = (value: number): number =>
     100 + (Math.max(-scale, Math.min(scale, value)) / scale) * 96;
-  const tone = low !== null && low > 0 ? 'up' : high !== null && high < 0 ? 'down' : 'flat';
+  const isApart = low !== null && high !== null && (low > 0 || high < 0);
+  const tone = !isApart || wish === 'gap' ? 'flat' : mean > 0 ? 'up' : 'down';
   const text = `${signed(mean)}, 95 % from ${signed(low)} to ${signed(high)}`;
   return (
     <svg class="interval" data-tone={tone} viewBox="0 0 200 16" role="img" aria-label={text}>

@@ -1,19 +1,14 @@
-// One night on one screen: what it learnt from, what changed, whether to trust it, how to go back.
+// One night, one screen first: what it learnt from, what changed, whether to trust it, how to go back.
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { DreamView, FlaggedView, NightSummary } from '../../../src/protocol/summary.ts';
+import type { BlindView, FlaggedView, NightView } from '../../../src/protocol/summary.ts';
 import { follow } from '../route.ts';
-import { tell } from '../state.ts';
-import { decide, loadSummary } from './api.ts';
-import { HeadMap, Interval, Losses, signed } from './plot.tsx';
-
-const VERDICT = {
-  swapped: 'In force',
-  'awaiting-review': 'Waits for you',
-  refused: 'Refused',
-  'nothing-to-learn': 'Nothing to learn',
-  failed: 'Failed',
-} as const;
+import { nightsDone, tell } from '../state.ts';
+import { decide, loadBlind, loadSummary, STATUS } from './api.ts';
+import { Blind, Tally } from './blind.tsx';
+import { Details } from './details.tsx';
+import { Gate, Numbers } from './numbers.tsx';
+import { signed } from './plot.tsx';
 
 function Flagged({ moment }: { moment: FlaggedView }): VNode {
   const { marginBefore: before, marginAfter: after } = moment;
@@ -40,195 +35,49 @@ function Flagged({ moment }: { moment: FlaggedView }): VNode {
   );
 }
 
-function Dream({ dream }: { dream: DreamView }): VNode {
+interface DecideProps {
+  readonly summary: NightView;
+  readonly onDecided: () => void;
+}
+
+function Decide({ summary, onDecided }: DecideProps): VNode {
+  const { nightId, status } = summary;
+  const [isBusy, setBusy] = useState(false);
+  const act = (decision: 'approve' | 'reject' | 'revert') => () => {
+    setBusy(true);
+    decide(nightId, decision)
+      .then(onDecided, tell)
+      .finally(() => setBusy(false));
+  };
   return (
-    <article class="dream">
-      <small>
-        {dream.kind}
-        {dream.sampledShare !== null && ` · ${Math.round(100 * dream.sampledShare)} % sampled`}
-      </small>
-      {dream.turns.map((turn, index) => (
-        <p key={index} class={turn.role}>
-          {lit(turn.content, index, dream)}
-        </p>
-      ))}
-      <p class="better">{dream.chosen}</p>
-      {dream.rejected !== null && <p class="drift">{dream.rejected}</p>}
-    </article>
+    <div class="decide">
+      {status === 'waiting' && (
+        <>
+          <button type="button" class="primary" disabled={isBusy} onClick={act('approve')}>
+            Use these weights
+          </button>
+          <button type="button" disabled={isBusy} onClick={act('reject')}>
+            Leave them
+          </button>
+        </>
+      )}
+      {status === 'in-force' && (
+        <button type="button" disabled={isBusy} onClick={act('revert')}>
+          Take this night back
+        </button>
+      )}
+      {summary.flagged.length > 0 && (
+        <a class="button" href={`/nights/${nightId}/slider`} onClick={follow}>
+          See the light move
+        </a>
+      )}
+    </div>
   );
 }
 
-function lit(text: string, message: number, dream: DreamView): VNode[] {
-  const spans = dream.spans
-    .filter((span) => span.message === message)
-    .sort((a, b) => a.start - b.start);
-  const parts: VNode[] = [];
-  let at = 0;
-  for (const span of spans) {
-    if (span.start < at) continue;
-    parts.push(<span key={`t${at}`}>{text.slice(at, span.start)}</span>);
-    parts.push(
-      <mark key={`m${span.start}`} data-feature={span.feature} title={span.feature}>
-        {text.slice(span.start, span.end)}
-      </mark>,
-    );
-    at = span.end;
-  }
-  parts.push(<span key={`t${at}`}>{text.slice(at)}</span>);
-  return parts;
-}
-
-function Numbers({ summary }: { summary: NightSummary }): VNode {
-  const ends = summary.measures.flatMap(({ estimate: e }) => [e.low, e.high, e.mean]);
-  const scale = Math.max(...ends.map((end) => Math.min(2, Math.abs(end ?? 0))), 0.05);
-  return (
-    <table class="numbers">
-      <tbody>
-        {summary.measures.map(({ name, label, estimate, unit }) => (
-          <tr key={name}>
-            <th scope="row">{label}</th>
-            <td>
-              <Interval estimate={estimate} scale={scale} />
-            </td>
-            <td>
-              {signed(estimate.mean)} {unit}
-            </td>
-          </tr>
-        ))}
-        {summary.retention.map(({ against, ratio, high }) => (
-          <tr key={against}>
-            <th scope="row">Everyday talk, perplexity against {against}</th>
-            <td />
-            <td>
-              × {ratio.toFixed(3)} (at most {high.toFixed(3)})
-            </td>
-          </tr>
-        ))}
-        {summary.bothRight !== null && (
-          <tr>
-            <th scope="row">Crossed pairs, both right ({summary.bothRight.pairs} pairs)</th>
-            <td />
-            <td>
-              {Math.round(100 * summary.bothRight.before)} % →{' '}
-              {Math.round(100 * summary.bothRight.after)} %
-            </td>
-          </tr>
-        )}
-      </tbody>
-    </table>
-  );
-}
-
-function Details({ summary }: { summary: NightSummary }): VNode {
-  const { dreams, training } = summary;
+function Results({ summary }: { summary: NightView }): VNode {
   return (
     <>
-      {summary.lift.length > 0 && (
-        <details open>
-          <summary>Where attention moved, layer by head</summary>
-          <div class="maps">
-            {summary.lift.map((lift) => (
-              <HeadMap key={lift.feature} lift={lift} />
-            ))}
-          </div>
-        </details>
-      )}
-      <details>
-        <summary>
-          Dreams: {dreams.byKind.reduce((n, k) => n + k.admitted, 0)} of{' '}
-          {dreams.byKind.reduce((n, k) => n + k.written, 0)} admitted
-        </summary>
-        <ul class="plain">
-          {dreams.byKind.map((k) => (
-            <li key={k.kind}>
-              {k.kind}: {k.admitted} of {k.written}
-            </li>
-          ))}
-          {dreams.refused.map((r) => (
-            <li key={r.reason} class="hint">
-              refused, {r.reason}: {r.count}
-            </li>
-          ))}
-        </ul>
-        {dreams.samples.map((dream) => (
-          <Dream key={dream.id} dream={dream} />
-        ))}
-      </details>
-      {training !== null && (
-        <details>
-          <summary>
-            Training: {training.examples} examples, {training.steps} steps, W_q moved{' '}
-            {(100 * training.relativeNorm).toFixed(2)} %
-          </summary>
-          <Losses losses={training.losses} />
-          <p class="hint">
-            {training.tokens.toLocaleString()} tokens; stopped because {training.stoppedBecause}.
-          </p>
-        </details>
-      )}
-      <details>
-        <summary>Time and other numbers</summary>
-        <ul class="plain">
-          {summary.phases.map(({ phase, ms }) => (
-            <li key={phase}>
-              {phase}: {(ms / 1000).toFixed(1)} s
-            </li>
-          ))}
-          {Object.entries(summary.facts).map(([name, value]) => (
-            <li key={name}>
-              {name}: {Number.isInteger(value) ? value.toLocaleString() : value.toPrecision(4)}
-            </li>
-          ))}
-          {summary.swap !== null && (
-            <li>
-              swap: {summary.swap.repliesInFlight} replies in flight, stall{' '}
-              {summary.swap.stallMs.toFixed(1)} ms
-            </li>
-          )}
-        </ul>
-      </details>
-    </>
-  );
-}
-
-export function Summary({ id }: { id: string }): VNode {
-  const [summary, setSummary] = useState<NightSummary | null>(null);
-  const [count, setCount] = useState(0);
-  useEffect(() => void loadSummary(id).then(setSummary, tell), [id, count]);
-  if (summary === null) return <p class="empty hint">Reading the night…</p>;
-  const act = (decision: 'approve' | 'reject' | 'revert') => () =>
-    void decide(id, decision).then(() => setCount(count + 1), tell);
-  return (
-    <div class="column summary">
-      <section>
-        <p class="verdict" data-verdict={summary.verdict}>
-          Night {summary.number}, {summary.day} · {VERDICT[summary.verdict]}
-        </p>
-        <h1>{summary.headline}</h1>
-        <p class="hint">{summary.evidence}</p>
-        <div class="decide">
-          {summary.verdict === 'awaiting-review' && (
-            <>
-              <button type="button" class="primary" onClick={act('approve')}>
-                Use these weights
-              </button>
-              <button type="button" onClick={act('reject')}>
-                Leave them
-              </button>
-            </>
-          )}
-          {summary.verdict === 'swapped' && (
-            <button type="button" onClick={act('revert')}>
-              Take this night back
-            </button>
-          )}
-          {summary.flagged.length > 0 && (
-            <a class="button" href={`/nights/${id}/slider`} onClick={follow}>
-              See the light move
-            </a>
-          )}
-        </div>
-      </section>
       {summary.flagged.length > 0 && (
         <section>
           <h2>What you flagged</h2>
@@ -246,21 +95,57 @@ export function Summary({ id }: { id: string }): VNode {
       {summary.reasons.length > 0 && (
         <section>
           <h2>The gate</h2>
-          <ul class="reasons">
-            {summary.reasons.map(({ rule, passes, text }) => (
-              <li key={rule} data-passes={passes}>
-                <strong>{rule}</strong> {text}
-              </li>
-            ))}
-          </ul>
+          <Gate reasons={summary.reasons} />
         </section>
       )}
+    </>
+  );
+}
+
+/** A night and its blind pairs, read again when something was decided. */
+function useNight(id: string) {
+  const [summary, setSummary] = useState<NightView | null>(null);
+  const [blind, setBlind] = useState<BlindView | null>(null);
+  const [count, setCount] = useState(0);
+  const [problem, setProblem] = useState<string | null>(null);
+  useEffect(() => {
+    const read = async (): Promise<void> => {
+      const [night, pairs] = await Promise.all([loadSummary(id), loadBlind(id)]);
+      setSummary(night);
+      setBlind(pairs);
+    };
+    read().catch((error: Error) => setProblem(error.message));
+  }, [id, count, nightsDone.value]);
+  return { summary, blind, problem, again: () => setCount((n) => n + 1) };
+}
+
+export function Summary({ id }: { id: string }): VNode {
+  const { summary, blind, problem, again } = useNight(id);
+  const [isSkipped, setSkipped] = useState(false);
+  if (summary === null || blind === null) {
+    return <p class="empty hint">{problem ?? 'Reading the night…'}</p>;
+  }
+  const isBlind = blind.pairs.length > 0 && !isSkipped;
+  return (
+    <div class="column summary">
       <section>
-        <Details summary={summary} />
+        <p class="verdict" data-status={summary.status}>
+          Night {summary.number}, {summary.day} · {STATUS[summary.status]}
+        </p>
+        <h1>{summary.headline}</h1>
+        <p class="hint">{summary.evidence}</p>
+        <Tally nightId={id} view={blind} status={summary.status} onDecided={again} />
+        {!isBlind && <Decide summary={summary} onDecided={again} />}
       </section>
+      {isBlind ? (
+        <Blind nightId={id} view={blind} onView={again} onSkip={() => setSkipped(true)} />
+      ) : (
+        <Results summary={summary} />
+      )}
+      {!isBlind && <Details summary={summary} />}
       {summary.back !== null && (
         <p class="hint">
-          To go back: <code>{summary.back}</code>
+          To go back in the terminal: <code>{summary.back}</code>
         </p>
       )}
     </div>

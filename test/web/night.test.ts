@@ -1,0 +1,231 @@
+// The web client in a real browser: the list of nights, the morning's summary, the night slider.
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { BlindView, NightView } from '../../src/protocol/summary.ts';
+import { type Route, sendJson } from '../../src/server/route.ts';
+import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
+import { canBrowse, NEEDS, openBrowser, openPage, type WatchedPage, webFolder } from './browser.ts';
+import { list, NO_PAIRS, night, slider } from './night-example.ts';
+
+const AT = '/nights/night-0003';
+
+describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, () => {
+  let browser: Browser;
+  let daemon: TestDaemon;
+  let watched: WatchedPage;
+  let page: Page;
+  let summary: NightView;
+  let blind: BlindView;
+  const asked: string[] = [];
+
+  const get = (pattern: string, answer: () => unknown): Route => ({
+    method: 'GET',
+    pattern,
+    handle: ({ response }) => sendJson(response, answer()),
+  });
+  const post = (pattern: string, answer: (body: string) => unknown): Route => ({
+    method: 'POST',
+    pattern,
+    async handle({ request, response }) {
+      let body = '';
+      for await (const piece of request) body += String(piece);
+      asked.push(`${request.url} ${body}`);
+      sendJson(response, answer(body));
+    },
+  });
+
+  beforeAll(async () => {
+    const decide = (decision: string, status: NightView['status']) =>
+      post(`/api/nights/:id/${decision}`, () => {
+        summary = { ...summary, status };
+        return {};
+      });
+    const routes = () => [
+      get('/api/nights', () => list(summary.status)),
+      get('/api/nights/:id', () => summary),
+      get('/api/nights/:id/slider', () => slider),
+      get('/api/nights/:id/blind', () => blind),
+      post('/api/nights/:id/blind', () => {
+        const pairs = blind.pairs.slice(1);
+        const isOver = pairs.length === 0;
+        blind = { pairs, tally: isOver ? { old: 2, new: 0, same: 0 } : null, isVeto: isOver };
+        if (isOver && summary.status === 'waiting') summary = { ...summary, status: 'rejected' };
+        return blind;
+      }),
+      post('/api/nights/:id/slider/reply', (body) => {
+        return { text: `Stop ${JSON.parse(body).stop} speaks.`, version: 'v' };
+      }),
+      decide('approve', 'in-force'),
+      decide('reject', 'rejected'),
+      decide('revert', 'reverted'),
+      post('/api/nights/run', () => ({ nightId: 'night-0004' })),
+    ];
+    daemon = await openTestDaemon({ more: { webFolder, routes } });
+    browser = await openBrowser();
+  });
+  beforeEach(() => {
+    asked.length = 0;
+    summary = night('waiting');
+    blind = NO_PAIRS;
+    return async () => {
+      expect(watched.complaints).toEqual([]);
+      await watched.close();
+    };
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await daemon?.end();
+  });
+
+  async function open(path: string): Promise<void> {
+    watched = await openPage(browser, `${daemon.url}${path}`);
+    page = watched.page;
+  }
+
+  it('lists the nights, newest first, with their verdicts and the trend', async () => {
+    await open('/nights');
+    const lines = page.getByRole('link', { name: /^Night \d/ });
+    await lines.first().waitFor();
+    expect(await lines.allTextContents()).toEqual([
+      expect.stringMatching(/Night 3.*waits for you.*margin \+0\.120/s),
+      expect.stringMatching(/Night 2.*refused by the gate.*margin −0\.060/s),
+      expect.stringMatching(/Night 1.*in force/s),
+    ]);
+    const trend = page.getByRole('img', { name: /^Margin, nats a token/ });
+    expect(await trend.getAttribute('aria-label')).toContain('0.080, -0.060, 0.120');
+    await page.getByRole('button', { name: 'Dream now' }).click();
+    await expect.poll(() => asked).toEqual(['/api/nights/run {}']);
+  });
+
+  it('shows a night under way as it goes on, and that it stands aside', async () => {
+    await open('/nights');
+    await page.getByRole('status').getByText('fake').waitFor();
+    daemon.publish('nights', {
+      type: 'night-progress',
+      nightId: 'night-0004',
+      phase: 'train',
+      done: 3,
+      total: 12,
+      facts: {},
+      isPaused: true,
+      at: 0,
+    });
+    await page.getByRole('heading', { name: 'Tonight: train' }).waitFor();
+    await page.getByText('3 of 12 · standing aside while you talk').waitFor();
+  });
+
+  it('shows a waiting night on one screen and takes it into use', async () => {
+    await open(AT);
+    await page.getByRole('heading', { name: /Night 3 waits for you/ }).waitFor();
+    await page.getByText('4 of about 12 flags').waitFor();
+    await page.getByText('New: it stays open.').waitFor();
+    expect(await page.getByText('Old: a fan is better.').count()).toBe(1);
+    const margin = page.getByRole('row', { name: /Listening margin/ });
+    expect(await margin.getByRole('img').getAttribute('aria-label')).toContain('+0.120, 95 % from');
+    await page
+      .getByRole('row', { name: /Defence gap/ })
+      .getByText('not measured')
+      .waitFor();
+    await page.getByText('Crossed pairs, both right').waitFor();
+    await page.getByText(/^Dreams: 31 of 60/).click();
+    await page.getByText('refused, near copy: 17').waitFor();
+    expect(await page.locator('mark[data-feature="direction"]').textContent()).toBe(
+      'water the fern',
+    );
+    await page.getByRole('button', { name: 'Use these weights' }).click();
+    await page.getByRole('button', { name: 'Take this night back' }).click();
+    await page.getByText('· reverted').waitFor();
+    expect(await page.getByRole('button', { name: 'Take this night back' }).count()).toBe(0);
+    expect(asked.map((one) => one.split('/').at(-1))).toEqual(['approve {}', 'revert {}']);
+  });
+
+  it('lets a waiting night be left', async () => {
+    await open(AT);
+    await page.getByRole('button', { name: 'Leave them' }).click();
+    await page.getByText('· rejected').waitFor();
+    expect(await page.getByRole('button', { name: 'Use these weights' }).count()).toBe(0);
+    expect(asked).toEqual(['/api/nights/night-0003/reject {}']);
+  });
+
+  it('shows a refusal as clearly as a success', async () => {
+    summary = night('refused', -0.09);
+    await open(AT);
+    await page.getByRole('heading', { name: /refused by the gate: push-back fell/ }).waitFor();
+    const failed = page.getByRole('listitem').filter({ hasText: 'Not passed:' });
+    expect(await failed.allTextContents()).toEqual([
+      expect.stringContaining('margin'),
+      expect.stringContaining('push-back'),
+    ]);
+    const falling = page.getByRole('row', { name: /Push-back/ }).getByRole('img');
+    expect(await falling.getAttribute('data-tone')).toBe('down');
+    expect(await page.getByRole('button', { name: /Use these|Take this/ }).count()).toBe(0);
+  });
+
+  it('offers the pairs blind first, and rejects a night whose old replies were preferred', async () => {
+    blind = {
+      pairs: [
+        { flagId: 'flag-1', direction: 'Keep the window open', a: 'Open.', b: 'A fan.' },
+        { flagId: 'flag-2', direction: 'No sugar', a: 'Sugar!', b: 'None.' },
+      ],
+      tally: null,
+      isVeto: false,
+    };
+    await open(AT);
+    await page.getByRole('heading', { name: 'Which reply listens?' }).waitFor();
+    expect(await page.getByText('New: it stays open.').count()).toBe(0);
+    expect(await page.getByRole('button', { name: 'Use these weights' }).count()).toBe(0);
+    const better = page.getByRole('button', { name: 'This one listens better' });
+    await better.nth(1).click();
+    await page.getByText('“No sugar”').waitFor();
+    await better.first().click();
+    await page.getByText('So this night is not used.').waitFor();
+    await page.getByText('New: it stays open.').waitFor();
+    expect(asked).toEqual([
+      '/api/nights/night-0003/blind {"flagId":"flag-1","choice":"b"}',
+      '/api/nights/night-0003/blind {"flagId":"flag-2","choice":"a"}',
+    ]);
+  });
+
+  it('offers at once to take back a night in force that lost the blind comparison', async () => {
+    summary = night('in-force');
+    blind = { pairs: [], tally: { old: 2, new: 1, same: 0 }, isVeto: true };
+    await open(AT);
+    await page.getByText('you preferred the new reply 1 of 3 times').waitFor();
+    await page.getByRole('button', { name: 'Take this night back' }).first().click();
+    await page.getByText('· reverted').waitFor();
+    expect(asked).toEqual(['/api/nights/night-0003/revert {}']);
+  });
+
+  it('moves the light with the slider, and asks for a reply when it is let go', async () => {
+    await open(`${AT}/slider`);
+    await page.getByText('Stop 2 speaks.').waitFor();
+    const light = () =>
+      page.evaluate<number>(
+        `Number(document.querySelector('[data-feature="direction"]').style.getPropertyValue('--light'))`,
+      );
+    const atNight = await light();
+    const range = page.getByRole('slider', { name: 'Night' });
+    const box = await range.boundingBox();
+    if (box === null) throw new Error('the slider is not on the page');
+    const y = box.y + box.height / 2;
+    await page.mouse.move(box.x + box.width - 6, y);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.7, y, { steps: 4 });
+    const between = await light();
+    expect(asked).toHaveLength(1);
+    await page.mouse.move(box.x + 4, y, { steps: 4 });
+    await page.mouse.up();
+    await page.getByText('Stop 0 speaks.').waitFor();
+    const atBase = await light();
+    expect([atBase < between, between < atNight]).toEqual([true, true]);
+    expect(asked.map((one) => one.slice(one.indexOf('{')))).toEqual([
+      '{"flagId":"flag-1","stop":2}',
+      '{"flagId":"flag-1","stop":0}',
+    ]);
+    await range.focus();
+    await page.keyboard.press('ArrowRight');
+    await page.getByText('Stop 1 speaks.').waitFor();
+    await page.getByText('aaaaaaaaaaaaaaaa').waitFor();
+    await page.getByText(/real \+0\.120/).waitFor();
+  });
+});

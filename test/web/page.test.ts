@@ -1,0 +1,96 @@
+// The web client in a real browser: its token gate, light and dark, the width of a phone.
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
+import { canBrowse, NEEDS, openBrowser, openPage, replied, say, webFolder } from './browser.ts';
+import { HeldEngine } from './held-engine.ts';
+
+describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, () => {
+  const engine = new HeldEngine();
+  let browser: Browser;
+  let daemon: TestDaemon;
+
+  beforeAll(async () => {
+    daemon = await openTestDaemon({ more: { webFolder, engine } });
+    browser = await openBrowser();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await daemon?.end();
+  });
+
+  it('fits a phone: nothing sticks out, the list opens, closes and gives the focus back', async () => {
+    engine.answer = `A long word: ${'x'.repeat(200)}\n\n\`\`\`\n${'y '.repeat(200)}\n\`\`\``;
+    const viewport = { width: 390, height: 780 };
+    const options = { viewport, hasTouch: true, isMobile: true };
+    const { page, complaints, close } = await openPage(browser, daemon.url, options);
+    await say(page, 'Small');
+    await replied(page, 'A long word');
+    const width = await page.evaluate('document.documentElement.scrollWidth');
+    expect(width).toBe(390);
+    const list = page.getByRole('navigation', { name: 'Talks' });
+    expect(await list.isVisible()).toBe(false);
+    await page.getByRole('button', { name: 'Talks' }).click();
+    await list.getByRole('link', { name: 'Small' }).waitFor();
+    await page.keyboard.press('Escape');
+    await expect.poll(() => list.isVisible()).toBe(false);
+    const focused = 'document.activeElement.getAttribute("aria-label")';
+    await expect.poll(() => page.evaluate(focused)).toBe('Talks');
+    await page.getByRole('button', { name: 'Talks' }).click();
+    await list.getByRole('link', { name: /Flags/ }).click();
+    await expect.poll(() => list.isVisible()).toBe(false);
+    await page.getByRole('button', { name: 'Talks' }).click();
+    await page
+      .getByRole('button', { name: 'Close the list' })
+      .click({ position: { x: 380, y: 90 } });
+    await expect.poll(() => list.isVisible()).toBe(false);
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  it('is light by day and dark by night, and readable in both', async () => {
+    const contrasts: number[] = [];
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page, close } = await openPage(browser, daemon.url, { colorScheme });
+      await page.getByText('What is on your mind?').waitFor();
+      const { ink, paper } = await page.evaluate<{ ink: number; paper: number }>(`(() => {
+        const lightness = (color) => {
+          const [r, g, b] = color.match(/[\\d.]+/g).map((value) => {
+            const share = value / 255;
+            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+          });
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const soft = getComputedStyle(document.querySelector('.empty p')).color;
+        const paper = getComputedStyle(document.body).backgroundColor;
+        return { ink: lightness(soft), paper: lightness(paper) };
+      })()`);
+      expect(paper > 0.5).toBe(colorScheme === 'light');
+      contrasts.push((Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05));
+      await close();
+    }
+    // WCAG 2.2, 1.4.3: 4.5 for the softest text.
+    expect(Math.min(...contrasts)).toBeGreaterThan(4.5);
+  });
+
+  it('asks for the token, says no to a wrong one, and remembers the right one', async () => {
+    const guarded = await openTestDaemon({
+      config: { server: { token: 'a-long-enough-token-of-the-house' } },
+      more: { webFolder },
+    });
+    const { page, complaints, close } = await openPage(browser, guarded.url);
+    const field = page.getByLabel('Token', { exact: true });
+    await field.fill('wrong');
+    await page.keyboard.press('Enter');
+    await page.getByText('That was not the token.').waitFor();
+    await field.fill('a-long-enough-token-of-the-house');
+    await page.keyboard.press('Enter');
+    await page.getByRole('status').getByText('fake').waitFor();
+    await page.reload();
+    await page.getByRole('status').getByText('fake').waitFor();
+    expect(await field.count()).toBe(0);
+    expect(complaints).toEqual([]);
+    await close();
+    await guarded.end();
+  });
+});

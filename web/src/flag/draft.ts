@@ -1,0 +1,146 @@
+// The flag in the making: which reply, which words, and how it is sent.
+import { signal } from '@preact/signals';
+import type { Flag, FlagDraftInput } from '../../../src/protocol/flag.ts';
+import { newId } from '../connection.ts';
+import { type SelectedSpan, selectedSpan, trimmed } from '../selection.ts';
+import { addFlag, editFlag, history, open, tell } from '../state.ts';
+
+/** Words that were selected, or typed and looked for; typed words may not be found. */
+export interface Words {
+  readonly span: SelectedSpan | null;
+  readonly typed: string | null;
+}
+
+export interface Draft {
+  /** Of a flag that is edited; null for a new one. */
+  readonly flagId: string | null;
+  readonly replyId: string;
+  readonly kind: 'missed' | 'good';
+  readonly user: Words;
+  readonly reply: Words;
+  readonly betterWords: string;
+  readonly reason: string;
+  readonly strength: number;
+}
+
+export const flagDraft = signal<Draft | null>(null);
+
+const NONE: Words = { span: null, typed: null };
+
+const textOf = (id: string): string => history.value.find((m) => m.id === id)?.text ?? '';
+
+export const wordsOf = ({ span, typed }: Words): string =>
+  typed ?? (span === null ? '' : textOf(span.messageId).slice(span.start, span.end));
+
+export function setDraft(change: Partial<Draft>): void {
+  if (flagDraft.value !== null) flagDraft.value = { ...flagDraft.value, ...change };
+}
+
+/** Opens the sheet for a reply; what is selected right now becomes part of it. */
+export function beginFlag(replyId: string, kind: Draft['kind']): void {
+  flagDraft.value = {
+    flagId: null,
+    replyId,
+    kind,
+    user: NONE,
+    reply: NONE,
+    betterWords: '',
+    reason: '',
+    strength: 2,
+  };
+  takeSelection();
+}
+
+/** Starts from selected words: the reply is the selected one, or the answer to the message. */
+export function beginFlagFrom(span: SelectedSpan, kind: Draft['kind']): void {
+  const reply = history.value.find((m) =>
+    m.role === 'assistant'
+      ? m.id === span.messageId || (span.role === 'user' && m.messageId === span.messageId)
+      : false,
+  );
+  if (reply !== undefined) beginFlag(reply.id, kind);
+}
+
+/** Opens the sheet with what a flag says; the talk must be open. */
+export function beginEdit(flag: Flag): void {
+  const { userSpan, replySpan, replyId } = flag;
+  const user = userSpan && {
+    ...userSpan.span,
+    role: 'user' as const,
+    messageId: userSpan.messageId,
+  };
+  const reply = replySpan && { ...replySpan, role: 'assistant' as const, messageId: replyId };
+  flagDraft.value = {
+    flagId: flag.id,
+    replyId,
+    kind: flag.kind,
+    user: { span: user, typed: null },
+    reply: { span: reply, typed: null },
+    betterWords: flag.betterWords ?? '',
+    reason: flag.reason ?? '',
+    strength: flag.strength,
+  };
+}
+
+/** Puts the selected words where they belong. */
+export function takeSelection(): void {
+  const draft = flagDraft.value;
+  const found = selectedSpan();
+  if (draft === null || found === undefined) return;
+  const span = trimmed(found.span, textOf(found.span.messageId));
+  if (span === undefined) return;
+  if (span.role === 'user') setDraft({ user: { span, typed: null } });
+  else if (span.messageId === draft.replyId) setDraft({ reply: { span, typed: null } });
+}
+
+/** Typed words are looked for: in the person's messages up to the reply, or in the reply. */
+export function findWords(role: SelectedSpan['role'], typed: string): Words {
+  const wanted = typed.trim();
+  if (wanted === '') return NONE;
+  const at = history.value.findIndex((m) => m.id === flagDraft.value?.replyId);
+  const texts = history.value.filter((m, i) =>
+    role === 'assistant' ? i === at : m.role === 'user' && i < at,
+  );
+  const pattern = new RegExp(wanted.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'), 'iu');
+  for (const message of texts.reverse()) {
+    const found = pattern.exec(message.text);
+    if (found === null) continue;
+    const end = found.index + found[0].length;
+    return { span: { role, messageId: message.id, start: found.index, end }, typed };
+  }
+  return { span: null, typed };
+}
+
+/** What could not be found is not sent, so the person has to be told before. */
+export const isMissing = ({ span, typed }: Words): boolean => span === null && typed !== null;
+
+function content({ user, reply, ...draft }: Draft) {
+  const toSpan = ({ start, end, messageId }: SelectedSpan) => {
+    return { start, end, text: textOf(messageId).slice(start, end) };
+  };
+  return {
+    kind: draft.kind,
+    strength: draft.strength,
+    userSpan: user.span && { messageId: user.span.messageId, span: toSpan(user.span) },
+    replySpan: reply.span && toSpan(reply.span),
+    betterWords: draft.betterWords.trim() || null,
+    reason: draft.reason.trim() || null,
+  };
+}
+
+export async function saveFlag(draft: Draft): Promise<void> {
+  const conversationId = open.value?.id;
+  if (conversationId === undefined || isMissing(draft.user) || isMissing(draft.reply)) return;
+  try {
+    if (draft.flagId !== null) await editFlag(draft.flagId, content(draft));
+    else {
+      const { replyId } = draft;
+      const flag: FlagDraftInput = { id: newId(), conversationId, replyId, ...content(draft) };
+      await addFlag(flag);
+    }
+    flagDraft.value = null;
+    document.getSelection()?.removeAllRanges();
+  } catch (error) {
+    tell(error);
+  }
+}

@@ -1,0 +1,136 @@
+// The details of a night: where attention moved, what was dreamt, how it trained, how long it took.
+import type { VNode } from 'preact';
+import type { DreamView, NightSummary } from '../../../src/protocol/summary.ts';
+import { HeadMap, Losses } from './plot.tsx';
+
+function Dream({ dream }: { dream: DreamView }): VNode {
+  return (
+    <article class="dream">
+      <small>
+        {dream.kind}
+        {dream.sampledShare !== null && ` · ${Math.round(100 * dream.sampledShare)} % sampled`}
+      </small>
+      {dream.turns.map((turn, index) => (
+        <p key={index} class={turn.role}>
+          {lit(turn.content, index, dream)}
+        </p>
+      ))}
+      <p class="better">{dream.chosen}</p>
+      {dream.rejected !== null && <p class="drift">{dream.rejected}</p>}
+    </article>
+  );
+}
+
+function lit(text: string, message: number, dream: DreamView): VNode[] {
+  const spans = dream.spans
+    .filter((span) => span.message === message)
+    .sort((a, b) => a.start - b.start);
+  const parts: VNode[] = [];
+  let at = 0;
+  for (const span of spans) {
+    if (span.start < at) continue;
+    parts.push(<span key={`t${at}`}>{text.slice(at, span.start)}</span>);
+    parts.push(
+      <mark key={`m${span.start}`} data-feature={span.feature} title={span.feature}>
+        {text.slice(span.start, span.end)}
+      </mark>,
+    );
+    at = span.end;
+  }
+  parts.push(<span key={`t${at}`}>{text.slice(at)}</span>);
+  return parts;
+}
+
+function Dreams({ dreams }: Pick<NightSummary, 'dreams'>): VNode {
+  const admitted = dreams.byKind.reduce((sum, kind) => sum + kind.admitted, 0);
+  const written = dreams.byKind.reduce((sum, kind) => sum + kind.written, 0);
+  return (
+    <details>
+      <summary>
+        Dreams: {admitted} of {written} admitted
+        {dreams.sampledShare !== null &&
+          `, ${Math.round(100 * dreams.sampledShare)} % of their words sampled by the model`}
+      </summary>
+      <ul class="plain">
+        {dreams.byKind.map((kind) => (
+          <li key={kind.kind}>
+            {kind.kind}: {kind.admitted} of {kind.written}
+          </li>
+        ))}
+        {dreams.refused.map(({ reason, count }) => (
+          <li key={reason} class="hint">
+            refused, {reason}: {count}
+          </li>
+        ))}
+      </ul>
+      {dreams.samples.map((dream) => (
+        <Dream key={dream.id} dream={dream} />
+      ))}
+    </details>
+  );
+}
+
+function Training({ training }: { training: NonNullable<NightSummary['training']> }): VNode {
+  return (
+    <details>
+      <summary>
+        Training: {training.examples} examples, {training.steps} steps, W_q moved{' '}
+        {(100 * training.relativeNorm).toFixed(2)} %
+      </summary>
+      <Losses losses={training.losses} />
+      <p class="hint">
+        {training.tokens.toLocaleString()} tokens; stopped because {training.stoppedBecause}.
+      </p>
+    </details>
+  );
+}
+
+function Facts({ summary: { phases, facts, swap } }: { summary: NightSummary }): VNode {
+  return (
+    <details>
+      <summary>Time and other numbers</summary>
+      <dl class="facts">
+        {phases.map(({ phase, ms }) => (
+          <div key={phase}>
+            <dt>{phase}</dt>
+            <dd>{(ms / 1000).toFixed(1)} s</dd>
+          </div>
+        ))}
+        {Object.entries(facts).map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{Number.isInteger(value) ? value.toLocaleString() : value.toPrecision(4)}</dd>
+          </div>
+        ))}
+        {swap !== null && (
+          <div>
+            <dt>swap</dt>
+            <dd>
+              {swap.repliesInFlight} replies in flight, stall {swap.stallMs.toFixed(1)} ms
+            </dd>
+          </div>
+        )}
+      </dl>
+    </details>
+  );
+}
+
+export function Details({ summary }: { summary: NightSummary }): VNode {
+  return (
+    <section>
+      {summary.lift.length > 0 && (
+        <details open>
+          <summary>Where attention moved, layer by head</summary>
+          <div class="maps">
+            {summary.lift.map((lift) => (
+              <HeadMap key={lift.feature} lift={lift} />
+            ))}
+          </div>
+        </details>
+      )}
+      <Dreams dreams={summary.dreams} />
+      {summary.training !== null && <Training training={summary.training} />}
+      <Facts summary={summary} />
+    </section>
+  );
+}

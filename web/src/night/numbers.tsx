@@ -1,0 +1,76 @@
+// What was measured in a night: intervals against zero, retention, crossed pairs, the gate.
+import type { VNode } from 'preact';
+import type { MeasureView, NightSummary } from '../../../src/protocol/summary.ts';
+import { Interval, signed } from './plot.tsx';
+
+const WISH = { gain: 'should rise', guard: 'must not fall', gap: 'should near zero' } as const;
+
+function Measure({ measure, scale }: { measure: MeasureView; scale: number }): VNode {
+  const { label, estimate, unit, wish } = measure;
+  return (
+    <tr>
+      <th scope="row">
+        {label} <small>{WISH[wish]}</small>
+      </th>
+      <td>
+        <Interval estimate={estimate} scale={scale} wish={wish} />
+      </td>
+      <td>
+        {signed(estimate.mean)} {unit}
+        <small>from {estimate.clusters} sources</small>
+      </td>
+    </tr>
+  );
+}
+
+export function Numbers({ summary }: { summary: NightSummary }): VNode {
+  const ends = summary.measures.flatMap(({ estimate: e }) => [e.low, e.high, e.mean]);
+  const scale = Math.max(...ends.map((end) => Math.min(2, Math.abs(end ?? 0))), 0.05);
+  return (
+    <table class="numbers">
+      <caption class="hint">
+        The change of the night, with its 95 % interval; the line in the middle is no change.
+      </caption>
+      <tbody>
+        {summary.measures.map((measure) => (
+          <Measure key={measure.name} measure={measure} scale={scale} />
+        ))}
+        {summary.retention.map(({ against, ratio, high }) => (
+          <tr key={against}>
+            <th scope="row">Everyday talk, perplexity against {against}</th>
+            <td />
+            <td>
+              × {ratio.toFixed(3)} <small>at most {high.toFixed(3)}</small>
+            </td>
+          </tr>
+        ))}
+        {summary.bothRight !== null && (
+          <tr>
+            <th scope="row">
+              Crossed pairs, both right <small>who does not read the context gets 0</small>
+            </th>
+            <td />
+            <td>
+              {Math.round(100 * summary.bothRight.before)} % →{' '}
+              {Math.round(100 * summary.bothRight.after)} %
+              <small>{summary.bothRight.pairs} pairs</small>
+            </td>
+          </tr>
+        )}
+      </tbody>
+    </table>
+  );
+}
+
+export function Gate({ reasons }: Pick<NightSummary, 'reasons'>): VNode {
+  return (
+    <ul class="reasons">
+      {reasons.map(({ rule, passes, text }) => (
+        <li key={rule} data-passes={passes}>
+          <span class="hidden">{passes ? 'Passed: ' : 'Not passed: '}</span>
+          <strong>{rule}</strong> {text}
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,62 @@
+// What was said and is not acknowledged yet: sent again after a reconnect or a reload of the page.
+import { effect, signal } from '@preact/signals';
+import { newId, RequestError, request } from './connection.ts';
+import { notice, open, tell } from './state.ts';
+
+interface Unstored {
+  readonly conversationId: string;
+  readonly messageId: string;
+  readonly text: string;
+}
+
+const KEY = 'attune-unstored';
+
+export const unstored = signal<readonly Unstored[]>(restore());
+/** One draft a talk, so switching loses nothing. */
+export const drafts = signal<Readonly<Record<string, string>>>({});
+
+effect(() => sessionStorage.setItem(KEY, JSON.stringify(unstored.value)));
+
+function restore(): readonly Unstored[] {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEY) ?? '[]');
+  } catch {
+    return [];
+  }
+}
+
+export function write(conversationId: string, text: string): void {
+  drafts.value = { ...drafts.value, [conversationId]: text };
+}
+
+export function say(text: string): void {
+  const conversationId = open.value?.id;
+  if (conversationId === undefined) return;
+  const message = { conversationId, messageId: newId(), text };
+  unstored.value = [...unstored.value, message];
+  void deliver(message);
+}
+
+/** The same id again is the same message: it is stored and answered once. */
+export function deliverAll(): void {
+  for (const message of unstored.value) void deliver(message);
+}
+
+async function deliver(message: Unstored): Promise<void> {
+  try {
+    await request({ type: 'message-say', ...message }, 'message-stored');
+    forget(message.messageId);
+    notice.value = null;
+  } catch (error) {
+    if (error instanceof RequestError && error.code === 'disconnected') return;
+    // It was refused: the words go back to where they were written.
+    forget(message.messageId);
+    const { conversationId, text } = message;
+    write(conversationId, [text, drafts.value[conversationId]].filter(Boolean).join('\n'));
+    tell(error);
+  }
+}
+
+function forget(messageId: string): void {
+  unstored.value = unstored.value.filter((one) => one.messageId !== messageId);
+}
