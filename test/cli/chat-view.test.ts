@@ -1,0 +1,128 @@
+import { describe, expect, it } from 'vitest';
+import { ChatView, type Shown } from '../../src/cli/chat-view.ts';
+import type { Conversation, Reply } from '../../src/protocol/conversation.ts';
+import type { ServerMessage } from '../../src/protocol/server-message.ts';
+
+function reply(id: string, messageId: string, text: string, more: Partial<Reply> = {}): Reply {
+  const usage = { promptTokens: 1, reusedTokens: 0, replyTokens: 1 };
+  const rest = {
+    stopReason: 'stop' as const,
+    usage,
+    versionRuns: [],
+    window: null,
+    isSuperseded: false,
+  };
+  return { id, role: 'assistant', messageId, text, at: 1, ...rest, ...more };
+}
+
+const start = (replyId: string, turnsDropped = 0): ServerMessage => ({
+  type: 'reply-start',
+  conversationId: 'c',
+  replyId,
+  messageId: 'm',
+  replaces: null,
+  window: { turnsDropped, firstMessageId: 'm' },
+  at: 1,
+});
+
+const delta = (replyId: string, offset: number, text: string): ServerMessage => ({
+  type: 'reply-delta',
+  conversationId: 'c',
+  replyId,
+  offset,
+  text,
+});
+
+const end = (one: Reply): ServerMessage => ({
+  type: 'reply-end',
+  conversationId: 'c',
+  reply: one,
+  error: null,
+});
+
+function talk(...history: Conversation['history']): Conversation {
+  const summary = { title: 't', createdAt: 1, updatedAt: 1, messages: history.length };
+  return { id: 'c', ...summary, origin: 'live', canLearn: true, settings: {}, history };
+}
+
+const user = (id: string) => ({ id, role: 'user' as const, text: id, at: 1 });
+
+/** What a person sees of it. */
+function seen(shown: readonly Shown[]): string {
+  return shown.map((one) => (one.kind === 'text' ? one.text : `<${one.kind}>`)).join('');
+}
+
+describe('what is on the screen', () => {
+  it('is the reply, once, though the end tells it again', () => {
+    const view = new ChatView('c');
+    const all = [
+      start('r'),
+      delta('r', 0, 'Hel'),
+      delta('r', 3, 'lo'),
+      end(reply('r', 'm', 'Hello you')),
+      end(reply('r', 'm', 'Hello you')),
+    ].flatMap((message) => view.receive(message));
+    expect(seen(all)).toBe('<begin>Hello you<end>');
+    expect(view.isReplying).toBe(false);
+  });
+
+  it('goes on where it was after the connection was lost', () => {
+    const view = new ChatView('c');
+    view.receive(start('r'));
+    view.receive(delta('r', 0, 'Hello th'));
+    const back = view.reopened(talk(user('m')), {
+      replyId: 'r',
+      messageId: 'm',
+      text: 'Hello there',
+    });
+    expect(seen(back)).toBe('ere');
+    expect(seen(view.receive(start('r')))).toBe('');
+    expect(seen(view.receive(delta('r', 11, ', you')))).toBe(', you');
+  });
+
+  it('has the end of a reply that ended while the connection was lost', () => {
+    const view = new ChatView('c');
+    view.receive(start('r'));
+    view.receive(delta('r', 0, 'Hello'));
+    expect(seen(view.reopened(talk(user('m'), reply('r', 'm', 'Hello there')), null))).toBe(
+      ' there<end>',
+    );
+  });
+
+  it('has a whole reply of which nothing was seen before', () => {
+    const view = new ChatView('c');
+    const back = view.reopened(talk(user('m'), reply('r', 'm', 'Hello')), null);
+    expect(seen(back)).toBe('<begin>Hello<end>');
+    expect(seen(view.receive(end(reply('r', 'm', 'Hello'))))).toBe('');
+  });
+
+  it('says so when a reply is lost with the daemon', () => {
+    const view = new ChatView('c');
+    view.receive(start('r'));
+    expect(seen(view.reopened(talk(user('m')), null))).toBe('<failed>');
+    expect(view.isReplying).toBe(false);
+  });
+
+  it('shows nothing of a talk that is opened for the first time', () => {
+    const view = new ChatView('c');
+    expect(view.opened(talk(user('m'), reply('r', 'm', 'Hello')), null)).toEqual([]);
+    expect(view.replies).toHaveLength(1);
+  });
+
+  it('begins anew when the text on the screen was not the beginning', () => {
+    const view = new ChatView('c');
+    view.receive(start('r'));
+    view.receive(delta('r', 0, 'Hxllo'));
+    expect(seen(view.receive(end(reply('r', 'm', 'Hello'))))).toBe('<restart>Hello<end>');
+  });
+
+  it('is nothing of other talks, and a regenerated reply takes the place of the first', () => {
+    const view = new ChatView('c');
+    const other = { ...delta('r', 0, 'x'), conversationId: 'other' } as ServerMessage;
+    expect(view.receive(other)).toEqual([]);
+    view.receive(end(reply('r1', 'm', 'one')));
+    view.receive(start('r2', 3));
+    view.receive(end(reply('r2', 'm', 'two')));
+    expect(view.replies.map(({ id }) => id)).toEqual(['r2']);
+  });
+});

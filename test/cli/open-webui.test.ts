@@ -1,0 +1,127 @@
+import { describe, expect, it } from 'vitest';
+import { OpenWebuiFile, readOpenWebui } from '../../src/cli/open-webui.ts';
+import { ConversationImport } from '../../src/protocol/http.ts';
+
+/** As Open WebUI 0.6 writes it: a tree of messages, the leaf that is shown, ratings on messages. */
+const chat = {
+  id: '7d3f9a52-1111-4222-8333-444455556666',
+  user_id: 'someone',
+  title: 'Dinner',
+  chat: {
+    title: 'Dinner',
+    system: 'Be brief.',
+    models: ['llama'],
+    history: {
+      currentId: 'a3',
+      messages: {
+        u1: {
+          id: 'u1',
+          parentId: null,
+          childrenIds: ['a1', 'a2'],
+          role: 'user',
+          content: 'Soup or salad?',
+          timestamp: 1_700_000_000,
+        },
+        a1: {
+          id: 'a1',
+          parentId: 'u1',
+          childrenIds: [],
+          role: 'assistant',
+          content: 'An old branch',
+          timestamp: 1_700_000_001,
+        },
+        a2: {
+          id: 'a2',
+          parentId: 'u1',
+          childrenIds: ['u2'],
+          role: 'assistant',
+          content: 'Soup.',
+          timestamp: 1_700_000_002,
+          annotation: { rating: -1, reason: 'not_factually_correct', comment: 'I said salad' },
+        },
+        u2: {
+          id: 'u2',
+          parentId: 'a2',
+          childrenIds: ['a3'],
+          role: 'user',
+          content: [{ type: 'text', text: 'Salad!' }],
+          timestamp: 1_700_000_003,
+        },
+        a3: {
+          id: 'a3',
+          parentId: 'u2',
+          childrenIds: [],
+          role: 'assistant',
+          content: 'Salad it is.',
+          timestamp: 1_700_000_004,
+          annotation: { rating: '1' },
+        },
+      },
+    },
+  },
+  created_at: 1_699_999_999,
+};
+
+const read = (entries: unknown) => readOpenWebui(OpenWebuiFile.parse(entries), 5);
+
+describe('an export of Open WebUI', () => {
+  it('becomes the branch that was shown, with its marks, in a form that the daemon takes', () => {
+    const [talk] = read([chat]);
+    expect(ConversationImport.safeParse(talk).success).toBe(true);
+    expect(talk).toMatchObject({
+      id: 'owui-7d3f9a52-1111-4222-8333-444455556666',
+      title: 'Dinner',
+      settings: { systemPrompt: 'Be brief.' },
+    });
+    expect(talk?.messages.map(({ text, at }) => [text, at])).toEqual([
+      ['Soup or salad?', 1_700_000_000_000],
+      ['Soup.', 1_700_000_002_000],
+      ['Salad!', 1_700_000_003_000],
+      ['Salad it is.', 1_700_000_004_000],
+    ]);
+    expect(talk?.flags).toMatchObject([
+      { replyId: 'owui-a2', kind: 'missed', reason: 'not_factually_correct: I said salad' },
+      { replyId: 'owui-a3', kind: 'good', reason: null },
+    ]);
+  });
+
+  it('takes exported feedback as well, with the chat in it', () => {
+    const feedback = {
+      id: 'f1',
+      type: 'rating',
+      data: { rating: -1, comment: 'no' },
+      meta: { chat_id: chat.id, message_id: 'a3' },
+      snapshot: { chat },
+    };
+    const [talk] = read([feedback]);
+    expect(talk?.messages).toHaveLength(4);
+    expect(talk?.flags?.map(({ replyId, kind }) => [replyId, kind])).toEqual([
+      ['owui-a2', 'missed'],
+      ['owui-a3', 'good'],
+    ]);
+    const plain = {
+      ...chat,
+      chat: {
+        messages: [
+          { id: 'x', role: 'user', content: 'hi' },
+          { id: 'y', role: 'assistant', content: 'ho' },
+        ],
+      },
+    };
+    const rated = { ...feedback, meta: { message_id: 'y' }, snapshot: null };
+    expect(read([plain, rated])[0]?.flags).toMatchObject([{ replyId: 'owui-y', kind: 'missed' }]);
+  });
+
+  it('survives trees that bite their tail, long ids, other roles and empty chats', () => {
+    const loop = { id: 'a', parentId: 'b', role: 'user', content: 'one' };
+    const back = { id: 'b', parentId: 'a', role: 'assistant', content: 'two' };
+    const tree = { history: { currentId: 'a', messages: { a: loop, b: back } } };
+    expect(read([{ id: 'x'.repeat(500), chat: tree }])[0]?.messages).toHaveLength(2);
+    expect(read([{ id: 'x'.repeat(500), chat: tree }])[0]?.id).toMatch(/^owui-[0-9a-f]{32}$/);
+    expect(read([{ id: 'e', chat: { history: null } }])).toEqual([]);
+    expect(
+      read([{ id: 'e', chat: { messages: [{ id: 't', role: 'tool', content: 'x' }] } }]),
+    ).toEqual([]);
+    expect(OpenWebuiFile.safeParse({ not: 'a list' }).success).toBe(false);
+  });
+});
