@@ -6,19 +6,11 @@ import { openAppendFile } from '../base/append-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import { JOURNAL } from '../ledger/ledger.ts';
+import { NightPhase } from '../protocol/night.ts';
 
-export const PHASES = [
-  'gather',
-  'dream',
-  'admit',
-  'train',
-  'measure',
-  'gate',
-  'commit',
-  'swap',
-  'summary',
-] as const;
-export type PhaseName = (typeof PHASES)[number];
+/** In the order in which a night goes through them. */
+export const PHASES = NightPhase.options;
+export type PhaseName = NightPhase;
 
 const lineSchema = z.strictObject({
   phase: z.enum(PHASES),

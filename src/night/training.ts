@@ -47,7 +47,7 @@ export async function trainArm(
   const before = await loadVersion(model, plan.deltas);
   const { scenarios, heldOut } = split(input.scenarios);
   const { executor: _executor, ...settings } = plan.config.train;
-  const { stepsMax } = plan.config.night;
+  const { stepsMax, minutesMax } = plan.config.night;
   const result = await trainDelta({
     model,
     executor,
@@ -55,7 +55,11 @@ export async function trainArm(
     scenarios: armScenarios(arm, scenarios, plan.seed),
     heldOut,
     replays: input.everyday.filter((turn) => !measuresForgetting(turn)),
-    settings: { ...settings, stepsMax: Math.min(settings.stepsMax, stepsMax) },
+    settings: {
+      ...settings,
+      stepsMax: Math.min(settings.stepsMax, stepsMax),
+      minutesMax: Math.min(settings.minutesMax, minutesMax),
+    },
     seed: plan.seed,
     startFrom: before.weights,
     checkpointPath: join(folder, WORK, `${arm}.checkpoint`),
