@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { trainSection } from '../../src/config/section/learning.ts';
+import { decideGate, type GateVerdict } from '../../src/measure/gate.ts';
+import { measureWeights } from '../../src/measure/measure.ts';
+import type { Scenario } from '../../src/scenario/scenario.ts';
+import { flipped } from '../../src/scenario/variant.ts';
+import { armScenarios, isFiniteDelta } from '../../src/train/arms.ts';
+import { trainDelta } from '../../src/train/trainer.ts';
+import {
+  LIMITS,
+  openTinyReading,
+  renderer,
+  type TinyReading,
+  wordScenario,
+} from '../measure/tiny-reading.ts';
+
+let tiny: TinyReading;
+beforeAll(async () => {
+  tiny = await openTinyReading();
+});
+afterAll(() => tiny.close());
+
+const settings = {
+  ...trainSection.parse({}),
+  learningRate: 0.02,
+  batchSize: 4,
+  epochsMax: 6,
+  retentionWeight: 0,
+  contextTokensMax: 50,
+  replyTokensMax: 10,
+};
+const taught = Array.from({ length: 10 }, (_, i) => wordScenario(i));
+const heldOut = Array.from({ length: 12 }, (_, i) => wordScenario(20 + i));
+
+/** A night in small: train real and deaf, measure on held-out talk, judge. */
+async function night(scenarios: readonly Scenario[]): Promise<GateVerdict> {
+  const train = (list: readonly Scenario[]) =>
+    trainDelta({ ...tiny, renderer, scenarios: list, settings, seed: 1 });
+  const real = await train(scenarios);
+  const deaf = await train(armScenarios('deaf', scenarios, 1));
+  const measures = await measureWeights({
+    ...tiny,
+    renderer,
+    controlIds: new Set([1, 2, 3, 4, 5]),
+    parent: tiny.base,
+    candidate: real.weights,
+    deaf: deaf.weights,
+    scenarios: heldOut,
+    everyday: heldOut.map((s) => ({ ...s, id: `${s.id}e`, kind: 'ordinary' as const })),
+    limits: LIMITS,
+    statistics: { resamples: 200 },
+    attentionExamplesMax: 2,
+  });
+  return decideGate({
+    ...measures.gate,
+    ...(measures.realMinusDeaf === undefined ? {} : { realMinusDeaf: measures.realMinusDeaf }),
+    perplexityParent: measures.retention.parent.perplexity,
+    perplexityBase: measures.retention.base.perplexity,
+    sources: real.sources,
+    isFinite: isFiniteDelta(real.delta),
+    isOnlyQueryMoved: Object.keys(real.delta).every((name) => name.endsWith('.qProj')),
+    night: 1,
+    passedNights: [],
+  });
+}
+
+const failedRules = ({ reasons }: GateVerdict): string[] =>
+  reasons.filter((reason) => !reason.passes).map((reason) => reason.rule);
+
+describe('the gate after a poisoned night', { timeout: 120_000 }, () => {
+  it('refuses labels that were flipped, since the margin on held-out talk falls', async () => {
+    const verdict = await night(taught.map(flipped));
+    expect(verdict.passes).toBe(false);
+    expect(failedRules(verdict)).toContain('margin');
+    expect(verdict.reasons.find(({ rule }) => rule === 'margin')?.text).toMatch(/gain -/);
+  });
+
+  it('refuses a single example, however well it was learnt', async () => {
+    const verdict = await night(taught.slice(0, 1));
+    expect(verdict.passes).toBe(false);
+    expect(failedRules(verdict)).toContain('sources');
+  });
+});
