@@ -2,7 +2,6 @@
 import type { Random } from '../base/random.ts';
 import { checkReply } from '../scenario/check.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import type { Draft } from './draft.ts';
 import type { Message, Writer } from './writer.ts';
 
 /** A scenario whose candidates are still to be found. */
@@ -83,20 +82,4 @@ export async function findRejected(
     }
   }
   return undefined;
-}
-
-/** A draft as the scenario that the check knows. */
-export function openScenario(
-  draft: Omit<Draft, 'chosenFrom' | 'rejectedFrom' | 'sampledShare'>,
-): OpenScenario {
-  const { id, kind, messages, spans, facts, pair, seed, angle, isDirected } = draft;
-  return {
-    id,
-    kind,
-    messages,
-    spans,
-    source: { origin: isDirected ? 'flag' : 'dream', cluster: seed.cluster, domain: angle.domain },
-    ...(facts === undefined ? {} : { facts }),
-    ...(pair === undefined ? {} : { pair }),
-  };
 }

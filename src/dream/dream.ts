@@ -4,16 +4,15 @@ import { AttuneError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engine/engine.ts';
-import { extractItems } from '../memory/extract.ts';
-import { gistText, valuesOf } from '../memory/gist.ts';
 import type { Remembered } from '../memory/memory.ts';
-import type { Prompt, PromptFolder } from '../prompt/prompt.ts';
+import type { PromptFolder } from '../prompt/prompt.ts';
 import { KINDS, type Kind } from '../scenario/kind.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { Angle, Draft, FlaggedSeed } from './draft.ts';
+import type { Draft, FlaggedSeed } from './draft.ts';
+import { type Plan, planDreams } from './plan.ts';
 import { replayFlag } from './replay-flag.ts';
 import { SceneFailed } from './stage.ts';
-import { dreamStructured, type MemorySeed, seedOfGist, suits } from './structured.ts';
+import { dreamStructured } from './structured.ts';
 import { dreamWhole } from './whole.ts';
 import { readWorld, type World } from './world.ts';
 import { createWriter, DreamsEnded, type Writer } from './writer.ts';
@@ -49,150 +48,9 @@ export interface Dreamt {
   readonly stop: 'done' | DreamsEnded['why'];
 }
 
-/** Turns back at which a direction is placed: attention must last. */
-const DISTANCES = [0, 0, 1, 1, 4, 8];
-const REPLAY_DISTANCES = [1, 4, 8];
 /** A model of this size writes whole scenes. */
 const WHOLE_PARAMETERS_MIN = 1_000_000_000;
 const SCENE_TOKENS_MAX = 600;
-/** Kinds of undirected dreams; listen and push-back come in pairs anyway. */
-const KIND_WEIGHTS: Readonly<Record<Kind, number>> = {
-  listen: 3,
-  'push-back': 2,
-  invite: 1,
-  undercurrent: 1,
-  compressed: 1,
-  longing: 1,
-  hostile: 0.5,
-  ordinary: 1,
-};
-
-/** One dream to be written. */
-type Plan =
-  | {
-      readonly way: 'replay';
-      readonly id: string;
-      readonly kind: Kind;
-      readonly angle: Angle;
-      readonly flag: FlaggedSeed;
-    }
-  | {
-      readonly way: 'structured';
-      readonly id: string;
-      readonly kind: Kind;
-      readonly angle: Angle;
-      readonly seed: MemorySeed;
-      readonly prompt: Prompt;
-    }
-  | {
-      readonly way: 'whole';
-      readonly id: string;
-      readonly kind: Kind;
-      readonly angle: Angle;
-      readonly seed: MemorySeed;
-      readonly memory: string;
-    };
-
-function seedOfFlag(flag: FlaggedSeed): MemorySeed {
-  const said = flag.context.messages.filter(({ role }) => role === 'user').map((m) => m.content);
-  const directions = flag.context.spans
-    .filter(({ feature }) => feature === 'direction')
-    .map((s) => flag.context.messages[s.message]?.content.slice(s.start, s.end) ?? '');
-  const feelings = said
-    .flatMap((text) => extractItems({ id: '', role: 'user', text }))
-    .filter(({ kind }) => kind === 'feeling')
-    .map(({ text }) => text);
-  return {
-    origin: 'flag',
-    id: flag.flagId,
-    cluster: flag.context.source.cluster,
-    values: valuesOf([...directions, ...said]),
-    feelings,
-    hasDirection: true,
-    hasRefusal: directions.some((text) => /^(?:no|not|nope|don't)\b/i.test(text)),
-  };
-}
-
-function memoryOfFlag(flag: FlaggedSeed): string {
-  const directions = flag.context.spans.filter(({ feature }) => feature === 'direction');
-  const asked = directions.map((span) => {
-    const content = flag.context.messages[span.message]?.content ?? '';
-    return `They asked: “${content.slice(span.start, span.end)}”`;
-  });
-  const missed =
-    flag.rejected === undefined ? [] : [`The companion said instead: “${flag.rejected}”`];
-  return [...asked, ...missed].join('\n');
-}
-
-/** All that the night would dream, in an order in which stopping anywhere leaves a fair mixture. */
-export function planDreams(
-  options: Pick<DreamOptions, 'settings' | 'flagged' | 'gists' | 'budget' | 'random' | 'prompts'>,
-  isWhole: boolean,
-): Plan[] {
-  const { settings, gists, budget, prompts } = options;
-  const random = options.random.split('plan');
-  const world = readWorld(prompts);
-  const scenes = prompts.names
-    .filter((name) => name.startsWith('dream/structured/'))
-    .map((name) => prompts.get(name));
-  const flags = options.flagged.filter((flag) => !flag.isHeldBack && flag.kind === 'missed');
-  const share = flags.length === 0 ? 0 : gists.length === 0 ? 1 : settings.directedShare;
-  const directedMax = Math.min(
-    flags.length * settings.anglesPerFlag,
-    Math.round(budget.dreamsMax * share),
-  );
-  const undirectedMax = gists.length === 0 ? 0 : budget.dreamsMax - directedMax;
-
-  const angle = (): Angle => ({
-    domain: random.pick(world.domains).task,
-    distance: random.pick(DISTANCES),
-    tone: random.uniform() < 0.25 ? 'casual' : 'plain',
-  });
-  const sceneFor = (seed: MemorySeed, kind: Kind): Prompt | undefined => {
-    const fitting = scenes.filter((one) => one.frontMatter.kind === kind && suits(one, seed));
-    return fitting.length === 0 ? undefined : random.pick(fitting);
-  };
-  const unfold = (seed: MemorySeed, kind: Kind, memory: string, id: string): Plan[] => {
-    if (isWhole) return [{ way: 'whole', id, kind, angle: angle(), seed, memory }];
-    const prompt = sceneFor(seed, kind);
-    return prompt === undefined
-      ? []
-      : [{ way: 'structured', id, kind, angle: angle(), seed, prompt }];
-  };
-
-  const directed = Array.from({ length: directedMax }, (_, index): Plan[] => {
-    const flag = flags[index % flags.length] as FlaggedSeed;
-    const turn = Math.floor(index / flags.length);
-    const id = `dream-f-${flag.flagId}-${turn}`;
-    // In turns: the moment's own words in another place, a scene like it, its pair.
-    if (turn % 3 === 0) {
-      // Without a distance it is the moment itself, which trains anyway if its reply is known.
-      const isItself = flag.chosen === undefined && turn === 0;
-      const distance = isItself ? 0 : random.pick(REPLAY_DISTANCES);
-      return [
-        { way: 'replay', id, kind: flag.context.kind, angle: { ...angle(), distance }, flag },
-      ];
-    }
-    return unfold(
-      seedOfFlag(flag),
-      turn % 3 === 1 ? 'listen' : 'push-back',
-      memoryOfFlag(flag),
-      id,
-    );
-  }).flat();
-  const weights = KINDS.map((kind) => KIND_WEIGHTS[kind]);
-  const undirected = Array.from({ length: undirectedMax }, (_, index): Plan[] => {
-    const { gist } = gists[index % gists.length] as Remembered;
-    const seed = seedOfGist(gist);
-    const kind =
-      seed.feelings.length > 0 && random.uniform() < 0.5
-        ? 'undercurrent'
-        : (KINDS[random.weightedIndex(weights)] ?? 'listen');
-    return unfold(seed, kind, gistText(gist), `dream-m-${gist.id}-${index}`);
-  }).flat();
-  return random.shuffle([...directed, ...undirected]).slice(0, budget.dreamsMax);
-}
-
 interface Room {
   readonly options: DreamOptions;
   readonly writer: Writer;
@@ -245,7 +103,16 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
   const isWhole =
     settings.strength === 'whole' ||
     (settings.strength === 'auto' && parameters >= WHOLE_PARAMETERS_MIN);
-  const plans = planDreams(options, isWhole);
+  const { flagged, gists, prompts, random } = options;
+  const plans = planDreams({
+    settings,
+    prompts,
+    flagged,
+    gists,
+    dreamsMax: budget.dreamsMax,
+    random,
+    isWhole,
+  });
   const writer = createWriter({
     engine,
     tokenizer: options.tokenizer,

@@ -1,7 +1,7 @@
 // Dreams of a large model: it writes a whole scene, and the quotes of its features are looked up.
 import type { Random } from '../base/random.ts';
-import type { Prompt, PromptFolder } from '../prompt/prompt.ts';
-import { type Feature, KINDS, type Kind } from '../scenario/kind.ts';
+import type { PromptFolder } from '../prompt/prompt.ts';
+import type { Feature, Kind } from '../scenario/kind.ts';
 import { type CandidateOptions, findChosen, findRejected } from './candidate.ts';
 import type { Angle, Draft, DraftSpan } from './draft.ts';
 import { shareOf } from './replay-flag.ts';
@@ -109,10 +109,6 @@ export function parseWholeScene(text: string, kind: Kind): WholeScene | string {
   return missing === undefined ? { messages, spans } : `it marks no ${missing}`;
 }
 
-export function wholePromptOf(prompts: PromptFolder, kind: Kind): Prompt {
-  return prompts.get(`dream/whole/${kind}`);
-}
-
 function place({ distance }: Angle): string {
   if (distance === 0) return 'What matters stands in the last turn.';
   return `Between what matters and the last turn lie ${distance} exchanges about other things.`;
@@ -121,7 +117,7 @@ function place({ distance }: Angle): string {
 /** @throws SceneFailed with the reason, DreamsEnded */
 export async function dreamWhole(kind: Kind, options: WholeOptions): Promise<Draft> {
   const { writer, random, angle, prompts } = options;
-  const prompt = wholePromptOf(prompts, kind);
+  const prompt = prompts.get(`dream/whole/${kind}`);
   const asked = prompt.fill({
     domain: angle.domain,
     tone: angle.tone,
@@ -172,9 +168,4 @@ export async function dreamWhole(kind: Kind, options: WholeOptions): Promise<Dra
     rejectedFrom: rejected?.from ?? 'nobody',
     sampledShare: shareOf(played, chosen, rejected),
   };
-}
-
-/** Whether there is a prompt for each kind. */
-export function hasWholePrompts(prompts: PromptFolder): boolean {
-  return KINDS.every((kind) => prompts.names.includes(`dream/whole/${kind}`));
 }

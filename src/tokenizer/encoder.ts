@@ -22,8 +22,6 @@ export interface EncodeTextOptions {
 
 export interface TextEncoderParts {
   encode(text: string, options?: EncodeTextOptions): EncodedPiece[];
-  /** The text as the model sees it: after the normalizer. */
-  normalize(text: string): string;
 }
 
 /** The parts of the library that are used, as its types do not resolve under nodenext. */
@@ -167,7 +165,6 @@ export function createTextEncoder(files: TokenizerFiles): TextEncoderParts {
   }
 
   return {
-    normalize,
     encode(text, { mayUse = noControl, isSequenceStart = true } = {}) {
       return splitAtTokens(text, rawFinder, mayUse).map(({ start, end, token }) => {
         const index = start === 0 && isSequenceStart ? 0 : 1;

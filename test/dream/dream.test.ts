@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { admit, judgeWords, scenarioOfDraft } from '../../src/dream/admit.ts';
 import { draftSchema } from '../../src/dream/draft.ts';
-import { dream, planDreams } from '../../src/dream/dream.ts';
+import { dream } from '../../src/dream/dream.ts';
 import { isNearCopy, overlap, shingles } from '../../src/dream/near-copy.ts';
+import { planDreams } from '../../src/dream/plan.ts';
 import {
   createModel,
   flag,
@@ -127,18 +128,12 @@ describe('caps', () => {
   });
 
   it('hold for the number of dreams, and for angles of one flag', () => {
-    const wide = options(createModel(), {
-      ...seeds,
-      budget: { dreamsMax: 10, tokensMax: 1, minutesMax: 1 },
-    });
-    expect(planDreams(wide, false).length).toBeLessThanOrEqual(10);
-    const narrow = {
-      ...wide,
-      flagged: [flag('a')],
-      gists: [],
-      settings: { ...settings, anglesPerFlag: 3 },
-    };
-    expect(planDreams(narrow, false)).toHaveLength(3);
+    const { prompts, random: stream } = options(createModel());
+    const plan = { settings, prompts, random: stream, isWhole: false, dreamsMax: 10 };
+    expect(planDreams({ ...plan, ...seeds }).length).toBeLessThanOrEqual(10);
+    const narrow = { ...plan, settings: { ...settings, anglesPerFlag: 3 } };
+    expect(planDreams({ ...narrow, flagged: [flag('a')], gists: [] })).toHaveLength(3);
+    expect(planDreams({ ...plan, flagged: [], gists: [] })).toEqual([]);
   });
 
   it('stop a model that never ends a turn and never says anything of use', async () => {

@@ -104,7 +104,7 @@ describe('templates', () => {
     }
   });
 
-  it('take variables', async () => {
+  it('take variables such as enable_thinking from the caller', async () => {
     const tokenizer = await loadTokenizer(join(FOLDER, 'thinking'));
     const messages = [{ role: 'user', content: 'hi' }];
     const options = { addGenerationPrompt: true, variables: { enable_thinking: false } };

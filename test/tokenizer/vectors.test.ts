@@ -7,7 +7,6 @@ import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 
 const WEIGHTS = resolve(import.meta.dirname, '../../../shared/data/weights');
 const isMissing = !existsSync(WEIGHTS);
-const why = isMissing ? ' (skipped: ../shared/data/weights is not there)' : '';
 
 async function readVectors(name: string): Promise<{ text: string; ids: number[] }[]> {
   const file = join(WEIGHTS, 'tokenizer_vectors', `ggml-vocab-${name}.gguf`);
@@ -19,19 +18,22 @@ async function readVectors(name: string): Promise<{ text: string; ids: number[] 
   }));
 }
 
-describe(`the vectors of llama.cpp${why}`, () => {
-  it.skipIf(isMissing)('for gpt-2 pass, all 47, with the GPT-2 tokenizer', async () => {
-    const tokenizer = await loadTokenizer(join(WEIGHTS, 'gpt2_lora_kto'));
-    const vectors = await readVectors('gpt-2');
-    expect(vectors).toHaveLength(47);
-    for (const { text, ids } of vectors) {
-      expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
-      expect(tokenizer.decode(ids)).toBe(text);
-    }
-  });
+describe('the vectors of llama.cpp', () => {
+  it.skipIf(isMissing)(
+    'for gpt-2 pass, all 47, with the GPT-2 tokenizer (needs ../shared/data/weights)',
+    async () => {
+      const tokenizer = await loadTokenizer(join(WEIGHTS, 'gpt2_lora_kto'));
+      const vectors = await readVectors('gpt-2');
+      expect(vectors).toHaveLength(47);
+      for (const { text, ids } of vectors) {
+        expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
+        expect(tokenizer.decode(ids)).toBe(text);
+      }
+    },
+  );
 
   it.skipIf(isMissing || !existsSync(join(WEIGHTS, 'llama2_tokenizer')))(
-    'for llama-spm cannot be run: the data holds no llama-2 vocabulary (../llama2_tokenizer)',
+    'for llama-spm pass (needs a llama-2 vocabulary, which the data does not hold)',
     async () => {
       const tokenizer = await loadTokenizer(join(WEIGHTS, 'llama2_tokenizer'));
       for (const { text, ids } of await readVectors('llama-spm')) {
@@ -40,51 +42,62 @@ describe(`the vectors of llama.cpp${why}`, () => {
     },
   );
 
-  it.skip('for phi-3, qwen2 and llama-bpe cannot be run: the data holds no vocabulary of theirs');
+  it.skip(
+    'for phi-3, qwen2 and llama-bpe pass (needs their vocabularies, which the data does not hold)',
+  );
 });
 
-describe(`the mistral tokenizer${why}`, () => {
-  it.skipIf(isMissing)('renders its own template and finds the contents', async () => {
-    const tokenizer = await loadTokenizer(join(WEIGHTS, 'mistral_tokenizer'));
-    const messages = [
-      { role: 'system', content: 'Be kind.' },
-      { role: 'user', content: 'Just the plan, 🦙 please </s>' },
-      { role: 'assistant', content: 'Here it is.' },
-    ];
-    const rendered = tokenizer.renderChat(messages);
-    expect(rendered.text).toBe(
-      '<s>Be kind. [INST] Just the plan, 🦙 please </s> [/INST]Here it is.</s>',
-    );
-    expect(rendered.ids.filter((id) => id === tokenizer.bosId)).toHaveLength(1);
-    expect(rendered.ids.filter((id) => tokenizer.stopIds.includes(id))).toHaveLength(1);
-    const [from, to] = rendered.spanToTokens(1, 5, 14);
-    expect(tokenizer.decode(rendered.ids.slice(from, to))).toBe('the plan,');
-    const mask = rendered.lossMask([2]);
-    expect(tokenizer.decode(rendered.ids.filter((_, index) => mask[index] === 1))).toContain(
-      'Here it is.',
-    );
-  });
+describe('the mistral tokenizer', () => {
+  it.skipIf(isMissing)(
+    'renders its own template and finds the contents (needs ../shared/data/weights)',
+    async () => {
+      const tokenizer = await loadTokenizer(join(WEIGHTS, 'mistral_tokenizer'));
+      const messages = [
+        { role: 'system', content: 'Be kind.' },
+        { role: 'user', content: 'Just the plan, 🦙 please </s>' },
+        { role: 'assistant', content: 'Here it is.' },
+      ];
+      const rendered = tokenizer.renderChat(messages);
+      expect(rendered.text).toBe(
+        '<s>Be kind. [INST] Just the plan, 🦙 please </s> [/INST]Here it is.</s>',
+      );
+      expect(rendered.ids.filter((id) => id === tokenizer.bosId)).toHaveLength(1);
+      expect(rendered.ids.filter((id) => tokenizer.stopIds.includes(id))).toHaveLength(1);
+      const [from, to] = rendered.spanToTokens(1, 5, 14);
+      expect(tokenizer.decode(rendered.ids.slice(from, to))).toBe('the plan,');
+      const mask = rendered.lossMask([2]);
+      expect(tokenizer.decode(rendered.ids.filter((_, index) => mask[index] === 1))).toContain(
+        'Here it is.',
+      );
+    },
+  );
 
-  it.skipIf(isMissing)('says with a code that its template needs a system message', async () => {
-    const tokenizer = await loadTokenizer(join(WEIGHTS, 'mistral_tokenizer'));
-    const render = () => tokenizer.renderChat([{ role: 'user', content: 'hi' }]);
-    expect(render).toThrow(expect.objectContaining({ code: 'template-failed' }));
-  });
+  it.skipIf(isMissing)(
+    'says with a code that its template needs a system message (needs ../shared/data/weights)',
+    async () => {
+      const tokenizer = await loadTokenizer(join(WEIGHTS, 'mistral_tokenizer'));
+      const render = () => tokenizer.renderChat([{ role: 'user', content: 'hi' }]);
+      expect(render).toThrow(expect.objectContaining({ code: 'template-failed' }));
+    },
+  );
 
-  it.skipIf(isMissing)('encodes SentencePiece texts byte for byte', async () => {
-    const tokenizer = await loadTokenizer(join(WEIGHTS, 'mistral_tokenizer'));
-    for (const text of ['Hello world', ' x', '  two', '東京🦙', 'a\nb', '\u0000', '<0x41>']) {
-      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
-    }
-    expect(tokenizer.encodePrompt('Hello')).toEqual([1, ...tokenizer.encode('Hello')]);
-  });
+  it.skipIf(isMissing)(
+    'encodes SentencePiece texts byte for byte (needs ../shared/data/weights)',
+    async () => {
+      const tokenizer = await loadTokenizer(join(WEIGHTS, 'mistral_tokenizer'));
+      for (const text of ['Hello world', ' x', '  two', '東京🦙', 'a\nb', '\u0000', '<0x41>']) {
+        expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+      }
+      expect(tokenizer.encodePrompt('Hello')).toEqual([1, ...tokenizer.encode('Hello')]);
+    },
+  );
 });
 
 describe('the companion', () => {
   const folder = resolve(import.meta.dirname, '../../models/companion');
   const isAbsent = !existsSync(join(folder, 'tokenizer.json'));
 
-  it.skipIf(isAbsent)('renders a chat and stops', async () => {
+  it.skipIf(isAbsent)('renders a chat and stops (needs models/companion)', async () => {
     const tokenizer = await loadTokenizer(folder);
     const { prompt, replyIds } = tokenizer.renderReply([{ role: 'user', content: 'Hello' }], 'Hi!');
     expect(tokenizer.decode(prompt.ids)).toContain('Hello');
