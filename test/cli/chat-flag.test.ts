@@ -4,14 +4,14 @@ import { chooseSpan, numberWords, walkFlag } from '../../src/cli/chat-flag.ts';
 describe('choosing words', () => {
   const text = 'No, please  book the SMALL room.';
 
-  it('by number', () => {
+  it('is chosen by its number', () => {
     expect(numberWords('one two')).toBe('1:one 2:two');
     expect(chooseSpan(text, '5-6')).toEqual({ start: 21, end: 32, text: 'SMALL room.' });
     expect(chooseSpan(text, '1')).toEqual({ start: 0, end: 3, text: 'No,' });
     for (const wrong of ['0', '9', '6-5', '3-99']) expect(chooseSpan(text, wrong)).toBeUndefined();
   });
 
-  it('by the words, whatever their case and the blanks between them', () => {
+  it('takes the words, whatever their case and the blanks between them', () => {
     expect(chooseSpan(text, 'small ROOM')?.text).toBe('SMALL room');
     expect(chooseSpan(text, 'please book')?.text).toBe('please  book');
     expect(chooseSpan(text, '(room)')).toBeUndefined();
