@@ -108,7 +108,21 @@ async function measure(read: Model, threads: number): Promise<Record<string, unk
   }
   const serving = proportionalBytes();
   await engine.close();
+  await measureStep(read, threads, found);
+  if (before !== undefined && serving !== undefined) {
+    found.proportionalBytes = { before, serving };
+    say(
+      `  proportional memory ${(before / 1e6).toFixed(0)} MB before, ${(serving / 1e6).toFixed(0)} MB with the engine`,
+    );
+  }
+  return found;
+}
 
+async function measureStep(
+  read: Model,
+  threads: number,
+  found: Record<string, unknown>,
+): Promise<void> {
   const learning = await createOnnxExecutor({ device: 'cpu', threads });
   const step = await createStep(learning, read, true);
   for (const context of [256, 1000, 2048]) {
@@ -120,11 +134,4 @@ async function measure(read: Model, threads: number): Promise<Record<string, unk
   }
   await step.close();
   await learning.close();
-  if (before !== undefined && serving !== undefined) {
-    found.proportionalBytes = { before, serving };
-    say(
-      `  proportional memory ${(before / 1e6).toFixed(0)} MB before, ${(serving / 1e6).toFixed(0)} MB with the engine`,
-    );
-  }
-  return found;
 }

@@ -1,5 +1,5 @@
 // One run of the training experiments: trains an arm, reads it on held-out talk, appends a line.
-// Options: --model DIR --shared DIR --scenes FILE --out FILE --arm real --dose 200 --seed 1 …
+// Options: --model DIR --shared DIR --scenes FILE --out FILE --arm real --dose 200 --seed 1.
 import { appendFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { createRandom } from '../src/base/random.ts';

@@ -26,4 +26,3 @@ export type Feature = (typeof FEATURES)[number];
 
 /** Where a scenario comes from. `suite` and `sgd` are never dreamt. */
 export const ORIGINS = ['suite', 'sgd', 'flag', 'dream', 'log'] as const;
-export type Origin = (typeof ORIGINS)[number];

@@ -35,11 +35,6 @@ export const OFFERS = list(`
   | go for | think of | come to mind | comes to mind | i can see | into the hat | could be
   | would suit | would work | i think`);
 
-/** A sentence with one of these states or tells; a suggestion in the imperative has none. */
-export const STATING = list(`
-  is | are | was | were | am | be | been | has | have | had | do | does | did | don't | can
-  | take | takes | rarely | fades | happens | differ | sleep | ends | fail | shrink`);
-
 /** Takes in how the person feels. */
 export const ACKNOWLEDGEMENTS = list(`
   sorry | sounds | that must | must be | must have | must feel | i hear | hear you

@@ -55,7 +55,6 @@ export const writtenScenarioSchema = z.strictObject({
 
 export type ScenarioMessage = z.infer<typeof messageSchema>;
 export type CheckFacts = z.infer<typeof factsSchema>;
-export type WrittenScenario = z.input<typeof writtenScenarioSchema>;
 
 /** Characters `[start, end)` (UTF-16 units) of `messages[message].content`. */
 export interface Span {

@@ -25,8 +25,6 @@ export interface SgdMoment {
   readonly foil?: string | null | undefined;
 }
 
-export type SgdPairKind = 'decline' | 'reject_offer_alts' | 'change_mind' | 'correct_confirm';
-
 /** Held back from pre-training: nights, flags and dreams draw on these only. */
 export function isHeldBack(dialogueId: string): boolean {
   return crc32(dialogueId) % 3 === 0;

@@ -111,7 +111,7 @@ describe('a flag', () => {
     await expect(store.withdraw('f1')).rejects.toMatchObject({ code: 'flag-used' });
   });
 
-  it('stays withdrawn', async () => {
+  it('stays withdrawn once it was withdrawn', async () => {
     await store.add(draft(), talk());
     const { withdrawnAt } = await store.withdraw('f1');
     expect(withdrawnAt).toBe(5000);

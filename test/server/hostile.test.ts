@@ -18,35 +18,24 @@ const id = fc.constantFrom('a', 'b', 'c');
 const requestId = fc.option(fc.string({ maxLength: 70 }), { nil: undefined });
 const text = fc.oneof(fc.constant('hello'), fc.string({ maxLength: 300 }));
 
+const message = (type: string, fields: Record<string, fc.Arbitrary<unknown>>) =>
+  fc.record({ type: fc.constant(type), requestId, ...fields });
+const settings = fc.record({ temperature: fc.oneof(fc.constant(null), fc.double()) });
+
 /** Messages that are nearly right, so that they get past the schema and meet in any order. */
 const nearlyRight = fc.oneof(
-  fc.record({
-    type: fc.constant('message-say'),
-    requestId,
-    conversationId: id,
-    messageId: id,
-    text,
-  }),
-  fc.record({ type: fc.constant('reply-stop'), requestId, conversationId: id }),
-  fc.record({ type: fc.constant('reply-regenerate'), requestId, conversationId: id, replyId: id }),
-  fc.record({ type: fc.constant('conversation-open'), requestId, conversationId: id }),
-  fc.record({ type: fc.constant('conversation-close'), requestId, conversationId: id }),
-  fc.record({ type: fc.constant('conversation-create'), requestId, conversationId: id }),
-  fc.record({ type: fc.constant('conversation-delete'), requestId, conversationId: id }),
-  fc.record({ type: fc.constant('conversation-export'), requestId, conversationId: id }),
-  fc.record({ type: fc.constant('conversation-search'), requestId, query: text }),
-  fc.record({
-    type: fc.constant('conversation-configure'),
-    requestId,
-    conversationId: id,
-    settings: fc.record({ temperature: fc.oneof(fc.constant(null), fc.double()) }),
-  }),
-  fc.record({
-    type: fc.constant('flag-add'),
-    requestId,
-    flag: fc.record({ id, conversationId: id, replyId: id }),
-  }),
-  fc.record({ type: fc.constant('flag-withdraw'), requestId, flagId: id }),
+  message('message-say', { conversationId: id, messageId: id, text }),
+  message('reply-stop', { conversationId: id }),
+  message('reply-regenerate', { conversationId: id, replyId: id }),
+  message('conversation-open', { conversationId: id }),
+  message('conversation-close', { conversationId: id }),
+  message('conversation-create', { conversationId: id }),
+  message('conversation-delete', { conversationId: id }),
+  message('conversation-export', { conversationId: id }),
+  message('conversation-search', { query: text }),
+  message('conversation-configure', { conversationId: id, settings }),
+  message('flag-add', { flag: fc.record({ id, conversationId: id, replyId: id }) }),
+  message('flag-withdraw', { flagId: id }),
   fc.record({
     type: fc.constant('client-hello'),
     protocol: fc.constant(1),
@@ -249,57 +238,4 @@ describe('a reader that does not read', () => {
       end += piece.length;
     }
   }, 60_000);
-});
-
-describe('a daemon that stops', () => {
-  it('lets a reply end that is nearly done, takes nothing new, and tells its clients', async () => {
-    await open({ tokenDelayMs: 5 });
-    const client = await daemon.connect();
-    client.send({ type: 'message-say', conversationId: 'a', messageId: 'm', text: 'soon done' });
-    await client.next('reply-delta');
-    const closing = daemon.close();
-    client.send({ type: 'message-say', conversationId: 'b', messageId: 'n', text: 'too late' });
-    expect((await client.next('error')).code).toBe('shutting-down');
-    const { reply } = await client.next('reply-end');
-    expect([reply.stopReason, reply.text]).toEqual(['stop', 'You said: soon done']);
-    await client.next('server-closing');
-    expect(await client.closed()).toBe(CLOSE_CODE['shutting-down']);
-    await closing;
-  });
-
-  it('interrupts a reply that takes too long, and keeps it', async () => {
-    await open({ tokenDelayMs: 20, config: { server: { shutdownTimeoutMs: 100 } } });
-    const client = await daemon.connect();
-    const text400 = 'x'.repeat(400);
-    client.send({ type: 'message-say', conversationId: 'a', messageId: 'm', text: text400 });
-    await client.next('reply-delta');
-    await daemon.close();
-    const { folder } = daemon;
-    daemon = await openTestDaemon({ folder });
-    const state = await daemon.store.read('a');
-    expect(state.entries.map((entry) => entry.type)).toEqual(['message', 'reply']);
-    expect(state.entries[1]).toMatchObject({ stopReason: 'interrupted' });
-  });
-
-  it('holds its store alone', async () => {
-    await open();
-    await expect(openTestDaemon({ folder: daemon.folder })).rejects.toMatchObject({
-      code: 'store-locked',
-    });
-  });
-
-  it('answers a message on the next start that was stored and never answered', async () => {
-    await open();
-    const at = Date.now();
-    const talk = { origin: 'live', title: '', settings: {}, canLearn: true } as const;
-    await daemon.store.create({ type: 'conversation', schemaVersion: 1, id: 'a', at, ...talk }, [
-      { type: 'message', id: 'm', at, text: 'are you there' },
-    ]);
-    const client = await daemon.connect();
-    expect((await client.say('a', 'm', 'are you there')).reply.text).toBe(
-      'You said: are you there',
-    );
-    const state = await daemon.store.read('a');
-    expect(state.entries).toHaveLength(2);
-  });
 });

@@ -1,4 +1,4 @@
-// One night, one screen first: what it learnt from, what changed, whether to trust it, how to go back.
+// One night on one screen: what it learnt from, what changed, whether to trust it, the way back.
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { BlindView, FlaggedView, NightView } from '../../../src/protocol/summary.ts';
