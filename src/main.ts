@@ -12,6 +12,7 @@ import { type SupervisedEngine, superviseEngine } from './engine/process/supervi
 import { deleteSource } from './ledger/deletion.ts';
 import { type Ledger, openLedger } from './ledger/ledger.ts';
 import { openMemory } from './memory/memory.ts';
+import { surpriseOf } from './memory/surprise.ts';
 import { courteousEngine } from './night/courteous-engine.ts';
 import { createNightly } from './night/nightly.ts';
 import { NightService } from './night/service.ts';
@@ -107,7 +108,11 @@ async function start(config: Config, { places, logger, lock }: StartParts): Prom
         const promptsFolder = join(installationFolder, 'prompts');
         const places = { modelDir, cacheDir, suiteFolder, promptsFolder };
         const parts = { ...places, clock, logger, flags, store, publish, memory };
-        nights = new NightService({ ...shared, ...parts });
+        nights = new NightService({
+          ...shared,
+          ...parts,
+          surpriseOf: (turns) => surpriseOf(turns, { engine: inner, tokenizer }),
+        });
         const slider = { ...shared, tokenizer };
         const nextAt = (): number | null => nightly?.next() ?? null;
         return [...nightRoutes({ nights, slider, nextAt }), ...memoryRoutes(memory)];

@@ -6,7 +6,7 @@ import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Remembered } from '../memory/memory.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
-import { KINDS, type Kind } from '../scenario/kind.ts';
+import type { Kind } from '../scenario/kind.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Draft, FlaggedSeed } from './draft.ts';
 import { type Plan, planDreams } from './plan.ts';

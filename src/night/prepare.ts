@@ -143,13 +143,18 @@ async function writeGathered(
 
 /** Rested talks are compressed first; then memories are drawn for the undirected dreams. */
 async function drawMemories(
-  { memory, config, clock }: NightServiceOptions,
+  { memory, config, clock, surpriseOf }: NightServiceOptions,
   talks: ReadonlyMap<string, Talk>,
   { flagged }: Gathered,
   plan: NightPlan,
 ): Promise<Remembered[]> {
   const { restMinutes } = config.memory;
-  await rememberTalks(memory, talks, { flagged, now: clock.now(), restMinutes });
+  await rememberTalks(memory, talks, {
+    flagged,
+    now: clock.now(),
+    restMinutes,
+    ...(surpriseOf === undefined ? {} : { surpriseOf }),
+  });
   const { directedShare, salienceShare } = config.dream;
   const share = flagged.length === 0 ? 1 : 1 - directedShare;
   const count = Math.ceil(config.night.dreamsMax * share);

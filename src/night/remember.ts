@@ -1,5 +1,6 @@
 // Talks that rest are compressed to gists, and what has faded is let go.
 import type { Turn } from '../memory/extract.ts';
+import type { Talk as Compressible } from '../memory/gist.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { FlaggedMoment, Talk } from './gather.ts';
 
@@ -9,26 +10,34 @@ export interface RememberOptions {
   readonly now: number;
   /** A talk rests after this long without a message. */
   readonly restMinutes: number;
+  /** How little the model expected the person's words, nats a token. */
+  readonly surpriseOf?: (turns: readonly Turn[]) => Promise<number | undefined>;
 }
+
+/** Talks whose surprise is measured in one night; the rest are remembered without. */
+const MEASURED_MAX = 64;
 
 /** Compresses every talk that rests and has grown since; talks in full swing wait. */
 export async function rememberTalks(
   memory: Memory,
   talks: ReadonlyMap<string, Talk>,
-  { flagged, now, restMinutes }: RememberOptions,
+  { flagged, now, restMinutes, surpriseOf }: RememberOptions,
 ): Promise<void> {
   const rested = [...talks.values()].filter(({ id, messages }) => {
     const lastAt = messages.at(-1)?.at ?? 0;
     const isResting = lastAt <= now - restMinutes * 60_000 || lastAt > now;
     return messages.length > 0 && isResting && !memory.isKnown(id, messages.length);
   });
-  await memory.remember(
-    rested.map(({ id, messages }) => ({
+  const compressed: Compressible[] = [];
+  for (const [index, { id, messages }] of rested.entries()) {
+    const turns = messages.map(
+      ({ id: turnId, role, content }): Turn => ({ id: turnId, role, text: content }),
+    );
+    const surprise = index < MEASURED_MAX ? await surpriseOf?.(turns) : undefined;
+    compressed.push({
       conversationId: id,
       restedAt: Math.min(messages.at(-1)?.at ?? now, now),
-      turns: messages.map(
-        ({ id: turnId, role, content }): Turn => ({ id: turnId, role, text: content }),
-      ),
+      turns,
       flags: flagged
         .filter((moment) => moment.context.source.cluster === id)
         .map(({ flagId, kind, strength, isHeldBack }) => ({
@@ -37,7 +46,9 @@ export async function rememberTalks(
           strength,
           isHeldBack,
         })),
-    })),
-  );
+      ...(surprise === undefined ? {} : { surprise }),
+    });
+  }
+  await memory.remember(compressed);
   await memory.forget();
 }

@@ -9,6 +9,7 @@ import type { FlagStore } from '../flag/flag-store.ts';
 import type { Ledger, NightStatus } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { type Verification, verifyLedger } from '../ledger/verify.ts';
+import type { Turn } from '../memory/extract.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
 import type { NightProgress } from '../protocol/night.ts';
@@ -38,6 +39,8 @@ export interface NightServiceOptions {
   /** Folder of the prompts that dreams are written from. */
   readonly promptsFolder: string;
   readonly memory: Memory;
+  /** How little the model expected the person's words, nats a token; without it nothing surprises. */
+  readonly surpriseOf?: (turns: readonly Turn[]) => Promise<number | undefined>;
   /** Compiled entry of the night's process; for tests that run from sources. */
   readonly entry?: string;
 }
