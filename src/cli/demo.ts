@@ -8,7 +8,6 @@ import { readTextBounded } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { installationFolder, loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
-import { startDaemon } from '../main.ts';
 import { ConversationImported } from '../protocol/http.ts';
 import { NightSummary } from '../protocol/summary.ts';
 import type { Address } from './address.ts';
@@ -70,6 +69,7 @@ async function demoConfig(store: string): Promise<Config> {
 
 async function demo(options: DemoOptions): Promise<void> {
   const store = await mkdtemp(join(tmpdir(), 'attune-demo-'));
+  const { startDaemon } = await import('../main.ts'); // heavy: only when it is needed
   const running = await startDaemon(await demoConfig(store));
   try {
     say(`A daemon of its own is at ${running.url}, its store is ${store}.\n`);

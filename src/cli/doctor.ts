@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import { EXAMINED, type Examination, type ExaminationRequest } from './examination.ts';
+import type { Examination, ExaminationRequest, Examined } from './examination.ts';
 import { addModelOptions, findModel, type ModelOptions } from './model-options.ts';
 import { bytesText } from './progress-bar.ts';
 
@@ -25,6 +25,13 @@ export interface Diagnosis {
   readonly servesFastest: string | null;
 }
 
+const EXAMINED: readonly Examined[] = [
+  'onnx cpu',
+  'onnx webgpu',
+  'onnx cuda',
+  'tensorflow',
+  'tfjs wasm',
+];
 /** An examination that takes longer is a finding as well. */
 const EXAMINATION_MS_MAX = 180_000;
 const CHILD = fileURLToPath(new URL('./child.js', import.meta.url));

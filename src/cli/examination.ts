@@ -7,14 +7,7 @@ import { primitiveGraph } from '../model/transformer.ts';
 import { loadVersion, type WeightsVersion } from '../model/versions.ts';
 import type { Executor, HostTensor, Program } from '../runtime/executor.ts';
 
-export const EXAMINED = [
-  'onnx cpu',
-  'onnx webgpu',
-  'onnx cuda',
-  'tensorflow',
-  'tfjs wasm',
-] as const;
-export type Examined = (typeof EXAMINED)[number];
+export type Examined = 'onnx cpu' | 'onnx webgpu' | 'onnx cuda' | 'tensorflow' | 'tfjs wasm';
 
 export interface ExaminationRequest {
   readonly what: Examined;

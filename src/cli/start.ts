@@ -1,7 +1,6 @@
 // `attune start`: runs the daemon until it is told to stop.
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
-import { startDaemon } from '../main.ts';
 
 interface StartOptions {
   readonly config?: string;
@@ -23,6 +22,7 @@ async function start(options: StartOptions): Promise<void> {
     environment: process.env,
     assignments: options.set ?? [],
   });
+  const { startDaemon } = await import('../main.ts'); // heavy: only when it is needed
   const running = await startDaemon(config);
   const stop = (): void => {
     void running.close().then(() => process.exit(0));
