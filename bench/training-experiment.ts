@@ -42,10 +42,17 @@ const { values: options } = parseArgs({
     kinds: { type: 'string', default: '' },
     epochs: { type: 'string', default: '1' },
     layers: { type: 'string' },
+    pairs: { type: 'string', default: '30' },
+    suites: { type: 'string', default: '40' },
+    looks: { type: 'string', default: '40' },
   },
 });
 
-const SIZES = { devPairsPerKind: 30, suitesPerKind: 40, everyday: 40 };
+const SIZES = {
+  devPairsPerKind: Number(options.pairs),
+  suitesPerKind: Number(options.suites),
+  everyday: Number(options.looks),
+};
 const executor = await createOnnxExecutor({ device: 'cpu', threads: Number(options.threads) });
 const model = await readModel(options.model, { cacheDir: options.cache });
 const tokenizer = await loadTokenizer(model.dir);
@@ -109,9 +116,10 @@ async function evaluate(
   );
   const isSgd = (id: string): boolean => !id.startsWith('companion:');
   const attention: Record<string, unknown> = {};
+  const dozen = Math.ceil(Number(options.looks) / 2);
   const looked = render([
-    ...data.dev.filter((_, i) => i % 10 < 1),
-    ...data.suites.filter((s) => s.kind === 'listen').slice(0, 16),
+    ...data.dev.filter((_, i) => i % Math.ceil(data.dev.length / dozen) === 0),
+    ...data.suites.filter((s) => s.kind === 'listen').slice(0, dozen),
   ]);
   if (options.on !== 'selection') {
     for (const feature of ['direction', 'own-idea'] as const) {
