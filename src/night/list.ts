@@ -23,12 +23,24 @@ async function summaryIn(ledger: Ledger, manifest: Manifest): Promise<NightSumma
 
 /** What a person decided after the summary was written counts. */
 function withStatus(summary: NightSummary, status: NightView['status']): NightView {
+  const now = { ...summary, status, headline: headlineNow(summary.headline, status) };
   if (status === 'in-force') {
-    const back = `attune night revert ${summary.nightId}`;
-    return { ...summary, status, verdict: 'swapped', back };
+    return { ...now, verdict: 'swapped', back: `attune night revert ${summary.nightId}` };
   }
-  if (status === 'waiting') return { ...summary, status, verdict: 'awaiting-review', back: null };
-  return { ...summary, status, back: null };
+  if (status === 'waiting') return { ...now, verdict: 'awaiting-review', back: null };
+  return { ...now, back: null };
+}
+
+const SAID_NOW: Partial<Record<NightView['status'], string>> = {
+  waiting: 'waits for you',
+  'in-force': 'is in force',
+  rejected: 'was rejected',
+  reverted: 'was taken back',
+};
+
+function headlineNow(headline: string, status: NightView['status']): string {
+  const said = SAID_NOW[status];
+  return said === undefined ? headline : headline.replace(/waits for you|is in force/, said);
 }
 
 /** Oldest first. */
@@ -44,7 +56,10 @@ export async function listNights(ledger: Ledger): Promise<NightLine[]> {
         number: manifest.number,
         day: manifest.day,
         status: ledger.statusOf(manifest),
-        headline: summary?.headline ?? 'Its texts were deleted.',
+        headline:
+          summary === undefined
+            ? 'Its texts were deleted.'
+            : headlineNow(summary.headline, ledger.statusOf(manifest)),
         margin: measure('margin'),
         realMinusDeaf: measure('realMinusDeaf'),
         defenceGap: measure('defenceGap')?.mean ?? null,

@@ -10,7 +10,7 @@ const estimate = (mean: number, half: number) => ({
 });
 
 const line = (number: number, status: string, mean: number) => ({
-  nightId: `night-000${number}`,
+  nightId: `n000${number}-2026-03-0${number}`,
   number,
   day: `2026-03-0${number}`,
   status,
@@ -49,7 +49,7 @@ const flagged = (id: string, direction: string, oldReply: string, newReply: stri
 export const night = (status: string, mean = 0.12): NightView =>
   NightView.parse({
     schema: 1,
-    nightId: 'night-0003',
+    nightId: 'n0003-2026-03-03',
     number: 3,
     day: '2026-03-03',
     status,
@@ -157,7 +157,7 @@ export const night = (status: string, mean = 0.12): NightView =>
       { phase: 'train', ms: 91_000 },
     ],
     swap: null,
-    back: status === 'in-force' ? 'attune night revert night-0003' : null,
+    back: status === 'in-force' ? 'attune night revert n0003-2026-03-03' : null,
   });
 
 const attention = (direction: number): number[] =>
@@ -174,7 +174,7 @@ const stop = (label: string, direction: number) => ({
 });
 
 export const slider: SliderView = SliderView.parse({
-  nightId: 'night-0003',
+  nightId: 'n0003-2026-03-03',
   moments: [
     {
       flagId: 'flag-1',

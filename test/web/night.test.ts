@@ -7,7 +7,7 @@ import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 import { canBrowse, NEEDS, openBrowser, openPage, type WatchedPage, webFolder } from './browser.ts';
 import { list, NO_PAIRS, night, slider } from './night-example.ts';
 
-const AT = '/nights/night-0003';
+const AT = '/nights/n0003-2026-03-03';
 
 describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, () => {
   let browser: Browser;
@@ -58,7 +58,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, () => {
       decide('approve', 'in-force'),
       decide('reject', 'rejected'),
       decide('revert', 'reverted'),
-      post('/api/nights/run', () => ({ nightId: 'night-0004' })),
+      post('/api/nights/run', () => ({ nightId: 'n0004-2026-03-04' })),
     ];
     daemon = await openTestDaemon({ more: { webFolder, routes } });
     browser = await openBrowser();
@@ -102,7 +102,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, () => {
     await page.getByRole('status').getByText('fake').waitFor();
     daemon.publish('nights', {
       type: 'night-progress',
-      nightId: 'night-0004',
+      nightId: 'n0004-2026-03-04',
       phase: 'train',
       done: 3,
       total: 12,
@@ -144,7 +144,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, () => {
     await page.getByRole('button', { name: 'Leave them' }).click();
     await page.getByText('· rejected').waitFor();
     expect(await page.getByRole('button', { name: 'Use these weights' }).count()).toBe(0);
-    expect(asked).toEqual(['/api/nights/night-0003/reject {}']);
+    expect(asked).toEqual(['/api/nights/n0003-2026-03-03/reject {}']);
   });
 
   it('shows a refusal as clearly as a success', async () => {
@@ -181,8 +181,8 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, () => {
     await page.getByText('So this night is not used.').waitFor();
     await page.getByText('New: it stays open.').waitFor();
     expect(asked).toEqual([
-      '/api/nights/night-0003/blind {"flagId":"flag-1","choice":"b"}',
-      '/api/nights/night-0003/blind {"flagId":"flag-2","choice":"a"}',
+      '/api/nights/n0003-2026-03-03/blind {"flagId":"flag-1","choice":"b"}',
+      '/api/nights/n0003-2026-03-03/blind {"flagId":"flag-2","choice":"a"}',
     ]);
   });
 
@@ -193,7 +193,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, () => {
     await page.getByText('you preferred the new reply 1 of 3 times').waitFor();
     await page.getByRole('button', { name: 'Take this night back' }).first().click();
     await page.getByText('· reverted').waitFor();
-    expect(asked).toEqual(['/api/nights/night-0003/revert {}']);
+    expect(asked).toEqual(['/api/nights/n0003-2026-03-03/revert {}']);
   });
 
   it('moves the light with the slider, and asks for a reply when it is let go', async () => {

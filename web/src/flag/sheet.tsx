@@ -72,13 +72,13 @@ function Fields({ draft }: { draft: Draft }): VNode {
           side="user"
           label={isMissed ? 'Your words' : 'Your words it heard'}
           words={draft.user}
-          hint="Select them above, or type them"
+          hint="Select or type them"
         />
         <WordsField
           side="reply"
           label={isMissed ? 'Where it drifted' : 'Where it listened'}
           words={draft.reply}
-          hint="Select them in the reply, or type them"
+          hint="Select or type them"
         />
       </div>
       {isMissed && (
@@ -105,23 +105,28 @@ function Fields({ draft }: { draft: Draft }): VNode {
 }
 
 /** Takes the focus when it opens, and gives it back to where it was. */
-function useFocus() {
+function useFocus(draft: Draft) {
   const form = useRef<HTMLFormElement>(null);
   useEffect(() => {
     const before = document.activeElement;
     form.current?.focus();
+    // The sheet takes room at the bottom: what it is about stays in view.
+    const { replyId } = draft;
+    document.querySelector(`[data-message-id="${replyId}"]`)?.scrollIntoView({ block: 'nearest' });
     document.addEventListener('selectionchange', takeSelection);
     return () => {
       document.removeEventListener('selectionchange', takeSelection);
-      const back = before instanceof HTMLElement && before.isConnected ? before : undefined;
-      (back ?? document.getElementById('composer'))?.focus();
+      const isBack = before instanceof HTMLElement && before.isConnected;
+      const back = isBack && before !== document.body ? before : null;
+      // The field to write in comes back when the sheet is gone.
+      setTimeout(() => (back ?? document.getElementById('composer'))?.focus(), 0);
     };
   }, []);
   return form;
 }
 
 export function FlagSheet({ draft }: { draft: Draft }): VNode {
-  const form = useFocus();
+  const form = useFocus(draft);
   const isMissed = draft.kind === 'missed';
   const verb = draft.flagId === null ? (isMissed ? 'Flag' : 'Keep') : 'Change';
   return (

@@ -10,14 +10,17 @@ import { signed, Trend } from './plot.tsx';
 import { Slider } from './slider.tsx';
 import { Summary } from './summary.tsx';
 
+const momentOf = (at: number): string =>
+  new Date(at).toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'short' });
+
 function Line({ line }: { line: NightLine }): VNode {
   return (
     <li>
       <a class="night" href={`/nights/${line.nightId}`} onClick={follow}>
         <strong>Night {line.number}</strong>
         <span>{line.headline}</span>
-        <small data-status={line.status}>
-          {STATUS[line.status]} · {line.day}
+        <small>
+          <b data-status={line.status}>{STATUS[line.status]}</b> · {line.day}
           {line.margin !== null && ` · margin ${signed(line.margin.mean)}`}
           {line.realMinusDeaf !== null && ` · beyond deaf ${signed(line.realMinusDeaf.mean)}`}
         </small>
@@ -84,7 +87,7 @@ function List(): VNode {
               <h1>No night yet</h1>
               <p>
                 Flag the moments in which a reply did not listen.
-                {next !== null && ` The next night is ${new Date(next).toLocaleString()}.`}
+                {next !== null && ` The next night is ${momentOf(next)}.`}
               </p>
             </div>
           )}
@@ -94,7 +97,7 @@ function List(): VNode {
             ))}
           </ol>
           {lines.length > 0 && next !== null && (
-            <p class="hint">The next night is {new Date(next).toLocaleString()}.</p>
+            <p class="hint">The next night is {momentOf(next)}.</p>
           )}
         </div>
       </div>

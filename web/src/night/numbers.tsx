@@ -16,8 +16,8 @@ function Measure({ measure, scale }: { measure: MeasureView; scale: number }): V
         <Interval estimate={estimate} scale={scale} wish={wish} />
       </td>
       <td>
-        {signed(estimate.mean)} {unit}
-        <small>from {estimate.clusters} sources</small>
+        {estimate.mean === null ? '–' : `${signed(estimate.mean)} ${unit}`}
+        {estimate.mean !== null && <small>from {estimate.clusters} sources</small>}
       </td>
     </tr>
   );

@@ -58,7 +58,9 @@ export function Trend({
           <circle key={cx} cx={cx} cy={cy} r="2.5" />
         ))}
       </svg>
-      <figcaption>{label}</figcaption>
+      <figcaption>
+        {label} <b>{signed(known.at(-1) ?? null, known.some((v) => Math.abs(v) >= 10) ? 1 : 3)}</b>
+      </figcaption>
     </figure>
   );
 }
@@ -91,6 +93,7 @@ export function HeadMap({ lift }: { lift: LiftView }): VNode {
     <figure class="heads">
       <svg
         viewBox={`0 0 ${lift.heads * cell + 4} ${lift.layers * cell + 4}`}
+        width={1.3 * (lift.heads * cell + 4)}
         role="img"
         aria-label={`Change of attention on ${lift.feature}, ${lift.layers} layers by ${lift.heads} heads`}
       >

@@ -1,10 +1,9 @@
 // The night slider: one flagged moment, its words fixed, lit by the attention of the decision row;
 // drag from the base to tonight and the light moves; let go and that version answers again.
 import type { VNode } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { SliderMoment, SliderView } from '../../../src/protocol/summary.ts';
 import { follow } from '../route.ts';
-import { tell } from '../state.ts';
 import { loadSlider, sliderReply } from './api.ts';
 import { signed } from './plot.tsx';
 
@@ -60,18 +59,38 @@ function Shares({ moment, at }: { moment: SliderMoment; at: number }): VNode {
   );
 }
 
-function Moment({ view, moment }: { view: SliderView; moment: SliderMoment }): VNode {
+/** Where the slider stands, and what the version there answers; only the latest asked counts. */
+function useStop(view: SliderView, moment: SliderMoment) {
   const last = moment.stops.length - 1;
   const [at, setAt] = useState(last);
   const [reply, setReply] = useState<string | null>(null);
-  const stop = Math.round(at);
-  const answer = (to: number): void => {
+  const asked = useRef(0);
+  const goTo = (to: number): void => {
+    const stop = Math.max(0, Math.min(last, to));
+    asked.current += 1;
+    const own = asked.current;
+    setAt(stop);
     setReply(null);
-    sliderReply(view.nightId, moment.flagId, to).then(({ text }) => setReply(text), tell);
+    sliderReply(view.nightId, moment.flagId, stop).then(
+      ({ text }) => own === asked.current && setReply(text || '(nothing)'),
+      (error: Error) => own === asked.current && setReply(`It could not answer: ${error.message}`),
+    );
   };
-  useEffect(() => answer(last), []);
+  useEffect(() => goTo(last), []);
+  return { at, setAt, reply, goTo };
+}
+
+/** From stop to stop with the arrows; between them only while it is dragged. */
+const STEPS: Record<string, number> = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 };
+
+function Moment({ view, moment }: { view: SliderView; moment: SliderMoment }): VNode {
+  const { at, setAt, reply, goTo } = useStop(view, moment);
+  const stop = Math.round(at);
+  const label = moment.stops[stop]?.label;
+  const last = moment.stops.length - 1;
+  const isNamed = (i: number): boolean => last < 5 || i === 0 || i === last || i === stop;
   return (
-    <section class="slider">
+    <section class="slider" aria-label={`“${moment.direction}”`}>
       <Words moment={moment} at={at} />
       <Shares moment={moment} at={at} />
       <input
@@ -81,27 +100,26 @@ function Moment({ view, moment }: { view: SliderView; moment: SliderMoment }): V
         step={0.01}
         value={at}
         aria-label="Night"
-        aria-valuetext={moment.stops[stop]?.label}
-        list={`stops-${moment.flagId}`}
+        aria-valuetext={label}
         onInput={(event) => setAt(Number(event.currentTarget.value))}
-        onChange={() => {
-          setAt(stop);
-          answer(stop);
+        onChange={() => goTo(stop)}
+        onKeyDown={(event) => {
+          const step = STEPS[event.key];
+          if (step === undefined) return;
+          event.preventDefault();
+          goTo(stop + step);
         }}
       />
-      <datalist id={`stops-${moment.flagId}`}>
-        {moment.stops.map((one, i) => (
-          <option key={one.version} value={i} label={one.label} />
-        ))}
-      </datalist>
       <div class="stops" aria-hidden="true">
-        {moment.stops.map((one) => (
-          <span key={one.version}>{one.label}</span>
+        {moment.stops.map((one, i) => (
+          <span key={one.version} data-here={i === stop}>
+            {isNamed(i) ? one.label : '·'}
+          </span>
         ))}
       </div>
-      <div class="answer" aria-live="polite">
-        <small>{moment.stops[stop]?.label} answers</small>
-        <p>{reply ?? '…'}</p>
+      <div class="answer" aria-live="polite" aria-busy={reply === null}>
+        <small>{label} answers</small>
+        <p>{reply ?? <i class="breath" aria-hidden="true" />}</p>
       </div>
     </section>
   );
@@ -109,8 +127,11 @@ function Moment({ view, moment }: { view: SliderView; moment: SliderMoment }): V
 
 export function Slider({ id }: { id: string }): VNode {
   const [view, setView] = useState<SliderView | null>(null);
-  useEffect(() => void loadSlider(id).then(setView, tell), [id]);
-  if (view === null) return <p class="empty hint">Lighting the words…</p>;
+  const [problem, setProblem] = useState<string | null>(null);
+  useEffect(() => {
+    loadSlider(id).then(setView, (error: Error) => setProblem(error.message));
+  }, [id]);
+  if (view === null) return <p class="empty hint">{problem ?? 'Lighting the words…'}</p>;
   if (view.moments.length === 0) {
     return <p class="empty hint">No flagged moment of this night can be shown any more.</p>;
   }

@@ -37,10 +37,12 @@ function Flagged({ moment }: { moment: FlaggedView }): VNode {
 
 interface DecideProps {
   readonly summary: NightView;
+  /** The way back is offered above already. */
+  readonly isVeto: boolean;
   readonly onDecided: () => void;
 }
 
-function Decide({ summary, onDecided }: DecideProps): VNode {
+function Decide({ summary, isVeto, onDecided }: DecideProps): VNode {
   const { nightId, status } = summary;
   const [isBusy, setBusy] = useState(false);
   const act = (decision: 'approve' | 'reject' | 'revert') => () => {
@@ -61,7 +63,7 @@ function Decide({ summary, onDecided }: DecideProps): VNode {
           </button>
         </>
       )}
-      {status === 'in-force' && (
+      {status === 'in-force' && !isVeto && (
         <button type="button" disabled={isBusy} onClick={act('revert')}>
           Take this night back
         </button>
@@ -135,7 +137,7 @@ export function Summary({ id }: { id: string }): VNode {
         <h1>{summary.headline}</h1>
         <p class="hint">{summary.evidence}</p>
         <Tally nightId={id} view={blind} status={summary.status} onDecided={again} />
-        {!isBlind && <Decide summary={summary} onDecided={again} />}
+        {!isBlind && <Decide summary={summary} isVeto={blind.isVeto} onDecided={again} />}
       </section>
       {isBlind ? (
         <Blind nightId={id} view={blind} onView={again} onSkip={() => setSkipped(true)} />
