@@ -83,6 +83,7 @@ export const ERROR_STATUS = {
   // ledger, night, swap
   'night-unknown': 404,
   'night-running': 409,
+  'night-squashed': 409,
   'night-failed': 500,
   'ledger-foreign': 409,
   'ledger-damaged': 500,

@@ -29,6 +29,11 @@ const headSchema = z.strictObject({
     nightIdSchema,
     z.strictObject({ status: z.enum(STATUSES), at: z.iso.datetime(), why: z.string() }),
   ),
+  /** The first nights in force whose deltas were added up into one file, and its sha256. */
+  squashed: z
+    .strictObject({ nights: z.array(nightIdSchema), file: z.string(), hash: z.string() })
+    .nullable()
+    .default(null),
 });
 export type Head = z.infer<typeof headSchema>;
 
@@ -45,6 +50,13 @@ export const DELETABLE = [
   'summary.json',
   'summary.md',
 ] as const;
+
+export interface DeltaFile {
+  /** Absolute. */
+  readonly path: string;
+  readonly sha256: string;
+  readonly nights: readonly NightId[];
+}
 
 export interface Ledger {
   readonly folder: string;
@@ -72,9 +84,12 @@ export interface Ledger {
   /** What became of a committed night. */
   statusOf(manifest: Manifest): NightStatus;
   /** Moves the pointer: which deltas are in force, and what became of a night. */
-  setHead(change: Partial<Pick<Head, 'inForce' | 'nights'>>): Promise<Head>;
-  /** Absolute paths of the deltas of these nights, in order. */
-  deltas(ids: readonly NightId[]): Promise<string[]>;
+  setHead(change: Partial<Omit<Head, 'schema' | 'base'>>): Promise<Head>;
+  /**
+   * The files that hold the deltas of these nights, in order, with the sha256 they must have.
+   * @throws night-squashed when a squashed night would be left out or come in another order
+   */
+  deltaFiles(ids: readonly NightId[]): Promise<DeltaFile[]>;
 }
 
 /**
@@ -108,12 +123,8 @@ export async function openLedger(folder: string, base: string): Promise<Ledger> 
     return all.sort((a, b) => a.number - b.number);
   }
 
-  async function setHead(change: Partial<Pick<Head, 'inForce' | 'nights'>>): Promise<Head> {
-    const next: Head = {
-      ...head,
-      ...(change.inForce === undefined ? {} : { inForce: change.inForce }),
-      nights: { ...head.nights, ...change.nights },
-    };
+  async function setHead(change: Partial<Omit<Head, 'schema' | 'base'>>): Promise<Head> {
+    const next: Head = { ...head, ...change, nights: { ...head.nights, ...change.nights } };
     await writeJsonAtomic(headPath, headSchema.parse(next));
     head = next;
     return head;
@@ -146,11 +157,30 @@ export async function openLedger(folder: string, base: string): Promise<Ledger> 
     },
     statusOf: (manifest) => head.nights[manifest.night]?.status ?? statusAtCommit(manifest),
     setHead,
-    async deltas(ids) {
-      const manifests = await Promise.all(ids.map(read));
-      return manifests.flatMap((m) => (m.delta ? [join(folderOf(m.night), m.delta.file)] : []));
+    async deltaFiles(ids) {
+      const { squashed } = head;
+      const rest = squashed === null ? [...ids] : withoutSquashed(ids, squashed.nights);
+      const manifests = await Promise.all(rest.map(read));
+      const own = manifests.flatMap(({ night, delta, files }): DeltaFile[] => {
+        if (delta === null) return [];
+        const path = join(folderOf(night), delta.file);
+        return [{ path, sha256: files[delta.file] ?? '', nights: [night] }];
+      });
+      if (squashed === null || rest.length === ids.length) return own;
+      const { file, hash, nights: summed } = squashed;
+      return [{ path: join(folder, file), sha256: hash, nights: summed }, ...own];
     },
   };
+}
+
+/** The nights after the squashed ones; all of them when none of the squashed is asked for. */
+function withoutSquashed(ids: readonly NightId[], squashed: readonly NightId[]): NightId[] {
+  if (!ids.some((id) => squashed.includes(id))) return [...ids];
+  if (squashed.every((id, at) => ids[at] === id)) return ids.slice(squashed.length);
+  const message =
+    `${squashed.join(', ')} were added up into one delta to save space; ` +
+    'they can only be in force together, before all others.';
+  throw new AttuneError('night-squashed', message, { nights: squashed.join(' ') });
 }
 
 function statusAtCommit(manifest: Manifest): NightStatus {
@@ -159,7 +189,7 @@ function statusAtCommit(manifest: Manifest): NightStatus {
 }
 
 function begin(base: string): Head {
-  return { schema: 1, base, inForce: [], nights: {} };
+  return { schema: 1, base, inForce: [], nights: {}, squashed: null };
 }
 
 async function nightFolders(folder: string): Promise<NightId[]> {

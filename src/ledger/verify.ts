@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { readJsonBounded } from '../base/atomic-file.ts';
 import { isAttuneError } from '../base/errors.ts';
+import { sha256File } from '../base/hash.ts';
 import { DELETED, deletionSchema } from './deletion.ts';
 import { DELETABLE, hashNight, type Ledger } from './ledger.ts';
 import { type Manifest, manifestHash, type NightId } from './manifest.ts';
@@ -34,7 +35,7 @@ export async function verifyLedger(ledger: Ledger): Promise<Verification> {
     findings.push(...chain(manifest, parent, ledger.base), ...(await files(ledger, manifest)));
     parent = manifest;
   }
-  findings.push(...pointer(ledger, manifests));
+  findings.push(...pointer(ledger, manifests), ...(await sum(ledger)));
   const isSound = findings.every((finding) => finding.kind !== 'damage');
   return { nights: manifests.length, isSound, findings };
 }
@@ -60,6 +61,8 @@ async function files(ledger: Ledger, manifest: Manifest): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const [name, hash] of Object.entries(manifest.files)) {
     if (found[name] === hash) continue;
+    // Its delta lives on in the sum, which is checked on its own.
+    if (name === manifest.delta?.file && isSquashed(ledger, manifest) && !(name in found)) continue;
     const isDeletable = (DELETABLE as readonly string[]).includes(name);
     const recorded = deletion?.files[name];
     if (isDeletable && recorded !== undefined && recorded === (found[name] ?? null)) {
@@ -76,6 +79,18 @@ async function files(ledger: Ledger, manifest: Manifest): Promise<Finding[]> {
     findings.push({ night: manifest.night, kind: 'damage', text: `${name} was added later` });
   }
   return findings;
+}
+
+const isSquashed = (ledger: Ledger, { night }: Manifest): boolean =>
+  ledger.head().squashed?.nights.includes(night) === true;
+
+async function sum(ledger: Ledger): Promise<Finding[]> {
+  const { squashed } = ledger.head();
+  if (squashed === null) return [];
+  const found = await sha256File(join(ledger.folder, squashed.file)).catch(() => undefined);
+  if (found === squashed.hash) return [];
+  const text = `${squashed.file}, the sum of ${squashed.nights.length} nights, ${found === undefined ? 'is missing' : 'was changed'}`;
+  return [{ night: null, kind: 'damage', text }];
 }
 
 function pointer(ledger: Ledger, manifests: readonly Manifest[]): Finding[] {

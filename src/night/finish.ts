@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { isAttuneError } from '../base/errors.ts';
 import type { Manifest } from '../ledger/manifest.ts';
+import { squash } from '../ledger/squash.ts';
 import type { NightVerdict } from '../protocol/night.ts';
 import { type SwapReport, swapTo } from '../swap/swap.ts';
 import { readFlagged } from './files.ts';
@@ -52,6 +53,7 @@ export async function finishNight(
       );
     }
     const swapped = await journal.phase('swap', swappedSchema, () => swapNight(options, manifest));
+    if (swapped.swap !== null) await squash(ledger, options.config.night.deltaBytesMax);
     const headline = await journal.phase('summary', z.string(), () =>
       writeSummary({ options, manifest, swapped, lines: journal.lines }),
     );

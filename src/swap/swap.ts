@@ -41,8 +41,8 @@ export async function versionOf(
 ): Promise<{ id: string; deltas: string[] }> {
   const manifests = await Promise.all(nights.map((night) => ledger.read(night)));
   const hashes = manifests.map((manifest) => deltaOf(manifest).hash);
-  const deltas = await ledger.deltas(nights);
-  return { id: versionId(ledger.base, hashes), deltas };
+  const files = await ledger.deltaFiles(nights);
+  return { id: versionId(ledger.base, hashes), deltas: files.map(({ path }) => path) };
 }
 
 /**
@@ -76,19 +76,12 @@ export async function swapTo(parts: SwapParts, target: SwapTarget): Promise<Swap
 }
 
 async function verifyDeltas(ledger: Ledger, nights: readonly NightId[]): Promise<void> {
-  for (const night of nights) {
-    const manifest = await ledger.read(night);
-    const { file } = deltaOf(manifest);
-    const expected = manifest.files[file] ?? '';
-    const found = await sha256File(join(ledger.folderOf(night), file));
-    if (found !== expected) {
-      const message = `The delta of ${night} was changed after its night. Run \`attune night verify\`.`;
-      throw new AttuneError('swap-refused', message, {
-        night,
-        expected,
-        found,
-      });
-    }
+  for (const { path, sha256: expected, nights: own } of await ledger.deltaFiles(nights)) {
+    const found = await sha256File(path);
+    if (found === expected) continue;
+    const night = own.join(', ');
+    const message = `The delta of ${night} was changed after its night. Run \`attune night verify\`.`;
+    throw new AttuneError('swap-refused', message, { night, expected, found });
   }
 }
 

@@ -67,7 +67,7 @@ describe('ledger', () => {
     const again = await openLedger(folder, BASE);
     expect(again.head().inForce).toEqual([night.night]);
     expect(again.statusOf(night)).toBe('in-force');
-    expect(await again.deltas(again.head().inForce)).toEqual([
+    expect((await again.deltaFiles(again.head().inForce)).map(({ path }) => path)).toEqual([
       join(folder, 'nights', night.night, 'delta.safetensors'),
     ]);
   });

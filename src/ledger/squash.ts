@@ -1,0 +1,65 @@
+// Adds the oldest deltas in force up into one file when they take too much room; losslessly.
+import { rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { AttuneError } from '../base/errors.ts';
+import { sha256File } from '../base/hash.ts';
+import { type Delta, type DeltaTensor, readDelta, writeDelta } from '../model/delta.ts';
+import type { DeltaFile, Ledger } from './ledger.ts';
+import type { NightId } from './manifest.ts';
+
+/**
+ * Squashes all nights in force but the last when their deltas take more than `bytesMax`. The sum is
+ * kept in f64 and added up in the order in which versions are, so every version that can still be
+ * made is bit for bit what it was. A squashed night can no longer be left out alone.
+ * @returns the nights that are in the sum now; empty when there was room, or nothing to add up
+ */
+export async function squash(ledger: Ledger, bytesMax: number): Promise<readonly NightId[]> {
+  const files = await ledger.deltaFiles(ledger.head().inForce);
+  const sizes = await Promise.all(files.map(async ({ path }) => (await stat(path)).size));
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const old = files.slice(0, -1);
+  if (total <= bytesMax || old.length < 2) return [];
+  const nights = old.flatMap((one) => one.nights);
+  const file = `squashed-${nights.length}-${nights.at(-1)}.safetensors`;
+  const path = join(ledger.folder, file);
+  await writeSum(path, old);
+  await ledger.setHead({ squashed: { nights, file, hash: await sha256File(path) } });
+  // The pointer names the sum: only now may its parts go.
+  for (const one of old) {
+    if (basename(one.path) !== file) await rm(one.path, { force: true });
+  }
+  return nights;
+}
+
+async function writeSum(path: string, files: readonly DeltaFile[]): Promise<void> {
+  const tensors: Record<string, { shape: readonly number[]; data: Float64Array }> = {};
+  let baseHash = '';
+  for (const file of files) {
+    const delta = await readDelta(file.path);
+    baseHash = delta.baseHash;
+    addTo(tensors, delta);
+  }
+  await writeDelta(path, { baseHash, tensors });
+  const back = await readDelta(path);
+  const isSame = Object.entries(tensors).every(([name, { data }]) =>
+    equals(data, back.tensors[name]),
+  );
+  if (!isSame) {
+    throw new AttuneError('ledger-damaged', `${path}: what was read back differs.`, { path });
+  }
+}
+
+function addTo(
+  sums: Record<string, { shape: readonly number[]; data: Float64Array }>,
+  { tensors }: Delta,
+): void {
+  for (const [name, { shape, data }] of Object.entries(tensors)) {
+    const sum = sums[name]?.data ?? new Float64Array(data.length);
+    for (let i = 0; i < data.length; i += 1) sum[i] = (sum[i] as number) + (data[i] as number);
+    sums[name] = { shape, data: sum };
+  }
+}
+
+function equals(a: Float64Array, b: DeltaTensor | undefined): boolean {
+  return b?.data.length === a.length && a.every((value, i) => Object.is(value, b.data[i]));
+}
