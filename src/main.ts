@@ -11,7 +11,7 @@ import { openEngineProcess } from './engine/process/client.ts';
 import { type SupervisedEngine, superviseEngine } from './engine/process/supervise.ts';
 import { deleteSource } from './ledger/deletion.ts';
 import { type Ledger, openLedger } from './ledger/ledger.ts';
-import { openMemory } from './memory/memory.ts';
+import { type Memory, openMemory } from './memory/memory.ts';
 import { surpriseOf } from './memory/surprise.ts';
 import { courteousEngine } from './night/courteous-engine.ts';
 import { createNightly } from './night/nightly.ts';
@@ -77,11 +77,7 @@ async function start(config: Config, { places, logger, lock }: StartParts): Prom
   try {
     const { baseHash, parameters } = await inner.describe();
     const ledger = await openLedger(join(storeFolder, 'ledger'), baseHash);
-    const memory = await openMemory({
-      path: join(storeFolder, 'memory.json'),
-      clock: systemClock,
-      settings: config.memory,
-    });
+    const memory = await openStoreMemory(config, storeFolder);
     await returnToVersion(inner, ledger, logger);
     const engine = courteousEngine(inner, {
       onBusy: () => nights?.onBusy(),
@@ -131,6 +127,11 @@ async function start(config: Config, { places, logger, lock }: StartParts): Prom
     await inner.close();
     throw error;
   }
+}
+
+function openStoreMemory(config: Config, storeFolder: string): Promise<Memory> {
+  const path = join(storeFolder, 'memory.json');
+  return openMemory({ path, clock: systemClock, settings: config.memory });
 }
 
 interface RunningParts {
