@@ -121,7 +121,8 @@ async function replayDialogues(
     options.at,
     async (dialogue) => {
       const conversationId = talkId(file, dialogue.id);
-      messages += await playOne(conversationId, dialogue, { ...options, talks, io });
+      const said = await playOne(conversationId, dialogue, { ...options, talks, io });
+      messages += said;
       played++;
     },
   );

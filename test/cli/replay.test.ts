@@ -1,0 +1,188 @@
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32, gzipSync } from 'node:zlib';
+import { Command } from 'commander';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { printConfig } from '../../src/cli/config.ts';
+import { registerExport } from '../../src/cli/export.ts';
+import { registerImport } from '../../src/cli/import.ts';
+import { registerReplay } from '../../src/cli/replay.ts';
+import { idsOf } from '../fakes/fake-speech.ts';
+import {
+  openTestDaemon,
+  type TestDaemon,
+  type TestDaemonOptions,
+} from '../server/open-test-daemon.ts';
+
+let daemon: TestDaemon;
+let folder: string;
+let printed: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'attune-replay-'));
+});
+
+afterEach(async () => {
+  await daemon?.end();
+  await rm(folder, { recursive: true });
+});
+
+/** As on the command line. */
+async function attune(...words: string[]): Promise<string> {
+  const program = new Command().exitOverride();
+  for (const register of [registerReplay, registerExport, registerImport]) register(program);
+  printed = '';
+  const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed += typeof text === 'string' ? text : Buffer.from(text).toString('utf8');
+    return true;
+  });
+  try {
+    await program.parseAsync(['node', 'attune', ...words, '--url', daemon.url]);
+  } finally {
+    write.mockRestore();
+  }
+  return printed;
+}
+
+async function open(options: TestDaemonOptions = {}): Promise<void> {
+  daemon = await openTestDaemon(options);
+}
+
+async function gzipLines(path: string, values: readonly unknown[]): Promise<void> {
+  const text = values.map((value) => JSON.stringify(value)).join('\n');
+  await writeFile(path, gzipSync(`${text}\n`));
+}
+
+describe('attune replay', () => {
+  const dialogue = (id: number) => ({
+    id,
+    label: 'ignored',
+    turns: [
+      { role: 'guide', text: 'The hidden instruction.' },
+      { role: 'user', text: `hello from ${id}` },
+      { role: 'assistant', text: 'The recorded answer.', label: 'x' },
+      { role: 'user', text: 'and goodbye' },
+    ],
+  });
+
+  it('says the person’s side live, once, however often it is played', async () => {
+    await open();
+    const file = join(folder, 'talks.jsonl.gz');
+    await gzipLines(file, [dialogue(1), dialogue(2), dialogue(3)]);
+    const text = await attune('replay', file, '--skip', '1', '--at', '2');
+    expect(text).toContain('2 talks, 4 messages said and answered.');
+    expect(text).toContain('attune › You said: hello from 2');
+    expect(text).not.toContain('hidden instruction');
+    await attune('replay', file, '--skip', '1', '--quiet');
+    expect(daemon.engine.requests).toHaveLength(4);
+    const state = await daemon.store.read('talks-2');
+    expect(state.origin).toBe('replay');
+    expect(state.entries.map(({ text: one }) => one)).toEqual([
+      'hello from 2',
+      'You said: hello from 2',
+      'and goodbye',
+      'You said: and goodbye',
+    ]);
+  });
+
+  it('names the line that is no dialogue', async () => {
+    await open();
+    const file = join(folder, 'talks.jsonl');
+    await writeFile(file, `${JSON.stringify(dialogue(1))}\n{"id":1}\n`);
+    await expect(attune('replay', file, '--quiet')).rejects.toThrow('talks.jsonl:2');
+    await expect(attune('replay', join(folder, 'none.jsonl'))).rejects.toThrow('There is no file');
+  });
+
+  it('flags the answers that ignore a direction, with the real reply as the better words', async () => {
+    // Says what the person has just turned away from, to one of two.
+    await open({
+      reply: ({ ids }) =>
+        idsOf(String.fromCharCode(...ids).includes('seven') ? 'A table for six.' : 'For four.'),
+    });
+    const heldBack = Array.from({ length: 99 }, (_, at) => `d_${at}`).filter(
+      (id) => crc32(id) % 3 === 0,
+    );
+    const talk = (id: string, before: string, after: string) => ({
+      id,
+      services: ['Restaurants_1'],
+      turns: [
+        { role: 'user', text: `A table for ${before}.`, acts: [['INFORM', 'size', before]] },
+        { role: 'assistant', text: `For ${before}?`, acts: [['CONFIRM', 'size', before]] },
+        { role: 'user', text: `No, for ${after}.`, acts: [['INFORM', 'size', after]] },
+        { role: 'assistant', text: `For ${after} then.`, acts: [['CONFIRM', 'size', after]] },
+      ],
+    });
+    const moment = (id: string, before: string, after: string) => ({
+      id: `${id}#2`,
+      kind: 'change_mind',
+      changes: [['size', before, after]],
+      reply: `For ${after} then.`,
+      foil: `For ${before} then.`,
+    });
+    const [first = '', second = ''] = heldBack;
+    const notHeldBack = ['d_1', 'd_2', 'd_3', 'd_4'].find((id) => crc32(id) % 3 !== 0) ?? '';
+    await mkdir(join(folder, 'directions'));
+    await mkdir(join(folder, 'pretrain', 'sgd'), { recursive: true });
+    await gzipLines(join(folder, 'pretrain', 'sgd', 'train.jsonl.gz'), [
+      talk(first, 'six', 'seven'),
+      talk(second, 'five', 'four'),
+    ]);
+    const file = join(folder, 'directions', 'sgd-train.jsonl.gz');
+    await gzipLines(file, [
+      moment(first, 'six', 'seven'),
+      moment(second, 'five', 'four'),
+      moment(notHeldBack, 'a', 'b'),
+    ]);
+    const text = await attune('replay', file, '--moments');
+    expect(text).toContain('2 moments answered; 1 ignored the direction and were flagged.');
+    const [flag, ...others] = daemon.flags.list();
+    expect(others).toEqual([]);
+    expect(flag).toMatchObject({
+      betterWords: 'For seven then.',
+      userSpan: { span: { text: 'No, for seven.' } },
+    });
+    const dev = join(folder, 'directions', 'sgd-dev.jsonl.gz');
+    await gzipLines(dev, []);
+    await expect(attune('replay', dev, '--moments')).rejects.toThrow('for measuring');
+  });
+});
+
+describe('the commands around the talks', () => {
+  it('import from Open WebUI and export as JSONL, into a new file of the owner’s', async () => {
+    await open();
+    const chats = join(folder, 'chats.json');
+    const messages = [
+      { id: 'u', role: 'user', content: 'imported words' },
+      { id: 'a', role: 'assistant', content: 'answer', annotation: { rating: -1 } },
+    ];
+    await writeFile(chats, JSON.stringify([{ id: 'one', title: 'T', chat: { messages } }]));
+    expect(await attune('import', 'open-webui', chats)).toContain('1 talks with 2 messages');
+    expect(await attune('import', 'open-webui', chats)).toContain('1 talks were there already');
+    await expect(attune('import', 'other', chats)).rejects.toThrow('not known here');
+    const target = join(folder, 'out.jsonl');
+    await attune('export', '--to', target);
+    const lines = (await readFile(target, 'utf8')).trim().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as { type: string }).type)).toEqual([
+      'conversation',
+      'message',
+      'reply',
+      'flag',
+    ]);
+    expect((await stat(target)).mode & 0o077).toBe(0);
+    await expect(attune('export', '--to', target)).rejects.toThrow('EEXIST');
+    expect(await attune('export', '--conversation', 'owui-one')).toContain('imported words');
+    await expect(attune('export', '--conversation', 'none')).rejects.toThrow('no talk none');
+  });
+
+  it('print the configuration in force with secrets masked', async () => {
+    const environment = { ATTUNE_TOKEN: 'very-secret', ATTUNE_PORT: '5000' };
+    const text = await printConfig({ set: ['chat.replyTokensMax=7'] }, environment);
+    expect(text).toContain('port: 5000');
+    expect(text).toContain('replyTokensMax: 7');
+    expect(text).not.toContain('very-secret');
+    const json = JSON.parse(await printConfig({ json: true }, environment));
+    expect(json.server.port).toBe(5000);
+    await expect(printConfig({ set: ['chat.nothing=1'] }, {})).rejects.toThrow('not known');
+  });
+});

@@ -1,0 +1,65 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { CLOSE_CODE } from '../../src/protocol/server-message.ts';
+import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
+
+let daemon: TestDaemon;
+
+async function open(options: TestDaemonOptions = {}): Promise<TestDaemon> {
+  daemon = await openTestDaemon(options);
+  return daemon;
+}
+
+afterEach(() => daemon.end());
+
+describe('a daemon that stops', () => {
+  it('lets a reply end that is nearly done, takes nothing new, and tells its clients', async () => {
+    await open({ tokenDelayMs: 5 });
+    const client = await daemon.connect();
+    client.send({ type: 'message-say', conversationId: 'a', messageId: 'm', text: 'soon done' });
+    await client.next('reply-delta');
+    const closing = daemon.close();
+    client.send({ type: 'message-say', conversationId: 'b', messageId: 'n', text: 'too late' });
+    expect((await client.next('error')).code).toBe('shutting-down');
+    const { reply } = await client.next('reply-end');
+    expect([reply.stopReason, reply.text]).toEqual(['stop', 'You said: soon done']);
+    await client.next('server-closing');
+    expect(await client.closed()).toBe(CLOSE_CODE['shutting-down']);
+    await closing;
+  });
+
+  it('interrupts a reply that takes too long, and keeps it', async () => {
+    await open({ tokenDelayMs: 20, config: { server: { shutdownTimeoutMs: 100 } } });
+    const client = await daemon.connect();
+    const text400 = 'x'.repeat(400);
+    client.send({ type: 'message-say', conversationId: 'a', messageId: 'm', text: text400 });
+    await client.next('reply-delta');
+    await daemon.close();
+    const { folder } = daemon;
+    daemon = await openTestDaemon({ folder });
+    const state = await daemon.store.read('a');
+    expect(state.entries.map((entry) => entry.type)).toEqual(['message', 'reply']);
+    expect(state.entries[1]).toMatchObject({ stopReason: 'interrupted' });
+  });
+
+  it('holds its store alone', async () => {
+    await open();
+    await expect(openTestDaemon({ folder: daemon.folder })).rejects.toMatchObject({
+      code: 'store-locked',
+    });
+  });
+
+  it('answers a message on the next start that was stored and never answered', async () => {
+    await open();
+    const at = Date.now();
+    const talk = { origin: 'live', title: '', settings: {}, canLearn: true } as const;
+    await daemon.store.create({ type: 'conversation', schemaVersion: 1, id: 'a', at, ...talk }, [
+      { type: 'message', id: 'm', at, text: 'are you there' },
+    ]);
+    const client = await daemon.connect();
+    expect((await client.say('a', 'm', 'are you there')).reply.text).toBe(
+      'You said: are you there',
+    );
+    const state = await daemon.store.read('a');
+    expect(state.entries).toHaveLength(2);
+  });
+});
