@@ -2,7 +2,7 @@
 import { systemClock } from '../base/clock.ts';
 import { isAttuneError } from '../base/errors.ts';
 import { readModel } from '../model/model.ts';
-import { createOnnxExecutor } from '../runtime/onnx.ts';
+import { openTrainingExecutor } from '../runtime/device.ts';
 import { loadTokenizer } from '../tokenizer/tokenizer.ts';
 import { Courtesy } from './courtesy.ts';
 import { type FromNight, type NightPlan, toNightSchema } from './message.ts';
@@ -19,15 +19,13 @@ function tell(message: FromNight): Promise<void> {
 }
 
 async function run(plan: NightPlan): Promise<void> {
-  const { engine } = plan.config;
-  const [model, tokenizer, executor] = await Promise.all([
+  const { engine, train } = plan.config;
+  const [model, tokenizer, opened] = await Promise.all([
     readModel(plan.modelDir, { cacheDir: plan.cacheDir, windowTokens: engine.windowTokens }),
     loadTokenizer(plan.modelDir),
-    createOnnxExecutor({
-      device: 'cpu',
-      ...(engine.threads > 0 ? { threads: engine.threads } : {}),
-    }),
+    openTrainingExecutor({ executor: train.executor, threads: engine.threads }),
   ]);
+  const { executor } = opened;
   try {
     const manifest = await work({
       plan,

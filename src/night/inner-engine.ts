@@ -3,7 +3,7 @@
 import type { Engine } from '../engine/engine.ts';
 import { createEngine } from '../engine/in-process-engine.ts';
 import { loadVersion } from '../model/versions.ts';
-import { createOnnxExecutor } from '../runtime/onnx.ts';
+import { openServingExecutor } from '../runtime/device.ts';
 import type { WorkParts } from './work.ts';
 
 /** Opens it, runs, closes it, whatever happens. `version` is the id of the weights before. */
@@ -13,7 +13,7 @@ export async function withEngine<T>(
 ): Promise<T> {
   const { threads, batchMax } = plan.config.engine;
   const { id } = await loadVersion(model, plan.deltas);
-  const executor = await createOnnxExecutor({ device: 'cpu', ...(threads > 0 ? { threads } : {}) });
+  const { executor } = await openServingExecutor({ device: 'cpu', threads });
   const engine = await createEngine({
     modelDir: model.dir,
     cacheDir: plan.cacheDir,
