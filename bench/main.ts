@@ -93,6 +93,7 @@ async function measure(read: Model, threads: number): Promise<Record<string, unk
       `  decode at ${String(context).padEnd(8)} ${median(all).toFixed(2)} ms a token (best ${Math.min(...all).toFixed(2)})`,
     );
   }
+  const serving = proportionalBytes();
   for (const tokens of [256, 1024]) {
     const ms = await bestOf(3, () => decode(engine, benchIds(tokens, vocabularySize), 1));
     const share = (2 * read.parameters * tokens) / (ms / 1000) / peak;
@@ -106,7 +107,6 @@ async function measure(read: Model, threads: number): Promise<Record<string, unk
     found[`batchTokensPerSecond ${batch}`] = speed;
     say(`  batch of ${String(batch).padEnd(9)} ${speed.toFixed(0)} tokens/s`);
   }
-  const serving = proportionalBytes();
   await engine.close();
   await measureStep(read, threads, found);
   if (before !== undefined && serving !== undefined) {

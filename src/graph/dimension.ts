@@ -10,8 +10,13 @@ export type Bindings = ReadonlyMap<string, number>;
 /** Monomial (sorted symbols joined by `*`, '' for the constant) → coefficient ≥ 1. */
 type Polynomial = Map<string, number>;
 
+/** Every run asks for the same few texts again. Nobody changes what is in here. */
+const parsed = new Map<string, Polynomial>();
+
 function parse(dimension: Dimension): Polynomial {
   if (typeof dimension === 'number') return new Map(dimension === 0 ? [] : [['', dimension]]);
+  const known = parsed.get(dimension);
+  if (known !== undefined) return known;
   const polynomial: Polynomial = new Map();
   for (const term of dimension.split(' + ')) {
     const factors = term.split('*');
@@ -19,6 +24,7 @@ function parse(dimension: Dimension): Polynomial {
     const key = factors.sort().join('*');
     polynomial.set(key, (polynomial.get(key) ?? 0) + coefficient);
   }
+  parsed.set(dimension, polynomial);
   return polynomial;
 }
 
