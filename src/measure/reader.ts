@@ -24,7 +24,10 @@ export interface ReaderOptions {
   readonly executor: Executor;
   /** Which weights are fed; the query projections by default. */
   readonly trainable?: (name: string) => boolean;
+  readonly prefillChunkTokens?: number;
 }
+
+const PREFILL_CHUNK_TOKENS = 256;
 
 /** One model on one executor. Its programs are compiled when first used; `close` frees them. */
 export class Reader {
@@ -63,22 +66,44 @@ export class Reader {
     return { program, inputs: inputNames(graph.outputs) };
   }
 
-  /** Runs a context without gradient. The caller releases the cache. */
+  /**
+   * Runs a context without gradient, in chunks, so that memory grows with its length and not with
+   * its square. The caller releases the cache.
+   */
   async prefill(contextIds: readonly number[], weights: TrainableWeights): Promise<ContextCache> {
-    const tokens = contextIds.length;
-    const compiled = await this.#program('prefill', { past: 'none', outputs: { own: true } }, [
-      'own.',
-    ]);
+    const size = this.#options.prefillChunkTokens ?? PREFILL_CHUNK_TOKENS;
+    let cache = await this.#extend(undefined, contextIds.slice(0, size), weights);
+    for (let from = size; from < contextIds.length; from += size) {
+      const longer = await this.#extend(cache, contextIds.slice(from, from + size), weights);
+      cache.release();
+      cache = longer;
+    }
+    return cache;
+  }
+
+  /** Keys and values of a cache's tokens and of `ids` after them. */
+  async #extend(
+    cache: ContextCache | undefined,
+    ids: readonly number[],
+    weights: TrainableWeights,
+  ): Promise<ContextCache> {
+    const compiled =
+      cache === undefined
+        ? await this.#program('prefill', { past: 'none', outputs: { own: true } }, ['own.'])
+        : await this.#program('extend', { past: 'own', outputs: { present: true } }, ['present.']);
+    const past = cache?.tokens ?? 0;
+    const total = past + ids.length;
     const results = await run(compiled, {
       ...weights,
-      ids: i32([1, tokens], Int32Array.from(contextIds)),
+      ...cache?.values,
+      ids: i32([1, ids.length], Int32Array.from(ids)),
       positions: i32(
-        [1, tokens],
-        Int32Array.from({ length: tokens }, (_, i) => i),
+        [1, ids.length],
+        Int32Array.from(ids, (_, i) => past + i),
       ),
-      keyMask: { dtype: 'bool', shape: [1, tokens], data: new Uint8Array(tokens).fill(1) },
+      keyMask: { dtype: 'bool', shape: [1, total], data: new Uint8Array(total).fill(1) },
     });
-    return cacheOf(results, tokens);
+    return cacheOf(results, total);
   }
 
   /**
@@ -195,7 +220,7 @@ function cacheOf(results: Record<string, Value>, tokens: number): ContextCache {
   const values: Record<string, Value> = {};
   let bytes = 0;
   for (const [name, value] of Object.entries(results)) {
-    values[name.replace(/^own\./, 'past.')] = value;
+    values[name.replace(/^(own|present)\./, 'past.')] = value;
     bytes += 4 * value.shape.reduce((a, b) => a * b, 1);
   }
   return {
