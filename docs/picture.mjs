@@ -1,17 +1,21 @@
 // Makes attune.png and attune-dark.png, the pictures in the README, from a running daemon:
 //   node docs/picture.mjs http://127.0.0.1:4747
-// It talks to the model that runs there, flags what it said, and deletes the talk again.
+// It talks to the model that runs there, flags the reply for what it is (heard or not), takes the
+// pictures, and deletes the talk again.
 import { chromium } from 'playwright-core';
 
 const [url = 'http://127.0.0.1:4747'] = process.argv.slice(2);
 const executablePath = process.env.ATTUNE_CHROMIUM ?? '/usr/bin/chromium';
-const direction = process.env.ATTUNE_DIRECTION ?? 'just listen';
-const messages = [
-  process.env.ATTUNE_MESSAGE ?? 'I had a long day. Please just listen for a moment, no advice.',
+const said = [
+  "Help me a bit, I'm painting the hallway.",
+  'Take mint for the wall colour. Go ahead and fill in the wall colour.',
 ];
+const direction = 'Take mint for the wall colour.';
+const wanted = 'mint';
+const better = 'Okay, mint for the wall colour.';
 
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] });
-const options = { viewport: { width: 1080, height: 640 }, deviceScaleFactor: 1.5 };
+const options = { viewport: { width: 1080, height: 680 }, deviceScaleFactor: 1.5 };
 
 async function open(path, colorScheme) {
   const context = await browser.newContext({ ...options, colorScheme, reducedMotion: 'reduce' });
@@ -20,9 +24,11 @@ async function open(path, colorScheme) {
   return page;
 }
 
-/** Selects words of the person's first message. */
+const picture = (page, name) => page.screenshot({ path: `${import.meta.dirname}/${name}.png` });
+
+/** Selects words of the person's last message. */
 const select = (words) => `(() => {
-  const root = document.querySelector('[data-role="user"]');
+  const root = [...document.querySelectorAll('[data-role="user"]')].at(-1);
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node !== null; node = walker.nextNode()) {
     const at = node.data.indexOf(${JSON.stringify(words)});
@@ -31,22 +37,26 @@ const select = (words) => `(() => {
 })()`;
 
 const page = await open('/', 'light');
-for (const [i, message] of messages.entries()) {
+const replies = page.getByRole('article', { name: 'Attune', exact: true });
+for (const [i, message] of said.entries()) {
   await page.getByLabel('Your message').fill(message);
   await page.keyboard.press('Enter');
-  const reply = page.getByRole('article', { name: 'Attune', exact: true });
-  await reply.nth(i).waitFor({ timeout: 120_000 });
+  await replies.nth(i).waitFor({ timeout: 120_000 });
 }
+const reply = await replies.last().locator('.markdown').textContent();
+const isHeard = reply.toLowerCase().includes(wanted);
 await page.evaluate(select(direction));
-await page.getByRole('toolbar').getByRole('button', { name: 'Not heard' }).click();
+const toolbar = page.getByRole('toolbar');
+await toolbar.getByRole('button', { name: isHeard ? 'Listened' : 'Not heard' }).click();
+if (!isHeard) await page.getByLabel('A reply that listens').fill(better);
 await page.waitForTimeout(300);
-await page.screenshot({ path: `${import.meta.dirname}/attune.png` });
-await page.getByRole('button', { name: 'Flag this moment' }).click();
-await page.getByText('Not heard: “').waitFor();
+await picture(page, 'attune');
+await page.keyboard.press('Control+Enter');
+await page.locator('.flagged').waitFor();
 
 const dark = await open(new URL(page.url()).pathname, 'dark');
-await dark.getByText('Not heard: “').waitFor();
-await dark.screenshot({ path: `${import.meta.dirname}/attune-dark.png` });
+await dark.locator('.flagged').waitFor();
+await picture(dark, 'attune-dark');
 
 page.on('dialog', (dialog) => dialog.accept());
 await page.getByRole('button', { name: 'Settings of this talk' }).click();

@@ -23,6 +23,9 @@ const isBuilt = existsSync(join(webFolder, 'index.html'));
 
 /** False: the tests are skipped, and their titles say so. */
 export const canBrowse = executablePath !== undefined && isBuilt;
+/** A browser on a busy machine takes its time. */
+export const SLOW = { timeout: 90_000 };
+export const PATIENT = { timeout: 30_000 };
 export const NEEDS = '(needs Chromium and dist-web: npm run build)';
 
 /** With a profile of its own that is thrown away. */
@@ -56,7 +59,7 @@ export async function openPage(
     ...options,
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(30_000);
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('console', (message) => {

@@ -7,7 +7,9 @@ import {
   NEEDS,
   openBrowser,
   openPage,
+  PATIENT,
   replied,
+  SLOW,
   say,
   selectWords,
   type WatchedPage,
@@ -18,7 +20,7 @@ import { HeldEngine } from './held-engine.ts';
 const USER = '[data-role="user"]';
 const REPLY = '[data-role="assistant"]';
 
-describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, () => {
+describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
   const engine = new HeldEngine();
   let browser: Browser;
   let daemon: TestDaemon;
@@ -28,14 +30,15 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, () => {
   beforeAll(async () => {
     daemon = await openTestDaemon({ more: { webFolder, engine } });
     browser = await openBrowser();
+    watched = await openPage(browser, daemon.url);
+    page = watched.page;
   });
   beforeEach(async () => {
     for (const flag of daemon.flags.list()) await daemon.flags.deleteOf(flag.conversationId);
-    watched = await openPage(browser, daemon.url);
-    page = watched.page;
-    return async () => {
+    await page.getByRole('button', { name: 'New talk' }).click();
+    await page.getByText('What is on your mind?').waitFor();
+    return () => {
       expect(watched.complaints).toEqual([]);
-      await watched.close();
     };
   });
   afterAll(async () => {
@@ -54,7 +57,7 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, () => {
 
   /** What the daemon keeps, once there is something. */
   async function kept() {
-    await expect.poll(() => daemon.flags.list().length).toBe(1);
+    await expect.poll(() => daemon.flags.list().length, PATIENT).toBe(1);
     return daemon.flags.list()[0];
   }
 
@@ -122,6 +125,7 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, () => {
   });
 
   it('keeps a good moment, lists it, changes it and takes it back', async () => {
+    await page.reload();
     await talk('Remember the milk', 'The milk, yes.');
     await page.getByRole('button', { name: 'Listened' }).click();
     await page.getByLabel('Your words it heard').fill('the MILK');
@@ -137,7 +141,7 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, () => {
     await page.getByText('These words do not stand there.').waitFor();
     await page.getByLabel('Your words it heard').fill('milk');
     await page.getByRole('button', { name: 'Change this moment' }).click();
-    await expect.poll(() => daemon.flags.list()[0]?.userSpan?.span.text).toBe('milk');
+    await expect.poll(() => daemon.flags.list()[0]?.userSpan?.span.text, PATIENT).toBe('milk');
     await page.getByRole('link', { name: /Flags/ }).click();
     await page.getByRole('button', { name: 'Withdraw' }).click();
     await page.getByText('Nothing is flagged.').waitFor();
@@ -146,6 +150,7 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, () => {
 
   it('says, flags, looks and goes back with the keyboard alone', async () => {
     engine.answer = 'As you say.';
+    await page.evaluate('document.activeElement.blur()');
     await page.keyboard.press('i');
     await page.keyboard.type('Close the window');
     await page.keyboard.press('Enter');
@@ -169,6 +174,6 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, () => {
     await page.evaluate('document.activeElement.blur()');
     await page.keyboard.press('n');
     await page.getByText('What is on your mind?').waitFor();
-    await expect.poll(() => page.evaluate('document.activeElement.id')).toBe('composer');
+    await expect.poll(() => page.evaluate('document.activeElement.id'), PATIENT).toBe('composer');
   });
 });

@@ -4,12 +4,21 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { BlindView, NightView } from '../../src/protocol/summary.ts';
 import { type Route, sendJson } from '../../src/server/route.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
-import { canBrowse, NEEDS, openBrowser, openPage, type WatchedPage, webFolder } from './browser.ts';
+import {
+  canBrowse,
+  NEEDS,
+  openBrowser,
+  openPage,
+  PATIENT,
+  SLOW,
+  type WatchedPage,
+  webFolder,
+} from './browser.ts';
 import { list, NO_PAIRS, night, slider } from './night-example.ts';
 
 const AT = '/nights/n0003-2026-03-03';
 
-describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, () => {
+describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
   let browser: Browser;
   let daemon: TestDaemon;
   let watched: WatchedPage;
@@ -94,7 +103,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, () => {
     const trend = page.getByRole('img', { name: /^Margin, nats a token/ });
     expect(await trend.getAttribute('aria-label')).toContain('0.080, -0.060, 0.120');
     await page.getByRole('button', { name: 'Dream now' }).click();
-    await expect.poll(() => asked).toEqual(['/api/nights/run {}']);
+    await expect.poll(() => asked, PATIENT).toEqual(['/api/nights/run {}']);
   });
 
   it('shows a night under way as it goes on, and that it stands aside', async () => {

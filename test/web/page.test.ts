@@ -2,10 +2,20 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
-import { canBrowse, NEEDS, openBrowser, openPage, replied, say, webFolder } from './browser.ts';
+import {
+  canBrowse,
+  NEEDS,
+  openBrowser,
+  openPage,
+  PATIENT,
+  replied,
+  SLOW,
+  say,
+  webFolder,
+} from './browser.ts';
 import { HeldEngine } from './held-engine.ts';
 
-describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, () => {
+describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, SLOW, () => {
   const engine = new HeldEngine();
   let browser: Browser;
   let daemon: TestDaemon;
@@ -33,17 +43,17 @@ describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, () => {
     await page.getByRole('button', { name: 'Talks' }).click();
     await list.getByRole('link', { name: 'Small' }).waitFor();
     await page.keyboard.press('Escape');
-    await expect.poll(() => list.isVisible()).toBe(false);
+    await expect.poll(() => list.isVisible(), PATIENT).toBe(false);
     const focused = 'document.activeElement.getAttribute("aria-label")';
-    await expect.poll(() => page.evaluate(focused)).toBe('Talks');
+    await expect.poll(() => page.evaluate(focused), PATIENT).toBe('Talks');
     await page.getByRole('button', { name: 'Talks' }).click();
     await list.getByRole('link', { name: /Flags/ }).click();
-    await expect.poll(() => list.isVisible()).toBe(false);
+    await expect.poll(() => list.isVisible(), PATIENT).toBe(false);
     await page.getByRole('button', { name: 'Talks' }).click();
     await page
       .getByRole('button', { name: 'Close the list' })
       .click({ position: { x: 380, y: 90 } });
-    await expect.poll(() => list.isVisible()).toBe(false);
+    await expect.poll(() => list.isVisible(), PATIENT).toBe(false);
     expect(complaints).toEqual([]);
     await close();
   });

@@ -1,18 +1,31 @@
 // The web client in a real browser: talking, and what happens when the line or the disk fails.
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ServerMessageOf } from '../../src/protocol/server-message.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
-import { canBrowse, NEEDS, openBrowser, openPage, replied, say, webFolder } from './browser.ts';
+import {
+  canBrowse,
+  NEEDS,
+  openBrowser,
+  openPage,
+  replied,
+  SLOW,
+  say,
+  webFolder,
+} from './browser.ts';
 import { openCable } from './cable.ts';
 import { HeldEngine, HOLD } from './held-engine.ts';
 
-describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, () => {
+describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
   let browser: Browser;
   let daemon: TestDaemon;
   const engine = new HeldEngine();
 
   beforeAll(async () => {
-    daemon = await openTestDaemon({ more: { webFolder, engine } });
+    daemon = await openTestDaemon({
+      config: { server: { limits: { messageCharactersMax: 1000 } } },
+      more: { webFolder, engine },
+    });
     browser = await openBrowser();
   });
   afterAll(async () => {
@@ -141,7 +154,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, () => {
 
   it('gives the words back to the field when they were refused', async () => {
     const { page, close } = await openPage(browser, daemon.url);
-    const tooLong = 'x'.repeat(200_000);
+    const tooLong = 'x'.repeat(1001);
     await say(page, tooLong);
     await page.getByRole('alert').waitFor();
     expect(await page.getByLabel('Your message').inputValue()).toBe(tooLong);
@@ -221,4 +234,35 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, () => {
     expect(complaints).toEqual([]);
     await close();
   });
+
+  it('says so when a reply could not be kept, and offers to ask again', async () => {
+    engine.answer = 'Words for the wind.';
+    const { page, complaints, close } = await openPage(browser, daemon.url);
+    let isFull = true;
+    await page.routeWebSocket('**/ws', (near) => {
+      const far = near.connectToServer();
+      far.onMessage((text) => {
+        const message = JSON.parse(String(text));
+        const isEnd = isFull && message.type === 'reply-end';
+        near.send(isEnd ? JSON.stringify(failureOf(message)) : text);
+      });
+    });
+    await page.reload();
+    await say(page, 'Keep this');
+    const failed = page.getByRole('article', { name: 'No reply' });
+    await failed.getByText('The disk is full.').waitFor();
+    expect(await failed.textContent()).toContain('Words for the wind.');
+    isFull = false;
+    engine.answer = 'Kept.';
+    await failed.getByRole('button', { name: 'Ask again' }).click();
+    await replied(page, 'Kept.');
+    expect(await failed.count()).toBe(0);
+    expect(complaints).toEqual([]);
+    await close();
+  });
 });
+
+function failureOf({ conversationId, reply }: ServerMessageOf<'reply-end'>) {
+  const error = { code: 'disk-full', message: 'The disk is full.' };
+  return { type: 'reply-failed', conversationId, replyId: reply.id, error };
+}
