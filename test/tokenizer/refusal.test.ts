@@ -101,7 +101,7 @@ describe('tokenizer.json', () => {
           expect(isAttuneError(error) ? error.code : error).toBe('tokenizer-invalid');
         }
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 });
