@@ -102,7 +102,8 @@ export function diagnosisOf(modelDir: string, found: readonly Examination[]): Di
 
 export function print(diagnosis: Diagnosis): string {
   const { node, platform: system, cpu, memoryBytes, modelDir, found } = diagnosis;
-  const head = `Node ${node}, ${system}, ${cpu}, ${bytesText(memoryBytes)} memory\nModel ${modelDir}\n`;
+  const machine = `Node ${node}, ${system}, ${cpu}, ${bytesText(memoryBytes)} memory`;
+  const head = `${machine}\nModel ${modelDir}\n`;
   const lines = found.map((each) => `\n${each.what}: ${sentence(each)}\n`);
   const choice = (verb: string, what: string | null): string =>
     `${verb} fastest here: ${what ?? 'nothing'}\n`;

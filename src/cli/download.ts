@@ -44,7 +44,9 @@ export async function download(file: HubFile, options: DownloadOptions): Promise
     await fs.rm(part, { force: true });
     // The older bytes may be of another commit: once more, from the start.
     if (isResumed) return download(file, options);
-    const message = `${file.path} does not hash to what the hub says (${file.hash.hex}); its pieces were deleted, try again`;
+    const message =
+      `${file.path} does not hash to what the hub says (${file.hash.hex}); ` +
+      'its pieces were deleted, try again';
     throw new AttuneError('download-damaged', message, { path: file.path, hash: file.hash.hex });
   }
   await fs.rename(part, target);

@@ -51,13 +51,16 @@ export class Hub {
     const isHttp =
       URL.canParse(options.endpoint) && /^https?:$/.test(new URL(options.endpoint).protocol);
     if (!isHttp) {
-      const message = `HF_ENDPOINT is ${options.endpoint}; it must be an address such as https://huggingface.co`;
+      const message = `HF_ENDPOINT is ${options.endpoint}; write https://huggingface.co`;
       throw new AttuneError('config-invalid', message, { endpoint: options.endpoint });
     }
     this.#options = { ...options, endpoint: options.endpoint.replace(/\/+$/, '') };
   }
 
-  /** The commit that a branch, tag or commit stands for. @throws hub-not-found, hub-refused, hub-failed */
+  /**
+   * The commit that a branch, tag or commit stands for.
+   * @throws hub-not-found, hub-refused, hub-failed
+   */
   async commitOf(repository: string, revision: string): Promise<string> {
     const path = `/api/models/${repository}/revision/${encodeURIComponent(revision)}`;
     const response = await this.#fetch(this.#url(path), {}, `${repository}@${revision}`);

@@ -69,7 +69,10 @@ function factsOf(
     ...(check === undefined
       ? {}
       : {
-          checked: `${check.tensors} tensors, ${bytesText(check.bytes)}: every byte as on record, every value finite`,
+          checked: [
+            `${check.tensors} tensors, ${bytesText(check.bytes)}:`,
+            'every byte as on record, every value finite',
+          ].join(' '),
           widenedCopy: check.isWidened,
         }),
   };

@@ -29,7 +29,8 @@ export function createProgressBar(
     const share = total === 0 ? 1 : done / total;
     const cells = '#'.repeat(Math.round(share * BAR_CELLS)).padEnd(BAR_CELLS, '.');
     const left = rate > 0 ? `, ${Math.ceil((total - done) / rate)} s left` : '';
-    return `${label} [${cells}] ${Math.floor(share * 100)} % of ${bytesText(total)}, ${bytesText(rate)}/s${left}`;
+    const percent = `${Math.floor(share * 100)} % of ${bytesText(total)}`;
+    return `${label} [${cells}] ${percent}, ${bytesText(rate)}/s${left}`;
   };
   return {
     update(bytes) {

@@ -133,7 +133,8 @@ async function assertRoom(files: readonly HubFile[], folder: string): Promise<vo
   }
   const { bavail, bsize } = await fs.statfs(folder);
   if (needed <= bavail * bsize) return;
-  const message = `${bytesText(needed)} are to be fetched, and ${folder} has room for ${bytesText(bavail * bsize)}`;
+  const room = bytesText(bavail * bsize);
+  const message = `${bytesText(needed)} are to be fetched, and ${folder} has room for ${room}`;
   throw new AttuneError('disk-full', message, { needed, folder });
 }
 

@@ -59,7 +59,7 @@ export interface ScoreRequest {
     readonly ids: readonly number[];
     /** Position of the first scored token (≥ 1). */
     readonly from: number;
-    /** Knock-out: spans `[start, end)` before `from − 1` that the scoring rows may not attend to. */
+    /** Knock-out: spans `[start, end)` before `from − 1` that scoring rows may not attend to. */
     readonly hidden?: readonly (readonly [start: number, end: number])[];
   }[];
   readonly version?: string;

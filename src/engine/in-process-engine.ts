@@ -48,7 +48,7 @@ const SCORE_LOGITS_MAX = 2 ** 24;
 const SCORE_ROWS_MAX = 1024;
 const DEFAULTS = { cacheBytesMax: 2 ** 29, batchMax: 8, prefillChunkTokens: 256 };
 
-/** @throws model-not-found, model-unsupported, model-damaged, config-invalid, and what loading does */
+/** @throws model-not-found, model-unsupported, model-damaged, config-invalid, delta-damaged */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { modelDir, cacheDir, executor, windowTokens = 0 } = options;
   const window = windowTokens > 0 ? { windowTokens } : {};
@@ -238,7 +238,7 @@ class InProcessEngine implements Engine {
     const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize);
     if (wrong !== undefined) throw new RangeError(`${wrong} is no id of this model`);
     if (ids.length + more <= windowTokens) return;
-    const message = `${ids.length} tokens leave no room in the window of ${windowTokens}; drop old turns`;
+    const message = `${ids.length} tokens do not fit the window of ${windowTokens}; drop old turns`;
     throw new AttuneError('window-overflow', message, { tokens: ids.length, windowTokens });
   }
 }

@@ -48,7 +48,7 @@ export class LiveVersions {
     return this.#find(id).weights;
   }
 
-  /** A version in use is not retired. Each call is undone by one `release`. @throws version-unknown */
+  /** Not retired until one `release` for each call. @throws version-unknown */
   use(id: string): void {
     this.#find(id).uses++;
   }
@@ -57,7 +57,7 @@ export class LiveVersions {
     this.#find(id).uses--;
   }
 
-  /** Loads a version beside the current one; a third is retired. One that is live stays as it is. */
+  /** Loads a version beside the current one and retires a third. A live one stays as it is. */
   load(source: VersionSource): Promise<void> {
     const loaded = this.#loading.then(() => this.#load(source));
     this.#loading = loaded.catch(() => undefined);

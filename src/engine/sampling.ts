@@ -107,7 +107,7 @@ function prefixOfMass(weights: Scratch, ids: number[], isWithin: boolean, topP: 
   return kept;
 }
 
-/** A superset of the `count` heaviest ids, or of those with the share `topP`; few passes, no sort. */
+/** A superset of the `count` heaviest ids, or of those with the share `topP`; without a sort. */
 function heaviest(weights: Scratch, count: number, topP: number): number[] {
   let total = 0;
   for (const weight of weights) total += weight;

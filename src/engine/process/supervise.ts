@@ -152,7 +152,9 @@ class Supervisor implements SupervisedEngine {
       const now = this.#clock.monotonicMs();
       while ((this.#restarts[0] ?? now) < now - RESTART_WINDOW_MS) this.#restarts.shift();
       if (this.#restarts.length >= restartsMax) {
-        const message = `the engine died ${restartsMax + 1} times within ten minutes and stays down; see the log, then restart Attune`;
+        const message =
+          `the engine died ${restartsMax + 1} times within ten minutes and stays down; ` +
+          'see the log, then restart Attune';
         const failure = new AttuneError('engine-failed', message, { restartsMax });
         this.#change('failed', failure);
         throw failure;
