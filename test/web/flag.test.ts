@@ -134,6 +134,7 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
       kind: 'good',
       userSpan: { span: { start: 9, end: 17, text: 'the milk' } },
     });
+    expect(await page.locator('.heard').textContent()).toBe('the milk');
     await page.getByRole('link', { name: /Flags/ }).click();
     await page.getByText('“the milk”').waitFor();
     await page.getByRole('button', { name: 'Edit' }).click();

@@ -11,8 +11,14 @@ interface PersonProps {
   readonly isWaiting?: boolean;
 }
 
+interface Mark {
+  readonly start: number;
+  readonly end: number;
+  readonly kind: 'missed' | 'good';
+}
+
 /** Splits a text at marked ranges; each piece keeps its place in the source. */
-function pieces(text: string, marks: readonly { start: number; end: number }[]): VNode[] {
+function pieces(text: string, marks: readonly Mark[]): VNode[] {
   const edges = new Set([0, text.length]);
   for (const mark of marks) {
     edges.add(Math.min(mark.start, text.length));
@@ -21,9 +27,11 @@ function pieces(text: string, marks: readonly { start: number; end: number }[]):
   const sorted = [...edges].sort((a, b) => a - b);
   return sorted.slice(0, -1).map((start, i) => {
     const end = sorted[i + 1] ?? text.length;
-    const isMarked = marks.some((m) => m.start <= start && m.end >= end);
+    const own = marks.filter((mark) => mark.start <= start && mark.end >= end);
+    const isMissed = own.some(({ kind }) => kind === 'missed');
+    const name = own.length === 0 ? '' : isMissed ? 'unheard' : 'heard';
     return (
-      <span key={start} data-at={start} data-length={end - start} class={isMarked ? 'unheard' : ''}>
+      <span key={start} data-at={start} data-length={end - start} class={name}>
         {text.slice(start, end)}
       </span>
     );
@@ -32,7 +40,7 @@ function pieces(text: string, marks: readonly { start: number; end: number }[]):
 
 export function PersonMessage({ id, text, isWaiting = false }: PersonProps): VNode {
   const marks = standingFlags.value.flatMap((flag) =>
-    flag.userSpan?.messageId === id ? [flag.userSpan.span] : [],
+    flag.userSpan?.messageId === id ? [{ ...flag.userSpan.span, kind: flag.kind }] : [],
   );
   return (
     <article class="person" aria-label="You" data-message-id={id} data-role="user">
