@@ -60,11 +60,15 @@ describe('attune generate', () => {
     ['--temperature', 'warm'],
     ['--max-tokens', '1.5'],
     ['--top-p', '2'],
-  ])('refuses %s %s before it reads a model', async (name, value) => {
-    const ended = await ask(name, value);
-    expect(ended).toMatchObject({ code: 1, stdout: '' });
-    expect(ended.stderr).toContain(name);
-  }, 180_000);
+  ])(
+    'refuses %s %s before it reads a model',
+    async (name, value) => {
+      const ended = await ask(name, value);
+      expect(ended).toMatchObject({ code: 1, stdout: '' });
+      expect(ended.stderr).toContain(name);
+    },
+    180_000,
+  );
 });
 
 describe('attune inspect', () => {
