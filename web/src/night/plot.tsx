@@ -31,6 +31,9 @@ export function Interval({ estimate, scale, wish }: IntervalProps): VNode {
   );
 }
 
+const shown = (value: number | null): string =>
+  value !== null && Math.abs(value) >= 1 ? value.toFixed(1) : signed(value);
+
 /** A line over nights; gaps where a night has no number. */
 export function Trend({
   values,
@@ -59,7 +62,7 @@ export function Trend({
         ))}
       </svg>
       <figcaption>
-        {label} <b>{signed(known.at(-1) ?? null, known.some((v) => Math.abs(v) >= 10) ? 1 : 3)}</b>
+        {label} <b>{shown(known.at(-1) ?? null)}</b>
       </figcaption>
     </figure>
   );
