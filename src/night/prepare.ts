@@ -77,7 +77,7 @@ export async function beginNight(options: NightServiceOptions): Promise<Prepared
     base: ledger.base,
     parent,
     inForce,
-    deltas: await ledger.deltas(inForce),
+    deltas: (await ledger.deltaFiles(inForce)).map(({ path }) => path),
     passedNights: await passedNights(options),
     seed: Number.parseInt(sha256(`${ledger.base}:${night}`).slice(0, 8), 16),
     config: withoutSecrets(config),
