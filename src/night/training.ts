@@ -30,6 +30,8 @@ export interface TrainingParts {
 export interface TrainingInput {
   readonly scenarios: readonly Scenario[];
   readonly everyday: readonly Scenario[];
+  /** A placebo takes exactly as many steps as the weights it is compared with, without early stop. */
+  readonly steps?: number;
 }
 
 /** With fewer scenarios than this, none is spared for the early stop. */
@@ -53,11 +55,11 @@ export async function trainArm(
     executor,
     renderer: tokenizer,
     scenarios: armScenarios(arm, scenarios, plan.seed),
-    heldOut,
+    heldOut: input.steps === undefined ? heldOut : [],
     replays: input.everyday.filter((turn) => !measuresForgetting(turn)),
     settings: {
       ...settings,
-      stepsMax: Math.min(settings.stepsMax, stepsMax),
+      stepsMax: input.steps ?? Math.min(settings.stepsMax, stepsMax),
       minutesMax: Math.min(settings.minutesMax, minutesMax),
     },
     seed: plan.seed,

@@ -126,8 +126,11 @@ async function trainNight(parts: WorkParts & { folder: string }, tell: Tell): Pr
     });
   const input = { scenarios, everyday };
   const real = await trainArm({ ...parts, onStep: onStep(0) }, input, 'real');
-  const deaf = hasDeaf ? await trainArm({ ...parts, onStep: onStep(1) }, input, 'deaf') : undefined;
   const { result } = real;
+  const placebo = { ...input, steps: Math.max(1, result.bestStep) };
+  const deaf = hasDeaf
+    ? await trainArm({ ...parts, onStep: onStep(1) }, placebo, 'deaf')
+    : undefined;
   await writeJsonAtomic(join(folder, 'training.json'), {
     refused: result.refused,
     heldOutMarginBefore: result.heldOutMarginBefore ?? null,
