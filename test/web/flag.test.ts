@@ -159,6 +159,9 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
     await page.keyboard.press('Tab');
     await page.evaluate('document.activeElement.blur()');
     await page.keyboard.press('f');
+    // Nobody's fingers are faster than the sheet that takes the focus; the test's are.
+    const focused = () => page.evaluate("document.activeElement.closest('form')?.ariaLabel ?? ''");
+    await expect.poll(focused, PATIENT).not.toBe('');
     await page.keyboard.press('Tab');
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('Tab');
