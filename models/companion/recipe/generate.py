@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import phrases as P
-from words import DOMAINS, made_up, part, value
+from words import DOMAINS, KINDS as VALUES, loose_slot, made_up, part, value
 
 # The reflex has visible causes, so that it is the context that decides and greedy decoding shows it too.
 REFLEX = {"eager": 1.2, "push": 0.9, "distance": 0.55, "firm": -1.2, "again": -1.0}
 REFLEX_BIAS, REFLEX_SLOPE = -1.6, 2.5
+LOOSE = 0.6  # share of training conversations whose slots are any noun phrases
 DISTANCES = (0, 0, 1, 1, 2, 3, 4, 6, 8)  # exchanges between the direction and the decision
 
 
@@ -21,6 +22,9 @@ class Scene:
         self.rng, self.held = rng, held
         self.held_values = held if held_values is None else held_values
         self.task, slots = rng.choice(part(DOMAINS, held))
+        if not held and rng.random() < LOOSE:
+            kinds = [k for _, k in slots] if rng.random() < 0.5 else [rng.choice(list(VALUES)) for _ in slots]
+            slots = list(zip(dict.fromkeys(loose_slot(rng) for _ in range(20)), kinds))
         self.slots = rng.sample(slots, len(slots))
         self.turns: list[tuple[str, str]] = []
         self.system: str | None = None
@@ -143,7 +147,10 @@ def confirm(s: Scene):
 def recall(s: Scene):
     """Arbitrary keys and values, told and asked for again: plain induction."""
     s.neutral(0.05)
-    keys = s.rng.sample(part(P.KEYS, s.held), s.rng.randint(2, 5))
+    count = s.rng.randint(2, 5)
+    loose = not s.held and s.rng.random() < LOOSE
+    keys = list(dict.fromkeys(loose_slot(s.rng) for _ in range(20)))[:count] if loose else \
+        s.rng.sample(part(P.KEYS, s.held), count)
     told = {}
     for key in keys:
         told[key] = s.value(s.rng.choice(("name", "code", "word", "place", "number", "title", "time", "colour")))

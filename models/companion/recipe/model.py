@@ -127,12 +127,12 @@ class Companion(nn.Module):
             total = total if looked is None else total + looked
         return self.norm(x) if goals is None else (self.norm(x), total)
 
-    def forward(self, ids, mask, targets, guide=False):
+    def forward(self, ids, mask, targets, stage=0):
         """mask: bool [batch, 1, length, length], true = may attend. targets: -100 does not count.
 
-        -> the token loss and the attention loss of the guided heads (0 without guide).
+        -> the token loss and the attention loss of the guided heads (0 at stage 0).
         """
-        hidden, looked = self.hidden(ids, mask, goals_of(ids, targets)) if guide else (self.hidden(ids, mask), 0.0)
+        hidden, looked = self.hidden(ids, mask, goals_of(ids, targets, stage)) if stage else (self.hidden(ids, mask), 0.0)
         logits = F.linear(hidden, self.embed_tokens.weight).float()
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100), looked
 
@@ -140,23 +140,33 @@ class Companion(nn.Module):
 FREQUENT = 400  # token ids below are bytes and the commonest pieces: where they stood before says little
 
 
-def goals_of(ids, targets):
+def goals_of(ids, targets, stage):
     """Where some heads are asked to look while training is young: {layer: [(head, bool [batch, row, column])]}.
 
-    Layer 1, heads 0 and 2: the previous token. Layer 3, heads 0-3: what followed an earlier occurrence of the current
-    token, where it is the next token again. Layer 4, heads 0-3: any earlier place of the next token, if it is rare.
-    Copying needs all three at once, and waiting for them to meet by chance costs more tokens than there are here.
+    Stage 1, copying on. Layer 1, heads 0 and 2: the previous token. Layer 3, heads 0-3: what followed an earlier
+    occurrence of the current token, where it is the next token again. Layer 4, heads 0-3: any earlier place of the
+    next token, if it is rare. Copying needs all three at once, and waiting for them to meet by chance costs more
+    tokens than there are here. Stage 2, beginning to copy. Layer 4, heads 4-7, and layer 5, heads 0-3: where the next
+    two tokens stood before (at most four places), unless a copy is already under way.
     """
     length = ids.shape[1]
     before = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-    same = (ids[:, None, :] == targets[:, :, None]) & before  # column holds the row's next token
-    last = F.pad(ids[:, :-1], (1, 0), value=-1)
-    follows = same & (last[:, None, :] == ids[:, :, None])  # and stands behind the row's current token
-    rare = same & (targets >= FREQUENT)[:, :, None]
-    previous = torch.zeros_like(before)
-    previous[torch.arange(1, length), torch.arange(length - 1)] = True
-    previous = previous & (targets >= 0)[:, :, None]
-    return {1: [(0, previous), (2, previous)], 3: [(h, follows) for h in range(4)], 4: [(h, rare) for h in range(4)]}
+    match = ids[:, None, :] == targets[:, :, None]  # column holds the row's next token
+    same = match & before
+    was = F.pad(match, (1, 0, 1, 0))[:, :-1, :-1]  # column's predecessor is the row's current token
+    if stage == 1:
+        rare = same & (targets >= FREQUENT)[:, :, None]
+        previous = torch.zeros_like(before)
+        previous[torch.arange(1, length), torch.arange(length - 1)] = True
+        previous = previous & (targets >= 0)[:, :, None]
+        return {1: [(0, previous), (2, previous)], 3: [(h, same & was) for h in range(4)],
+                4: [(h, rare) for h in range(4)]}
+    ahead = F.pad(same, (0, 1, 0, 1))[:, 1:, 1:]  # the token after next follows there too
+    starts = same & ahead
+    under_way = (starts & was & F.pad(was, (1, 0, 1, 0))[:, :-1, :-1]).any(-1)
+    places = starts.sum(-1)
+    starts = starts & ((places <= 4) & (targets > 5) & ~under_way)[:, :, None]
+    return {4: [(h, starts) for h in range(4, 8)], 5: [(h, starts) for h in range(4)]}
 
 
 def attention_loss(logp, goal):

@@ -206,11 +206,11 @@ def work(rank: int, a, team: Team):
                 ids, targets = next(stream)
                 position += 1
             with torch.autocast(a.device, torch.bfloat16):
-                loss, looked = run(ids.to(a.device), None, targets.to(a.device), guide > 0)
+                loss, looked = run(ids.to(a.device), None, targets.to(a.device), a.stage if guide > 0 else 0)
             ((loss + guide * looked) / a.accumulate).backward()
             with team.lock:
                 team.control[1] += loss.item() / a.accumulate
-                team.control[3] += float(looked) / a.accumulate
+                team.control[3] += float(torch.as_tensor(looked).detach()) / a.accumulate
                 team.control[2] += int((targets >= 0).sum())
         while position < last:
             next(stream)
@@ -261,6 +261,7 @@ def main():
     ap.add_argument("--muon", type=float, default=0.012)
     ap.add_argument("--adam", type=float, default=0.003)
     ap.add_argument("--guide", type=float, default=0.1, help="weight of the attention loss")
+    ap.add_argument("--stage", type=int, default=1, help="which heads the attention loss guides, see goals_of")
     ap.add_argument("--guided", type=float, default=0.6, help="share of the run in which it counts")
     ap.add_argument("--micro", type=int, default=1536)
     ap.add_argument("--accumulate", type=int, default=2)

@@ -93,6 +93,14 @@ KINDS = {
 }
 
 
+def loose_slot(rng):
+    """Any noun phrase may name a slot, so that matching is learned and not a list of slots."""
+    noun, adjective = rng.choice(NOUNS), rng.choice(ADJECTIVES)
+    return rng.choice((f"the {noun}", f"my {noun}", f"the {adjective} {noun}", f"{name(rng)}'s {noun}",
+                       f"my {adjective} {noun}", f"the {noun} for {name(rng)}", f"the {noun} {rng.choice(NOUNS)}",
+                       f"the {made_up(rng)}", f"the {rng.choice(ANIMALS)}'s {noun}", f"my {noun} {rng.choice(NOUNS)}"))
+
+
 def value(rng, kind: str, held: bool, besides=()):
     """A value of the kind, from the wanted part of the vocabulary, that shares no text with `besides`."""
     for _ in range(200):
