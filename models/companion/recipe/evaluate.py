@@ -391,6 +391,7 @@ def talks(root, model, scripts, out):
             texts, stop = model.reply([prompt], tokens=120, sample=True)
             turns.append((role, texts[0]))
             ended.append(stop[0])
+        turns[0] = ("user", "(an opening line of the set, not reprinted here)")
         lines.append((f"{n}. both sides by the model, first line from {name} (held out)", turns))
     said = [t for _, turns in lines for r, t in turns if r == "assistant"]
     strange = [bool(re.search(r"<\|", t)) or not t.strip() for t in said]

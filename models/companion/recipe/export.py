@@ -17,7 +17,7 @@ SAMPLING = {"do_sample": True, "temperature": 0.7, "top_p": 0.9, "max_new_tokens
 
 def load(checkpoint: Path) -> Companion:
     model = Companion(Shape())
-    model.load_state_dict(torch.load(checkpoint, weights_only=True)["model"])
+    model.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["model"])
     return model.eval()
 
 

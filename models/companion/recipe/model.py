@@ -97,7 +97,7 @@ class Layer(nn.Module):
 
 
 class Companion(nn.Module):
-    """ids [batch, length] and document numbers [batch, length] -> mean loss or hidden states."""
+    """ids [batch, length], one conversation a row, padded on the right -> losses or hidden states."""
 
     def __init__(self, s: Shape):
         super().__init__()
@@ -115,10 +115,11 @@ class Companion(nn.Module):
     def hidden(self, ids, mask, goals=None):
         """-> hidden states [batch, length, width]; with goals ({layer: [(head, goal)]}) also the attention loss."""
         length, half = ids.shape[1], self.s.head_dim // 2
-        rate = self.s.rope_theta ** (-torch.arange(half, dtype=torch.float32) / half)
-        angle = torch.arange(length, dtype=torch.float32)[:, None] * rate  # [length, half]
+        place = {"dtype": torch.float32, "device": ids.device}
+        rate = self.s.rope_theta ** (-torch.arange(half, **place) / half)
+        angle = torch.arange(length, **place)[:, None] * rate  # [length, half]
         x = self.embed_tokens(ids)
-        if torch.is_autocast_enabled("cpu"):
+        if torch.is_autocast_enabled(ids.device.type):
             x = x.bfloat16()
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
         total = 0.0
@@ -128,7 +129,7 @@ class Companion(nn.Module):
         return self.norm(x) if goals is None else (self.norm(x), total)
 
     def forward(self, ids, mask, targets, stage=0):
-        """mask: bool [batch, 1, length, length], true = may attend. targets: -100 does not count.
+        """mask: None (causal) or bool [batch, 1, length, length], true = may attend. targets: -100 does not count.
 
         -> the token loss and the attention loss of the guided heads (0 at stage 0).
         """
@@ -174,9 +175,3 @@ def attention_loss(logp, goal):
     has = goal.any(-1)
     mass = logp.masked_fill(~goal, -1e9).logsumexp(-1)
     return -(mass.masked_fill(~has, 0.0)).sum() / has.sum().clamp(min=1)
-
-
-def document_mask(docs):
-    """docs [batch, length] -> causal mask that never crosses a document, [batch, 1, length, length]."""
-    causal = torch.ones(docs.shape[1], docs.shape[1], dtype=torch.bool).tril()
-    return ((docs[:, :, None] == docs[:, None, :]) & causal)[:, None]

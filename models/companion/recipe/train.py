@@ -140,7 +140,7 @@ class Team:
         self.model.to(a.device)
         self.optimizer = Optimizer(self.model)
         self.grads = [{n: torch.zeros_like(p.data) for n, p in self.model.named_parameters()} for _ in range(a.workers)]
-        self.control = torch.zeros(5, dtype=torch.float64)  # rate, loss, target tokens, attention loss, its weight
+        self.control = torch.zeros(5, dtype=torch.float64)  # rate, loss, target tokens, attention loss, its stage
         self.next, self.lock = context.Value("l", 0), context.Lock()
         self.barrier = context.Barrier(a.workers)
         self.start = {"step": 0, "seen": 0, "spent": 0.0, "count": 0, "talks": None}
@@ -189,10 +189,10 @@ def work(rank: int, a, team: Team):
             share = progress()
             team.control[:] = 0
             team.control[0] = -1 if share >= 1 else min(1.0, (start["step"] + 1) / a.warmup, (1 - share) / a.decay)
-            team.control[4] = a.guide if share < a.guided else 0.0
+            team.control[4] = next((i for i, end in enumerate(a.stages, 1) if share < end), 0)
             team.next.value = start["step"] * a.accumulate - base
         team.barrier.wait()
-        rate, guide = team.control[0].item(), team.control[4].item()
+        rate, stage = team.control[0].item(), int(team.control[4])
         if rate < 0:
             break
         last = (start["step"] + 1) * a.accumulate - base
@@ -206,8 +206,8 @@ def work(rank: int, a, team: Team):
                 ids, targets = next(stream)
                 position += 1
             with torch.autocast(a.device, torch.bfloat16):
-                loss, looked = run(ids.to(a.device), None, targets.to(a.device), a.stage if guide > 0 else 0)
-            ((loss + guide * looked) / a.accumulate).backward()
+                loss, looked = run(ids.to(a.device), None, targets.to(a.device), stage)
+            ((loss + a.guide * looked) / a.accumulate).backward()
             with team.lock:
                 team.control[1] += loss.item() / a.accumulate
                 team.control[3] += float(torch.as_tensor(looked).detach()) / a.accumulate
@@ -261,8 +261,7 @@ def main():
     ap.add_argument("--muon", type=float, default=0.012)
     ap.add_argument("--adam", type=float, default=0.003)
     ap.add_argument("--guide", type=float, default=0.1, help="weight of the attention loss")
-    ap.add_argument("--stage", type=int, default=1, help="which heads the attention loss guides, see goals_of")
-    ap.add_argument("--guided", type=float, default=0.6, help="share of the run in which it counts")
+    ap.add_argument("--stages", type=float, nargs=2, default=(0.3, 0.6), help="shares of the run at which its stages end")
     ap.add_argument("--micro", type=int, default=1536)
     ap.add_argument("--accumulate", type=int, default=2)
     ap.add_argument("--warmup", type=int, default=40)
