@@ -36,6 +36,24 @@ function softplus(x: Tensor): Tensor {
   return op.negate(rowOf(op.logSoftmax(both), 0));
 }
 
+/** Nats a token below which a fall of log p(chosen) is smoothed. */
+export const GUARD_WIDTH = 0.05;
+
+/**
+ * `max(x, 0)` of a scalar () with its corner rounded: 0 for x ≤ 0, `x² / 2w` up to w, then
+ * `x − w / 2`. Slope 0 at x = 0, where every training begins (there a hinge would push by half its
+ * weight or by all of it, as the executor breaks ties), and 1 from w on. Written with
+ * `c = min(max(x, 0), w)` as `(c x₊ − c² / 2) / w`, whose slope `c / w` is the same whatever
+ * the rules of max and min say at their corners.
+ * Source: Huber's function, one-sided; "quadratically smoothed hinge", Zhang 2004 (ICML), §2.
+ */
+export function smoothHinge(x: Tensor, width: number): Tensor {
+  const positive = op.maximum(x, op.scalar(0));
+  const capped = op.minimum(positive, op.scalar(width));
+  const half = op.multiply(op.multiply(capped, capped), op.scalar(0.5));
+  return op.divide(op.subtract(op.multiply(capped, positive), half), op.scalar(width));
+}
+
 export interface ObjectiveTerms {
   readonly loss: Tensor;
   readonly terms: Readonly<Record<string, Tensor>>;
@@ -46,7 +64,7 @@ export interface ObjectiveTerms {
  *
  *     D_y = log p(y) − log p₀(y), summed over the reply's tokens; p₀ the first weights
  *     loss = a · −mean log p(chosen) + b · −log σ(β (D_chosen − D_rejected))
- *            + c · max(0, −D_chosen / tokens)
+ *            + c · h(−D_chosen / tokens), h the hinge max(0, ·) with its corner rounded
  *
  * Source: Rafailov et al. 2023, arXiv:2305.18290 (DPO); the guard after Pal et al. 2024,
  * arXiv:2402.13228 (log p(chosen) itself may fall).
@@ -65,7 +83,7 @@ export function preferenceObjective(
   const gain = op.subtract(sums, tensors.reference); // (batch)
   const chosen = op.negate(op.divide(rowOf(sums, 0), tokens));
   const fall = op.negate(op.divide(rowOf(gain, 0), tokens));
-  const guard = op.maximum(fall, op.scalar(0));
+  const guard = smoothHinge(fall, GUARD_WIDTH);
   const weighted = (term: Tensor, weight: number): Tensor => op.multiply(term, op.scalar(weight));
   const base = op.add(
     weighted(chosen, settings.chosenWeight),
