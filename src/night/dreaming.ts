@@ -1,5 +1,4 @@
 // The dream and admit phases of a night: what the model wrote, and which of it may train.
-import { z } from 'zod';
 import { createRandom } from '../base/random.ts';
 import { admit } from '../dream/admit.ts';
 import { dream } from '../dream/dream.ts';
@@ -9,40 +8,11 @@ import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import { readDrafts, readFlagged, readGists, writeDrafts, writeScenarios } from './files.ts';
 import type { FlaggedMoment } from './gather.ts';
 import { withEngine } from './inner-engine.ts';
+import type { Admitted, Counts, Dreamt } from './phase-result.ts';
 import type { WorkParts } from './work.ts';
 
 type Parts = WorkParts & { folder: string };
 type Tell = (done: number, total: number | null, facts?: Record<string, number>) => void;
-
-const countsSchema = z.array(z.strictObject({ name: z.string(), count: z.int() }));
-type Counts = z.infer<typeof countsSchema>;
-
-export const dreamtSchema = z.strictObject({
-  /** Dreams written, by kind. */
-  written: countsSchema,
-  /** Dreams that could not be written, by reason. */
-  failed: countsSchema,
-  /** Tokens that were generated. */
-  tokens: z.int(),
-  stop: z.string(),
-  /** Hash of all prompts they were written from. */
-  prompts: z.string(),
-});
-type Dreamt = z.infer<typeof dreamtSchema>;
-
-export const admittedSchema = z.strictObject({
-  /** By kind. */
-  admitted: countsSchema,
-  /** By reason. */
-  refused: countsSchema,
-  /** Scenarios that train, flags and dreams together. */
-  training: z.int(),
-  flags: z.int(),
-  heldBack: z.int(),
-  /** Mean share of the admitted dreams' tokens that the model sampled. */
-  sampledShare: z.number().nullable(),
-});
-type Admitted = z.infer<typeof admittedSchema>;
 
 /** Writes `dreams.jsonl`: every draft, judged later. */
 export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {

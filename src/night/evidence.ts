@@ -1,11 +1,9 @@
 // The measure and gate phases: what changed between the weights before and after, and whether to
 // trust it. The numbers are made in `measure/`; here is what they are made of on a night.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
 import { decideGate, type GateEvidence } from '../measure/gate.ts';
-import { type Measures, measureWeights } from '../measure/measure.ts';
+import { measureWeights } from '../measure/measure.ts';
 import { Reader } from '../measure/reader.ts';
 import { scoreExamples } from '../measure/scenario-margin.ts';
 import { type Delta, readDelta } from '../model/delta.ts';
@@ -17,36 +15,19 @@ import { PROBE, type Probe } from '../swap/probe.ts';
 import { scenarioOf } from './dreaming.ts';
 import { DEAF_DELTA, FILE, readFlagged, readScenarioFile } from './files.ts';
 import { measuresForgetting } from './gather.ts';
+import {
+  type Measured,
+  type NightMeasures,
+  readMeasures,
+  type Trained,
+  type Verdict,
+} from './phase-result.ts';
 import { writeReplies } from './replies.ts';
 import { readSuite, stratified } from './suite.ts';
-import type { Trained, WorkParts } from './work.ts';
+import type { WorkParts } from './work.ts';
 
 type Parts = WorkParts & { folder: string };
 type Tell = (done: number, total: number | null, facts?: Record<string, number>) => void;
-
-export const measuredSchema = z.strictObject({
-  /** Scenarios of the suite and held-back flags. */
-  examples: z.int(),
-  heldBackFlags: z.int(),
-  everyday: z.int(),
-});
-export type Measured = z.infer<typeof measuredSchema>;
-
-export const verdictSchema = z.strictObject({
-  passed: z.boolean(),
-  reasons: z.array(z.strictObject({ rule: z.string(), passes: z.boolean(), text: z.string() })),
-});
-
-/** What `measures.json` holds. */
-export interface NightMeasures {
-  readonly measures: Measures;
-  /** Every flagged moment with both candidates, also those that trained: shown, never gated. */
-  readonly flagged: readonly {
-    readonly id: string;
-    readonly before: number;
-    readonly after: number;
-  }[];
-}
 
 /** Probes that a swap compares with; kernels of another shape round differently. */
 const PROBE_SEQUENCES = 4;
@@ -158,16 +139,7 @@ async function writeProbe(
   await writeJsonAtomic(join(folder, PROBE), probe);
 }
 
-/** JSON has no NaN: what could not be measured comes back as null and fails every rule. */
-export async function readMeasures(folder: string): Promise<NightMeasures> {
-  const text = await readFile(join(folder, FILE.measures), 'utf8');
-  return JSON.parse(text) as NightMeasures;
-}
-
-export async function gateNight(
-  parts: Parts,
-  trained: Trained,
-): Promise<z.infer<typeof verdictSchema>> {
+export async function gateNight(parts: Parts, trained: Trained): Promise<Verdict> {
   const { plan, folder } = parts;
   const { measures } = await readMeasures(folder);
   const delta = await readDelta(join(folder, FILE.delta));

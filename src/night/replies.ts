@@ -1,27 +1,18 @@
 // Flagged moments answered again, before and after the night: first takes, same seed, side by side.
 import { join } from 'node:path';
-import { z } from 'zod';
-import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
+import { writeJsonAtomic } from '../base/atomic-file.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { WeightsVersion } from '../model/versions.ts';
 import { FILE, readFlagged } from './files.ts';
 import type { FlaggedMoment } from './gather.ts';
 import { withEngine } from './inner-engine.ts';
+import type { Replies } from './phase-result.ts';
 import type { WorkParts } from './work.ts';
-
-const repliesSchema = z.array(
-  z.strictObject({ flagId: z.string(), oldReply: z.string(), newReply: z.string() }),
-);
-export type Replies = z.infer<typeof repliesSchema>;
 
 /** Moments that are answered again; held-back ones first. */
 const MOMENTS_MAX = 8;
 const REPLY_TOKENS_MAX = 96;
 const SEED = 1;
-
-export async function readReplies(folder: string): Promise<Replies> {
-  return (await readJsonBounded(join(folder, FILE.replies), repliesSchema)) ?? [];
-}
 
 export async function writeReplies(
   parts: WorkParts & { folder: string },

@@ -6,17 +6,21 @@ import type { Measures } from '../measure/measure.ts';
 import type { Estimate } from '../measure/statistics.ts';
 import type { EstimateView, LiftView, MeasureView, NightSummary } from '../protocol/summary.ts';
 import { versionOf } from '../swap/swap.ts';
-import { admittedSchema, dreamtSchema } from './dreaming.ts';
-import { type NightMeasures, readMeasures } from './evidence.ts';
 import { readFlagged } from './files.ts';
 import { failuresOf, verdictOf } from './finish.ts';
 import { type JournalLine, resultOf } from './journal.ts';
+import {
+  admittedSchema,
+  dreamtSchema,
+  type NightMeasures,
+  readMeasures,
+  readReplies,
+  trainedSchema,
+} from './phase-result.ts';
 import { gatheredSchema } from './prepare.ts';
-import { readReplies } from './replies.ts';
 import { readLosses, readSamples } from './samples.ts';
 import type { SummaryInput } from './summary-input.ts';
 import { summaryMarkdown } from './summary-markdown.ts';
-import { trainedSchema } from './work.ts';
 
 /** Writes `summary.json` and `summary.md` into the night's folder; returns the headline. */
 export async function writeSummary(input: SummaryInput): Promise<string> {

@@ -13,11 +13,19 @@ import type { Executor } from '../runtime/executor.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Courtesy } from './courtesy.ts';
-import { admitNight, admittedSchema, dreamNight, dreamtSchema } from './dreaming.ts';
-import { gateNight, measuredSchema, measureNight, verdictSchema } from './evidence.ts';
+import { admitNight, dreamNight } from './dreaming.ts';
+import { gateNight, measureNight } from './evidence.ts';
 import { FILE, readScenarioFile, WORK } from './files.ts';
 import { openJournal, type PhaseName } from './journal.ts';
 import type { NightPlan, Progress } from './message.ts';
+import {
+  admittedSchema,
+  dreamtSchema,
+  measuredSchema,
+  type Trained,
+  trainedSchema,
+  verdictSchema,
+} from './phase-result.ts';
 import { software } from './software.ts';
 import { trainArm } from './training.ts';
 
@@ -32,22 +40,6 @@ export interface WorkParts {
   readonly signal: AbortSignal;
   readonly report: (progress: Progress) => void;
 }
-
-export const trainedSchema = z.strictObject({
-  deltaHash: z.string(),
-  deafHash: z.string().nullable(),
-  steps: z.int(),
-  tokens: z.int(),
-  seconds: z.number(),
-  stop: z.string(),
-  relativeNorm: z.number(),
-  deafRelativeNorm: z.number().nullable(),
-  sources: z.int(),
-  examples: z.int(),
-  refused: z.int(),
-  memoryBytes: z.int(),
-});
-export type Trained = z.infer<typeof trainedSchema>;
 
 const nothing = z.null();
 

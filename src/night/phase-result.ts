@@ -1,0 +1,94 @@
+// What each phase of a night leaves behind, checked when it is read; no model in here, so that the
+// daemon can read a night without loading a runtime.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readJsonBounded } from '../base/atomic-file.ts';
+import type { Measures } from '../measure/measure.ts';
+import { FILE } from './files.ts';
+
+const countsSchema = z.array(z.strictObject({ name: z.string(), count: z.int() }));
+export type Counts = z.infer<typeof countsSchema>;
+
+export const dreamtSchema = z.strictObject({
+  /** Dreams written, by kind. */
+  written: countsSchema,
+  /** Dreams that could not be written, by reason. */
+  failed: countsSchema,
+  /** Tokens that were generated. */
+  tokens: z.int(),
+  stop: z.string(),
+  /** Hash of all prompts they were written from. */
+  prompts: z.string(),
+});
+export type Dreamt = z.infer<typeof dreamtSchema>;
+
+export const admittedSchema = z.strictObject({
+  /** By kind. */
+  admitted: countsSchema,
+  /** By reason. */
+  refused: countsSchema,
+  /** Scenarios that train, flags and dreams together. */
+  training: z.int(),
+  flags: z.int(),
+  heldBack: z.int(),
+  /** Mean share of the admitted dreams' tokens that the model sampled. */
+  sampledShare: z.number().nullable(),
+});
+export type Admitted = z.infer<typeof admittedSchema>;
+
+export const trainedSchema = z.strictObject({
+  deltaHash: z.string(),
+  deafHash: z.string().nullable(),
+  steps: z.int(),
+  tokens: z.int(),
+  seconds: z.number(),
+  stop: z.string(),
+  relativeNorm: z.number(),
+  deafRelativeNorm: z.number().nullable(),
+  sources: z.int(),
+  examples: z.int(),
+  refused: z.int(),
+  memoryBytes: z.int(),
+});
+export type Trained = z.infer<typeof trainedSchema>;
+
+export const measuredSchema = z.strictObject({
+  /** Scenarios of the suite and held-back flags. */
+  examples: z.int(),
+  heldBackFlags: z.int(),
+  everyday: z.int(),
+});
+export type Measured = z.infer<typeof measuredSchema>;
+
+export const verdictSchema = z.strictObject({
+  passed: z.boolean(),
+  reasons: z.array(z.strictObject({ rule: z.string(), passes: z.boolean(), text: z.string() })),
+});
+export type Verdict = z.infer<typeof verdictSchema>;
+
+/** What `measures.json` holds. */
+export interface NightMeasures {
+  readonly measures: Measures;
+  /** Every flagged moment with both candidates, also those that trained: shown, never gated. */
+  readonly flagged: readonly {
+    readonly id: string;
+    readonly before: number;
+    readonly after: number;
+  }[];
+}
+
+/** JSON has no NaN: what could not be measured comes back as null and fails every rule. */
+export async function readMeasures(folder: string): Promise<NightMeasures> {
+  const text = await readFile(join(folder, FILE.measures), 'utf8');
+  return JSON.parse(text) as NightMeasures;
+}
+
+const repliesSchema = z.array(
+  z.strictObject({ flagId: z.string(), oldReply: z.string(), newReply: z.string() }),
+);
+export type Replies = z.infer<typeof repliesSchema>;
+
+export async function readReplies(folder: string): Promise<Replies> {
+  return (await readJsonBounded(join(folder, FILE.replies), repliesSchema)) ?? [];
+}
