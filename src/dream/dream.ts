@@ -74,7 +74,9 @@ async function write(plan: Plan, { options, writer, world }: Room): Promise<Draf
     const { origin, id, cluster } = plan.seed;
     const seed = { origin, id, cluster };
     const sceneTokensMax = Math.min(SCENE_TOKENS_MAX, settings.contextTokensMax);
-    return [await dreamWhole(plan.kind, { ...shared, seed, memory: plan.memory, sceneTokensMax })];
+    const { memory, pair } = plan;
+    const scene = { ...shared, seed, memory, sceneTokensMax };
+    return [await dreamWhole(plan.kind, { ...scene, ...(pair === undefined ? {} : { pair }) })];
   }
   const guide = prompts.get(`dream/guidance/${plan.kind}`);
   const candidate = { ...shared, guidance: guide.fill({}) };

@@ -5,8 +5,9 @@ import { extractItems } from '../memory/extract.ts';
 import { gistText, valuesOf } from '../memory/gist.ts';
 import type { Remembered } from '../memory/memory.ts';
 import type { Prompt, PromptFolder } from '../prompt/prompt.ts';
-import { KINDS, type Kind } from '../scenario/kind.ts';
-import type { Angle, FlaggedSeed } from './draft.ts';
+import type { Kind } from '../scenario/kind.ts';
+import type { Angle, Draft, FlaggedSeed } from './draft.ts';
+import { spreadUnits, type Unit } from './quota.ts';
 import { type MemorySeed, seedOfGist, suits } from './structured.ts';
 import { readWorld } from './world.ts';
 
@@ -26,6 +27,8 @@ interface Planned {
   readonly id: string;
   readonly kind: Kind;
   readonly angle: Angle;
+  /** Of a pair that is written side by side. */
+  readonly pair?: NonNullable<Draft['pair']>;
 }
 
 /** One dream to be written. */
@@ -38,17 +41,10 @@ export type Plan =
 const DISTANCES = [0, 0, 1, 1, 4, 8];
 const REPLAY_DISTANCES = [1, 4, 8];
 const CASUAL_SHARE = 0.25;
-/** Kinds of undirected dreams; of a push-back the other side is a listen. */
-const KIND_WEIGHTS: Readonly<Record<Kind, number>> = {
-  listen: 3,
-  'push-back': 2,
-  invite: 1,
-  undercurrent: 1,
-  compressed: 1,
-  longing: 1,
-  hostile: 0.5,
-  ordinary: 1,
-};
+/** A flag that is dreamt of is seen from several angles; when there are too many, some are drawn. */
+const ANGLES_MIN = 3;
+/** Of the listening dreams of flags, one in so many keeps its own words and moves them away. */
+const REPLAY_ONE_IN = 3;
 
 function directionsOf({ context }: FlaggedSeed): string[] {
   return context.spans
@@ -104,55 +100,123 @@ function createUnfold({ prompts, isWhole, random }: PlanOptions, angle: () => An
     .filter((name) => name.startsWith('dream/structured/'))
     .map((name) => prompts.get(name));
   return ({ id, kind, seed, memory }) => {
-    if (isWhole) return [{ way: 'whole', id, kind, angle: angle(), seed, memory }];
+    if (isWhole) return wholePlans({ id, kind, seed, memory }, angle());
     const fitting = scenes.filter((one) => one.frontMatter.kind === kind && suits(one, seed));
     if (fitting.length === 0) return [];
     return [{ way: 'structured', id, kind, angle: angle(), seed, prompt: random.pick(fitting) }];
   };
 }
 
-/** From one flag in turns: its own words in another place, a scene like it, and a pair. */
-function directedPlan(
-  flag: FlaggedSeed,
-  turn: number,
-  { random, angle, unfold }: { random: Random; angle: () => Angle; unfold: Unfold },
-): Plan[] {
-  const id = `dream-f-${flag.flagId}-${turn}`;
-  if (turn % 3 !== 0) {
-    const kind = turn % 3 === 1 ? 'listen' : 'push-back';
-    return unfold({ id, kind, seed: seedOfFlag(flag), memory: memoryOfFlag(flag) });
-  }
+/** A large model writes the two sides of a pair as two scenes, in one place, from one memory. */
+function wholePlans({ id, kind, seed, memory }: Unfolding, angle: Angle): Plan[] {
+  const one = { way: 'whole' as const, seed, memory, angle };
+  if (kind !== 'push-back') return [{ ...one, id, kind }];
+  return [
+    { ...one, id, kind, pair: { id, side: 'a' } },
+    { ...one, id: `${id}-twin`, kind: 'listen', pair: { id, side: 'b' } },
+  ];
+}
+
+interface Loaded<T> {
+  readonly seed: T;
+  dreams: number;
+  /** A flag without better words has been answered with guidance. */
+  isAnswered: boolean;
+}
+
+const loaded = <T>(seeds: readonly T[]): Loaded<T>[] =>
+  seeds.map((seed) => ({ seed, dreams: 0, isAnswered: false }));
+
+/** Who has the fewest dreams so far, among those that are preferred if there are any. */
+function takeNext<T>(
+  all: readonly Loaded<T>[],
+  { size }: Unit,
+  isPreferred: (one: Loaded<T>) => boolean,
+): Loaded<T> {
+  const preferred = all.filter(isPreferred);
+  const among = preferred.length > 0 ? preferred : all;
+  const next = among.reduce((least, one) => (one.dreams < least.dreams ? one : least));
+  next.dreams += size;
+  return next;
+}
+
+interface Dealing {
+  /** Listening dreams that were dealt to flags. */
+  listens: number;
+  readonly random: Random;
+  readonly angle: () => Angle;
+  readonly unfold: Unfold;
+}
+
+/** Own words in another place, a scene like it, or another kind out of the same words. */
+function directedPlan(one: Loaded<FlaggedSeed>, unit: Unit, id: string, dealing: Dealing): Plan[] {
+  const { random, angle, unfold } = dealing;
+  const { seed: flag } = one;
+  const isListen = unit.kind === 'listen';
   // Without a distance it is the moment itself, which trains anyway if its reply is known.
-  const isItself = flag.chosen === undefined && turn === 0;
+  const isItself = isListen && flag.chosen === undefined && !one.isAnswered;
+  const isReplay = isItself || (isListen && dealing.listens % REPLAY_ONE_IN === 0);
+  if (isListen) dealing.listens += 1;
+  if (!isReplay) {
+    return unfold({ id, kind: unit.kind, seed: seedOfFlag(flag), memory: memoryOfFlag(flag) });
+  }
+  one.isAnswered = true;
   const distance = isItself ? 0 : random.pick(REPLAY_DISTANCES);
   return [{ way: 'replay', id, kind: flag.context.kind, angle: { ...angle(), distance }, flag }];
 }
 
-/** All that the night would dream, at most `dreamsMax`. */
+/** Flags to dream of: all, or as many as get several angles each, the strong ones more often. */
+function drawFlags(flags: readonly FlaggedSeed[], dreams: number, random: Random): FlaggedSeed[] {
+  const count = Math.min(flags.length, Math.max(1, Math.floor(dreams / ANGLES_MIN)));
+  const left = [...flags];
+  return Array.from({ length: count }, () => {
+    const at = random.weightedIndex(left.map(({ strength }) => strength));
+    return left.splice(at, 1)[0] as FlaggedSeed;
+  });
+}
+
+/** How many dreams start from flags, how many from memories. */
+function shareOut({ settings, gists, dreamsMax }: PlanOptions, flags: number) {
+  const share = flags === 0 ? 0 : gists.length === 0 ? 1 : settings.directedShare;
+  const directed = Math.min(flags * settings.anglesPerFlag, Math.round(dreamsMax * share));
+  return { directed, undirected: gists.length === 0 ? 0 : dreamsMax - directed };
+}
+
+/**
+ * All that the night would dream, at most `dreamsMax` (the two sides of a pair are two): directed
+ * and undirected dreams of every kind, in an order that may stop anywhere.
+ */
 export function planDreams(all: PlanOptions): Plan[] {
   const options = { ...all, random: all.random.split('plan') };
-  const { settings, gists, dreamsMax, random } = options;
+  const { random } = options;
   const angle = createAngles(random, options.prompts);
-  const unfold = createUnfold(options, angle);
-  const flags = options.flagged.filter((flag) => !flag.isHeldBack && flag.kind === 'missed');
-  const share = flags.length === 0 ? 0 : gists.length === 0 ? 1 : settings.directedShare;
-  const directedMax = Math.min(
-    flags.length * settings.anglesPerFlag,
-    Math.round(dreamsMax * share),
-  );
-  const undirectedMax = gists.length === 0 ? 0 : dreamsMax - directedMax;
-
-  const directed = Array.from({ length: directedMax }, (_, index): Plan[] => {
-    const flag = flags[index % flags.length] as FlaggedSeed;
-    return directedPlan(flag, Math.floor(index / flags.length), { random, angle, unfold });
+  const dealing = { listens: 0, random, angle, unfold: createUnfold(options, angle) };
+  const missed = options.flagged.filter((flag) => !flag.isHeldBack && flag.kind === 'missed');
+  const { directed, undirected } = shareOut(options, missed.length);
+  const flags = loaded(directed === 0 ? [] : drawFlags(missed, directed, random));
+  const gists = loaded(options.gists.map(({ gist }) => ({ gist, seed: seedOfGist(gist) })));
+  let fromFlags = 0;
+  let done = 0;
+  return spreadUnits(directed + undirected, random).flatMap((unit, index) => {
+    done += unit.size;
+    // Dealt out so that the share of directed dreams holds at every point of the order.
+    const isDirected = fromFlags < (directed / (directed + undirected)) * done;
+    if (isDirected && flags.length > 0) {
+      fromFlags += unit.size;
+      const isOpen = ({ seed, isAnswered }: Loaded<FlaggedSeed>): boolean =>
+        unit.kind === 'listen' && seed.chosen === undefined && !isAnswered;
+      const flag = takeNext(flags, unit, isOpen);
+      return directedPlan(flag, unit, `dream-f-${flag.seed.flagId}-${index}`, dealing);
+    }
+    const isFelt = unit.kind === 'undercurrent';
+    const { seed: memory } = takeNext(gists, unit, (one) =>
+      isFelt ? one.seed.seed.feelings.length > 0 : false,
+    );
+    return dealing.unfold({
+      id: `dream-m-${memory.gist.id}-${index}`,
+      kind: unit.kind,
+      seed: memory.seed,
+      memory: gistText(memory.gist),
+    });
   });
-  const weights = KINDS.map((kind) => KIND_WEIGHTS[kind]);
-  const undirected = Array.from({ length: undirectedMax }, (_, index): Plan[] => {
-    const { gist } = gists[index % gists.length] as Remembered;
-    const seed = seedOfGist(gist);
-    const isFelt = seed.feelings.length > 0 && random.uniform() < 0.5;
-    const kind = isFelt ? 'undercurrent' : (KINDS[random.weightedIndex(weights)] ?? 'listen');
-    return unfold({ id: `dream-m-${gist.id}-${index}`, kind, seed, memory: gistText(gist) });
-  });
-  return random.shuffle([...directed, ...undirected].flat()).slice(0, dreamsMax);
 }

@@ -19,6 +19,8 @@ export interface WholeOptions {
   readonly angle: Angle;
   readonly id: string;
   readonly seed: Draft['seed'];
+  /** Of a pair whose other side is a scene of its own. */
+  readonly pair?: Draft['pair'];
   /** The memory in words. */
   readonly memory: string;
   readonly prompts: PromptFolder;
@@ -160,6 +162,7 @@ export async function dreamWhole(kind: Kind, options: WholeOptions): Promise<Dra
     isDirected: options.seed.origin === 'flag',
     angle,
     prompt: { name: prompt.name, hash: prompt.hash },
+    ...(options.pair === undefined ? {} : { pair: options.pair }),
     ...(chosen === undefined
       ? { problem: 'no listening reply was found' }
       : { chosen: chosen.text }),

@@ -132,7 +132,9 @@ describe('caps', () => {
     const plan = { settings, prompts, random: stream, isWhole: false, dreamsMax: 10 };
     expect(planDreams({ ...plan, ...seeds }).length).toBeLessThanOrEqual(10);
     const narrow = { ...plan, settings: { ...settings, anglesPerFlag: 3 } };
-    expect(planDreams({ ...narrow, flagged: [flag('a')], gists: [] })).toHaveLength(3);
+    const three = planDreams({ ...narrow, flagged: [flag('a')], gists: [] });
+    // A push-back makes two dreams: itself and its other side.
+    expect(three.map(({ kind }) => kind).sort()).toEqual(['listen', 'push-back']);
     expect(planDreams({ ...plan, flagged: [], gists: [] })).toEqual([]);
   });
 

@@ -1,0 +1,72 @@
+// How a night's dreams are spread over the kinds: each kind has a floor, the rest goes by weight.
+import type { Random } from '../base/random.ts';
+import { KINDS, type Kind } from '../scenario/kind.ts';
+
+/** A dream to be planned; a push-back comes with its other side, a listen. */
+export interface Unit {
+  readonly kind: Kind;
+  /** Dreams that it makes. */
+  readonly size: 1 | 2;
+}
+
+const WEIGHTS: Readonly<Record<Kind, number>> = {
+  listen: 4,
+  'push-back': 2,
+  invite: 1,
+  undercurrent: 1,
+  compressed: 1,
+  longing: 1,
+  hostile: 0.5,
+  ordinary: 1,
+};
+/** Of so many dreams each kind gets at least one. */
+const DREAMS_PER_FLOOR = 16;
+
+/** The least number of dreams of each kind among `dreams`; below one a kind, there is no floor. */
+export function floorOf(dreams: number): number {
+  return dreams < KINDS.length ? 0 : Math.max(1, Math.floor(dreams / DREAMS_PER_FLOOR));
+}
+
+const sizeOf = (kind: Kind): 1 | 2 => (kind === 'push-back' ? 2 : 1);
+
+/** Units that make exactly `dreams` dreams, by kind; of one night always the same. */
+function unitsOf(dreams: number): Unit[] {
+  const units: Unit[] = [];
+  const made = new Map<Kind, number>();
+  let left = Math.max(0, Math.floor(dreams));
+  const of = (kind: Kind): number => made.get(kind) ?? 0;
+  const add = (kind: Kind): void => {
+    units.push({ kind, size: sizeOf(kind) });
+    made.set(kind, of(kind) + 1);
+    if (kind === 'push-back') made.set('listen', of('listen') + 1);
+    left -= sizeOf(kind);
+  };
+  const floor = floorOf(left);
+  // The listens of the pairs are the floor of `listen`.
+  for (const kind of KINDS) {
+    for (let i = 0; kind !== 'listen' && i < floor; i += 1) add(kind);
+  }
+  // Where there is no floor, there is at least one pair: listening alone would teach always to follow.
+  if (floor === 0 && left >= 2) add('push-back');
+  while (left > 0) {
+    const fitting = KINDS.filter((kind) => sizeOf(kind) <= left);
+    add(fitting.reduce((best, kind) => (due(kind, of) > due(best, of) ? kind : best)));
+  }
+  return units;
+}
+
+/** D'Hondt's quotient: who has the largest gets the next seat. */
+const due = (kind: Kind, of: (kind: Kind) => number): number => WEIGHTS[kind] / (of(kind) + 1);
+
+/**
+ * Units for exactly `dreams` dreams, in an order that may stop anywhere: each kind is spread evenly
+ * over it, so that a budget that ends early cuts all of them alike.
+ */
+export function spreadUnits(dreams: number, random: Random): Unit[] {
+  const units = unitsOf(dreams);
+  const placed = KINDS.flatMap((kind) => {
+    const own = units.filter((unit) => unit.kind === kind);
+    return own.map((unit, i) => ({ unit, place: (i + random.uniform()) / own.length }));
+  });
+  return placed.sort((a, b) => a.place - b.place).map(({ unit }) => unit);
+}
