@@ -12,6 +12,8 @@ export interface AdmitOptions {
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;
   readonly settings: Config['dream'];
+  /** Whether a text nearly copies a conversation that measures: what measures must never train. */
+  readonly isTestCopy?: (text: string) => boolean;
   readonly signal?: AbortSignal;
   readonly beforeEach?: () => Promise<void>;
 }
@@ -146,6 +148,10 @@ export async function admit(drafts: readonly Draft[], options: AdmitOptions): Pr
       continue;
     }
     const scenario = scenarioOfDraft(draft);
+    if (options.isTestCopy?.(wordsOf(scenario)) === true) {
+      refused.push({ draft, reason: 'a near-copy of a test conversation' });
+      continue;
+    }
     const own = shingles(wordsOf(scenario));
     const others = seen.filter((_, index) => !isAlikeOnPurpose(dreams[index]?.draft, draft));
     if (others.some((other) => isNearCopy(own, other, settings.nearCopyMax))) {
@@ -173,5 +179,6 @@ function isAlikeOnPurpose(one: Draft | undefined, other: Draft): boolean {
   return isSameFlag && one.angle.distance !== other.angle.distance;
 }
 
-const wordsOf = ({ messages, chosen }: Scenario): string =>
+/** All that is said in a scenario, its listening reply included. */
+export const wordsOf = ({ messages, chosen }: Scenario): string =>
   [...messages.map(({ content }) => content), chosen].join(' ');

@@ -27,3 +27,15 @@ export function isNearCopy(
 ): boolean {
   return overlap(a, b) > overlapMax;
 }
+
+/** Word triples of several texts, to ask whether another is a near-copy of any of them. */
+export function createCopyCheck(
+  texts: readonly string[],
+  overlapMax: number,
+): (text: string) => boolean {
+  const all = texts.map(shingles);
+  return (text) => {
+    const own = shingles(text);
+    return all.some((other) => isNearCopy(own, other, overlapMax));
+  };
+}

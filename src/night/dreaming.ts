@@ -1,7 +1,8 @@
 // The dream and admit phases of a night: what the model wrote, and which of it may train.
 import { createRandom } from '../base/random.ts';
-import { admit } from '../dream/admit.ts';
+import { admit, wordsOf } from '../dream/admit.ts';
 import { dream } from '../dream/dream.ts';
+import { createCopyCheck } from '../dream/near-copy.ts';
 import { readPrompts } from '../prompt/prompt.ts';
 import { KINDS } from '../scenario/kind.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
@@ -9,6 +10,7 @@ import { readDrafts, readFlagged, readGists, writeDrafts, writeScenarios } from 
 import type { FlaggedMoment } from './gather.ts';
 import { withEngine } from './inner-engine.ts';
 import type { Admitted, Counts, Dreamt } from './phase-result.ts';
+import { readSuite } from './suite.ts';
 import type { WorkParts } from './work.ts';
 
 type Parts = WorkParts & { folder: string };
@@ -74,6 +76,8 @@ export async function admitNight(parts: Parts, tell: Tell): Promise<Admitted> {
   const training = moments.filter((moment) => !moment.isHeldBack);
   const flags = training.flatMap((moment) => scenarioOf(moment) ?? []);
   const drafts = await readDrafts(folder);
+  const tests = await readSuite(plan.suiteFolder);
+  const isTestCopy = createCopyCheck(tests.map(wordsOf), plan.config.dream.nearCopyMax);
   let judged = 0;
   const { dreams, refused } =
     drafts.length === 0
@@ -83,6 +87,7 @@ export async function admitNight(parts: Parts, tell: Tell): Promise<Admitted> {
             engine,
             tokenizer,
             settings: plan.config.dream,
+            isTestCopy,
             signal,
             async beforeEach() {
               await courtesy.turn(signal);

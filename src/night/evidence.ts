@@ -2,6 +2,8 @@
 // trust it. The numbers are made in `measure/`; here is what they are made of on a night.
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
+import { wordsOf } from '../dream/admit.ts';
+import { createCopyCheck } from '../dream/near-copy.ts';
 import { decideGate, type GateEvidence } from '../measure/gate.ts';
 import { measureWeights } from '../measure/measure.ts';
 import { Reader } from '../measure/reader.ts';
@@ -44,7 +46,7 @@ export async function measureNight(parts: Parts, trained: Trained, tell: Tell): 
   const hasDeaf = trained.deafHash !== null;
   const deaf = hasDeaf ? await load([...plan.deltas, join(folder, DEAF_DELTA)]) : undefined;
   const moments = await momentScenarios(folder);
-  const suite = stratified(await readSuite(plan.suiteFolder), measure.scenariosPerKind);
+  const suite = stratified(await untrained(parts), measure.scenariosPerKind);
   const held = moments.heldBack.filter(({ rejected }) => rejected !== undefined);
   const ordinary = suite.filter(({ kind }) => kind === 'ordinary');
   const quiet = (await readScenarioFile(folder, 'everyday')).filter(measuresForgetting);
@@ -70,6 +72,13 @@ export async function measureNight(parts: Parts, trained: Trained, tell: Tell): 
   await writeJsonAtomic(join(folder, FILE.measures), { measures, flagged } satisfies NightMeasures);
   await writeReplies(parts, { candidate });
   return { examples: measures.examples, heldBackFlags: held.length, everyday: everyday.length };
+}
+
+/** The test conversations, without any that a flag of the person nearly copies: it has trained. */
+async function untrained({ plan, folder }: Parts): Promise<Scenario[]> {
+  const trained = (await readScenarioFile(folder, 'scenarios')).map(wordsOf);
+  const isTrained = createCopyCheck(trained, plan.config.dream.nearCopyMax);
+  return (await readSuite(plan.suiteFolder)).filter((scenario) => !isTrained(wordsOf(scenario)));
 }
 
 function limitsOf({ plan, model }: Parts): { windowTokens: number; replyTokensMax: number } {

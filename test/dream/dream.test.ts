@@ -3,7 +3,7 @@ import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { admit, judgeWords, scenarioOfDraft } from '../../src/dream/admit.ts';
 import { draftSchema } from '../../src/dream/draft.ts';
 import { dream } from '../../src/dream/dream.ts';
-import { isNearCopy, overlap, shingles } from '../../src/dream/near-copy.ts';
+import { createCopyCheck, isNearCopy, overlap, shingles } from '../../src/dream/near-copy.ts';
 import { planDreams } from '../../src/dream/plan.ts';
 import {
   createModel,
@@ -193,6 +193,28 @@ describe('admission', () => {
   ])('refuses %s', async (_name, more, reason) => {
     const { refused } = await admitAll(more);
     expect(refused.map((one) => one.reason)).toContain(reason);
+  });
+
+  it('refuses a dream that nearly copies a conversation that measures, and only that', async () => {
+    const all = (await admitAll()).dreams;
+    const [copied, ...others] = all.filter(({ draft }) => draft.pair === undefined);
+    if (copied === undefined) throw new Error('no dream');
+    const { messages, chosen } = copied.scenario;
+    const words = [...messages.map(({ content }) => content), chosen].join(' ').split(' ');
+    // A test conversation in which a word here and there is another.
+    const test = words.map((word, at) => (at % 12 === 5 ? 'otherwise' : word)).join(' ');
+    const isTestCopy = createCopyCheck([test, 'Please water the fern today.'], 0.6);
+    const { drafts } = await written;
+    const judged = await admit(drafts, {
+      engine: createModel(),
+      tokenizer,
+      settings: { ...settings, ...wide },
+      isTestCopy,
+    });
+    const reasons = new Map(judged.refused.map(({ draft, reason }) => [draft.id, reason]));
+    expect(reasons.get(copied.scenario.id)).toBe('a near-copy of a test conversation');
+    const still = new Set(judged.dreams.map(({ scenario }) => scenario.id));
+    expect(others.filter(({ scenario }) => still.has(scenario.id)).length).toBeGreaterThan(0);
   });
 
   it('refuses by words alone: no reply, spans out of place, candidates that are the same or fail', async () => {
