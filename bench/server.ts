@@ -10,6 +10,7 @@ import { loadConfig } from '../src/config/load.ts';
 import { openConversationStore } from '../src/conversation/conversation-store.ts';
 import type { LogRecord } from '../src/conversation/record.ts';
 import { openEngineProcess } from '../src/engine/process/client.ts';
+import { forkEngine } from '../src/engine/process/fork.ts';
 import type { ServerMessage } from '../src/protocol/server-message.ts';
 import { openDaemon } from '../src/server/daemon.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
@@ -145,7 +146,7 @@ async function benchReplies(root: string, say: Say): Promise<Record<string, unkn
   const begun = performance.now();
   const engine = await openEngineProcess(
     { ...settings, modelDir, cacheDir, batchMax: 64 },
-    ENGINE_ENTRY,
+    forkEngine(ENGINE_ENTRY),
   );
   const tokenizer = await loadTokenizer(modelDir);
   const daemon = await openDaemon({

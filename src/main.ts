@@ -1,4 +1,5 @@
 // Wires the parts of the house into a daemon; the only place that knows them all.
+import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { makeFolder } from './base/atomic-file.ts';
@@ -8,6 +9,7 @@ import { createSpeech } from './chat/model-speech.ts';
 import { installationFolder, resolveModelPath } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { openEngineProcess } from './engine/process/client.ts';
+import { forkEngine } from './engine/process/fork.ts';
 import { type SupervisedEngine, superviseEngine } from './engine/process/supervise.ts';
 import { deleteSource } from './ledger/deletion.ts';
 import { type Ledger, openLedger } from './ledger/ledger.ts';
@@ -17,7 +19,7 @@ import { courteousEngine } from './night/courteous-engine.ts';
 import { createNightly } from './night/nightly.ts';
 import { NightService } from './night/service.ts';
 import type { Schedule } from './schedule/schedule.ts';
-import { type Daemon, lockStore, openDaemon } from './server/daemon.ts';
+import { type Daemon, lockStore, openDaemon, openRooms } from './server/daemon.ts';
 import { memoryRoutes } from './server/memory-routes.ts';
 import { nightRoutes } from './server/night-routes.ts';
 import { versionOf } from './swap/swap.ts';
@@ -38,8 +40,16 @@ interface Places {
   readonly modelDir: string;
 }
 
+export interface StartOptions {
+  /** Where the engine is to be opened first, when a process was started for it already. */
+  readonly engineProcess?: ChildProcess;
+}
+
 /** @throws store-locked, model-not-found, model-damaged, port-unavailable, token-missing … */
-export async function startDaemon(config: Config): Promise<RunningDaemon> {
+export async function startDaemon(
+  config: Config,
+  options: StartOptions = {},
+): Promise<RunningDaemon> {
   const logger = createLogger({
     level: config.logger.level,
     fileBytesMax: config.logger.fileBytesMax,
@@ -51,82 +61,116 @@ export async function startDaemon(config: Config): Promise<RunningDaemon> {
   await makeFolder(storeFolder);
   const lock = await lockStore(storeFolder);
   try {
-    return await start(config, { places, logger, lock });
+    return await start(config, { ...options, places, logger, lock });
   } catch (error) {
     await lock.release();
     throw error;
   }
 }
 
-interface StartParts {
+interface StartParts extends StartOptions {
   readonly places: Places;
   readonly logger: Logger;
   readonly lock: Awaited<ReturnType<typeof lockStore>>;
 }
 
-async function start(config: Config, { places, logger, lock }: StartParts): Promise<RunningDaemon> {
-  const { storeFolder, cacheDir, modelDir } = places;
+async function start(config: Config, parts: StartParts): Promise<RunningDaemon> {
   let daemon: Daemon | undefined;
-  let nights: NightService | undefined;
-  let nightly: Schedule | undefined;
-  const [inner, tokenizer, version] = await Promise.all([
-    startEngine(config, { places, logger, onChange: (state) => daemon?.watch.note(state) }),
-    loadTokenizer(modelDir),
-    packageVersion(),
-  ]);
+  const opening = startEngine(config, parts, (state) => daemon?.watch.note(state));
   try {
-    const { baseHash, parameters } = await inner.describe();
-    const ledger = await openLedger(join(storeFolder, 'ledger'), baseHash);
-    const memory = await openStoreMemory(config, storeFolder);
-    await returnToVersion(inner, ledger, logger);
-    const engine = courteousEngine(inner, {
-      onBusy: () => nights?.onBusy(),
-      onIdle: () => nights?.onIdle(),
+    const opened = await openAll(config, parts, opening);
+    const wired = await wire(config, { ...parts, opened }, (listening) => {
+      daemon = listening;
     });
-    const clock = systemClock;
-    daemon = await openDaemon({
-      config,
-      storeFolder,
-      engine,
-      speech: createSpeech(tokenizer),
-      clock,
-      logger,
-      version,
-      webFolder: join(installationFolder, 'dist-web'),
-      lock,
-      async onDelete(conversationId) {
-        await memory.erase(conversationId);
-        await deleteFromLedger(ledger, conversationId);
-      },
-      routes: ({ flags, store, publish }) => {
-        const shared = { config, engine, ledger };
-        const suiteFolder = suiteOf(parameters);
-        const promptsFolder = join(installationFolder, 'prompts');
-        const places = { modelDir, cacheDir, suiteFolder, promptsFolder };
-        const parts = { ...places, clock, logger, flags, store, publish, memory };
-        nights = new NightService({
-          ...shared,
-          ...parts,
-          surpriseOf: (turns) => surpriseOf(turns, { engine: inner, tokenizer }),
-        });
-        const slider = { ...shared, tokenizer };
-        const nextAt = (): number | null => nightly?.next() ?? null;
-        return [...nightRoutes({ nights, slider, nextAt }), ...memoryRoutes(memory)];
-      },
-    });
-    const service = nights as NightService;
-    await daemon.watch.refresh();
-    await service.recover();
-    if (config.night.isEnabled) {
-      nightly = await createNightly({ nights: service, settings: config.night, clock, logger });
-      nightly.start();
-    }
-    return running(config, { daemon, nights: service, engine: inner, nightly });
+    return running(config, { ...wired, engine: opened.engine });
   } catch (error) {
     await daemon?.close();
-    await inner.close();
+    await (await opening.catch(() => undefined))?.close();
     throw error;
   }
+}
+
+/** What takes time to open is opened at once: the engine, what was said, the tokenizer. */
+async function openAll(config: Config, parts: StartParts, opening: Promise<SupervisedEngine>) {
+  const { storeFolder, modelDir } = parts.places;
+  const { logger } = parts;
+  const openedMemory = openStoreMemory(config, storeFolder);
+  const openedLedger = opening.then(async (engine) =>
+    openLedger(join(storeFolder, 'ledger'), (await engine.describe()).baseHash),
+  );
+  const onDelete = async (conversationId: string): Promise<void> => {
+    await (await openedMemory).erase(conversationId);
+    await deleteFromLedger(await openedLedger, conversationId);
+  };
+  const openedRooms = openRooms({ config, storeFolder, clock: systemClock, logger, onDelete });
+  const openedTokenizer = loadTokenizer(modelDir);
+  const all = [opening, openedMemory, openedLedger, openedRooms, openedTokenizer] as const;
+  // The others are waited for, so that nothing goes on behind a failure.
+  await Promise.allSettled(all);
+  const [engine, memory, ledger, rooms, tokenizer] = await Promise.all(all);
+  return { engine, memory, ledger, rooms, tokenizer };
+}
+
+type Opened = Awaited<ReturnType<typeof openAll>>;
+
+interface Wired {
+  readonly daemon: Daemon;
+  readonly nights: NightService;
+  readonly nightly: Schedule | undefined;
+}
+
+/** Brings the opened parts together behind one door. */
+async function wire(
+  config: Config,
+  parts: StartParts & { readonly opened: Opened },
+  onDaemon: (daemon: Daemon) => void,
+): Promise<Wired> {
+  const { places, logger, lock, opened } = parts;
+  const { engine: inner, memory, ledger, rooms, tokenizer } = opened;
+  const clock = systemClock;
+  await returnToVersion(inner, ledger, logger);
+  const { parameters } = await inner.describe();
+  let nights: NightService | undefined;
+  let nightly: Schedule | undefined;
+  const engine = courteousEngine(inner, {
+    onBusy: () => nights?.onBusy(),
+    onIdle: () => nights?.onIdle(),
+  });
+  const daemon = await openDaemon({
+    config,
+    storeFolder: places.storeFolder,
+    rooms,
+    engine,
+    speech: createSpeech(tokenizer),
+    clock,
+    logger,
+    version: await packageVersion(),
+    webFolder: join(installationFolder, 'dist-web'),
+    lock,
+    routes: ({ flags, store, publish }) => {
+      const shared = { config, engine, ledger };
+      const promptsFolder = join(installationFolder, 'prompts');
+      const own = { ...places, suiteFolder: suiteOf(parameters), promptsFolder };
+      nights = new NightService({
+        ...shared,
+        ...own,
+        ...{ clock, logger, flags, store, publish, memory },
+        surpriseOf: (turns) => surpriseOf(turns, { engine: inner, tokenizer }),
+      });
+      const slider = { ...shared, tokenizer };
+      const nextAt = (): number | null => nightly?.next() ?? null;
+      return [...nightRoutes({ nights, slider, nextAt }), ...memoryRoutes(memory)];
+    },
+  });
+  onDaemon(daemon);
+  const service = nights as unknown as NightService;
+  await daemon.watch.refresh();
+  await service.recover();
+  if (config.night.isEnabled) {
+    nightly = await createNightly({ nights: service, settings: config.night, clock, logger });
+    nightly.start();
+  }
+  return { daemon, nights: service, nightly };
 }
 
 function openStoreMemory(config: Config, storeFolder: string): Promise<Memory> {
@@ -170,26 +214,21 @@ function running(config: Config, { daemon, nights, engine, nightly }: RunningPar
   };
 }
 
-interface EngineParts {
-  readonly places: Places;
-  readonly logger: Logger;
-  readonly onChange: (state: SupervisedEngine['state']) => void;
-}
-
 function startEngine(
   config: Config,
-  { places, logger, onChange }: EngineParts,
+  { places, logger, engineProcess }: StartParts,
+  onChange: (state: SupervisedEngine['state']) => void,
 ): Promise<SupervisedEngine> {
   const { restartsMax, ...settings } = config.engine;
   const { modelDir, cacheDir } = places;
+  let first = engineProcess;
   return superviseEngine({
-    open: (version) =>
-      openEngineProcess({
-        ...settings,
-        modelDir,
-        cacheDir,
-        ...(version === undefined ? {} : { version }),
-      }),
+    open: (version) => {
+      const child = first ?? forkEngine();
+      first = undefined;
+      const under = version === undefined ? {} : { version };
+      return openEngineProcess({ ...settings, modelDir, cacheDir, ...under }, child);
+    },
     restartsMax,
     onChange: (state, reason) => {
       const facts = reason === undefined ? { state } : { state, error: reason };

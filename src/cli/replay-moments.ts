@@ -1,7 +1,7 @@
 // `attune replay --moments`: real contexts up to a direction, answered live, flagged when ignored.
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AttuneError } from '../base/errors.ts';
+import { AttuneError, isAttuneError } from '../base/errors.ts';
 import type { Reply } from '../protocol/conversation.ts';
 import { ConversationImported } from '../protocol/http.ts';
 import { type CheckResult, checkReply } from '../scenario/check.ts';
@@ -13,7 +13,8 @@ import { HttpClient } from './http-client.ts';
 import { chosenOf, eachAtOnce, type ReplayOptions, type ReplayParts, talkId } from './replay.ts';
 import { printable } from './terminal.ts';
 
-interface Moment {
+/** A real context up to a direction, with what listens and what does not. */
+export interface Moment {
   readonly scenario: Scenario;
   readonly conversationId: string;
 }
@@ -43,7 +44,15 @@ function momentId(scenario: Scenario): string {
   return scenario.id.split(':').slice(2).join(':');
 }
 
-async function readMoments(file: string, options: ReplayOptions): Promise<Moment[]> {
+/** Moments of held-back dialogues; those that only measure (a dev split) are refused. */
+export async function readMoments(
+  file: string,
+  options: Pick<ReplayOptions, 'dialogues' | 'kind'>,
+): Promise<Moment[]> {
+  if (/dev|test/.test(file.split('/').at(-1) ?? '')) {
+    const message = `${file} is for measuring: flags made from it would be learnt. Use a train file.`;
+    throw new AttuneError('message-invalid', message, { file });
+  }
   const moments = (await readSgdMoments(file)).filter(
     ({ id, kind }) =>
       // The rest was the companion's school book.
@@ -99,21 +108,41 @@ function flagOf({ scenario, conversationId }: Moment, messageId: string, reply: 
 export async function replayMoments(
   file: string,
   options: ReplayOptions,
-  { talks, io }: ReplayParts,
+  parts: ReplayParts,
 ): Promise<void> {
-  if (/dev|test/.test(file.split('/').at(-1) ?? '')) {
-    const message = `${file} is for measuring: flags made from it would be learnt. Use a train file.`;
-    throw new AttuneError('message-invalid', message, { file });
-  }
-  const http = new HttpClient(await findDaemon(options));
   const moments = await readMoments(file, options);
+  async function* all(): AsyncGenerator<Moment> {
+    yield* moments;
+  }
+  const chosen: Moment[] = [];
+  for await (const moment of chosenOf(all(), options)) chosen.push(moment);
+  const { answered, flagged } = await playMoments(chosen, options, parts);
+  parts.io.write(
+    `${answered} moments answered; ${flagged} ignored the direction and were flagged.`,
+  );
+}
+
+/** A moment that was played before is not played again. */
+export async function playMoments(
+  moments: readonly Moment[],
+  options: Pick<ReplayOptions, 'url' | 'config' | 'at' | 'pace' | 'quiet'>,
+  { talks, io }: ReplayParts,
+): Promise<{ answered: number; flagged: number }> {
+  const http = new HttpClient(await findDaemon(options));
   const tally = { answered: 0, flagged: 0 };
   async function* all(): AsyncGenerator<Moment> {
     yield* moments;
   }
-  await eachAtOnce(chosenOf(all(), options), options.at, async (moment) => {
+  await eachAtOnce(all(), options.at, async (moment) => {
     const { scenario, conversationId } = moment;
-    await http.post('/api/conversations', contextOf(moment, Date.now()), ConversationImported);
+    const isNew = await http
+      .post('/api/conversations', contextOf(moment, Date.now()), ConversationImported)
+      .then(() => true)
+      .catch((error: unknown) => {
+        if (isAttuneError(error, 'conversation-exists')) return false;
+        throw error;
+      });
+    if (!isNew) return;
     const text = scenario.messages.at(-1)?.content ?? '';
     if (options.pace > 0) await io.sleep(options.pace * 1000);
     const messageId = `${conversationId}-${scenario.messages.length - 1}`.slice(-64);
@@ -127,8 +156,7 @@ export async function replayMoments(
     talks.leave(conversationId);
     if (!options.quiet) show(moment, reply, result, io.write);
   });
-  const { answered, flagged } = tally;
-  io.write(`${answered} moments answered; ${flagged} ignored the direction and were flagged.`);
+  return tally;
 }
 
 function show(

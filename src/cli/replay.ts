@@ -109,9 +109,10 @@ export async function* chosenOf<T>(
   }
 }
 
-async function replayDialogues(
+/** Says what the person said in each dialogue of a file, as live talks. */
+export async function replayDialogues(
   file: string,
-  options: ReplayOptions,
+  options: Pick<ReplayOptions, 'skip' | 'limit' | 'at' | 'pace' | 'quiet'>,
   { talks, io }: ReplayParts,
 ): Promise<void> {
   let played = 0;

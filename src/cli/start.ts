@@ -1,6 +1,6 @@
 // `attune start`: runs the daemon until it is told to stop.
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
+import { forkEngine } from '../engine/process/fork.ts';
 
 interface StartOptions {
   readonly config?: string;
@@ -17,13 +17,27 @@ export function registerStart(program: Command): void {
 }
 
 async function start(options: StartOptions): Promise<void> {
-  const { config } = await loadConfig({
-    ...(options.config === undefined ? {} : { file: options.config }),
-    environment: process.env,
-    assignments: options.set ?? [],
-  });
-  const { startDaemon } = await import('../main.ts'); // heavy: only when it is needed
-  const running = await startDaemon(config);
+  // The engine's process reads its code while this one reads its own.
+  const engineProcess = forkEngine();
+  try {
+    await run(options, engineProcess);
+  } catch (error) {
+    engineProcess.kill();
+    throw error;
+  }
+}
+
+async function run(
+  { config: file, set: assignments = [] }: StartOptions,
+  engineProcess: ReturnType<typeof forkEngine>,
+): Promise<void> {
+  const [{ loadConfig }, { startDaemon }] = await Promise.all([
+    import('../config/load.ts'),
+    import('../main.ts'),
+  ]);
+  const named = file === undefined ? {} : { file };
+  const { config } = await loadConfig({ ...named, environment: process.env, assignments });
+  const running = await startDaemon(config, { engineProcess });
   const stop = (): void => {
     void running.close().then(() => process.exit(0));
   };

@@ -26,29 +26,38 @@ import type { Route } from './route.ts';
 import { readStaticFiles } from './static-files.ts';
 import { createWebSocketDoor } from './websocket.ts';
 
-export interface DaemonOptions {
+export interface RoomOptions {
   readonly config: Config;
   readonly storeFolder: string;
-  readonly engine: Engine;
-  readonly speech: Speech;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Deletes what else was made from a talk (gist, dreams); may be asked twice. */
+  readonly onDelete?: (conversationId: string) => Promise<void>;
+  readonly ops?: FileOps;
+}
+
+/** What was said, and what of it was marked. */
+export interface Rooms {
+  readonly store: ConversationStore;
+  readonly flags: FlagStore;
+}
+
+export interface DaemonOptions extends RoomOptions {
+  readonly engine: Engine;
+  readonly speech: Speech;
   readonly version: string;
+  /** Where they are open already; closed with the daemon. */
+  readonly rooms?: Rooms;
   /** Where the built web client lies. */
   readonly webFolder: string;
   /** Further parts of the house bring their own routes (nights). */
   readonly routes?: (parts: DaemonParts) => readonly Route[];
-  /** Deletes what else was made from a talk (gist, dreams); may be asked twice. */
-  readonly onDelete?: (conversationId: string) => Promise<void>;
-  readonly ops?: FileOps;
   /** Of the store, when it is held already; released with the daemon. */
   readonly lock?: Lock;
 }
 
 /** What further parts of the house may use. */
-export interface DaemonParts {
-  readonly store: ConversationStore;
-  readonly flags: FlagStore;
+export interface DaemonParts extends Rooms {
   readonly chat: Chat;
   readonly talks: Talks;
   readonly watch: EngineWatch;
@@ -96,8 +105,9 @@ interface Parts extends DaemonParts {
   readonly hub: Hub;
 }
 
-async function openParts(options: DaemonOptions): Promise<Parts> {
-  const { config, clock, logger, engine, storeFolder: folder } = options;
+/** @throws store-damaged */
+export async function openRooms(options: RoomOptions): Promise<Rooms> {
+  const { config, clock, logger, storeFolder: folder } = options;
   const { limits } = config.server;
   const ops = options.ops === undefined ? {} : { ops: options.ops };
   const flagsPath = join(folder, 'flags.json');
@@ -107,6 +117,13 @@ async function openParts(options: DaemonOptions): Promise<Parts> {
     await options.onDelete?.(conversationId);
   };
   const store = await openConversationStore({ folder, logger, onDelete, ...limits, ...ops });
+  return { store, flags };
+}
+
+async function openParts(options: DaemonOptions): Promise<Parts> {
+  const { config, clock, logger, engine } = options;
+  const { limits } = config.server;
+  const { store, flags } = options.rooms ?? (await openRooms(options));
   const hub = new Hub();
   const onChange = (
     view: Parameters<ConstructorParameters<typeof EngineWatch>[0]['onChange']>[0],

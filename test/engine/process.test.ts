@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { type EngineProcess, openEngineProcess } from '../../src/engine/process/client.ts';
+import { forkEngine } from '../../src/engine/process/fork.ts';
 import { checkMessage } from '../../src/engine/process/message.ts';
 import {
   type EngineState,
@@ -108,6 +109,23 @@ describe('an engine in a process of its own', () => {
   it('refuses to open a folder that is no model, with the code of the reason', async () => {
     const missing = openEngineProcess({ ...options, modelDir: `${modelDir}/none` });
     await expect(missing).rejects.toMatchObject({ code: 'model-not-found' });
+  });
+
+  it('opens in a process that was started beforehand', async () => {
+    const child = forkEngine();
+    const engine = await openEngineProcess(options, child);
+    opened.push(engine);
+    expect(engine.pid).toBe(child.pid);
+    expect((await engine.describe()).device).toBe('cpu');
+  });
+
+  it('does not wait for a process that was gone before it could be opened', async () => {
+    const child = forkEngine();
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('exit', resolve));
+    await expect(openEngineProcess(options, child)).rejects.toMatchObject({
+      code: 'engine-failed',
+    });
   });
 
   it('ends when it is closed', async () => {

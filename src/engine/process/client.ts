@@ -1,7 +1,5 @@
 // The engine of another process behind the same interface; it knows the pipe and no model.
-import { type ChildProcess, fork } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import type { ChildProcess } from 'node:child_process';
 import { AttuneError } from '../../base/errors.ts';
 import type {
   AttentionCapture,
@@ -15,6 +13,7 @@ import type {
   SwitchResult,
   VersionSource,
 } from '../engine.ts';
+import { forkEngine } from './fork.ts';
 import {
   type Call,
   checkMessage,
@@ -39,25 +38,14 @@ interface Pending {
 
 const CLOSE_GRACE_MS = 5000;
 
-/** The compiled entry: beside this file in dist/, or in dist/ when this runs from src/. */
-function defaultEntry(): string {
-  const beside = fileURLToPath(new URL('./child.js', import.meta.url));
-  if (existsSync(beside)) return beside;
-  return fileURLToPath(new URL('../../../dist/engine/process/child.js', import.meta.url));
-}
-
 /**
- * Starts a process and opens the engine in it.
+ * Opens an engine in a process that was started for it, or in a new one.
  * @throws engine-failed when the process ends first, and whatever opening the engine throws
  */
 export async function openEngineProcess(
   options: EngineProcessOptions,
-  entry = defaultEntry(),
+  child = forkEngine(),
 ): Promise<EngineProcess> {
-  const child = fork(entry, [], {
-    serialization: 'advanced', // typed arrays cross as they are
-    stdio: ['ignore', 2, 2, 'ipc'], // our standard output belongs to the reply
-  });
   const client = new EngineClient(child);
   await client.open(options);
   return client;
@@ -81,11 +69,15 @@ class EngineClient implements EngineProcess {
       const end = (reason: string): void => resolve(this.#end(reason));
       child.once('error', (error) => end(error.message));
       child.once('exit', (code, signal) => end(signal ?? `exit code ${code}`));
+      // One that was started beforehand may be gone already.
+      const { exitCode, signalCode } = child;
+      if (exitCode !== null || signalCode !== null) end(signalCode ?? `exit code ${exitCode}`);
     });
   }
 
   open(options: EngineProcessOptions): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) throw this.#failure;
       this.#opening = { resolve, reject };
       this.#tell({ type: 'engine-open', options });
     });
