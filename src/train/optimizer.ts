@@ -21,6 +21,8 @@ export interface Parameter {
   readonly shape: readonly [rows: number, columns: number];
   /** Rows that may move, 1 or 0 (rows); all when absent. */
   readonly rowMask?: Float32Array;
+  /** What a learning rate of 1 means for an entry of this matrix; 1 when absent. */
+  readonly unit?: number;
 }
 
 export interface OptimizerSettings {
@@ -173,9 +175,10 @@ export function updateGraph(
   const moves = parameters.map((parameter, i) => {
     const weight = op.input(parameter.name, 'f32', parameter.shape);
     const gradient = gradients[i] as Tensor;
+    const own = { ...scalars, rate: op.multiply(scalars.rate, op.scalar(parameter.unit ?? 1)) };
     const updated = isAdamW(settings)
-      ? adamwOf(parameter, weight, gradient, scalars)
-      : apolloOf(parameter, weight, gradient, { scalars, settings });
+      ? adamwOf(parameter, weight, gradient, own)
+      : apolloOf(parameter, weight, gradient, { scalars: own, settings });
     outputs[`next.${parameter.name}`] = updated.weight;
     for (const [part, tensor] of Object.entries(updated.state)) {
       outputs[`next.${part}.${parameter.name}`] = tensor;

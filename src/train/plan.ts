@@ -57,7 +57,7 @@ export function planTraining(
     `replay:${seed}`,
   );
   const count = replays.length === 0 ? 0 : settings.replaysPerStep;
-  const parameters = parametersOf(model, settings, options.trainable ?? isQProj);
+  const parameters = parametersOf(options, before);
   const at = (list: readonly Example[], indices: number[]): Example[] =>
     indices.map((index) => list[index] as Example);
   return {
@@ -117,10 +117,10 @@ function fitting(scenarios: readonly Scenario[], parts: Fitting): Example[] {
 
 /** The matrices that learn, within the layers and heads of the settings. */
 function parametersOf(
-  model: Model,
-  { layers, heads }: TrainSettings,
-  trainable: (name: string) => boolean,
+  { model, settings, trainable = isQProj }: TrainOptions,
+  before: Readonly<Record<string, HostTensor>>,
 ): Parameter[] {
+  const { layers, heads } = settings;
   const [from = 0, to = Number.POSITIVE_INFINITY] = layers;
   const parameters: Parameter[] = [];
   for (const [name, { shape }] of model.weights) {
@@ -132,6 +132,7 @@ function parametersOf(
     parameters.push({
       name,
       shape: [rows, columns],
+      unit: rootMeanSquare(before[name] as HostTensor),
       ...(rowMask === undefined ? {} : { rowMask }),
     });
   }
@@ -140,6 +141,13 @@ function parametersOf(
     throw new AttuneError('training-impossible', message);
   }
   return parameters;
+}
+
+/** Of the entries; of a matrix of zeros the size that a fresh one would have. */
+function rootMeanSquare({ data, shape }: HostTensor): number {
+  let total = 0;
+  for (const value of data) total += value * value;
+  return Math.sqrt(total / data.length) || 1 / Math.sqrt(shape[1] as number);
 }
 
 function headRows(heads: readonly number[], rows: number, headDim: number): Float32Array {

@@ -114,6 +114,26 @@ describe('a training', () => {
   });
 
   it.each(['apollo', 'apollo-mini', 'adamw'] as const)(
+    'with %s moves by the learning rate as a share of the matrices, whatever their size',
+    async (optimizer) => {
+      const rate = 0.05;
+      const once = { optimizer, learningRate: rate, warmupSteps: 0, stepsMax: 1, rank: 8 };
+      const { movedShare } = await trainDelta(options(withSettings(once)));
+      // The first step of AdamW is ±1 an entry; APOLLO's factors spread around it.
+      expect(movedShare / rate).toBeGreaterThan(optimizer === 'adamw' ? 0.95 : 0.5);
+      expect(movedShare / rate).toBeLessThan(optimizer === 'adamw' ? 1.01 : 2);
+      const large = Object.fromEntries(
+        Object.entries((await trainDelta(options(withSettings({ learningRate: 0 })))).weights).map(
+          ([name, t]) => [name, { ...t, data: Float32Array.from(t.data, (v) => 3 * v) }],
+        ),
+      );
+      const moved = await trainDelta(options({ ...withSettings(once), startFrom: large }));
+      expect(moved.movedShare / rate).toBeGreaterThan(0.5);
+      expect(moved.movedShare / rate).toBeLessThan(2);
+    },
+  );
+
+  it.each(['apollo', 'apollo-mini', 'adamw'] as const)(
     'with %s is the same to the last bit whole and in two halves',
     async (optimizer) => {
       const heldOut = scenarios(2, 90);

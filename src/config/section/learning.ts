@@ -61,8 +61,11 @@ export const trainSection = z.strictObject({
   optimizer: z.enum(['apollo', 'apollo-mini', 'adamw']).default('apollo'),
   /** Of APOLLO's projections (apollo-mini: always 1). */
   rank: z.int().min(1).default(16),
-  /** In AdamW's terms: APOLLO's scale is set per tensor so that updates have AdamW's size. */
-  learningRate: z.number().min(0).default(2e-3),
+  /**
+   * Share of a matrix' root mean square by which AdamW would move its entries in a step; APOLLO's
+   * scale is set per tensor so that its updates have the same size.
+   */
+  learningRate: z.number().min(0).default(0.03),
   weightDecay: z.number().min(0).default(0),
   warmupSteps: z.int().min(0).default(5),
   /** Steps between two draws of APOLLO's projections. */
