@@ -85,7 +85,7 @@ function spread(list: readonly Scenario[], count: number): Scenario[] {
 }
 
 /** One assistant turn in the middle of each dialogue, as ordinary talk. */
-function everydayOf(dialogues: readonly SgdDialogue[], name: string): Scenario[] {
+export function everydayOf(dialogues: readonly SgdDialogue[], name: string): Scenario[] {
   return dialogues.flatMap(({ id, turns }) => {
     const middle = Math.floor(turns.length / 2);
     const at = turns.findIndex((turn, i) => i >= middle && turn.role === 'assistant');

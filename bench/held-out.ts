@@ -1,0 +1,140 @@
+// What nights and dreams are judged by: crossed pairs and everyday talk of dialogues nobody learnt.
+import { join } from 'node:path';
+import { bothRightByPair } from '../src/measure/margin.ts';
+import { Reader, type TrainableWeights } from '../src/measure/reader.ts';
+import { type Retention, retention } from '../src/measure/retention.ts';
+import { scoreExamples } from '../src/measure/scenario-margin.ts';
+import { type Estimate, estimate } from '../src/measure/statistics.ts';
+import type { Model } from '../src/model/model.ts';
+import { loadVersion } from '../src/model/versions.ts';
+import { stratified } from '../src/night/suite.ts';
+import type { Executor } from '../src/runtime/executor.ts';
+import { type Example, toExample } from '../src/scenario/example.ts';
+import { readScenarios } from '../src/scenario/file.ts';
+import type { Scenario } from '../src/scenario/scenario.ts';
+import { crossedPairs } from '../src/scenario/sgd.ts';
+import { readSgdDialogues, readSgdMoments } from '../src/scenario/sgd-file.ts';
+import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import { everydayOf, pickPairs } from './training-data.ts';
+
+export interface HeldOutOptions {
+  readonly model: Model;
+  readonly executor: Executor;
+  readonly tokenizer: Tokenizer;
+  /** The folder of the real conversations. */
+  readonly shared: string;
+  /** Crossed pairs of each kind of sgd-dev. */
+  readonly pairs: number;
+  /** Scenarios of each of the suites listen and push-back. */
+  readonly suites: number;
+  /** Everyday turns that measure forgetting. */
+  readonly everyday: number;
+}
+
+/** Plain numbers, as they lie in the results. */
+export interface Look {
+  /** Scenario id → margin, nats a token. */
+  readonly margins: Readonly<Record<string, number>>;
+  readonly perplexity: { readonly ratio: number; readonly high: number };
+}
+
+export interface HeldOut {
+  /** Weights with these deltas, against the base. */
+  look(weights: TrainableWeights): Promise<Look>;
+  readonly base: TrainableWeights;
+  readonly clusters: Readonly<Record<string, string>>;
+  close(): Promise<void>;
+}
+
+/** Only what fits the window. */
+function render(list: readonly Scenario[], { model, tokenizer }: HeldOutOptions): Example[] {
+  const limits = { windowTokens: model.windowTokens, replyTokensMax: 96 };
+  return list.flatMap((scenario) => {
+    try {
+      return [toExample(scenario, tokenizer, limits)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+export async function openHeldOut(options: HeldOutOptions): Promise<HeldOut> {
+  const { model, executor, shared } = options;
+  const dialogues = await readSgdDialogues(join(shared, 'pretrain/sgd/dev.jsonl.gz'));
+  const moments = await readSgdMoments(join(shared, 'directions/sgd-dev.jsonl.gz'));
+  const suites = await Promise.all(
+    ['listen', 'push-back'].map((kind) =>
+      readScenarios(join('suites', 'companion', `${kind}.jsonl`)),
+    ),
+  );
+  const pairs = pickPairs(crossedPairs(moments, dialogues), options.pairs);
+  const examples = render([...pairs, ...stratified(suites.flat(), options.suites)], options);
+  const everyday = render(everydayOf(dialogues.slice(0, options.everyday), 'everyday'), options);
+  const base = (await loadVersion(model, [])).weights;
+  const reader = new Reader({ model, executor });
+  return {
+    base,
+    clusters: Object.fromEntries(
+      examples.map(({ scenario }) => [scenario.id, scenario.source.cluster]),
+    ),
+    async look(weights) {
+      const scored = await scoreExamples(reader, examples, weights);
+      const held: Retention = await retention(reader, everyday, { before: base, after: weights });
+      return {
+        margins: Object.fromEntries(
+          scored.map(({ example, margin }) => [example.scenario.id, margin.perToken]),
+        ),
+        perplexity: held.perplexity,
+      };
+    },
+    close: () => reader.close(),
+  };
+}
+
+/** Pair → both sides right. `part` is the beginning of the ids that count. */
+export function rightPairs(look: Look, part: string): Map<string, boolean> {
+  const sides = Object.entries(look.margins).flatMap(([id, margin]) => {
+    const side = id.slice(-1);
+    if (!id.startsWith(part) || (side !== 'a' && side !== 'b') || id.at(-2) !== ':') return [];
+    return [{ pair: id.slice(0, -2), side: side as 'a' | 'b', margin }];
+  });
+  return bothRightByPair(sides);
+}
+
+export function share(pairs: ReadonlyMap<string, boolean>): number {
+  return [...pairs.values()].filter(Boolean).length / Math.max(1, pairs.size);
+}
+
+/** Both right, later − earlier, by pair, clustered by dialogue. */
+export function rightGain(
+  earlier: Look,
+  later: Look,
+  { part, clusters }: { part: string; clusters: Readonly<Record<string, string>> },
+): Estimate {
+  const before = rightPairs(earlier, part);
+  const after = rightPairs(later, part);
+  return estimate(
+    [...after].map(([pair, isRight]) => ({
+      value: Number(isRight) - Number(before.get(pair) ?? false),
+      cluster: clusters[`${pair}:a`] ?? pair,
+    })),
+  );
+}
+
+/** Margin, later − earlier, of the scenarios whose id begins with `part`. */
+export function marginGain(
+  earlier: Look,
+  later: Look,
+  { part, clusters }: { part: string; clusters: Readonly<Record<string, string>> },
+): Estimate {
+  return estimate(
+    Object.entries(later.margins)
+      .filter(([id]) => id.startsWith(part))
+      .map(([id, margin]) => ({
+        value: margin - (earlier.margins[id] ?? Number.NaN),
+        cluster: clusters[id] ?? id,
+      })),
+  );
+}
+
+export const KINDS_OF_PAIRS = ['decline', 'reject_offer_alts', 'change_mind', 'correct_confirm'];
