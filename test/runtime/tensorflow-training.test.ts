@@ -45,7 +45,7 @@ async function train(executor: Executor, model: Model): Promise<Training> {
     scenarios,
     settings: {
       ...trainSection.parse({}),
-      learningRate: 0.01,
+      learningRate: 0.1,
       warmupSteps: 1,
       batchSize: 2,
       epochsMax: 4,
@@ -53,8 +53,6 @@ async function train(executor: Executor, model: Model): Promise<Training> {
       replyTokensMax: 8,
       rank: 4,
       contextRefreshSteps: 3,
-      // At the first weights it sits on its kink, where rounding decides the slope.
-      guardWeight: 0,
     },
     seed: 5,
     onStep: (record) => records.push(record),
