@@ -27,6 +27,15 @@ export interface AttentionChange {
   readonly sinkAfter: number;
   /** Change in the window beyond the deaf arm's. */
   readonly windowBeyondDeaf?: Estimate;
+  /** Mean lift in the window of each example, so that runs can be compared example by example. */
+  readonly windows: readonly WindowLift[];
+}
+
+export interface WindowLift {
+  readonly id: string;
+  readonly cluster: string;
+  readonly before: number;
+  readonly after: number;
 }
 
 export interface AttentionOptions {
@@ -92,6 +101,12 @@ export async function attentionChange(
     valueWindow: change('valueLift'),
     sinkBefore: sink('before'),
     sinkAfter: sink('after'),
+    windows: maps.map(({ example: { scenario }, before, after }) => ({
+      id: scenario.id,
+      cluster: scenario.source.cluster,
+      before: inWindow(before.lift),
+      after: inWindow(after.lift),
+    })),
     ...(arms.deaf === undefined ? {} : { windowBeyondDeaf: estimate(beyond, options.statistics) }),
   };
 }

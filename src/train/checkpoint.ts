@@ -117,12 +117,15 @@ export function partOf(
   );
 }
 
-/** The reverse of `partOf`. */
+/** The reverse of `partOf`. @param only names that are taken; all when absent */
 export function asPart(
   part: 'weight' | 'context' | 'best' | 'state',
   tensors: Readonly<Record<string, HostTensor>>,
+  only: readonly string[] = Object.keys(tensors),
 ): Record<string, HostTensor> {
   return Object.fromEntries(
-    Object.entries(tensors).map(([name, tensor]) => [`${part}.${name}`, tensor]),
+    Object.entries(tensors)
+      .filter(([name]) => only.includes(name))
+      .map(([name, tensor]) => [`${part}.${name}`, tensor]),
   );
 }

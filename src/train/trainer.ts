@@ -1,6 +1,6 @@
 // Trains the query projections on scenarios with their contexts frozen; knows no files but its own.
 import { systemClock } from '../base/clock.ts';
-import { Reader } from '../measure/reader.ts';
+import { type ContextCache, Reader } from '../measure/reader.ts';
 import { meanMargin } from '../measure/scenario-margin.ts';
 import { loadVersion } from '../model/versions.ts';
 import { isQProj } from '../model/weight-names.ts';
@@ -69,7 +69,7 @@ class Training {
   readonly #references: References;
   readonly #startedMs: number;
   readonly #secondsBefore: number;
-  #counters: Counters;
+  readonly #counters: Counters;
   /** Weights of the best held-out margin so far. */
   #best: HostTensors | undefined;
 
@@ -167,7 +167,7 @@ class Training {
       steps: plan.steps,
     });
     const norms = await this.#learner.update(step, { rate, weightDecay: settings.weightDecay });
-    this.#counters = { ...this.#counters, step: step + 1, seconds: this.#seconds() };
+    Object.assign(this.#counters, { step: step + 1, seconds: this.#seconds() });
     const heldOutMargin = await this.#evaluate();
     options.onStep?.({
       step: step + 1,
@@ -195,21 +195,27 @@ class Training {
 
   async #learn(example: Example): Promise<Terms> {
     this.#countTokens(example);
-    const reference = await this.#references.sums(example);
-    return this.#contexts.with(example, (cache) => this.#learner.learn(example, cache, reference));
+    return this.#contexts.with(example, async (cache) => {
+      const reference = await this.#references.sums(example, this.#ifFirst(cache));
+      return this.#learner.learn(example, cache, reference);
+    });
   }
 
   async #retain(example: Example, weight: number): Promise<Terms> {
     this.#countTokens(example);
-    const logits = await this.#references.logits(example);
-    return this.#contexts.with(example, (cache) =>
-      this.#learner.retain(example, cache, { logits, weight }),
-    );
+    return this.#contexts.with(example, async (cache) => {
+      const logits = await this.#references.logits(example, this.#ifFirst(cache));
+      return this.#learner.retain(example, cache, { logits, weight });
+    });
+  }
+
+  /** Contexts are the first weights' own until they are renewed. */
+  #ifFirst(cache: ContextCache): ContextCache | undefined {
+    return this.#counters.contextStep === 0 ? cache : undefined;
   }
 
   #countTokens({ contextIds, chosen, rejected }: Example): void {
-    const run = contextIds.length + chosen.ids.length + (rejected?.ids.length ?? 0);
-    this.#counters = { ...this.#counters, tokens: this.#counters.tokens + run };
+    this.#counters.tokens += contextIds.length + chosen.ids.length + (rejected?.ids.length ?? 0);
   }
 
   /** Runs the contexts under the weights as they are now, when the kept ones are too far behind. */
@@ -224,7 +230,7 @@ class Training {
     if (age < settings.contextRefreshSteps && !((kl ?? 0) > settings.contextRefreshKlMax))
       return kl;
     this.#contexts.renew(await this.#learner.readWeights());
-    this.#counters = { ...this.#counters, contextStep: step };
+    this.#counters.contextStep = step;
     return kl;
   }
 
@@ -235,18 +241,13 @@ class Training {
     const isDue = step % options.settings.evaluationSteps === 0 || step === plan.steps;
     if (plan.heldOut.length === 0 || !isDue) return undefined;
     const margin = await meanMargin(reader, plan.heldOut, this.#learner.weights);
-    if (step === 0) this.#counters = { ...this.#counters, marginBefore: margin };
-    const { bestMargin, withoutProgress } = this.#counters;
+    if (step === 0) this.#counters.marginBefore = margin;
+    const { bestMargin } = this.#counters;
     if (bestMargin === null || margin > bestMargin) {
       this.#best = await this.#learner.readWeights();
-      this.#counters = {
-        ...this.#counters,
-        bestMargin: margin,
-        bestStep: step,
-        withoutProgress: 0,
-      };
+      Object.assign(this.#counters, { bestMargin: margin, bestStep: step, withoutProgress: 0 });
     } else {
-      this.#counters = { ...this.#counters, withoutProgress: withoutProgress + 1 };
+      this.#counters.withoutProgress++;
     }
     return margin;
   }
@@ -254,15 +255,13 @@ class Training {
   async #save(): Promise<void> {
     const { options, plan } = this.#parts;
     if (options.checkpointPath === undefined) return;
-    const learnt = new Set(plan.parameters.map(({ name }) => name));
-    const only = (tensors: HostTensors): HostTensors =>
-      Object.fromEntries(Object.entries(tensors).filter(([name]) => learnt.has(name)));
+    const learnt = plan.parameters.map(({ name }) => name);
     await writeCheckpoint(options.checkpointPath, {
       counters: this.#counters,
       tensors: {
-        ...asPart('weight', only(await this.#learner.readWeights())),
-        ...asPart('context', only(this.#contexts.snapshot as HostTensors)),
-        ...asPart('best', only(this.#best ?? {})),
+        ...asPart('weight', await this.#learner.readWeights(), learnt),
+        ...asPart('context', this.#contexts.snapshot as HostTensors, learnt),
+        ...asPart('best', this.#best ?? {}, learnt),
         ...asPart('state', await this.#learner.readState()),
       },
     });
