@@ -3,7 +3,6 @@ import { meanMargin } from '../../src/measure/scenario-margin.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 import { armScenarios, isFiniteDelta, rescaled } from '../../src/train/arms.ts';
 import { differences, type FloatTensor, normOf, plus } from '../../src/train/difference.ts';
-import { flatness, meanLoss } from '../../src/train/flatness.ts';
 import { FrozenContexts } from '../../src/train/frozen-context.ts';
 import { epochOrder, learningRate, narrowness } from '../../src/train/schedule.ts';
 import { scoreWithBias, trainSurface } from '../../src/train/surface.ts';
@@ -83,22 +82,6 @@ describe('the surface arm', () => {
       const sum = (crossed[i]?.margin.total ?? 0) + (crossed[i + 1]?.margin.total ?? 0);
       expect(sum).toBeCloseTo(0, 3);
     }
-  });
-});
-
-describe('flatness', () => {
-  it('is repeatable, zero at radius zero, and tells the gradient direction apart', async () => {
-    const names = Object.keys(tiny.base);
-    const weights = tiny.base as Record<string, FloatTensor>;
-    const examples = scenarios.slice(0, 2).map(example);
-    const options = { names, radius: 0.1, directions: 2, seed: 1, gradient: weights };
-    const once = await flatness(tiny.reader, examples, weights, options);
-    expect(await flatness(tiny.reader, examples, weights, options)).toEqual(once);
-    expect(once.loss).toBeCloseTo(await meanLoss(tiny.reader, examples, weights), 6);
-    expect(once.averageDirection).not.toBe(0);
-    expect(once.samGap).not.toBe(0);
-    const still = await flatness(tiny.reader, examples, weights, { ...options, radius: 0 });
-    expect(still.averageDirection).toBeCloseTo(0, 6);
   });
 });
 
