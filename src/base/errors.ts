@@ -88,6 +88,7 @@ export const ERROR_STATUS = {
   'ledger-foreign': 409,
   'ledger-damaged': 500,
   'swap-refused': 409,
+  'review-refused': 409,
 } as const satisfies Record<string, number>;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;

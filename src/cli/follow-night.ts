@@ -8,14 +8,18 @@ import { Wire } from './wire.ts';
 
 const startedSchema = z.object({ nightId: z.string() });
 
-/** Starts (or resumes) a night without waiting for its end. @returns its id */
-export async function startNight(address: Address): Promise<string> {
-  const { nightId } = await new HttpClient(address).post('/api/nights/run', {}, startedSchema);
+/**
+ * Starts (or resumes) a night without waiting for its end; or trains `again` once more, as a person
+ * changed its dreams. @returns its id
+ */
+export async function startNight(address: Address, again?: string): Promise<string> {
+  const what = again === undefined ? 'run' : `${encodeURIComponent(again)}/retrain`;
+  const { nightId } = await new HttpClient(address).post(`/api/nights/${what}`, {}, startedSchema);
   return nightId;
 }
 
 /** Starts a night and resolves with its id when its summary is there. @throws night-failed */
-export async function followNight(address: Address): Promise<string> {
+export async function followNight(address: Address, again?: string): Promise<string> {
   const counter = createCounter();
   let settle: (error?: Error) => void = () => undefined;
   const ended = new Promise<void>((resolve, reject) => {
@@ -37,7 +41,7 @@ export async function followNight(address: Address): Promise<string> {
   await wire.connect();
   try {
     await wire.request(subscription);
-    const nightId = await startNight(address);
+    const nightId = await startNight(address, again);
     await ended;
     return nightId;
   } finally {

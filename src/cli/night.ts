@@ -6,6 +6,7 @@ import { NightList, NightSummary } from '../protocol/summary.ts';
 import { type Address, type AddressOptions, findDaemon } from './address.ts';
 import { followNight, startNight } from './follow-night.ts';
 import { HttpClient } from './http-client.ts';
+import { registerReview } from './night-review.ts';
 import { summaryText } from './summary-text.ts';
 
 const verificationSchema = z.object({
@@ -40,6 +41,7 @@ export function registerNight(program: Command): void {
   command('revert <id>', 'leave a night out of the weights in force').action(
     async (id: string, options: Options) => decide(id, 'revert', options),
   );
+  registerReview(command);
   command('verify', 'check the hash chain, every file and every delta').action(verify);
   located(program.command('summary [id]').description("the morning's summary")).action(show);
   located(program.command('swap').description('go to other weights now'))

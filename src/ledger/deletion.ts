@@ -10,6 +10,7 @@ import {
 import { sha256 } from '../base/hash.ts';
 import { DELETABLE, type Ledger } from './ledger.ts';
 import type { NightId } from './manifest.ts';
+import { deleteFromReviews } from './review.ts';
 
 export const DELETED = 'deleted.json';
 
@@ -37,6 +38,7 @@ export async function deleteSource(
     nights.push(manifest.night);
     await emptyNight(ledger.folderOf(manifest.night), at, isFrom);
   }
+  await deleteFromReviews(ledger, sourceId);
   return nights;
 }
 

@@ -52,6 +52,14 @@ export const manifestSchema = z.strictObject({
       reasons: z.array(z.strictObject({ rule: z.string(), passes: z.boolean(), text: z.string() })),
     })
     .nullable(),
+  /** It trained an earlier night again, as the person changed its dreams. */
+  review: z
+    .strictObject({
+      of: nightIdSchema,
+      dropped: z.int().min(0),
+      reworded: z.int().min(0),
+    })
+    .optional(),
   startedAt: z.iso.datetime(),
   endedAt: z.iso.datetime(),
 });

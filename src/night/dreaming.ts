@@ -4,12 +4,11 @@ import { admit, wordsOf } from '../dream/admit.ts';
 import { dream } from '../dream/dream.ts';
 import { createCopyCheck } from '../dream/near-copy.ts';
 import { readPrompts } from '../prompt/prompt.ts';
-import { KINDS } from '../scenario/kind.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import { readDrafts, readFlagged, readGists, writeDrafts, writeScenarios } from './files.ts';
 import type { FlaggedMoment } from './gather.ts';
 import { withEngine } from './inner-engine.ts';
-import type { Admitted, Counts, Dreamt } from './phase-result.ts';
+import { type Admitted, counted, type Dreamt } from './phase-result.ts';
 import { readSuite } from './suite.ts';
 import type { WorkParts } from './work.ts';
 
@@ -57,16 +56,6 @@ export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
     stop: dreamt.stop,
     prompts: prompts.hash,
   };
-}
-
-/** Kinds in their own order, everything else by frequency. */
-function counted(names: readonly string[]): Counts {
-  const counts = new Map<string, number>();
-  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
-  const rank = (name: string): number => (KINDS as readonly string[]).indexOf(name);
-  return [...counts]
-    .map(([name, count]) => ({ name, count }))
-    .sort((a, b) => rank(a.name) - rank(b.name) || b.count - a.count);
 }
 
 /** Writes `scenarios.jsonl`: everything that trains, and nothing that measures. */

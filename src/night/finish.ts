@@ -1,6 +1,8 @@
 // After the commit: swap if the gate passed and the person wants it so, then the morning's summary.
 import { z } from 'zod';
+import type { Clock } from '../base/clock.ts';
 import { isAttuneError } from '../base/errors.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest } from '../ledger/manifest.ts';
 import { squash } from '../ledger/squash.ts';
 import type { NightVerdict } from '../protocol/night.ts';
@@ -52,6 +54,7 @@ export async function finishNight(
         manifest.night,
       );
     }
+    await giveWay(ledger, manifest, clock);
     const swapped = await journal.phase('swap', swappedSchema, () => swapNight(options, manifest));
     if (swapped.swap !== null) await squash(ledger, options.config.night.deltaBytesMax);
     const headline = await journal.phase('summary', z.string(), () =>
@@ -68,6 +71,16 @@ export async function finishNight(
   } finally {
     await journal.close();
   }
+}
+
+/** The night that was trained again is not waited for any more. */
+async function giveWay(ledger: Ledger, { night, review }: Manifest, clock: Clock): Promise<void> {
+  if (review === undefined) return;
+  const status = ledger.statusOf(await ledger.read(review.of));
+  if (status !== 'waiting' && status !== 'refused') return;
+  const why = `trained again as ${night}: ${review.dropped} dropped, ${review.reworded} reworded`;
+  const at = new Date(clock.now()).toISOString();
+  await ledger.setHead({ nights: { [review.of]: { status: 'rejected', at, why } } });
 }
 
 export function verdictOf(manifest: Manifest, { swap }: Pick<Swapped, 'swap'>): NightVerdict {

@@ -28,6 +28,8 @@ export const planSchema = z.strictObject({
   seed: z.int().min(0),
   config: configSchema,
   configHash: z.string(),
+  /** The night that is trained again, and what the person changed. */
+  review: manifestSchema.shape.review,
 });
 export type NightPlan = z.infer<typeof planSchema>;
 

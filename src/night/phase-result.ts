@@ -5,10 +5,21 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded } from '../base/atomic-file.ts';
 import type { Measures } from '../measure/measure.ts';
+import { KINDS } from '../scenario/kind.ts';
 import { FILE } from './files.ts';
 
 const countsSchema = z.array(z.strictObject({ name: z.string(), count: z.int() }));
 export type Counts = z.infer<typeof countsSchema>;
+
+/** Kinds in their own order, everything else by frequency. */
+export function counted(names: readonly string[]): Counts {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const rank = (name: string): number => (KINDS as readonly string[]).indexOf(name);
+  return [...counts]
+    .map(([name, count]) => ({ name, count }))
+    .sort((a, b) => rank(a.name) - rank(b.name) || b.count - a.count);
+}
 
 export const dreamtSchema = z.strictObject({
   /** Dreams written, by kind. */

@@ -57,14 +57,27 @@ export async function findUnfinished(
 
 /** Makes the folder of a new night, with its plan and what it learns from. */
 export async function beginNight(options: NightServiceOptions): Promise<PreparedNight> {
+  const plan = await planNext(options);
+  const folder = await options.ledger.building(plan.night);
+  await writeGathered(options, plan, folder);
+  return writePlan(plan, folder);
+}
+
+/** The plan last: a folder with a plan has everything that its night needs. */
+export async function writePlan(plan: NightPlan, folder: string): Promise<PreparedNight> {
+  await writeJsonAtomic(join(folder, PLAN), plan);
+  return { plan, folder };
+}
+
+/** The next night of the ledger, from the weights in force now. */
+export async function planNext(options: NightServiceOptions): Promise<NightPlan> {
   const { ledger, clock, config } = options;
   const { number, parent } = await ledger.next();
   const startedAt = new Date(clock.now()).toISOString();
   const day = localDay(clock.now(), config.night.timeZone);
   const night = nightId(number, day);
-  const folder = await ledger.building(night);
   const { inForce } = ledger.head();
-  const plan = planSchema.parse({
+  return planSchema.parse({
     night,
     number,
     day,
@@ -83,10 +96,6 @@ export async function beginNight(options: NightServiceOptions): Promise<Prepared
     config: withoutSecrets(config),
     configHash: configHash(config),
   } satisfies NightPlan);
-  await writeGathered(options, plan, folder);
-  // The plan last: a folder with a plan has everything that its night needs.
-  await writeJsonAtomic(join(folder, PLAN), plan);
-  return { plan, folder };
 }
 
 /** YYYY-MM-DD where the person lives. */

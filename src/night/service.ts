@@ -16,6 +16,7 @@ import type { NightProgress } from '../protocol/night.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import type { BlindAnswer, BlindView } from '../protocol/summary.ts';
 import { type SwapReport, swapTo } from '../swap/swap.ts';
+import { beginAgain } from './again.ts';
 import { type BlindBook, openBlindBook } from './blind.ts';
 import { finishNight } from './finish.ts';
 import type { Progress } from './message.ts';
@@ -90,13 +91,24 @@ export class NightService {
    * Starts a night, or resumes the one that was cut off. Resolves when it is under way.
    * @throws night-running
    */
-  async run(): Promise<NightId> {
+  run(): Promise<NightId> {
+    return this.#begin(
+      async () => (await findUnfinished(this.#options)) ?? (await beginNight(this.#options)),
+    );
+  }
+
+  /** Trains a night again on what the person left of its dreams. @throws review-refused … */
+  retrain(id: NightId): Promise<NightId> {
+    return this.#begin(() => beginAgain(this.#options, id));
+  }
+
+  async #begin(prepare: () => Promise<PreparedNight>): Promise<NightId> {
     if (this.#running !== undefined || this.#isStarting) {
       throw new AttuneError('night-running', 'A night is under way already.');
     }
     this.#isStarting = true;
     try {
-      const prepared = (await findUnfinished(this.#options)) ?? (await beginNight(this.#options));
+      const prepared = await prepare();
       this.#start(prepared);
       return prepared.plan.night;
     } finally {

@@ -96,8 +96,9 @@ export async function work(parts: WorkParts): Promise<Manifest> {
 }
 
 function identityOf(plan: NightPlan) {
-  const { night, number, day, base, parent, inForce, seed, startedAt } = plan;
-  return { night, number, day, base, parent, inForce, seed, startedAt, config: plan.configHash };
+  const { night, number, day, base, parent, inForce, seed, startedAt, review } = plan;
+  const identity = { night, number, day, base, parent, inForce, seed, startedAt };
+  return { ...identity, config: plan.configHash, ...(review === undefined ? {} : { review }) };
 }
 
 function datumOf(scenario: Scenario): Manifest['data'][number] {

@@ -2,9 +2,11 @@
 import { z } from 'zod';
 import { NIGHT_ID } from '../ledger/manifest.ts';
 import { listNights, readSummary } from '../night/list.ts';
+import { changeDream, reviewView } from '../night/review.ts';
 import type { NightService } from '../night/service.ts';
 import { type SliderParts, sliderReply, sliderView } from '../night/slider.ts';
 import { parseWith } from '../protocol/codec.ts';
+import { ReviewRequest } from '../protocol/review.ts';
 import { BlindAnswer, type NightList, SliderReplyRequest } from '../protocol/summary.ts';
 import { type Route, type RouteContext, sendJson } from './route.ts';
 
@@ -49,6 +51,16 @@ export function nightRoutes({ nights, slider, nextAt }: NightRouteOptions): Rout
         context.signal,
       ),
     ),
+    get('/api/nights/:id/review', (context) => reviewView(nights.ledger, nightOf(context))),
+    post('/api/nights/:id/review', async (context) =>
+      changeDream(nights.ledger, nightOf(context), {
+        request: await context.readBody(ReviewRequest),
+        at: new Date().toISOString(),
+      }),
+    ),
+    post('/api/nights/:id/retrain', async (context) => ({
+      nightId: await nights.retrain(nightOf(context)),
+    })),
     post('/api/nights/run', async () => ({ nightId: await nights.run() })),
     post('/api/nights/verify', () => nights.verify()),
     post('/api/nights/:id/approve', (context) => nights.approve(nightOf(context))),

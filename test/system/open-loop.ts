@@ -36,13 +36,20 @@ const SMALL: ConfigPatch = {
   measure: { scenariosPerKind: 1, repliesPerKind: 0, resamples: 200 },
 };
 
-export async function openLoop(): Promise<Loop> {
+/** Section by section; what is given later counts. */
+function merged(one: ConfigPatch, other: ConfigPatch): ConfigPatch {
+  const names = [...new Set([...Object.keys(one), ...Object.keys(other)])] as (keyof ConfigPatch)[];
+  return Object.fromEntries(names.map((name) => [name, { ...one[name], ...other[name] }]));
+}
+
+/** @param more on top of the small configuration */
+export async function openLoop(more: ConfigPatch = {}): Promise<Loop> {
   const folder = await mkdtemp(join(tmpdir(), 'attune-loop-'));
   const modelDir = await writeSmallModel();
   const suiteFolder = join(folder, 'suite');
   await writeSuite(suiteFolder);
   const cacheDir = join(folder, 'cache');
-  const { config } = await loadConfig({ options: SMALL });
+  const { config } = await loadConfig({ options: merged(SMALL, more) });
   const executor = await createOnnxExecutor({ device: 'cpu', threads: 2 });
   const inner = await createEngine({ modelDir, cacheDir, executor });
   let nights: NightService | undefined;

@@ -1,0 +1,55 @@
+// What a person changed of a night's dreams: single ones dropped, replies reworded. It lies beside
+// the sealed nights, and counts when the night is trained again.
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { makeFolder, readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
+import type { Ledger } from './ledger.ts';
+import { type NightId, nightIdSchema } from './manifest.ts';
+
+const changeSchema = z.strictObject({
+  /** Scenario that is changed, and the talk it came from. */
+  id: z.string().min(1),
+  cluster: z.string(),
+  at: z.iso.datetime(),
+  isDropped: z.boolean(),
+  /** The person's own words for `chosen`; null: as it was. */
+  chosen: z.string().min(1).nullable(),
+});
+/** One dream as the person wants it. */
+export type ReviewChange = z.infer<typeof changeSchema>;
+
+const reviewSchema = z.strictObject({ schema: z.literal(1), changes: z.array(changeSchema) });
+
+const folderOf = (ledger: Ledger): string => join(ledger.folder, 'reviews');
+const pathOf = (ledger: Ledger, night: NightId): string =>
+  join(folderOf(ledger), `${nightIdSchema.parse(night)}.json`);
+
+/** The changes to a night's dreams so far, one a dream. */
+export async function readReview(ledger: Ledger, night: NightId): Promise<ReviewChange[]> {
+  return (await readJsonBounded(pathOf(ledger, night), reviewSchema))?.changes ?? [];
+}
+
+/** Keeps the changes; what changes nothing any more is left out. */
+export async function writeReview(
+  ledger: Ledger,
+  night: NightId,
+  changes: readonly ReviewChange[],
+): Promise<void> {
+  await makeFolder(folderOf(ledger));
+  const kept = changes.filter(({ isDropped, chosen }) => isDropped || chosen !== null);
+  await writeJsonAtomic(pathOf(ledger, night), { schema: 1, changes: kept });
+}
+
+/** Takes the changes to dreams out of one talk with it. */
+export async function deleteFromReviews(ledger: Ledger, cluster: string): Promise<void> {
+  const names = await readdir(folderOf(ledger)).catch(() => []);
+  for (const name of names) {
+    const night = name.replace(/\.json$/, '');
+    if (!nightIdSchema.safeParse(night).success) continue;
+    const changes = await readReview(ledger, night);
+    const kept = changes.filter((change) => change.cluster !== cluster);
+    if (kept.length === 0) await rm(pathOf(ledger, night), { force: true });
+    else if (kept.length < changes.length) await writeReview(ledger, night, kept);
+  }
+}

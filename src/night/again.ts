@@ -1,0 +1,93 @@
+// A night trained again as the person changed its dreams: the same moments, the same seed, no new
+// dreams; from where it trains it is a night like any other.
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AttuneError } from '../base/errors.ts';
+import type { NightId } from '../ledger/manifest.ts';
+import { readReview } from '../ledger/review.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import { FILE, readDrafts, readFlagged, readScenarioFile, writeScenarios } from './files.ts';
+import { openJournal, resultOf } from './journal.ts';
+import { type Admitted, admittedSchema, counted, dreamtSchema } from './phase-result.ts';
+import { gatheredSchema, type PreparedNight, planNext, writePlan } from './prepare.ts';
+import { reviewed } from './review.ts';
+import type { NightServiceOptions } from './service.ts';
+
+const COPIED = [FILE.flagged, FILE.everyday, FILE.gists, FILE.dreams];
+
+/**
+ * Makes the folder of the night that trains `id` again.
+ * @throws night-unknown, review-refused when nothing was changed, the night is decided, other
+ * weights are in force by now, or its texts were deleted
+ */
+export async function beginAgain(
+  options: NightServiceOptions,
+  id: NightId,
+): Promise<PreparedNight> {
+  const { ledger, clock } = options;
+  const manifest = await ledger.read(id);
+  const refuse = (why: string): never => {
+    throw new AttuneError('review-refused', `${id} cannot be trained again: ${why}.`, { id });
+  };
+  const status = ledger.statusOf(manifest);
+  if (!['waiting', 'refused', 'rejected'].includes(status)) refuse(`it is ${status}`);
+  if (manifest.inForce.join() !== ledger.head().inForce.join())
+    refuse('other weights came into force since');
+  const from = ledger.folderOf(id);
+  const before = await readScenarioFile(from, 'scenarios');
+  if (before.length < manifest.data.length) refuse('texts of it were deleted');
+  await readFlagged(from).catch(() => refuse('texts of it were deleted'));
+  const { scenarios, dropped, reworded } = reviewed(before, await readReview(ledger, id));
+  if (dropped + reworded === 0) refuse('nothing of it was dropped or reworded');
+
+  const plan = {
+    ...(await planNext(options)),
+    // The same draws as before, so that only the person's changes differ.
+    seed: manifest.seed,
+    review: { of: id, dropped, reworded },
+  };
+  const folder = await ledger.building(plan.night);
+  for (const name of COPIED) await copyFile(join(from, name), join(folder, name));
+  await writeScenarios(folder, 'scenarios', scenarios);
+  const earlier = await openJournal(from, clock);
+  const journal = await openJournal(folder, clock);
+  try {
+    const { lines } = earlier;
+    const admitted = admittedSchema.parse(resultOf(lines, 'admit'));
+    const drafts = new Map((await readDrafts(folder)).map((draft) => [draft.id, draft]));
+    const share = (one: Scenario): number => drafts.get(one.id)?.sampledShare ?? 0;
+    const gathered = gatheredSchema.parse(resultOf(lines, 'gather'));
+    await journal.phase('gather', gatheredSchema, async () => gathered);
+    const dreamt = dreamtSchema.parse(resultOf(lines, 'dream'));
+    await journal.phase('dream', dreamtSchema, async () => dreamt);
+    await journal.phase('admit', admittedSchema, async () =>
+      admittedNow(admitted, { scenarios, dropped, share }),
+    );
+  } finally {
+    await earlier.close();
+    await journal.close();
+  }
+  return writePlan(plan, folder);
+}
+
+interface Left {
+  readonly scenarios: readonly Scenario[];
+  readonly dropped: number;
+  readonly share: (scenario: Scenario) => number;
+}
+
+function admittedNow(admitted: Admitted, { scenarios, dropped, share }: Left): Admitted {
+  const dreams = scenarios.filter(({ source }) => source.origin === 'dream');
+  const sampled = dreams.reduce((sum, one) => sum + share(one), 0);
+  return {
+    ...admitted,
+    admitted: counted(dreams.map(({ kind }) => kind)),
+    refused: [
+      ...admitted.refused,
+      ...(dropped === 0 ? [] : [{ name: 'dropped by the person', count: dropped }]),
+    ],
+    training: scenarios.length,
+    flags: scenarios.length - dreams.length,
+    sampledShare: dreams.length === 0 ? null : sampled / dreams.length,
+  };
+}
