@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
 import type { ConversationSummary, Reply, SettingsPatch } from '../protocol/conversation.ts';
-import { walkFlag } from './chat-flag.ts';
+import type { Flag } from '../protocol/flag.ts';
+import { walkEdit, walkFlag } from './chat-flag.ts';
 import type { ChatSession } from './chat-session.ts';
 import { printable } from './terminal.ts';
 
@@ -30,15 +31,8 @@ const COMMANDS: readonly Command[] = [
     run: (session, rest) => mark(session, 'good', rest),
   },
   { name: 'flags', help: 'the flags of this talk', run: (session) => listFlags(session) },
-  {
-    name: 'withdraw',
-    takes: 'ID',
-    help: 'take a flag back',
-    async run(session, rest) {
-      await session.wire.request({ type: 'flag-withdraw', flagId: rest.trim() });
-      session.terminal.note('withdrawn');
-    },
-  },
+  { name: 'edit', takes: 'N', help: 'change a flag from /flags', run: editFlag },
+  { name: 'withdraw', takes: 'N', help: 'take a flag from /flags back', run: withdrawFlag },
   { name: 'stop', help: 'stop the reply (so does Ctrl-C)', run: (session) => session.stop() },
   { name: 'again', help: 'answer my last message anew', run: (session) => session.again() },
   { name: 'new', help: 'begin a new talk', run: (session) => session.begin() },
@@ -105,19 +99,22 @@ function replyNamed({ view }: ChatSession, rest: string): Reply {
   throw new AttuneError('reply-not-found', 'There is no such reply in this talk.');
 }
 
-async function mark(session: ChatSession, kind: 'missed' | 'good', rest: string): Promise<void> {
-  const { view, terminal, wire } = session;
-  const reply = replyNamed(session, rest);
+/** What a walk through a flag of this reply needs: the words around it, and whom to ask. */
+function walkOf({ view, terminal }: ChatSession, reply: Reply) {
   const asked = view.messages.findIndex(({ id }) => id === reply.messageId);
-  const flag = await walkFlag({
-    kind,
-    flagId: randomUUID(),
+  return {
     conversationId: view.conversationId,
     reply,
     messages: view.messages.slice(0, asked + 1).reverse(),
-    ask: (question) => terminal.readLine(question),
-    tell: (text) => terminal.note(printable(text)),
-  });
+    ask: (question: string) => terminal.readLine(question),
+    tell: (text: string) => terminal.note(printable(text)),
+  };
+}
+
+async function mark(session: ChatSession, kind: 'missed' | 'good', rest: string): Promise<void> {
+  const { terminal, wire } = session;
+  const reply = replyNamed(session, rest);
+  const flag = await walkFlag({ ...walkOf(session, reply), kind, flagId: randomUUID() });
   if (flag === undefined) {
     terminal.note('nothing was marked');
     return;
@@ -126,16 +123,53 @@ async function mark(session: ChatSession, kind: 'missed' | 'good', rest: string)
   terminal.note(kind === 'good' ? 'marked as a good moment' : 'flagged; a night can learn from it');
 }
 
-async function listFlags({ wire, view, terminal }: ChatSession): Promise<void> {
+async function listFlags(session: ChatSession): Promise<void> {
+  const { wire, view, terminal } = session;
   const { conversationId } = view;
   const answer = await wire.request({ type: 'flag-list', conversationId });
   if (answer.type !== 'flag-listed') return;
-  if (answer.flags.length === 0) terminal.note('none');
-  for (const { id, kind, strength, betterWords, reason, withdrawnAt } of answer.flags) {
-    const what = [betterWords ?? '', reason === null ? '' : `(${reason})`].join(' ').trim();
-    const state = withdrawnAt === null ? '' : ' withdrawn';
-    terminal.note(printable(`${id}  ${kind} ${strength}${state}  ${what}`));
+  session.flagged = answer.flags.filter(({ withdrawnAt }) => withdrawnAt === null);
+  if (session.flagged.length === 0) terminal.note('none');
+  for (const [at, flag] of session.flagged.entries()) {
+    terminal.note(printable(`${String(at + 1).padStart(3)}  ${flagLine(flag)}`));
   }
+}
+
+function flagLine({ kind, strength, userSpan, betterWords, reason, usedBy }: Flag): string {
+  const parts = [
+    `${kind} ${strength}`,
+    userSpan === null ? '' : `“${userSpan.span.text}”`,
+    betterWords === null ? '' : `→ ${betterWords}`,
+    reason === null ? '' : `(${reason})`,
+    usedBy.length === 0 ? '' : `learnt in ${usedBy.join(', ')}`,
+  ];
+  const filled = parts.filter((part) => part !== '');
+  return filled.map((part) => part.replace(/\s+/g, ' ')).join('  ');
+}
+
+function flagNamed({ flagged }: ChatSession, rest: string): Flag {
+  const flag = flagged[Number(rest.trim() || 'none') - 1];
+  if (flag !== undefined) return flag;
+  throw new AttuneError('flag-not-found', 'Say which: a number from /flags.');
+}
+
+async function editFlag(session: ChatSession, rest: string): Promise<void> {
+  const { view, wire, terminal } = session;
+  const flag = flagNamed(session, rest);
+  const reply = view.replies.find(({ id }) => id === flag.replyId);
+  if (reply === undefined) {
+    throw new AttuneError('reply-not-found', 'The reply of this flag was made anew since.');
+  }
+  const patch = await walkEdit({ ...walkOf(session, reply), flag });
+  if (patch === undefined) return terminal.note('nothing was changed');
+  await wire.request({ type: 'flag-edit', flagId: flag.id, patch });
+  terminal.note('changed');
+}
+
+async function withdrawFlag(session: ChatSession, rest: string): Promise<void> {
+  const { id: flagId } = flagNamed(session, rest);
+  await session.wire.request({ type: 'flag-withdraw', flagId });
+  session.terminal.note('withdrawn');
 }
 
 function showTalks(session: ChatSession, talks: readonly ConversationSummary[]): void {

@@ -1,11 +1,9 @@
 // The walk through a flag in a few keys: questions and answers; asks and tells through functions.
 import type { Span } from '../protocol/conversation.ts';
-import type { FlagDraftInput } from '../protocol/flag.ts';
+import type { Flag, FlagDraftInput, FlagPatch } from '../protocol/flag.ts';
 import type { SaidMessage } from './chat-view.ts';
 
-export interface FlagWalk {
-  readonly kind: 'missed' | 'good';
-  readonly flagId: string;
+export interface Walk {
   readonly conversationId: string;
   readonly reply: { readonly id: string; readonly text: string };
   /** What the person said up to this reply, newest first. */
@@ -13,6 +11,15 @@ export interface FlagWalk {
   /** The next line, or undefined at the end of the input. */
   readonly ask: (question: string) => Promise<string | undefined>;
   readonly tell: (text: string) => void;
+}
+
+export interface FlagWalk extends Walk {
+  readonly kind: 'missed' | 'good';
+  readonly flagId: string;
+}
+
+export interface EditWalk extends Walk {
+  readonly flag: Flag;
 }
 
 interface Word {
@@ -62,7 +69,7 @@ const TRIES = 3;
 
 /** Asks until the answer names words of one of the texts; an empty answer skips. */
 async function askSpan(
-  { ask, tell }: FlagWalk,
+  { ask, tell }: Pick<Walk, 'ask' | 'tell'>,
   question: string,
   texts: readonly SaidMessage[],
 ): Promise<{ readonly id: string; readonly span: Span } | null> {
@@ -78,47 +85,105 @@ async function askSpan(
   return null;
 }
 
-/** The draft as the person made it, or undefined when it was given up (/cancel). */
-export async function walkFlag(walk: FlagWalk): Promise<FlagDraftInput | undefined> {
-  const { ask, tell, reply, messages, kind } = walk;
+/** Asks until somebody answers /cancel, and nothing from then on. */
+function cancelling({ ask }: Walk): { ask: Walk['ask']; isCancelled: () => boolean } {
   let isCancelled = false;
-  const asking: FlagWalk = {
-    ...walk,
-    ask: async (question) => {
+  return {
+    isCancelled: () => isCancelled,
+    async ask(question) {
       if (isCancelled) return undefined;
       const answer = await ask(question);
       isCancelled = answer?.trim() === '/cancel';
       return isCancelled ? undefined : answer;
     },
   };
+}
+
+/** Both texts with their words numbered. */
+function tellWords({ tell, messages, reply }: Walk): void {
+  const last = messages[0];
+  if (last !== undefined) tell(`You:   ${numberWords(last.text)}`);
+  tell(`Reply: ${numberWords(reply.text)}`);
+}
+
+/** The draft as the person made it, or undefined when it was given up (/cancel). */
+export async function walkFlag(walk: FlagWalk): Promise<FlagDraftInput | undefined> {
+  const { tell, reply, messages, kind } = walk;
+  const { ask, isCancelled } = cancelling(walk);
+  const asking = { ask, tell };
   const draft = {
     id: walk.flagId,
     conversationId: walk.conversationId,
     replyId: reply.id,
     kind,
   } as const;
-  const last = messages[0];
-  if (last !== undefined) tell(`You:   ${numberWords(last.text)}`);
-  tell(`Reply: ${numberWords(reply.text)}`);
+  tellWords(walk);
   tell('Enter skips a question, /cancel gives up.');
   const heard = kind === 'good' ? 'heard' : 'not heard';
   const userSpan = await askSpan(asking, `Your words that were ${heard}: `, messages);
   if (kind === 'good') {
-    return isCancelled ? undefined : { ...draft, ...(userSpan ? userSpanOf(userSpan) : {}) };
+    return isCancelled() ? undefined : { ...draft, ...(userSpan ? userSpanOf(userSpan) : {}) };
   }
   const drifted = await askSpan(asking, 'Words of the reply that drifted: ', [reply]);
-  const betterWords = (await asking.ask('What would have listened? '))?.trim();
-  const strength = await asking.ask('How much? 1 slight, 2 clear, 3 it hurt [2]: ');
-  const reason = (await asking.ask('Why, in a word? '))?.trim();
-  if (isCancelled) return undefined;
+  const betterWords = (await ask('What would have listened? '))?.trim();
+  const strength = await ask('How much? 1 slight, 2 clear, 3 it hurt [2]: ');
+  const reason = (await ask('Why, in a word? '))?.trim();
+  if (isCancelled()) return undefined;
   return {
     ...draft,
     ...(userSpan ? userSpanOf(userSpan) : {}),
     ...(drifted ? { replySpan: drifted.span } : {}),
     ...(betterWords ? { betterWords } : {}),
     ...(reason ? { reason } : {}),
-    strength: /^[123]$/.test(strength?.trim() ?? '') ? Number(strength) : 2,
+    strength: strengthOf(strength) ?? 2,
   };
+}
+
+/** What the person changed of a flag, or undefined when that is nothing or was given up. */
+export async function walkEdit(walk: EditWalk): Promise<FlagPatch | undefined> {
+  const { tell, flag, reply, messages } = walk;
+  const { ask, isCancelled } = cancelling(walk);
+  const asking = { ask, tell };
+  tellWords(walk);
+  tell('Enter keeps what is there, - empties it, /cancel gives up.');
+  const now = (value: string | null | undefined): string =>
+    value ? ` [${value.replace(/\s+/g, ' ')}]: ` : ': ';
+  const patch: { -readonly [Key in keyof FlagPatch]: FlagPatch[Key] } = {};
+  const said = await askChange(asking, `Your words${now(flag.userSpan?.span.text)}`, messages);
+  if (said !== undefined) patch.userSpan = said && userSpanOf(said).userSpan;
+  const heard = await askChange(asking, `Words of the reply${now(flag.replySpan?.text)}`, [reply]);
+  if (heard !== undefined) patch.replySpan = heard === null ? null : heard.span;
+  if (flag.kind === 'missed') {
+    const better = await ask(`What would have listened${now(flag.betterWords)}`);
+    if (better?.trim()) patch.betterWords = emptied(better);
+  }
+  const strength = strengthOf(await ask(`How much? 1, 2 or 3 [${flag.strength}]: `));
+  if (strength !== undefined) patch.strength = strength;
+  const reason = await ask(`Why, in a word${now(flag.reason)}`);
+  if (reason?.trim()) patch.reason = emptied(reason);
+  return isCancelled() || Object.keys(patch).length === 0 ? undefined : patch;
+}
+
+/** Undefined keeps the words as they are, null takes them away. */
+async function askChange(
+  asking: Pick<Walk, 'ask' | 'tell'>,
+  question: string,
+  texts: readonly SaidMessage[],
+): Promise<Awaited<ReturnType<typeof askSpan>> | undefined> {
+  let isEmptied = false;
+  const ask: Walk['ask'] = async (text) => {
+    const answer = await asking.ask(text);
+    isEmptied = answer?.trim() === '-';
+    return isEmptied ? '' : answer;
+  };
+  const found = await askSpan({ ...asking, ask }, question, texts);
+  return found ?? (isEmptied ? null : undefined);
+}
+
+const emptied = (answer: string): string | null => (answer.trim() === '-' ? null : answer.trim());
+
+function strengthOf(answer: string | undefined): number | undefined {
+  return /^[123]$/.test(answer?.trim() ?? '') ? Number(answer) : undefined;
 }
 
 function userSpanOf({ id, span }: { readonly id: string; readonly span: Span }) {

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
 import type { ConversationSummary } from '../protocol/conversation.ts';
+import type { Flag } from '../protocol/flag.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import type { Address } from './address.ts';
 import { runCommand } from './chat-command.ts';
@@ -10,6 +11,7 @@ import { printable, type Terminal } from './terminal.ts';
 import { Wire } from './wire.ts';
 
 const YOU = 'you › ';
+const ELSEWHERE = 'you, elsewhere › ';
 const REPLY = 'attune › ';
 
 export class ChatSession {
@@ -18,6 +20,8 @@ export class ChatSession {
   view = new ChatView(randomUUID());
   /** What `/list` or `/search` showed last, so that `/open 2` can mean one of them. */
   listed: readonly ConversationSummary[] = [];
+  /** What `/flags` showed last, for `/edit 1` and `/withdraw 1`. */
+  flagged: readonly Flag[] = [];
   #onQuiet: (() => void)[] = [];
   #isAtLineStart = true;
   #hasFailed = false;
@@ -63,6 +67,7 @@ export class ChatSession {
   async say(text: string): Promise<void> {
     const { conversationId } = this.view;
     const messageId = randomUUID();
+    this.view.own(messageId);
     await this.wire.request({ type: 'message-say', conversationId, messageId, text });
     await this.#until(() => this.view.replies.some((reply) => reply.messageId === messageId));
   }
@@ -159,6 +164,11 @@ export class ChatSession {
   #showOne(one: Shown): void {
     const { terminal } = this;
     switch (one.kind) {
+      case 'said':
+        if (!terminal.isInteractive) return;
+        this.#freshLine();
+        this.#line(`${ELSEWHERE}${one.text}`);
+        return;
       case 'begin':
         if (one.turnsDropped > 0) {
           this.#freshNote(

@@ -4,6 +4,7 @@ import type { ServerMessage } from '../protocol/server-message.ts';
 
 /** Something to put on the screen, in this order. */
 export type Shown =
+  | { readonly kind: 'said'; readonly text: string }
   | { readonly kind: 'begin'; readonly turnsDropped: number }
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'restart' }
@@ -30,6 +31,8 @@ export class ChatView {
   /** Replies that count, oldest first. */
   readonly replies: Reply[] = [];
   #current: Current | undefined;
+  /** Messages that were said here, and are on the screen already. */
+  readonly #own = new Set<string>();
 
   constructor(conversationId: string) {
     this.conversationId = conversationId;
@@ -37,6 +40,11 @@ export class ChatView {
 
   get isReplying(): boolean {
     return this.#current !== undefined;
+  }
+
+  /** A message that is said here: it is not shown again when the server tells of it. */
+  own(messageId: string): void {
+    this.#own.add(messageId);
   }
 
   /** The talk as the server has it, seen for the first time: nothing is news. */
@@ -50,6 +58,7 @@ export class ChatView {
   reopened(conversation: Conversation, running: RunningReply | null): Shown[] {
     const seen = new Set(this.replies.map(({ id }) => id));
     const before = this.#current;
+    const known = new Set(this.messages.map(({ id }) => id));
     this.#load(conversation);
     const missed = this.replies.filter(({ id }) => !seen.has(id) && id !== before?.replyId);
     const given = this.replies.find(({ id }) => id === before?.replyId);
@@ -61,7 +70,11 @@ export class ChatView {
       this.#current = undefined;
       shown.push({ kind: 'failed', problem: 'the daemon stopped in the middle of this reply' });
     }
-    for (const reply of missed) shown.push(...this.#whole(reply, null));
+    for (const message of this.messages) {
+      if (!known.has(message.id)) shown.push(...this.#said(message));
+      const reply = missed.find(({ messageId }) => messageId === message.id);
+      if (reply !== undefined) shown.push(...this.#whole(reply, null));
+    }
     if (running !== null && running.replyId !== before?.replyId)
       shown.push(...this.#begin(running));
     return shown;
@@ -80,10 +93,9 @@ export class ChatView {
     if (!('conversationId' in message) || message.conversationId !== this.conversationId) return [];
     switch (message.type) {
       case 'message-stored':
-        if (!this.messages.some(({ id }) => id === message.message.id)) {
-          this.messages.push(message.message);
-        }
-        return [];
+        if (this.messages.some(({ id }) => id === message.message.id)) return [];
+        this.messages.push(message.message);
+        return this.#said(message.message);
       case 'reply-start': {
         if (message.replyId === this.#current?.replyId) return [];
         const { replyId, messageId } = message;
@@ -101,6 +113,11 @@ export class ChatView {
       default:
         return [];
     }
+  }
+
+  /** What the person said elsewhere, in the browser for instance. */
+  #said({ id, text }: SaidMessage): Shown[] {
+    return this.#own.has(id) ? [] : [{ kind: 'said', text }];
   }
 
   #begin({ replyId, messageId, text }: RunningReply, turnsDropped = 0): Shown[] {

@@ -1,6 +1,7 @@
 // The terminal of an interactive command: lines in, text out; works over a pipe as well.
 import { createInterface, type Interface } from 'node:readline';
 import { Writable } from 'node:stream';
+import { BRACKETS_OFF, BRACKETS_ON, createPasteInput, type PasteInput } from './paste.ts';
 
 export interface Terminal {
   /** False over a pipe: no prompt, no colours, no history. */
@@ -53,14 +54,20 @@ export function openTerminal(options: TerminalOptions): Terminal {
       done();
     },
   });
-  const columns = { columns: output.columns ?? 80 };
+  const screen = Object.assign(echo, { columns: output.columns ?? 80 });
+  const onResize = (): void => {
+    screen.columns = output.columns ?? 80;
+    screen.emit('resize');
+  };
+  const pastes = createPasteInput();
   const lineReader = createInterface({
-    input,
-    output: Object.assign(echo, columns),
+    input: isInteractive ? throughPastes(input, pastes.stream) : input,
+    output: screen,
     terminal: isInteractive,
     historySize: 500,
     removeHistoryDuplicates: true,
   });
+  if (isInteractive) output.on('resize', onResize).write(BRACKETS_ON);
 
   /** Nothing of ours is written onto the line on which somebody types. */
   let isPromptShown = false;
@@ -81,7 +88,8 @@ export function openTerminal(options: TerminalOptions): Terminal {
     resolve?.(line);
   }
 
-  lineReader.on('line', (line) => {
+  lineReader.on('line', (written) => {
+    const line = pastes.expand(written);
     if (waiting === undefined && options.takeAtOnce?.(line) === true) return;
     if (waiting !== undefined) hand(line);
     else lines.push(line);
@@ -128,8 +136,25 @@ export function openTerminal(options: TerminalOptions): Terminal {
     close() {
       isEnded = true;
       lineReader.close();
+      if (!isInteractive) return;
+      output.off('resize', onResize).write(BRACKETS_OFF);
+      input.unpipe(pastes.stream);
+      input.pause();
     },
   };
+}
+
+/** The keys of a terminal by way of a stream; what the line editor asks of a terminal still works. */
+function throughPastes(
+  input: TerminalOptions['input'],
+  stream: PasteInput['stream'],
+): NodeJS.ReadableStream {
+  const { setRawMode } = input as { setRawMode?: (isRaw: boolean) => unknown };
+  const keys = Object.assign(stream, {
+    isTTY: true,
+    setRawMode: (isRaw: boolean) => setRawMode?.call(input, isRaw),
+  });
+  return input.pipe(keys);
 }
 
 function clearLine(lineReader: Interface): void {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { chooseSpan, numberWords, walkFlag } from '../../src/cli/chat-flag.ts';
+import { chooseSpan, numberWords, walkEdit, walkFlag } from '../../src/cli/chat-flag.ts';
+import type { Flag } from '../../src/protocol/flag.ts';
 
 describe('choosing words', () => {
   const text = 'No, please  book the SMALL room.';
@@ -74,5 +75,59 @@ describe('the walk through a flag', () => {
       const answers = [...Array.from({ length: at }, () => ''), '/cancel', 'x', 'x'];
       expect(await walk(answers).draft, `question ${at}`).toBeUndefined();
     }
+  });
+});
+
+describe('the walk through a change', () => {
+  const flag: Flag = {
+    id: 'f',
+    conversationId: 'c',
+    messageId: 'm',
+    replyId: 'r',
+    kind: 'missed',
+    userSpan: { messageId: 'm', span: { start: 0, end: 3, text: 'the' } },
+    replySpan: null,
+    betterWords: 'The small one.',
+    reason: null,
+    strength: 2,
+    createdAt: 1,
+    updatedAt: 1,
+    withdrawnAt: null,
+    usedBy: [],
+  };
+  const edit = (...answers: string[]) =>
+    walkEdit({
+      flag,
+      conversationId: 'c',
+      reply: { id: 'r', text: 'Booking the large room now.' },
+      messages: [{ id: 'm', text: 'the small one' }],
+      ask: async () => answers.shift(),
+      tell: () => undefined,
+    });
+
+  it('keeps what Enter passes over, and changes nothing but what was answered', async () => {
+    expect(await edit('', 'large', '', '3', '')).toEqual({
+      replySpan: { start: 12, end: 17, text: 'large' },
+      strength: 3,
+    });
+    expect(await edit('small', '', '', '', 'size')).toEqual({
+      userSpan: { messageId: 'm', span: { start: 4, end: 9, text: 'small' } },
+      reason: 'size',
+    });
+  });
+
+  it('empties what is answered with a dash', async () => {
+    expect(await edit('-', '-', '-', '', '-')).toEqual({
+      userSpan: null,
+      replySpan: null,
+      betterWords: null,
+      reason: null,
+    });
+  });
+
+  it('is nothing when nothing was answered, or when it was given up at any question', async () => {
+    expect(await edit('', '', '', '', '')).toBeUndefined();
+    expect(await edit('', '', '', '2', '/cancel')).toBeUndefined();
+    expect(await edit('small', '/cancel')).toBeUndefined();
   });
 });

@@ -64,12 +64,26 @@ describe('attune chat over a pipe', () => {
     const text = piped.text();
     expect(text.match(/You said: find the needle/g)?.length).toBeGreaterThanOrEqual(3);
     expect(text).toContain('Named');
-    expect(text).toContain('missed 3  better');
+    expect(text).toContain('1  missed 3  “needle”  → better');
     expect(text).toContain('There is no /nonsense');
     expect(text).toContain('(There is no talk nowhere');
     expect(text).toContain('/search WORDS');
     const [flag] = daemon.flags.list();
     expect(flag).toMatchObject({ betterWords: 'better', userSpan: { span: { text: 'needle' } } });
+  });
+
+  it('changes a flag and takes it back by its number, and refuses numbers that are none', async () => {
+    const piped = await chat();
+    const flag = ['/flag', 'hello', '', 'hi', '', ''];
+    const edit = ['/flags', '/edit 1', '', '', 'good day', '1', 'too cold'];
+    const rest = ['/flags', '/edit 2', '/withdraw 0', '/withdraw', '/withdraw 1', '/flags'];
+    piped.input.end(`${['hello', ...flag, ...edit, ...rest].join('\n')}\n`);
+    await piped.done;
+    const text = piped.text();
+    expect(text).toContain('1  missed 1  “hello”  → good day  (too cold)');
+    expect(text.match(/Say which: a number from \/flags/g)).toHaveLength(3);
+    expect(text.trimEnd().split('\n').slice(-2)).toEqual(['withdrawn', 'none']);
+    expect(daemon.flags.list()).toMatchObject([{ betterWords: 'good day', strength: 1 }]);
   });
 
   it('stops a reply at once with /stop', async () => {

@@ -68,6 +68,7 @@ describe('what is on the screen', () => {
 
   it('goes on where it was after the connection was lost', () => {
     const view = new ChatView('c');
+    view.own('m');
     view.receive(start('r'));
     view.receive(delta('r', 0, 'Hello th'));
     const back = view.reopened(talk(user('m')), {
@@ -82,6 +83,7 @@ describe('what is on the screen', () => {
 
   it('has the end of a reply that ended while the connection was lost', () => {
     const view = new ChatView('c');
+    view.own('m');
     view.receive(start('r'));
     view.receive(delta('r', 0, 'Hello'));
     expect(seen(view.reopened(talk(user('m'), reply('r', 'm', 'Hello there')), null))).toBe(
@@ -91,13 +93,37 @@ describe('what is on the screen', () => {
 
   it('has a whole reply of which nothing was seen before', () => {
     const view = new ChatView('c');
+    view.own('m');
     const back = view.reopened(talk(user('m'), reply('r', 'm', 'Hello')), null);
     expect(seen(back)).toBe('<begin>Hello<end>');
     expect(seen(view.receive(end(reply('r', 'm', 'Hello'))))).toBe('');
   });
 
+  it('has what the person says elsewhere, but not again what is said here', () => {
+    const view = new ChatView('c');
+    view.own('m1');
+    const stored = (id: string): ServerMessage => ({
+      type: 'message-stored',
+      conversationId: 'c',
+      message: user(id),
+      isDuplicate: false,
+    });
+    const shown = ['m1', 'm2', 'm2'].flatMap((id) => view.receive(stored(id)));
+    expect(shown).toEqual([{ kind: 'said', text: 'm2' }]);
+  });
+
+  it('has in their order the turns that were missed while the connection was lost', () => {
+    const view = new ChatView('c');
+    view.opened(talk(user('m1'), reply('r1', 'm1', 'one')), null);
+    const [m1, r1] = [user('m1'), reply('r1', 'm1', 'one')];
+    const later = [user('m2'), reply('r2', 'm2', 'two'), user('m3'), reply('r3', 'm3', 'three')];
+    const back = view.reopened(talk(m1, r1, ...later), null);
+    expect(seen(back)).toBe('<said><begin>two<end><said><begin>three<end>');
+  });
+
   it('says so when a reply is lost with the daemon', () => {
     const view = new ChatView('c');
+    view.own('m');
     view.receive(start('r'));
     expect(seen(view.reopened(talk(user('m')), null))).toBe('<failed>');
     expect(view.isReplying).toBe(false);
