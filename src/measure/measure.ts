@@ -23,7 +23,8 @@ import {
   pairedGains,
   worse,
 } from './compare.ts';
-import { Reader, type TrainableWeights } from './reader.ts';
+import { KeptReader } from './kept-reader.ts';
+import type { Reader, TrainableWeights } from './reader.ts';
 import { type Retention, retention } from './retention.ts';
 import { type ScoredExample, scoreExamples, scoreOf } from './scenario-margin.ts';
 import { type Estimate, type EstimateOptions, estimate } from './statistics.ts';
@@ -47,6 +48,8 @@ export interface MeasureOptions {
   readonly statistics?: EstimateOptions;
   /** Examples whose attention is read; attention costs a full pass each. 40 by default. */
   readonly attentionExamplesMax?: number;
+  /** Memory for contexts that are asked for again; 256 MB by default. */
+  readonly contextCacheBytesMax?: number;
   /** Awaited before each part: resolves at once, or after a pause. */
   readonly beforePart?: () => Promise<void>;
   readonly onProgress?: (done: number, total: number) => void;
@@ -89,11 +92,15 @@ export interface Measures {
 }
 
 const PARTS = 8;
+const CONTEXT_CACHE_BYTES_MAX = 2 ** 28;
+/** What was trained on, as far as its KL is read. */
+const TRAINED_MAX = 32;
 
 /** Measures `candidate` against `parent`. Examples that do not fit are named in `refused`. */
 export async function measureWeights(options: MeasureOptions): Promise<Measures> {
   const { model, executor, parent, candidate, deaf, base = parent } = options;
-  const reader = new Reader({ model, executor });
+  const { contextCacheBytesMax = CONTEXT_CACHE_BYTES_MAX } = options;
+  const reader = new KeptReader({ model, executor }, contextCacheBytesMax);
   let done = 0;
   const part = async <T>(run: () => Promise<T>): Promise<T> => {
     await options.beforePart?.();
@@ -105,19 +112,22 @@ export async function measureWeights(options: MeasureOptions): Promise<Measures>
     const refused: { id: string; reason: string }[] = [];
     const examples = render(options.scenarios, options, refused);
     const everyday = render(options.everyday, options, refused);
+    // In an order in which contexts that were run are still kept when they are asked for again.
     const before = await part(() => scoreExamples(reader, examples, parent));
-    const after = await part(() => scoreExamples(reader, examples, candidate));
     const kept = await part(() => scoreExamples(reader, examples, candidate, parent));
+    const after = await part(() => scoreExamples(reader, examples, candidate));
+    const gap = await part(() => defenceGap(reader, examples, options));
+    const looks = await part(() => attentionOf(reader, examples, options));
     const deafScored = await part(async () =>
       deaf === undefined ? undefined : scoreExamples(reader, examples, deaf),
     );
-    const gap = await part(() => defenceGap(reader, examples, options));
-    const held = await part(async () => ({
-      parent: await retention(reader, everyday, { before: parent, after: candidate }),
-      base: await retention(reader, everyday, { before: base, after: candidate }),
-    }));
-    const looks = await part(() => attentionOf(reader, examples, options));
-    const trained = render(options.trained ?? [], options, refused).slice(0, 64);
+    const held = await part(async () => {
+      const of = (before: TrainableWeights): Promise<Retention> =>
+        retention(reader, everyday, { before, after: candidate });
+      const against = await of(parent);
+      return { parent: against, base: base === parent ? against : await of(base) };
+    });
+    const trained = render(options.trained ?? [], options, refused).slice(0, TRAINED_MAX);
     const trainedKl = await part(async () =>
       trained.length === 0
         ? undefined
