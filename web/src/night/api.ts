@@ -1,5 +1,6 @@
 // Reads nights over plain HTTP; the live progress comes over the WebSocket.
 import { signal } from '@preact/signals';
+import type { ReviewRequest, ReviewView } from '../../../src/protocol/review.ts';
 import type {
   BlindAnswer,
   BlindView,
@@ -47,6 +48,10 @@ export const answerBlind = (id: string, answer: BlindAnswer): Promise<BlindView>
 export const loadSlider = (id: string): Promise<SliderView> => call(`/${id}/slider`);
 export const sliderReply = (id: string, flagId: string, stop: number): Promise<SliderReply> =>
   call(`/${id}/slider/reply`, { flagId, stop });
+export const loadReview = (id: string): Promise<ReviewView> => call(`/${id}/review`);
+export const changeDream = (id: string, request: ReviewRequest): Promise<ReviewView> =>
+  call(`/${id}/review`, request);
+export const retrain = (id: string): Promise<unknown> => call(`/${id}/retrain`, {});
 export const runNight = (): Promise<unknown> => call('/run', {});
 export const decide = (id: string, decision: 'approve' | 'reject' | 'revert'): Promise<unknown> =>
   call(`/${id}/${decision}`, {});

@@ -3,7 +3,8 @@ import type { VNode } from 'preact';
 import type { DreamView, NightSummary } from '../../../src/protocol/summary.ts';
 import { HeadMap, Losses } from './plot.tsx';
 
-function Dream({ dream }: { dream: DreamView }): VNode {
+/** A dream as it trained, its marked words lit. */
+export function Dream({ dream }: { dream: DreamView }): VNode {
   return (
     <article class="dream">
       <small>

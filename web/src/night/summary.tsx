@@ -9,6 +9,7 @@ import { Blind, Tally } from './blind.tsx';
 import { Details } from './details.tsx';
 import { Gate, Numbers } from './numbers.tsx';
 import { signed } from './plot.tsx';
+import { Review } from './review.tsx';
 
 function Flagged({ moment }: { moment: FlaggedView }): VNode {
   const { marginBefore: before, marginAfter: after } = moment;
@@ -104,6 +105,10 @@ function Results({ summary }: { summary: NightView }): VNode {
   );
 }
 
+/** It learnt, and nobody has taken it into use. */
+const isOpenToReview = ({ status, training }: NightView): boolean =>
+  training !== null && (status === 'waiting' || status === 'refused' || status === 'rejected');
+
 /** A night and its blind pairs, read again when something was decided. */
 function useNight(id: string) {
   const [summary, setSummary] = useState<NightView | null>(null);
@@ -145,6 +150,7 @@ export function Summary({ id }: { id: string }): VNode {
         <Results summary={summary} />
       )}
       {!isBlind && <Details summary={summary} />}
+      {!isBlind && isOpenToReview(summary) && <Review nightId={id} />}
       {summary.back !== null && (
         <p class="hint">
           To go back in the terminal: <code>{summary.back}</code>
