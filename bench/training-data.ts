@@ -1,77 +1,144 @@
-// Data of the training experiments: crossed pairs of SGD, reflex scenes, suites, everyday talk.
+// Data of the training experiment: crossed pairs of SGD, reflex scenes, suites, everyday talk.
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createRandom } from '../src/base/random.ts';
-import { readScenarios } from '../src/scenario/file.ts';
+import { printScenarios, readScenarios } from '../src/scenario/file.ts';
 import type { Kind } from '../src/scenario/kind.ts';
 import { parseScenario, type Scenario } from '../src/scenario/scenario.ts';
 import { crossedPairs, isHeldBack, type SgdDialogue, sgdKind } from '../src/scenario/sgd.ts';
 import { readSgdDialogues, readSgdMoments } from '../src/scenario/sgd-file.ts';
 
-export interface ExperimentData {
+export const SETS = [
   /** Crossed pairs of held-back train dialogues and reflex scenes, for training. */
-  readonly pool: readonly Scenario[];
-  /** Pairs of train dialogues that choose the defaults; disjoint from the pool. */
-  readonly selection: readonly Scenario[];
-  /** Crossed pairs of sgd-dev, stratified by kind. */
-  readonly dev: readonly Scenario[];
-  /** Generated suites, stratified by kind. */
-  readonly suites: readonly Scenario[];
-  /** Everyday talk of held-back train dialogues, replayed. */
-  readonly replays: readonly Scenario[];
+  'pool',
+  /** Such pairs of other dialogues and scenes: they choose the settings. */
+  'selection',
+  /** Crossed pairs of sgd-dev: the headline. */
+  'dev',
+  /** Generated suites: crossed listen pairs, push-back, invite, undercurrent, ordinary. */
+  'suites',
+  /** Everyday talk of held-back train dialogues: replayed, and for choosing the settings. */
+  'replays',
+  'selectionEveryday',
   /** Everyday talk of dev dialogues, for retention. */
-  readonly everyday: readonly Scenario[];
-}
+  'everyday',
+] as const;
 
-export interface ExperimentSizes {
-  readonly devPairsPerKind: number;
+export type ExperimentData = Readonly<Record<(typeof SETS)[number], readonly Scenario[]>>;
+
+/** Pairs and scenarios of each kind that are kept, and how long a prompt may be. */
+export interface DataLimits {
+  readonly poolPairs: number;
+  readonly devPairs: number;
   readonly suitesPerKind: number;
   readonly everyday: number;
+  /** Prompt and reply tokens of a training example; longer pairs are left out whole. */
+  readonly trainTokensMax: number;
+  /** The same of pairs that measure. */
+  readonly readTokensMax: number;
+  readonly replyTokensMax: number;
 }
 
-/** @param shared the data folder; @param scenes JSONL of bench/peers/reflex_scenes.py */
-export async function readExperimentData(
-  shared: string,
-  scenes: string,
-  sizes: ExperimentSizes,
+export const DATA_LIMITS: DataLimits = {
+  poolPairs: 160,
+  devPairs: 40,
+  suitesPerKind: 40,
+  everyday: 40,
+  trainTokensMax: 192,
+  readTokensMax: 256,
+  replyTokensMax: 48,
+};
+
+/** Tokens of a scenario's prompt, and of the longer of its replies. */
+export type TokenCount = (scenario: Scenario) => { prompt: number; reply: number };
+
+/**
+ * Reads, cuts down and writes the sets to `folder`, one JSONL each.
+ * @param shared the data folder; @param scenes JSONL of bench/peers/reflex_scenes.py
+ */
+export async function prepareData(
+  paths: { shared: string; scenes: string; folder: string },
+  count: TokenCount,
+  limits: DataLimits = DATA_LIMITS,
 ): Promise<ExperimentData> {
   const read = async (split: 'train' | 'dev') => ({
-    dialogues: await readSgdDialogues(join(shared, `pretrain/sgd/${split}.jsonl.gz`)),
-    moments: await readSgdMoments(join(shared, `directions/sgd-${split}.jsonl.gz`)),
+    dialogues: await readSgdDialogues(join(paths.shared, `pretrain/sgd/${split}.jsonl.gz`)),
+    moments: await readSgdMoments(join(paths.shared, `directions/sgd-${split}.jsonl.gz`)),
   });
   const [train, dev] = [await read('train'), await read('dev')];
   const held = train.dialogues.filter(({ id }) => isHeldBack(id));
-  const pairs = crossedPairs(train.moments, held);
+  const pairs = [...crossedPairs(train.moments, held), ...(await readScenarios(paths.scenes))];
   const isSelection = (s: Scenario): boolean => createRandom(s.source.cluster).int(8) === 0;
+  const within = (tokensMax: number) => (s: Scenario) => {
+    const { prompt, reply } = count(s);
+    return prompt <= tokensMax && reply <= limits.replyTokensMax;
+  };
+  const [short, medium] = [within(limits.trainTokensMax), within(limits.readTokensMax)];
+  const everyday = everydayOf(held, 'replay').filter(short).slice(0, 440);
+  const crossedDev = crossedPairs(dev.moments, dev.dialogues);
+  const data: ExperimentData = {
+    pool: pickPairs(
+      wholePairs(
+        pairs.filter((s) => !isSelection(s)),
+        short,
+      ),
+      limits.poolPairs,
+    ),
+    selection: pickPairs(wholePairs(pairs.filter(isSelection), short), 20),
+    dev: pickPairs(wholePairs(crossedDev, medium), limits.devPairs),
+    suites: await readSuites(limits.suitesPerKind),
+    replays: everyday.slice(40),
+    selectionEveryday: everyday.slice(0, 40),
+    everyday: everydayOf(dev.dialogues, 'everyday').filter(short).slice(0, limits.everyday),
+  };
+  await mkdir(paths.folder, { recursive: true });
+  for (const name of SETS) {
+    await writeFile(join(paths.folder, `${name}.jsonl`), printScenarios(data[name]));
+  }
+  return data;
+}
+
+export async function readData(folder: string): Promise<ExperimentData> {
+  const sets = {} as Record<(typeof SETS)[number], Scenario[]>;
+  for (const name of SETS) sets[name] = await readScenarios(join(folder, `${name}.jsonl`));
+  return sets;
+}
+
+async function readSuites(perKind: number): Promise<Scenario[]> {
   const kinds: Kind[] = ['listen', 'push-back', 'invite', 'undercurrent', 'ordinary'];
   const suites = await Promise.all(
     kinds.map((kind) => readScenarios(join('suites', 'companion', `${kind}.jsonl`))),
   );
-  return {
-    pool: [...pairs.filter((s) => !isSelection(s)), ...(await readScenarios(scenes))],
-    selection: pickPairs(pairs.filter(isSelection), 20),
-    dev: pickPairs(crossedPairs(dev.moments, dev.dialogues), sizes.devPairsPerKind),
-    suites: suites.flatMap((list) => spread(list, sizes.suitesPerKind)),
-    replays: everydayOf(held.slice(0, 400), 'replay'),
-    everyday: everydayOf(dev.dialogues.slice(0, sizes.everyday), 'everyday'),
-  };
+  return suites.flatMap((list) => spread(list, perKind));
 }
 
-const pairKind = (s: Scenario): string => (s.source.origin === 'sgd' ? sgdKind(s) : 'reflex');
+export const pairKind = (s: Scenario): string =>
+  s.source.origin === 'sgd' ? sgdKind(s) : 'reflex';
 
-/** `count` whole pairs of each kind, by hash. */
-export function pickPairs(scenarios: readonly Scenario[], count: number): Scenario[] {
+function wholePairs(scenarios: readonly Scenario[], fits: (s: Scenario) => boolean): Scenario[] {
+  const long = new Set(scenarios.filter((s) => !fits(s)).map((s) => s.pair?.id));
+  return scenarios.filter((s) => s.pair !== undefined && !long.has(s.pair.id));
+}
+
+/** Pair ids by kind, in an order drawn by `seed`. */
+export function shuffledPairs(
+  scenarios: readonly Scenario[],
+  seed: number | string,
+): Map<string, string[]> {
   const byKind = new Map<string, Set<string>>();
   for (const s of scenarios) {
     const ids = byKind.get(pairKind(s)) ?? new Set();
     byKind.set(pairKind(s), ids.add(s.pair?.id ?? s.id));
   }
-  const chosen = new Set(
-    [...byKind.values()].flatMap((ids) =>
-      createRandom('pairs')
-        .shuffle([...ids])
-        .slice(0, count),
-    ),
+  return new Map(
+    [...byKind].map(([kind, ids]) => [kind, createRandom(`pairs:${seed}`).shuffle([...ids])]),
   );
+}
+
+/** `count` whole pairs of each kind. */
+export function pickPairs(scenarios: readonly Scenario[], count: number): Scenario[] {
+  const ids = [...shuffledPairs(scenarios, 'pick').values()].flatMap((all) => all.slice(0, count));
+  const chosen = new Set(ids);
   return scenarios.filter((s) => chosen.has(s.pair?.id ?? s.id));
 }
 

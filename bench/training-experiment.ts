@@ -1,215 +1,253 @@
-// One run of the training experiments: trains an arm, reads it on held-out talk, appends a line.
-// Options: --model DIR --shared DIR --scenes FILE --out FILE --arm real --dose 200 --seed 1.
-import { appendFile } from 'node:fs/promises';
+// The training experiment: prepare, base, sweep, run. Work is shared by any number of processes and
+// kept in a folder, one file a cell, so it can be ended and taken up again at any time.
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { createRandom } from '../src/base/random.ts';
-import { trainSection } from '../src/config/section/learning.ts';
-import { attentionChange } from '../src/measure/attention-change.ts';
+import { writeJsonAtomic } from '../src/base/atomic-file.ts';
 import { bothRight } from '../src/measure/margin.ts';
-import { Reader, type TrainableWeights } from '../src/measure/reader.ts';
-import { retention } from '../src/measure/retention.ts';
-import { type ScoredExample, scoreExamples, scoreOf } from '../src/measure/scenario-margin.ts';
-import { readModel } from '../src/model/model.ts';
-import { loadVersion } from '../src/model/versions.ts';
-import { createOnnxExecutor } from '../src/runtime/onnx.ts';
-import { type Example, toExample } from '../src/scenario/example.ts';
-import type { Scenario } from '../src/scenario/scenario.ts';
+import { writeDelta } from '../src/model/delta.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
-import { type Arm, armScenarios, rescaled } from '../src/train/arms.ts';
-import { normOf, plus } from '../src/train/difference.ts';
-import { scoreWithBias, trainSurface } from '../src/train/surface.ts';
-import { trainDelta } from '../src/train/trainer.ts';
-import { readExperimentData } from './training-data.ts';
+import { CELLS, type Cell } from './training-cells.ts';
+import { prepareData, readData, SETS } from './training-data.ts';
+import { type Choice, Laboratory, type Reading, type Trained } from './training-laboratory.ts';
 
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     model: { type: 'string', default: 'models/companion' },
     cache: { type: 'string', default: 'store/cache' },
     shared: { type: 'string', default: '../shared/data' },
     scenes: { type: 'string', default: 'scenes.jsonl' },
-    out: { type: 'string', default: 'runs.jsonl' },
-    cell: { type: 'string', default: 'real' },
-    arm: { type: 'string', default: 'real' },
+    work: { type: 'string', default: 'experiment' },
+    /** No cell is begun after this time of day, HH:MM. */
+    until: { type: 'string', default: '23:59' },
+    /** Only cells of these groups. */
+    groups: { type: 'string', default: '' },
+    rates: { type: 'string', default: '0.03,0.06,0.12' },
+    retentions: { type: 'string', default: '2,8' },
+    betas: { type: 'string', default: '0.1' },
+    optimizers: { type: 'string', default: 'apollo' },
+    epochs: { type: 'string', default: '2' },
     dose: { type: 'string', default: '200' },
-    seed: { type: 'string', default: '1' },
-    rate: { type: 'string' },
-    retention: { type: 'string' },
-    optimizer: { type: 'string' },
-    weights: { type: 'string', default: 'q' },
-    norm: { type: 'string' },
-    threads: { type: 'string', default: '1' },
-    on: { type: 'string', default: 'dev' },
-    kinds: { type: 'string', default: '' },
-    epochs: { type: 'string', default: '1' },
-    layers: { type: 'string' },
-    pairs: { type: 'string', default: '30' },
-    suites: { type: 'string', default: '40' },
-    looks: { type: 'string', default: '40' },
   },
 });
 
-const SIZES = {
-  devPairsPerKind: Number(options.pairs),
-  suitesPerKind: Number(options.suites),
-  everyday: Number(options.looks),
-};
-const executor = await createOnnxExecutor({ device: 'cpu', threads: Number(options.threads) });
-const model = await readModel(options.model, { cacheDir: options.cache });
-const tokenizer = await loadTokenizer(model.dir);
-const data = await readExperimentData(options.shared, options.scenes, SIZES);
-const limits = { windowTokens: model.windowTokens, replyTokensMax: 96 };
-const render = (list: readonly Scenario[]): Example[] =>
-  list.flatMap((s) => {
-    try {
-      return [toExample(s, tokenizer, limits)];
-    } catch {
-      return [];
-    }
-  });
-
-const isQuery = (name: string): boolean => name.endsWith('.qProj');
-const isAttention = (name: string): boolean => /\.[qkvo]Proj$/.test(name);
-const trainable = options.weights === 'qkvo' ? isAttention : isQuery;
-const fed = (await loadVersion(model, [], { trainable })).weights;
-const reader = new Reader({ model, executor, trainable });
-const isOfKinds = (s: Scenario): boolean =>
-  options.kinds === '' ||
-  options.kinds.split(',').some((k) => s.id.includes(`:${k}:`) || s.id.startsWith(k));
-
-/** The same `dose` scenarios for every arm of a seed: whole pairs, drawn by the seed. */
-function drawn(): Scenario[] {
-  const pool = data.pool.filter(isOfKinds);
-  const pairs = [...new Set(pool.map((s) => s.pair?.id))];
-  const chosen = new Set(
-    createRandom(`dose:${options.seed}`)
-      .shuffle(pairs)
-      .slice(0, Math.ceil(Number(options.dose) / 2)),
+const at = (...parts: string[]): string => join(options.work, ...parts);
+const read = async <T>(path: string): Promise<T | undefined> =>
+  readFile(path, 'utf8').then(
+    (text) => JSON.parse(text) as T,
+    () => undefined,
   );
-  return pool.filter((s) => chosen.has(s.pair?.id)).slice(0, Number(options.dose));
-}
+const say = (line: string): void =>
+  console.log(`${new Date().toISOString().slice(11, 19)} ${line}`);
 
-const settings = {
-  ...trainSection.parse({
-    ...(options.rate === undefined ? {} : { learningRate: Number(options.rate) }),
-    ...(options.retention === undefined ? {} : { retentionWeight: Number(options.retention) }),
-    ...(options.optimizer === undefined ? {} : { optimizer: options.optimizer }),
-    ...(options.layers === undefined ? {} : { layers: options.layers.split(',').map(Number) }),
-  }),
-  epochsMax: Number(options.epochs),
-  stepsMax: 10_000,
-  minutesMax: 600,
-  replyTokensMax: 96,
-  replayTokens: 48,
-  replaysPerStep: 2,
-};
-
-async function evaluate(
-  weights: TrainableWeights,
-  score: (examples: readonly Example[]) => Promise<ScoredExample[]>,
-): Promise<object> {
-  const set = options.on === 'selection' ? data.selection : [...data.dev, ...data.suites];
-  const scored = await score(render(set));
-  const sides = scored.flatMap(({ example: { scenario }, margin }) =>
-    scenario.pair === undefined
-      ? []
-      : [{ pair: scenario.pair.id, side: scenario.pair.side, margin: margin.perToken }],
-  );
-  const isSgd = (id: string): boolean => !id.startsWith('companion:');
-  const attention: Record<string, unknown> = {};
-  const dozen = Math.ceil(Number(options.looks) / 2);
-  const looked = render([
-    ...data.dev.filter((_, i) => i % Math.ceil(data.dev.length / dozen) === 0),
-    ...data.suites.filter((s) => s.kind === 'listen').slice(0, dozen),
-  ]);
-  if (options.on !== 'selection') {
-    for (const feature of ['direction', 'own-idea'] as const) {
-      const arms = { before: fed, after: weights };
-      const controlIds = tokenizer.controlIds;
-      attention[feature] = await attentionChange(reader, looked, arms, { feature, controlIds });
-    }
+/** Takes a piece of work for this process; false when it is done or another one has it. */
+async function claims(folder: string, name: string): Promise<boolean> {
+  await mkdir(at(folder), { recursive: true });
+  const files = await readdir(at(folder));
+  if (files.includes(`${name}.json`)) return false;
+  const path = at(folder, `${name}.claim`);
+  if (files.includes(`${name}.claim`)) {
+    const pid = await read<number>(path);
+    if (pid === undefined || isAlive(pid)) return false;
+    await rm(path, { force: true });
   }
-  const held = await retention(reader, render(data.everyday), { before: fed, after: weights });
-  return {
-    margins: Object.fromEntries(scored.map((s) => [s.example.scenario.id, scoreOf(s)])),
-    clusters: Object.fromEntries(
-      scored.map(({ example: { scenario } }) => [scenario.id, scenario.source.cluster]),
-    ),
-    bothRightDev: bothRight(sides.filter(({ pair }) => isSgd(pair))),
-    bothRightSuites: bothRight(sides.filter(({ pair }) => !isSgd(pair))),
-    attention,
-    retention: held,
-  };
+  return writeFile(path, `${process.pid}`, { flag: 'wx' }).then(
+    () => true,
+    () => false,
+  );
 }
 
-const started = performance.now();
-const base = (examples: readonly Example[]) => scoreExamples(reader, examples, fed);
-let result: object;
-let told: object = {};
-if (options.arm === 'none') {
-  result = await evaluate(fed, base);
-} else if (options.arm === 'surface') {
-  const { preferenceBeta: beta, chosenWeight } = settings;
-  const bias = await trainSurface(reader, render(drawn()), fed, {
-    epochs: Number(options.epochs),
-    rate: Number(options.rate ?? 0.05),
-    beta,
-    chosenWeight,
-    seed: options.seed,
-  });
-  result = await evaluate(fed, (examples) => scoreWithBias(reader, examples, fed, bias));
-} else {
-  const trained = await trainDelta({
-    model,
-    executor,
-    renderer: tokenizer,
-    scenarios: armScenarios(options.arm as Arm, drawn(), options.seed),
-    replays: data.replays,
-    settings,
-    seed: `experiment:${options.seed}`,
-    trainable,
-    startFrom: fed,
-    onStep: ({ step, steps, terms }) =>
-      process.stderr.write(`${step}/${steps} ${JSON.stringify(terms)}\n`),
-  });
-  const norm = normOf(trained.delta);
-  const delta =
-    options.norm === undefined ? trained.delta : rescaled(trained.delta, Number(options.norm));
-  const weights = plus(fed, delta, 1);
-  told = {
-    norm,
-    movedShare: trained.movedShare,
-    steps: trained.steps,
-    refused: trained.refused.length,
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function finish(folder: string, name: string, record: object): Promise<void> {
+  await writeJsonAtomic(at(folder, `${name}.json`), record);
+  await rm(at(folder, `${name}.claim`), { force: true });
+}
+
+async function prepare(): Promise<void> {
+  const tokenizer = await loadTokenizer(options.model);
+  const { shared, scenes } = options;
+  const count = (s: Parameters<Parameters<typeof prepareData>[1]>[0]) => {
+    const reply = (text: string) => tokenizer.renderReply(s.messages, text);
+    const { prompt, replyIds } = reply(s.chosen);
+    const other = s.rejected === undefined ? [] : reply(s.rejected).replyIds;
+    return { prompt: prompt.ids.length, reply: Math.max(replyIds.length, other.length) };
   };
-  result = {
-    ...(await evaluate(weights, (examples) => scoreExamples(reader, examples, weights))),
-    kept: bothRight(
-      (await scoreExamples(reader, render(data.dev.slice(0, 80)), weights, fed)).map(
-        ({ example: { scenario }, margin }) => ({
-          pair: scenario.pair?.id ?? scenario.id,
-          side: scenario.pair?.side ?? 'a',
-          margin: margin.perToken,
-        }),
+  const data = await prepareData({ shared, scenes, folder: at('data') }, count);
+  say(SETS.map((name) => `${name} ${data[name].length}`).join(', '));
+}
+
+const SHARD = 160;
+
+/** Margins of pool and selection under the first weights, in shards. */
+async function base(laboratory: Laboratory): Promise<void> {
+  const all = [...laboratory.data.pool, ...laboratory.data.selection];
+  for (let from = 0; from < all.length; from += SHARD) {
+    const name = `pool-${from}`;
+    if (!(await claims('base', name))) continue;
+    await finish('base', name, await laboratory.firstMargins(all.slice(from, from + SHARD)));
+    say(`base: ${name} of ${all.length}`);
+  }
+}
+
+async function firstMargins(): Promise<Record<string, number>> {
+  const files = (await readdir(at('base'))).filter((file) => file.endsWith('.json'));
+  const shards = await Promise.all(
+    files.map((file) => read<Record<string, number>>(at('base', file))),
+  );
+  return Object.assign({}, ...shards) as Record<string, number>;
+}
+
+const numbers = (text: string): number[] => text.split(',').map(Number);
+
+function grid(): Choice[] {
+  return numbers(options.epochs).flatMap((epochs) =>
+    options.optimizers.split(',').flatMap((optimizer) =>
+      numbers(options.rates).flatMap((learningRate) =>
+        numbers(options.retentions).flatMap((retentionWeight) =>
+          numbers(options.betas).map((preferenceBeta) => ({
+            learningRate,
+            retentionWeight,
+            preferenceBeta,
+            optimizer: optimizer as Choice['optimizer'],
+            epochs,
+          })),
+        ),
       ),
     ),
+  );
+}
+
+interface Tried {
+  readonly choice: Choice;
+  readonly bothRight: { share: number };
+  readonly margin: number;
+  readonly retention: Required<Reading>['retention'];
+}
+
+/** Short runs on the train split; what is best there within the perplexity bound is taken. */
+async function sweep(laboratory: Laboratory): Promise<void> {
+  const first = await firstMargins();
+  const dose = Number(options.dose);
+  for (const choice of grid()) {
+    const { optimizer, learningRate, retentionWeight, preferenceBeta, epochs } = choice;
+    const name = `${optimizer}-${learningRate}-${retentionWeight}-${preferenceBeta}-${epochs}`;
+    if (!(await claims('sweep', name))) continue;
+    const cell: Cell = { name, group: 'sweep', arm: 'real', dose, seed: 0 };
+    const trained = await laboratory.train(cell, laboratory.draw(dose, 0, first), choice);
+    const reading = await laboratory.readSelection(trained.weights);
+    const tried = { ...told(trained), choice, ...summaryOf(reading), retention: reading.retention };
+    await finish('sweep', name, tried);
+    const { share } = tried.bothRight;
+    say(
+      `${name}: moved ${(100 * trained.movedShare).toFixed(1)} %, both right ${share.toFixed(3)}, ` +
+        `margin ${tried.margin.toFixed(3)}, perplexity × ` +
+        `${reading.retention?.perplexity.ratio.toFixed(3)}, ${trained.seconds.toFixed(0)} s`,
+    );
+  }
+}
+
+const PERPLEXITY_MAX = 1.02;
+
+async function choose(): Promise<Choice> {
+  const known = await read<Choice>(at('choice.json'));
+  if (known !== undefined) return known;
+  const files = (await readdir(at('sweep'))).filter((file) => file.endsWith('.json'));
+  const tried = (await Promise.all(files.map((file) => read<Tried>(at('sweep', file))))).filter(
+    (one) => one !== undefined,
+  );
+  const cheap = tried.filter(({ retention }) => retention.perplexity.ratio <= PERPLEXITY_MAX);
+  const ranked = (cheap.length > 0 ? cheap : tried).sort(
+    (a, b) => b.bothRight.share - a.bothRight.share || b.margin - a.margin,
+  );
+  const best = ranked[0];
+  if (best === undefined) throw new Error('experiment: no sweep to choose from; run "sweep" first');
+  await writeJsonAtomic(at('choice.json'), best.choice);
+  return best.choice;
+}
+
+/** Both-right share and mean margin of the crossed pairs of a reading. */
+function summaryOf({ margins }: Reading): { bothRight: { share: number }; margin: number } {
+  const sides = Object.entries(margins).flatMap(([id, margin]) =>
+    /:[ab]$/.test(id) ? [{ pair: id.slice(0, -2), side: id.slice(-1) as 'a' | 'b', margin }] : [],
+  );
+  const margin = sides.reduce((total, side) => total + side.margin, 0) / sides.length;
+  return { bothRight: bothRight(sides), margin };
+}
+
+function told({ weights: _, delta: __, scenarios, ...numbersOfIt }: Trained): object {
+  return { ...numbersOfIt, scenarios: scenarios.length };
+}
+
+async function runCell(laboratory: Laboratory, cell: Cell, choice: Choice): Promise<object> {
+  if (cell.arm === 'none') return laboratory.read({});
+  const drawn = laboratory.draw(cell.dose, cell.seed, await firstMargins());
+  if (cell.arm === 'surface') return laboratory.surface(drawn, choice, cell.seed);
+  const reference = cell.normOf === undefined ? undefined : at('runs', `${cell.normOf}.json`);
+  const norm = reference && (await read<{ norm: number }>(reference))?.norm;
+  const trained = await laboratory.train(cell, drawn, choice, norm || undefined);
+  await mkdir(at('deltas'), { recursive: true });
+  const content = { baseHash: laboratory.model.baseHash, tensors: trained.delta };
+  if (cell.weights === undefined) {
+    await writeDelta(at('deltas', `${cell.name}.safetensors`), content);
+  }
+  return {
+    ...told(trained),
+    ...(await laboratory.read(cell, trained.weights)),
+    ...(cell.isFlatnessRead
+      ? { flatness: await laboratory.flatness(trained, choice, cell.seed) }
+      : {}),
   };
 }
-const seconds = (performance.now() - started) / 1000;
-const record = { options, base: model.baseHash, settings, ...told, seconds, ...result };
-await appendFile(options.out, `${JSON.stringify(record)}\n`);
-const brief = result as { bothRightDev: unknown; bothRightSuites: unknown; kept?: unknown };
-console.log(
-  JSON.stringify({
-    cell: options.cell,
-    seed: options.seed,
-    dose: options.dose,
-    ...told,
-    dev: brief.bothRightDev,
-    suites: brief.bothRightSuites,
-    kept: brief.kept,
-    perplexity: (result as { retention: { perplexity: unknown } }).retention.perplexity,
-    seconds: Math.round(seconds),
-  }),
-);
-await reader.close();
-await executor.close();
+
+const isLate = (): boolean => new Date().toTimeString().slice(0, 5) >= options.until;
+
+async function run(laboratory: Laboratory): Promise<void> {
+  const choice = await choose();
+  say(`settings: ${JSON.stringify(choice)}`);
+  const wanted = CELLS.filter(
+    ({ group }) => options.groups === '' || options.groups.split(',').includes(group),
+  );
+  for (let isWaiting = true; isWaiting && !isLate(); ) {
+    isWaiting = false;
+    for (const cell of wanted) {
+      if (isLate()) break;
+      const done = new Set(await readdir(at('runs')).catch(() => []));
+      if (cell.normOf !== undefined && !done.has(`${cell.normOf}.json`)) {
+        isWaiting ||= !done.has(`${cell.name}.json`);
+        continue;
+      }
+      if (!(await claims('runs', cell.name))) continue;
+      const started = performance.now();
+      const record = await runCell(laboratory, cell, choice);
+      const seconds = (performance.now() - started) / 1000;
+      const { baseHash } = laboratory.model;
+      await finish('runs', cell.name, { cell, choice, baseHash, ...record, wallSeconds: seconds });
+      const { share } = summaryOf(record as Reading).bothRight;
+      say(`${cell.name}: both right ${share.toFixed(3)} (dev and suites), ${seconds.toFixed(0)} s`);
+    }
+    if (isWaiting) await wait(3000);
+  }
+}
+
+const stage = positionals[0] ?? '';
+if (stage === 'prepare') await prepare();
+else if (stage === 'choose') say(JSON.stringify(await choose()));
+else {
+  const data = await readData(at('data'));
+  const laboratory = await Laboratory.open({ model: options.model, cache: options.cache, data });
+  if (stage === 'base') await base(laboratory);
+  else if (stage === 'sweep') await sweep(laboratory);
+  else if (stage === 'run') await run(laboratory);
+  else throw new Error('experiment: prepare, base, sweep, choose or run');
+  await laboratory.close();
+}
