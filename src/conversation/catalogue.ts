@@ -6,7 +6,8 @@ import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import { type FileOps, systemFileOps } from '../base/file-ops.ts';
 import { type ConversationSummary, Id, Origin, Timestamp } from '../protocol/conversation.ts';
 
-const SCHEMA_VERSION = 1;
+/** 2: fingerprints of all talks. An older list is not read, and made anew from the logs. */
+const SCHEMA_VERSION = 2;
 const BYTES_MAX = 256 * 2 ** 20;
 const LOG_SUFFIX = '.jsonl';
 /** A talk whose deletion has begun. */
@@ -22,8 +23,8 @@ const CatalogueEntry = z.object({
   canLearn: z.boolean(),
   /** Size of the log when this was noted; another size means that the log has to be read again. */
   bytes: z.number().int().nonnegative(),
-  /** For talks that come over the OpenAI routes, which name none: see fingerprint.ts. */
-  fingerprints: z.object({ asked: z.string(), said: z.string() }).nullable(),
+  /** For the OpenAI routes, which name no talk: see fingerprint.ts. */
+  fingerprints: z.object({ asked: z.string().nullable(), said: z.string() }),
 });
 export type CatalogueEntry = z.infer<typeof CatalogueEntry>;
 

@@ -1,36 +1,84 @@
 // Recognises a talk by what was said in it: the OpenAI routes send whole talks and name none.
 import { createHash } from 'node:crypto';
-import type { ConversationState } from './state.ts';
+import type { ConversationState, Entry } from './state.ts';
 
 export interface SaidMessage {
   readonly role: 'user' | 'assistant';
   readonly text: string;
 }
 
+const hashOf = (text: string): string => createHash('sha256').update(text).digest('base64url');
+
+/** Clients trim what they send back, so blanks at the ends do not count. */
+const link = (before: string, { role, text }: SaidMessage): string =>
+  hashOf(before + JSON.stringify([role, text.trim()]));
+
+const sealed = (systemPrompt: string, chain: string): string =>
+  hashOf(JSON.stringify(systemPrompt) + chain);
+
 /** One hash of a system prompt and the messages in order. */
 export function fingerprint(systemPrompt: string, messages: readonly SaidMessage[]): string {
-  const hash = createHash('sha256').update(JSON.stringify(systemPrompt));
-  for (const { role, text } of messages) hash.update(JSON.stringify([role, text]));
-  return hash.digest('base64url');
+  return sealed(systemPrompt, messages.reduce(link, ''));
 }
 
 export interface Fingerprints {
-  /** Up to and including the last user message: the same request again is a regenerate. */
-  readonly asked: string;
+  /**
+   * Up to and including the last user message: the same request again is a regenerate. Null for
+   * talks that live elsewhere, in which nobody expects a stranger's "hello" to answer anew.
+   */
+  readonly asked: string | null;
   /** Everything: a request that goes on from here belongs to this talk. */
   readonly said: string;
 }
 
-/** Fingerprints of a talk as it stands; null when it did not come over the OpenAI routes. */
-export function fingerprintsOf(state: ConversationState): Fingerprints | null {
-  if (state.origin !== 'openai') return null;
-  const said: SaidMessage[] = [];
-  let asked = 0;
-  for (const entry of state.entries) {
-    if (entry.type === 'reply' && entry.isSuperseded) continue;
-    said.push({ role: entry.type === 'message' ? 'user' : 'assistant', text: entry.text });
-    if (entry.type === 'message') asked = said.length;
+/** Hashes up to the last user message and up to the end; it grows with the entries. */
+interface Chain {
+  entries: number;
+  asked: string;
+  said: string;
+}
+
+const chains = new WeakMap<readonly Entry[], Chain>();
+
+/** Fingerprints of a talk as it stands; what was hashed of it before is not hashed again. */
+export function fingerprintsOf({ entries, settings, origin }: ConversationState): Fingerprints {
+  const chain = chains.get(entries) ?? { entries: 0, asked: '', said: '' };
+  while (chain.entries < entries.length) {
+    if (!grow(chain, entries)) restart(chain, entries);
   }
-  const system = state.settings.systemPrompt ?? '';
-  return { asked: fingerprint(system, said.slice(0, asked)), said: fingerprint(system, said) };
+  chains.set(entries, chain);
+  const system = settings.systemPrompt ?? '';
+  return {
+    asked: origin === 'openai' ? sealed(system, chain.asked) : null,
+    said: sealed(system, chain.said),
+  };
+}
+
+/** Takes in the next entry. False: it changes what was hashed before. */
+function grow(chain: Chain, entries: readonly Entry[]): boolean {
+  const entry = entries[chain.entries] as Entry;
+  const before = entries[chain.entries - 1];
+  if (entry.type === 'message') {
+    chain.said = link(chain.said, { role: 'user', text: entry.text });
+    chain.asked = chain.said;
+  } else {
+    const isFirst = before?.type === 'message' && before.id === entry.messageId;
+    const isAnew = before?.type === 'reply' && before.id === entry.replaces;
+    if (!isFirst && !isAnew) return false;
+    chain.said = link(chain.asked, { role: 'assistant', text: entry.text });
+  }
+  chain.entries++;
+  return true;
+}
+
+function restart(chain: Chain, entries: readonly Entry[]): void {
+  chain.asked = '';
+  chain.said = '';
+  for (const entry of entries) {
+    if (entry.type === 'reply' && entry.isSuperseded) continue;
+    const role = entry.type === 'message' ? 'user' : 'assistant';
+    chain.said = link(chain.said, { role, text: entry.text });
+    if (entry.type === 'message') chain.asked = chain.said;
+  }
+  chain.entries = entries.length;
 }

@@ -30,10 +30,9 @@ export class TalkIndex {
   set(entry: CatalogueEntry): void {
     this.#dropFingerprints(entry.id);
     this.#entries.set(entry.id, entry);
-    if (entry.fingerprints !== null) {
-      this.#byFingerprint.asked.set(entry.fingerprints.asked, entry.id);
-      this.#byFingerprint.said.set(entry.fingerprints.said, entry.id);
-    }
+    const { asked, said } = entry.fingerprints;
+    if (asked !== null) this.#byFingerprint.asked.set(asked, entry.id);
+    this.#byFingerprint.said.set(said, entry.id);
     this.#sorted = undefined;
   }
 
@@ -44,11 +43,11 @@ export class TalkIndex {
   }
 
   #dropFingerprints(id: string): void {
-    const before = this.#entries.get(id)?.fingerprints ?? null;
-    if (before === null) return;
+    const before = this.#entries.get(id)?.fingerprints;
     for (const key of ['asked', 'said'] as const) {
       const ids = this.#byFingerprint[key];
-      if (ids.get(before[key]) === id) ids.delete(before[key]);
+      const fingerprint = before?.[key] ?? '';
+      if (ids.get(fingerprint) === id) ids.delete(fingerprint);
     }
   }
 }

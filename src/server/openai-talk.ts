@@ -67,8 +67,9 @@ export interface TalkFinder {
 }
 
 /**
- * The talk in which exactly the messages before the last were said goes on; the same request again
- * (a client's "regenerate", or its retry) answers its last message anew; undefined: no such talk.
+ * The talk in which exactly the messages before the last were said goes on, wherever it was begun;
+ * the same request again (a client's "regenerate", or its retry) answers its last message anew, in
+ * a talk of this route; undefined: no such talk.
  * @throws message-invalid
  */
 export function continueTalk(

@@ -96,6 +96,25 @@ describe('the official openai client', () => {
     expect(tokens).toBe('You said: ab');
   });
 
+  it('goes on in a talk that was begun elsewhere, but does not answer its words anew', async () => {
+    const live = await daemon.connect({ hello: false });
+    await live.hello(apiKey);
+    const { reply } = await live.say('begun-live', 'm1', 'begun in the terminal');
+    const assistant = { role: 'assistant' as const, content: `${reply.text} ` };
+    const before = [user('begun in the terminal')];
+    const messages = [...before, assistant, user('and now here')];
+    await client.chat.completions.create({ model: 'attune', messages });
+    await client.chat.completions.create({ model: 'attune', messages: before });
+    const { entries, origin } = await daemon.store.read('begun-live');
+    expect(entries.map(({ text }) => text)).toEqual([
+      'begun in the terminal',
+      'You said: begun in the terminal',
+      'and now here',
+      'You said: and now here',
+    ]);
+    expect(origin).toBe('live');
+  });
+
   it('goes on in one logged talk, and asked again answers anew in it', async () => {
     const before = daemon.store.size;
     const first = await client.chat.completions.create({
