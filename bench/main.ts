@@ -1,8 +1,10 @@
 // `npm run bench`: decode, prefill, a W_q step and memory; with --peers the ratios of the design.
+import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { withHugePages } from '../src/base/huge-pages.ts';
 import { createEngine } from '../src/engine/in-process-engine.ts';
 import { type Model, readModel } from '../src/model/model.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
@@ -12,6 +14,13 @@ import { bestOf, describeMachine, matMulPeak, median, proportionalBytes } from '
 import { LLAMA_14M, writeRandomModel } from './random-model.ts';
 import { batchSpeed, benchIds, decode } from './serve.ts';
 import { benchServer } from './server.ts';
+
+// As the engine's process runs; a process takes its allocator's settings at its start only.
+const environment = withHugePages(process.env);
+if (environment !== process.env) {
+  const again = { env: environment, stdio: 'inherit' } as const;
+  process.exit(spawnSync(process.execPath, process.argv.slice(1), again).status ?? 1);
+}
 
 const { values } = parseArgs({
   options: {

@@ -3,6 +3,7 @@ import { fork } from 'node:child_process';
 import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { withHugePages } from '../base/huge-pages.ts';
 import type { Examination, ExaminationRequest, Examined } from './examination.ts';
 import { addModelOptions, findModel, type ModelOptions } from './model-options.ts';
 import { bytesText } from './progress-bar.ts';
@@ -64,7 +65,10 @@ async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
 /** One examination in a process of its own, which may die of it. */
 export function examineApart(request: ExaminationRequest, entry = CHILD): Promise<Examination> {
   return new Promise((resolve) => {
-    const child = fork(entry, [], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+    const child = fork(entry, [], {
+      env: withHugePages(process.env),
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    });
     const timer = setTimeout(() => child.kill('SIGKILL'), EXAMINATION_MS_MAX);
     const failed = (reason: string): void =>
       resolve({ what: request.what, isPresent: false, reason });

@@ -60,23 +60,23 @@ export class CacheBlock {
   }
 
   /**
-   * Writes `length` tokens of one row of a run's `own.<layer>.key|value` at position `at`.
-   * @param own each (batch, length, kvHeads * headDim)
+   * Writes `length` tokens of one row of a run's new keys and values at position `at`.
+   * @param own (batch, length, layers * 2 * kvHeads * headDim)
    */
   append(
-    own: Readonly<Record<string, HostTensor>>,
+    own: Float32Array,
     { row, at, ownRow, length }: { row: number; at: number; ownRow: number; length: number },
   ): void {
     const { kvHeads, headDim } = this.layout;
+    const width = kvHeads * headDim;
+    const step = this.#arrays.length * width;
     this.#arrays.forEach((array, i) => {
-      const source = (own[`own.${nameAt(i)}`] as HostTensor).data;
-      let from = ownRow * length * kvHeads * headDim;
-      for (let token = at; token < at + length; token++) {
+      for (let token = 0; token < length; token++) {
+        let from = (ownRow * length + token) * step + i * width;
         for (let head = 0; head < kvHeads; head++) {
-          const to = ((row * kvHeads + head) * this.capacity + token) * headDim;
+          const to = ((row * kvHeads + head) * this.capacity + at + token) * headDim;
           // A loop: `set` of a subarray costs more than these few numbers.
-          for (let k = 0; k < headDim; k++) array[to + k] = source[from + k] as number;
-          from += headDim;
+          for (let k = 0; k < headDim; k++) array[to + k] = own[from++] as number;
         }
       }
     });

@@ -1,8 +1,9 @@
 // Runs the chat graph with caches that stay on the device: one row a run, in prefill and in decode.
 import type { HostTensor, Program, Value } from '../runtime/executor.ts';
 import { bytesPerToken, type CacheLayout } from './cache-block.ts';
-import { i32 } from './host-runner.ts';
+import { atHome, i32, scoresOf } from './host-runner.ts';
 import type { Batch, Past, Row, Runner, WeightFeeds } from './runner.ts';
+import type { Scores } from './sampling.ts';
 
 class DeviceRow implements Row {
   tokens = 0;
@@ -35,7 +36,7 @@ export class DeviceRunner implements Runner {
     return new DeviceRow();
   }
 
-  async extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Float32Array> {
+  async extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Scores> {
     const own = row as DeviceRow;
     const length = ids.length;
     const total = own.tokens + length;
@@ -47,16 +48,15 @@ export class DeviceRunner implements Runner {
       total: i32([], Int32Array.of(total)),
       last: i32([1], Int32Array.of(length - 1)),
     });
-    const { logits, ...present } = results;
+    const { logits, logSums, ...present } = results;
     this.#release(own);
     own.cache = Object.fromEntries(
       Object.entries(present).map(([name, value]) => [name.replace('present', 'past'), value]),
     );
     own.tokens = total;
     this.#tokens += total;
-    const home = await (logits as Value).read();
-    (logits as Value).release();
-    return home.data as Float32Array; // (1, vocabularySize)
+    const home = await atHome({ logits: logits as Value, logSums: logSums as Value });
+    return scoresOf(home)[0] as Scores;
   }
 
   /** A cache on the device is not cut: what reaches too far goes whole. */
@@ -120,13 +120,11 @@ class DeviceBatch implements Batch {
     this.rows.splice(this.rows.indexOf(row as DeviceRow), 1);
   }
 
-  async step(ids: Int32Array, weights: WeightFeeds): Promise<Float32Array> {
-    let joint: Float32Array | undefined;
+  async step(ids: Int32Array, weights: WeightFeeds): Promise<readonly Scores[]> {
+    const scores: Scores[] = [];
     for (const [i, row] of this.rows.entries()) {
-      const logits = await this.#runner.extend(row, ids.subarray(i, i + 1), weights);
-      joint ??= new Float32Array(this.rows.length * logits.length);
-      joint.set(logits, i * logits.length);
+      scores.push(await this.#runner.extend(row, ids.subarray(i, i + 1), weights));
     }
-    return joint as Float32Array; // (rows, vocabularySize)
+    return scores;
   }
 }

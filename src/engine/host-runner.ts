@@ -1,7 +1,8 @@
 // Runs the chat graph with caches in host memory: single rows in prefill, joint batches in decode.
-import type { HostTensor, Program, Value } from '../runtime/executor.ts';
+import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
 import { bytesPerToken, CacheBlock, type CacheLayout, type Gauge } from './cache-block.ts';
 import type { Batch, Past, Row, Runner, WeightFeeds } from './runner.ts';
+import type { Scores } from './sampling.ts';
 
 /** A batch's cache grows by this many tokens at once; each row reads no more than its own. */
 const GROWTH_TOKENS = 64;
@@ -25,10 +26,12 @@ export class HostRunner implements Runner {
   readonly bytesPerToken: number;
   readonly layout: CacheLayout;
   readonly gauge: Gauge = { bytes: 0 };
+  readonly #executor: Executor;
   readonly #program: Program;
 
-  /** @param program the fused graph, kept `own`, compiled */
-  constructor(program: Program, layout: CacheLayout) {
+  /** @param program the fused graph, kept `own`, compiled by `executor` */
+  constructor(executor: Executor, program: Program, layout: CacheLayout) {
+    this.#executor = executor;
     this.#program = program;
     this.layout = layout;
     this.bytesPerToken = bytesPerToken(layout);
@@ -42,10 +45,12 @@ export class HostRunner implements Runner {
     return new HostRow(new CacheBlock(this.layout, 1, 0, this.gauge));
   }
 
-  async extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Float32Array> {
+  async extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Scores> {
     const { block, tokens } = asFree(row);
     const length = ids.length;
-    const own = await this.run(block.feeds(), weights, {
+    const results = await this.run({
+      ...weights,
+      ...block.feeds(),
       ids: i32([1, length], ids),
       positions: i32(
         [1, length],
@@ -56,9 +61,9 @@ export class HostRunner implements Runner {
       last: i32([1], Int32Array.of(length - 1)),
     });
     const grown = this.#resized(row, tokens + length);
-    grown.append(own, { row: 0, at: tokens, ownRow: 0, length });
+    grown.append(dataOf(results.own), { row: 0, at: tokens, ownRow: 0, length });
     (row as HostRow).tokens = tokens + length;
-    return own.logits?.data as Float32Array; // (1, vocabularySize)
+    return scoresOf(results)[0] as Scores;
   }
 
   truncate(row: Row, tokens: number): void {
@@ -83,13 +88,16 @@ export class HostRunner implements Runner {
     return { feeds: block.feeds(), capacity: block.capacity };
   }
 
+  /** What is fed run after run is wrapped once; on a CPU that copies nothing. */
+  upload(tensor: HostTensor): Promise<Value> {
+    return this.#executor.upload(tensor);
+  }
+
   /** One run of the chat graph. @returns all outputs at home */
   async run(
-    past: Readonly<Record<string, HostTensor>>,
-    weights: WeightFeeds,
-    inputs: Readonly<Record<string, HostTensor>>,
+    feeds: Readonly<Record<string, HostTensor | Value>>,
   ): Promise<Record<string, HostTensor>> {
-    return atHome(await this.#program.run({ ...weights, ...past, ...inputs }));
+    return atHome(await this.#program.run(feeds));
   }
 
   /** Gives a free row a cache of another capacity that holds what of it fits. */
@@ -107,7 +115,7 @@ class HostBatch implements Batch {
   readonly rows: HostRow[] = [];
   readonly #runner: HostRunner;
   #block: CacheBlock | undefined;
-  #feeds: Record<string, HostTensor> | undefined;
+  #steady: SteadyFeeds | undefined;
 
   constructor(runner: HostRunner) {
     this.#runner = runner;
@@ -139,7 +147,7 @@ class HostBatch implements Batch {
     const at = this.rows.indexOf(row);
     const last = this.rows.pop() as HostRow;
     row.batch = undefined;
-    this.#feeds = undefined;
+    this.#dropSteady();
     if (last !== row) {
       this.rows[at] = last;
       this.#block?.copyRow(this.#block, this.rows.length, at, last.tokens);
@@ -149,32 +157,37 @@ class HostBatch implements Batch {
     this.#block = undefined;
   }
 
-  async step(ids: Int32Array, weights: WeightFeeds): Promise<Float32Array> {
+  async step(ids: Int32Array, weights: WeightFeeds): Promise<readonly Scores[]> {
     const { rows } = this;
     const count = rows.length;
     const longest = Math.max(...rows.map((row) => row.tokens));
     this.#reserve(count, longest + 1);
     const block = this.#block as CacheBlock;
-    this.#feeds ??= block.feeds(count);
+    const { feeds } = await this.#steadyFeeds(block, weights);
     const tokens = Int32Array.from(rows, (row) => row.tokens);
-    const own = await this.#runner.run(this.#feeds, weights, {
+    const results = await this.#runner.run({
+      ...feeds,
       ids: i32([count, 1], ids),
       positions: i32([count, 1], tokens),
       lengths: i32([count], tokens),
       total: i32([], Int32Array.of(longest + 1)),
-      last: i32([count], new Int32Array(count)),
+      last: i32(
+        [count],
+        Int32Array.from(rows, (_, i) => i),
+      ),
     });
+    const own = dataOf(results.own); // (rows, 1, layers * 2 * kvHeads * headDim)
     rows.forEach((row, i) => {
       block.append(own, { row: i, at: row.tokens, ownRow: i, length: 1 });
       row.tokens++;
     });
-    return own.logits?.data as Float32Array; // (rows, vocabularySize)
+    return scoresOf(results);
   }
 
   /** Makes room for so many rows of so many tokens; what is there moves along. */
   #reserve(count: number, tokens: number): void {
     const old = this.#block;
-    if (count !== this.rows.length) this.#feeds = undefined;
+    if (count !== this.rows.length) this.#dropSteady();
     const wanted = Math.ceil(tokens / GROWTH_TOKENS) * GROWTH_TOKENS;
     if (old !== undefined && fits(old, count, tokens) && !isWasteful(old, count, wanted)) return;
     const isMoreRows = old !== undefined && count > old.rows;
@@ -186,8 +199,31 @@ class HostBatch implements Batch {
     });
     old?.release();
     this.#block = next;
-    this.#feeds = undefined;
+    this.#dropSteady();
   }
+
+  async #steadyFeeds(block: CacheBlock, weights: WeightFeeds): Promise<SteadyFeeds> {
+    if (this.#steady?.weights === weights) return this.#steady;
+    this.#dropSteady();
+    const past: Record<string, Value> = {};
+    for (const [name, tensor] of Object.entries(block.feeds(this.rows.length))) {
+      past[name] = await this.#runner.upload(tensor);
+    }
+    this.#steady = { weights, past, feeds: { ...weights, ...past } };
+    return this.#steady;
+  }
+
+  #dropSteady(): void {
+    for (const value of Object.values(this.#steady?.past ?? {})) value.release();
+    this.#steady = undefined;
+  }
+}
+
+/** What steps have in common until the batch, its cache or the weights change. */
+interface SteadyFeeds {
+  readonly weights: WeightFeeds;
+  readonly past: Readonly<Record<string, Value>>;
+  readonly feeds: Readonly<Record<string, Value>>;
 }
 
 const fits = (block: CacheBlock, rows: number, tokens: number): boolean =>
@@ -200,6 +236,17 @@ function asFree(row: Row): { block: CacheBlock; tokens: number } {
   const { block, tokens } = row as HostRow;
   if (block === undefined) throw new Error('this row is closed or in a batch');
   return { block, tokens };
+}
+
+const dataOf = (tensor: HostTensor | undefined): Float32Array => tensor?.data as Float32Array;
+
+/** Those of each row, from `logits` (rows, vocabularySize) and `logSums` (rows) of a run. */
+export function scoresOf({ logits, logSums }: Readonly<Record<string, HostTensor>>): Scores[] {
+  const size = logits?.shape[1] as number;
+  return Array.from(dataOf(logSums), (logSum, row) => ({
+    logits: dataOf(logits).subarray(row * size, (row + 1) * size),
+    logSum,
+  }));
 }
 
 export function i32(shape: readonly number[], data: Int32Array): HostTensor {

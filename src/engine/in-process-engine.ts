@@ -66,11 +66,12 @@ async function createRunner(model: Model, executor: Executor): Promise<Runner> {
   const layout = { layers: numHiddenLayers, kvHeads: numKeyValueHeads, headDim };
   if (executor.device === 'webgpu') {
     const { outputs } = fusedGraph(model, { keep: 'present' });
-    const keepOnDevice = Object.keys(outputs).filter((name) => name !== 'logits');
+    const keepOnDevice = Object.keys(outputs).filter((name) => name.startsWith('present.'));
     return new DeviceRunner(await executor.compile(outputs, { keepOnDevice }), layout);
   }
   const { outputs } = fusedGraph(model, { keep: 'own', isRepeatable: true });
-  return new HostRunner(await executor.compile(outputs, { isPrepacked: true }), layout);
+  const program = await executor.compile(outputs, { isPrepacked: true });
+  return new HostRunner(executor, program, layout);
 }
 
 function assertWindowFits(model: Model, runner: Runner, cacheBytesMax: number): void {

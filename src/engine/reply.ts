@@ -8,7 +8,7 @@ import type {
 } from './engine.ts';
 import { assertVersion, withRun } from './prefix-cache.ts';
 import type { Row } from './runner.ts';
-import { Sampler, type Scratch } from './sampling.ts';
+import { Sampler, type Scores, type Scratch } from './sampling.ts';
 
 export interface ReplyCallbacks {
   readonly onToken: (token: DecodedToken) => void;
@@ -94,9 +94,9 @@ export class Reply {
   }
 
   /** Draws the next token and reports it, unless it ends the reply. */
-  take(logits: Float32Array, scratch: Scratch, version: string): void {
+  take(scores: Scores, scratch: Scratch, version: string): void {
     const topCount = this.request.topLogprobs ?? 0;
-    const { id, logprob, top } = this.#sampler.next(logits, scratch, topCount);
+    const { id, logprob, top } = this.#sampler.next(scores, scratch, topCount);
     if (this.#stopIds.has(id)) {
       this.#stopReason = 'stop';
       return;

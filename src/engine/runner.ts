@@ -1,5 +1,6 @@
 // What the scheduler needs of a device: sequences that can be extended, and batches that decode.
 import type { HostTensor, Value } from '../runtime/executor.ts';
+import type { Scores } from './sampling.ts';
 
 /** The weights of one version, as fed. */
 export type WeightFeeds = Readonly<Record<string, Value>>;
@@ -19,9 +20,9 @@ export interface Batch {
   leave(row: Row): void;
   /**
    * Appends `ids[i]` to `rows[i]`.
-   * @returns logits (rows, vocabularySize), the caller's until the next step
+   * @returns those of each row, the caller's until the next step
    */
-  step(ids: Int32Array, weights: WeightFeeds): Promise<Float32Array>;
+  step(ids: Int32Array, weights: WeightFeeds): Promise<readonly Scores[]>;
 }
 
 /** `past.<layer>.key|value` (1, kvHeads, capacity, headDim); a row's tokens come first. */
@@ -39,9 +40,9 @@ export interface Runner {
   open(): Row;
   /**
    * Appends `ids` to a row that is in no batch, in one run.
-   * @returns logits (vocabularySize) of the last one
+   * @returns those after the last one
    */
-  extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Float32Array>;
+  extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Scores>;
   /** Forgets what lies beyond `tokens`, or more; the row is in no batch. */
   truncate(row: Row, tokens: number): void;
   /** Frees the cache; a row in a batch leaves it. */

@@ -14,6 +14,14 @@ export interface Choice extends Ranked {
   readonly top: readonly Ranked[];
 }
 
+/** What the model says about the next token of one sequence. */
+export interface Scores {
+  /** (vocabularySize). */
+  readonly logits: Float32Array;
+  /** `log Σ exp(logits)`. */
+  readonly logSum: number;
+}
+
 /** Working memory, shared by all samplers of an engine: vocabularySize numbers. */
 export type Scratch = Float64Array<ArrayBuffer>;
 
@@ -38,16 +46,15 @@ export class Sampler {
   }
 
   /**
-   * @param logits (vocabularySize), not changed
+   * @param scores not changed
    * @param scratch (vocabularySize), overwritten
-   * @throws engine-failed when no logit is finite
+   * @throws engine-failed when the logits are not finite
    */
-  next(logits: Float32Array, scratch: Scratch, topCount = 0): Choice {
-    const logSum = logSumExp(logits);
-    if (!Number.isFinite(logSum)) {
+  next({ logits, logSum }: Scores, scratch: Scratch, topCount = 0): Choice {
+    const id = this.#draw(logits, scratch);
+    if (!Number.isFinite(logSum) || !Number.isFinite(logits[id])) {
       throw new AttuneError('engine-failed', 'the model gave no finite logits', { logSum });
     }
-    const id = this.#draw(logits, scratch);
     this.#draws++;
     this.#seen?.add(id);
     const ranked = (i: number): Ranked => ({ id: i, logprob: (logits[i] as number) - logSum });
@@ -56,6 +63,7 @@ export class Sampler {
 
   #draw(logits: Float32Array, scores: Scratch): number {
     const { temperature, topK, topP, minP } = this.#settings;
+    if (temperature === 0 && this.#seen === undefined) return argMax(logits);
     scores.set(logits);
     for (const id of this.#seen ?? []) {
       const score = scores[id] as number;
@@ -152,15 +160,6 @@ function argMax(values: Float32Array | Float64Array): number {
     if ((values[i] as number) > (values[best] as number)) best = i;
   }
   return best;
-}
-
-/** `log Σ exp(x)`; NaN when any x is NaN. */
-function logSumExp(logits: Float32Array): number {
-  let highest = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) if (logit > highest) highest = logit;
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - highest);
-  return highest + Math.log(sum);
 }
 
 /** Ids of the `count` largest logits, best first, ties by id. */

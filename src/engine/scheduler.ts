@@ -4,7 +4,7 @@ import type { LiveVersions } from './live-versions.ts';
 import { cutRuns, type PrefixCache, reusableTokens } from './prefix-cache.ts';
 import type { Reply } from './reply.ts';
 import type { Batch, Row, Runner } from './runner.ts';
-import type { Scratch } from './sampling.ts';
+import type { Scores, Scratch } from './sampling.ts';
 
 export interface SchedulerOptions {
   readonly runner: Runner;
@@ -168,10 +168,10 @@ export class Scheduler {
     const from = row.tokens;
     try {
       this.#prefilling.push(reply);
-      const logits = await runner.extend(row, chunk, versions.weightsOf(version));
+      const scores = await runner.extend(row, chunk, versions.weightsOf(version));
       reply.recordRun(from, version);
       if (reply.waitingTokens > 0) return;
-      reply.take(logits, this.#scratch, version);
+      reply.take(scores, this.#scratch, version);
       this.#prefilling.splice(this.#prefilling.indexOf(reply), 1);
       if (reply.isDone || reply.isAborted) this.#end(reply);
       else this.#join(reply);
@@ -203,28 +203,24 @@ export class Scheduler {
   }
 
   async #decode(key: string, { batch, replies }: Group): Promise<void> {
-    const { versions, vocabularySize } = this.#options;
+    const { versions } = this.#options;
     const version = key === '' ? versions.current : key;
     const members = batch.rows.map((row) => replies.get(row) as Reply);
     const ids = Int32Array.from(members, (reply) => reply.lastId);
     try {
-      const logits = await batch.step(ids, versions.weightsOf(version));
+      const scores = await batch.step(ids, versions.weightsOf(version));
       members.forEach((reply, i) => {
-        this.#takeToken(
-          reply,
-          logits.subarray(i * vocabularySize, (i + 1) * vocabularySize),
-          version,
-        );
+        this.#takeToken(reply, scores[i] as Scores, version);
       });
     } catch (error) {
       for (const reply of members) this.#end(reply, error);
     }
   }
 
-  #takeToken(reply: Reply, logits: Float32Array, version: string): void {
+  #takeToken(reply: Reply, scores: Scores, version: string): void {
     try {
       reply.recordRun((reply.row as Row).tokens - 1, version);
-      reply.take(logits, this.#scratch, version);
+      reply.take(scores, this.#scratch, version);
       if (reply.isDone) this.#end(reply);
     } catch (error) {
       this.#end(reply, error);

@@ -41,12 +41,13 @@ export function integer(value: number): Tensor {
 
 /**
  * (…, m, k) × (…, k, n) → (…, m, n); a flag reads the last two axes of an operand exchanged; one
- * matrix `b` (k, n) is shared by all. @throws AttuneError graph-shape
+ * matrix `b` (k, n) is shared by all. `isRepeatable` asks that a row of the product has the same
+ * bits whatever rows are beside it, also where `b` is fed. @throws AttuneError graph-shape
  */
 export function matMul(
   a: Tensor,
   b: Tensor,
-  { transposeA = false, transposeB = false } = {},
+  { transposeA = false, transposeB = false, isRepeatable = false } = {},
 ): Tensor {
   const name = 'matMul';
   if (a.dtype !== 'f32' || b.dtype !== 'f32') refuse(name, 'both operands must be f32', [a, b]);
@@ -59,7 +60,8 @@ export function matMul(
   if (!isShared && !sameShape(leading, b.shape.slice(0, -2))) {
     refuse(name, 'leading dimensions differ', [a, b]);
   }
-  return node({ kind: 'matMul', transposeA, transposeB }, [a, b], 'f32', [...leading, m, n]);
+  const operation = { kind: 'matMul', transposeA, transposeB, isRepeatable } as const;
+  return node(operation, [a, b], 'f32', [...leading, m, n]);
 }
 
 function lastTwo(t: Tensor, isTransposed: boolean): [Dimension, Dimension] {

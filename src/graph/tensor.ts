@@ -41,7 +41,13 @@ export type Operation =
   | { readonly kind: 'input'; readonly name: string }
   | { readonly kind: 'constant'; readonly source: ConstantSource; readonly name: string }
   /** (…, m, k)(…, k, n) → (…, m, n); the second operand may be a plain matrix shared by all. */
-  | { readonly kind: 'matMul'; readonly transposeA: boolean; readonly transposeB: boolean }
+  | {
+      readonly kind: 'matMul';
+      readonly transposeA: boolean;
+      readonly transposeB: boolean;
+      /** A row of the product has the same bits whatever rows are beside it. */
+      readonly isRepeatable: boolean;
+    }
   | { readonly kind: 'unary'; readonly fn: UnaryFunction }
   | { readonly kind: 'binary'; readonly fn: BinaryFunction }
   | { readonly kind: 'compare'; readonly fn: CompareFunction }

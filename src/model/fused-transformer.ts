@@ -1,8 +1,8 @@
 // The transformer for chat prefill and decode: fused kernels, so it is fast and has no gradient.
 import { product } from '../graph/dimension.ts';
 import { fusedRmsNorm, groupQueryAttention, rotaryEmbedding } from '../graph/fused.ts';
-import { gather, range, sizeOf } from '../graph/indexing.ts';
-import { add, multiply, reshape } from '../graph/operations.ts';
+import { concat, gather, slice } from '../graph/indexing.ts';
+import { logSoftmax, reshape, subtract } from '../graph/operations.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { ModelConfig } from './config.ts';
 import {
@@ -35,14 +35,17 @@ const ROTARY_HEAD_DIM_MULTIPLE = 16;
  * - `positions` i32 (batch, length), below windowTokens; absent where the kernel itself rotates
  * - `lengths` i32 (batch), tokens of each row, past and new, less one
  * - `total` i32 (), the most tokens of any row
- * - `last` i32 (batch), index into length of the row whose logits are wanted
+ * - `last` i32 (batch), for each sequence the index into batch * length of the token after which
+ *   logits are wanted
  * - `past.<i>.key|value` (batch, kvHeads, past, headDim), keys rotated, each row's tokens first;
  *   it may be longer than any row
  * - the trainable weights, by name
  *
  * Outputs:
  * - `logits` (batch, vocabSize)
- * - `own.<i>.key|value` (batch, length, kvHeads * headDim), or
+ * - `logSums` (batch), `log Σ exp(logits)` of each row
+ * - `own` (batch, length, layers * 2 * kvHeads * headDim): the keys, then the values of the first
+ *   layer, and so on (one output, since each costs a run some time), or
  *   `present.<i>.key|value` (batch, kvHeads, past + length, headDim)
  */
 export function fusedGraph(model: Model, options: FusedOptions = {}): TransformerGraph {
@@ -60,6 +63,7 @@ export function fusedGraph(model: Model, options: FusedOptions = {}): Transforme
   const rotate = (x: Tensor, count: number): Tensor =>
     isRotatedInside ? x : rotaryEmbedding(x, positions, tables, count);
   const rows = product(BATCH, LENGTH);
+  const own: Tensor[] = [];
 
   const attention: Attention = (layer, x, weights) => {
     const query = rotate(flatHeads(x, weights, 'q', config), heads);
@@ -75,16 +79,27 @@ export function fusedGraph(model: Model, options: FusedOptions = {}): Transforme
       { heads, kvHeads, scale: 1 / Math.sqrt(headDim) },
     );
     const present = { key: attended.presentKey, value: attended.presentValue };
-    if (isOwn) build.outputKeyValues(`own.${layer}`, { key, value });
+    if (isOwn) own.push(key, value);
     else build.outputKeyValues(`present.${layer}`, present);
     return reshape(attended.output, [rows, heads * headDim]); // (rows, heads * headDim)
   };
   const hidden = build.layers(reshape(ids, [rows]), attention, fusedRmsNorm); // (rows, hiddenSize)
 
-  const firstRows = multiply(range(BATCH), sizeOf(LENGTH)); // (batch)
-  const lastRow = gather(hidden, add(firstRows, last)); // (batch, hiddenSize)
-  build.output('logits', reshape(build.logits(lastRow), [BATCH, vocabSize])); // (batch, vocabSize)
+  const lastRow = gather(hidden, last); // (batch, hiddenSize)
+  const logits = reshape(build.logits(lastRow), [BATCH, vocabSize]); // (batch, vocabSize)
+  build.output('logits', logits);
+  build.output('logSums', logSumExp(logits));
+  if (isOwn) build.output('own', concat(own, 2));
   return build.done();
+}
+
+/**
+ * `log Σ exp(x)` over the last axis: (batch, n) → (batch). By way of one entry of the logarithm of
+ * softmax, whose kernel works row by row; sums round otherwise for one row than for several.
+ */
+function logSumExp(x: Tensor): Tensor {
+  const first = (of: Tensor): Tensor => slice(of, 1, 0, 1); // (batch, 1)
+  return reshape(subtract(first(x), first(logSoftmax(x))), x.shape.slice(0, 1)); // (batch)
 }
 
 /** Queries, keys or values of (batch * length, hiddenSize): (batch, length, heads * headDim). */

@@ -1,9 +1,7 @@
 // The parts of one transformer layer that both graphs share: norms, projections, rotation, MLP.
-import { type Dimension, product } from '../graph/dimension.ts';
 import { concat, slice } from '../graph/indexing.ts';
 import {
   add,
-  constant,
   matMul,
   multiply,
   reciprocal,
@@ -40,32 +38,10 @@ export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
 /** `x Wᵀ + b`: (…, in) → (…, out), with a bias where the model has one. */
 export function linear(x: Tensor, weights: Weights, name: string): Tensor {
   const weight = needed(weights, name);
-  const isFed = weight.operation.kind === 'input';
-  const projected =
-    isFed && weights.isRepeatable
-      ? repeatableProduct(x, weight)
-      : matMul(x, weight, { transposeB: true }); // (…, out)
+  const isRepeatable = weights.isRepeatable && weight.operation.kind === 'input';
+  const projected = matMul(x, weight, { transposeB: true, isRepeatable }); // (…, out)
   const bias = weights.find(`${name}Bias`);
   return bias === undefined ? projected : add(projected, bias);
-}
-
-/**
- * `x Wᵀ` with one row of zeros more. A CPU kernel for a single row rounds otherwise than the one
- * for several (constants are packed beforehand and have only one kernel); this way a single row
- * never occurs, and a sequence gets the same bits alone and in a batch.
- */
-function repeatableProduct(x: Tensor, weight: Tensor): Tensor {
-  const leading = x.shape.slice(0, -1);
-  const width = x.shape.at(-1) as number;
-  const rows = product(...leading);
-  const zeros = { from: 'inline', data: new Float32Array(width) } as const;
-  const oneMore = concat(
-    [reshape(x, [rows, width]), constant('zeros', zeros, 'f32', [1, width])],
-    0,
-  ); // (rows + 1, in)
-  const projected = matMul(oneMore, weight, { transposeB: true }); // (rows + 1, out)
-  const out = projected.shape[1] as Dimension;
-  return reshape(slice(projected, 0, 0, rows), [...leading, out]); // (…, out)
 }
 
 /** `W_down (silu(W_gate x) ⊙ W_up x)`: SwiGLU. Source: Shazeer, arXiv 2002.05202, eq. 6. */

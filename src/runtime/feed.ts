@@ -1,6 +1,6 @@
 // Checks what a run is fed against the graph's inputs and finds the size of every symbol.
 import { AttuneError } from '../base/errors.ts';
-import { evaluate, symbolsOf } from '../graph/dimension.ts';
+import { type Bindings, evaluate, symbolsOf } from '../graph/dimension.ts';
 import { describe, type Tensor } from '../graph/tensor.ts';
 import type { HostTensor, Value } from './executor.ts';
 
@@ -15,47 +15,71 @@ export function inputsOf(nodes: readonly Tensor[]): Map<string, Tensor> {
   return inputs;
 }
 
+/** One axis of an input: a literal size, a symbol (which the first feed binds), or a formula. */
+type Axis =
+  | { readonly size: number }
+  | { readonly symbol: string }
+  | { readonly formula: string; readonly symbols: readonly string[] };
+
+/** What every run asks of the same inputs, found out once. */
+const axesOfInputs = new WeakMap<ReadonlyMap<string, Tensor>, readonly (readonly Axis[])[]>();
+
+function axesOf(inputs: ReadonlyMap<string, Tensor>): readonly (readonly Axis[])[] {
+  const known = axesOfInputs.get(inputs);
+  if (known !== undefined) return known;
+  const axes = [...inputs.values()].map(({ shape }) =>
+    shape.map((dimension): Axis => {
+      if (typeof dimension === 'number') return { size: dimension };
+      const symbols = symbolsOf(dimension);
+      return symbols[0] === dimension ? { symbol: dimension } : { formula: dimension, symbols };
+    }),
+  );
+  axesOfInputs.set(inputs, axes);
+  return axes;
+}
+
 /**
  * Sizes of the symbols, from the shapes fed. Feeds beyond `inputs` are not looked at.
+ * @param inputs must not change between runs
  * @throws runtime-failed when an input is missing, or its type, rank or a size does not fit
  */
-export function bindSymbols(
-  inputs: ReadonlyMap<string, Tensor>,
-  feeds: Feeds,
-): ReadonlyMap<string, number> {
+export function bindSymbols(inputs: ReadonlyMap<string, Tensor>, feeds: Feeds): Bindings {
   const bindings = new Map<string, number>();
+  const axes = axesOf(inputs);
+  let at = 0;
   for (const [name, input] of inputs) {
     const fed = feeds[name];
     if (fed === undefined) refuseFeed(name, input, 'is missing');
     if (fed.dtype !== input.dtype) refuseFeed(name, input, `is ${fed.dtype}`);
-    if (fed.shape.length !== input.shape.length) refuseFeed(name, input, `is (${fed.shape})`);
-    input.shape.forEach((dimension, axis) => {
-      const isSymbol = typeof dimension === 'string' && symbolsOf(dimension)[0] === dimension;
-      if (isSymbol && !bindings.has(dimension)) bindings.set(dimension, fed.shape[axis] as number);
-    });
+    const expected = axes[at++] as readonly Axis[];
+    if (fed.shape.length !== expected.length) refuseFeed(name, input, `is (${fed.shape})`);
+    for (const [i, axis] of expected.entries()) {
+      if (!('symbol' in axis) || bindings.has(axis.symbol)) continue;
+      bindings.set(axis.symbol, fed.shape[i] as number);
+    }
   }
+  at = 0;
   for (const [name, input] of inputs) {
     const { shape } = feeds[name] as HostTensor;
-    const isFit = input.shape.every((dimension, axis) => fits(dimension, shape[axis], bindings));
-    if (!isFit) refuseFeed(name, input, `is (${shape.join(', ')})`, bindings);
+    const expected = axes[at++] as readonly Axis[];
+    if (expected.every((axis, i) => fits(axis, shape[i] as number, bindings))) continue;
+    refuseFeed(name, input, `is (${shape.join(', ')})`, bindings);
   }
   return bindings;
 }
 
-function fits(
-  dimension: number | string,
-  size: number | undefined,
-  bindings: ReadonlyMap<string, number>,
-): boolean {
-  const isKnown = symbolsOf(dimension).every((symbol) => bindings.has(symbol));
-  return !isKnown || evaluate(dimension, bindings) === size;
+function fits(axis: Axis, size: number, bindings: Bindings): boolean {
+  if ('size' in axis) return axis.size === size;
+  if ('symbol' in axis) return bindings.get(axis.symbol) === size;
+  const isKnown = axis.symbols.every((symbol) => bindings.has(symbol));
+  return !isKnown || evaluate(axis.formula, bindings) === size;
 }
 
 function refuseFeed(
   name: string,
   input: Tensor,
   what: string,
-  bindings: ReadonlyMap<string, number> = new Map(),
+  bindings: Bindings = new Map(),
 ): never {
   const sizes = [...bindings].map(([symbol, size]) => `${symbol} = ${size}`).join(', ');
   const known = sizes === '' ? '' : ` with ${sizes}`;

@@ -56,10 +56,12 @@ class OnnxProgram implements Program {
     }
     const bindings = bindSymbols(plan.inputs, feeds);
     const local: Record<string, ort.Tensor> = { ...derivedFeeds(plan, bindings) };
-    for (const name of plan.inputs.keys()) local[name] = await toLocal(feeds[name]);
-    const fetches = Object.fromEntries(
-      names.map((name) => [name, into[name] === undefined ? null : toOrtTensor(into[name])]),
-    );
+    for (const name of plan.inputs.keys()) {
+      const fed = feeds[name] as Value | HostTensor;
+      local[name] = localOf(fed) ?? toOrtTensor(await (fed as Value).read());
+    }
+    const fetches: Record<string, ort.Tensor | null> = {};
+    for (const name of names) fetches[name] = into[name] ? toOrtTensor(into[name]) : null;
     let results: ort.InferenceSession.ReturnType;
     try {
       results = await plan.session.run(local, fetches);
@@ -125,12 +127,12 @@ class OnnxProgram implements Program {
     fetches: Readonly<Record<string, ort.Tensor | null>>,
   ): Record<string, Value> {
     const { readHome } = this.#parts;
-    return Object.fromEntries(
-      names.map((name) => {
-        const tensor = fetches[name] ?? (results[name] as ort.Tensor);
-        return [name, new OnnxValue(tensor, this.#output(name).dtype, readHome)];
-      }),
-    );
+    const values: Record<string, Value> = {};
+    for (const name of names) {
+      const tensor = fetches[name] ?? (results[name] as ort.Tensor);
+      values[name] = new OnnxValue(tensor, this.#output(name).dtype, readHome);
+    }
+    return values;
   }
 }
 
@@ -157,11 +159,18 @@ function derivedFeeds(plan: Plan, bindings: Bindings): Record<string, ort.Tensor
   return feeds;
 }
 
-/** Values of this runtime as they are; others are copied through host memory. */
-async function toLocal(fed: Value | HostTensor | undefined): Promise<ort.Tensor> {
+/** Tensors over host memory, made once for each that is fed run after run. */
+const wrapped = new WeakMap<HostTensor, ort.Tensor>();
+
+/** Values of this runtime and host memory as they are; undefined for values of others. */
+function localOf(fed: Value | HostTensor): ort.Tensor | undefined {
   if (fed instanceof OnnxValue) return fed.tensor;
-  const host = fed as Value | HostTensor;
-  return toOrtTensor('read' in host ? await host.read() : host);
+  if ('read' in fed) return undefined;
+  const known = wrapped.get(fed);
+  if (known !== undefined) return known;
+  const tensor = toOrtTensor(fed);
+  wrapped.set(fed, tensor);
+  return tensor;
 }
 
 const messageOf = (error: unknown): string =>

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { createRandom } from '../../src/base/random.ts';
 import type { SamplingSettings } from '../../src/engine/engine.ts';
-import { nucleus, Sampler } from '../../src/engine/sampling.ts';
+import { nucleus, Sampler, type Scores } from '../../src/engine/sampling.ts';
 
 const GREEDY: SamplingSettings = {
   temperature: 0,
@@ -16,11 +16,16 @@ const GREEDY: SamplingSettings = {
 
 const scratch = (size: number) => new Float64Array(size);
 
+function scored(logits: Float32Array): Scores {
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit), 0);
+  return { logits, logSum: Math.log(sum) };
+}
+
 function frequencies(settings: SamplingSettings, logits: Float32Array, draws: number): number[] {
   const sampler = new Sampler(settings, []);
   const counts = new Array<number>(logits.length).fill(0);
   for (let i = 0; i < draws; i++) {
-    const { id } = sampler.next(logits, scratch(logits.length));
+    const { id } = sampler.next(scored(logits), scratch(logits.length));
     counts[id] = (counts[id] as number) + 1;
   }
   return counts.map((count) => count / draws);
@@ -45,20 +50,20 @@ function reference(weights: number[], { topK, topP, minP }: SamplingSettings): n
 
 describe('sampling', () => {
   it('takes the likeliest token when the temperature is 0, the lowest id among equals', () => {
-    const choice = new Sampler(GREEDY, []).next(Float32Array.of(1, 3, 3, 2), scratch(4));
+    const choice = new Sampler(GREEDY, []).next(scored(Float32Array.of(1, 3, 3, 2)), scratch(4));
     expect(choice.id).toBe(1);
   });
 
   it('reports the log-probability of the model, before temperature and penalty', () => {
     const logits = Float32Array.of(Math.log(1), Math.log(3));
     const settings = { ...GREEDY, temperature: 9, repetitionPenalty: 2 };
-    const choice = new Sampler(settings, [1]).next(logits, scratch(2));
+    const choice = new Sampler(settings, [1]).next(scored(logits), scratch(2));
     expect(choice.logprob).toBeCloseTo(Math.log(choice.id === 1 ? 0.75 : 0.25), 6);
   });
 
   it('lists the likeliest tokens best first, ties by id', () => {
     const logits = Float32Array.of(0, 2, 1, 2, -1);
-    const { top } = new Sampler(GREEDY, []).next(logits, scratch(5), 3);
+    const { top } = new Sampler(GREEDY, []).next(scored(logits), scratch(5), 3);
     expect(top.map((ranked) => ranked.id)).toEqual([1, 3, 2]);
     expect(top[0]?.logprob).toBeGreaterThan(top[2]?.logprob as number);
   });
@@ -105,11 +110,13 @@ describe('sampling', () => {
 
   it('divides positive and multiplies negative logits of what was said by the penalty', () => {
     const settings = { ...GREEDY, repetitionPenalty: 2 };
-    expect(new Sampler(settings, [0]).next(Float32Array.of(3, 2), scratch(2)).id).toBe(1);
-    expect(new Sampler(settings, [0]).next(Float32Array.of(-1, -1.5), scratch(2)).id).toBe(1);
+    expect(new Sampler(settings, [0]).next(scored(Float32Array.of(3, 2)), scratch(2)).id).toBe(1);
+    expect(new Sampler(settings, [0]).next(scored(Float32Array.of(-1, -1.5)), scratch(2)).id).toBe(
+      1,
+    );
     const sampler = new Sampler(settings, []);
     const logits = Float32Array.of(3, 2);
-    const ids = [0, 1].map(() => sampler.next(logits, scratch(2)).id);
+    const ids = [0, 1].map(() => sampler.next(scored(logits), scratch(2)).id);
     expect(ids, 'its own reply counts as said').toEqual([0, 1]);
   });
 
@@ -118,7 +125,7 @@ describe('sampling', () => {
     const rows = Array.from({ length: 40 }, () => random.fillGaussian(new Float32Array(50)));
     const reply = (seed: number) => {
       const sampler = new Sampler({ ...GREEDY, temperature: 1, seed }, []);
-      return rows.map((row) => sampler.next(row, scratch(50)).id);
+      return rows.map((row) => sampler.next(scored(row), scratch(50)).id);
     };
     expect(reply(5)).toEqual(reply(5));
     expect(reply(5)).not.toEqual(reply(6));
@@ -127,7 +134,7 @@ describe('sampling', () => {
   it('does not change the logits it is given', () => {
     const logits = Float32Array.of(1, 2, 3);
     new Sampler({ ...GREEDY, temperature: 1, repetitionPenalty: 1.5 }, [0, 1, 2]).next(
-      logits,
+      scored(logits),
       scratch(3),
     );
     expect([...logits]).toEqual([1, 2, 3]);
@@ -140,7 +147,7 @@ describe('sampling', () => {
   ])('refuses logits with %s', (_, logits) => {
     let thrown: unknown;
     try {
-      new Sampler(GREEDY, []).next(logits, scratch(2));
+      new Sampler(GREEDY, []).next(scored(logits), scratch(2));
     } catch (error) {
       thrown = error;
     }

@@ -50,6 +50,7 @@ describe.each(run.FIXTURE_NAMES)('attention of %s by the fused kernel', (name) =
     const { model, expected } = await run.readFixture(name);
     const sequences = [expected.ids.slice(0, 9), expected.ids.slice(4, 8)];
     const { vocabSize, numKeyValueHeads: kvHeads, headDim } = model.config;
+    const layers = model.config.numHiddenLayers;
     const primitive = await Runner.primitive(executor, model, {
       past: 'none',
       outputs: { logits: true, own: true },
@@ -66,19 +67,26 @@ describe.each(run.FIXTURE_NAMES)('attention of %s by the fused kernel', (name) =
       const logits = rowsOf(run.valuesOf(prefill, 'logits'), row, row + 1, vocabSize);
       const last = rowsOf(run.valuesOf(alone, 'logits'), ids.length - 1, ids.length, vocabSize);
       expect(run.distance(logits, last)).toBeLessThan(2e-5);
+      const logSum = Math.log(last.reduce((sum, logit) => sum + Math.exp(logit), 0));
+      expect(run.valuesOf(prefill, 'logSums')[row]).toBeCloseTo(logSum, 5);
       const [next] = expected.ids.slice(9 + row);
       const longer = await primitive.run(run.sequence([...ids, next as number]));
       after.push(rowsOf(run.valuesOf(longer, 'logits'), ids.length, ids.length + 1, vocabSize));
       pasts.push(run.pastFrom(alone, 'own'));
-      // Fused: (batch, length, kvHeads * headDim). Primitive: (1, kvHeads, length, headDim).
-      const own = run.valuesOf(prefill, 'own.0.key');
-      const keys = run.valuesOf(alone, 'own.0.key');
+      // Fused: (batch, length, layers * 2 * kvHeads * headDim), keys before values.
+      // Primitive: (1, kvHeads, length, headDim).
+      const own = run.valuesOf(prefill, 'own');
       const width = kvHeads * headDim;
-      for (let at = 0; at < ids.length; at++) {
-        for (let i = 0; i < width; i++) {
-          const [head, d] = [Math.floor(i / headDim), i % headDim];
-          const other = keys[(head * ids.length + at) * headDim + d] as number;
-          expect(own[(row * 9 + at) * width + i]).toBeCloseTo(other, 4);
+      for (let part = 0; part < 2 * layers; part++) {
+        const name = `own.${part >> 1}.${part % 2 === 0 ? 'key' : 'value'}`;
+        const alike = run.valuesOf(alone, name);
+        for (let at = 0; at < ids.length; at++) {
+          for (let i = 0; i < width; i++) {
+            const [head, d] = [Math.floor(i / headDim), i % headDim];
+            const other = alike[(head * ids.length + at) * headDim + d] as number;
+            const from = (row * 9 + at) * layers * 2 * width + part * width;
+            expect(own[from + i]).toBeCloseTo(other, 4);
+          }
         }
       }
     }
@@ -132,7 +140,7 @@ function fusedFeeds(sequences: readonly number[][], pastTokens: readonly number[
     total: run.i32([], [Math.max(...totals)]),
     last: run.i32(
       [batch],
-      sequences.map((ids) => ids.length - 1),
+      sequences.map((ids, row) => row * length + ids.length - 1),
     ),
   };
 }

@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { withHugePages } from '../../base/huge-pages.ts';
 
 /** The compiled entry: beside this file in dist/, or in dist/ when this runs from src/. */
 function defaultEntry(): string {
@@ -13,6 +14,7 @@ function defaultEntry(): string {
 /** A process without an engine yet. It ends with this one, or with `kill`. */
 export function forkEngine(entry = defaultEntry()): ChildProcess {
   const child = fork(entry, [], {
+    env: withHugePages(process.env),
     serialization: 'advanced', // typed arrays cross as they are
     stdio: ['ignore', 2, 2, 'ipc'], // our standard output belongs to the reply
   });

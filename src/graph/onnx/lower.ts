@@ -137,25 +137,41 @@ function matMul({ tensor, operation, inputs, target }: Node<'matMul'>, to: Emitt
   const [a, b] = [operand(tensor, 0), operand(tensor, 1)];
   let [left, right] = inputs as [string, string];
   const rank = a.shape.length;
-  if (rank === 2) {
-    const attributes = { transA: Number(transposeA), transB: Number(transposeB) };
-    return to.emit('Gemm', [left, right], { attributes });
-  }
+  const isHalved = operation.isRepeatable && target === 'cpu';
+  if (rank === 2) return gemm([left, right], { transposeA, transposeB, isHalved }, to);
   if (transposeA) left = shapes.swapLastTwo(left, rank, to);
   if (b.shape.length > 2 && transposeB) right = shapes.swapLastTwo(right, rank, to);
-  if (b.shape.length > 2 || !transposeB) return to.emit('MatMul', [left, right]);
-  if (target !== 'webgpu' && to.floatType === 'f32') {
+  if (b.shape.length > 2) return to.emit('MatMul', [left, right]);
+  if (!isHalved && !transposeB) return to.emit('MatMul', [left, right]);
+  if (!isHalved && target !== 'webgpu' && to.floatType === 'f32') {
     return to.emit('FusedMatMul', [left, right], {
       domain: MICROSOFT_DOMAIN,
       attributes: { transB: 1 },
     });
   }
   const leading = tensor.shape.slice(0, -1);
-  const [inner, width] = [sizeAt(b, 1), sizeAt(tensor, rank - 1)];
+  const [inner, width] = [sizeAt(b, transposeB ? 1 : 0), sizeAt(tensor, rank - 1)];
   const rows = product(...leading);
   const flat = shapes.reshape(left, [...leading, inner], [rows, inner], to);
-  const result = to.emit('Gemm', [flat, right], { attributes: { transA: 0, transB: 1 } });
+  const result = gemm([flat, right], { transposeA: false, transposeB, isHalved }, to);
   return shapes.reshape(result, [rows, width], tensor.shape, to);
+}
+
+/**
+ * The CPU kernel for a single row rounds otherwise than the one for several, but for products that
+ * are also scaled. Halved and doubled again, no bit changes and there is one kernel only. (So it is
+ * for constants that were packed beforehand.)
+ * Source: ONNX Runtime 1.30, onnxruntime/core/mlas/lib/sgemm.cpp, MlasSgemmOperation.
+ */
+function gemm(
+  operands: readonly string[],
+  options: Record<'transposeA' | 'transposeB' | 'isHalved', boolean>,
+  to: Emitter,
+): string {
+  const transposed = { transA: Number(options.transposeA), transB: Number(options.transposeB) };
+  if (!options.isHalved) return to.emit('Gemm', operands, { attributes: transposed });
+  const attributes = { ...transposed, alpha: { float: 0.5 } };
+  return to.emit('Mul', [to.emit('Gemm', operands, { attributes }), to.float(2)]);
 }
 
 const UNARY: Partial<Record<UnaryFunction, string>> = {
