@@ -57,7 +57,16 @@ interface Room {
   readonly world: World;
 }
 
-async function write(plan: Plan, { options, writer, world }: Room): Promise<Draft[]> {
+async function write(plan: Plan, room: Room): Promise<Draft[]> {
+  const writer = room.writer.forDream(plan.id);
+  try {
+    return await writeWith(plan, { ...room, writer });
+  } finally {
+    await writer.end();
+  }
+}
+
+async function writeWith(plan: Plan, { options, writer, world }: Room): Promise<Draft[]> {
   const { settings, prompts } = options;
   const shared = {
     writer,
@@ -140,10 +149,18 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
     }
   }
 
-  for (let at = 0; at < plans.length && stop === 'done'; at += settings.batchSize) {
-    await Promise.all(plans.slice(at, at + settings.batchSize).map(one));
-    options.onProgress?.(Math.min(at + settings.batchSize, plans.length), plans.length);
+  // As many at once as configured: where one ends, the next begins.
+  const waiting = plans.values();
+  let written = 0;
+  async function work(): Promise<void> {
+    for (const plan of waiting) {
+      if (stop !== 'done') return;
+      await one(plan);
+      written += 1;
+      options.onProgress?.(written, plans.length);
+    }
   }
+  await Promise.all(Array.from({ length: settings.batchSize }, work));
   // Those of a batch end in any order; their place is that of the plan.
   const order = new Map(plans.map(({ id }, index) => [id, index]));
   drafts.sort((a, b) => placeOf(order, a.id) - placeOf(order, b.id));

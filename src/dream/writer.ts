@@ -48,6 +48,11 @@ export interface Written {
 }
 
 export interface Writer {
+  /**
+   * The same writer for one dream: what it has read of the dream's talk is kept from one piece to
+   * the next, until `end`.
+   */
+  forDream(id: string): Writer & { end(): Promise<void> };
   /** @throws DreamsEnded, AttuneError from engine and tokenizer */
   write(request: WriteRequest): Promise<Written>;
   readonly tokens: number;
@@ -95,42 +100,63 @@ export function createWriter(options: WriterOptions): Writer {
     }
   }
 
+  async function write(request: WriteRequest, cacheKey?: string): Promise<Written> {
+    await options.turn?.();
+    check();
+    const ids = openTurn(tokenizer, request);
+    const room = options.contextTokensMax - ids.length;
+    if (room < 1) {
+      throw new AttuneError('window-overflow', `A dream of ${ids.length} tokens is too long.`, {
+        tokens: ids.length,
+        tokensMax: options.contextTokensMax,
+      });
+    }
+    const result = await engine.generate(
+      {
+        ids,
+        replyTokensMax: Math.min(request.tokensMax, room, Math.max(1, budget.tokensMax - tokens)),
+        sampling: {
+          temperature: request.temperature ?? options.temperature,
+          topK: 0,
+          topP: options.topP,
+          minP: 0,
+          repetitionPenalty: 1,
+          seed: request.seed,
+        },
+        stopIds: tokenizer.stopIds,
+        ...(cacheKey === undefined ? {} : { cacheKey }),
+      },
+      () => undefined,
+      signal,
+    );
+    tokens += result.ids.length;
+    if (result.stopReason === 'aborted') throw new DreamsEnded('aborted');
+    return { text: tokenizer.decode(result.ids).trim(), isEnded: result.stopReason === 'stop' };
+  }
+
   return {
     get tokens() {
       return tokens;
     },
     check,
-    async write(request) {
-      await options.turn?.();
-      check();
-      const ids = openTurn(tokenizer, request);
-      const room = options.contextTokensMax - ids.length;
-      if (room < 1) {
-        throw new AttuneError('window-overflow', `A dream of ${ids.length} tokens is too long.`, {
-          tokens: ids.length,
-          tokensMax: options.contextTokensMax,
-        });
-      }
-      const result = await engine.generate(
-        {
-          ids,
-          replyTokensMax: Math.min(request.tokensMax, room, Math.max(1, budget.tokensMax - tokens)),
-          sampling: {
-            temperature: request.temperature ?? options.temperature,
-            topK: 0,
-            topP: options.topP,
-            minP: 0,
-            repetitionPenalty: 1,
-            seed: request.seed,
-          },
-          stopIds: tokenizer.stopIds,
+    write: (request) => write(request),
+    forDream(id) {
+      const keys = new Set<string>();
+      return {
+        ...this,
+        get tokens() {
+          return tokens;
         },
-        () => undefined,
-        signal,
-      );
-      tokens += result.ids.length;
-      if (result.stopReason === 'aborted') throw new DreamsEnded('aborted');
-      return { text: tokenizer.decode(result.ids).trim(), isEnded: result.stopReason === 'stop' };
+        write(request) {
+          // Guidance stands first: with and without it are two talks.
+          const key = `${id}:${request.messages[0]?.content ?? ''}`;
+          keys.add(key);
+          return write(request, key);
+        },
+        async end() {
+          for (const key of keys) await engine.forget(key);
+        },
+      };
     },
   };
 }

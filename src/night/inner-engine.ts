@@ -11,7 +11,8 @@ export async function withEngine<T>(
   { plan, model }: WorkParts,
   run: (engine: Engine, version: string) => Promise<T>,
 ): Promise<T> {
-  const { threads, batchMax } = plan.config.engine;
+  const { threads } = plan.config.engine;
+  const batchMax = Math.max(plan.config.engine.batchMax, plan.config.dream.batchSize);
   const { id } = await loadVersion(model, plan.deltas);
   const { executor } = await openServingExecutor({ device: 'cpu', threads });
   const engine = await createEngine({
