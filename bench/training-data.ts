@@ -74,22 +74,19 @@ export async function prepareData(
     return prompt <= tokensMax && reply <= limits.replyTokensMax;
   };
   const [short, medium] = [within(limits.trainTokensMax), within(limits.readTokensMax)];
-  const everyday = everydayOf(held, 'replay').filter(short).slice(0, 440);
-  const crossedDev = crossedPairs(dev.moments, dev.dialogues);
+  const everyday = firstFitting(everydayOf(held.slice(0, 2000), 'replay'), 440, short);
   const data: ExperimentData = {
     pool: pickPairs(
-      wholePairs(
-        pairs.filter((s) => !isSelection(s)),
-        short,
-      ),
+      pairs.filter((s) => !isSelection(s)),
       limits.poolPairs,
+      short,
     ),
-    selection: pickPairs(wholePairs(pairs.filter(isSelection), short), 20),
-    dev: pickPairs(wholePairs(crossedDev, medium), limits.devPairs),
+    selection: pickPairs(pairs.filter(isSelection), 20, short),
+    dev: pickPairs(crossedPairs(dev.moments, dev.dialogues), limits.devPairs, medium),
     suites: await readSuites(limits.suitesPerKind),
     replays: everyday.slice(40),
     selectionEveryday: everyday.slice(0, 40),
-    everyday: everydayOf(dev.dialogues, 'everyday').filter(short).slice(0, limits.everyday),
+    everyday: firstFitting(everydayOf(dev.dialogues, 'everyday'), limits.everyday, short),
   };
   await mkdir(paths.folder, { recursive: true });
   for (const name of SETS) {
@@ -115,11 +112,6 @@ async function readSuites(perKind: number): Promise<Scenario[]> {
 export const pairKind = (s: Scenario): string =>
   s.source.origin === 'sgd' ? sgdKind(s) : 'reflex';
 
-function wholePairs(scenarios: readonly Scenario[], fits: (s: Scenario) => boolean): Scenario[] {
-  const long = new Set(scenarios.filter((s) => !fits(s)).map((s) => s.pair?.id));
-  return scenarios.filter((s) => s.pair !== undefined && !long.has(s.pair.id));
-}
-
 /** Pair ids by kind, in an order drawn by `seed`. */
 export function shuffledPairs(
   scenarios: readonly Scenario[],
@@ -135,11 +127,32 @@ export function shuffledPairs(
   );
 }
 
-/** `count` whole pairs of each kind. */
-export function pickPairs(scenarios: readonly Scenario[], count: number): Scenario[] {
-  const ids = [...shuffledPairs(scenarios, 'pick').values()].flatMap((all) => all.slice(0, count));
-  const chosen = new Set(ids);
-  return scenarios.filter((s) => chosen.has(s.pair?.id ?? s.id));
+/** `count` whole pairs of each kind, of which both sides fit. */
+export function pickPairs(
+  scenarios: readonly Scenario[],
+  count: number,
+  fits: (scenario: Scenario) => boolean = () => true,
+): Scenario[] {
+  const byPair = new Map<string, Scenario[]>();
+  for (const s of scenarios) {
+    const id = s.pair?.id ?? s.id;
+    byPair.set(id, [...(byPair.get(id) ?? []), s]);
+  }
+  const sidesOf = (id: string): Scenario[] => byPair.get(id) ?? [];
+  const ids = [...shuffledPairs(scenarios, 'pick').values()].flatMap((all) =>
+    firstFitting(all, count, (id) => sidesOf(id).every(fits)),
+  );
+  return ids.flatMap(sidesOf);
+}
+
+/** The first `count` that fit; nothing after them is looked at. */
+function firstFitting<T>(all: readonly T[], count: number, fits: (one: T) => boolean): T[] {
+  const found: T[] = [];
+  for (const one of all) {
+    if (found.length === count) break;
+    if (fits(one)) found.push(one);
+  }
+  return found;
 }
 
 /** `count` scenarios, whole groups, spread over the file. */

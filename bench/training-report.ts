@@ -1,55 +1,40 @@
-// Reads the lines of training-experiment and writes the tables and plots of EXPERIMENTS.md.
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+// Reads the records of the training experiment and writes its tables (Markdown) and plots (SVG).
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { AttentionChange } from '../src/measure/attention-change.ts';
-import { changeMapSvg, linePlotSvg } from '../src/measure/map-svg.ts';
-import { acrossSeeds, type Estimate, estimate } from '../src/measure/statistics.ts';
+import { checkBaseline } from '../src/measure/baseline-check.ts';
+import { changeMapSvg, linePlotSvg, type PlotSeries } from '../src/measure/map-svg.ts';
+import type { Retention } from '../src/measure/retention.ts';
+import { acrossSeeds } from '../src/measure/statistics.ts';
+import { readData } from './training-data.ts';
+import type { Choice } from './training-laboratory.ts';
+import {
+  contrast,
+  contrastText,
+  liftGains,
+  margins,
+  meanValue,
+  type Run,
+  readRecords,
+  rightPairs,
+  type Values,
+} from './training-runs.ts';
 
-const { values } = parseArgs({
+const { values: options } = parseArgs({
   options: {
-    runs: { type: 'string', default: 'runs.jsonl' },
+    work: { type: 'string', default: 'experiment' },
     plots: { type: 'string', default: '' },
   },
 });
 
-interface Run {
-  readonly options: { cell: string; seed: string; dose: string };
-  readonly margins: Readonly<Record<string, number>>;
-  readonly clusters: Readonly<Record<string, string>>;
-  readonly movedShare?: number;
-  readonly steps?: number;
-  readonly kept?: { share: number };
-  readonly retention: { perplexity: { ratio: number; high: number }; kl: number };
-  readonly attention: { direction?: AttentionChange; 'own-idea'?: AttentionChange };
-}
-
-const runs: Run[] = (await readFile(values.runs, 'utf8'))
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line));
-const base = runs.find(({ options }) => options.cell === 'base');
-
-/** Pair → both sides right, of the pairs whose id has `part`. */
-function bothRight(run: Run, part: string): Map<string, { right: boolean; cluster: string }> {
-  const pairs = new Map<string, { right: boolean; cluster: string }>();
-  for (const [id, margin] of Object.entries(run.margins)) {
-    const isSide = id.endsWith(':a') || id.endsWith(':b');
-    if (!isSide || !id.includes(part)) continue;
-    const pair = id.slice(0, -2);
-    const other = run.margins[`${pair}${id.endsWith(':a') ? ':b' : ':a'}`];
-    if (other === undefined) continue;
-    const cluster = run.clusters[id] ?? pair;
-    pairs.set(pair, { right: margin > 0 && other > 0, cluster });
-  }
-  return pairs;
-}
-
-const share = (pairs: ReturnType<typeof bothRight>): number =>
-  [...pairs.values()].filter(({ right }) => right).length / Math.max(1, pairs.size);
-
-const text = ({ mean, low, high, p }: Estimate): string =>
-  `${mean.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}] p ${p.toPrecision(2)}`;
+const say = (line = ''): void => console.log(line);
+const runs = await readRecords<Run>(join(options.work, 'runs'));
+const of = (group: string, dose?: number): Run[] =>
+  runs
+    .filter(({ cell }) => cell.group === group && (dose === undefined || cell.dose === dose))
+    .sort((a, b) => a.cell.seed - b.cell.seed);
+const [base] = of('base');
+const DOSE = Math.max(...runs.map(({ cell }) => cell.dose));
 
 const SETS = {
   dev: 'crossed:',
@@ -60,107 +45,172 @@ const SETS = {
   'suite listen': 'companion:listen-',
 };
 
-const windowOf = (change: AttentionChange | undefined): string =>
-  change === undefined ? '–' : change.window.mean.toFixed(3);
+const average = (numbers: readonly number[]): number =>
+  numbers.reduce((total, value) => total + value, 0) / numbers.length;
+const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
+const told = (numbers: readonly number[], write: (value: number) => string): string => {
+  const known = numbers.filter((value) => Number.isFinite(value));
+  if (known.length === 0) return '–';
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const spread = known.length > 1 ? ` (${write(low)} to ${write(high)})` : '';
+  return `${write(average(known))}${spread}`;
+};
 
-console.log(
-  `| cell | seed | dose | moved | ${Object.keys(SETS).join(' | ')} | kept (dev) | perplexity × | lift direction | lift own idea |`,
-);
-console.log(`|---|---|---|---|${'---|'.repeat(Object.keys(SETS).length)}---|---|---|---|`);
-for (const run of runs) {
-  const { cell, seed, dose } = run.options;
-  const cells = Object.values(SETS).map((part) => share(bothRight(run, part)).toFixed(2));
-  const { ratio, high } = run.retention.perplexity;
-  console.log(
-    `| ${cell} | ${seed} | ${cell === 'base' ? 0 : dose} | ${((run.movedShare ?? 0) * 100).toFixed(0)} % | ` +
-      `${cells.join(' | ')} | ${run.kept?.share?.toFixed(2) ?? '–'} | ` +
-      `${ratio.toFixed(3)} (≤ ${high.toFixed(3)}) | ${windowOf(run.attention.direction)} | ` +
-      `${windowOf(run.attention['own-idea'])} |`,
-  );
-}
-
-/** Real − another cell at equal seed and dose: by pair over all seeds, and by seed. */
-function contrast(cell: string, dose: string, part: string): void {
-  const bySeed: number[] = [];
-  const observations: { value: number; cluster: string }[] = [];
-  for (const real of runs.filter(({ options: o }) => o.cell === 'real' && o.dose === dose)) {
-    const other = runs.find(
-      ({ options: o }) => o.cell === cell && o.dose === dose && o.seed === real.options.seed,
+async function sweepTable(): Promise<void> {
+  interface Tried {
+    readonly choice: Choice;
+    readonly movedShare: number;
+    readonly bothRight: { share: number };
+    readonly margin: number;
+    readonly retention: Retention;
+    readonly scenarios: number;
+  }
+  const tried = await readRecords<Tried>(join(options.work, 'sweep')).catch(() => []);
+  if (tried.length === 0) return;
+  say('| optimizer | rate | KL weight | β | epochs | moved | both right | margin | perplexity × |');
+  say('|---|---|---|---|---|---|---|---|---|');
+  for (const { choice: c, movedShare, bothRight, margin, retention } of tried) {
+    say(
+      `| ${c.optimizer} | ${c.learningRate} | ${c.retentionWeight} | ${c.preferenceBeta} | ` +
+        `${c.epochs} | ${percent(movedShare)} | ${bothRight.share.toFixed(3)} | ` +
+        `${margin.toFixed(3)} | ${retention.perplexity.ratio.toFixed(3)} |`,
     );
-    if (other === undefined) continue;
-    const [a, b] = [bothRight(real, part), bothRight(other, part)];
-    for (const [pair, { right, cluster }] of a) {
-      const was = b.get(pair);
-      if (was !== undefined)
-        observations.push({ value: Number(right) - Number(was.right), cluster });
-    }
-    bySeed.push(share(a) - share(b));
   }
-  if (bySeed.length === 0) return;
-  console.log(
-    `real − ${cell}, dose ${dose}, ${part}: by pair ${text(estimate(observations))}; ` +
-      `by seed (${bySeed.length}) ${text(acrossSeeds(bySeed))}`,
-  );
+  say();
 }
 
-/** Real − deaf of the mean margin, nats a token. */
-function marginContrast(dose: string, part: string): void {
-  const observations: { value: number; cluster: string }[] = [];
-  const gains: { value: number; cluster: string }[] = [];
-  for (const real of runs.filter(({ options: o }) => o.cell === 'real' && o.dose === dose)) {
-    const deaf = runs.find(
-      ({ options: o }) => o.cell === 'deaf' && o.dose === dose && o.seed === real.options.seed,
+function mainTable(): void {
+  const sets = Object.keys(SETS).join(' | ');
+  say(`| cell | seeds | moved | ${sets} | kept cache | perplexity × | direction | own idea |`);
+  say(`|---|---|---|${'---|'.repeat(Object.keys(SETS).length)}---|---|---|---|`);
+  const names = [...new Set(runs.map(({ cell }) => `${cell.group} ${cell.dose}`))];
+  for (const name of names) {
+    const [group = '', dose = ''] = name.split(' ');
+    const own = of(group, Number(dose));
+    const cells = Object.values(SETS).map((part) =>
+      told(
+        own.map((run) => meanValue(rightPairs(run, part))),
+        percent,
+      ),
     );
-    for (const [id, margin] of Object.entries(real.margins)) {
-      if (!id.includes(part)) continue;
-      const cluster = real.clusters[id] ?? id;
-      const [was, first] = [deaf?.margins[id], base?.margins[id]];
-      if (was !== undefined) observations.push({ value: margin - was, cluster });
-      if (first !== undefined) gains.push({ value: margin - first, cluster });
+    const kept = own.flatMap((r) => (r.kept ? [meanValue(rightPairs(r, 'crossed:', r.kept))] : []));
+    const lift = (feature: 'direction' | 'ownIdea') =>
+      told(
+        own.map((run) => meanValue(liftGains(run, feature))),
+        (v) => v.toFixed(2),
+      );
+    say(
+      `| ${name} | ${own.length} | ` +
+        `${told(
+          own.map((run) => run.movedShare ?? Number.NaN),
+          percent,
+        )} | ${cells.join(' | ')} | ${told(kept, percent)} | ` +
+        `${told(
+          own.map((run) => run.retention?.perplexity.ratio ?? Number.NaN),
+          (v) => v.toFixed(3),
+        )} | ${lift('direction')} | ${lift('ownIdea')} |`,
+    );
+  }
+  say();
+}
+
+const COMPARED: readonly [name: string, values: (run: Run) => Values][] = [
+  ['both right, dev', (run) => rightPairs(run, 'crossed:')],
+  ['both right, suite listen', (run) => rightPairs(run, 'companion:listen-')],
+  ['margin, dev', (run) => margins(run, 'crossed:')],
+  ['lift on directions', (run) => liftGains(run, 'direction')],
+  ['lift on own ideas', (run) => liftGains(run, 'ownIdea')],
+];
+
+function contrasts(): void {
+  say('| what | real − | by pair, scenario or example | by seed |');
+  say('|---|---|---|---|');
+  const row = (what: string, other: string, from: readonly Run[], values: (r: Run) => Values) => {
+    const found = contrast(of('real', DOSE), from, values);
+    if (found !== undefined) say(`| ${what} | ${other} | ${contrastText(found)} |`);
+  };
+  for (const [what, values] of COMPARED) {
+    if (base !== undefined) row(what, 'base', [base], values);
+    for (const other of ['deaf', 'sham', 'surface', 'adamw', 'qkvo']) {
+      row(what, other, of(other, DOSE), values);
     }
   }
-  if (observations.length === 0) return;
-  console.log(
-    `margin, dose ${dose}, ${part}: real − base ${text(estimate(gains))}; ` +
-      `real − deaf ${text(estimate(observations))}`,
-  );
-}
-
-const doses = [...new Set(runs.map(({ options }) => options.dose))];
-for (const dose of doses) {
-  for (const part of ['crossed:', 'companion:listen-']) {
-    for (const cell of ['deaf', 'sham', 'adamw', 'qkvo', 'surface']) contrast(cell, dose, part);
-    marginContrast(dose, part);
+  for (const kind of ['push-back', 'invite', 'undercurrent', 'ordinary']) {
+    if (base !== undefined) row(`margin, ${kind}`, 'base', [base], (r) => margins(r, `:${kind}`));
   }
-  marginContrast(dose, 'companion:push-back-');
-  marginContrast(dose, 'companion:invite-');
-  marginContrast(dose, 'companion:ordinary');
+  say();
 }
 
-if (values.plots !== '') {
-  await mkdir(values.plots, { recursive: true });
-  const cells = [...new Set(runs.map(({ options }) => options.cell))].filter((c) => c !== 'base');
-  const series = cells.map((cell) => ({
-    name: cell,
-    points: doses.flatMap((dose) => {
-      const own = runs.filter(({ options: o }) => o.cell === cell && o.dose === dose);
-      const shares = own.map((run) => share(bothRight(run, 'crossed:')));
-      if (shares.length === 0) return [];
-      const mean = shares.reduce((a, b) => a + b, 0) / shares.length;
-      return [{ x: Number(dose), y: mean }];
-    }),
-  }));
-  const plot = linePlotSvg('Crossed pairs of sgd-dev, both right, by dose', series, {
-    isLog: true,
+function flatnessTable(): void {
+  const known = runs.filter((run) => run.flatness !== undefined);
+  if (known.length === 0) return;
+  say('| cell | ‖ΔW‖ (as trained) | loss | ‖g‖ | average direction | SAM gap | uᵀHu |');
+  say('|---|---|---|---|---|---|---|');
+  for (const { cell, norm = 0, trainedNorm = 0, flatness } of known) {
+    if (flatness === undefined) continue;
+    const { loss, gradientNorm, radii, alongMove } = flatness;
+    const each = (pick: (r: (typeof radii)[number]) => number): string =>
+      radii.map((r) => `${pick(r).toExponential(1)} at ${percent(r.radius)}`).join(', ');
+    say(
+      `| ${cell.name} | ${norm.toFixed(2)} (${trainedNorm.toFixed(2)}) | ${loss.toFixed(4)} | ` +
+        `${gradientNorm.toFixed(3)} | ${each((r) => r.averageDirection)} | ` +
+        `${each((r) => r.samGap)} | ${alongMove.toExponential(1)} |`,
+    );
+  }
+  const pairs = of('real', DOSE).flatMap((real) => {
+    const other = of('adamw', DOSE).find(({ cell }) => cell.seed === real.cell.seed);
+    const [a, b] = [real.flatness?.radii.at(-1), other?.flatness?.radii.at(-1)];
+    return a === undefined || b === undefined
+      ? []
+      : [Math.log(Math.max(1e-9, a.averageDirection) / Math.max(1e-9, b.averageDirection))];
   });
-  await writeFile(join(values.plots, 'both-right.svg'), plot);
-  for (const run of runs.filter(({ options }) => ['real', 'deaf'].includes(options.cell))) {
-    for (const [feature, change] of Object.entries(run.attention)) {
+  if (pairs.length > 0) {
+    const { mean, low, high } = acrossSeeds(pairs);
+    const ratio = (v: number): string => (Math.abs(v) > 20 ? '–' : Math.exp(v).toFixed(2));
+    say(`\nAverage direction, APOLLO ÷ AdamW: ${ratio(mean)} [${ratio(low)}, ${ratio(high)}].`);
+  }
+  say();
+}
+
+async function plots(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const point = (x: number, own: readonly Run[]) => {
+    const shares = own.map((run) => meanValue(rightPairs(run, 'crossed:')));
+    const { mean, low } = acrossSeeds(shares);
+    const error = shares.length < 2 ? {} : { error: mean - low };
+    return { x, y: average(shares), ...error };
+  };
+  const groups = [...new Set(runs.map(({ cell }) => cell.group))].filter((g) => g !== 'base');
+  const first = base === undefined ? [] : [point(1, [base])];
+  const series: PlotSeries[] = groups.map((group) => {
+    const doses = [...new Set(of(group).map(({ cell }) => cell.dose))].sort((a, b) => a - b);
+    const points = doses.map((dose) => point(dose, of(group, dose)));
+    return { name: group, points: doses.length > 1 ? [...first, ...points] : points };
+  });
+  const title = 'Crossed pairs of sgd-dev, both right, by dose (1 = before)';
+  await writeFile(join(folder, 'both-right.svg'), linePlotSvg(title, series, { isLog: true }));
+  for (const run of runs.filter(({ cell }) => cell.seed === 1 && cell.dose === DOSE)) {
+    for (const feature of ['direction', 'ownIdea'] as const) {
+      const change = run.attention?.[feature];
       if (change === undefined) continue;
-      const { cell, seed, dose } = run.options;
-      const title = `Lift on ${feature}, ${cell} ${dose}, seed ${seed}, after − before`;
-      const name = `${cell}-${dose}-${seed}-${feature}.svg`;
-      await writeFile(join(values.plots, name), changeMapSvg(title, change.before, change.after));
+      const map = changeMapSvg(
+        `Lift on ${feature === 'direction' ? 'directions' : 'own ideas'}, ${run.cell.name}`,
+        change.before,
+        change.after,
+      );
+      await writeFile(join(folder, `${run.cell.name}-${feature}.svg`), map);
     }
   }
 }
+
+const blind = checkBaseline((await readData(join(options.work, 'data'))).dev);
+say(`Base ${runs[0]?.baseHash.slice(0, 12)}, settings ${JSON.stringify(runs[0]?.choice)}.`);
+say(
+  `A bag of words that sees no context: ${percent(blind.bothRight)} both right on ` +
+    `${blind.crossedPairs} dev pairs.\n`,
+);
+await sweepTable();
+mainTable();
+contrasts();
+flatnessTable();
+if (options.plots !== '') await plots(options.plots);
