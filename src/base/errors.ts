@@ -85,6 +85,7 @@ export const ERROR_STATUS = {
   'night-running': 409,
   'night-squashed': 409,
   'night-failed': 500,
+  'model-changed': 409,
   'ledger-foreign': 409,
   'ledger-damaged': 500,
   'swap-refused': 409,

@@ -59,6 +59,8 @@ async function demoConfig(store: string): Promise<Config> {
     options: {
       store: { path: store },
       server: { port: 0 },
+      // The day's talks are remembered the same evening.
+      memory: { restMinutes: 0 },
       night: { dreamsMax: 48, isEnabled: false },
       measure: { scenariosPerKind: 24 },
       logger: { level: 'warn' },

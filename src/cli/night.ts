@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
-import { NightList, NightSummary } from '../protocol/summary.ts';
+import { BlindView, NightList, NightSummary } from '../protocol/summary.ts';
 import { type Address, type AddressOptions, findDaemon } from './address.ts';
 import { followNight, startNight } from './follow-night.ts';
 import { HttpClient } from './http-client.ts';
@@ -17,6 +17,7 @@ const verificationSchema = z.object({
 const swapSchema = z.object({ from: z.string(), to: z.string(), stallMs: z.number() });
 
 type Options = AddressOptions & { json?: boolean };
+type ShowOptions = Options & { all?: boolean };
 
 const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
@@ -31,7 +32,9 @@ export function registerNight(program: Command): void {
     .option('--detach', 'do not wait for its end')
     .action(async (options: Options & { detach?: boolean }) => run(options));
   command('list', 'all nights').action(async (options: Options) => list(options));
-  command('show [id]', 'the summary of a night; the last one when none is named').action(show);
+  command('show [id]', 'the summary of a night; the last one when none is named')
+    .option('--all', 'also the replies that could be judged blind first')
+    .action(show);
   command('approve <id>', 'take the weights of a waiting night into use').action(
     async (id: string, options: Options) => decide(id, 'approve', options),
   );
@@ -43,7 +46,9 @@ export function registerNight(program: Command): void {
   );
   registerReview(command);
   command('verify', 'check the hash chain, every file and every delta').action(verify);
-  located(program.command('summary [id]').description("the morning's summary")).action(show);
+  located(program.command('summary [id]').description("the morning's summary"))
+    .option('--all', 'also the replies that could be judged blind first')
+    .action(show);
   located(program.command('swap').description('go to other weights now'))
     .option('--to <nights...>', 'ids of the nights to be in force, in order')
     .option('--base', 'the base model, without any night')
@@ -78,12 +83,18 @@ async function list(options: Options): Promise<void> {
   say(`weights in use: ${answer.version}`);
 }
 
-async function show(id: string | undefined, options: Options): Promise<void> {
+async function show(id: string | undefined, options: ShowOptions): Promise<void> {
   const address = await findDaemon(options);
   const wanted = id ?? (await lastNight(address));
-  const summary = await new HttpClient(address).get(`/api/nights/${wanted}`, NightSummary);
-  say(options.json ? JSON.stringify(summary, null, 2) : summaryText(summary));
-  if (!options.json) say(`\n${address.url}/nights/${wanted}`);
+  const client = new HttpClient(address);
+  const summary = await client.get(`/api/nights/${wanted}`, NightSummary);
+  if (options.json) return say(JSON.stringify(summary, null, 2));
+  const { pairs } = await client.get(`/api/nights/${wanted}/blind`, BlindView);
+  // Old and new are not told apart before they were judged, where somebody sits who could judge.
+  const isBlind = pairs.length > 0 && process.stdout.isTTY && options.all !== true;
+  say(summaryText(isBlind ? { ...summary, flagged: [] } : summary));
+  if (isBlind) say(`\n${pairs.length} pairs of replies, unnamed: attune night blind ${wanted}`);
+  say(`\n${address.url}/nights/${wanted}`);
 }
 
 async function lastNight(address: Address): Promise<string> {

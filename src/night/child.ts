@@ -1,6 +1,6 @@
 // The night's own process: takes a plan over IPC, works through it, reports, ends.
 import { systemClock } from '../base/clock.ts';
-import { isAttuneError } from '../base/errors.ts';
+import { AttuneError, isAttuneError } from '../base/errors.ts';
 import { readModel } from '../model/model.ts';
 import { openTrainingExecutor } from '../runtime/device.ts';
 import { loadTokenizer } from '../tokenizer/tokenizer.ts';
@@ -27,6 +27,7 @@ async function run(plan: NightPlan): Promise<void> {
   ]);
   const { executor } = opened;
   try {
+    assertSame(model.baseHash, plan);
     const manifest = await work({
       plan,
       model,
@@ -41,6 +42,15 @@ async function run(plan: NightPlan): Promise<void> {
   } finally {
     await executor.close();
   }
+}
+
+/** Another model in the folder would learn from this one's talks, and its delta would fit neither. */
+function assertSame(found: string, { base, modelDir, night }: NightPlan): void {
+  if (found === base) return;
+  const message =
+    `${modelDir} holds another model than the one that speaks (${found.slice(0, 12)}, not ` +
+    `${base.slice(0, 12)}); put it back, or start the daemon again with a store of its own.`;
+  throw new AttuneError('model-changed', message, { night, found, expected: base });
 }
 
 process.on('message', (raw) => {

@@ -107,6 +107,13 @@ function assertReply(dream: Scenario, chosen: string): void {
   }
 }
 
+/** For the summary of a night that trained another again; empty for any other. */
+export function againText({ review }: Manifest): string {
+  if (review === undefined) return '';
+  const { of, dropped, reworded } = review;
+  return `${of} trained again as you changed it: ${dropped} dreams left out, ${reworded} replies reworded. `;
+}
+
 /** The scenarios of a night as the person wants them, and how many were changed. */
 export function reviewed(
   scenarios: readonly Scenario[],

@@ -18,6 +18,7 @@ import {
   trainedSchema,
 } from './phase-result.ts';
 import { gatheredSchema } from './prepare.ts';
+import { againText } from './review.ts';
 import { readLosses, readSamples } from './samples.ts';
 import type { SummaryInput } from './summary-input.ts';
 import { summaryMarkdown } from './summary-markdown.ts';
@@ -56,7 +57,7 @@ async function summaryOf({
     }),
     versions: { from: (await versionOf(ledger, manifest.inForce)).id, to: swap?.to ?? null },
     reasons: manifest.gate?.reasons ?? [],
-    evidence: evidenceOf(lines, measured),
+    evidence: againText(manifest) + evidenceOf(lines, measured),
     measures: measured === undefined ? [] : measuresOf(measured.measures),
     retention: measured === undefined ? [] : retentionOf(measured.measures),
     bothRight: measured === undefined ? null : bothRightOf(measured.measures),

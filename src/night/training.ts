@@ -1,6 +1,7 @@
 // The training phase: the real arm and the deaf arm, on the same scenarios, from the same weights.
-import { appendFile, mkdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openAppendFile } from '../base/append-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { writeDelta } from '../model/delta.ts';
 import type { Model } from '../model/model.ts';
@@ -50,6 +51,7 @@ export async function trainArm(
   const { scenarios, heldOut } = split(input.scenarios);
   const { executor: _executor, ...settings } = plan.config.train;
   const { stepsMax, minutesMax } = plan.config.night;
+  const steps = arm === 'real' ? await openSteps(folder) : undefined;
   const result = await trainDelta({
     model,
     executor,
@@ -69,9 +71,9 @@ export async function trainArm(
     signal,
     onStep(record) {
       onStep(record);
-      if (arm === 'real') void appendFile(join(folder, FILE.steps), `${JSON.stringify(record)}\n`);
+      steps?.add(record);
     },
-  });
+  }).finally(() => steps?.close());
   if (result.stop === 'aborted') {
     throw new AttuneError('night-failed', 'The night was stopped between two micro-steps.');
   }
@@ -82,6 +84,29 @@ export async function trainArm(
     metadata: { night: plan.night, arm },
   };
   return { result, deltaHash: await writeDelta(path, content) };
+}
+
+/** The record of the steps; what could not be written is told when it is closed. */
+async function openSteps(folder: string) {
+  const file = await openAppendFile(join(folder, FILE.steps), {
+    isSound: () => true,
+    onRecord: () => undefined,
+  });
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    add(record: StepRecord): void {
+      last = last.then(() => file.append(record));
+      // Nobody waits for it yet; a full disk must not end the process.
+      last.catch(() => undefined);
+    },
+    async close(): Promise<void> {
+      try {
+        await last;
+      } finally {
+        await file.close();
+      }
+    },
+  };
 }
 
 /** By cluster, so that no source is on both sides. */

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { createSpeech } from '../../src/chat/model-speech.ts';
 import { installationFolder, loadConfig } from '../../src/config/load.ts';
@@ -22,6 +22,7 @@ import { writeSuite } from './small-suite.ts';
 
 export interface Loop {
   readonly folder: string;
+  readonly modelDir: string;
   readonly engine: Engine;
   readonly daemon: Daemon;
   readonly nights: NightService;
@@ -36,6 +37,12 @@ const SMALL: ConfigPatch = {
   measure: { scenariosPerKind: 1, repliesPerKind: 0, resamples: 200 },
 };
 
+export interface LoopPlace {
+  /** Where the store is; a new folder by default. */
+  readonly folder?: string;
+  readonly clock?: Clock;
+}
+
 /** Section by section; what is given later counts. */
 function merged(one: ConfigPatch, other: ConfigPatch): ConfigPatch {
   const names = [...new Set([...Object.keys(one), ...Object.keys(other)])] as (keyof ConfigPatch)[];
@@ -43,8 +50,9 @@ function merged(one: ConfigPatch, other: ConfigPatch): ConfigPatch {
 }
 
 /** @param more on top of the small configuration */
-export async function openLoop(more: ConfigPatch = {}): Promise<Loop> {
-  const folder = await mkdtemp(join(tmpdir(), 'attune-loop-'));
+export async function openLoop(more: ConfigPatch = {}, place: LoopPlace = {}): Promise<Loop> {
+  const folder = place.folder ?? (await mkdtemp(join(tmpdir(), 'attune-loop-')));
+  const clock = place.clock ?? systemClock;
   const modelDir = await writeSmallModel();
   const suiteFolder = join(folder, 'suite');
   await writeSuite(suiteFolder);
@@ -58,10 +66,10 @@ export async function openLoop(more: ConfigPatch = {}): Promise<Loop> {
     onIdle: () => nights?.onIdle(),
   });
   const { baseHash } = await engine.describe();
-  const shared = { config, engine, clock: systemClock, logger: silentLogger };
+  const shared = { config, engine, clock, logger: silentLogger };
   const memory = await openMemory({
     path: join(folder, 'memory.json'),
-    clock: systemClock,
+    clock,
     settings: config.memory,
   });
   const daemon = await openDaemon({
@@ -89,6 +97,7 @@ export async function openLoop(more: ConfigPatch = {}): Promise<Loop> {
   nights = service;
   return {
     folder,
+    modelDir,
     engine,
     daemon,
     nights: service,
@@ -104,7 +113,11 @@ export async function openLoop(more: ConfigPatch = {}): Promise<Loop> {
 /** Says a direction in a talk of its own and flags the reply, with better words. */
 export async function flagMoment(
   client: TestClient,
-  { id, direction }: { id: string; direction: string },
+  {
+    id,
+    direction,
+    better = `I will do that: ${direction}`,
+  }: { id: string; direction: string; better?: string },
 ): Promise<void> {
   const { reply } = await client.say(`talk-${id}`, `m-${id}`, direction);
   const span = { start: 0, end: direction.length, text: direction };
@@ -115,7 +128,7 @@ export async function flagMoment(
       conversationId: `talk-${id}`,
       replyId: reply.id,
       userSpan: { messageId: `m-${id}`, span },
-      betterWords: `I will do that: ${direction}`,
+      betterWords: better,
     },
   });
   await client.next('flag-added');

@@ -1,0 +1,187 @@
+// What a night meets that it must not give in to: a full disk, another model underneath, a clock
+// set back, flags that teach the wrong thing, dreams without an end. Coded errors, and no loss.
+import { execFileSync } from 'node:child_process';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { dreamtSchema } from '../../src/night/phase-result.ts';
+import { gatheredSchema } from '../../src/night/prepare.ts';
+import { TestClient } from '../server/test-client.ts';
+import { flagMoment, type Loop, openLoop } from './open-loop.ts';
+import { writeSmallModel } from './small-model.ts';
+
+let loop: Loop | undefined;
+afterEach(async () => {
+  await loop?.close();
+  loop = undefined;
+});
+
+async function flagTwo({ daemon }: Loop): Promise<void> {
+  const client = await TestClient.open(daemon.port);
+  await client.hello();
+  await flagMoment(client, { id: '0', direction: 'Book the blue room.' });
+  await flagMoment(client, { id: '1', direction: 'Call Mira at nine.' });
+  client.kill();
+}
+
+/** What the journal of a night says about one of its phases. */
+function phaseOf({ nights }: Loop, night: string, phase: string): unknown {
+  const text = readFileSync(join(nights.ledger.folderOf(night), 'journal.jsonl'), 'utf8');
+  const lines = text.trim().split('\n');
+  return lines.map((line) => JSON.parse(line)).find((line) => line.phase === phase)?.result;
+}
+
+describe('a model folder that is changed underneath', () => {
+  it('ends the night with a code before it trains; put back, the same night goes on', async () => {
+    loop = await openLoop();
+    await flagTwo(loop);
+    const weights = join(loop.modelDir, 'model.safetensors');
+    copyFileSync(weights, `${weights}.kept`);
+    copyFileSync(join(await writeSmallModel(2), 'model.safetensors'), `${weights}.other`);
+    renameSync(`${weights}.other`, weights);
+    await expect(loop.nights.runToEnd()).rejects.toMatchObject({
+      code: 'night-failed',
+      facts: { cause: 'model-changed' },
+    });
+    expect(await loop.nights.ledger.list()).toEqual([]);
+    const [unfinished] = await loop.nights.ledger.unfinished();
+    renameSync(`${weights}.kept`, weights);
+    expect(await loop.nights.run()).toBe(unfinished);
+    await loop.nights.ended();
+    expect(await loop.nights.verify()).toMatchObject({ nights: 1, isSound: true });
+  }, 300_000);
+});
+
+describe('a clock that is set back', () => {
+  it('leaves the ledger in order, and the next night counts what was said meanwhile', async () => {
+    let offset = 0;
+    const clock = { ...systemClock, now: () => systemClock.now() + offset };
+    loop = await openLoop({ night: { dreamsMax: 2 } }, { clock });
+    await flagTwo(loop);
+    const first = await loop.nights.run();
+    await loop.nights.ended();
+    offset = -3 * 24 * 3_600_000;
+    const client = await TestClient.open(loop.daemon.port);
+    await client.hello();
+    await flagMoment(client, { id: '2', direction: 'Open the window.' });
+    client.kill();
+    const second = await loop.nights.run();
+    await loop.nights.ended();
+    expect(second > first).toBe(true);
+    expect(second.slice(6) < first.slice(6)).toBe(true);
+    const list = await loop.nights.ledger.list();
+    expect(list.map(({ night }) => night)).toEqual([first, second]);
+    expect((await loop.nights.verify()).findings).toEqual([]);
+    expect(gatheredSchema.parse(phaseOf(loop, second, 'gather')).flagged).toBe(3);
+  }, 300_000);
+});
+
+describe('a poisoned night', () => {
+  it('is refused: flags that ask for the own idea lower the listening margin', async () => {
+    const lenient = { sourcesMin: 1, guardLowerBoundMin: -100, perplexityRatioParentMax: 1e6 };
+    loop = await openLoop({
+      night: { dreamsMax: 0 },
+      train: { retentionWeight: 0, epochsMax: 12, learningRate: 0.02 },
+      measure: { scenariosPerKind: 6 },
+      gate: { ...lenient, perplexityRatioBaseMax: 1e6, marginPMax: 0.5, deafPMax: 1 },
+    });
+    const client = await TestClient.open(loop.daemon.port);
+    await client.hello();
+    for (const [i, name] of ['Gus', 'Hal', 'Ida', 'Jo'].entries()) {
+      // The direction names somebody; the flag says that a listening reply would have called Zoe.
+      await flagMoment(client, {
+        id: String(i),
+        direction: `No, call ${name}.`,
+        better: 'Calling Zoe.',
+      });
+    }
+    client.kill();
+    const before = (await loop.engine.describe()).version;
+    const night = await loop.nights.run();
+    await loop.nights.ended();
+    const manifest = await loop.nights.ledger.read(night);
+    expect(manifest.gate?.passed).toBe(false);
+    const margin = manifest.gate?.reasons.find(({ rule }) => rule === 'margin');
+    expect(margin).toMatchObject({ passes: false, text: expect.stringMatching(/gain -/) });
+    expect(loop.nights.ledger.statusOf(manifest)).toBe('refused');
+    expect((await loop.engine.describe()).version).toBe(before);
+  }, 300_000);
+});
+
+describe('dreams without an end', () => {
+  it('are cut off at the night’s tokens, and the night goes on with what was written', async () => {
+    loop = await openLoop({
+      night: { dreamsMax: 100_000, tokensMax: 500 },
+      memory: { restMinutes: 0 },
+    });
+    await flagTwo(loop);
+    const night = await loop.nights.run();
+    await loop.nights.ended();
+    const dreamt = dreamtSchema.parse(phaseOf(loop, night, 'dream'));
+    expect(dreamt.stop).toBe('tokens');
+    // Those in flight when the budget ends are bounded by what was left of it.
+    expect(dreamt.tokens).toBeLessThan(500 + 16 * 96);
+    expect((await loop.nights.verify()).isSound).toBe(true);
+  }, 300_000);
+});
+
+function mountSmallDisk(): string | undefined {
+  const folder = mkdtempSync(join(tmpdir(), 'attune-small-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', folder], { stdio: 'ignore' });
+    return folder;
+  } catch {
+    rmSync(folder, { recursive: true });
+    return undefined;
+  }
+}
+const disk = mountSmallDisk();
+const skipped = 'SKIPPED: a small tmpfs cannot be mounted here, so a full disk was not tested: ';
+afterAll(() => {
+  if (disk === undefined) return;
+  execFileSync('umount', ['-l', disk]);
+  rmSync(disk, { recursive: true });
+});
+
+describe.skipIf(disk === undefined)(disk === undefined ? skipped : 'a full disk', () => {
+  const filler = join(disk ?? '', 'filler');
+  const fill = (): void => {
+    const { bavail, bsize } = statfsSync(disk ?? '');
+    writeFileSync(filler, Buffer.alloc(bavail * bsize));
+  };
+
+  it.each(['dream', 'train', 'measure'])(
+    'in the phase "%s" ends the night with a code; with room again it goes on, once',
+    async (phase) => {
+      loop = await openLoop({ night: { dreamsMax: 4 } }, { folder: join(disk ?? '', phase) });
+      await flagTwo(loop);
+      const client = await TestClient.open(loop.daemon.port);
+      await client.hello();
+      client.send({ type: 'event-subscribe', topics: ['nights'] });
+      const night = await loop.nights.run();
+      await client.next('night-progress', (progress) => progress.phase === phase, 120_000);
+      fill();
+      await loop.nights.ended();
+      const end = await client.next('night-end', () => true, 1000);
+      expect(end.verdict).toBe('failed');
+      expect(end.reasons.join()).toMatch(/full|no space/i);
+      expect(await loop.nights.ledger.list()).toEqual([]);
+      rmSync(filler);
+      expect(await loop.nights.run()).toBe(night);
+      await loop.nights.ended();
+      expect(await loop.nights.verify()).toMatchObject({ nights: 1, isSound: true, findings: [] });
+      client.kill();
+    },
+    300_000,
+  );
+});
