@@ -1,5 +1,5 @@
 // APOLLO and APOLLO-Mini as tensor graph: one update of one matrix; it knows nothing of models.
-import { broadcast, stopGradient } from '../graph/indexing.ts';
+import { stopGradient } from '../graph/indexing.ts';
 import * as op from '../graph/operations.ts';
 import type { Tensor } from '../graph/tensor.ts';
 
@@ -110,29 +110,30 @@ export function apolloUpdate(
   const second = moving(state.second, square(projected), settings.beta2);
   const normal = op.divide(first, op.add(op.sqrt(second), op.scalar(settings.epsilon)));
   const axes = settings.scaling === 'tensor' ? undefined : isRight ? [1] : [0];
-  const factor = op.divide(norm(normal, axes), op.add(norm(projected, axes), op.scalar(DELTA)));
-  const scaled = op.multiply(
-    op.multiply(gradient, factor), // (rows, columns) × (rows, 1), (1, columns) or ()
+  const factor = op.multiply(
+    op.divide(norm(normal, axes), op.add(norm(projected, axes), op.scalar(DELTA))),
     op.scalar(Math.sqrt(settings.scale)),
-  );
-  const limited = limit(scaled, state.norm, settings, [rows, columns]);
-  const step = op.multiply(op.multiply(scalars.rate, scalars.correction), limited.update);
+  ); // (rows, 1), (1, columns) or (), as axes say
+  // ‖U‖ from the channels' norms: U itself is never made.
+  const size = norm(op.multiply(factor, norm(gradient, axes))); // ()
+  const limited = limit(size, state.norm, settings, [rows, columns]);
+  const length = op.multiply(op.multiply(scalars.rate, scalars.correction), limited.factor);
+  const step = op.multiply(gradient, op.multiply(factor, length)); // (rows, columns)
   const moved = op.subtract(weight, step);
   return {
-    weight: op.subtract(moved, op.multiply(scalars.decay, moved)),
+    weight: op.multiply(moved, op.subtract(op.scalar(1), scalars.decay)),
     state: { first, second, norm: limited.norm },
   };
 }
 
-/** Caps the norm of `update` (rows, columns) at `growthMax` × the remembered one. */
+/** The factor that caps an update of norm `size` at `growthMax` × the last one, and its norm; (). */
 function limit(
-  update: Tensor,
+  size: Tensor,
   last: Tensor,
   settings: ApolloSettings,
   [rows, columns]: readonly [number, number],
-): { update: Tensor; norm: Tensor } {
-  if (settings.growthMax === 0) return { update, norm: last };
-  const size = norm(update); // ()
+): { factor: Tensor; norm: Tensor } {
+  if (settings.growthMax === 0) return { factor: op.scalar(1), norm: last };
   // An AdamW-sized update has entries of about 1, times what the scale makes of them.
   const nominal = Math.sqrt(
     (settings.scale * settings.rank * rows * columns) / Math.min(rows, columns),
@@ -142,8 +143,5 @@ function limit(
   const isFirst = op.lessOrEqual(last, op.scalar(0));
   const shrink = op.divide(most, op.maximum(size, most)); // ≤ 1, () without division by zero
   const factor = op.select(isFirst, op.scalar(1), shrink);
-  return {
-    update: op.multiply(update, broadcast(op.reshape(factor, [1, 1]), [rows, columns])),
-    norm: op.multiply(size, factor),
-  };
+  return { factor, norm: op.multiply(size, factor) };
 }
