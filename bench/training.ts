@@ -1,4 +1,4 @@
-// Training in numbers: one context-frozen step at growing contexts, and the optimizers' state.
+// `npm run bench:training`: a context-frozen step at growing contexts, and the optimizers' updates.
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,6 +88,8 @@ for (const context of CONTEXTS) {
   const cache = await reader.prefill(example.contextIds, weights);
   const step = await best(() => learner.learn(example, cache, [0]));
   const residentBytes = process.memoryUsage().rss;
+  // Contexts grow, so the highest so far is this context's own peak.
+  const peakBytes = 1024 * process.resourceUsage().maxRSS;
   const row = {
     context,
     decision: DECISION,
@@ -95,13 +97,14 @@ for (const context of CONTEXTS) {
     prefill,
     cacheBytes: cache.bytes,
     residentBytes,
+    peakBytes,
   };
   cache.release();
   steps.push(row);
   console.log(
     `context ${context}: step ${step.wallMs.toFixed(1)} ms (${step.cpuMs.toFixed(1)} ms of CPU), ` +
       `prefill ${prefill.wallMs.toFixed(1)} ms, cache ${(cache.bytes / 1e6).toFixed(2)} MB, ` +
-      `resident ${(residentBytes / 1e6).toFixed(0)} MB`,
+      `resident ${(residentBytes / 1e6).toFixed(0)} MB, peak ${(peakBytes / 1e6).toFixed(0)} MB`,
   );
 }
 await learner.close();
