@@ -1,4 +1,4 @@
-// The training experiment: prepare, base, sweep, run. Work is shared by any number of processes and
+// The training experiment: prepare, base, sweep, run, gate. Work is shared by any number of processes and
 // kept in a folder, one file a cell, so it can be ended and taken up again at any time.
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,7 +10,9 @@ import { writeDelta } from '../src/model/delta.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
 import { CELLS, type Cell } from './training-cells.ts';
 import { prepareData, readData, SETS } from './training-data.ts';
-import { type Choice, Laboratory, type Reading, type Trained } from './training-laboratory.ts';
+import { Laboratory, type Reading, type Trained } from './training-laboratory.ts';
+import type { Choice } from './training-settings.ts';
+import { NIGHTS, nightVerdict } from './training-verdict.ts';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -239,6 +241,19 @@ async function run(laboratory: Laboratory): Promise<void> {
   }
 }
 
+/** What the gate says of three nights; two of them must be refused. */
+async function gate(laboratory: Laboratory): Promise<void> {
+  const [choice, first] = [await choose(), await firstMargins()];
+  for (const night of NIGHTS) {
+    if (!(await claims('gate', night))) continue;
+    const verdict = await nightVerdict(laboratory, night, first, choice);
+    await finish('gate', night, verdict);
+    const refused = verdict.reasons.filter(({ passes }) => !passes);
+    say(`gate, ${night}: ${verdict.passes ? 'passes' : 'refused'}`);
+    for (const { rule, text } of refused) say(`  ${rule}: ${text}`);
+  }
+}
+
 const stage = positionals[0] ?? '';
 if (stage === 'prepare') await prepare();
 else if (stage === 'choose') say(JSON.stringify(await choose()));
@@ -248,6 +263,7 @@ else {
   if (stage === 'base') await base(laboratory);
   else if (stage === 'sweep') await sweep(laboratory);
   else if (stage === 'run') await run(laboratory);
-  else throw new Error('experiment: prepare, base, sweep, choose or run');
+  else if (stage === 'gate') await gate(laboratory);
+  else throw new Error('experiment: prepare, base, sweep, choose, run or gate');
   await laboratory.close();
 }

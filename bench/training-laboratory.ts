@@ -1,12 +1,11 @@
 // One model with its readers and data: trains a cell's arm and reads weights on held-out talk.
-import { trainSection } from '../src/config/section/learning.ts';
 import { type AttentionChange, attentionChange } from '../src/measure/attention-change.ts';
 import { Reader, type TrainableWeights } from '../src/measure/reader.ts';
 import { type Retention, retention } from '../src/measure/retention.ts';
 import { type ScoredExample, scoreExamples, scoreOf } from '../src/measure/scenario-margin.ts';
 import { type Model, readModel } from '../src/model/model.ts';
 import { loadVersion } from '../src/model/versions.ts';
-import type { CompileOptions, Executor, HostTensor } from '../src/runtime/executor.ts';
+import type { Executor, HostTensor } from '../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
 import { type Example, toExample } from '../src/scenario/example.ts';
 import type { Scenario } from '../src/scenario/scenario.ts';
@@ -16,19 +15,11 @@ import { type FloatTensor, normOf, plus } from '../src/train/difference.ts';
 import { type Flatness, flatness } from '../src/train/flatness.ts';
 import { LossSurface } from '../src/train/loss-surface.ts';
 import { scoreWithBias, trainSurface } from '../src/train/surface.ts';
-import type { StepRecord, TrainSettings } from '../src/train/train-settings.ts';
+import type { StepRecord } from '../src/train/train-settings.ts';
 import { trainDelta } from '../src/train/trainer.ts';
 import type { Cell } from './training-cells.ts';
 import { type ExperimentData, shuffledPairs } from './training-data.ts';
-
-/** What the sweep chooses. */
-export interface Choice {
-  readonly learningRate: number;
-  readonly retentionWeight: number;
-  readonly preferenceBeta: number;
-  readonly optimizer: TrainSettings['optimizer'];
-  readonly epochs: number;
-}
+import { type Choice, packing, settingsOf } from './training-settings.ts';
 
 export interface Trained {
   readonly weights: TrainableWeights;
@@ -65,7 +56,7 @@ export class Laboratory {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
   readonly data: ExperimentData;
-  readonly #executor: Executor;
+  readonly executor: Executor;
   readonly #readers = new Map<string, Reader>();
   readonly #fed = new Map<string, Record<string, HostTensor>>();
 
@@ -73,7 +64,7 @@ export class Laboratory {
     this.model = model;
     this.tokenizer = tokenizer;
     this.data = data;
-    this.#executor = ort;
+    this.executor = ort;
   }
 
   static async open(paths: {
@@ -98,11 +89,15 @@ export class Laboratory {
     const known = this.#fed.get(weights);
     const first = known ?? { ...(await loadVersion(this.model, [], { trainable })).weights };
     this.#fed.set(weights, first);
-    const { model } = this;
-    const executor = this.#executor;
+    const { model, executor } = this;
     const reader = this.#readers.get(weights) ?? new Reader({ model, executor, trainable });
     this.#readers.set(weights, reader);
     return { trainable, first, reader };
+  }
+
+  /** The first weights, queries only. */
+  async first(): Promise<TrainableWeights> {
+    return (await this.#of('q')).first;
   }
 
   /**
@@ -134,7 +129,7 @@ export class Laboratory {
     const scenarios = armScenarios(cell.arm as 'real', drawn, cell.seed);
     const result = await trainDelta({
       model: this.model,
-      executor: this.#executor,
+      executor: this.executor,
       renderer: this.tokenizer,
       scenarios,
       replays: this.data.replays,
@@ -226,7 +221,7 @@ export class Laboratory {
     const { weights, delta: move } = trained;
     const surface = await LossSurface.open({
       reader,
-      executor: this.#executor,
+      executor: this.executor,
       fed: trainable,
       learns: trainable,
       objective: settingsOf(choice, 1),
@@ -245,44 +240,8 @@ export class Laboratory {
 
   async close(): Promise<void> {
     for (const reader of this.#readers.values()) await reader.close();
-    await this.#executor.close();
+    await this.executor.close();
   }
-}
-
-function settingsOf(
-  { epochs, ...choice }: Choice,
-  dose: number,
-  optimizer?: 'adamw',
-): TrainSettings {
-  const { executor: _, ...defaults } = trainSection.parse({});
-  return {
-    ...defaults,
-    ...choice,
-    ...(optimizer === undefined ? {} : { optimizer }),
-    epochsMax: epochs,
-    stepsMax: 10_000,
-    minutesMax: 600,
-    tokensMax: 1e9,
-    replyTokensMax: 96,
-    replayTokens: 48,
-    replaysPerStep: 2,
-    // Contexts are run again with each epoch, or when they are clearly behind.
-    contextRefreshSteps: Math.ceil(dose / defaults.batchSize),
-    contextRefreshKlMax: 0.1,
-  };
-}
-
-/** Packs weights for the kernels: a private copy of each program for some speed. */
-function packing(executor: Executor): Executor {
-  return {
-    name: executor.name,
-    device: executor.device,
-    hasFusedAttention: executor.hasFusedAttention,
-    compile: (outputs, options: CompileOptions = {}) =>
-      executor.compile(outputs, { ...options, isPrepacked: true }),
-    upload: (tensor) => executor.upload(tensor),
-    close: () => executor.close(),
-  };
 }
 
 const marginsOf = (scored: readonly ScoredExample[]): Record<string, number> =>

@@ -7,7 +7,6 @@ import { changeMapSvg, linePlotSvg, type PlotSeries } from '../src/measure/map-s
 import type { Retention } from '../src/measure/retention.ts';
 import { acrossSeeds } from '../src/measure/statistics.ts';
 import { readData } from './training-data.ts';
-import type { Choice } from './training-laboratory.ts';
 import {
   contrast,
   contrastText,
@@ -19,6 +18,7 @@ import {
   rightPairs,
   type Values,
 } from './training-runs.ts';
+import type { Choice } from './training-settings.ts';
 
 const { values: options } = parseArgs({
   options: {

@@ -5,7 +5,8 @@ import type { AttentionChange } from '../src/measure/attention-change.ts';
 import { acrossSeeds, type Estimate, estimate } from '../src/measure/statistics.ts';
 import type { Flatness } from '../src/train/flatness.ts';
 import type { Cell } from './training-cells.ts';
-import type { Choice, Reading } from './training-laboratory.ts';
+import type { Reading } from './training-laboratory.ts';
+import type { Choice } from './training-settings.ts';
 
 export interface Run extends Reading {
   readonly cell: Cell;

@@ -1,0 +1,57 @@
+// What the gate says of a night on given scenarios: real, flipped labels, a single example.
+import { decideGate, type GateVerdict } from '../src/measure/gate.ts';
+import { measureWeights } from '../src/measure/measure.ts';
+import type { Scenario } from '../src/scenario/scenario.ts';
+import { flipped } from '../src/scenario/variant.ts';
+import { isFiniteDelta } from '../src/train/arms.ts';
+import type { Laboratory } from './training-laboratory.ts';
+import type { Choice } from './training-settings.ts';
+
+export const NIGHTS = ['listening', 'flipped', 'single'] as const;
+export type Night = (typeof NIGHTS)[number];
+
+const DOSE = 200;
+
+function taught(night: Night, drawn: readonly Scenario[]): readonly Scenario[] {
+  if (night === 'flipped') return drawn.map(flipped);
+  return night === 'single' ? drawn.slice(0, 1) : drawn;
+}
+
+/** Trains real and deaf, measures on dev pairs and suites, and lets the gate judge. */
+export async function nightVerdict(
+  laboratory: Laboratory,
+  night: Night,
+  first: Readonly<Record<string, number>>,
+  choice: Choice,
+): Promise<GateVerdict & { readonly movedShare: number }> {
+  const { model, tokenizer, executor, data } = laboratory;
+  const scenarios = taught(night, laboratory.draw(DOSE, 1, first));
+  const cell = { name: night, group: 'gate', dose: scenarios.length, seed: 1 };
+  const real = await laboratory.train({ ...cell, arm: 'real' }, scenarios, choice);
+  const deaf = await laboratory.train({ ...cell, arm: 'deaf' }, scenarios, choice);
+  const measures = await measureWeights({
+    model,
+    executor,
+    renderer: tokenizer,
+    controlIds: tokenizer.controlIds,
+    parent: await laboratory.first(),
+    candidate: real.weights,
+    deaf: deaf.weights,
+    scenarios: [...data.dev.filter((_, i) => i % 4 < 2), ...data.suites],
+    everyday: data.everyday,
+    limits: { windowTokens: model.windowTokens, replyTokensMax: 96 },
+    attentionExamplesMax: 8,
+  });
+  const verdict = decideGate({
+    ...measures.gate,
+    ...(measures.realMinusDeaf === undefined ? {} : { realMinusDeaf: measures.realMinusDeaf }),
+    perplexityParent: measures.retention.parent.perplexity,
+    perplexityBase: measures.retention.base.perplexity,
+    sources: new Set(scenarios.map((s) => s.source.cluster)).size,
+    isFinite: isFiniteDelta(real.delta),
+    isOnlyQueryMoved: Object.keys(real.delta).every((name) => name.endsWith('.qProj')),
+    night: 1,
+    passedNights: [],
+  });
+  return { ...verdict, movedShare: real.movedShare };
+}
