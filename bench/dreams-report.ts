@@ -47,7 +47,9 @@ export function dreamsReport(records: readonly CellRecord[]): string {
         cluster: clusters[id] ?? id,
       }));
   const lines = [
-    `| cell | seed | scenarios | steps | tokens | moved | both right | ${KINDS_OF_PAIRS.join(' | ')} | margin − base, crossed | suite listen | suite push-back | perplexity × |`,
+    '| cell | seed | scenarios | steps | tokens | moved | both right | ' +
+      `${KINDS_OF_PAIRS.join(' | ')} | margin − base, crossed | suite listen | ` +
+      'suite push-back | perplexity × |',
     `|---|---|---|---|---|---|---|${'---|'.repeat(KINDS_OF_PAIRS.length)}---|---|---|---|`,
   ];
   const order = new Map(records.map(({ cell }, i) => [cell, i]));

@@ -1,5 +1,6 @@
-// Do dreams help? One cell after another: the same steps on flags, paraphrases and dreams, looked at
-// on held-out crossed pairs. Started again it goes on where it was; several may run side by side:
+// Asks whether dreams help: cells of equal steps on flags, paraphrases and dreams, looked at on
+// held-out crossed pairs. Started again it goes on where it was; several may run side by side.
+
 //   node node_modules/.cache/bench/bench/dreams.js --out DIR --pool
 //   node node_modules/.cache/bench/bench/dreams.js --out DIR --worker 0/2   (and 1/2)
 //   node node_modules/.cache/bench/bench/dreams.js --out DIR --report
@@ -168,18 +169,72 @@ async function readRecords(): Promise<CellRecord[]> {
     .map((line) => JSON.parse(line) as CellRecord);
 }
 
-async function runCells(): Promise<void> {
-  const [worker = 0, workers = 1] = options.worker.split('/').map(Number);
+function settingsOf(scenarios: number) {
+  const steps = Number(options.steps);
+  return {
+    ...trainSection.parse(options.rate === undefined ? {} : { learningRate: Number(options.rate) }),
+    batchSize: BATCH,
+    stepsMax: steps,
+    epochsMax: Math.ceil((steps * BATCH) / scenarios) + 1,
+    minutesMax: 600,
+    replyTokensMax: 96,
+    replaysPerStep: 2,
+    replayTokens: 48,
+  };
+}
+
+function countsOf(list: readonly Scenario[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { kind } of list) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
+}
+
+async function openRoom() {
+  const { shared } = options;
   const executor = await createOnnxExecutor({ device: 'cpu', threads: Number(options.threads) });
   const model = await readModel(options.model, { cacheDir });
   const tokenizer = await loadTokenizer(model.dir);
   const whole = JSON.parse((await readTextBounded(poolPath)) ?? 'null') as Pool;
-  const pool = asLongAsDreams(whole, tokenizer);
-  const { shared } = options;
   const sizes = { pairs: Number(options.pairs), suites: 24, everyday: 24 };
-  const heldOut = await openHeldOut({ model, executor, tokenizer, shared, ...sizes });
   const train = await readSgdDialogues(join(shared, 'pretrain/sgd/train.jsonl.gz'));
-  const replays = everydayOf(train.filter(({ id }) => isHeldBack(id)).slice(0, 200), 'replay');
+  return {
+    executor,
+    model,
+    tokenizer,
+    pool: asLongAsDreams(whole, tokenizer),
+    heldOut: await openHeldOut({ model, executor, tokenizer, shared, ...sizes }),
+    replays: everydayOf(train.filter(({ id }) => isHeldBack(id)).slice(0, 200), 'replay'),
+  };
+}
+type Room = Awaited<ReturnType<typeof openRoom>>;
+
+async function runCell(
+  { executor, model, tokenizer, pool, heldOut, replays }: Room,
+  { name, arm, seed, draw }: Cell & { seed: number },
+): Promise<CellRecord> {
+  const begun = performance.now();
+  const drawn = draw(pool, seed);
+  const trained = await trainDelta({
+    model,
+    executor,
+    renderer: tokenizer,
+    scenarios: armScenarios(arm, drawn, seed),
+    replays,
+    settings: settingsOf(drawn.length),
+    seed: `dreams:${seed}`,
+  });
+  const look = await heldOut.look(trained.weights);
+  const { steps, tokens, movedShare, refused } = trained;
+  const seconds = (performance.now() - begun) / 1000;
+  const scenarios = drawn.length - refused.length;
+  const kinds = countsOf(drawn);
+  return { cell: name, seed, scenarios, kinds, steps, tokens, movedShare, look, seconds };
+}
+
+async function runCells(): Promise<void> {
+  const [worker = 0, workers = 1] = options.worker.split('/').map(Number);
+  const room = await openRoom();
+  const { heldOut, model } = room;
   const file = join(options.out, `cells-${worker}.jsonl`);
   const keep = (record: CellRecord): Promise<void> =>
     appendFile(file, `${JSON.stringify(record)}\n`);
@@ -191,55 +246,17 @@ async function runCells(): Promise<void> {
     await keep({ cell: 'base', seed: 0, base: model.baseHash, options, clusters, look });
   }
   let longest = 0;
-  for (const [index, { name, arm, seed, draw }] of cells().entries()) {
-    if (index % workers !== worker || (await isDone(name, seed))) continue;
-    const begun = performance.now();
-    if (Number(options.minutes) * 60_000 - (begun - started) < longest) break;
-    const drawn = draw(pool, seed);
-    const steps = Number(options.steps);
-    const settings = {
-      ...trainSection.parse(
-        options.rate === undefined ? {} : { learningRate: Number(options.rate) },
-      ),
-      batchSize: BATCH,
-      stepsMax: steps,
-      epochsMax: Math.ceil((steps * BATCH) / drawn.length) + 1,
-      minutesMax: 600,
-      replyTokensMax: 96,
-      replaysPerStep: 2,
-      replayTokens: 48,
-    };
-    const trained = await trainDelta({
-      model,
-      executor,
-      renderer: tokenizer,
-      scenarios: armScenarios(arm, drawn, seed),
-      replays,
-      settings,
-      seed: `dreams:${seed}`,
-    });
-    const look = await heldOut.look(trained.weights);
-    const seconds = (performance.now() - begun) / 1000;
-    longest = Math.max(longest, performance.now() - begun);
-    const { tokens, movedShare, refused } = trained;
-    const scenarios = drawn.length - refused.length;
-    await keep({
-      cell: name,
-      seed,
-      scenarios,
-      kinds: countsOf(drawn),
-      ...{ steps: trained.steps, tokens, movedShare, look, seconds },
-    });
-    console.log(`${name}, seed ${seed}: ${trained.steps} steps, ${seconds.toFixed(0)} s`);
+  for (const [index, cell] of cells().entries()) {
+    if (index % workers !== worker || (await isDone(cell.name, cell.seed))) continue;
+    const left = Number(options.minutes) * 60 - (performance.now() - started) / 1000;
+    if (left < longest) break;
+    const record = await runCell(room, cell);
+    longest = Math.max(longest, record.seconds ?? 0);
+    await keep(record);
+    console.log(`${cell.name}, seed ${cell.seed}: ${record.seconds?.toFixed(0)} s`);
   }
   await heldOut.close();
-  await executor.close();
-
-  function countsOf(list: readonly Scenario[]): Record<string, number> {
-    const counts: Record<string, number> = {};
-    for (const { kind } of list) counts[kind] = (counts[kind] ?? 0) + 1;
-    return counts;
-  }
+  await room.executor.close();
 }
 
 if (options.pool) {

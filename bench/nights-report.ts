@@ -40,7 +40,9 @@ function tableOf(records: readonly NightRecord[]): string[] {
   if (base === undefined) return [];
   const { clusters } = base;
   const lines = [
-    `| night | flags of answers | verdict | moved | both right (candidate) | ${KINDS_OF_PAIRS.join(' | ')} | both right (in force) | margin, candidate − base | perplexity × | suite listen | suite push-back |`,
+    '| night | flags of answers | verdict | moved | both right (candidate) | ' +
+      `${KINDS_OF_PAIRS.join(' | ')} | both right (in force) | margin, candidate − base | ` +
+      'perplexity × | suite listen | suite push-back |',
     `|---|---|---|---|---|${'---|'.repeat(KINDS_OF_PAIRS.length)}---|---|---|---|---|`,
   ];
   for (const record of records) {

@@ -1,6 +1,7 @@
-// A hundred swaps while replies stream, through the engine's own process: is any token lost,
-// repeated or changed, and how long does a stream stand still? With --night also the time to the
+// A hundred swaps while replies stream, through the engine's own process: what is lost, repeated or
+// changed, and how long a stream stands still. With --night also the time to the
 // first token while a night trains.
+
 //   node node_modules/.cache/bench/bench/swap.js [--model DIR] [--night]
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -154,6 +155,17 @@ async function benchSwaps(
   }
   isOver = true;
   await Promise.all(running);
+  return told({ streams, swaps, calmFrom, calmTo });
+}
+
+interface Watched {
+  readonly streams: readonly Stream[];
+  readonly swaps: readonly { from: number; to: number; stallMs: number; inFlight: number }[];
+  readonly calmFrom: number;
+  readonly calmTo: number;
+}
+
+function told({ streams, swaps, calmFrom, calmTo }: Watched) {
   const gaps = streams.flatMap(({ times }) =>
     times.slice(1).flatMap((time, i) => {
       const before = times[i] as number;
@@ -171,7 +183,7 @@ async function benchSwaps(
   const sum = (of: (one: Stream) => number): number =>
     streams.reduce((total, one) => total + of(one), 0);
   return {
-    streams: count,
+    streams: streams.length,
     swaps: swaps.length,
     replies: sum((one) => one.replies),
     tokens: sum((one) => one.tokens),

@@ -46,7 +46,7 @@ function unitsOf(dreams: number): Unit[] {
   for (const kind of KINDS) {
     for (let i = 0; kind !== 'listen' && i < floor; i += 1) add(kind);
   }
-  // Where there is no floor, there is at least one pair: listening alone would teach always to follow.
+  // Without a floor there is still a pair: listening alone would teach always to follow.
   if (floor === 0 && left >= 2) add('push-back');
   while (left > 0) {
     const fitting = KINDS.filter((kind) => sizeOf(kind) <= left);

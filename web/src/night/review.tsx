@@ -15,6 +15,38 @@ interface RowProps {
   readonly onChange: (change: Change) => void;
 }
 
+interface WordsProps {
+  readonly words: string;
+  readonly isBusy: boolean;
+  /** Null: never mind. */
+  readonly onWords: (words: string | null) => void;
+  readonly onKeep: () => void;
+}
+
+function Words({ words, isBusy, onWords, onKeep }: WordsProps): VNode {
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        onKeep();
+      }}
+    >
+      <label>
+        A reply that listens
+        <textarea rows={2} value={words} onInput={(event) => onWords(event.currentTarget.value)} />
+      </label>
+      <div class="decide">
+        <button type="submit" disabled={isBusy || words.trim() === ''}>
+          Keep these words
+        </button>
+        <button type="button" class="quiet" onClick={() => onWords(null)}>
+          Never mind
+        </button>
+      </div>
+    </form>
+  );
+}
+
 function Row({ dream, canChange, isBusy, onChange }: RowProps): VNode {
   const [words, setWords] = useState<string | null>(null);
   const marks = [
@@ -52,30 +84,15 @@ function Row({ dream, canChange, isBusy, onChange }: RowProps): VNode {
         </div>
       )}
       {words !== null && (
-        <form
-          onSubmit={(event) => {
-            event.preventDefault();
+        <Words
+          words={words}
+          isBusy={isBusy}
+          onWords={setWords}
+          onKeep={() => {
             onChange({ chosen: words });
             setWords(null);
           }}
-        >
-          <label>
-            A reply that listens
-            <textarea
-              rows={2}
-              value={words}
-              onInput={(event) => setWords(event.currentTarget.value)}
-            />
-          </label>
-          <div class="decide">
-            <button type="submit" disabled={isBusy || words.trim() === ''}>
-              Keep these words
-            </button>
-            <button type="button" class="quiet" onClick={() => setWords(null)}>
-              Never mind
-            </button>
-          </div>
-        </form>
+        />
       )}
     </li>
   );
