@@ -1,7 +1,7 @@
 // The page: puts the parts together and listens to the keyboard.
 import { render, type VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { isSettingsOpen } from './chat/head.tsx';
+import { isSettingsOpen } from './chat/settings.tsx';
 import { isSidebarOpen, newTalk, Sidebar } from './chat/sidebar.tsx';
 import { Talk } from './chat/talk.tsx';
 import { connect, connectionState, onOpen, setToken, token } from './connection.ts';
@@ -12,7 +12,7 @@ import { Nights } from './night/nights.tsx';
 import { deliverAll } from './outbox.ts';
 import { listen } from './receive.ts';
 import { follow, route } from './route.ts';
-import { catchUp, history, notice, open, regenerate, running, stop } from './state.ts';
+import { catchUp, history, isRunning, notice, open, regenerate, stop } from './state.ts';
 
 function Page(): VNode {
   switch (route.value.page) {
@@ -91,7 +91,9 @@ function onKey(event: KeyboardEvent): void {
     if (flagDraft.value !== null) flagDraft.value = null;
     else if (isSettingsOpen.value) isSettingsOpen.value = false;
     else if (isSidebarOpen.value) isSidebarOpen.value = false;
-    else if (running.value !== null) stop();
+    else if (isRunning.value) stop();
+    // Out of the field, so that single keys are commands again.
+    else if (isTyping(event.target)) (event.target as HTMLElement).blur();
     return;
   }
   if (route.value.page !== 'talk' && event.key !== 'n' && event.key !== '/') return;
@@ -103,7 +105,7 @@ function onKey(event: KeyboardEvent): void {
     i: () => document.getElementById('composer')?.focus(),
     f: () => reply !== undefined && beginFlag(reply, 'missed'),
     g: () => reply !== undefined && beginFlag(reply, 'good'),
-    r: () => running.value === null && reply !== undefined && regenerate(),
+    r: () => !isRunning.value && reply !== undefined && regenerate(),
   };
   const action = actions[event.key];
   if (action === undefined) return;

@@ -3,6 +3,7 @@
 import { Lexer, type Token, type Tokens } from 'marked';
 import { Fragment, type VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
+import { CopyButton } from './copy.tsx';
 import { findIn, type Piece, runsOf, wholeOf } from './place.ts';
 
 type Node = VNode | string | VNode[];
@@ -65,14 +66,18 @@ function block(token: Token, piece: Piece): Node {
     case 'heading': {
       const level = Math.min(6, (token as Tokens.Heading).depth + 2);
       const Tag = `h${level}` as 'h3';
-      return <Tag>{inlines(token, piece)}</Tag>;
+      return <Tag dir="auto">{inlines(token, piece)}</Tag>;
     }
     case 'paragraph':
-      return <p>{inlines(token, piece)}</p>;
+      return <p dir="auto">{inlines(token, piece)}</p>;
     case 'code':
       return code(token as Tokens.Code, piece);
     case 'blockquote':
-      return <blockquote>{each((token as Tokens.Blockquote).tokens, piece, block)}</blockquote>;
+      return (
+        <blockquote dir="auto">
+          {each((token as Tokens.Blockquote).tokens, piece, block)}
+        </blockquote>
+      );
     case 'list':
       return list(token as Tokens.List, piece);
     case 'table':
@@ -84,25 +89,36 @@ function block(token: Token, piece: Piece): Node {
     case 'checkbox':
       return (token as Tokens.Checkbox).checked ? '☑ ' : '☐ ';
     default:
-      return <p>{leaf(piece)}</p>;
+      return <p dir="auto">{leaf(piece)}</p>;
   }
 }
 
 function code({ text, codeBlockStyle }: Tokens.Code, piece: Piece): VNode {
   const inside = codeBlockStyle === 'indented' ? 0 : piece.text.indexOf('\n') + 1;
   return (
-    <pre>
-      <code>{part(piece, text, inside)}</code>
-    </pre>
+    <div class="code">
+      <pre dir="ltr">
+        <code>{part(piece, text, inside)}</code>
+      </pre>
+      <CopyButton text={text} what="this code" />
+    </div>
   );
 }
 
 function list(token: Tokens.List, piece: Piece): VNode {
   const items = each(token.items, piece, (item, own) => (
-    <li>{each((item as Tokens.ListItem).tokens, own, block)}</li>
+    <li class={(item as Tokens.ListItem).task ? 'task' : undefined}>
+      {each((item as Tokens.ListItem).tokens, own, block)}
+    </li>
   ));
   const start = typeof token.start === 'number' ? token.start : undefined;
-  return token.ordered ? <ol start={start}>{items}</ol> : <ul>{items}</ul>;
+  return token.ordered ? (
+    <ol dir="auto" start={start}>
+      {items}
+    </ol>
+  ) : (
+    <ul dir="auto">{items}</ul>
+  );
 }
 
 function table(token: Tokens.Table, piece: Piece): VNode {
@@ -114,7 +130,7 @@ function table(token: Tokens.Table, piece: Piece): VNode {
   };
   return (
     <div class="table">
-      <table>
+      <table dir="auto">
         <thead>
           <tr>
             {token.header.map((content, i) => (

@@ -18,10 +18,14 @@ export const conversations = signal<readonly ConversationSummary[]>([]);
 export const nextCursor = signal<string | null>(null);
 export const open = signal<Conversation | null>(null);
 export const running = signal<RunningReply | null>(null);
+/** Changes at the beginning and the end of a reply, not with each of its words. */
+export const isRunning = computed(() => running.value !== null);
 /** A reply of the open talk that could not be kept, and why. */
 export const failure = signal<{ readonly text: string; readonly why: string } | null>(null);
 /** The open talk ends with a message that nobody is answering (the daemon died before it did). */
 export const isUnanswered = signal(false);
+/** A message that a search found, to be brought into view once its talk is open. */
+export const foundMessage = signal<string | null>(null);
 export const flags = signal<readonly Flag[]>([]);
 export const night = signal<NightProgress | null>(null);
 /** Grows when a night ends or weights change, so that pages read them again. */

@@ -2,13 +2,12 @@
 import type { VNode } from 'preact';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { drafts, say, unstored, write } from '../outbox.ts';
-import { open, running, stop } from '../state.ts';
+import { isRunning, open, stop } from '../state.ts';
 
 export function Composer(): VNode {
   const id = open.value?.id ?? '';
   const text = drafts.value[id] ?? '';
-  const isBusy =
-    running.value !== null || unstored.value.some((message) => message.conversationId === id);
+  const isBusy = isRunning.value || unstored.value.some((message) => message.conversationId === id);
   const area = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => {
     const element = area.current;
@@ -34,6 +33,7 @@ export function Composer(): VNode {
         id="composer"
         ref={area}
         rows={1}
+        dir="auto"
         value={text}
         placeholder="Say something"
         aria-label="Your message"

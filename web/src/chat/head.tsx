@@ -1,83 +1,10 @@
-// The head of a talk: its name, and what it may set for itself.
-import { signal } from '@preact/signals';
+// The head of a talk: its name, and the way to its settings.
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import { configure, exported, open, remove, rename, tell } from '../state.ts';
+import { connectionState } from '../connection.ts';
+import { open, rename } from '../state.ts';
+import { isSettingsOpen, Settings } from './settings.tsx';
 import { isSidebarOpen } from './sidebar.tsx';
-
-export const isSettingsOpen = signal(false);
-
-/** Hands the talk to the browser as a file. */
-async function save(conversationId: string): Promise<void> {
-  try {
-    const blob = new Blob([await exported(conversationId)], { type: 'application/x-ndjson' });
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(blob);
-    link.download = `${conversationId}.jsonl`;
-    link.click();
-    URL.revokeObjectURL(link.href);
-  } catch (error) {
-    tell(error);
-  }
-}
-
-function Settings(): VNode | null {
-  const talk = open.value;
-  if (talk === null) return null;
-  const set = (settings: Record<string, unknown>): void => void configure(talk.id, { settings });
-  return (
-    <section class="settings" key={talk.id} aria-label="Settings of this talk">
-      <label>
-        System prompt
-        <textarea
-          rows={3}
-          defaultValue={talk.settings.systemPrompt ?? ''}
-          onChange={(event) => set({ systemPrompt: event.currentTarget.value || null })}
-        />
-      </label>
-      <label>
-        Temperature
-        <input
-          type="number"
-          min="0"
-          max="5"
-          step="0.1"
-          placeholder="as configured"
-          defaultValue={String(talk.settings.temperature ?? '')}
-          onChange={({ currentTarget: { value } }) =>
-            set({ temperature: value === '' ? null : Number(value) })
-          }
-        />
-      </label>
-      <label class="switch">
-        <input
-          type="checkbox"
-          checked={talk.canLearn}
-          onChange={(event) => void configure(talk.id, { canLearn: event.currentTarget.checked })}
-        />
-        Learn from this talk at night
-      </label>
-      {talk.history.length > 0 && (
-        <footer>
-          <button type="button" onClick={() => void save(talk.id)}>
-            Save as a file
-          </button>
-          <button
-            type="button"
-            class="danger"
-            onClick={() => {
-              const question = 'Delete this talk, its flags and what was dreamt from it?';
-              if (window.confirm(question)) void remove(talk.id);
-              isSettingsOpen.value = false;
-            }}
-          >
-            Delete this talk
-          </button>
-        </footer>
-      )}
-    </section>
-  );
-}
 
 export function MenuButton(): VNode {
   return (
@@ -105,6 +32,7 @@ function Title(): VNode {
   return (
     <input
       class="title"
+      dir="auto"
       aria-label="Name of this talk"
       placeholder="New talk"
       value={typed ?? talk?.title ?? ''}
@@ -118,14 +46,34 @@ function Title(): VNode {
   );
 }
 
+/** On a phone the list, and with it the state of the connection, is out of sight. */
+function Lost(): VNode | null {
+  const state = connectionState.value;
+  if (state === 'open' || state === 'token-needed') return null;
+  return (
+    <p class="lost" role="status">
+      {state === 'waiting' ? 'Reconnecting…' : 'Connecting…'}
+    </p>
+  );
+}
+
 export function Head(): VNode {
+  return (
+    <>
+      <Bar />
+      <Lost />
+    </>
+  );
+}
+
+function Bar(): VNode {
   return (
     <header class="head">
       <MenuButton />
       <Title />
       <button
         type="button"
-        class="icon"
+        class="icon settings-button"
         aria-label="Settings of this talk"
         aria-expanded={isSettingsOpen.value}
         onClick={() => {

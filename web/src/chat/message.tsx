@@ -1,9 +1,12 @@
 // One message: the person's words, a reply, or a reply in the making.
 import type { VNode } from 'preact';
+import { useState } from 'preact/hooks';
 import type { Reply, RunningReply } from '../../../src/protocol/conversation.ts';
-import { beginFlag } from '../flag/draft.ts';
+import type { Flag } from '../../../src/protocol/flag.ts';
+import { CopyButton } from '../copy.tsx';
+import { beginEdit, beginFlag } from '../flag/draft.ts';
 import { Markdown } from '../markdown.tsx';
-import { failure, history, isUnanswered, regenerate, running, standingFlags } from '../state.ts';
+import { failure, history, isRunning, isUnanswered, regenerate, standingFlags } from '../state.ts';
 
 interface PersonProps {
   readonly id: string;
@@ -38,13 +41,26 @@ function pieces(text: string, marks: readonly Mark[]): VNode[] {
   });
 }
 
+/** What was pasted in at length is folded, so that the talk around it stays in view. */
+const LONG_CHARACTERS = 3000;
+const LONG_LINES = 40;
+
 export function PersonMessage({ id, text, isWaiting = false }: PersonProps): VNode {
+  const [isWhole, setWhole] = useState(false);
+  const isLong = text.length > LONG_CHARACTERS || text.split('\n').length > LONG_LINES;
   const marks = standingFlags.value.flatMap((flag) =>
     flag.userSpan?.messageId === id ? [{ ...flag.userSpan.span, kind: flag.kind }] : [],
   );
   return (
     <article class="person" aria-label="You" data-message-id={id} data-role="user">
-      <p>{pieces(text, marks)}</p>
+      <p dir="auto" class={isLong && !isWhole ? 'cut' : undefined}>
+        {pieces(text, marks)}
+      </p>
+      {isLong && (
+        <button type="button" class="quiet" onClick={() => setWhole(!isWhole)}>
+          {isWhole ? 'Show less' : 'Show all of it'}
+        </button>
+      )}
       {isWaiting && <small>sending…</small>}
     </article>
   );
@@ -57,6 +73,20 @@ const ENDED = {
   interrupted: 'Interrupted. You can ask again.',
 } as const;
 
+function FlagLine({ flag }: { flag: Flag }): VNode {
+  return (
+    <small class={`flagged ${flag.kind}`}>
+      {flag.kind === 'missed' ? 'Not heard' : 'Listened'}
+      {flag.userSpan === null ? '' : `: “${flag.userSpan.span.text}”`}
+      {flag.usedBy.length === 0 && (
+        <button type="button" class="quiet" onClick={() => beginEdit(flag)}>
+          Edit<span class="hidden"> this flag</span>
+        </button>
+      )}
+    </small>
+  );
+}
+
 function Actions({ reply }: { reply: Reply }): VNode {
   const isLast = history.value.at(-1)?.id === reply.id;
   return (
@@ -67,14 +97,12 @@ function Actions({ reply }: { reply: Reply }): VNode {
       <button type="button" onClick={() => beginFlag(reply.id, 'good')} title="Good moment (G)">
         Listened
       </button>
-      {isLast && running.value === null && (
+      {isLast && !isRunning.value && (
         <button type="button" onClick={regenerate} title="Answer again (R)">
           Again
         </button>
       )}
-      <button type="button" onClick={() => void navigator.clipboard.writeText(reply.text)}>
-        Copy
-      </button>
+      <CopyButton text={reply.text} />
     </div>
   );
 }
@@ -95,10 +123,7 @@ export function ReplyMessage({ reply }: { reply: Reply }): VNode {
       <Markdown text={reply.text} />
       {ended !== null && <small>{ended}</small>}
       {own.map((flag) => (
-        <small key={flag.id} class={`flagged ${flag.kind}`}>
-          {flag.kind === 'missed' ? 'Not heard' : 'Listened'}
-          {flag.userSpan === null ? '' : `: “${flag.userSpan.span.text}”`}
-        </small>
+        <FlagLine key={flag.id} flag={flag} />
       ))}
       <Actions reply={reply} />
     </article>

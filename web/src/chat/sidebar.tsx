@@ -8,6 +8,7 @@ import { follow, go, route } from '../route.ts';
 import {
   conversations,
   engine,
+  foundMessage,
   loadMore,
   nextCursor,
   night,
@@ -66,7 +67,7 @@ function TalkLink({ talk }: { talk: ConversationSummary }): VNode {
       aria-current={isOpen ? 'page' : undefined}
       onClick={follow}
     >
-      <span>{talk.title || 'New talk'}</span>
+      <span dir="auto">{talk.title || 'New talk'}</span>
       {!talk.canLearn && <small title="Nothing is learnt from this talk">private</small>}
     </a>
   );
@@ -101,9 +102,17 @@ function Hits(): VNode {
   return (
     <>
       {hits.value?.map((hit) => (
-        <a class="hit" key={hit.messageId} href={`/talks/${hit.conversationId}`} onClick={follow}>
-          <span>{hit.title || 'Talk'}</span>
-          <small>
+        <a
+          class="hit"
+          key={hit.messageId}
+          href={`/talks/${hit.conversationId}`}
+          onClick={(event) => {
+            foundMessage.value = hit.messageId;
+            follow(event);
+          }}
+        >
+          <span dir="auto">{hit.title || 'Talk'}</span>
+          <small dir="auto">
             {hit.excerpt.slice(0, hit.start)}
             <mark>{hit.excerpt.slice(hit.start, hit.end)}</mark>
             {hit.excerpt.slice(hit.end)}

@@ -1,11 +1,19 @@
 // The open talk: its messages as they come, and the page's head with the talk's settings.
 import type { VNode } from 'preact';
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { flagDraft } from '../flag/draft.ts';
 import { FlagSheet } from '../flag/sheet.tsx';
 import { unstored } from '../outbox.ts';
 import { go, route } from '../route.ts';
-import { engine, history, open, openConversation, running, startConversation } from '../state.ts';
+import {
+  engine,
+  foundMessage,
+  history,
+  open,
+  openConversation,
+  running,
+  startConversation,
+} from '../state.ts';
 import { Composer } from './composer.tsx';
 import { Head } from './head.tsx';
 import { PersonMessage, ReplyMessage, RunningMessage, Unanswered } from './message.tsx';
@@ -49,55 +57,108 @@ function useAddress(): void {
 }
 
 /** Keeps the end in view while the person is at the end. */
-function useFollowing(length: number) {
+function useFollowing() {
   const scroller = useRef<HTMLDivElement>(null);
   const isAtEnd = useRef(true);
+  /** Where we left it: above that, the person has moved it, though the event is still to come. */
+  const leftAt = useRef(0);
+  const [isAway, setAway] = useState(false);
   const id = open.value?.id;
-  useLayoutEffect(() => {
-    isAtEnd.current = true;
-  }, [id]);
-  useLayoutEffect(() => {
+  const look = (): void => {
     const element = scroller.current;
-    if (element !== null && isAtEnd.current) element.scrollTop = element.scrollHeight;
-  }, [length, id, flagDraft.value === null]);
-  const onScroll = ({ currentTarget: element }: { currentTarget: HTMLDivElement }): void => {
+    if (element === null) return;
     isAtEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < 60;
+    setAway(!isAtEnd.current);
   };
-  return { scroller, onScroll };
+  const toEnd = (): void => {
+    isAtEnd.current = true;
+    setAway(false);
+    const element = scroller.current;
+    if (element === null) return;
+    element.scrollTop = element.scrollHeight;
+    leftAt.current = element.scrollTop;
+  };
+  const grown = (): void => {
+    const isMoved = (scroller.current?.scrollTop ?? 0) < leftAt.current - 1;
+    if (isAtEnd.current && !isMoved) toEnd();
+    else look();
+  };
+  useLayoutEffect(toEnd, [id]);
+  useLayoutEffect(grown, [history.value.length, flagDraft.value === null]);
+  // Whoever says something wants to see it, and what comes of it.
+  const said = unstored.value.length;
+  useLayoutEffect(said > 0 ? toEnd : grown, [said]);
+  return { scroller, isAway, look, toEnd, grown };
 }
 
-export function Talk(): VNode {
-  useAddress();
+/** Alone with its words: the rest of a long talk does not move with each of them. */
+function Running({ onGrown }: { onGrown: () => void }): VNode | null {
+  const reply = running.value;
+  useLayoutEffect(onGrown, [reply?.text.length]);
+  return reply === null ? null : <RunningMessage reply={reply} />;
+}
+
+function Messages({ onGrown }: { onGrown: () => void }): VNode {
   const id = open.value?.id;
   const known = new Set(history.value.map((message) => message.id));
   const waiting = unstored.value.filter(
     (one) => one.conversationId === id && !known.has(one.messageId),
   );
   const isEmpty = history.value.length === 0 && waiting.length === 0;
-  const { scroller, onScroll } = useFollowing(
-    history.value.length + (running.value?.text.length ?? 0) + waiting.length,
+  return (
+    <div class="messages" role="log" aria-label="Conversation">
+      {isEmpty && <Empty />}
+      {history.value.map((message) =>
+        message.role === 'user' ? (
+          <PersonMessage key={message.id} id={message.id} text={message.text} />
+        ) : (
+          <ReplyMessage key={message.id} reply={message} />
+        ),
+      )}
+      {waiting.map((u) => (
+        <PersonMessage key={u.messageId} id={u.messageId} text={u.text} isWaiting />
+      ))}
+      <Running onGrown={onGrown} />
+      <Unanswered />
+    </div>
   );
+}
+
+export function Talk(): VNode {
+  useAddress();
+  const { scroller, isAway, look, toEnd, grown } = useFollowing();
+  useFound(look);
   return (
     <main class="page">
       <Head />
-      <div class="scroller" ref={scroller} onScroll={onScroll}>
-        <div class="messages" role="log" aria-label="Conversation">
-          {isEmpty && <Empty />}
-          {history.value.map((message) =>
-            message.role === 'user' ? (
-              <PersonMessage key={message.id} id={message.id} text={message.text} />
-            ) : (
-              <ReplyMessage key={message.id} reply={message} />
-            ),
-          )}
-          {waiting.map((u) => (
-            <PersonMessage key={u.messageId} id={u.messageId} text={u.text} isWaiting />
-          ))}
-          {running.value !== null && <RunningMessage reply={running.value} />}
-          <Unanswered />
-        </div>
+      <div class="scroller" ref={scroller} onScroll={look}>
+        <Messages onGrown={grown} />
       </div>
-      {flagDraft.value === null ? <Composer /> : <FlagSheet draft={flagDraft.value} />}
+      <div class="writing">
+        {isAway && (
+          <button type="button" class="latest" aria-label="To the latest words" onClick={toEnd}>
+            <svg viewBox="0 0 16 16" aria-hidden="true">
+              <path d="M8 3v10M3.5 8.5 8 13l4.5-4.5" />
+            </svg>
+          </button>
+        )}
+        {flagDraft.value === null ? <Composer /> : <FlagSheet draft={flagDraft.value} />}
+      </div>
     </main>
   );
+}
+
+/** Brings a message that was found by a search into view, and marks it for a moment. */
+function useFound(onMoved: () => void): void {
+  const id = foundMessage.value;
+  const isThere = id !== null && history.value.some((message) => message.id === id);
+  useLayoutEffect(() => {
+    if (!isThere) return;
+    const element = document.querySelector(`[data-message-id="${id}"]`);
+    element?.scrollIntoView({ block: 'center' });
+    element?.classList.add('found');
+    setTimeout(() => element?.classList.remove('found'), 2_500);
+    foundMessage.value = null;
+    onMoved();
+  }, [id, isThere]);
 }

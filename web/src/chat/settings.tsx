@@ -1,0 +1,173 @@
+// What a talk may set for itself: a system prompt, how it samples, whether nights learn from it.
+import { signal } from '@preact/signals';
+import type { VNode } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import type { Conversation, SettingsPatch } from '../../../src/protocol/conversation.ts';
+import { configure, exported, open, remove, tell } from '../state.ts';
+
+export const isSettingsOpen = signal(false);
+
+interface NumberSetting {
+  readonly name: keyof SettingsPatch;
+  readonly label: string;
+  readonly min: number;
+  readonly max: number;
+  readonly step: number;
+}
+
+const TEMPERATURE: NumberSetting = {
+  name: 'temperature',
+  label: 'Temperature',
+  min: 0,
+  max: 5,
+  step: 0.1,
+};
+const SAMPLING: readonly NumberSetting[] = [
+  { name: 'topP', label: 'Top p', min: 0.01, max: 1, step: 0.01 },
+  { name: 'topK', label: 'Top k', min: 0, max: 100_000, step: 1 },
+  { name: 'minP', label: 'Min p', min: 0, max: 1, step: 0.01 },
+  { name: 'repetitionPenalty', label: 'Repetition penalty', min: 0.01, max: 10, step: 0.01 },
+  { name: 'replyTokensMax', label: 'Longest reply (tokens)', min: 1, max: 100_000, step: 1 },
+  { name: 'seed', label: 'Seed', min: 0, max: 0xffffffff, step: 1 },
+];
+
+/** Hands the talk to the browser as a file. */
+async function save(conversationId: string): Promise<void> {
+  try {
+    const blob = new Blob([await exported(conversationId)], { type: 'application/x-ndjson' });
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(blob);
+    link.download = `${conversationId}.jsonl`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  } catch (error) {
+    tell(error);
+  }
+}
+
+function NumberField({ talk, setting }: { talk: Conversation; setting: NumberSetting }): VNode {
+  const { name, label, min, max, step } = setting;
+  return (
+    <label>
+      {label}
+      <input
+        type="number"
+        min={min}
+        max={max}
+        step={step}
+        placeholder="as configured"
+        defaultValue={String(talk.settings[name] ?? '')}
+        onChange={({ currentTarget: field }) => {
+          // Half a number, or one out of range: the browser says what is wrong with it.
+          if (!field.reportValidity()) return;
+          const value = field.value === '' ? null : Number(field.value);
+          void configure(talk.id, { settings: { [name]: value } });
+        }}
+      />
+    </label>
+  );
+}
+
+function StopStrings({ talk }: { talk: Conversation }): VNode {
+  return (
+    <label>
+      A reply ends before one of these lines
+      <textarea
+        rows={2}
+        placeholder="as configured"
+        defaultValue={(talk.settings.stop ?? []).join('\n')}
+        onChange={({ currentTarget: { value } }) => {
+          const lines = value.split('\n').filter((line) => line !== '');
+          void configure(talk.id, { settings: { stop: lines.length === 0 ? null : lines } });
+        }}
+      />
+    </label>
+  );
+}
+
+function Ends({ talk }: { talk: Conversation }): VNode {
+  return (
+    <footer>
+      <button type="button" onClick={() => void save(talk.id)}>
+        Save as a file
+      </button>
+      <button
+        type="button"
+        class="danger"
+        onClick={() => {
+          const question = 'Delete this talk, its flags and what was dreamt from it?';
+          if (window.confirm(question)) void remove(talk.id);
+          isSettingsOpen.value = false;
+        }}
+      >
+        Delete this talk
+      </button>
+    </footer>
+  );
+}
+
+/** Takes the focus when it opens; a click elsewhere closes it, and the focus goes back. */
+function usePopover() {
+  const panel = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    panel.current?.focus();
+    const onPointer = ({ target }: PointerEvent): void => {
+      const isOwn = target instanceof Element && target.closest('.settings, .settings-button');
+      if (!isOwn) isSettingsOpen.value = false;
+    };
+    document.addEventListener('pointerdown', onPointer);
+    return () => {
+      document.removeEventListener('pointerdown', onPointer);
+      const isLost = document.activeElement === document.body;
+      if (isLost && before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, []);
+  return panel;
+}
+
+export function Settings(): VNode | null {
+  const panel = usePopover();
+  const talk = open.value;
+  if (talk === null) return null;
+  return (
+    <section
+      class="settings"
+      key={talk.id}
+      ref={panel}
+      tabIndex={-1}
+      aria-label="Settings of this talk"
+    >
+      <label>
+        System prompt
+        <textarea
+          rows={3}
+          dir="auto"
+          defaultValue={talk.settings.systemPrompt ?? ''}
+          onChange={({ currentTarget: { value } }) =>
+            void configure(talk.id, { settings: { systemPrompt: value || null } })
+          }
+        />
+      </label>
+      <NumberField talk={talk} setting={TEMPERATURE} />
+      <details>
+        <summary>More of how it speaks</summary>
+        <div class="grid">
+          {SAMPLING.map((setting) => (
+            <NumberField key={setting.name} talk={talk} setting={setting} />
+          ))}
+        </div>
+        <StopStrings talk={talk} />
+      </details>
+      <label class="switch">
+        <input
+          type="checkbox"
+          checked={talk.canLearn}
+          onChange={(event) => void configure(talk.id, { canLearn: event.currentTarget.checked })}
+        />
+        Learn from this talk at night
+      </label>
+      {talk.history.length > 0 && <Ends talk={talk} />}
+    </section>
+  );
+}
