@@ -25,7 +25,7 @@ export async function createStep(
   const total = reduceSum(graph.outputs.logProbabilities as Tensor);
   const loss = multiply(total, scalar(-1 / DECISION_TOKENS));
   const names = Object.keys(graph.parameters);
-  const slopes = gradients(loss, Object.values(graph.parameters));
+  const slopes = gradients(loss, Object.values(graph.parameters), { isRecomputing: true });
   const outputs = Object.fromEntries(
     names.map((name, i) => [`slope.${name}`, slopes[i] as Tensor]),
   );

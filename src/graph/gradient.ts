@@ -1,6 +1,7 @@
 // Reverse-mode differentiation: builds the graph of derivatives from a loss back to its inputs.
 import { AttuneError } from '../base/errors.ts';
 import { scalar } from './operations.ts';
+import { recomputed } from './recompute.ts';
 import { binaryRule, selectRule, unaryRule } from './rules/elementwise.ts';
 import * as indexing from './rules/indexing.ts';
 import { logSoftmaxRule, matMulRule, reduceRule, softmaxRule } from './rules/linear.ts';
@@ -28,6 +29,11 @@ const RULES: { readonly [Kind in Operation['kind']]?: Rule<Kind> } = {
   addPicked: indexing.addPickedRule,
 };
 
+export interface GradientOptions {
+  /** Computes `recomputable` parts again on the way back instead of keeping their values. */
+  readonly isRecomputing?: boolean;
+}
+
 /**
  * `∂loss/∂input` for each input, of its shape. Only what lies between the inputs and the loss is
  * differentiated; an input that the loss does not depend on has a gradient of zeros.
@@ -36,7 +42,11 @@ const RULES: { readonly [Kind in Operation['kind']]?: Rule<Kind> } = {
  * @throws AttuneError graph-shape when the loss is no scalar, graph-unsupported when a fused
  *   operation lies in between
  */
-export function gradients(loss: Tensor, inputs: readonly Tensor[]): Tensor[] {
+export function gradients(
+  loss: Tensor,
+  inputs: readonly Tensor[],
+  { isRecomputing = false }: GradientOptions = {},
+): Tensor[] {
   if (loss.dtype !== 'f32' || loss.shape.length !== 0) {
     refuse('gradients', 'the loss must be an f32 scalar', [loss]);
   }
@@ -44,10 +54,14 @@ export function gradients(loss: Tensor, inputs: readonly Tensor[]): Tensor[] {
   const needed = neededFor(order, inputs);
   const users = usersIn(order);
   const cotangents = new Map<Tensor, Tensor>([[loss, scalar(1)]]);
+  /** The first derivative that reaches each part; its recomputation waits for it. */
+  const signals = new Map<number, Tensor>();
   for (const result of order.reverse()) {
     const cotangent = cotangents.get(result);
     if (cotangent === undefined || !needed.has(result)) continue;
     if (!result.inputs.some((operand) => needed.has(operand))) continue;
+    const { part } = result;
+    if (part !== undefined && !signals.has(part)) signals.set(part, cotangent);
     scope(`gradient.${result.scope}`, () => {
       const { operation, inputs: operands } = result;
       const partials = ruleOf(result)({
@@ -65,7 +79,9 @@ export function gradients(loss: Tensor, inputs: readonly Tensor[]): Tensor[] {
       });
     });
   }
-  return inputs.map((input) => cotangents.get(input) ?? zeros(input.shape));
+  const found = inputs.map((input) => cotangents.get(input) ?? zeros(input.shape));
+  const usersOf = (tensor: Tensor): readonly Tensor[] => users.get(tensor) ?? [];
+  return isRecomputing ? recomputed(found, { forward: new Set(order), signals, usersOf }) : found;
 }
 
 function ruleOf({ operation, scope: where }: Tensor): Rule<Operation['kind']> {

@@ -113,3 +113,13 @@ export function sizeOf(dimension: Dimension): Tensor {
 export function stopGradient(x: Tensor): Tensor {
   return node({ kind: 'stopGradient' }, [x], x.dtype, x.shape);
 }
+
+/**
+ * The values of `x`, in a tensor that is computed only when one entry of `signal` is known. It
+ * tells two computations of the same values apart, which a runtime would otherwise merge.
+ * @throws AttuneError graph-shape
+ */
+export function after(x: Tensor, signal: Tensor): Tensor {
+  if (x.dtype !== 'f32' || signal.dtype !== 'f32') refuse('after', 'both must be f32', [x, signal]);
+  return node({ kind: 'after' }, [x, signal], 'f32', x.shape);
+}

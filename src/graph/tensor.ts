@@ -80,6 +80,8 @@ export type Operation =
   /** () → i32 scalar: the size of a symbolic dimension. */
   | { readonly kind: 'size'; readonly of: Dimension }
   | { readonly kind: 'stopGradient' }
+  /** (x f32, signal f32) → x, not before the signal is known. */
+  | { readonly kind: 'after' }
   | FusedOperation
   /** A further result of a fused node, by position. */
   | { readonly kind: 'result'; readonly index: number };
@@ -113,10 +115,28 @@ export interface Tensor {
   readonly shape: Shape;
   /** Where it was built ("layers.3.attention"), for messages. */
   readonly scope: string;
+  /** Those of one `recomputable` part share a number. */
+  readonly part: number | undefined;
 }
 
 let nextId = 1;
 const scopes: string[] = [];
+let nextPart = 1;
+let part: number | undefined;
+
+/**
+ * Builds a part of a graph that is worth computing anew for the way back rather than keeping: its
+ * values are large and quickly had from what enters it. `gradients` does so where it is asked to.
+ */
+export function recomputable<T>(build: () => T): T {
+  const outer = part;
+  part = nextPart++;
+  try {
+    return build();
+  } finally {
+    part = outer;
+  }
+}
 
 /** Builds under a name that appears in every error and node name within. */
 export function scope<T>(name: string, build: () => T): T {
@@ -136,7 +156,8 @@ export function node(
   shape: Shape,
 ): Tensor {
   const canonical = shape.map((dimension) => sum(dimension));
-  return { id: nextId++, operation, inputs, dtype, shape: canonical, scope: scopes.join('.') };
+  const where = scopes.join('.');
+  return { id: nextId++, operation, inputs, dtype, shape: canonical, scope: where, part };
 }
 
 /** `(batch, length, 64) f32`, for messages. */

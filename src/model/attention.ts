@@ -16,7 +16,7 @@ import {
   softmax,
   transpose,
 } from '../graph/operations.ts';
-import type { Shape, Tensor } from '../graph/tensor.ts';
+import { recomputable, type Shape, type Tensor } from '../graph/tensor.ts';
 import type { ModelConfig } from './config.ts';
 import { type Heads, rotate } from './layers.ts';
 
@@ -110,18 +110,22 @@ export function attend(
   const headsFirst = (x: Tensor): Tensor =>
     transpose(reshape(x, [runs, tokens, ...x.shape.slice(2)]), HEADS_FIRST); // (runs, heads, t, d)
   const ownKey = rotate(key, cos, sin); // (b, l, n, d)
-  const keys = withPast(past?.key, headsFirst(ownKey)); // (runs, n, keys, d)
-  const values = withPast(past?.value, headsFirst(value)); // (runs, n, keys, d)
+  const [ownKeys, ownValues] = [headsFirst(ownKey), headsFirst(value)]; // (runs, n, t, d)
 
   const rotated = headsFirst(rotate(query, cos, sin)); // (runs, heads, t, d)
   const rows = product(heads / kvHeads, tokens);
   const grouped = reshape(rotated, [runs, kvHeads, rows, headDim]); // (runs, n, r, d)
   const scaled = multiply(grouped, scalar(1 / Math.sqrt(headDim)));
-  const scores = matMul(scaled, keys, { transposeB: true }); // (runs, n, r, keys)
-  const perHead = [runs, heads, tokens, scores.shape[3] as Dimension];
-  const attention = softmax(add(reshape(scores, perHead), bias)); // (runs, heads, t, keys)
-
-  const mixed = matMul(reshape(attention, scores.shape), values); // (runs, n, r, d)
+  // What grows with the past is not worth keeping for the way back.
+  const { mixed, attention } = recomputable(() => {
+    const keys = withPast(past?.key, ownKeys); // (runs, n, keys, d)
+    const values = withPast(past?.value, ownValues); // (runs, n, keys, d)
+    const scores = matMul(scaled, keys, { transposeB: true }); // (runs, n, r, keys)
+    const perHead = [runs, heads, tokens, scores.shape[3] as Dimension];
+    const weights = softmax(add(reshape(scores, perHead), bias)); // (runs, heads, t, keys)
+    const weighed = matMul(reshape(weights, scores.shape), values); // (runs, n, r, d)
+    return { mixed: weighed, attention: weights };
+  });
   const perToken = transpose(reshape(mixed, rotated.shape), HEADS_FIRST); // (runs, t, heads, d)
   return {
     output: reshape(perToken, [batch, length, heads * headDim]), // (b, l, heads * d)

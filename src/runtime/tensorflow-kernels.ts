@@ -147,6 +147,7 @@ const KERNELS: KernelTable = {
     ),
   range: (_, { shape }) => count(shape[0] as number),
   size: ({ of }, { sizeOf }) => tf.scalar(sizeOf(of), 'int32'),
+  after: (_, { operands }) => tf.clone(operands[0] as tf.Tensor), // operations run in order here
   stopGradient: (_, { operands }) => tf.clone(operands[0] as tf.Tensor),
 };
 

@@ -27,6 +27,12 @@ export interface LearnerOptions {
   readonly optimizer: OptimizerSettings;
 }
 
+/**
+ * Constants packed for the kernels make a step about a sixth faster, for two private copies of
+ * them in each of three programs: worth it while that is less than 400 MB.
+ */
+const PREPACKED_PARAMETERS_MAX = 16e6;
+
 type Tensors = Record<string, HostTensor | Value>;
 type HostTensors = Record<string, HostTensor>;
 
@@ -77,9 +83,10 @@ export class Learner {
     const { model, executor, fed, parameters, objective, optimizer } = options;
     const names = new Set(parameters.map((parameter) => parameter.name));
     const graphOptions = { fed, learns: (name: string) => names.has(name) };
+    const isPrepacked = model.parameters <= PREPACKED_PARAMETERS_MAX;
     const compile = (outputs: ReturnType<typeof objectiveGraph>): Promise<Program> => {
       const keepOnDevice = Object.keys(outputs).filter((name) => name.startsWith('next.'));
-      return executor.compile(outputs, { keepOnDevice });
+      return executor.compile(outputs, { keepOnDevice, isPrepacked });
     };
     const programs = {
       pair: await compile(objectiveGraph(model, graphOptions, true, objective)),

@@ -159,10 +159,9 @@ function summed(
   learns: (name: string) => boolean,
 ): Record<string, Tensor> {
   const names = Object.keys(parameters).filter(learns);
-  const parts = gradients(
-    loss,
-    names.map((name) => parameters[name] as Tensor),
-  );
+  const wanted = names.map((name) => parameters[name] as Tensor);
+  // Attention is computed again on the way back: a step's memory must not grow with the context.
+  const parts = gradients(loss, wanted, { isRecomputing: true });
   return Object.fromEntries(
     names.map((name, i) => {
       const part = parts[i] as Tensor;

@@ -99,6 +99,7 @@ const RULES: { readonly [Kind in LoweredKind]: Rule<Kind> } = {
   range: ({ tensor }, to) => to.range(0, sizeAt(tensor, 0)),
   size: ({ operation }, to) => to.scalarSize(operation.of),
   stopGradient: ({ inputs }) => inputs,
+  after,
   groupQueryAttention: ({ operation, inputs }, to) =>
     to.emitAll('GroupQueryAttention', inputs, {
       domain: MICROSOFT_DOMAIN,
@@ -172,6 +173,15 @@ function gemm(
   if (!options.isHalved) return to.emit('Gemm', operands, { attributes: transposed });
   const attributes = { ...transposed, alpha: { float: 0.5 } };
   return to.emit('Mul', [to.emit('Gemm', operands, { attributes }), to.float(2)]);
+}
+
+/** Times min(max(signal, 1), 1), which no optimizer knows to be 1 and which changes no bit. */
+function after({ inputs: [value, signal] }: Node<'after'>, to: Emitter): string {
+  const flat = to.emit('Reshape', [signal as string, to.integers('i64', [-1])]);
+  const bounds = [to.integers('i64', [0]), to.integers('i64', [1])];
+  const first = to.emit('Slice', [flat, ...bounds, to.integers('i64', [0])]);
+  const one = to.emit('Min', [to.emit('Max', [first, to.float(1)]), to.float(1)]);
+  return to.emit('Mul', [value as string, one]);
 }
 
 const UNARY: Partial<Record<UnaryFunction, string>> = {
