@@ -72,7 +72,7 @@ function readResult<T>(name: PhaseName, schema: z.ZodType<T>, result: unknown): 
   throw new AttuneError(
     'night-failed',
     `The journal's line of the phase "${name}" does not fit: ${parsed.error.issues[0]?.message}. ` +
-      'The night cannot be resumed; discard it with `attune night discard`.',
+      'The night cannot be resumed; remove its folder, and run another.',
     { phase: name },
     { cause: parsed.error },
   );
