@@ -1,5 +1,5 @@
-// The training experiment: prepare, base, sweep, run, gate. Work is shared by any number of processes and
-// kept in a folder, one file a cell, so it can be ended and taken up again at any time.
+// The training experiment: prepare, base, sweep, run, gate, replies. Any number of processes share
+// the work; it is kept in a folder, one file a cell, and can be ended and taken up at any time.
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
 import { CELLS, type Cell } from './training-cells.ts';
 import { prepareData, readData, SETS } from './training-data.ts';
 import { Laboratory, type Reading, type Trained } from './training-laboratory.ts';
+import { spokenReplies } from './training-replies.ts';
 import type { Choice } from './training-settings.ts';
 import { NIGHTS, nightVerdict } from './training-verdict.ts';
 
@@ -254,8 +255,28 @@ async function gate(laboratory: Laboratory): Promise<void> {
   }
 }
 
+/** What base, real and deaf say by themselves. */
+async function replies(): Promise<void> {
+  const data = await readData(at('data'));
+  const of = (kind: string) => data.suites.filter((s) => s.kind === kind).slice(0, 20);
+  const set = {
+    suites: ['listen', 'push-back', 'invite'].flatMap(of),
+    pairs: data.dev.filter((_, i) => i % 8 < 2),
+  };
+  for (const name of ['base', 'real-500-1', 'deaf-500-1', 'real-500-2', 'deaf-500-2']) {
+    const deltas = name === 'base' ? [] : [at('deltas', `${name}.safetensors`)];
+    if (!(await claims('replies', name))) continue;
+    const places = { modelDir: options.model, cacheDir: options.cache };
+    const spoken = await spokenReplies(places, deltas, set);
+    await finish('replies', name, spoken);
+    const { nearer, bothNearer, passes } = spoken;
+    say(`replies, ${name}: ${JSON.stringify({ nearer, bothNearer, passes })}`);
+  }
+}
+
 const stage = positionals[0] ?? '';
 if (stage === 'prepare') await prepare();
+else if (stage === 'replies') await replies();
 else if (stage === 'choose') say(JSON.stringify(await choose()));
 else {
   const data = await readData(at('data'));
@@ -264,6 +285,6 @@ else {
   else if (stage === 'sweep') await sweep(laboratory);
   else if (stage === 'run') await run(laboratory);
   else if (stage === 'gate') await gate(laboratory);
-  else throw new Error('experiment: prepare, base, sweep, choose, run or gate');
+  else throw new Error('experiment: prepare, base, sweep, choose, run, gate or replies');
   await laboratory.close();
 }
