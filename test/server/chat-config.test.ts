@@ -1,0 +1,56 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { ConfigPatch } from '../../src/config/schema.ts';
+import { textOfIds } from '../fakes/fake-speech.ts';
+import { openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
+
+let daemon: TestDaemon;
+
+afterEach(() => daemon.end());
+
+async function open(chat: ConfigPatch['chat'], windowTokens = 4096) {
+  daemon = await openTestDaemon({ config: { chat }, windowTokens });
+  return daemon.connect();
+}
+
+const asked = () => daemon.engine.requests.at(-1);
+
+describe('what the configuration says of every talk', () => {
+  it('systemPrompt: stands first in the prompt, unless the talk has its own', async () => {
+    const client = await open({ systemPrompt: 'Be kind.' });
+    await client.say('a', 'a1', 'hello');
+    expect(textOfIds(asked()?.ids ?? [])).toMatch(/^<system>Be kind\.<end><user>hello/);
+    const settings = { systemPrompt: 'Be brief.' };
+    client.send({ type: 'conversation-configure', conversationId: 'a', settings });
+    await client.next('conversation-updated');
+    await client.say('a', 'a2', 'again');
+    expect(textOfIds(asked()?.ids ?? [])).toMatch(/^<system>Be brief\.<end><user>hello/);
+  });
+
+  it('sampling and replyTokensMax: reach the engine, and a reply that long says so', async () => {
+    const client = await open({ replyTokensMax: 5, sampling: { temperature: 1.5, topK: 3 } });
+    const { reply } = await client.say('a', 'a1', 'hello');
+    expect(asked()).toMatchObject({
+      replyTokensMax: 5,
+      sampling: { temperature: 1.5, topK: 3, topP: 0.95 },
+    });
+    expect([reply.text, reply.stopReason]).toEqual(['You s', 'length']);
+  });
+
+  it('stopStrings: end every reply before them', async () => {
+    const client = await open({ stopStrings: ['END'] });
+    const { reply } = await client.say('a', 'a1', 'one END two');
+    expect([reply.text, reply.stopReason]).toEqual(['You said: one ', 'stop']);
+  });
+
+  it('replyReserveTokens: old turns leave the window for a reply of that length', async () => {
+    const turns = async (replyReserveTokens: number): Promise<number> => {
+      const client = await open({ replyReserveTokens, replyTokensMax: 200 }, 300);
+      await client.say('a', 'a1', 'x'.repeat(60));
+      const { reply } = await client.say('a', 'a2', 'y'.repeat(40));
+      return reply.window?.turnsDropped ?? -1;
+    };
+    expect(await turns(20)).toBe(0);
+    await daemon.end();
+    expect(await turns(140)).toBe(1);
+  });
+});
