@@ -15,6 +15,8 @@ export interface SchedulerOptions {
   readonly batchMax: number;
   readonly prefillChunkTokens: number;
   readonly vocabularySize: number;
+  /** Milliseconds; decides when things run, never what they give. */
+  readonly now?: () => number;
 }
 
 /** Replies that decode together: those that follow the current version, or those bound to one. */
@@ -31,12 +33,17 @@ export class Scheduler {
   /** By bound version; '' holds those that follow the current one. */
   readonly #groups = new Map<string, Group>();
   readonly #jobs: Advancing[] = [];
+  readonly #now: () => number;
+  /** What the last round of decode steps took. */
+  #decodeMs = 0;
+  #isTurnOfOldest = true;
   #running: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
     this.#scratch = new Float64Array(options.vocabularySize);
+    this.#now = options.now ?? (() => performance.now());
   }
 
   get repliesInFlight(): number {
@@ -97,7 +104,7 @@ export class Scheduler {
         this.#running = undefined;
         return;
       }
-      await this.#prefillOne();
+      await this.#prefill();
       await this.#decodeAll();
       if (this.#jobs.length === 0) continue;
       await this.#advanceJob();
@@ -156,10 +163,31 @@ export class Scheduler {
     return reply.request.version ?? this.#options.versions.current;
   }
 
-  /** One chunk of the prompt whose turn it is; a finished prompt joins its batch. */
-  async #prefillOne(): Promise<void> {
-    const reply = this.#prefilling.shift();
-    if (reply === undefined) return;
+  /**
+   * Chunks of prompts for about as long as the last round of decode steps took, one at least: so
+   * replies under way are slowed to no less than half, and prompts do not wait for one step each.
+   */
+  async #prefill(): Promise<void> {
+    const start = this.#now();
+    do {
+      const reply = this.#nextToPrefill();
+      if (reply === undefined) return;
+      await this.#prefillChunk(reply);
+      this.#endAborted();
+      this.#admit();
+    } while (!this.#isClosed && this.#now() - start < this.#decodeMs);
+  }
+
+  /** The oldest and the one that is nearest to its first token, in turns: none starves. */
+  #nextToPrefill(): Reply | undefined {
+    const [oldest] = this.#prefilling;
+    this.#isTurnOfOldest = !this.#isTurnOfOldest;
+    if (oldest === undefined || this.#isTurnOfOldest) return oldest;
+    return this.#prefilling.reduce((a, b) => (b.waitingTokens < a.waitingTokens ? b : a));
+  }
+
+  /** A prompt that is finished joins its batch. */
+  async #prefillChunk(reply: Reply): Promise<void> {
     const { runner, versions, prefillChunkTokens } = this.#options;
     const row = reply.row as Row;
     const version = this.#versionOf(reply);
@@ -167,7 +195,6 @@ export class Scheduler {
     const chunk = reply.chunk(prefillChunkTokens);
     const from = row.tokens;
     try {
-      this.#prefilling.push(reply);
       const scores = await runner.extend(row, chunk, versions.weightsOf(version));
       reply.recordRun(from, version);
       if (reply.waitingTokens > 0) return;
@@ -194,6 +221,12 @@ export class Scheduler {
 
   /** One step of every group. */
   async #decodeAll(): Promise<void> {
+    const start = this.#now();
+    await this.#decodeGroups();
+    this.#decodeMs = this.#groups.size === 0 ? 0 : this.#now() - start;
+  }
+
+  async #decodeGroups(): Promise<void> {
     for (const [key, group] of [...this.#groups]) {
       this.#endAborted();
       if (group.replies.size === 0) this.#groups.delete(key);
