@@ -14,7 +14,7 @@ import {
 
 interface GenerateOptions extends ModelOptions {
   readonly prompt: string;
-  readonly chat?: boolean;
+  readonly raw?: boolean;
   readonly temperature: number;
   readonly topK: number;
   readonly topP: number;
@@ -30,8 +30,8 @@ const SEED_MAX = 2 ** 32 - 1;
 export function registerGenerate(program: Command): void {
   addModelOptions(program.command('generate'))
     .description('generate one reply without the daemon; standard output gets the text only')
-    .requiredOption('--prompt <text>', 'what the reply continues; - reads standard input')
-    .option('--chat', 'take the prompt as a message and write it into the chat template')
+    .requiredOption('--prompt <text>', 'what a person says; - reads standard input')
+    .option('--raw', 'continue the prompt as plain text, without the chat template of the model')
     .option('--temperature <number>', '0 is greedy', numberBetween(0, 5), 0)
     .option('--top-k <number>', '0 is off', wholeBetween(0, 2 ** 24), 0)
     .option('--top-p <number>', '1 is off', numberBetween(0, 1), 1)
@@ -84,9 +84,10 @@ async function openEngine(
   return createEngine({ modelDir, cacheDir, executor, ...sizes, ...version });
 }
 
+/** One turn of a person where the model has a chat template, else the text as it is. */
 async function promptIds(options: GenerateOptions, tokenizer: Tokenizer): Promise<number[]> {
   const text = options.prompt === '-' ? await readInput() : options.prompt;
-  if (options.chat !== true) return tokenizer.encodePrompt(text);
+  if (options.raw === true || !tokenizer.hasChatTemplate) return tokenizer.encodePrompt(text);
   const message = { role: 'user' as const, content: text };
   return [...tokenizer.renderChat([message], { addGenerationPrompt: true }).ids];
 }

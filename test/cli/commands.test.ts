@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,7 +8,8 @@ import { AttuneError } from '../../src/base/errors.ts';
 import { diagnosisOf, examineApart, print } from '../../src/cli/doctor.ts';
 import type { Examination } from '../../src/cli/examination.ts';
 import { reportError } from '../../src/cli/report.ts';
-import { TINY } from '../engine/tiny-engine.ts';
+import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { generate, openEngine, request, TINY } from '../engine/tiny-engine.ts';
 
 interface Ended {
   readonly code: number;
@@ -47,6 +48,27 @@ describe('attune generate', () => {
     expect(once.stdout.length).toBeGreaterThan(0);
     expect((await ask('--temperature', '1', '--seed', '3')).stdout).toBe(once.stdout);
     expect((await ask('--temperature', '1', '--seed', '4')).stdout).not.toBe(once.stdout);
+  }, 180_000);
+
+  it('takes the prompt as a turn of a person, as text with --raw or without a template', async () => {
+    const asText = await ask('--raw');
+    const asTurn = await ask();
+    expect(asTurn.stdout).not.toBe(asText.stdout);
+    const { renderChat, encodePrompt, decode } = await loadTokenizer(modelDir);
+    const turn = renderChat([{ role: 'user', content: 'Hello' }], { addGenerationPrompt: true });
+    const engine = await openEngine(modelDir);
+    for (const [ids, { stdout }] of [
+      [turn.ids, asTurn],
+      [encodePrompt('Hello'), asText],
+    ] as const) {
+      const reply = await generate(engine, request(ids, { replyTokensMax: 8 }));
+      expect(stdout).toBe(decode(reply.ids));
+    }
+    const plainDir = join(folder, 'plain');
+    await cp(modelDir, plainDir, { recursive: true });
+    await rm(join(plainDir, 'tokenizer_config.json'));
+    const plain = await ask('--model', plainDir);
+    expect(plain).toMatchObject({ code: 0, stdout: asText.stdout });
   }, 180_000);
 
   it('ends with 1 and a sentence with a code when there is no model', async () => {
