@@ -19,6 +19,8 @@ export interface Speech {
   readonly stopIds: readonly number[];
   /** The whole prompt, up to where the reply begins. @throws template-failed */
   render(messages: readonly SpeechMessage[]): readonly number[];
+  /** How many tokens each message takes where it stands, its header included. */
+  messageTokens(messages: readonly SpeechMessage[]): readonly number[];
   decoder(): SpeechDecoder;
   /** One token as people see it, for log-probabilities. */
   tokenText(id: number): string;

@@ -156,16 +156,29 @@ function align(text: string, ids: readonly number[], tokens: TokenBytes, isTrimm
   );
 }
 
+/** The first row of which it is so; rows are in the order of the text, so it stays so. */
+function firstWhere(rows: readonly Row[], isSo: (row: Row) => boolean): number {
+  let low = 0;
+  let high = rows.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isSo(rows[middle] as Row)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
 /**
  * Tokens that share a character with `[start, end)` of the text. A control token never does, even
  * where it swallows white space of a content.
  */
 function overlapping(rows: readonly Row[], start: number, end: number): TokenSpan {
   const isIn = (row: Row): boolean => !row.isControl && row.end > start && row.start < end;
-  const from = rows.findIndex(isIn);
-  if (from === -1) {
-    const next = rows.findIndex((row) => row.start >= start);
-    return next === -1 ? [rows.length, rows.length] : [next, next];
+  let from = firstWhere(rows, (row) => row.end > start);
+  while (from < rows.length && (rows[from] as Row).start < end && !isIn(rows[from] as Row)) from++;
+  if (from === rows.length || !isIn(rows[from] as Row)) {
+    const next = firstWhere(rows, (row) => row.start >= start);
+    return [next, next];
   }
   let to = from + 1;
   for (let at = to; at < rows.length && (rows[at] as Row).start < end; at++) {

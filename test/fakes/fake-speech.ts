@@ -30,6 +30,7 @@ export const fakeSpeech: Speech = {
     ]),
     ROLE_IDS.assistant,
   ],
+  messageTokens: (messages) => messages.map(({ content, ids }) => (ids ?? content).length + 2),
   decoder() {
     let half = '';
     return {
