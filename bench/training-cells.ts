@@ -1,5 +1,6 @@
 // The cells of the training experiment, in the order in which they are run.
 import type { Arm } from '../src/train/arms.ts';
+import { REMEDIES, type Remedy } from './training-settings.ts';
 
 export interface Cell {
   /** Also the name of its file. */
@@ -10,6 +11,7 @@ export interface Cell {
   readonly seed: number;
   readonly optimizer?: 'adamw';
   readonly weights?: 'qkvo';
+  readonly remedy?: Remedy;
   /** The delta is brought to the norm of this run's. */
   readonly normOf?: string;
   readonly isFlatnessRead?: boolean;
@@ -70,3 +72,12 @@ export const CELLS: readonly Cell[] = [
   qkvo(3),
   sham(3),
 ];
+
+/** Real and deaf under each remedy, two seeds; run when the headline shows nothing. */
+export const REMEDY_CELLS: readonly Cell[] = [1, 2].flatMap((seed) =>
+  (Object.keys(REMEDIES) as Remedy[]).flatMap((remedy) =>
+    (['real', 'deaf'] as const).map((arm) =>
+      named({ group: `${arm}~${remedy}`, arm, remedy, dose: DOSE, seed }),
+    ),
+  ),
+);

@@ -133,7 +133,7 @@ export class Laboratory {
       renderer: this.tokenizer,
       scenarios,
       replays: this.data.replays,
-      settings: settingsOf(choice, drawn.length, cell.optimizer),
+      settings: settingsOf(choice, drawn.length, cell),
       seed: `experiment:${cell.seed}`,
       trainable,
       startFrom: first,
@@ -162,7 +162,7 @@ export class Laboratory {
   }
 
   /** On the selection split: margins and retention only. */
-  async readSelection(weights: TrainableWeights): Promise<Reading> {
+  async readSelection(weights: TrainableWeights): Promise<Reading & { retention: Retention }> {
     const { reader, first } = await this.#of('q');
     const { selection, selectionEveryday } = this.data;
     const arms = { before: first, after: weights };

@@ -1,12 +1,14 @@
 // The records of the training experiment: reads them and compares cells pair by pair and seed by seed.
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { AttentionChange } from '../src/measure/attention-change.ts';
 import { acrossSeeds, type Estimate, estimate } from '../src/measure/statistics.ts';
 import type { Flatness } from '../src/train/flatness.ts';
 import type { Cell } from './training-cells.ts';
 import type { Reading } from './training-laboratory.ts';
+import type { SpokenReplies } from './training-replies.ts';
 import type { Choice } from './training-settings.ts';
+import type { Tried } from './training-stages.ts';
+import type { NightVerdict } from './training-verdict.ts';
+import type { WorkFolder } from './training-work.ts';
 
 export interface Run extends Reading {
   readonly cell: Cell;
@@ -24,11 +26,37 @@ export interface Run extends Reading {
   readonly flatness?: Flatness;
 }
 
-export async function readRecords<T>(folder: string): Promise<T[]> {
-  const files = (await readdir(folder)).filter((file) => file.endsWith('.json')).sort();
-  return Promise.all(
-    files.map(async (file) => JSON.parse(await readFile(join(folder, file), 'utf8')) as T),
-  );
+/** Everything that an experiment has written so far. */
+export interface Results {
+  readonly runs: readonly Run[];
+  /** The largest dose: that of the headline. */
+  readonly dose: number;
+  readonly tried: readonly Tried[];
+  readonly gates: Readonly<Record<string, NightVerdict>>;
+  readonly replies: Readonly<Record<string, SpokenReplies>>;
+}
+
+export async function readResults(work: WorkFolder): Promise<Results> {
+  const runs = await work.readAll<Run>('runs');
+  const named = async <T>(kind: string): Promise<Record<string, T>> => {
+    const names = await work.done(kind);
+    const all = names.map(async (name) => [name, await work.read<T>(kind, `${name}.json`)]);
+    return Object.fromEntries(await Promise.all(all)) as Record<string, T>;
+  };
+  return {
+    runs,
+    dose: Math.max(...runs.map(({ cell }) => cell.dose)),
+    tried: await work.readAll<Tried>('sweep'),
+    gates: await named<NightVerdict>('gate'),
+    replies: await named<SpokenReplies>('replies'),
+  };
+}
+
+/** Runs of a group, and of one dose, by seed. */
+export function runsOf(runs: readonly Run[], group: string, dose?: number): Run[] {
+  return runs
+    .filter(({ cell }) => cell.group === group && (dose === undefined || cell.dose === dose))
+    .sort((a, b) => a.cell.seed - b.cell.seed);
 }
 
 /** One number a unit (a pair, a scenario, a looked-at example), and the source it belongs to. */

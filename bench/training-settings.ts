@@ -1,7 +1,8 @@
-// Settings of the training experiment: what the sweep chooses, and what every cell shares.
+// Settings of the training experiment: what the sweep chooses, what every cell shares, remedies.
 import { trainSection } from '../src/config/section/learning.ts';
 import type { CompileOptions, Executor } from '../src/runtime/executor.ts';
 import type { TrainSettings } from '../src/train/train-settings.ts';
+import type { Cell } from './training-cells.ts';
 
 /** What the sweep chooses. */
 export interface Choice {
@@ -12,13 +13,25 @@ export interface Choice {
   readonly epochs: number;
 }
 
+/** What is tried when W_q does nothing beyond the deaf arm; none of it is pre-registered. */
+export const REMEDIES = {
+  'double-rate': (s: TrainSettings) => ({ learningRate: 2 * s.learningRate }),
+  'three-epochs': () => ({ epochsMax: 3 }),
+  'fresh-contexts': () => ({ contextRefreshSteps: 4, contextRefreshKlMax: 0.005 }),
+  'sharp-preference': (s: TrainSettings) => ({ preferenceBeta: 5 * s.preferenceBeta }),
+  'early-layers': () => ({ layers: [0, 4] }),
+} as const satisfies Record<string, (settings: TrainSettings) => Partial<TrainSettings>>;
+
+export type Remedy = keyof typeof REMEDIES;
+
+/** @param dose scenarios of an epoch */
 export function settingsOf(
   { epochs, ...choice }: Choice,
   dose: number,
-  optimizer?: 'adamw',
+  { optimizer, remedy }: Pick<Cell, 'optimizer' | 'remedy'> = {},
 ): TrainSettings {
   const { executor: _, ...defaults } = trainSection.parse({});
-  return {
+  const settings: TrainSettings = {
     ...defaults,
     ...choice,
     ...(optimizer === undefined ? {} : { optimizer }),
@@ -33,6 +46,7 @@ export function settingsOf(
     contextRefreshSteps: Math.ceil(dose / defaults.batchSize),
     contextRefreshKlMax: 0.1,
   };
+  return { ...settings, ...(remedy === undefined ? {} : REMEDIES[remedy](settings)) };
 }
 
 /** Packs weights for the kernels: a private copy of each program for some speed. */

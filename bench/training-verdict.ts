@@ -10,6 +10,11 @@ import type { Choice } from './training-settings.ts';
 export const NIGHTS = ['listening', 'flipped', 'single'] as const;
 export type Night = (typeof NIGHTS)[number];
 
+export interface NightVerdict extends GateVerdict {
+  readonly movedShare: number;
+  readonly measures: object;
+}
+
 const DOSE = 200;
 
 function taught(night: Night, drawn: readonly Scenario[]): readonly Scenario[] {
@@ -23,7 +28,7 @@ export async function nightVerdict(
   night: Night,
   first: Readonly<Record<string, number>>,
   choice: Choice,
-): Promise<GateVerdict & { readonly movedShare: number }> {
+): Promise<NightVerdict> {
   const { model, tokenizer, executor, data } = laboratory;
   const scenarios = taught(night, laboratory.draw(DOSE, 1, first));
   const cell = { name: night, group: 'gate', dose: scenarios.length, seed: 1 };
@@ -40,7 +45,7 @@ export async function nightVerdict(
     scenarios: [...data.dev.filter((_, i) => i % 4 < 2), ...data.suites],
     everyday: data.everyday,
     limits: { windowTokens: model.windowTokens, replyTokensMax: 96 },
-    attentionExamplesMax: 8,
+    attentionExamplesMax: 24,
   });
   const verdict = decideGate({
     ...measures.gate,
@@ -53,5 +58,6 @@ export async function nightVerdict(
     night: 1,
     passedNights: [],
   });
-  return { ...verdict, movedShare: real.movedShare };
+  const { scores: _, attention: __, refused: ___, ...told } = measures;
+  return { ...verdict, movedShare: real.movedShare, measures: told };
 }
