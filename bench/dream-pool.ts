@@ -20,6 +20,8 @@ import { parseScenario, type Scenario } from '../src/scenario/scenario.ts';
 import { loadTokenizer, type Tokenizer } from '../src/tokenizer/tokenizer.ts';
 
 export interface Pool {
+  /** Hash of the model that wrote it. */
+  readonly base: string;
   readonly flags: readonly Scenario[];
   readonly admitted: readonly Dreamt[];
   readonly refused: readonly (Dreamt & { readonly reason: string })[];
@@ -138,6 +140,7 @@ export async function makePool(options: PoolOptions): Promise<Pool> {
       admission: (performance.now() - dreamt) / 1000,
     };
     return {
+      base: (await engine.describe()).baseHash,
       flags,
       admitted: judged.dreams.map(({ scenario, draft }) => ({
         scenario,

@@ -30,6 +30,7 @@ const CONTRASTS = [
   ['dreams only', 'flags only'],
   ['admitted 50', 'refused 50'],
   ['directed 50', 'undirected 50'],
+  ['admitted 500', 'refused 500'],
   ['flags only', 'flags only, deaf'],
   ['flags + dreams', 'flags + dreams, deaf'],
   ['dreams only', 'dreams only, deaf'],

@@ -1,27 +1,24 @@
 // Asks whether dreams help: cells of equal steps on flags, paraphrases and dreams, looked at on
-// held-out crossed pairs. Started again it goes on where it was; several may run side by side.
+// held-out crossed pairs. Started again it goes on where it was.
 
-//   node node_modules/.cache/bench/bench/dreams.js --out DIR --pool
-//   node node_modules/.cache/bench/bench/dreams.js --out DIR --worker 0/2   (and 1/2)
-//   node node_modules/.cache/bench/bench/dreams.js --out DIR --report
-import { appendFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+//   npm run bench:dreams -- --out DIR [--model DIR] [--shared DIR] [--minutes 12] [--large]
+import { fork } from 'node:child_process';
+import { appendFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readTextBounded } from '../src/base/atomic-file.ts';
-import { createRandom } from '../src/base/random.ts';
+import { readTextBounded, writeFileAtomic } from '../src/base/atomic-file.ts';
 import { trainSection } from '../src/config/section/learning.ts';
 import { readModel } from '../src/model/model.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
-import type { Scenario } from '../src/scenario/scenario.ts';
 import { isHeldBack } from '../src/scenario/sgd.ts';
 import { readSgdDialogues } from '../src/scenario/sgd-file.ts';
-import { loadTokenizer, type Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
 import { armScenarios } from '../src/train/arms.ts';
 import { trainDelta } from '../src/train/trainer.ts';
+import { asLongAsDreams, type Cell, cells, countsOf } from './dream-cells.ts';
 import { makePool, type Pool } from './dream-pool.ts';
 import { type CellRecord, dreamsReport } from './dreams-report.ts';
 import { openHeldOut } from './held-out.ts';
-import { paraphrase } from './paraphrase.ts';
 import { everydayOf } from './training-data.ts';
 
 const { values: options } = parseArgs({
@@ -29,11 +26,15 @@ const { values: options } = parseArgs({
     model: { type: 'string', default: 'models/companion' },
     shared: { type: 'string', default: '../shared/data' },
     out: { type: 'string', default: 'experiments/dreams' },
-    pool: { type: 'boolean', default: false },
-    report: { type: 'boolean', default: false },
-    worker: { type: 'string', default: '0/1' },
+    /** Processes that share the cells. */
+    workers: { type: 'string', default: '2' },
+    /** One of those processes, such as 0/2. */
+    worker: { type: 'string' },
+    /** Also 500 admitted against 500 refused dreams, or as many as there are of both. */
+    large: { type: 'boolean', default: false },
     flags: { type: 'string', default: '24' },
-    dreams: { type: 'string', default: '260' },
+    /** Dreams that are tried; 260, or 1,500 with --large. */
+    dreams: { type: 'string' },
     /** Steps of eight scenarios; every cell takes as many. */
     steps: { type: 'string', default: '25' },
     seeds: { type: 'string', default: '3' },
@@ -54,112 +55,6 @@ if ((await stat(join(options.shared, 'directions')).catch(() => undefined)) === 
 }
 await mkdir(options.out, { recursive: true });
 
-/** What a cell trains on: so many scenarios of each sort, drawn by the seed. */
-interface Cell {
-  readonly name: string;
-  readonly arm: 'real' | 'deaf';
-  draw(pool: Pool, seed: number): Scenario[];
-}
-
-/** Tokens that one showing of a scenario runs. */
-function tokensOf(scenario: Scenario, tokenizer: Tokenizer): number {
-  const { prompt, replyIds } = tokenizer.renderReply(scenario.messages, scenario.chosen);
-  const other = scenario.rejected;
-  const rejected = other === undefined ? 0 : tokenizer.encode(other).length + 1;
-  return prompt.ids.length + replyIds.length + rejected;
-}
-
-/** Without its oldest exchanges, as long as it is longer than `tokensMax` and its marks stay. */
-function cut(scenario: Scenario, tokenizer: Tokenizer, tokensMax: number): Scenario {
-  let kept = scenario;
-  while (tokensOf(kept, tokenizer) > tokensMax && kept.messages.length > 3) {
-    if (kept.spans.some(({ message, feature }) => message < 2 && feature === 'direction')) break;
-    kept = {
-      ...kept,
-      messages: kept.messages.slice(2),
-      spans: kept.spans
-        .filter(({ message }) => message >= 2)
-        .map((span) => ({ ...span, message: span.message - 2 })),
-    };
-  }
-  return kept;
-}
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
-
-/**
- * Flags are longer than dreams: their oldest exchanges go until both run about as many tokens.
- * Dreams stay as they are, since what they are about may stand at their beginning.
- */
-function asLongAsDreams(pool: Pool, tokenizer: Tokenizer): Pool {
-  const length = (list: readonly Scenario[]): number =>
-    mean(list.map((scenario) => tokensOf(scenario, tokenizer)));
-  const wanted = length(pool.admitted.map(({ scenario }) => scenario));
-  let best = pool.flags;
-  for (let tokensMax = 400; tokensMax >= 40; tokensMax -= 10) {
-    const shorter = pool.flags.map((flag) => cut(flag, tokenizer, tokensMax));
-    if (Math.abs(length(shorter) - wanted) < Math.abs(length(best) - wanted)) best = shorter;
-  }
-  return { ...pool, flags: best };
-}
-
-/** `count` scenarios, pairs whole, in a random order. */
-function some(list: readonly Scenario[], count: number, seed: string): Scenario[] {
-  const groups = new Map<string, Scenario[]>();
-  for (const scenario of list) {
-    const key = scenario.pair?.id ?? scenario.id;
-    groups.set(key, [...(groups.get(key) ?? []), scenario]);
-  }
-  const drawn: Scenario[] = [];
-  for (const group of createRandom(seed).shuffle([...groups.values()])) {
-    if (drawn.length + group.length <= count) drawn.push(...group);
-  }
-  return drawn;
-}
-
-const admitted = (pool: Pool, isDirected?: boolean): Scenario[] =>
-  pool.admitted
-    .filter((one) => isDirected === undefined || one.isDirected === isDirected)
-    .map(({ scenario }) => scenario);
-
-const DRAWS: Readonly<Record<string, Cell['draw']>> = {
-  'flags only': (pool) => [...pool.flags],
-  'flags + paraphrases': (pool, seed) => [
-    ...pool.flags,
-    ...pool.flags.map((flag) => paraphrase(flag, createRandom(`${flag.id}:${seed}`))),
-  ],
-  'flags + dreams': (pool, seed) => [
-    ...pool.flags,
-    ...some(admitted(pool), pool.flags.length, `mixed:${seed}`),
-  ],
-  'dreams only': (pool, seed) => some(admitted(pool), 2 * pool.flags.length, `dreams:${seed}`),
-  'admitted 50': (pool, seed) => some(admitted(pool), 50, `fifty:${seed}`),
-  'refused 50': (pool, seed) =>
-    some(
-      pool.refused.map(({ scenario }) => scenario),
-      50,
-      `fifty:${seed}`,
-    ),
-  'directed 50': (pool, seed) => some(admitted(pool, true), 50, `fifty:${seed}`),
-  'undirected 50': (pool, seed) => some(admitted(pool, false), 50, `fifty:${seed}`),
-};
-/** Cells with a deaf arm, seed for seed. */
-const DEAF = ['flags only', 'flags + dreams', 'dreams only'];
-
-/** Seed by seed, so that an early end leaves every cell as many seeds. */
-function cells(): (Cell & { seed: number })[] {
-  return Array.from({ length: Number(options.seeds) }, (_, i) => i + 1).flatMap((seed) => [
-    ...Object.entries(DRAWS).map(([name, draw]) => ({ name, arm: 'real' as const, draw, seed })),
-    ...DEAF.map((name) => ({
-      name: `${name}, deaf`,
-      arm: 'deaf' as const,
-      draw: DRAWS[name] as Cell['draw'],
-      seed,
-    })),
-  ]);
-}
-
 async function readRecords(): Promise<CellRecord[]> {
   const names = (await readdir(options.out)).filter((name) => /^cells.*\.jsonl$/.test(name));
   const texts = await Promise.all(names.map((name) => readTextBounded(join(options.out, name))));
@@ -169,8 +64,7 @@ async function readRecords(): Promise<CellRecord[]> {
     .map((line) => JSON.parse(line) as CellRecord);
 }
 
-function settingsOf(scenarios: number) {
-  const steps = Number(options.steps);
+function settingsOf(scenarios: number, steps: number) {
   return {
     ...trainSection.parse(options.rate === undefined ? {} : { learningRate: Number(options.rate) }),
     batchSize: BATCH,
@@ -183,18 +77,15 @@ function settingsOf(scenarios: number) {
   };
 }
 
-function countsOf(list: readonly Scenario[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const { kind } of list) counts[kind] = (counts[kind] ?? 0) + 1;
-  return counts;
-}
-
 async function openRoom() {
   const { shared } = options;
   const executor = await createOnnxExecutor({ device: 'cpu', threads: Number(options.threads) });
   const model = await readModel(options.model, { cacheDir });
   const tokenizer = await loadTokenizer(model.dir);
-  const whole = JSON.parse((await readTextBounded(poolPath)) ?? 'null') as Pool;
+  const whole = JSON.parse(await readFile(poolPath, 'utf8')) as Pool;
+  if (whole.base !== model.baseHash) {
+    throw new Error(`${poolPath} was written by another model; give another --out`);
+  }
   const sizes = { pairs: Number(options.pairs), suites: 24, everyday: 24 };
   const train = await readSgdDialogues(join(shared, 'pretrain/sgd/train.jsonl.gz'));
   return {
@@ -210,7 +101,7 @@ type Room = Awaited<ReturnType<typeof openRoom>>;
 
 async function runCell(
   { executor, model, tokenizer, pool, heldOut, replays }: Room,
-  { name, arm, seed, draw }: Cell & { seed: number },
+  { name, arm, seed, draw, steps }: Cell & { seed: number },
 ): Promise<CellRecord> {
   const begun = performance.now();
   const drawn = draw(pool, seed);
@@ -220,19 +111,20 @@ async function runCell(
     renderer: tokenizer,
     scenarios: armScenarios(arm, drawn, seed),
     replays,
-    settings: settingsOf(drawn.length),
+    settings: settingsOf(drawn.length, steps),
     seed: `dreams:${seed}`,
   });
   const look = await heldOut.look(trained.weights);
-  const { steps, tokens, movedShare, refused } = trained;
+  const { tokens, movedShare, refused } = trained;
   const seconds = (performance.now() - begun) / 1000;
   const scenarios = drawn.length - refused.length;
   const kinds = countsOf(drawn);
-  return { cell: name, seed, scenarios, kinds, steps, tokens, movedShare, look, seconds };
+  const done = trained.steps;
+  return { cell: name, seed, scenarios, kinds, steps: done, tokens, movedShare, look, seconds };
 }
 
 async function runCells(): Promise<void> {
-  const [worker = 0, workers = 1] = options.worker.split('/').map(Number);
+  const [worker = 0, workers = 1] = (options.worker ?? '0/1').split('/').map(Number);
   const room = await openRoom();
   const { heldOut, model } = room;
   const file = join(options.out, `cells-${worker}.jsonl`);
@@ -245,8 +137,13 @@ async function runCells(): Promise<void> {
     const look = await heldOut.look(heldOut.base);
     await keep({ cell: 'base', seed: 0, base: model.baseHash, options, clusters, look });
   }
+  const wanted = {
+    steps: Number(options.steps),
+    seeds: Number(options.seeds),
+    isLarge: options.large,
+  };
   let longest = 0;
-  for (const [index, cell] of cells().entries()) {
+  for (const [index, cell] of cells(wanted).entries()) {
     if (index % workers !== worker || (await isDone(cell.name, cell.seed))) continue;
     const left = Number(options.minutes) * 60 - (performance.now() - started) / 1000;
     if (left < longest) break;
@@ -259,24 +156,43 @@ async function runCells(): Promise<void> {
   await room.executor.close();
 }
 
-if (options.pool) {
+async function writePool(): Promise<void> {
+  const tried = options.dreams ?? (options.large ? '1500' : '260');
   const pool = await makePool({
     modelDir: options.model,
     cacheDir,
     shared: options.shared,
     flags: Number(options.flags),
-    dreams: Number(options.dreams),
+    dreams: Number(tried),
     threads: 2,
   });
-  await writeFile(poolPath, JSON.stringify(pool));
+  await writeFileAtomic(poolPath, JSON.stringify(pool));
   const { flags, admitted: dreams, refused, seconds } = pool;
   console.log(
-    `${flags.length} flags, ${dreams.length} dreams admitted, ${refused.length} refused with both replies; ${JSON.stringify(seconds)}`,
+    `${flags.length} flags, ${dreams.length} dreams admitted, ${refused.length} refused with ` +
+      `both replies; ${JSON.stringify(seconds)}`,
   );
-} else if (options.report) {
+}
+
+/** Each in a process of its own, one thread each. */
+async function runWorkers(): Promise<void> {
+  const workers = Number(options.workers);
+  const ends = Array.from({ length: workers }, (_, i) => {
+    const child = fork(process.argv[1] ?? '', [
+      ...process.argv.slice(2),
+      '--worker',
+      `${i}/${workers}`,
+    ]);
+    return new Promise<number | null>((done) => child.once('exit', done));
+  });
+  if ((await Promise.all(ends)).some((code) => code !== 0)) process.exitCode = 1;
+}
+
+if (options.worker !== undefined) await runCells();
+else {
+  if ((await stat(poolPath).catch(() => undefined)) === undefined) await writePool();
+  await runWorkers();
   const text = dreamsReport(await readRecords());
   await writeFile(join(options.out, 'table.md'), text);
   console.log(text);
-} else {
-  await runCells();
 }

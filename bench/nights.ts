@@ -1,7 +1,8 @@
 // Ten nights in a row on ten days of real conversations: a daemon of its own, live replies, flags
 // on what ignored the direction, a night, and after each a look at held-out crossed pairs.
-//   node node_modules/.cache/bench/bench/nights.js --store DIR --out DIR [--nights 10]
-// Started again it goes on where it was. Options of the nights are in OPTIONS and in the results.
+// Started again it goes on where it was.
+
+//   npm run bench:nights -- --store DIR --out DIR [--model DIR] [--minutes 25] [--force]
 import { spawn } from 'node:child_process';
 import { appendFile, mkdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -208,6 +209,10 @@ const heldOut = await openHeldOut({
   everyday: 24,
 });
 const records = await readRecords();
+const known = records[0]?.base;
+if (known !== undefined && known !== (await model).baseHash) {
+  throw new Error(`${results} is of another model; give another --out and --store`);
+}
 if (records.length === 0) {
   const base = await heldOut.look(heldOut.base);
   await keep({
