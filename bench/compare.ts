@@ -95,11 +95,13 @@ export async function comparePeers(options: CompareOptions): Promise<Record<stri
       tell(say, `${name} (llama.cpp)`, ratio);
     }
   }
-  const { frozen, lora } = await compareSteps(options);
-  found['frozen step'] = ratioOf(frozen);
-  found['against LoRA step'] = ratioOf(lora);
-  tell(say, 'W_q step, 1 thread (PyTorch)', ratioOf(frozen));
-  tell(say, 'against a LoRA step (PyTorch)', ratioOf(lora));
+  for (const threads of new Set([1, availableParallelism()])) {
+    const { frozen, lora } = await compareSteps(options, threads);
+    found[`frozen step, ${threads} threads`] = ratioOf(frozen);
+    found[`against LoRA step, ${threads} threads`] = ratioOf(lora);
+    tell(say, `W_q step, ${threads} threads (PyTorch)`, ratioOf(frozen));
+    tell(say, `against a LoRA step, ${threads} threads`, ratioOf(lora));
+  }
   found.loadAfter = loadavg()[0];
   say(
     `  load ${(found.loadBefore as number).toFixed(1)} before, ${(found.loadAfter as number).toFixed(1)} after`,
@@ -136,13 +138,12 @@ async function compareDecode(
   return pair;
 }
 
-async function compareSteps({
-  model,
-  python,
-  rounds,
-}: CompareOptions): Promise<{ frozen: Pair; lora: Pair }> {
+async function compareSteps(
+  { model, python, rounds }: CompareOptions,
+  threads: number,
+): Promise<{ frozen: Pair; lora: Pair }> {
   const peer = await startPeer(python, [join(SOURCES, 'torch_peer.py'), model.dir]);
-  const executor = await createOnnxExecutor({ device: 'cpu', threads: 1 });
+  const executor = await createOnnxExecutor({ device: 'cpu', threads });
   const step = await createStep(executor, model, true);
   const ids = benchIds(DECISION_TOKENS + 1, model.config.vocabSize);
   const frozen: Pair = { ours: [], theirs: [] };
@@ -152,7 +153,7 @@ async function compareSteps({
     await step.run(CONTEXT);
     const ms = performance.now() - start;
     const ask = (what: string) =>
-      peer.ask<{ ms: number }>({ do: what, ids, context: CONTEXT, threads: 1 });
+      peer.ask<{ ms: number }>({ do: what, ids, context: CONTEXT, threads });
     const [theirs, whole] = [await ask('frozen'), await ask('lora')];
     if (round === 0) continue;
     frozen.ours.push(ms);

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { withHugePages } from '../src/base/huge-pages.ts';
 import { createEngine } from '../src/engine/in-process-engine.ts';
@@ -30,6 +31,8 @@ const { values } = parseArgs({
     peers: { type: 'string' },
     /** Only the daemon: first token, between tokens, the log. */
     server: { type: 'boolean', default: false },
+    /** Only the engine, and the peers where they are named. */
+    engine: { type: 'boolean', default: false },
     python: { type: 'string', default: 'python3' },
     rounds: { type: 'string', default: '6' },
   },
@@ -56,12 +59,18 @@ say(
   `${machine.cpu}, ${machine.threads} threads, Node ${machine.node}, load ${machine.load.toFixed(1)}`,
 );
 
-say('\nthe daemon');
-results.server = await benchServer(say);
+if (!values.engine) {
+  say('\nthe daemon');
+  results.server = await benchServer(say);
+}
 
 for (const threads of values.server ? [] : new Set([1, machine.threads])) {
   say(`\n${threads} thread${threads === 1 ? '' : 's'}`);
   results[`threads ${threads}`] = await measure(model, threads);
+}
+if (!values.server) {
+  say('\nmemory of a step, 1 thread');
+  results.stepMemory = measureStepMemory();
 }
 if (values.peers !== undefined) {
   results.peers = await comparePeers({
@@ -143,4 +152,21 @@ async function measureStep(
   }
   await step.close();
   await learning.close();
+}
+
+/** In processes of their own, since an allocator keeps what it once had. */
+function measureStepMemory(): Record<string, unknown> {
+  const found: Record<string, unknown> = {};
+  for (const context of [256, 1000, 2048]) {
+    const script = fileURLToPath(new URL('./step-memory.js', import.meta.url));
+    const { stdout } = spawnSync(process.execPath, [script, modelDir, cacheDir, `${context}`], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const { cacheBytes, stepBytes } = JSON.parse(stdout);
+    found[`step bytes ${context}`] = { cacheBytes, stepBytes };
+    const [cache, own] = [cacheBytes, stepBytes].map((bytes) => (bytes / 1e6).toFixed(1));
+    say(`  W_q step at ${String(context).padEnd(6)} ${own} MB beside the KV cache of ${cache} MB`);
+  }
+  return found;
 }

@@ -1,0 +1,17 @@
+// What memory a W_q step takes at one context length, in a process of its own: prints one JSON line.
+import { readModel } from '../src/model/model.ts';
+import { createOnnxExecutor } from '../src/runtime/onnx.ts';
+import { createStep } from './learn.ts';
+import { privateBytes } from './machine.ts';
+
+const [modelDir = '', cacheDir = '', context = '0'] = process.argv.slice(2);
+const model = await readModel(modelDir, { cacheDir });
+const executor = await createOnnxExecutor({ device: 'cpu', threads: 1 });
+const step = await createStep(executor, model, false);
+const { numHiddenLayers, numKeyValueHeads, headDim } = model.config;
+const cacheBytes = 2 * numHiddenLayers * numKeyValueHeads * headDim * Number(context) * 4;
+const before = privateBytes();
+for (let i = 0; i < 4; i++) await step.run(Number(context));
+const grownBytes = privateBytes() - before;
+console.log(JSON.stringify({ cacheBytes, stepBytes: grownBytes - cacheBytes }));
+await step.close();
