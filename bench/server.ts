@@ -1,20 +1,21 @@
-// The daemon under load: time to first token, time between tokens, messages logged with fsync.
+// The daemon: its start, messages logged with fsync, first token and tokens between under load.
 import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLogger } from '../src/base/logger.ts';
 import { createSpeech } from '../src/chat/model-speech.ts';
-import { Wire } from '../src/cli/wire.ts';
 import { loadConfig } from '../src/config/load.ts';
 import { openConversationStore } from '../src/conversation/conversation-store.ts';
 import type { LogRecord } from '../src/conversation/record.ts';
 import { openEngineProcess } from '../src/engine/process/client.ts';
 import { forkEngine } from '../src/engine/process/fork.ts';
-import type { ServerMessage } from '../src/protocol/server-message.ts';
 import { openDaemon } from '../src/server/daemon.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
+import type { PeopleOptions, PeopleTimes } from './people.ts';
 import { LLAMA_14M, writeRandomModel } from './random-model.ts';
+import { benchStart } from './start.ts';
 
 const REPLY_TOKENS = 32;
 /** npm runs scripts in the package's folder. */
@@ -48,8 +49,13 @@ async function findModel(root: string): Promise<string> {
 export async function benchServer(say: Say): Promise<Record<string, unknown>> {
   const root = await mkdtemp(join(tmpdir(), 'attune-bench-server-'));
   try {
-    const logged = await benchLog(root, say);
-    return { ...logged, ...(await benchOpening(root, say)), ...(await benchReplies(root, say)) };
+    const modelDir = await findModel(root);
+    return {
+      ...(await benchStart(root, modelDir, say)),
+      ...(await benchLog(root, say)),
+      ...(await benchOpening(root, say)),
+      ...(await benchReplies(root, modelDir, say)),
+    };
   } finally {
     await rm(root, { recursive: true });
   }
@@ -132,10 +138,14 @@ async function benchOpening(root: string, say: Say): Promise<Record<string, numb
   return { open10000Ms: withList, open10000WithoutListMs: withoutList };
 }
 
-async function benchReplies(root: string, say: Say): Promise<Record<string, unknown>> {
-  const modelDir = await findModel(root);
+async function benchReplies(
+  root: string,
+  modelDir: string,
+  say: Say,
+): Promise<Record<string, unknown>> {
   const limits = { messagesPerMinuteMax: 1_000_000 };
   const { config } = await loadConfig({
+    environment: process.env, // ATTUNE_ENGINE_BATCH_MAX=16 and the like
     options: {
       server: { port: 0, limits },
       chat: { replyTokensMax: REPLY_TOKENS, sampling: { temperature: 1, repetitionPenalty: 1 } },
@@ -143,9 +153,8 @@ async function benchReplies(root: string, say: Say): Promise<Record<string, unkn
   });
   const { restartsMax: _unused, ...settings } = config.engine;
   const cacheDir = join(root, 'cache');
-  const begun = performance.now();
   const engine = await openEngineProcess(
-    { ...settings, modelDir, cacheDir, batchMax: 64 },
+    { ...settings, modelDir, cacheDir },
     forkEngine(ENGINE_ENTRY),
   );
   const tokenizer = await loadTokenizer(modelDir);
@@ -161,64 +170,34 @@ async function benchReplies(root: string, say: Say): Promise<Record<string, unkn
     webFolder: root,
   });
   await daemon.watch.refresh();
-  const found: Record<string, unknown> = { readyMs: performance.now() - begun };
-  say(`  daemon ready       ${(found.readyMs as number).toFixed(0)} ms (engine and server)`);
+  const found: Record<string, unknown> = { batchMax: config.engine.batchMax };
   const url = `http://127.0.0.1:${daemon.port}`;
+  say(`  replies of ${REPLY_TOKENS} tokens, at most ${config.engine.batchMax} decode together`);
+  await converse({ url, name: 'warm', clients: 4, rounds: 2 });
   for (const clients of [1, 4, 64]) {
-    const rounds = clients === 64 ? 3 : 12;
-    const { first, between } = await converse(url, clients, rounds);
+    const rounds = clients === 64 ? 4 : 12;
+    const times = await converse({ url, name: `bench-${clients}`, clients, rounds });
+    const { first, between, replyTokens, seconds } = times;
+    const tokensPerSecond = replyTokens / seconds;
     found[`firstTokenMs ${clients}`] = spread(first);
     found[`betweenTokensMs ${clients}`] = spread(between);
+    found[`tokensPerSecond ${clients}`] = tokensPerSecond;
     const ms = ({ p50, p99 }: { p50: number; p99: number }): string =>
       `p50 ${p50.toFixed(1)} p99 ${p99.toFixed(1)} ms`;
     say(`  ${String(clients).padEnd(3)} clients        first token ${ms(spread(first))}`);
     say(`                     between tokens ${ms(spread(between))}`);
+    say(`                     ${tokensPerSecond.toFixed(0)} tokens/s`);
   }
   await daemon.close();
   await engine.close();
   return found;
 }
 
-interface Times {
-  readonly first: number[];
-  readonly between: number[];
-}
-
-/** So many people at once, each waiting for the reply before saying more. */
-async function converse(url: string, clients: number, rounds: number): Promise<Times> {
-  const times: Times = { first: [], between: [] };
-  await Promise.all(
-    Array.from({ length: clients }, (_, at) =>
-      person(url, `bench-${clients}-${at}`, rounds, times),
-    ),
-  );
-  return times;
-}
-
-async function person(url: string, talk: string, rounds: number, times: Times): Promise<void> {
-  let last = 0;
-  let isFirst = true;
-  let onEnd: () => void = () => undefined;
-  const onMessage = (message: ServerMessage): void => {
-    const now = performance.now();
-    if (message.type === 'reply-delta') {
-      (isFirst ? times.first : times.between).push(now - last);
-      isFirst = false;
-      last = now;
-    } else if (message.type === 'reply-end') onEnd();
-  };
-  const wire = new Wire({ url, token: '', client: 'bench', onMessage });
-  await wire.connect();
-  for (let at = 0; at < rounds; at++) {
-    const ended = new Promise<void>((resolve) => {
-      onEnd = resolve;
-    });
-    last = performance.now();
-    isFirst = true;
-    const text = `This is round ${at}: could you book a table for two on Friday at seven?`;
-    const said = { conversationId: talk, messageId: `${talk}-m${at}`, text };
-    await wire.request({ type: 'message-say', ...said });
-    await ended;
-  }
-  wire.close();
+/** So many people at once, on a thread of their own. */
+function converse(options: PeopleOptions): Promise<PeopleTimes> {
+  const worker = new Worker(new URL('./people.js', import.meta.url), { workerData: options });
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+  });
 }
