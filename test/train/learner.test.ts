@@ -139,6 +139,19 @@ describe('a context-frozen step', () => {
     );
   });
 
+  it('has the loss and gradient of PyTorch on the guard’s rounded corner too', async () => {
+    const cache = await reader.prefill(example.contextIds, moved);
+    const { reference, loss, guard, gradients } = expected.corner;
+    let terms: Readonly<Record<string, number>> = {};
+    const actual = await gradientsOf(async (fresh) => {
+      terms = await fresh.learn(example, cache, reference);
+    });
+    expect(terms.loss).toBeCloseTo(loss, 4);
+    expect(terms.guard).toBeCloseTo(guard, 5);
+    expect(guard).toBeCloseTo(0.02 ** 2 / 0.1, 5);
+    expectClose(actual, gradients);
+  });
+
   it('computes the first weights’ log-probabilities with their own cache', async () => {
     const references = new References(reader, first, 0);
     const sums = await references.sums(example);
