@@ -143,6 +143,12 @@ const LOOKUPS: OperationCase[] = [
     (x) => indexing.stopGradient(t(x, 'x')),
     f32([2], [1, 2]),
   ),
+  given(
+    'after passes the value on, whatever the signal',
+    { x: f32([2], [1, -2]), signal: f32([2, 1], [-7, 5]) },
+    (x) => indexing.after(t(x, 'x'), t(x, 'signal')),
+    f32([2], [1, -2]),
+  ),
 ];
 
 const past = input('past', 'f32', 'batch', 'past', 2);
