@@ -7,6 +7,9 @@ interface StartOptions {
   readonly set?: readonly string[];
 }
 
+/** Weights are hashed and widened once a model; with large ones that takes minutes. */
+const LOADING_IS_TOLD_MS = 2_000;
+
 export function registerStart(program: Command): void {
   program
     .command('start')
@@ -37,7 +40,12 @@ async function run(
   ]);
   const named = file === undefined ? {} : { file };
   const { config } = await loadConfig({ ...named, environment: process.env, assignments });
-  const running = await startDaemon(config, { engineProcess });
+  const patience = setTimeout(() => {
+    const { path } = config.model;
+    process.stdout.write(`Loading ${path}; the first start with a model takes the longest.\n`);
+  }, LOADING_IS_TOLD_MS);
+  const started = startDaemon(config, { engineProcess });
+  const running = await started.finally(() => clearTimeout(patience));
   const stop = (): void => {
     void running.close().then(() => process.exit(0));
   };
