@@ -1,5 +1,5 @@
 // One model with its readers and data: trains a cell's arm and reads weights on held-out talk.
-import { type AttentionChange, attentionChange } from '../src/measure/attention-change.ts';
+import { type AttentionChange, attentionChanges } from '../src/measure/attention-change.ts';
 import { Reader, type TrainableWeights } from '../src/measure/reader.ts';
 import { type Retention, retention } from '../src/measure/retention.ts';
 import { type ScoredExample, scoreExamples, scoreOf } from '../src/measure/scenario-margin.ts';
@@ -50,7 +50,6 @@ export interface Reading {
 }
 
 const ATTENTION_PAIRS_PER_KIND = 6;
-const KEPT_PAIRS = 40;
 
 export class Laboratory {
   readonly model: Model;
@@ -180,10 +179,12 @@ export class Laboratory {
     const [after, set] = [weights ?? first, [...dev, ...suites]];
     const arms = { before: first, after };
     const looked = this.render(this.#looked());
-    const look = (feature: 'direction' | 'own-idea') =>
-      attentionChange(reader, looked, arms, { feature, controlIds: this.tokenizer.controlIds });
-    const [direction, ownIdea] = [await look('direction'), await look('own-idea')];
-    const kept = this.render(dev.filter((_, i) => i % 4 < 2).slice(0, 2 * KEPT_PAIRS));
+    const { controlIds } = this.tokenizer;
+    const features = ['direction', 'own-idea'] as const;
+    const looks = await attentionChanges(reader, looked, arms, { features, controlIds });
+    const { direction, 'own-idea': ownIdea } = looks;
+    // One pair in four, so of every kind.
+    const kept = this.render(dev.filter((_, i) => i % 8 < 2));
     return {
       margins: marginsOf(await scoreExamples(reader, this.render(set), after)),
       kept: marginsOf(await scoreExamples(reader, kept, after, first)),

@@ -39,7 +39,7 @@ export interface WindowLift {
 }
 
 export interface AttentionOptions {
-  readonly feature: Feature;
+  readonly features: readonly Feature[];
   readonly controlIds: ReadonlySet<number>;
   /** Rows of `chosen` that are read; the first (the decision row) by default. */
   readonly rows?: readonly number[];
@@ -52,32 +52,62 @@ interface Arms {
   readonly deaf?: TrainableWeights;
 }
 
-/** Lift of a feature's spans under each of the weights, the same tokens throughout. */
-export async function attentionChange(
+interface LookedAt {
+  readonly example: Example;
+  readonly before: LiftMap;
+  readonly after: LiftMap;
+  readonly deaf?: LiftMap;
+}
+
+/**
+ * Lift of the spans of some features under each of the weights, the same tokens throughout; each
+ * example is run once under each. A feature that no example marks is absent.
+ */
+export async function attentionChanges(
   reader: Reader,
   examples: readonly Example[],
   arms: Arms,
   options: AttentionOptions,
-): Promise<AttentionChange | undefined> {
-  const maps: { example: Example; before: LiftMap; after: LiftMap; deaf?: LiftMap }[] = [];
+): Promise<Partial<Record<Feature, AttentionChange>>> {
+  const { features } = options;
+  const looked = new Map<Feature, LookedAt[]>(features.map((feature) => [feature, []]));
   for (const example of examples) {
-    const before = await liftOf(reader, example, arms.before, options);
-    const after = await liftOf(reader, example, arms.after, options);
-    if (before === undefined || after === undefined) continue;
+    if (!example.spans.some((span) => looked.has(span.feature))) continue;
+    const [before, after] = [
+      await liftsOf(reader, example, arms.before, options),
+      await liftsOf(reader, example, arms.after, options),
+    ];
     const deaf =
-      arms.deaf === undefined ? undefined : await liftOf(reader, example, arms.deaf, options);
-    maps.push({ example, before, after, ...(deaf === undefined ? {} : { deaf }) });
+      arms.deaf === undefined ? undefined : await liftsOf(reader, example, arms.deaf, options);
+    for (const [i, feature] of features.entries()) {
+      const [was, is, placebo] = [before[i], after[i], deaf?.[i]];
+      if (was === undefined || is === undefined) continue;
+      const entry = { example, before: was, after: is };
+      looked.get(feature)?.push(placebo === undefined ? entry : { ...entry, deaf: placebo });
+    }
   }
+  const changes = [...looked].flatMap(([feature, maps]) => {
+    const change = changeOf(feature, maps, options);
+    return change === undefined ? [] : [[feature, change] as const];
+  });
+  return Object.fromEntries(changes);
+}
+
+function changeOf(
+  feature: Feature,
+  maps: readonly LookedAt[],
+  { statistics }: AttentionOptions,
+): AttentionChange | undefined {
   const first = maps[0]?.before;
   if (first === undefined) return undefined;
   const { layers, heads } = first;
   const inWindow = (values: Float64Array): number => windowMean(values, layers, heads);
-  const paired = (value: (entry: (typeof maps)[number]) => number): Observation[] =>
+  const paired = (value: (entry: LookedAt) => number): Observation[] =>
     maps.map((entry) => ({
       value: value(entry),
       cluster: entry.example.scenario.source.cluster,
     }));
-  const averaged = (pick: (entry: (typeof maps)[number]) => Float64Array): HeadMap => ({
+  const averaged = (pick: (entry: LookedAt) => Float64Array): HeadMap => ({
     layers,
     heads,
     values: meanOf(maps.map(pick)),
@@ -87,13 +117,13 @@ export async function attentionChange(
   const change = (pick: 'lift' | 'valueLift') =>
     estimate(
       paired(({ before, after }) => inWindow(after[pick]) - inWindow(before[pick])),
-      options.statistics,
+      statistics,
     );
   const beyond = paired(({ after, deaf }) =>
     deaf === undefined ? 0 : inWindow(after.lift) - inWindow(deaf.lift),
   );
   return {
-    feature: options.feature,
+    feature,
     examples: maps.length,
     before: averaged(({ before }) => before.lift),
     after: averaged(({ after }) => after.lift),
@@ -107,7 +137,9 @@ export async function attentionChange(
       before: inWindow(before.lift),
       after: inWindow(after.lift),
     })),
-    ...(arms.deaf === undefined ? {} : { windowBeyondDeaf: estimate(beyond, options.statistics) }),
+    ...(maps.every(({ deaf }) => deaf === undefined)
+      ? {}
+      : { windowBeyondDeaf: estimate(beyond, statistics) }),
   };
 }
 
@@ -119,19 +151,21 @@ function meanOf(all: readonly Float64Array[]): number[] {
   );
 }
 
-async function liftOf(
+/** The lift of each feature, in the order of `features`; undefined where no token is visible. */
+async function liftsOf(
   reader: Reader,
   example: Example,
   weights: TrainableWeights,
-  { feature, controlIds, rows = [0] }: AttentionOptions,
-): Promise<LiftMap | undefined> {
-  const spans = example.spans.filter((span) => span.feature === feature);
-  if (spans.length === 0) return undefined;
+  { features, controlIds, rows = [0] }: AttentionOptions,
+): Promise<(LiftMap | undefined)[]> {
   const cache = await reader.prefill(example.contextIds, weights);
   const capture = await reader.capture(cache, example.chosen, weights, rows);
   cache.release();
-  const ids = [...example.contextIds, ...example.chosen.ids];
-  return attentionLift(capture, spans, sinkPositions(ids, controlIds));
+  const sink = sinkPositions([...example.contextIds, ...example.chosen.ids], controlIds);
+  return features.map((feature) => {
+    const spans = example.spans.filter((span) => span.feature === feature);
+    return spans.length === 0 ? undefined : attentionLift(capture, spans, sink);
+  });
 }
 
 /**

@@ -7,7 +7,7 @@ import { type ChatRenderer, type Example, toExample } from '../scenario/example.
 import { KINDS, type Kind } from '../scenario/kind.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { withoutOwnIdea } from '../scenario/variant.ts';
-import { type AttentionChange, attentionChange, knockOutDrops } from './attention-change.ts';
+import { type AttentionChange, attentionChanges, knockOutDrops } from './attention-change.ts';
 import { type BaselineResult, checkBaseline } from './baseline-check.ts';
 import {
   type BothRight,
@@ -273,9 +273,12 @@ async function attentionOf(
     after: candidate,
     ...(deaf === undefined ? {} : { deaf }),
   };
-  const look = (feature: 'direction' | 'own-idea') =>
-    attentionChange(reader, examples, arms, { feature, controlIds, statistics });
-  const [direction, ownIdea] = [await look('direction'), await look('own-idea')];
+  const looks = await attentionChanges(reader, examples, arms, {
+    features: ['direction', 'own-idea'],
+    controlIds,
+    statistics,
+  });
+  const { direction, 'own-idea': ownIdea } = looks;
   const was = await knockOutDrops(reader, examples, parent, 'direction');
   const is = await knockOutDrops(reader, examples, candidate, 'direction');
   const mean = (list: readonly { value: number }[]): number =>

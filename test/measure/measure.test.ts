@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { attentionChange, knockOutDrops } from '../../src/measure/attention-change.ts';
+import { attentionChanges, knockOutDrops } from '../../src/measure/attention-change.ts';
 import { checkBaseline } from '../../src/measure/baseline-check.ts';
 import { f32 } from '../../src/measure/decision.ts';
 import { freeReplies, passShares } from '../../src/measure/free-replies.ts';
@@ -128,10 +128,8 @@ describe('scores', () => {
 
   it('of attention need marked spans', async () => {
     const arms = { before: tiny.base, after: tiny.base };
-    const options = { feature: 'emotion', controlIds: new Set<number>() } as const;
-    expect(
-      await attentionChange(tiny.reader, scenarios.map(example), arms, options),
-    ).toBeUndefined();
+    const options = { features: ['emotion'], controlIds: new Set<number>() } as const;
+    expect(await attentionChanges(tiny.reader, scenarios.map(example), arms, options)).toEqual({});
   });
 });
 
