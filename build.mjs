@@ -15,6 +15,8 @@ function newest(path) {
   return Math.max(mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))));
 }
 
+// A package that was installed is built.
+if (!existsSync('src')) process.exit(0);
 const isThere = [...NEEDED, ...BUILT].every((path) => existsSync(path));
 const builtAt = isThere ? Math.min(...BUILT.map((path) => statSync(path).mtimeMs)) : 0;
 if (Math.max(...SOURCES.map(newest)) > builtAt) {
