@@ -231,7 +231,7 @@ export class Laboratory {
       contexts: weights,
     });
     const at = { weights: weights as Record<string, FloatTensor>, move };
-    const options = { radii: [0.005, 0.05], directions: 10, seed };
+    const options = { radii: [0.005, 0.05, 0.2], directions: 10, seed };
     try {
       return await flatness(surface, at, options);
     } finally {
