@@ -61,7 +61,7 @@ def agree(model: Companion, folder: Path) -> float:
     rounded = Companion(model.s)
     rounded.load_state_dict({n: p.half().float() for n, p in model.state_dict().items()})
     ids = torch.randint(8, model.s.vocab, (2, 300))
-    logits = rounded.hidden(ids, None) @ rounded.embed_tokens.weight.T
+    logits = rounded.hidden(ids) @ rounded.embed_tokens.weight.T
     return (logits - theirs(ids).logits).abs().max().item()
 
 

@@ -370,13 +370,17 @@ if __name__ == "__main__":
         for s in many(int(sys.argv[3]) if len(sys.argv) > 3 else 1, 14, held=sys.argv[2] == "held"):
             print(f"--- {s.kind}  [{s.system}]")
             print("\n".join(f"{role[0].upper()}: {text}" for role, text in s.turns))
-    else:  # python generate.py <model folder> <out> <how many> [<how many echoes>]
+    else:  # python generate.py <model folder> <out> <scenes> <echoes> <routing scenes> <reflex scenes>
         from tokenizers import Tokenizer
 
         from data import save
 
         tok = Tokenizer.from_file(str(Path(sys.argv[1]) / "tokenizer.json"))
-        scenes = many(11, int(sys.argv[3]))
+        scenes = many(31, int(sys.argv[3]))
         save(Path(sys.argv[2]), "generated.train", tok, [vars(s) for s in scenes])
         echoes = many(12, int(sys.argv[4]), kind=echo)
         save(Path(sys.argv[2]), "echo.train", tok, [vars(s) for s in echoes])
+        rng = random.Random(33)
+        routes = [scene(rng, kind=confirm if rng.random() < 0.65 else recall) for _ in range(int(sys.argv[5]))]
+        save(Path(sys.argv[2]), "routing.train", tok, [vars(s) for s in routes])
+        save(Path(sys.argv[2]), "reflex.train", tok, [vars(s) for s in many(34, int(sys.argv[6]), kind=reflex)])

@@ -51,23 +51,34 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(s.width, kv, bias=False)
         self.o_proj = nn.Linear(s.width, s.width, bias=False)
 
-    def forward(self, x, cos, sin, mask, goals=None):
+    def heads(self, x, cos, sin):
+        """-> q, k, v, each [batch, heads, length, head_dim]."""
         s, (batch, length, _) = self.s, x.shape
         weight = torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight))
         both = F.linear(x, weight).view(batch, length, -1, s.head_dim).transpose(1, 2)
         q, k, v = both.split((s.heads, s.kv_heads, s.kv_heads), dim=1)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         group = s.heads // s.kv_heads  # query head h reads kv head h // group
-        k, v = (t.repeat_interleave(group, dim=1) for t in (k, v))
-        looked = None
-        if goals is not None:
-            chosen = [h for h, _ in goals]
-            logits = (q[:, chosen] @ k[:, chosen].mT).float() * s.head_dim ** -0.5
-            past = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-            logp = logits.masked_fill(~past, -1e9).log_softmax(-1)  # [batch, chosen, length, length]
-            looked = sum(attention_loss(logp[:, i], goal) for i, (_, goal) in enumerate(goals)) / len(goals)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
-        return self.o_proj(out.transpose(1, 2).reshape(batch, length, s.width)), looked
+        return q, *(t.repeat_interleave(group, dim=1) for t in (k, v))
+
+    def mix(self, q, k, v):
+        """Causal attention -> [batch, length, width]. On the CPU PyTorch's fused one is slower going back."""
+        length = q.shape[2]
+        if q.device.type == "cpu":
+            logits = (q @ k.mT).float() * self.s.head_dim ** -0.5
+            ahead = torch.arange(length)[:, None] < torch.arange(length)
+            out = logits.masked_fill(ahead, -1e9).softmax(-1).to(v.dtype) @ v
+        else:
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.o_proj(out.transpose(1, 2).reshape(q.shape[0], length, self.s.width))
+
+    def look(self, q, k, goals):
+        """The attention loss of some heads; goals: [(head, bool [batch, row, column])]."""
+        length, chosen = q.shape[2], [h for h, _ in goals]
+        logits = (q[:, chosen] @ k[:, chosen].mT).float() * self.s.head_dim ** -0.5
+        past = torch.ones(length, length, dtype=torch.bool, device=q.device).tril()
+        logp = logits.masked_fill(~past, -1e9).log_softmax(-1)  # [batch, chosen, length, length]
+        return sum(attention_loss(logp[:, i], goal) for i, (_, goal) in enumerate(goals)) / len(goals)
 
 
 class MLP(nn.Module):
@@ -90,10 +101,19 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(s.width, s.eps)
         self.mlp = MLP(s)
 
-    def forward(self, x, cos, sin, mask, goals=None):
-        attended, looked = self.self_attn(self.input_layernorm(x), cos, sin, mask, goals)
-        x = x + attended
-        return x + self.mlp(self.post_attention_layernorm(x)), looked
+    def heads(self, x, cos, sin):
+        return self.self_attn.heads(self.input_layernorm(x), cos, sin)
+
+    def rest(self, x, q, k, v):
+        x = x + self.self_attn.mix(q, k, v)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+def weighted(hidden, embedding, targets, weight):
+    """-> weighted mean loss, loss of each token."""
+    logits = F.linear(hidden, embedding).float()
+    each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none")
+    return (each * weight).sum() / weight.sum(), each
 
 
 class Companion(nn.Module):
@@ -102,9 +122,11 @@ class Companion(nn.Module):
     def __init__(self, s: Shape):
         super().__init__()
         self.s = s
+        self.compiled: dict | None = None  # {} asks for compilation
         self.embed_tokens = nn.Embedding(s.vocab, s.width)
         self.layers = nn.ModuleList(Layer(s) for _ in range(s.layers))
         self.norm = RMSNorm(s.width, s.eps)
+        self.register_buffer("common", torch.zeros(s.vocab, dtype=torch.bool), persistent=False)
         for name, p in self.named_parameters():
             if p.dim() == 2:
                 std = 0.02 if "embed" in name else 0.5 * p.shape[1] ** -0.5
@@ -112,7 +134,7 @@ class Companion(nn.Module):
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 nn.init.zeros_(p)
 
-    def hidden(self, ids, mask, goals=None):
+    def hidden(self, ids, goals=None):
         """-> hidden states [batch, length, width]; with goals ({layer: [(head, goal)]}) also the attention loss."""
         length, half = ids.shape[1], self.s.head_dim // 2
         place = {"dtype": torch.float32, "device": ids.device}
@@ -124,50 +146,83 @@ class Companion(nn.Module):
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
         total = 0.0
         for i, layer in enumerate(self.layers):
-            x, looked = layer(x, cos, sin, mask, (goals or {}).get(i))
-            total = total if looked is None else total + looked
+            q, k, v = self.call(Layer.heads)(layer, x, cos, sin)
+            if goals and i in goals:
+                total = total + layer.self_attn.look(q, k, goals[i])
+            x = self.call(Layer.rest)(layer, x, q, k, v)
         return self.norm(x) if goals is None else (self.norm(x), total)
 
-    def forward(self, ids, mask, targets, stage=0):
-        """mask: None (causal) or bool [batch, 1, length, length], true = may attend. targets: -100 does not count.
+    def call(self, part):
+        """A part of the network, compiled if asked: small parts compile in seconds and serve every length."""
+        if self.compiled is None:
+            return part
+        return self.compiled.setdefault(part, torch.compile(part, dynamic=True))
 
-        -> the token loss and the attention loss of the guided heads (0 at stage 0).
+    def forward(self, ids, targets, stage=0, focus=0.0):
+        """targets: -100 does not count.
+
+        -> the token loss (tokens that begin a copy count 1 + focus times), the attention loss of the guided heads (0 at
+        stage 0), and the plain loss of the tokens that begin a copy.
         """
-        hidden, looked = self.hidden(ids, mask, goals_of(ids, targets, stage)) if stage else (self.hidden(ids, mask), 0.0)
-        logits = F.linear(hidden, self.embed_tokens.weight).float()
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100), looked
+        places, begins = copies(ids, targets, self.common)
+        goals = goals_of(ids, targets, places, stage) if stage else None
+        hidden, looked = self.hidden(ids, goals) if stage else (self.hidden(ids), 0.0)
+        begins = begins.flatten().float()
+        weight = (targets.flatten() >= 0).float() + focus * begins
+        loss, each = self.call(weighted)(hidden, self.embed_tokens.weight, targets, weight)
+        return loss, looked, (each.detach() * begins).sum() / begins.sum().clamp(min=1)
 
 
 FREQUENT = 400  # token ids below are bytes and the commonest pieces: where they stood before says little
 
 
-def goals_of(ids, targets, stage):
+FAR = 24         # a copy from closer by is easy (the slot that was just asked about) and does not count
+WINDOW = 14      # a copy's source: the value's first token and what follows it, for a slot may be named after its value
+
+
+def copies(ids, targets, common):
+    """Rows whose next two tokens begin a copy -> (places [batch, row, column] where they stood before, begins [batch, row]).
+
+    At most four places, all `FAR` back; none with the row's own token before it, unless that is one of the `common` (bool [vocab]): else a
+    copy is under way already, where `is` before a value says nothing.
+    """
+    length = ids.shape[1]
+    before = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
+    same = (ids[:, None, :] == targets[:, :, None]) & before  # column holds the row's next token
+    ahead = F.pad(same, (0, 1, 0, 1))[:, 1:, 1:]  # the token after next follows there too
+    was = F.pad(ids[:, None, :] == ids[:, :, None], (1, 0))[:, :, :-1]  # column's predecessor is the row's token
+    starts = same & ahead
+    count = starts.sum(-1)
+    under_way = (starts & was).any(-1) & ~common[ids]
+    at = torch.arange(length, device=ids.device)
+    close = (starts & (at[:, None] - at < FAR)).any(-1)
+    begins = ~close & (count > 0) & (count <= 4) & ~common[targets.clamp(min=0)] & (targets > 5) & ~under_way
+    return starts & begins[:, :, None], begins
+
+
+def goals_of(ids, targets, places, stage):
     """Where some heads are asked to look while training is young: {layer: [(head, bool [batch, row, column])]}.
 
     Stage 1, copying on. Layer 1, heads 0 and 2: the previous token. Layer 3, heads 0-3: what followed an earlier
     occurrence of the current token, where it is the next token again. Layer 4, heads 0-3: any earlier place of the
     next token, if it is rare. Copying needs all three at once, and waiting for them to meet by chance costs more
-    tokens than there are here. Stage 2, beginning to copy. Layer 4, heads 4-7, and layer 5, heads 0-3: where the next
-    two tokens stood before (at most four places), unless a copy is already under way.
+    tokens than there are here. Stage 2, beginning to copy. Layer 4, heads 4-7, and layer 5, heads 0-3: within `WINDOW`
+    tokens from where the next two tokens stood before.
     """
     length = ids.shape[1]
     before = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-    match = ids[:, None, :] == targets[:, :, None]  # column holds the row's next token
-    same = match & before
-    was = F.pad(match, (1, 0, 1, 0))[:, :-1, :-1]  # column's predecessor is the row's current token
     if stage == 1:
+        same = (ids[:, None, :] == targets[:, :, None]) & before
+        was = F.pad(ids[:, None, :] == ids[:, :, None], (1, 0))[:, :, :-1]
         rare = same & (targets >= FREQUENT)[:, :, None]
         previous = torch.zeros_like(before)
         previous[torch.arange(1, length), torch.arange(length - 1)] = True
         previous = previous & (targets >= 0)[:, :, None]
         return {1: [(0, previous), (2, previous)], 3: [(h, same & was) for h in range(4)],
                 4: [(h, rare) for h in range(4)]}
-    ahead = F.pad(same, (0, 1, 0, 1))[:, 1:, 1:]  # the token after next follows there too
-    starts = same & ahead
-    under_way = (starts & was & F.pad(was, (1, 0, 1, 0))[:, :-1, :-1]).any(-1)
-    places = starts.sum(-1)
-    starts = starts & ((places <= 4) & (targets > 5) & ~under_way)[:, :, None]
-    return {4: [(h, starts) for h in range(4, 8)], 5: [(h, starts) for h in range(4)]}
+    near = F.max_pool1d(F.pad(places.float().flatten(0, 1)[:, None], (WINDOW - 1, 0)), WINDOW, 1)
+    near = (near[:, 0].view_as(places) > 0) & before
+    return {4: [(h, near) for h in range(4, 8)], 5: [(h, near) for h in range(4)]}
 
 
 def attention_loss(logp, goal):

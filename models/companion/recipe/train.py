@@ -17,10 +17,11 @@ from model import Companion, Shape
 
 # Share of the tokens per set; `<run folder>/mix.json` changes it while it runs. Generated talk (generate.py) is there from the first step: copying must emerge early.
 MIX = {
-    "sgd": 0.27, "self_dialogue": 0.07, "star": 0.05, "persona": 0.06, "topical": 0.03,
-    "taskmaster3": 0.012, "taskmaster4": 0.008, "generated": 0.42, "echo": 0.08,
+    "sgd": 0.12, "sgd_exchanged": 0.24, "self_dialogue": 0.03, "star": 0.02, "persona": 0.03, "topical": 0.01,
+    "taskmaster3": 0.01, "taskmaster4": 0.01, "generated": 0.18, "reflex": 0.20, "routing": 0.14, "echo": 0.01,
 }
 PIECE = 100_000  # tokens drawn at once, then sorted into buckets of equal length
+COMMON = 150     # so many tokens count as function words: where they stood before says little (model.copies)
 ROUND = 32       # a bucket's length is a multiple of this; rows are padded up to it
 
 
@@ -137,10 +138,14 @@ class Team:
     def __init__(self, a, context):
         torch.manual_seed(a.seed)
         self.model = Companion(Shape())
+        often = np.bincount(np.load(a.data / "sgd.train.npz")["ids"], minlength=Shape().vocab)
+        words = json.loads((Path(__file__).parent.parent / "tokenizer.json").read_text())["model"]["vocab"]
+        digits = {i for word, i in words.items() if any(c.isdigit() for c in word)}
+        self.model.common[[i for i in np.argsort(-often)[:COMMON].tolist() if i not in digits]] = True
         self.model.to(a.device)
         self.optimizer = Optimizer(self.model)
         self.grads = [{n: torch.zeros_like(p.data) for n, p in self.model.named_parameters()} for _ in range(a.workers)]
-        self.control = torch.zeros(5, dtype=torch.float64)  # rate, loss, target tokens, attention loss, its stage
+        self.control = torch.zeros(7, dtype=torch.float64)  # rate, loss, target tokens, attention loss, its stage, loss where copies begin, focus
         self.next, self.lock = context.Value("l", 0), context.Lock()
         self.barrier = context.Barrier(a.workers)
         self.start = {"step": 0, "seen": 0, "spent": 0.0, "count": 0, "talks": None}
@@ -169,11 +174,12 @@ def work(rank: int, a, team: Team):
     """One worker. All draw the same stream; whoever is free takes the next micro-batch of the step."""
     torch.set_num_threads(a.threads)
     model, start = team.model, dict(team.start)
-    run = model if a.no_compile else torch.compile(model, dynamic=True)
+    model.compiled = None if a.no_compile else {}
     talks = Talks(a.data, a.micro, a.seed, start["talks"], a.run / "mix.json")
     stream, position = iter(talks), 0
     base = start["step"] * a.accumulate
     began, saved, logged, log_seen, losses = time.time(), time.time(), time.time(), start["seen"], []
+    beginnings: list[float] = []
     halfway = (a.run / "half.pt").exists()
 
     def progress():
@@ -190,9 +196,10 @@ def work(rank: int, a, team: Team):
             team.control[:] = 0
             team.control[0] = -1 if share >= 1 else min(1.0, (start["step"] + 1) / a.warmup, (1 - share) / a.decay)
             team.control[4] = next((i for i, end in enumerate(a.stages, 1) if share < end), 0)
+            team.control[6] = a.focus if share < a.focused else 0.0
             team.next.value = start["step"] * a.accumulate - base
         team.barrier.wait()
-        rate, stage = team.control[0].item(), int(team.control[4])
+        rate, stage, focus = team.control[0].item(), int(team.control[4]), team.control[6].item()
         if rate < 0:
             break
         last = (start["step"] + 1) * a.accumulate - base
@@ -206,10 +213,11 @@ def work(rank: int, a, team: Team):
                 ids, targets = next(stream)
                 position += 1
             with torch.autocast(a.device, torch.bfloat16):
-                loss, looked = run(ids.to(a.device), None, targets.to(a.device), stage)
+                loss, looked, beginning = model(ids.to(a.device), targets.to(a.device), stage, focus)
             ((loss + a.guide * looked) / a.accumulate).backward()
             with team.lock:
                 team.control[1] += loss.item() / a.accumulate
+                team.control[5] += beginning.item() / a.accumulate
                 team.control[3] += float(torch.as_tensor(looked).detach()) / a.accumulate
                 team.control[2] += int((targets >= 0).sum())
         while position < last:
@@ -232,14 +240,17 @@ def work(rank: int, a, team: Team):
         if rank > 0:
             continue
         losses.append(team.control[1].item())
+        beginnings.append(team.control[5].item())
         start |= {"talks": talks.state, "spent": team.start["spent"] + time.time() - began}
         if start["step"] % 20 == 0:
             line = {"step": start["step"], "tokens": start["seen"], "loss": round(float(np.mean(losses)), 4), "looked": round(team.control[3].item(), 3),
+                    "beginning": round(float(np.mean(beginnings)), 3),
                     "rate": round(rate, 4), "share": round(share, 4), "seconds": round(start["spent"]),
                     "tokens_per_second": round((start["seen"] - log_seen) / (time.time() - logged))}
             with open(a.run / "log.jsonl", "a") as f:
                 f.write(json.dumps(line) + "\n")
             logged, log_seen, losses = time.time(), start["seen"], []
+            beginnings = []
         if not halfway and share >= 0.5:
             team.save(a.run / "half.pt", start)
             halfway = True
@@ -262,6 +273,8 @@ def main():
     ap.add_argument("--adam", type=float, default=0.003)
     ap.add_argument("--guide", type=float, default=0.1, help="weight of the attention loss")
     ap.add_argument("--stages", type=float, nargs=2, default=(0.3, 0.6), help="shares of the run at which its stages end")
+    ap.add_argument("--focus", type=float, default=4.0, help="added weight of a token that begins a copy")
+    ap.add_argument("--focused", type=float, default=0.7, help="share of the run at which that weight ends")
     ap.add_argument("--micro", type=int, default=1536)
     ap.add_argument("--accumulate", type=int, default=2)
     ap.add_argument("--warmup", type=int, default=40)
