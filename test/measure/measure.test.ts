@@ -209,5 +209,10 @@ describe('beside the margins', () => {
       },
     ];
     expect(linePlotSvg('dose', series, { isLog: true })).not.toContain('NaN');
+    const six = Array.from({ length: 6 }, (_, i) => ({ ...series[0], name: `arm ${i}` }));
+    const plot = linePlotSvg('dose', six as typeof series);
+    const names = [...plot.matchAll(/<text x="(\d+)" y="\d+"[^>]*>arm/g)].map(([, x]) => Number(x));
+    expect(names).toHaveLength(6);
+    expect(Math.max(...names)).toBeLessThan(360);
   });
 });
