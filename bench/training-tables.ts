@@ -121,7 +121,7 @@ export function contrastTable({ runs, dose }: Results): string[] {
   const kinds = ['push-back', 'invite', 'undercurrent', 'ordinary'].flatMap((kind) =>
     line(`margin, ${kind}`, 'base', base, (run) => margins(run, `companion:${kind}`)),
   );
-  const names = ['what', 'real −', 'by pair, scenario or example', 'by seed'];
+  const names = ['what', 'real −', 'by pair or example (one-sided p: above zero)', 'by seed'];
   return [...head(names), ...lines, ...kinds, ''];
 }
 
