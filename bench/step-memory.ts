@@ -1,4 +1,4 @@
-// What memory a W_q step takes at one context length, in a process of its own: prints one JSON line.
+// What memory a W_q step takes at one context length, alone in a process; prints one line.
 import { readModel } from '../src/model/model.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
 import { createStep } from './learn.ts';
