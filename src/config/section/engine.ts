@@ -23,7 +23,7 @@ export const engineSection = z.strictObject({
   /** All KV caches together; the least recently used go first. */
   cacheBytesMax: z.int().min(1_048_576).default(536_870_912),
   /** Sequences that decode together. */
-  batchMax: z.int().min(1).max(256).default(16),
+  batchMax: z.int().min(1).max(256).default(64),
   /** Tokens of a prompt that are run at once. */
   prefillChunkTokens: z.int().min(1).default(256),
   /** How often a dead engine is started again within ten minutes before it stays down. */
