@@ -121,6 +121,7 @@ async function createPerson(url: string) {
       });
       const ms = (await first) - begun;
       await over;
+      wire.tell({ type: 'conversation-close', conversationId });
       return ms;
     },
     close: () => wire.close(),
