@@ -5,7 +5,7 @@ import { systemClock } from '../src/base/clock.ts';
 import { createRandom } from '../src/base/random.ts';
 import { type Moment, readMoments } from '../src/cli/replay-moments.ts';
 import { configSchema } from '../src/config/schema.ts';
-import { admit, scenarioOfDraft, wordsOf } from '../src/dream/admit.ts';
+import { admit, type Refusal, scenarioOfDraft, wordsOf } from '../src/dream/admit.ts';
 import type { FlaggedSeed } from '../src/dream/draft.ts';
 import { dream } from '../src/dream/dream.ts';
 import { createCopyCheck } from '../src/dream/near-copy.ts';
@@ -102,6 +102,17 @@ function gistsOf(moments: readonly Moment[]) {
   });
 }
 
+/** Without both replies there is nothing that a refused dream could have taught. */
+function withBothReplies({ draft, reason }: Refusal): Pool['refused'] {
+  try {
+    const scenario = scenarioOfDraft(draft);
+    const isLacking = scenario.rejected === undefined && scenario.kind !== 'ordinary';
+    return isLacking ? [] : [{ scenario, isDirected: draft.isDirected, reason }];
+  } catch {
+    return [];
+  }
+}
+
 export async function makePool(options: PoolOptions): Promise<Pool> {
   const { modelDir, cacheDir, shared } = options;
   const started = performance.now();
@@ -146,17 +157,7 @@ export async function makePool(options: PoolOptions): Promise<Pool> {
         scenario,
         isDirected: draft.isDirected,
       })),
-      refused: judged.refused.flatMap(({ draft, reason }) => {
-        try {
-          const scenario = scenarioOfDraft(draft);
-          // Without both replies there is nothing that it could have taught.
-          return scenario.rejected === undefined && scenario.kind !== 'ordinary'
-            ? []
-            : [{ scenario, isDirected: draft.isDirected, reason }];
-        } catch {
-          return [];
-        }
-      }),
+      refused: judged.refused.flatMap(withBothReplies),
       seconds,
     };
   } finally {
