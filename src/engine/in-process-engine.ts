@@ -46,7 +46,7 @@ export interface EngineOptions {
 /** Logits that scoring holds at once: 16 M numbers, 64 MB. */
 const SCORE_LOGITS_MAX = 2 ** 24;
 const SCORE_ROWS_MAX = 1024;
-const DEFAULTS = { cacheBytesMax: 2 ** 29, batchMax: 16, prefillChunkTokens: 256 };
+const DEFAULTS = { cacheBytesMax: 2 ** 29, batchMax: 64, prefillChunkTokens: 256 };
 
 /** @throws model-not-found, model-unsupported, model-damaged, config-invalid, delta-damaged */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
