@@ -1,4 +1,4 @@
-// What trained weights say by themselves: greedy replies to suites and held-out reflex scenes, checked.
+// What trained weights say by themselves: greedy replies to suites and reflex scenes, checked.
 import { createEngine } from '../src/engine/in-process-engine.ts';
 import { type FreeReply, freeReplies, passShares } from '../src/measure/free-replies.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';

@@ -1,4 +1,4 @@
-// The records of the training experiment: reads them and compares cells pair by pair and seed by seed.
+// The records of the training experiment: reads them, compares cells by pair and by seed.
 import type { AttentionChange } from '../src/measure/attention-change.ts';
 import { acrossSeeds, type Estimate, estimate } from '../src/measure/statistics.ts';
 import type { Flatness } from '../src/train/flatness.ts';

@@ -26,7 +26,7 @@ export interface Flatness {
  * Compare two solutions at matched update norm and, as far as it goes, matched loss: the same
  * examples and the same `seed` give both the same directions.
  * Source: Foret et al. 2021, arXiv:2010.01412 (SAM gap); Pan & Li 2023, arXiv:2306.00204
- * (directional sharpness); Andriushchenko et al. 2023, arXiv:2302.07011, for how little it may mean.
+ * (directional sharpness); Andriushchenko et al. 2023, arXiv:2302.07011, for how little it says.
  * @param weights every fed weight, at which the surface's contexts ran
  * @param move from the first weights to these, of the learnt matrices
  */
