@@ -21,7 +21,7 @@ export function recomputed(
 ): Tensor[] {
   const copies = new Map<Tensor, Tensor>();
   const rewritten = new Map<Tensor, Tensor>();
-  const valueOf = (tensor: Tensor): Tensor =>
+  const standIn = (tensor: Tensor): Tensor =>
     forward.has(tensor) ? copyOf(tensor) : (rewritten.get(tensor) as Tensor);
 
   /** Of a value that is outside of every part, or leaves its part, itself. */
@@ -35,7 +35,7 @@ export function recomputed(
     const copy = scope(`again.${tensor.scope}`, () => {
       const operands = tensor.inputs.map(copyOf);
       const isLate = operands.some((operand, i) => operand !== tensor.inputs[i]);
-      return again(tensor, isLate ? operands : delayed(operands, valueOf(signal)));
+      return again(tensor, isLate ? operands : delayed(operands, standIn(signal)));
     });
     copies.set(tensor, copy);
     return copy;
@@ -44,11 +44,11 @@ export function recomputed(
   // Signals first, in their order: what one depends on reads only parts that were met before it.
   for (const tensor of topological([...signals.values(), ...derivatives])) {
     if (forward.has(tensor)) continue;
-    const operands = tensor.inputs.map(valueOf);
+    const operands = tensor.inputs.map(standIn);
     const isChanged = operands.some((operand, i) => operand !== tensor.inputs[i]);
     rewritten.set(tensor, isChanged ? again(tensor, operands) : tensor);
   }
-  return derivatives.map(valueOf);
+  return derivatives.map(standIn);
 }
 
 const again = (tensor: Tensor, operands: readonly Tensor[]): Tensor =>

@@ -1,7 +1,7 @@
 // Parts of a graph that are computed again on the way back instead of kept.
 import { describe, expect, it } from 'vitest';
 import { gradients } from '../../src/graph/gradient.ts';
-import { after, concat } from '../../src/graph/indexing.ts';
+import { after as afterSignal, concat } from '../../src/graph/indexing.ts';
 import * as op from '../../src/graph/operations.ts';
 import { recomputable, type Tensor, topological } from '../../src/graph/tensor.ts';
 import { expectGradients } from './finite-difference.ts';
@@ -86,13 +86,16 @@ describe('a value after a signal', () => {
     async (signal) => {
       const [x, s] = [op.input('x', 'f32', [3]), op.input('s', 'f32', [2, 2])];
       const value = f32([3], [0.1, -3e38, 1e-30]);
-      const found = await run({ y: after(x, s) }, { x: value, s: f32([2, 2], [signal, 1, 2, 3]) });
+      const found = await run(
+        { y: afterSignal(x, s) },
+        { x: value, s: f32([2, 2], [signal, 1, 2, 3]) },
+      );
       expect(numbersOf(found.y)).toEqual(numbersOf(value));
     },
   );
 
   it('is refused for integers', () => {
     const indices = op.input('i', 'i32', [3]);
-    expect(() => after(indices, indices)).toThrow('both must be f32');
+    expect(() => afterSignal(indices, indices)).toThrow('both must be f32');
   });
 });
