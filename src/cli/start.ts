@@ -1,6 +1,7 @@
 // `attune start`: runs the daemon until it is told to stop.
 import type { Command } from 'commander';
 import { forkEngine } from '../engine/process/fork.ts';
+import { isDemonstration } from '../protocol/demonstration.ts';
 
 interface StartOptions {
   readonly config?: string;
@@ -51,9 +52,15 @@ async function run(
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  const { modelId } = running.daemon.watch.view();
-  process.stdout.write(
-    `Attune is ready with ${modelId}.\n  In the browser:  ${running.url}\n` +
-      `  In the terminal: attune chat\n`,
-  );
+  const { modelId, parameters } = running.daemon.watch.view();
+  process.stdout.write(`Attune is ready with ${nameModel(modelId, parameters)}.\n`);
+  process.stdout.write(`  In the browser:  ${running.url}\n  In the terminal: npx attune chat\n`);
+}
+
+/** The model as a person is told of it; one as small as the companion is named a demonstration. */
+export function nameModel(modelId: string | null, parameters: number | null): string {
+  const name = modelId ?? 'a model';
+  if (parameters === null || !isDemonstration(parameters)) return name;
+  const size = `${Math.max(1, Math.round(parameters / 1e6))}M`;
+  return `${name}, the ${size} demonstration model; \`npx attune pull\` brings one worth talking to`;
 }

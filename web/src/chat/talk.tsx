@@ -1,6 +1,7 @@
 // The open talk: its messages as they come, and the page's head with the talk's settings.
 import type { VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { isDemonstration } from '../../../src/protocol/demonstration.ts';
 import { flagDraft } from '../flag/draft.ts';
 import { FlagSheet } from '../flag/sheet.tsx';
 import { unstored } from '../outbox.ts';
@@ -19,7 +20,6 @@ import { Head } from './head.tsx';
 import { PersonMessage, ReplyMessage, RunningMessage, Unanswered } from './message.tsx';
 
 function Empty(): VNode {
-  const isSmall = (engine.value?.parameters ?? Number.POSITIVE_INFINITY) < 50_000_000;
   return (
     <div class="empty">
       <img src="/icon.svg" alt="" width="56" height="56" />
@@ -28,7 +28,7 @@ function Empty(): VNode {
         When a reply does not listen, select the words that went unheard and flag them. Tonight the
         model learns from it.
       </p>
-      {isSmall && (
+      {isDemonstration(engine.value?.parameters ?? null) && (
         <p class="hint">
           This is the small demonstration model. <code>attune pull</code> brings one worth talking
           to.

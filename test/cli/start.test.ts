@@ -1,0 +1,18 @@
+import { describe, expect, it } from 'vitest';
+import { nameModel } from '../../src/cli/start.ts';
+
+describe('the line that says Attune is ready', () => {
+  it('names a small model a demonstration, and says how to get one worth talking to', () => {
+    expect(nameModel('companion', 8_134_720)).toBe(
+      'companion, the 8M demonstration model; `npx attune pull` brings one worth talking to',
+    );
+  });
+
+  it('names a model of half a billion weights only', () => {
+    expect(nameModel('Qwen2.5-0.5B-Instruct', 494_032_768)).toBe('Qwen2.5-0.5B-Instruct');
+  });
+
+  it('does not guess at a model that was not counted yet', () => {
+    expect(nameModel(null, null)).toBe('a model');
+  });
+});
