@@ -2,8 +2,8 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { readLineFile } from '../base/line-file.ts';
 import { type AddressOptions, findDaemon } from './address.ts';
-import { readLineFile } from './line-file.ts';
 import { LiveTalks } from './live-talk.ts';
 import { replayMoments } from './replay-moments.ts';
 import { printable } from './terminal.ts';

@@ -62,5 +62,6 @@ export function nameModel(modelId: string | null, parameters: number | null): st
   const name = modelId ?? 'a model';
   if (parameters === null || !isDemonstration(parameters)) return name;
   const size = `${Math.max(1, Math.round(parameters / 1e6))}M`;
-  return `${name}, the ${size} demonstration model; \`npx attune pull\` brings one worth talking to`;
+  const advice = '`npx attune pull` brings one worth talking to';
+  return `${name}, the ${size} demonstration model; ${advice}`;
 }

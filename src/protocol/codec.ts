@@ -1,21 +1,9 @@
 // Text of the wire to a checked message and back; whatever is wrong becomes a coded error.
 import type { z } from 'zod';
+import { describeIssues } from '../base/describe-issues.ts';
 import { AttuneError } from '../base/errors.ts';
 import { ClientMessage } from './client-message.ts';
 import { ServerMessage } from './server-message.ts';
-
-const ISSUES_SHOWN_MAX = 3;
-
-/** First problems of a zod error as one line: `flag.strength: too big; text: expected string`. */
-export function describeIssues(error: z.ZodError): string {
-  const shown = error.issues.slice(0, ISSUES_SHOWN_MAX).map((issue) => {
-    const path = issue.path.map(String).join('.');
-    const place = path === '' ? 'the message' : path.slice(0, 100);
-    return `${place}: ${issue.message.slice(0, 200)}`;
-  });
-  const more = error.issues.length - shown.length;
-  return shown.join('; ') + (more > 0 ? `; and ${more} more` : '');
-}
 
 /** @throws message-invalid */
 export function parseJson(text: string): unknown {

@@ -4,22 +4,41 @@ import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import type { z } from 'zod';
-import { AttuneError } from '../base/errors.ts';
-import { describeIssues } from '../protocol/codec.ts';
+import { describeIssues } from './describe-issues.ts';
+import { AttuneError } from './errors.ts';
 
-/** @throws message-invalid with the number of the line */
+/** @throws message-invalid with the number of the line, or saying that the gzip is damaged */
 export async function* readLineFile<S extends z.ZodType>(
   path: string,
   schema: S,
 ): AsyncGenerator<z.infer<S>> {
   await assertFile(path);
-  const file = createReadStream(path);
-  const input = path.endsWith('.gz') ? file.pipe(createGunzip()) : file;
   let number = 0;
-  for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const line of linesOf(path)) {
     number++;
     if (line.trim() === '') continue;
     yield parseLine(line, schema, `${path}:${number}`);
+  }
+}
+
+/** Every object of a file that fits in memory. @throws as `readLineFile` */
+export async function readWholeLineFile<S extends z.ZodType>(
+  path: string,
+  schema: S,
+): Promise<z.infer<S>[]> {
+  const all: z.infer<S>[] = [];
+  for await (const value of readLineFile(path, schema)) all.push(value);
+  return all;
+}
+
+async function* linesOf(path: string): AsyncGenerator<string> {
+  const file = createReadStream(path);
+  const input = path.endsWith('.gz') ? file.pipe(createGunzip()) : file;
+  try {
+    yield* createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  } catch (cause) {
+    const message = `${path} cannot be read to its end.`;
+    throw new AttuneError('message-invalid', message, { path }, { cause });
   }
 }
 
