@@ -31,10 +31,11 @@ export interface Fingerprints {
   readonly said: string;
 }
 
-/** Hashes up to the last user message and up to the end; it grows with the entries. */
+/** Hashes up to the last user message, to what was said last, and with it; grows with the entries. */
 interface Chain {
   entries: number;
   asked: string;
+  before: string;
   said: string;
 }
 
@@ -42,7 +43,7 @@ const chains = new WeakMap<readonly Entry[], Chain>();
 
 /** Fingerprints of a talk as it stands; what was hashed of it before is not hashed again. */
 export function fingerprintsOf({ entries, settings, origin }: ConversationState): Fingerprints {
-  const chain = chains.get(entries) ?? { entries: 0, asked: '', said: '' };
+  const chain = chains.get(entries) ?? { entries: 0, asked: '', before: '', said: '' };
   while (chain.entries < entries.length) {
     if (!grow(chain, entries)) restart(chain, entries);
   }
@@ -59,26 +60,29 @@ function grow(chain: Chain, entries: readonly Entry[]): boolean {
   const entry = entries[chain.entries] as Entry;
   const before = entries[chain.entries - 1];
   if (entry.type === 'message') {
-    chain.said = link(chain.said, { role: 'user', text: entry.text });
-    chain.asked = chain.said;
+    say(chain, { role: 'user', text: entry.text });
   } else {
     const isFirst = before?.type === 'message' && before.id === entry.messageId;
     const isAnew = before?.type === 'reply' && before.id === entry.replaces;
     if (!isFirst && !isAnew) return false;
-    chain.said = link(chain.asked, { role: 'assistant', text: entry.text });
+    if (isAnew) chain.said = chain.before;
+    say(chain, { role: 'assistant', text: entry.text });
   }
   chain.entries++;
   return true;
 }
 
 function restart(chain: Chain, entries: readonly Entry[]): void {
-  chain.asked = '';
-  chain.said = '';
+  Object.assign(chain, { asked: '', before: '', said: '' });
   for (const entry of entries) {
     if (entry.type === 'reply' && entry.isSuperseded) continue;
-    const role = entry.type === 'message' ? 'user' : 'assistant';
-    chain.said = link(chain.said, { role, text: entry.text });
-    if (entry.type === 'message') chain.asked = chain.said;
+    say(chain, { role: entry.type === 'message' ? 'user' : 'assistant', text: entry.text });
   }
   chain.entries = entries.length;
+}
+
+function say(chain: Chain, message: SaidMessage): void {
+  chain.before = chain.said;
+  chain.said = link(chain.said, message);
+  if (message.role === 'user') chain.asked = chain.said;
 }

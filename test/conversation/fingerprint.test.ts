@@ -55,6 +55,8 @@ describe('fingerprints of a talk', () => {
           said: fingerprint('', said),
         });
       }),
+      // Two replies to one message, the second of them replaced after it was hashed.
+      { numRuns: 500, examples: [[['message', 'reply', 'reply', 'look', 'again']]] },
     );
   });
 
