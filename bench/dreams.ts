@@ -18,8 +18,8 @@ import { trainDelta } from '../src/train/trainer.ts';
 import { asLongAsDreams, type Cell, cells, countsOf } from './dream-cells.ts';
 import { makePool, type Pool } from './dream-pool.ts';
 import { type CellRecord, dreamsReport } from './dreams-report.ts';
+import { everydayOf } from './experiment/data.ts';
 import { openHeldOut } from './held-out.ts';
-import { everydayOf } from './training-data.ts';
 
 const { values: options } = parseArgs({
   options: {

@@ -15,7 +15,7 @@ import type { Scenario } from '../src/scenario/scenario.ts';
 import { crossedPairs } from '../src/scenario/sgd.ts';
 import { readSgdDialogues, readSgdMoments } from '../src/scenario/sgd-file.ts';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
-import { everydayOf, pickPairs } from './training-data.ts';
+import { everydayOf, pickPairs } from './experiment/data.ts';
 
 export interface HeldOutOptions {
   readonly model: Model;

@@ -1,20 +1,13 @@
 // The report of the training experiment: tables in Markdown, plots in SVG.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkBaseline } from '../src/measure/baseline-check.ts';
-import { changeMapSvg, linePlotSvg, type PlotSeries } from '../src/measure/map-svg.ts';
-import { acrossSeeds } from '../src/measure/statistics.ts';
-import { readData } from './training-data.ts';
-import {
-  meanValue,
-  type Results,
-  type Run,
-  readResults,
-  rightPairs,
-  runsOf,
-} from './training-runs.ts';
-import * as tables from './training-tables.ts';
-import type { WorkFolder } from './training-work.ts';
+import { checkBaseline } from '../../src/measure/baseline-check.ts';
+import { changeMapSvg, linePlotSvg, type PlotSeries } from '../../src/measure/map-svg.ts';
+import { acrossSeeds } from '../../src/measure/statistics.ts';
+import { readData } from './data.ts';
+import { meanValue, type Results, type Run, readResults, rightPairs, runsOf } from './results.ts';
+import * as tables from './tables.ts';
+import type { WorkFolder } from './work-folder.ts';
 
 /** Writes `report.md` and the plots beside it into `<work>/report`; gives the text. */
 export async function writeReport(work: WorkFolder): Promise<string> {

@@ -1,16 +1,16 @@
 // The stages of the training experiment; each takes whatever work is left and unclaimed.
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
-import { writeJsonAtomic } from '../src/base/atomic-file.ts';
-import { bothRight } from '../src/measure/margin.ts';
-import type { Retention } from '../src/measure/retention.ts';
-import { writeDelta } from '../src/model/delta.ts';
-import { CELLS, type Cell, REMEDY_CELLS } from './training-cells.ts';
-import type { Laboratory, Reading, Trained } from './training-laboratory.ts';
-import { spokenReplies } from './training-replies.ts';
-import type { Choice } from './training-settings.ts';
-import { NIGHTS, nightVerdict } from './training-verdict.ts';
-import type { WorkFolder } from './training-work.ts';
+import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
+import { bothRight } from '../../src/measure/margin.ts';
+import type { Retention } from '../../src/measure/retention.ts';
+import { writeDelta } from '../../src/model/delta.ts';
+import { CELLS, type Cell, REMEDY_CELLS } from './cells.ts';
+import type { Laboratory, Reading, Trained } from './laboratory.ts';
+import { NIGHTS, nightVerdict } from './nights.ts';
+import { spokenReplies } from './replies.ts';
+import type { Choice } from './settings.ts';
+import type { WorkFolder } from './work-folder.ts';
 
 export interface StageContext {
   readonly laboratory: Laboratory;

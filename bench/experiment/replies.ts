@@ -1,10 +1,10 @@
 // What trained weights say by themselves: greedy replies to suites and reflex scenes, checked.
-import { createEngine } from '../src/engine/in-process-engine.ts';
-import { type FreeReply, freeReplies, passShares } from '../src/measure/free-replies.ts';
-import { createOnnxExecutor } from '../src/runtime/onnx.ts';
-import type { Scenario } from '../src/scenario/scenario.ts';
-import { wordsOf } from '../src/scenario/words.ts';
-import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
+import { createEngine } from '../../src/engine/in-process-engine.ts';
+import { type FreeReply, freeReplies, passShares } from '../../src/measure/free-replies.ts';
+import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
+import type { Scenario } from '../../src/scenario/scenario.ts';
+import { wordsOf } from '../../src/scenario/words.ts';
+import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 
 export interface SpokenReplies {
   /** Share of replies to the suites that pass the check of their kind. */

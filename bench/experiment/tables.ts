@@ -1,5 +1,5 @@
 // The tables of the training experiment as Markdown lines.
-import { acrossSeeds } from '../src/measure/statistics.ts';
+import { acrossSeeds } from '../../src/measure/statistics.ts';
 import {
   contrast,
   contrastText,
@@ -11,7 +11,7 @@ import {
   rightPairs,
   runsOf,
   type Values,
-} from './training-runs.ts';
+} from './results.ts';
 
 const SETS = {
   dev: 'crossed:',

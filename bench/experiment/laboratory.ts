@@ -1,25 +1,25 @@
 // One model with its readers and data: trains a cell's arm and reads weights on held-out talk.
-import { type AttentionChange, attentionChanges } from '../src/measure/attention-change.ts';
-import { Reader, type TrainableWeights } from '../src/measure/reader.ts';
-import { type Retention, retention } from '../src/measure/retention.ts';
-import { type ScoredExample, scoreExamples, scoreOf } from '../src/measure/scenario-margin.ts';
-import { type Model, readModel } from '../src/model/model.ts';
-import { loadVersion } from '../src/model/versions.ts';
-import type { Executor, HostTensor } from '../src/runtime/executor.ts';
-import { createOnnxExecutor } from '../src/runtime/onnx.ts';
-import { type Example, toExample } from '../src/scenario/example.ts';
-import type { Scenario } from '../src/scenario/scenario.ts';
-import { loadTokenizer, type Tokenizer } from '../src/tokenizer/tokenizer.ts';
-import { armScenarios, rescaled } from '../src/train/arms.ts';
-import { type FloatTensor, normOf, plus } from '../src/train/difference.ts';
-import { type Flatness, flatness } from '../src/train/flatness.ts';
-import { LossSurface } from '../src/train/loss-surface.ts';
-import { scoreWithBias, trainSurface } from '../src/train/surface.ts';
-import type { StepRecord } from '../src/train/train-settings.ts';
-import { trainDelta } from '../src/train/trainer.ts';
-import type { Cell } from './training-cells.ts';
-import { type ExperimentData, shuffledPairs } from './training-data.ts';
-import { type Choice, packing, settingsOf } from './training-settings.ts';
+import { type AttentionChange, attentionChanges } from '../../src/measure/attention-change.ts';
+import { Reader, type TrainableWeights } from '../../src/measure/reader.ts';
+import { type Retention, retention } from '../../src/measure/retention.ts';
+import { type ScoredExample, scoreExamples, scoreOf } from '../../src/measure/scenario-margin.ts';
+import { type Model, readModel } from '../../src/model/model.ts';
+import { loadVersion } from '../../src/model/versions.ts';
+import type { Executor, HostTensor } from '../../src/runtime/executor.ts';
+import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
+import { type Example, toExample } from '../../src/scenario/example.ts';
+import type { Scenario } from '../../src/scenario/scenario.ts';
+import { loadTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { armScenarios, rescaled } from '../../src/train/arms.ts';
+import { type FloatTensor, normOf, plus } from '../../src/train/difference.ts';
+import { type Flatness, flatness } from '../../src/train/flatness.ts';
+import { LossSurface } from '../../src/train/loss-surface.ts';
+import { scoreWithBias, trainSurface } from '../../src/train/surface.ts';
+import type { StepRecord } from '../../src/train/train-settings.ts';
+import { trainDelta } from '../../src/train/trainer.ts';
+import type { Cell } from './cells.ts';
+import { type ExperimentData, shuffledPairs } from './data.ts';
+import { type Choice, packing, settingsOf } from './settings.ts';
 
 export interface Trained {
   readonly weights: TrainableWeights;

@@ -1,8 +1,8 @@
 // Settings of the training experiment: what the sweep chooses, what every cell shares, remedies.
-import { trainSection } from '../src/config/section/learning.ts';
-import type { CompileOptions, Executor } from '../src/runtime/executor.ts';
-import type { TrainSettings } from '../src/train/train-settings.ts';
-import type { Cell } from './training-cells.ts';
+import { trainSection } from '../../src/config/section/learning.ts';
+import type { CompileOptions, Executor } from '../../src/runtime/executor.ts';
+import type { TrainSettings } from '../../src/train/train-settings.ts';
+import type { Cell } from './cells.ts';
 
 /** What the sweep chooses. */
 export interface Choice {

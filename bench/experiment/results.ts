@@ -1,14 +1,14 @@
 // The records of the training experiment: reads them, compares cells by pair and by seed.
-import type { AttentionChange } from '../src/measure/attention-change.ts';
-import { acrossSeeds, type Estimate, estimate } from '../src/measure/statistics.ts';
-import type { Flatness } from '../src/train/flatness.ts';
-import type { Cell } from './training-cells.ts';
-import type { Reading } from './training-laboratory.ts';
-import type { SpokenReplies } from './training-replies.ts';
-import type { Choice } from './training-settings.ts';
-import type { Tried } from './training-stages.ts';
-import type { NightVerdict } from './training-verdict.ts';
-import type { WorkFolder } from './training-work.ts';
+import type { AttentionChange } from '../../src/measure/attention-change.ts';
+import { acrossSeeds, type Estimate, estimate } from '../../src/measure/statistics.ts';
+import type { Flatness } from '../../src/train/flatness.ts';
+import type { Cell } from './cells.ts';
+import type { Reading } from './laboratory.ts';
+import type { NightVerdict } from './nights.ts';
+import type { SpokenReplies } from './replies.ts';
+import type { Choice } from './settings.ts';
+import type { Tried } from './stages.ts';
+import type { WorkFolder } from './work-folder.ts';
 
 export interface Run extends Reading {
   readonly cell: Cell;

@@ -1,12 +1,12 @@
 // Data of the training experiment: crossed pairs of SGD, reflex scenes, suites, everyday talk.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createRandom } from '../src/base/random.ts';
-import { printScenarios, readScenarios } from '../src/scenario/file.ts';
-import type { Kind } from '../src/scenario/kind.ts';
-import { parseScenario, type Scenario } from '../src/scenario/scenario.ts';
-import { crossedPairs, isHeldBack, type SgdDialogue, sgdKind } from '../src/scenario/sgd.ts';
-import { readSgdDialogues, readSgdMoments } from '../src/scenario/sgd-file.ts';
+import { createRandom } from '../../src/base/random.ts';
+import { printScenarios, readScenarios } from '../../src/scenario/file.ts';
+import type { Kind } from '../../src/scenario/kind.ts';
+import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
+import { crossedPairs, isHeldBack, type SgdDialogue, sgdKind } from '../../src/scenario/sgd.ts';
+import { readSgdDialogues, readSgdMoments } from '../../src/scenario/sgd-file.ts';
 
 export const SETS = [
   /** Crossed pairs of held-back train dialogues and reflex scenes, for training. */

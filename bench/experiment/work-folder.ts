@@ -1,7 +1,7 @@
 // The folder of an experiment: pieces of work that any number of processes claim, one file each.
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeJsonAtomic } from '../src/base/atomic-file.ts';
+import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
 
 export class WorkFolder {
   readonly #path: string;

@@ -1,6 +1,6 @@
 // The cells of the training experiment, in the order in which they are run.
-import type { Arm } from '../src/train/arms.ts';
-import { REMEDIES, type Remedy } from './training-settings.ts';
+import type { Arm } from '../../src/train/arms.ts';
+import { REMEDIES, type Remedy } from './settings.ts';
 
 export interface Cell {
   /** Also the name of its file. */

@@ -1,11 +1,11 @@
 // What the gate says of a night on given scenarios: real, flipped labels, a single example.
-import { decideGate, type GateVerdict } from '../src/measure/gate.ts';
-import { measureWeights } from '../src/measure/measure.ts';
-import type { Scenario } from '../src/scenario/scenario.ts';
-import { flipped } from '../src/scenario/variant.ts';
-import { isFiniteDelta } from '../src/train/arms.ts';
-import type { Laboratory } from './training-laboratory.ts';
-import type { Choice } from './training-settings.ts';
+import { decideGate, type GateVerdict } from '../../src/measure/gate.ts';
+import { measureWeights } from '../../src/measure/measure.ts';
+import type { Scenario } from '../../src/scenario/scenario.ts';
+import { flipped } from '../../src/scenario/variant.ts';
+import { isFiniteDelta } from '../../src/train/arms.ts';
+import type { Laboratory } from './laboratory.ts';
+import type { Choice } from './settings.ts';
 
 export const NIGHTS = ['listening', 'flipped', 'single'] as const;
 export type Night = (typeof NIGHTS)[number];

@@ -5,12 +5,12 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
-import { prepareData, readData, SETS, type TokenCount } from './training-data.ts';
-import { Laboratory } from './training-laboratory.ts';
-import { writeReport } from './training-report.ts';
-import { base, choose, gate, replies, run, type StageContext, sweep } from './training-stages.ts';
-import { WorkFolder } from './training-work.ts';
+import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { prepareData, readData, SETS, type TokenCount } from './data.ts';
+import { Laboratory } from './laboratory.ts';
+import { writeReport } from './report.ts';
+import { base, choose, gate, replies, run, type StageContext, sweep } from './stages.ts';
+import { WorkFolder } from './work-folder.ts';
 
 const OPTIONS = {
   model: { type: 'string', default: 'models/companion' },
