@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
 import type { Entry } from '../conversation/state.ts';
-import { firstKeptTurn, type Turn, turnsOf } from '../conversation/window.ts';
+import { firstKeptTurnFromEnd, type Turn, turnsOf } from '../conversation/window.ts';
 import type { WindowView } from '../protocol/conversation.ts';
 import type { Speech, SpeechMessage } from './speech.ts';
 
@@ -71,7 +71,9 @@ export class PromptBuilder {
     const probe = [...system, WORD];
     const fixedTokens =
       this.#speech.render(probe).length - (this.#speech.messageTokens(probe).at(-1) as number);
-    return firstKeptTurn(this.#turnTokens(turns), { windowTokens, replyTokens, fixedTokens });
+    const count = (from: number, to: number): number[] => this.#turnTokens(turns.slice(from, to));
+    const budget = { windowTokens, replyTokens, fixedTokens };
+    return firstKeptTurnFromEnd(turns.length, count, budget);
   }
 
   /** Tokens of each turn; those that were not counted before are counted many at a time. */

@@ -27,7 +27,7 @@ export interface WindowBudget {
  * @param turnTokens tokens of each turn, oldest first, as they stand in the prompt
  */
 export function firstKeptTurn(turnTokens: readonly number[], budget: WindowBudget): number {
-  const room = budget.windowTokens - budget.replyTokens - budget.fixedTokens;
+  const room = roomOf(budget);
   let first = 0;
   let kept = 0;
   for (const [turn, tokens] of turnTokens.entries()) {
@@ -39,6 +39,61 @@ export function firstKeptTurn(turnTokens: readonly number[], budget: WindowBudge
     }
   }
   return first;
+}
+
+/** Turns that are counted first, from the newest backwards; while they do not decide, twice as many. */
+const LOOK_BACK_TURNS = 64;
+
+/**
+ * The turn that `firstKeptTurn` finds, without counting more of a long talk than decides it.
+ *
+ * Where the window began before the counted turns is not known. So every turn at which it can have
+ * begun is followed to the end of the talk: where all of them arrive at the same turn, nothing
+ * earlier makes a difference. Where they do not (turns of equal length), all turns are counted.
+ * Source: coupling from the past (Propp and Wilson 1996).
+ *
+ * @param countTurns tokens of the turns `[from, to)`, oldest first; asked once for each turn
+ */
+export function firstKeptTurnFromEnd(
+  turns: number,
+  countTurns: (from: number, to: number) => readonly number[],
+  budget: WindowBudget,
+): number {
+  let counted: readonly number[] = [];
+  for (let wanted = LOOK_BACK_TURNS; wanted < turns; wanted *= 2) {
+    const known = turns - counted.length;
+    counted = [...countTurns(turns - wanted, known), ...counted];
+    const first = firstOfEveryPast(counted, roomOf(budget));
+    if (first !== undefined) return turns - wanted + first;
+  }
+  return firstKeptTurn([...countTurns(0, turns - counted.length), ...counted], budget);
+}
+
+/** The index of the first kept turn whatever came before these turns; undefined: it depends. */
+function firstOfEveryPast(turnTokens: readonly number[], room: number): number | undefined {
+  const before = [0];
+  for (const tokens of turnTokens) before.push((before.at(-1) as number) + tokens);
+  const kept = (first: number, turn: number): number =>
+    (before[turn + 1] as number) - (before[first] as number);
+  const start = turnTokens.findIndex((_, turn) => kept(0, turn) > room);
+  if (start === -1) return undefined;
+  let firsts = new Set([start]);
+  for (let first = start - 1; first >= 0 && kept(first, start) <= room; first--) firsts.add(first);
+  for (let turn = start + 1; turn < turnTokens.length; turn++) {
+    const staying = [...firsts].filter((first) => kept(first, turn) <= room);
+    if (staying.length < firsts.size) {
+      let first = Math.min(...firsts);
+      while (first < turn && kept(first, turn) > room * KEEP_SHARE) first++;
+      staying.push(first);
+    }
+    firsts = new Set(staying);
+  }
+  const [first] = firsts;
+  return firsts.size === 1 ? first : undefined;
+}
+
+function roomOf({ windowTokens, replyTokens, fixedTokens }: WindowBudget): number {
+  return windowTokens - replyTokens - fixedTokens;
 }
 
 export interface PromptMessage {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { firstKeptTurn, KEEP_SHARE } from '../../src/conversation/window.ts';
+import { firstKeptTurn, firstKeptTurnFromEnd, KEEP_SHARE } from '../../src/conversation/window.ts';
 
 const budget = { windowTokens: 100, replyTokens: 20, fixedTokens: 10 };
 const room = 70;
@@ -37,5 +37,49 @@ describe('the window rule', () => {
         }
       }),
     );
+  });
+});
+
+describe('the window rule, counted from the end of the talk', () => {
+  function fromEnd(turns: readonly number[], room: number) {
+    const asked = turns.map(() => 0);
+    const count = (from: number, to: number) => {
+      for (let turn = from; turn < to; turn++) asked[turn] = (asked[turn] ?? 0) + 1;
+      return turns.slice(from, to);
+    };
+    const whole = { windowTokens: room, replyTokens: 0, fixedTokens: 0 };
+    const first = firstKeptTurnFromEnd(turns.length, count, whole);
+    return { first, expected: firstKeptTurn(turns, whole), asked };
+  }
+
+  it('keeps the same turns as the rule, whatever the talk and the room, and counts none twice', () => {
+    const lengths = fc.oneof(
+      fc.integer({ min: 0, max: 12 }),
+      fc.integer({ min: 0, max: 400 }),
+      fc.constant(7),
+    );
+    const talk = fc.array(lengths, { minLength: 1, maxLength: 700, size: 'max' });
+    fc.assert(
+      fc.property(talk, fc.integer({ min: -5, max: 900 }), (turns, room) => {
+        const { first, expected, asked } = fromEnd(turns, room);
+        expect(first).toBe(expected);
+        expect(Math.max(...asked)).toBe(1);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('counts a small part of a talk of thousands of turns', () => {
+    const turns = Array.from({ length: 5000 }, (_, turn) => 10 + ((turn * turn * 31) % 97));
+    const { first, expected, asked } = fromEnd(turns, 800);
+    expect(first).toBe(expected);
+    expect(asked.filter((times) => times > 0).length).toBeLessThanOrEqual(256);
+  });
+
+  it('counts all of it where the length of the talk decides: turns that are all alike', () => {
+    for (let length = 990; length < 1000; length++) {
+      const { first, expected } = fromEnd(Array(length).fill(10), 400);
+      expect(first).toBe(expected);
+    }
   });
 });
