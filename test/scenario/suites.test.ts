@@ -67,7 +67,7 @@ describe('the generated suites and the companion’s generator', () => {
   it.skipIf(!hasRecipe)(
     'share no domain, no value and no sentence (skipped without the recipe)',
     () => {
-      const theirs = recipeText(recipe, ['words.py', 'phrases.py']);
+      const theirs = recipeText(recipe, ['words.py', 'phrases.py', 'vary.py']);
       const words = readFileSync(at('suites/recipe/words.py'), 'utf8');
       const scenes = readFileSync(at('suites/recipe/scenes.py'), 'utf8');
       const domains = [...words.matchAll(/^ {4}\("([^"]+)"/gm)].map((match) => match[1] as string);

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import phrases as P
+from vary import vary
 from words import DOMAINS, KINDS as VALUES, loose_slot, made_up, part, value
 
 # The reflex has visible causes, so that it is the context that decides and greedy decoding shows it too.
 REFLEX = {"eager": 1.2, "push": 0.9, "distance": 0.55, "firm": -1.2, "again": -1.0}
 REFLEX_BIAS, REFLEX_SLOPE = -1.6, 2.5
+VARIED = 0.7  # share of training lines in other words than the written ones (vary.py)
 LOOSE = 0.6  # share of training conversations whose slots are any noun phrases
 DISTANCES = (0, 0, 1, 1, 2, 3, 4, 6, 8)  # exchanges between the direction and the decision
 
@@ -18,8 +20,8 @@ DISTANCES = (0, 0, 1, 1, 2, 3, 4, 6, 8)  # exchanges between the direction and t
 class Scene:
     """One conversation being written. held = words, templates and domains that training never sees."""
 
-    def __init__(self, rng: random.Random, held: bool, held_values: bool | None = None):
-        self.rng, self.held = rng, held
+    def __init__(self, rng: random.Random, held: bool, held_values: bool | None = None, varied: float = 0.0):
+        self.rng, self.held, self.varied = rng, held, varied
         self.held_values = held if held_values is None else held_values
         self.task, slots = rng.choice(part(DOMAINS, held))
         if not held and rng.random() < LOOSE:
@@ -39,6 +41,8 @@ class Scene:
 
     def line(self, templates, slot="", **values):
         text = self.rng.choice(part(templates, self.held))
+        if not self.held and self.rng.random() < self.varied:
+            text = vary(self.rng, templates, text)
         return self.fill(text, slot, **values)
 
     def fill(self, text, slot="", **values):
@@ -352,9 +356,9 @@ KINDS = {confirm: 0.30, recall: 0.12, reflex: 0.32, invite: 0.06, undercurrent: 
          push_back: 0.06, hostile: 0.03}
 
 
-def scene(rng, held=False, kind=None, held_values=None, **options) -> Scene:
+def scene(rng, held=False, kind=None, held_values=None, varied=0.0, **options) -> Scene:
     kind = kind or rng.choices(list(KINDS), list(KINDS.values()))[0]
-    s = Scene(rng, held, held_values)
+    s = Scene(rng, held, held_values, varied)
     kind(s, **options)
     s.kind = kind.__name__
     return s
@@ -375,12 +379,14 @@ if __name__ == "__main__":
 
         from data import save
 
-        tok = Tokenizer.from_file(str(Path(sys.argv[1]) / "tokenizer.json"))
-        scenes = many(31, int(sys.argv[3]))
-        save(Path(sys.argv[2]), "generated.train", tok, [vars(s) for s in scenes])
-        echoes = many(12, int(sys.argv[4]), kind=echo)
-        save(Path(sys.argv[2]), "echo.train", tok, [vars(s) for s in echoes])
-        rng = random.Random(33)
-        routes = [scene(rng, kind=confirm if rng.random() < 0.65 else recall) for _ in range(int(sys.argv[5]))]
-        save(Path(sys.argv[2]), "routing.train", tok, [vars(s) for s in routes])
-        save(Path(sys.argv[2]), "reflex.train", tok, [vars(s) for s in many(34, int(sys.argv[6]), kind=reflex)])
+        tok, out = Tokenizer.from_file(str(Path(sys.argv[1]) / "tokenizer.json")), Path(sys.argv[2])
+
+        def write(name, seed, count, *kinds):
+            rng = random.Random(seed)
+            scenes = [scene(rng, kind=rng.choice(kinds) if kinds else None, varied=VARIED) for _ in range(count)]
+            save(out, f"{name}.train", tok, [vars(s) for s in scenes])
+
+        write("generated", 41, int(sys.argv[3]))
+        write("echo", 12, int(sys.argv[4]), echo)
+        write("routing", 43, int(sys.argv[5]), confirm, confirm, recall)
+        write("reflex", 44, int(sys.argv[6]), reflex)

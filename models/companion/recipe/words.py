@@ -1,5 +1,8 @@
 """The generator's vocabulary: values, domains and sentences; every third entry is held out of training (see `part`)."""
 
+import json
+import re
+from pathlib import Path
 from zlib import crc32
 
 NAMES = """Anna Ben Clara David Elena Farid Grace Hugo Ines Jonas Keiko Liam Mara Nadia Omar Paula Quentin Rosa
@@ -93,9 +96,20 @@ KINDS = {
 }
 
 
+def any_words():
+    """Whole words among the tokenizer's pieces, a third of them and all of the held-out domains' held back."""
+    pieces = json.loads((Path(__file__).parent.parent / "tokenizer.json").read_text())["model"]["vocab"]
+    held = {w for _, slots in part(DOMAINS, True) for slot, _ in slots for w in slot.split()}
+    return sorted(p[1:] for p in pieces if re.fullmatch("\u0120[a-z]{5,}", p) and not is_held(p[1:]) and p[1:] not in held)
+
+
 def loose_slot(rng):
     """Any noun phrase may name a slot, so that matching is learned and not a list of slots."""
     noun, adjective = rng.choice(NOUNS), rng.choice(ADJECTIVES)
+    if rng.random() < 0.5:
+        noun = rng.choice(WORDS)
+    if rng.random() < 0.2:
+        adjective = rng.choice(WORDS)
     return rng.choice((f"the {noun}", f"my {noun}", f"the {adjective} {noun}", f"{name(rng)}'s {noun}",
                        f"my {adjective} {noun}", f"the {noun} for {name(rng)}", f"the {noun} {rng.choice(NOUNS)}",
                        f"the {made_up(rng)}", f"the {rng.choice(ANIMALS)}'s {noun}", f"my {noun} {rng.choice(NOUNS)}"))
@@ -132,3 +146,4 @@ DOMAINS = [
     ("making a costume", [("the mask", "animal"), ("the cloak", "colour"), ("the belt", "thing"), ("the character", "person"), ("the fitting", "time")]),
     ("organising a family weekend", [("the Saturday plan", "activity"), ("the cabin", "place"), ("the cook", "name"), ("the arrival", "time"), ("the shared gift", "thing")]),   # held out
 ]
+WORDS = any_words()
