@@ -63,6 +63,8 @@ export interface ScoreRequest {
     readonly hidden?: readonly (readonly [start: number, end: number])[];
   }[];
   readonly version?: string;
+  /** Tokens that are run at once; few delay replies under way less. By default many. */
+  readonly unitTokensMax?: number;
 }
 
 export interface CaptureRequest {

@@ -138,21 +138,26 @@ class InProcessEngine implements Engine {
     });
   }
 
-  async score({ sequences, version }: ScoreRequest, signal?: AbortSignal): Promise<Float32Array[]> {
+  async score(
+    { sequences, version, unitTokensMax = SCORE_ROWS_MAX }: ScoreRequest,
+    signal?: AbortSignal,
+  ): Promise<Float32Array[]> {
+    if (!(unitTokensMax >= 1)) throw new RangeError(`unitTokensMax is ${unitTokensMax}`);
     for (const { ids, from } of sequences) {
       this.#assertIds(ids, 0);
       assertScored(ids, from);
     }
     const { vocabSize } = this.#parts.model.config;
-    const rowsMax = Math.max(1, Math.min(SCORE_ROWS_MAX, Math.floor(SCORE_LOGITS_MAX / vocabSize)));
+    const rowsFit = Math.max(1, Math.min(SCORE_ROWS_MAX, Math.floor(SCORE_LOGITS_MAX / vocabSize)));
+    const { prefillChunkTokens } = this.#parts.settings;
     return this.#asJob(version, signal, async (weights) => {
       this.#scoreProgram ??= this.#compile({ logProbabilities: true });
       const program = await this.#scoreProgram;
       return score(sequences, {
-        ...this.#parts.settings,
         ...this.#shared(weights),
         program,
-        rowsMax,
+        prefillChunkTokens: Math.min(unitTokensMax, prefillChunkTokens),
+        rowsMax: Math.min(unitTokensMax, rowsFit),
       });
     });
   }

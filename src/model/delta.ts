@@ -1,6 +1,7 @@
 // A delta on disk: what one night added to the trained weights, bound to the base it was made for.
 import { createHash } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
+import { eventTurn } from '../base/event-turn.ts';
 import { sha256Json } from '../base/hash.ts';
 import { readSafetensors, readTensor, type StoredTensor } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
@@ -34,7 +35,7 @@ export interface Delta extends Required<DeltaContent> {
  */
 export async function writeDelta(path: string, content: DeltaContent): Promise<string> {
   refuseNonFinite(path, content.tensors);
-  const hash = hashDelta(content);
+  const hash = await hashDelta(content);
   const tensors = Object.entries(content.tensors).map(([name, { shape, data }]) => {
     if (data.length !== shape.reduce((total, size) => total * size, 1)) {
       throw new Error(`delta: ${name} has ${data.length} values for a shape of (${shape})`);
@@ -65,8 +66,9 @@ export async function readDelta(path: string): Promise<Delta> {
   }
   const tensors: Record<string, DeltaTensor> = {};
   for (const [name, stored] of file.tensors) tensors[name] = await readDeltaTensor(stored);
+  await eventTurn();
   refuseNonFinite(path, tensors);
-  if (hashDelta({ baseHash, tensors }) !== hash) {
+  if ((await hashDelta({ baseHash, tensors })) !== hash) {
     throw damagedDelta(path, `${path}: its tensors are not those that were written`);
   }
   return { path, baseHash, tensors, metadata, hash };
@@ -79,13 +81,16 @@ async function readDeltaTensor(stored: StoredTensor): Promise<DeltaTensor> {
   throw damagedDelta(stored.path, `${stored.name} is stored as ${stored.dtype}, not F32 or F64`);
 }
 
-function hashDelta({ baseHash, tensors }: DeltaContent): string {
-  const identities = Object.entries(tensors)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, { shape, data }]) => {
-      const bytes = createHash('sha256').update(data).digest('hex');
-      return [name, data.BYTES_PER_ELEMENT, shape, bytes];
-    });
+/** Replies are decoded in the same process: between two tensors, they go on. */
+async function hashDelta({ baseHash, tensors }: DeltaContent): Promise<string> {
+  const identities: unknown[] = [];
+  for (const [name, { shape, data }] of Object.entries(tensors).sort(([a], [b]) =>
+    a < b ? -1 : 1,
+  )) {
+    const bytes = createHash('sha256').update(data).digest('hex');
+    identities.push([name, data.BYTES_PER_ELEMENT, shape, bytes]);
+    await eventTurn();
+  }
   return sha256Json({ schema: SCHEMA, baseHash, tensors: identities });
 }
 
@@ -99,7 +104,10 @@ function refuseNonFinite(path: string, tensors: DeltaContent['tensors']): void {
 
 /** The index of the first NaN or infinity, or −1. */
 export function firstNonFinite(values: Float32Array | Float64Array): number {
-  return values.findIndex((value: number) => !Number.isFinite(value));
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(values[i])) return i;
+  }
+  return -1;
 }
 
 function damagedDelta(path: string, reason: string, cause?: unknown): AttuneError {

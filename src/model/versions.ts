@@ -1,5 +1,6 @@
 // Weights versions: the base plus the ordered deltas in force, summed into the tensors to feed.
 import { AttuneError } from '../base/errors.ts';
+import { eventTurn } from '../base/event-turn.ts';
 import { sha256Json } from '../base/hash.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import { type Delta, firstNonFinite, readDelta } from './delta.ts';
@@ -48,7 +49,7 @@ export async function loadVersion(
   for (const path of deltaPaths) {
     const delta = await readDelta(path);
     refuseForeign(delta, model, trainable);
-    addDelta(sums, delta);
+    await addDelta(sums, delta);
     deltas.push({ path, hash: delta.hash });
   }
   const weights: Record<string, HostTensor> = {};
@@ -57,6 +58,8 @@ export async function loadVersion(
     const data = await readWeight(weight);
     const sum = sums.get(name);
     if (sum !== undefined) addSum(data, sum, name);
+    // Replies are decoded in the same process: they go on between two weights.
+    await eventTurn();
     weights[name] = { dtype: 'f32', shape: weight.shape, data };
   }
   const hashes = deltas.map(({ hash }) => hash);
@@ -80,11 +83,12 @@ function refuseForeign(delta: Delta, model: Model, trainable: (name: string) => 
   }
 }
 
-function addDelta(sums: Map<string, Float64Array>, { tensors }: Delta): void {
+async function addDelta(sums: Map<string, Float64Array>, { tensors }: Delta): Promise<void> {
   for (const [name, { data }] of Object.entries(tensors)) {
     const sum = sums.get(name) ?? new Float64Array(data.length);
     for (let i = 0; i < data.length; i++) (sum[i] as number) += data[i] as number;
     sums.set(name, sum);
+    await eventTurn();
   }
 }
 

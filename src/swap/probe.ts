@@ -25,6 +25,9 @@ export const probeSchema = z.strictObject({
 });
 export type Probe = z.infer<typeof probeSchema>;
 
+/** So few that a reply under way hardly waits for a run of the probe. */
+const UNIT_TOKENS_MAX = 16;
+
 export interface ProbeResult {
   readonly tokens: number;
   /** Largest absolute difference, in nats. */
@@ -39,7 +42,7 @@ export async function runProbe(
   version: string,
 ): Promise<ProbeResult> {
   const sequences = probe.sequences.map(({ ids, from }) => ({ ids, from }));
-  const scores = await engine.score({ sequences, version });
+  const scores = await engine.score({ sequences, version, unitTokensMax: UNIT_TOKENS_MAX });
   let worstNats = 0;
   let tokens = 0;
   for (const [index, sequence] of probe.sequences.entries()) {

@@ -56,6 +56,17 @@ describe('score', () => {
     expect(Math.abs((hidden?.[0] as number) - (open?.[0] as number))).toBeGreaterThan(1e-3);
   });
 
+  it('gives the same in small units', async () => {
+    const sequences = [{ ids: someIds(90), from: 40 }];
+    const [whole] = await engine.score({ sequences });
+    const [small] = await engine.score({ sequences, unitTokensMax: 7 });
+    expect(small).toHaveLength(50);
+    small?.forEach((score, i) => {
+      expect(score).toBeCloseTo(whole?.[i] as number, 4);
+    });
+    await expect(engine.score({ sequences, unitTokensMax: 0 })).rejects.toThrow('unitTokensMax');
+  });
+
   it('gives nothing for a sequence without scored tokens', async () => {
     expect(await engine.score({ sequences: [{ ids: [1, 2], from: 2 }] })).toEqual([
       new Float32Array(0),

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../property.ts';
 import { describe, expect, it } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { createRandom } from '../../src/base/random.ts';

@@ -73,8 +73,17 @@ class TimedRunner implements Runner {
   }
 }
 
+interface Scheduled {
+  readonly stepMs: number;
+  /** Units of a job beside them, a millisecond each. */
+  readonly jobUnits?: number;
+}
+
 /** Prompts of so many tokens, named by their place, all asked for at once. */
-async function schedule(promptTokens: readonly number[], stepMs: number): Promise<string[]> {
+async function schedule(
+  promptTokens: readonly number[],
+  { stepMs, jobUnits = 0 }: Scheduled,
+): Promise<string[]> {
   const upload = async (tensor: HostTensor): Promise<Value> => ({
     ...tensor,
     read: async () => tensor,
@@ -98,6 +107,14 @@ async function schedule(promptTokens: readonly number[], stepMs: number): Promis
     vocabularySize: 3,
     now: () => runner.time,
   });
+  let units = 0;
+  const advance = async (): Promise<boolean> => {
+    runner.time += 1;
+    runner.log.push('unit');
+    units += 1;
+    return units === jobUnits;
+  };
+  if (jobUnits > 0) scheduler.addJob({ advance, cancel: async () => undefined });
   await Promise.all(
     promptTokens.map(
       (tokens, name) =>
@@ -113,31 +130,43 @@ async function schedule(promptTokens: readonly number[], stepMs: number): Promis
 
 describe('between two decode steps', () => {
   it('prompts are read for as long as a step takes', async () => {
-    const log = await schedule(new Array<number>(11).fill(CHUNK), 5 * CHUNK);
+    const log = await schedule(new Array<number>(11).fill(CHUNK), { stepMs: 5 * CHUNK });
     expect(log.join(' ')).toMatch(/^0 step( \d+){5} step( \d+){5} step step/);
   });
 
   it('one chunk is read at least, however long that takes', async () => {
-    const log = await schedule(new Array<number>(4).fill(CHUNK), 1);
+    const log = await schedule(new Array<number>(4).fill(CHUNK), { stepMs: 1 });
     expect(log.join(' ')).toMatch(/^0 step \d step \d step \d step step/);
   });
 
   it('nothing is waited for when no prompt is left', async () => {
-    const log = await schedule([CHUNK], 5 * CHUNK);
+    const log = await schedule([CHUNK], { stepMs: 5 * CHUNK });
     expect(log).toEqual(['0', ...new Array<string>(19).fill('step')]);
+  });
+});
+
+describe('a job beside replies', () => {
+  it('is worked on for at most half a step between two steps, and for one unit at least', async () => {
+    const quick = (await schedule([CHUNK], { stepMs: 8, jobUnits: 12 })).join(' ');
+    expect(quick).toMatch(
+      /^0 step unit unit unit unit step step unit unit unit unit step step unit/,
+    );
+    expect(quick).not.toMatch(/(unit ?){5}/);
+    const slow = (await schedule([CHUNK], { stepMs: 1, jobUnits: 3 })).join(' ');
+    expect(slow).toMatch(/^0 step unit step step unit step step unit step/);
   });
 });
 
 describe('of several prompts', () => {
   it('short ones pass a long one, which goes on in between', async () => {
-    const log = await schedule([10 * CHUNK, CHUNK, CHUNK, CHUNK], 1);
+    const log = await schedule([10 * CHUNK, CHUNK, CHUNK, CHUNK], { stepMs: 1 });
     const prompts = log.filter((entry) => entry !== 'step');
     expect(prompts.slice(0, 6)).toEqual(['1', '0', '2', '0', '3', '0']);
     expect(prompts.filter((entry) => entry === '0')).toHaveLength(10);
   });
 
   it('those of one length are read one after another, in the order of their asking', async () => {
-    const log = await schedule([2 * CHUNK, 2 * CHUNK, 2 * CHUNK], 1);
+    const log = await schedule([2 * CHUNK, 2 * CHUNK, 2 * CHUNK], { stepMs: 1 });
     const prompts = log.filter((entry) => entry !== 'step');
     expect(prompts).toEqual(['0', '0', '1', '1', '2', '2']);
   });

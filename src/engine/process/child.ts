@@ -10,11 +10,23 @@ import {
   type ToEngine,
 } from './message.ts';
 import { packError } from './sent-error.ts';
+import { warmUpWhenIdle } from './warm-up.ts';
 
 let engine: Engine | undefined;
 const aborts = new Map<number, AbortController>();
 /** Tokens of one decode step leave as one message. */
 let outgoing: [number, DecodedToken][] = [];
+
+/** Long enough for the first words of somebody who was waiting for the start. */
+const WARM_UP_AFTER_MS = 3_000;
+const WARM_UP_TOKENS = 32;
+
+/** A swap scores a probe; its program is compiled now, not between two tokens of a reply. */
+function warmUp(): void {
+  const ids = new Array<number>(WARM_UP_TOKENS).fill(0);
+  // What fails here fails again, and is told, when a probe is asked for.
+  engine?.score({ sequences: [{ ids, from: 1 }] }).catch(() => undefined);
+}
 
 function tell(message: FromEngine): void {
   // A parent that was killed in this moment cannot be told, and 'disconnect' follows.
@@ -36,6 +48,7 @@ async function open(options: EngineProcessOptions): Promise<void> {
     const { executor } = await openServingExecutor(options);
     engine = await createEngine({ ...options, executor });
     tell({ type: 'engine-opened', description: await engine.describe() });
+    warmUpWhenIdle({ isBusy: () => aborts.size > 0, warmUp, afterMs: WARM_UP_AFTER_MS });
   } catch (error) {
     tell({ type: 'engine-refused', error: packError(error) });
   }
