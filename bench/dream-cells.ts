@@ -75,6 +75,26 @@ const admitted = (pool: Pool, isDirected?: boolean): Scenario[] =>
     .filter((one) => isDirected === undefined || one.isDirected === isDirected)
     .map(({ scenario }) => scenario);
 
+const refused = (pool: Pool): Scenario[] => pool.refused.map(({ scenario }) => scenario);
+
+type Draw = Cell['draw'];
+
+/** Cells that are held against each other: `count` of each, or as many as the fewer has. */
+function alike(
+  count: number,
+  seedName: string,
+  lists: Readonly<Record<string, (pool: Pool) => Scenario[]>>,
+): Record<string, Draw> {
+  const least = (pool: Pool): number =>
+    Math.min(count, ...Object.values(lists).map((list) => list(pool).length));
+  return Object.fromEntries(
+    Object.entries(lists).map(([name, list]) => [
+      name,
+      (pool: Pool, seed: number) => some(list(pool), least(pool), `${seedName}:${seed}`),
+    ]),
+  );
+}
+
 const DRAWS: Readonly<Record<string, Cell['draw']>> = {
   'flags only': (pool) => [...pool.flags],
   'flags + paraphrases': (pool, seed) => [
@@ -86,28 +106,20 @@ const DRAWS: Readonly<Record<string, Cell['draw']>> = {
     ...some(admitted(pool), pool.flags.length, `mixed:${seed}`),
   ],
   'dreams only': (pool, seed) => some(admitted(pool), 2 * pool.flags.length, `dreams:${seed}`),
-  'admitted 50': (pool, seed) => some(admitted(pool), 50, `fifty:${seed}`),
-  'refused 50': (pool, seed) =>
-    some(
-      pool.refused.map(({ scenario }) => scenario),
-      50,
-      `fifty:${seed}`,
-    ),
-  'directed 50': (pool, seed) => some(admitted(pool, true), 50, `fifty:${seed}`),
-  'undirected 50': (pool, seed) => some(admitted(pool, false), 50, `fifty:${seed}`),
+  ...alike(50, 'fifty', {
+    'admitted 50': (pool) => admitted(pool),
+    'refused 50': refused,
+  }),
+  ...alike(50, 'fifty', {
+    'directed 50': (pool) => admitted(pool, true),
+    'undirected 50': (pool) => admitted(pool, false),
+  }),
 };
-/** As many of both as there are of the fewer, at most 500. */
-const LARGE: Readonly<Record<string, Cell['draw']>> = {
-  'admitted 500': (pool, seed) => some(admitted(pool), largest(pool), `large:${seed}`),
-  'refused 500': (pool, seed) =>
-    some(
-      pool.refused.map(({ scenario }) => scenario),
-      largest(pool),
-      `large:${seed}`,
-    ),
-};
+const LARGE = alike(500, 'large', {
+  'admitted 500': (pool) => admitted(pool),
+  'refused 500': refused,
+});
 const LARGE_STEPS = 63;
-const largest = (pool: Pool): number => Math.min(500, pool.admitted.length, pool.refused.length);
 
 /** Cells with a deaf arm, seed for seed. */
 const DEAF = ['flags only', 'flags + dreams', 'dreams only'];

@@ -1,12 +1,14 @@
 // What the dream experiment draws on: real flags of the model's own live answers, and the dreams it
 // writes from them and from other talks, admitted and refused.
 import { join } from 'node:path';
+import { z } from 'zod';
+import { readJsonBounded, writeJsonAtomic } from '../src/base/atomic-file.ts';
 import { systemClock } from '../src/base/clock.ts';
 import { createRandom } from '../src/base/random.ts';
 import { type Moment, readMoments } from '../src/cli/replay-moments.ts';
 import { configSchema } from '../src/config/schema.ts';
 import { admit, type Refusal, scenarioOfDraft, wordsOf } from '../src/dream/admit.ts';
-import type { FlaggedSeed } from '../src/dream/draft.ts';
+import { type Draft, draftSchema, type FlaggedSeed } from '../src/dream/draft.ts';
 import { dream } from '../src/dream/dream.ts';
 import { createCopyCheck } from '../src/dream/near-copy.ts';
 import type { Engine } from '../src/engine/engine.ts';
@@ -18,6 +20,7 @@ import { createOnnxExecutor } from '../src/runtime/onnx.ts';
 import { checkReply } from '../src/scenario/check.ts';
 import { parseScenario, type Scenario } from '../src/scenario/scenario.ts';
 import { loadTokenizer, type Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import { estimated } from './deadline.ts';
 
 export interface Pool {
   /** Hash of the model that wrote it. */
@@ -25,6 +28,9 @@ export interface Pool {
   readonly flags: readonly Scenario[];
   readonly admitted: readonly Dreamt[];
   readonly refused: readonly (Dreamt & { readonly reason: string })[];
+  /** Drafts that were written, and those of them that were refused, by reason. */
+  readonly drafts: number;
+  readonly reasons: Readonly<Record<string, number>>;
   readonly seconds: Readonly<Record<string, number>>;
 }
 
@@ -40,7 +46,17 @@ export interface PoolOptions {
   readonly flags: number;
   readonly dreams: number;
   readonly threads: number;
+  /** Where what is done lies, so that a killed run goes on: flags, and drafts by the chunk. */
+  readonly work: string;
+  /** No chunk is begun, and none is gone on with, when this has passed. */
+  readonly dreamMs: number;
+  readonly say: (line: string) => void;
 }
+
+/** Dreams that are planned, written and kept together. */
+const CHUNK = 52;
+/** A window's worth of drafts in one file. */
+const DRAFTS_BYTES_MAX = 2 ** 26;
 
 const SEED = 'dream pool';
 const settings = configSchema.parse({});
@@ -113,30 +129,96 @@ function withBothReplies({ draft, reason }: Refusal): Pool['refused'] {
   }
 }
 
+const seconds = (since: number): number => (performance.now() - since) / 1000;
+
+/** What lies in the file, or what `make` gives, kept there. */
+async function once<T>(path: string, schema: z.ZodType<T>, make: () => Promise<T>): Promise<T> {
+  const known = await readJsonBounded(path, schema, { bytesMax: DRAFTS_BYTES_MAX });
+  if (known !== undefined) return known;
+  const made = await make();
+  await writeJsonAtomic(path, made);
+  return made;
+}
+
+const flagsSchema = z.array(z.unknown().transform((one) => parseScenario(one)));
+
+/** Ids are told apart by their chunk, and so are pairs. */
+const named = (chunk: number, draft: Draft): Draft => ({
+  ...draft,
+  id: `${chunk}-${draft.id}`,
+  ...(draft.pair === undefined ? {} : { pair: { ...draft.pair, id: `${chunk}-${draft.pair.id}` } }),
+});
+
+interface Dreaming {
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+  readonly flags: readonly Scenario[];
+  readonly moments: readonly Moment[];
+}
+
+/** Chunk by chunk, each kept when it is whole; fewer than asked for when the time is over. */
+async function dreamAll(
+  { dreams, work, dreamMs, say }: PoolOptions,
+  { engine, tokenizer, flags, moments }: Dreaming,
+): Promise<Draft[]> {
+  const begun = performance.now();
+  const prompts = await readPrompts('prompts');
+  const gists = gistsOf(moments);
+  const all: Draft[] = [];
+  const chunks = Math.ceil(dreams / CHUNK);
+  for (let chunk = 0; chunk < chunks; chunk += 1) {
+    const leftMs = dreamMs - (performance.now() - begun);
+    const path = join(work, `drafts-${chunk}.json`);
+    const drafts = await once(path, z.array(draftSchema), async () => {
+      if (leftMs <= 0) return [];
+      const { drafts: written } = await dream({
+        engine,
+        tokenizer,
+        prompts,
+        settings: { ...settings.dream, directedShare: 0.5, anglesPerFlag: 1000 },
+        flagged: flags.map(seedOf),
+        gists,
+        budget: {
+          dreamsMax: Math.min(CHUNK, dreams - chunk * CHUNK),
+          tokensMax: 1e7,
+          minutesMax: leftMs / 60_000,
+        },
+        clock: systemClock,
+        random: createRandom(`${SEED}:${chunk}`),
+      });
+      return written.map((draft) => named(chunk, draft));
+    });
+    all.push(...drafts);
+    const done = (chunk + 1) / chunks;
+    const rest = ((performance.now() - begun) / done) * (1 - done);
+    say(`dreams: ${all.length} drafts; the rest of them: ${estimated(rest)}`);
+  }
+  return all;
+}
+
+function counted(reasons: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const reason of reasons) counts[reason] = (counts[reason] ?? 0) + 1;
+  return counts;
+}
+
 export async function makePool(options: PoolOptions): Promise<Pool> {
-  const { modelDir, cacheDir, shared } = options;
+  const { modelDir, cacheDir, shared, work, say } = options;
   const started = performance.now();
   const tokenizer = await loadTokenizer(modelDir);
   const executor = await createOnnxExecutor({ device: 'cpu', threads: options.threads });
   const engine = await createEngine({ modelDir, cacheDir, executor, batchMax: 16 });
   try {
     const moments = await readMoments(join(shared, 'directions', 'sgd-train.jsonl.gz'), {});
-    const flags = await liveFlags(moments, { engine, tokenizer, count: options.flags });
-    const flagged = performance.now();
-    const budget = { dreamsMax: options.dreams, tokensMax: 1e7, minutesMax: 60 };
-    const { drafts } = await dream({
-      engine,
-      tokenizer,
-      prompts: await readPrompts('prompts'),
-      settings: { ...settings.dream, directedShare: 0.5, anglesPerFlag: 1000 },
-      flagged: flags.map(seedOf),
-      gists: gistsOf(moments),
-      budget,
-      clock: systemClock,
-      random: createRandom(SEED),
-      onProgress: (done, total) => process.stderr.write(`${done}/${total}\n`),
-    });
-    const dreamt = performance.now();
+    const flags = await once(join(work, 'flags.json'), flagsSchema, () =>
+      liveFlags(moments, { engine, tokenizer, count: options.flags }),
+    );
+    const flagsSeconds = seconds(started);
+    say(`${flags.length} flags of live answers in ${flagsSeconds.toFixed(0)} s`);
+    const dreaming = performance.now();
+    const drafts = await dreamAll(options, { engine, tokenizer, flags, moments });
+    const dreamsSeconds = seconds(dreaming);
+    const judging = performance.now();
     const tests = await readSuite('suites/companion');
     const isTestCopy = createCopyCheck(tests.map(wordsOf), settings.dream.nearCopyMax);
     const judged = await admit(drafts, {
@@ -145,11 +227,6 @@ export async function makePool(options: PoolOptions): Promise<Pool> {
       settings: settings.dream,
       isTestCopy,
     });
-    const seconds = {
-      flags: (flagged - started) / 1000,
-      dreams: (dreamt - flagged) / 1000,
-      admission: (performance.now() - dreamt) / 1000,
-    };
     return {
       base: (await engine.describe()).baseHash,
       flags,
@@ -158,7 +235,9 @@ export async function makePool(options: PoolOptions): Promise<Pool> {
         isDirected: draft.isDirected,
       })),
       refused: judged.refused.flatMap(withBothReplies),
-      seconds,
+      drafts: drafts.length,
+      reasons: counted(judged.refused.map(({ reason }) => reason)),
+      seconds: { flags: flagsSeconds, dreams: dreamsSeconds, admission: seconds(judging) },
     };
   } finally {
     await engine.close();

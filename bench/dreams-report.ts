@@ -1,5 +1,6 @@
 // The cells of the dream experiment as Markdown: each on its own, and the contrasts between them.
 import { acrossSeeds, type Estimate, estimate } from '../src/measure/statistics.ts';
+import type { Pool } from './dream-pool.ts';
 import { KINDS_OF_PAIRS, type Look, rightPairs, share } from './held-out.ts';
 
 export interface CellRecord {
@@ -23,6 +24,15 @@ const percent = (part: number): string => `${(100 * part).toFixed(0)} %`;
 const text = ({ mean, low, high, p }: Estimate): string =>
   `${mean.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}] p ${p.toPrecision(2)}`;
 
+function poolLine({ flags, admitted, refused, drafts, reasons, seconds }: Pool): string {
+  const by = Object.entries(reasons).map(([reason, count]) => `${reason} ${count}`);
+  const took = Object.entries(seconds).map(([of, s]) => `${of} ${s.toFixed(0)} s`);
+  return (
+    `${flags.length} flags, ${drafts} drafts, ${admitted.length} admitted, ${refused.length} ` +
+    `refused with both replies (refused: ${by.join(', ') || 'none'}); ${took.join(', ')}.`
+  );
+}
+
 /** Contrasts that were named before the run: the first is expected to be above the second. */
 const CONTRASTS = [
   ['flags + dreams', 'flags only'],
@@ -36,9 +46,13 @@ const CONTRASTS = [
   ['dreams only', 'dreams only, deaf'],
 ] as const;
 
-export function dreamsReport(records: readonly CellRecord[]): string {
+/** @param missing cells that were not run; @param order names of cells, as they are told */
+export function dreamsReport(
+  records: readonly CellRecord[],
+  { pool, missing, order }: { pool: Pool; missing: number; order: readonly string[] },
+): string {
   const base = records.find(({ cell }) => cell === 'base');
-  if (base === undefined) return 'No base was looked at.\n';
+  if (base === undefined) return `${poolLine(pool)}\n\nNo base was looked at.\n`;
   const clusters = base.clusters ?? {};
   const gainOf = (record: CellRecord, other: CellRecord, part: string) =>
     Object.entries(record.look.margins)
@@ -48,14 +62,18 @@ export function dreamsReport(records: readonly CellRecord[]): string {
         cluster: clusters[id] ?? id,
       }));
   const lines = [
+    poolLine(pool),
+    ...(missing > 0 ? ['', `${missing} cells were not run.`] : []),
+    '',
+    'p is one-sided: how likely such a mean is when there is no rise; near 1 it fell.',
+    '',
     '| cell | seed | scenarios | steps | tokens | moved | both right | ' +
       `${KINDS_OF_PAIRS.join(' | ')} | margin − base, crossed | suite listen | ` +
       'suite push-back | perplexity × |',
     `|---|---|---|---|---|---|---|${'---|'.repeat(KINDS_OF_PAIRS.length)}---|---|---|---|`,
   ];
-  const order = new Map(records.map(({ cell }, i) => [cell, i]));
   const sorted = [...records].sort(
-    (a, b) => (order.get(a.cell) ?? 0) - (order.get(b.cell) ?? 0) || a.seed - b.seed,
+    (a, b) => order.indexOf(a.cell) - order.indexOf(b.cell) || a.seed - b.seed,
   );
   for (const record of sorted) {
     const of = (part: string): string => percent(share(rightPairs(record.look, part)));

@@ -1,35 +1,44 @@
 // Asks whether dreams help: cells of equal steps on flags, paraphrases and dreams, looked at on
-// held-out crossed pairs. Started again it goes on where it was.
+// held-out crossed pairs. Ended or killed at any time, the same command goes on where it was.
 
-//   npm run bench:dreams -- --out DIR [--model DIR] [--shared DIR] [--minutes 12] [--large]
+//   npm run bench:dreams -- --work DIR [--until HH:MM] [--model DIR] [--large]
 import { fork } from 'node:child_process';
-import { appendFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readTextBounded, writeFileAtomic } from '../src/base/atomic-file.ts';
+import { writeFileAtomic } from '../src/base/atomic-file.ts';
 import { trainSection } from '../src/config/section/learning.ts';
-import { readModel } from '../src/model/model.ts';
+import { type Model, readModel } from '../src/model/model.ts';
+import type { Executor } from '../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
+import type { Scenario } from '../src/scenario/scenario.ts';
 import { isHeldBack } from '../src/scenario/sgd.ts';
 import { readSgdDialogues } from '../src/scenario/sgd-file.ts';
-import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
+import { loadTokenizer, type Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { armScenarios } from '../src/train/arms.ts';
 import { trainDelta } from '../src/train/trainer.ts';
+import { beforeEnd, estimated, openDeadline } from './deadline.ts';
 import { asLongAsDreams, type Cell, cells, countsOf } from './dream-cells.ts';
 import { makePool, type Pool } from './dream-pool.ts';
 import { type CellRecord, dreamsReport } from './dreams-report.ts';
 import { everydayOf } from './experiment/data.ts';
-import { openHeldOut } from './held-out.ts';
+import { WorkFolder } from './experiment/work-folder.ts';
+import { type HeldOut, openHeldOut } from './held-out.ts';
 
 const { values: options } = parseArgs({
   options: {
     model: { type: 'string', default: 'models/companion' },
     shared: { type: 'string', default: '../shared/data' },
-    out: { type: 'string', default: 'experiments/dreams' },
+    /** What makes the run resumable: the pool, a file a cell, the report. */
+    work: { type: 'string', default: 'store/dreams' },
+    /** Where the report goes; the work folder when absent. */
+    out: { type: 'string' },
+    /** No cell that would end later than this time of day, HH:MM. */
+    until: { type: 'string' },
     /** Processes that share the cells. */
     workers: { type: 'string', default: '2' },
-    /** One of those processes, such as 0/2. */
-    worker: { type: 'string' },
+    /** One of those processes. */
+    worker: { type: 'boolean', default: false },
     /** Also 500 admitted against 500 refused dreams, or as many as there are of both. */
     large: { type: 'boolean', default: false },
     flags: { type: 'string', default: '24' },
@@ -40,29 +49,29 @@ const { values: options } = parseArgs({
     seeds: { type: 'string', default: '3' },
     pairs: { type: 'string', default: '20' },
     rate: { type: 'string' },
-    minutes: { type: 'string', default: '12' },
+    suites: { type: 'string', default: '24' },
+    everyday: { type: 'string', default: '24' },
+    /** Only the first so many cells. */
+    cells: { type: 'string' },
     threads: { type: 'string', default: '1' },
   },
 });
 const BATCH = 8;
+/** Of the time until the end, so much may pass before the first cell begins. */
+const POOL_SHARE = 0.35;
 const cacheDir = 'store/cache';
-const poolPath = join(options.out, 'pool.json');
-const started = performance.now();
+const work = new WorkFolder(options.work);
+const poolPath = work.at('pool.json');
+const out = options.out ?? options.work;
+const deadline = openDeadline(options.until);
+const say = (line: string): void => console.log(`${new Date().toTimeString().slice(0, 8)} ${line}`);
 
 if ((await stat(join(options.shared, 'directions')).catch(() => undefined)) === undefined) {
   console.log(`SKIPPED: the real conversations are not at ${resolve(options.shared)}.`);
   process.exit(0);
 }
-await mkdir(options.out, { recursive: true });
-
-async function readRecords(): Promise<CellRecord[]> {
-  const names = (await readdir(options.out)).filter((name) => /^cells.*\.jsonl$/.test(name));
-  const texts = await Promise.all(names.map((name) => readTextBounded(join(options.out, name))));
-  return texts
-    .flatMap((text) => (text ?? '').split('\n'))
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as CellRecord);
-}
+await work.makeFolder();
+await mkdir(out, { recursive: true });
 
 function settingsOf(scenarios: number, steps: number) {
   return {
@@ -77,16 +86,29 @@ function settingsOf(scenarios: number, steps: number) {
   };
 }
 
-async function openRoom() {
+interface Room {
+  readonly executor: Executor;
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+  readonly pool: Pool;
+  readonly heldOut: HeldOut;
+  readonly replays: readonly Scenario[];
+}
+
+async function openRoom(): Promise<Room> {
   const { shared } = options;
   const executor = await createOnnxExecutor({ device: 'cpu', threads: Number(options.threads) });
   const model = await readModel(options.model, { cacheDir });
   const tokenizer = await loadTokenizer(model.dir);
   const whole = JSON.parse(await readFile(poolPath, 'utf8')) as Pool;
   if (whole.base !== model.baseHash) {
-    throw new Error(`${poolPath} was written by another model; give another --out`);
+    throw new Error(`${poolPath} was written by another model; give another --work`);
   }
-  const sizes = { pairs: Number(options.pairs), suites: 24, everyday: 24 };
+  const sizes = {
+    pairs: Number(options.pairs),
+    suites: Number(options.suites),
+    everyday: Number(options.everyday),
+  };
   const train = await readSgdDialogues(join(shared, 'pretrain/sgd/train.jsonl.gz'));
   return {
     executor,
@@ -97,7 +119,6 @@ async function openRoom() {
     replays: everydayOf(train.filter(({ id }) => isHeldBack(id)).slice(0, 200), 'replay'),
   };
 }
-type Room = Awaited<ReturnType<typeof openRoom>>;
 
 async function runCell(
   { executor, model, tokenizer, pool, heldOut, replays }: Room,
@@ -123,36 +144,49 @@ async function runCell(
   return { cell: name, seed, scenarios, kinds, steps: done, tokens, movedShare, look, seconds };
 }
 
-async function runCells(): Promise<void> {
-  const [worker = 0, workers = 1] = (options.worker ?? '0/1').split('/').map(Number);
-  const room = await openRoom();
-  const { heldOut, model } = room;
-  const file = join(options.out, `cells-${worker}.jsonl`);
-  const keep = (record: CellRecord): Promise<void> =>
-    appendFile(file, `${JSON.stringify(record)}\n`);
-  const isDone = async (name: string, seed: number): Promise<boolean> =>
-    (await readRecords()).some((one) => one.cell === name && one.seed === seed);
-  if (worker === 0 && !(await isDone('base', 0))) {
-    const { clusters } = heldOut;
-    const look = await heldOut.look(heldOut.base);
-    await keep({ cell: 'base', seed: 0, base: model.baseHash, options, clusters, look });
-  }
-  const wanted = {
+const CELLS = 'cells';
+const fileOf = (name: string, seed: number): string =>
+  `${name.replaceAll(/[^a-z0-9]+/g, '-')}-${seed}`;
+
+async function lookAtBase({ heldOut, model }: Room): Promise<void> {
+  const name = fileOf('base', 0);
+  if (!(await work.claims(CELLS, name))) return;
+  const { clusters } = heldOut;
+  const look = await heldOut.look(heldOut.base);
+  const base: CellRecord = { cell: 'base', seed: 0, base: model.baseHash, options, clusters, look };
+  await work.finish(CELLS, name, base);
+}
+
+function wantedCells(): ReturnType<typeof cells> {
+  const all = cells({
     steps: Number(options.steps),
     seeds: Number(options.seeds),
     isLarge: options.large,
-  };
+  });
+  return all.slice(0, options.cells === undefined ? undefined : Number(options.cells));
+}
+
+/** Takes cells in their order as long as one more would end in time. */
+async function runCells(): Promise<void> {
+  const room = await openRoom();
+  await lookAtBase(room);
+  const wanted = wantedCells();
   let longest = 0;
-  for (const [index, cell] of cells(wanted).entries()) {
-    if (index % workers !== worker || (await isDone(cell.name, cell.seed))) continue;
-    const left = Number(options.minutes) * 60 - (performance.now() - started) / 1000;
-    if (left < longest) break;
+  for (const cell of wanted) {
+    if (deadline.leftMs() <= longest * 1000) break;
+    const file = fileOf(cell.name, cell.seed);
+    if (!(await work.claims(CELLS, file))) continue;
     const record = await runCell(room, cell);
     longest = Math.max(longest, record.seconds ?? 0);
-    await keep(record);
-    console.log(`${cell.name}, seed ${cell.seed}: ${record.seconds?.toFixed(0)} s`);
+    await work.finish(CELLS, file, record);
+    const left = wanted.length + 1 - (await work.done(CELLS)).length;
+    const rest = (Math.max(0, left) * longest * 1000) / Number(options.workers);
+    say(
+      `${cell.name}, seed ${cell.seed}: ${record.seconds?.toFixed(0)} s; ` +
+        `${left} cells left: ${estimated(rest)}`,
+    );
   }
-  await heldOut.close();
+  await room.heldOut.close();
   await room.executor.close();
 }
 
@@ -165,34 +199,57 @@ async function writePool(): Promise<void> {
     flags: Number(options.flags),
     dreams: Number(tried),
     threads: 2,
+    work: options.work,
+    dreamMs: Math.min(3_600_000, deadline.leftMs() * POOL_SHARE),
+    say,
   });
   await writeFileAtomic(poolPath, JSON.stringify(pool));
   const { flags, admitted: dreams, refused, seconds } = pool;
-  console.log(
+  say(
     `${flags.length} flags, ${dreams.length} dreams admitted, ${refused.length} refused with ` +
       `both replies; ${JSON.stringify(seconds)}`,
   );
 }
 
-/** Each in a process of its own, one thread each. */
+/** Each in a process of its own, one thread each; they end with this one. */
 async function runWorkers(): Promise<void> {
-  const workers = Number(options.workers);
-  const ends = Array.from({ length: workers }, (_, i) => {
-    const child = fork(process.argv[1] ?? '', [
-      ...process.argv.slice(2),
-      '--worker',
-      `${i}/${workers}`,
-    ]);
+  const ends = Array.from({ length: Number(options.workers) }, () => {
+    const child = fork(process.argv[1] ?? '', [...process.argv.slice(2), '--worker']);
+    // What a worker is at is lost, but claimed by a dead process: the next start takes it up.
+    deadline.signal.addEventListener('abort', () => child.kill('SIGKILL'), { once: true });
     return new Promise<number | null>((done) => child.once('exit', done));
   });
   if ((await Promise.all(ends)).some((code) => code !== 0)) process.exitCode = 1;
 }
 
-if (options.worker !== undefined) await runCells();
-else {
-  if ((await stat(poolPath).catch(() => undefined)) === undefined) await writePool();
-  await runWorkers();
-  const text = dreamsReport(await readRecords());
-  await writeFile(join(options.out, 'table.md'), text);
+async function writeReport(): Promise<void> {
+  const missing = wantedCells().length + 1 - (await work.done(CELLS)).length;
+  const pool = JSON.parse(await readFile(poolPath, 'utf8')) as Pool;
+  const text = dreamsReport(await work.readAll<CellRecord>(CELLS), {
+    pool,
+    missing,
+    order: wantedCells().map(({ name }) => name),
+  });
+  await writeFile(join(out, 'table.md'), text);
   console.log(text);
+  say(join(out, 'table.md'));
+  if (missing > 0) say(`${missing} cells are missing: the same command goes on`);
 }
+
+if (options.worker) {
+  process.once('disconnect', () => process.exit(1));
+  await runCells();
+  process.disconnect?.();
+} else {
+  try {
+    const hasPool = (await stat(poolPath).catch(() => undefined)) !== undefined;
+    if (!hasPool) await beforeEnd(writePool(), deadline);
+    if (deadline.leftMs() > 0) await runWorkers();
+    await writeReport();
+  } catch (error) {
+    // Without a pool there is nothing to tell; what of it is written is taken up again.
+    say(`Stopped: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(1);
+  }
+}
+deadline.close();

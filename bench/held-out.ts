@@ -46,6 +46,19 @@ export interface HeldOut {
   close(): Promise<void>;
 }
 
+/** Of a pair's prompts and replies; pairs with a longer one are left out whole. */
+const PROMPT_TOKENS_MAX = 256;
+const REPLY_TOKENS_MAX = 48;
+
+/** Whether both candidates and what stands before them are short enough to look at. */
+function isShort(scenario: Scenario, tokenizer: Tokenizer): boolean {
+  const { messages, chosen, rejected = chosen } = scenario;
+  return [chosen, rejected].every((text) => {
+    const { prompt, replyIds } = tokenizer.renderReply(messages, text);
+    return prompt.ids.length <= PROMPT_TOKENS_MAX && replyIds.length <= REPLY_TOKENS_MAX;
+  });
+}
+
 /** Only what fits the window. */
 function render(list: readonly Scenario[], { model, tokenizer }: HeldOutOptions): Example[] {
   const limits = { windowTokens: model.windowTokens, replyTokensMax: 96 };
@@ -67,9 +80,13 @@ export async function openHeldOut(options: HeldOutOptions): Promise<HeldOut> {
       readScenarios(join('suites', 'companion', `${kind}.jsonl`)),
     ),
   );
-  const pairs = pickPairs(crossedPairs(moments, dialogues), options.pairs);
+  const pairs = pickPairs(crossedPairs(moments, dialogues), options.pairs, (scenario) =>
+    isShort(scenario, options.tokenizer),
+  );
   const examples = render([...pairs, ...stratified(suites.flat(), options.suites)], options);
-  const everyday = render(everydayOf(dialogues.slice(0, options.everyday), 'everyday'), options);
+  const turns = everydayOf(dialogues.slice(0, 4 * options.everyday), 'everyday');
+  const short = turns.filter((turn) => isShort(turn, options.tokenizer));
+  const everyday = render(short.slice(0, options.everyday), options);
   const base = (await loadVersion(model, [])).weights;
   const reader = new Reader({ model, executor });
   return {

@@ -1,20 +1,24 @@
 // Time to the first token of a chat while a night trains, against while none does: a daemon of its
 // own with the demo's talks, flagged, and one person who keeps asking.
-import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { writeJsonAtomic } from '../src/base/atomic-file.ts';
 import { startNight } from '../src/cli/follow-night.ts';
 import { HttpClient } from '../src/cli/http-client.ts';
 import { LiveTalks } from '../src/cli/live-talk.ts';
 import { Wire } from '../src/cli/wire.ts';
 import type { ServerMessage } from '../src/protocol/server-message.ts';
 import { NightList } from '../src/protocol/summary.ts';
+import { startDaemon } from './daemon.ts';
+import { type Deadline, estimated } from './deadline.ts';
 import { median } from './machine.ts';
+import { quantile } from './swap-report.ts';
 
 const FLAGS = 16;
 const QUIET_ASKED = 40;
+const TRAINING_ASKED = 100;
 
 interface Day {
   readonly id: string;
@@ -23,41 +27,13 @@ interface Day {
   readonly better: string;
 }
 
-async function startDaemon(store: string, modelDir: string) {
-  const settings = [
-    `store.path=${store}`,
-    `model.path=${modelDir}`,
-    'server.port=0',
-    'server.limits.messagesPerMinuteMax=100000',
-    'server.limits.requestsPerMinuteMax=100000',
-    'chat.replyTokensMax=16',
-    'night.isEnabled=false',
-    'night.dreamsMax=0',
-    'train.epochsMax=12',
-    'measure.scenariosPerKind=2',
-    'logger.level=warn',
-  ];
-  const child = spawn(
-    process.execPath,
-    [join('dist', 'cli', 'main.js'), 'start', '--set', ...settings],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  const ended = new Promise<void>((done) => child.once('exit', () => done()));
-  const url = await new Promise<string>((found, reject) => {
-    let output = '';
-    child.stdout.on('data', (piece: Buffer) => {
-      output += piece.toString();
-      const match = /http:\/\/[\w.:]+/.exec(output);
-      if (match !== null) found(match[0]);
-    });
-    child.once('exit', (code) => reject(new Error(`the daemon ended with ${code}`)));
-  });
-  const close = async (): Promise<void> => {
-    child.kill('SIGTERM');
-    await ended;
-  };
-  return { url, close };
-}
+/** A night that trains for long and does little else. */
+const SETTINGS = [
+  'chat.replyTokensMax=16',
+  'night.dreamsMax=0',
+  'train.epochsMax=12',
+  'measure.scenariosPerKind=2',
+];
 
 /** Says and flags the demo's first talks, whatever was answered. */
 async function flagDay(url: string): Promise<void> {
@@ -128,42 +104,65 @@ async function createPerson(url: string) {
   };
 }
 
-export async function benchNight(modelDir: string, say: (line: string) => void): Promise<void> {
+export interface NightLatencyOptions {
+  readonly say: (line: string) => void;
+  /** The numbers are kept in `night-latency.json` here. */
+  readonly work: string;
+  readonly deadline: Deadline;
+}
+
+/** Asks until so many answers are there, the time is over or `goesOn` says no. */
+async function ask(
+  person: Awaited<ReturnType<typeof createPerson>>,
+  { most, goesOn }: { most: number; goesOn: () => Promise<boolean> },
+): Promise<number[]> {
+  const times: number[] = [];
+  while (times.length < most && (await goesOn())) {
+    times.push(await person.ask());
+    // Long enough for a night to be in the middle of a micro-step again.
+    await pause(150 + (times.length % 7) * 60);
+  }
+  return times;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+export async function benchNight(
+  modelDir: string,
+  { say, work, deadline }: NightLatencyOptions,
+): Promise<void> {
   const store = await mkdtemp(join(tmpdir(), 'attune-bench-night-'));
-  const { url, close } = await startDaemon(store, modelDir);
+  const daemon = await startDaemon({ modelDir, store, set: SETTINGS });
   try {
-    const address = { url, token: '' };
+    const { address } = daemon;
     const client = new HttpClient(address);
-    await flagDay(url);
-    const person = await createPerson(url);
-    const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
-    const quiet: number[] = [];
-    for (let i = 0; i < QUIET_ASKED; i += 1) {
-      quiet.push(await person.ask());
-      await pause(100 + (i % 7) * 40);
-    }
+    const isTime = (): boolean => deadline.leftMs() > 0;
+    await flagDay(address.url);
+    const person = await createPerson(address.url);
+    const begun = performance.now();
+    const quiet = await ask(person, { most: QUIET_ASKED, goesOn: async () => isTime() });
+    const each = (performance.now() - begun) / QUIET_ASKED;
+    say(`no night: ${line(quiet)}; while one trains: ${estimated(each * TRAINING_ASKED)}`);
     await startNight(address);
-    const phase = async (): Promise<string> =>
-      (await client.get('/api/nights', NightList)).running?.phase ?? 'none';
-    while ((await phase()) !== 'train') await pause(100);
-    const training: number[] = [];
-    while ((await phase()) === 'train' && training.length < 4 * QUIET_ASKED) {
-      training.push(await person.ask());
-      // Long enough for the night to be in the middle of a micro-step again.
-      await pause(150 + (training.length % 7) * 60);
+    const list = (): Promise<NightList> => client.get('/api/nights', NightList);
+    const phase = async (): Promise<string> => (await list()).running?.phase ?? 'none';
+    for (let now = await phase(); isTime() && now !== 'train'; now = await phase()) {
+      if ((await list()).running === null) throw new Error('the night ended without training');
+      await pause(100);
     }
+    const goesOn = async (): Promise<boolean> => isTime() && (await phase()) === 'train';
+    const training = await ask(person, { most: TRAINING_ASKED, goesOn });
     person.close();
-    const quantile = (values: readonly number[], share: number): number =>
-      [...values].sort((a, b) => a - b)[Math.floor(share * (values.length - 1))] ?? Number.NaN;
-    const line = (values: readonly number[]): string =>
-      `p50 ${median(values).toFixed(1)}, p90 ${quantile(values, 0.9).toFixed(1)}, p99 ` +
-      `${quantile(values, 0.99).toFixed(1)} ms (${values.length} replies)`;
     say(`first token, no night:       ${line(quiet)}`);
     say(`first token, a night trains: ${line(training)}`);
-    const found = await client.get('/api/nights', NightList);
-    say(`night: ${found.running?.phase ?? found.nights.at(-1)?.headline ?? ''}`);
+    say(`the night is now at: ${await phase()}`);
+    await writeJsonAtomic(join(work, 'night-latency.json'), { quiet, training });
   } finally {
-    await close();
+    await daemon.close();
     await rm(store, { recursive: true, force: true });
   }
 }
+
+const line = (values: readonly number[]): string =>
+  `p50 ${median(values).toFixed(1)}, p90 ${quantile(values, 0.9).toFixed(1)}, p99 ` +
+  `${quantile(values, 0.99).toFixed(1)} ms (${values.length} replies)`;

@@ -63,8 +63,14 @@ function tableOf(records: readonly NightRecord[]): string[] {
   return lines;
 }
 
-function plotOf(records: readonly NightRecord[]): string {
-  const line = (pick: (record: NightRecord) => Look) =>
+type Pick = (record: NightRecord) => Look;
+const LINES: readonly (readonly [name: string, pick: Pick])[] = [
+  ['in force', (record) => record.inForce],
+  ['candidate', (record) => record.candidate],
+];
+
+function rightPlot(records: readonly NightRecord[]): string {
+  const line = (pick: Pick) =>
     records.map((record) => {
       const pairs = rightPairs(pick(record), CROSSED);
       const y = share(pairs);
@@ -73,15 +79,27 @@ function plotOf(records: readonly NightRecord[]): string {
     });
   return linePlotSvg(
     'Held-out crossed pairs, both sides right, by night',
-    [
-      { name: 'in force', points: line((record) => record.inForce) },
-      { name: 'candidate', points: line((record) => record.candidate) },
-    ],
+    LINES.map(([name, pick]) => ({ name, points: line(pick) })),
     { yLabel: 'share, ± one standard error' },
   );
 }
 
-/** Writes `trend.svg` and `table.md`. */
+function marginPlot(records: readonly NightRecord[], base: NightRecord): string {
+  const { clusters } = base;
+  const line = (pick: Pick) =>
+    records.map((record) => {
+      if (record.night === 0) return { x: 0, y: 0, error: 0 };
+      const gain = marginGain(base.inForce, pick(record), { part: CROSSED, clusters });
+      return { x: record.night, y: gain.mean, error: (gain.high - gain.low) / 2 };
+    });
+  return linePlotSvg(
+    'Margin on held-out crossed pairs, against the base, by night',
+    LINES.map(([name, pick]) => ({ name, points: line(pick) })),
+    { yLabel: 'nats a token, ± half a 95 % interval' },
+  );
+}
+
+/** Writes `trend.svg`, `margin.svg` and `table.md`. */
 export async function writeReport(records: readonly NightRecord[], folder: string): Promise<void> {
   const sorted = [...records].sort((a, b) => a.night - b.night);
   const [base] = sorted;
@@ -89,12 +107,16 @@ export async function writeReport(records: readonly NightRecord[], folder: strin
   if (base === undefined || last === undefined) return;
   const context = { part: CROSSED, clusters: base.clusters };
   const pairs = rightPairs(base.candidate, CROSSED).size;
+  const wanted = Number(base.options?.nights ?? last.night);
   const lines = [
     ...tableOf(sorted),
     '',
     `${pairs} crossed pairs of sgd-dev. After night ${last.night}, both right in force − base: ` +
       `${interval(rightGain(base.inForce, last.inForce, context))}; ` +
       `last candidate − base: ${interval(rightGain(base.candidate, last.candidate, context))}.`,
+    ...(last.night < wanted ? ['', `Nights ${last.night + 1} to ${wanted} were not run.`] : []),
+    '',
+    'p is one-sided: how likely such a mean is when there is no rise; near 1 it fell.',
     '',
     ...sorted.flatMap(({ night, reasons = [] }) =>
       reasons.length === 0 ? [] : [`- night ${night} refused: ${reasons.join('; ')}`],
@@ -102,5 +124,6 @@ export async function writeReport(records: readonly NightRecord[], folder: strin
     '',
   ];
   await writeFile(join(folder, 'table.md'), lines.join('\n'));
-  await writeFile(join(folder, 'trend.svg'), plotOf(sorted));
+  await writeFile(join(folder, 'trend.svg'), rightPlot(sorted));
+  await writeFile(join(folder, 'margin.svg'), marginPlot(sorted, base));
 }

@@ -1,14 +1,13 @@
 // Ten nights in a row on ten days of real conversations: a daemon of its own, live replies, flags
 // on what ignored the direction, a night, and after each a look at held-out crossed pairs.
-// Started again it goes on where it was.
+// Ended or killed at any time, the same command goes on where it was.
 
-//   npm run bench:nights -- --store DIR --out DIR [--model DIR] [--minutes 25] [--force]
-import { spawn } from 'node:child_process';
+//   npm run bench:nights -- --work DIR [--until HH:MM] [--model DIR] [--force]
 import { appendFile, mkdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { readTextBounded } from '../src/base/atomic-file.ts';
+import { readJsonBounded, readTextBounded, writeJsonAtomic } from '../src/base/atomic-file.ts';
 import { createRandom } from '../src/base/random.ts';
 import type { Address } from '../src/cli/address.ts';
 import { followNight } from '../src/cli/follow-night.ts';
@@ -17,36 +16,44 @@ import { LiveTalks } from '../src/cli/live-talk.ts';
 import { replayDialogues } from '../src/cli/replay.ts';
 import { type Moment, playMoments, readMoments } from '../src/cli/replay-moments.ts';
 import { type Ledger, openLedger } from '../src/ledger/ledger.ts';
+import type { Manifest } from '../src/ledger/manifest.ts';
 import { readModel } from '../src/model/model.ts';
 import { loadVersion } from '../src/model/versions.ts';
 import { NightView } from '../src/protocol/summary.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
-import { type HeldOut, openHeldOut } from './held-out.ts';
+import { startDaemon } from './daemon.ts';
+import { beforeEnd, estimated, openDeadline } from './deadline.ts';
+import { type HeldOut, type Look, openHeldOut } from './held-out.ts';
 import { type NightRecord, writeReport } from './nights-report.ts';
 
 const { values: options } = parseArgs({
   options: {
     model: { type: 'string', default: 'models/companion' },
     shared: { type: 'string', default: '../shared/data' },
-    store: { type: 'string', default: 'store/nights' },
-    out: { type: 'string', default: 'experiments/nights' },
+    /** What makes the run resumable: the daemon's store, a line a night, the report. */
+    work: { type: 'string', default: 'store/nights' },
+    /** Where the report goes; the work folder when absent. */
+    out: { type: 'string' },
+    /** Ends before this time of day, HH:MM, in the middle of a night if need be. */
+    until: { type: 'string' },
     nights: { type: 'string', default: '10' },
-    moments: { type: 'string', default: '24' },
-    talks: { type: 'string', default: '3' },
-    dreams: { type: 'string', default: '32' },
-    steps: { type: 'string', default: '20' },
+    moments: { type: 'string', default: '20' },
+    talks: { type: 'string', default: '2' },
+    dreams: { type: 'string', default: '24' },
+    steps: { type: 'string', default: '16' },
     scenarios: { type: 'string', default: '16' },
     pairs: { type: 'string', default: '20' },
+    suites: { type: 'string', default: '24' },
+    everyday: { type: 'string', default: '24' },
     /** Puts every night into force, whatever its gate says: what the gate holds back, seen. */
     force: { type: 'boolean', default: false },
-    /** No night begins that would end later than this many minutes after the start. */
-    minutes: { type: 'string', default: '25' },
   },
 });
-const count = (name: 'nights' | 'moments' | 'talks' | 'pairs'): number => Number(options[name]);
-const started = performance.now();
-const say = (line: string): void => console.log(line);
+type Count = 'nights' | 'moments' | 'talks' | 'pairs' | 'suites' | 'everyday';
+const count = (name: Count): number => Number(options[name]);
+const say = (line: string): void => console.log(`${new Date().toTimeString().slice(0, 8)} ${line}`);
+const deadline = openDeadline(options.until);
 
 const momentsFile = join(options.shared, 'directions', 'sgd-train.jsonl.gz');
 const talksFile = join(options.shared, 'replay', 'star-changed-mind.jsonl.gz');
@@ -54,62 +61,37 @@ if ((await stat(momentsFile).catch(() => undefined)) === undefined) {
   say(`SKIPPED: the real conversations are not at ${resolve(options.shared)}; no night was run.`);
   process.exit(0);
 }
-await mkdir(options.out, { recursive: true });
-const results = join(options.out, 'nights.jsonl');
+const store = join(options.work, 'store');
+const out = options.out ?? options.work;
+await mkdir(options.work, { recursive: true });
+await mkdir(out, { recursive: true });
+const results = join(options.work, 'nights.jsonl');
 
-/** The daemon as a person starts it, with the day and the nights made small. */
-async function startDaemon(): Promise<{ address: Address; close: () => Promise<void> }> {
-  const settings = [
-    `store.path=${options.store}`,
-    `model.path=${resolve(options.model)}`,
-    'server.port=0',
-    'server.limits.messagesPerMinuteMax=100000',
-    'server.limits.requestsPerMinuteMax=100000',
-    'memory.restMinutes=0',
-    'chat.replyTokensMax=64',
-    'night.isEnabled=false',
-    `night.dreamsMax=${options.dreams}`,
-    `night.stepsMax=${options.steps}`,
-    `measure.scenariosPerKind=${options.scenarios}`,
-    'logger.level=warn',
-  ];
-  const child = spawn(
-    process.execPath,
-    [join('dist', 'cli', 'main.js'), 'start', '--set', ...settings],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
-  const ended = new Promise<void>((done) => child.once('exit', () => done()));
-  const url = await new Promise<string>((found, reject) => {
-    let output = '';
-    child.stdout.on('data', (piece: Buffer) => {
-      output += piece.toString();
-      const match = /http:\/\/[\w.:]+/.exec(output);
-      if (match !== null) found(match[0]);
-    });
-    child.once('exit', (code) => reject(new Error(`the daemon ended with ${code}: ${output}`)));
-  });
-  return {
-    address: { url, token: '' },
-    async close() {
-      child.kill('SIGTERM');
-      await ended;
-    },
-  };
-}
+/** The day and the nights made small. */
+const SETTINGS = [
+  'memory.restMinutes=0',
+  'chat.replyTokensMax=64',
+  `night.dreamsMax=${options.dreams}`,
+  `night.stepsMax=${options.steps}`,
+  `measure.scenariosPerKind=${options.scenarios}`,
+  'train.replaysPerStep=2',
+  'train.replayTokens=48',
+];
 
 async function readRecords(): Promise<NightRecord[]> {
   const text = (await readTextBounded(results)) ?? '';
+  // A line that a kill cut off is written again.
   return text
     .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as NightRecord);
+    .slice(0, -1)
+    .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as NightRecord] : []));
 }
 
 async function keep(record: NightRecord): Promise<void> {
   await appendFile(results, `${JSON.stringify(record)}\n`);
 }
+
+const livedSchema = z.object({ answered: z.int(), flagged: z.int() });
 
 /** The moments of one day, drawn once for all days. */
 async function dayOf(moments: readonly Moment[], day: number): Promise<Moment[]> {
@@ -135,38 +117,35 @@ async function liveDay({ address, talks, moments }: Parts, day: number) {
   return playMoments(await dayOf(moments, day), { ...paced, url: address.url }, { talks, io });
 }
 
+/** Kept while the day goes on, so that a day that was cut off is still counted. */
+const dayFile = (day: number): string => join(options.work, `day-${day}.json`);
+
 async function oneNight(parts: Parts, day: number, earlier: readonly NightRecord[]): Promise<void> {
   const { address, heldOut } = parts;
   const ledger = await ledgerNow();
   const begun = performance.now();
   const known = (await ledger.list()).at(day - 1);
-  let lived: { answered: number; flagged: number } | null = null;
   if (known === undefined && (await ledger.unfinished()).length === 0) {
-    lived = await liveDay(parts, day);
+    const lived = await beforeEnd(liveDay(parts, day), deadline);
+    if (lived.answered > 0) await writeJsonAtomic(dayFile(day), lived);
   }
   const livedMs = performance.now() - begun;
-  const nightId = known?.night ?? (await followNight(address));
+  const nightId = known?.night ?? (await beforeEnd(followNight(address), deadline));
   const nightMs = performance.now() - begun - livedMs;
   const client = new HttpClient(address);
   const summary = await client.get(`/api/nights/${nightId}`, NightView);
   if (options.force && summary.status === 'refused') {
     const { inForce } = (await ledgerNow()).head();
-    await client.post('/api/swap', { nights: [...inForce, nightId] }, z.unknown());
+    const nights = [...inForce.filter((id) => id !== nightId), nightId];
+    await client.post('/api/swap', { nights }, z.unknown());
   }
   const manifest = await ledger.read(nightId);
-  const before = earlier.at(-1);
   const isInForce = (await ledgerNow()).head().inForce.includes(nightId);
-  const nights = manifest.delta === null ? manifest.inForce : [...manifest.inForce, nightId];
-  const files = await ledger.deltaFiles(nights);
-  const { weights } = await loadVersion(
-    await model,
-    files.map(({ path }) => path),
-  );
-  const candidate = await heldOut.look(weights);
+  const candidate = await lookAt(heldOut, ledger, manifest);
   const record: NightRecord = {
     night: day,
     nightId,
-    lived,
+    lived: (await readJsonBounded(dayFile(day), livedSchema)) ?? null,
     verdict: summary.verdict,
     isInForce,
     reasons: summary.reasons.filter(({ passes }) => !passes).map((r) => `${r.rule}: ${r.text}`),
@@ -177,7 +156,7 @@ async function oneNight(parts: Parts, day: number, earlier: readonly NightRecord
     dreams: summary.dreams.byKind,
     examples: summary.training?.examples ?? 0,
     candidate,
-    inForce: isInForce ? candidate : (before?.inForce ?? candidate),
+    inForce: isInForce ? candidate : (earlier.at(-1)?.inForce ?? candidate),
     clusters: {},
     seconds: {
       day: livedMs / 1000,
@@ -187,33 +166,25 @@ async function oneNight(parts: Parts, day: number, earlier: readonly NightRecord
     phases: summary.phases,
   };
   await keep(record);
-  say(`night ${day}: ${summary.headline} (${JSON.stringify(record.seconds)})`);
+  const spent = Object.entries(record.seconds ?? {}).map(([of, s]) => `${of} ${s.toFixed(0)} s`);
+  say(`night ${day}: ${summary.headline} (${spent.join(', ')})`);
+}
+
+/** The night's own weights, whatever its gate said. */
+async function lookAt(heldOut: HeldOut, ledger: Ledger, manifest: Manifest): Promise<Look> {
+  const { delta, inForce, night } = manifest;
+  const files = await ledger.deltaFiles(delta === null ? inForce : [...inForce, night]);
+  const paths = files.map(({ path }) => path);
+  return heldOut.look((await loadVersion(await model, paths)).weights);
 }
 
 /** The daemon writes it; here it is only read, anew each time. */
 async function ledgerNow(): Promise<Ledger> {
-  return openLedger(join(options.store, 'ledger'), (await model).baseHash);
+  return openLedger(join(store, 'ledger'), (await model).baseHash);
 }
 
-const modelDir = resolve(options.model);
-const model = readModel(modelDir, { cacheDir: join(resolve(options.store), 'cache') });
-const executor = await createOnnxExecutor({ device: 'cpu', threads: 2 });
-const tokenizer = await loadTokenizer(modelDir);
-const heldOut = await openHeldOut({
-  model: await model,
-  executor,
-  tokenizer,
-  shared: options.shared,
-  pairs: count('pairs'),
-  suites: 24,
-  everyday: 24,
-});
-const records = await readRecords();
-const known = records[0]?.base;
-if (known !== undefined && known !== (await model).baseHash) {
-  throw new Error(`${results} is of another model; give another --out and --store`);
-}
-if (records.length === 0) {
+async function lookAtBase(heldOut: HeldOut): Promise<void> {
+  const begun = performance.now();
   const base = await heldOut.look(heldOut.base);
   await keep({
     night: 0,
@@ -224,30 +195,68 @@ if (records.length === 0) {
     inForce: base,
     clusters: heldOut.clusters,
   });
+  const ms = performance.now() - begun;
+  // A night of the default size, with its day, took some eight looks where both were timed.
+  const whole = count('nights') * 8 * ms;
+  say(`base: looked at in ${(ms / 1000).toFixed(0)} s; all nights, roughly: ${estimated(whole)}`);
 }
-const { address, close } = await startDaemon();
-const talks = new LiveTalks(address);
-await talks.connect();
-try {
-  const moments = await readMoments(momentsFile, {});
-  const parts = { address, talks, heldOut, moments };
+
+async function runNights(parts: Parts): Promise<void> {
   let longest = 0;
   for (let day = 1; day <= count('nights'); day += 1) {
     const all = await readRecords();
     if (all.some(({ night }) => night === day)) continue;
     const begun = performance.now();
-    const left = Number(options.minutes) * 60_000 - (begun - started);
-    if (left < longest) {
-      say(`Stopped before night ${day}: no time left. Start again to go on.`);
-      break;
+    if (deadline.leftMs() < longest) {
+      say(`Stopped before night ${day}: it would not end in time.`);
+      return;
     }
     await oneNight(parts, day, all);
-    longest = Math.max(longest, performance.now() - begun);
-    await writeReport(await readRecords(), options.out);
+    const ms = performance.now() - begun;
+    longest = Math.max(longest, ms);
+    await writeReport(await readRecords(), out);
+    if (day < count('nights')) say(`the rest: ${estimated(ms * (count('nights') - day))}`);
   }
+}
+
+const modelDir = resolve(options.model);
+const model = readModel(modelDir, { cacheDir: join(resolve(store), 'cache') });
+const executor = await createOnnxExecutor({ device: 'cpu', threads: 2 });
+const heldOut = await openHeldOut({
+  model: await model,
+  executor,
+  tokenizer: await loadTokenizer(modelDir),
+  shared: options.shared,
+  pairs: count('pairs'),
+  suites: count('suites'),
+  everyday: count('everyday'),
+});
+const [first] = await readRecords();
+if (first === undefined) await lookAtBase(heldOut);
+else if (first.base !== (await model).baseHash) {
+  throw new Error(`${results} is of another model; give another --work`);
+}
+const daemon = await startDaemon({ modelDir, store, set: SETTINGS });
+const talks = new LiveTalks(daemon.address);
+try {
+  await talks.connect();
+  const moments = await readMoments(momentsFile, {});
+  await runNights({ address: daemon.address, talks, heldOut, moments });
+} catch (error) {
+  // A night that was stopped is resumed by the next start.
+  process.exitCode = 1;
+  say(`Stopped: ${error instanceof Error ? error.message : String(error)}`);
 } finally {
   talks.close();
-  await close();
+  await daemon.close();
   await heldOut.close();
   await executor.close();
+  deadline.close();
 }
+const records = await readRecords();
+await writeReport(records, out);
+const missing = count('nights') - Math.max(0, ...records.map(({ night }) => night));
+say(
+  `${join(out, 'table.md')}, ${join(out, 'trend.svg')}` +
+    (missing > 0 ? `; ${missing} nights are missing: the same command goes on` : ''),
+);

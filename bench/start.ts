@@ -1,8 +1,9 @@
 // How long `attune start` takes, from the command to the line that says it is ready, and on to the
 // first word of a reply; the compiled daemon, as a person starts it.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtemp } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { addressOf } from './daemon.ts';
 import { median } from './machine.ts';
 
 const MAIN = resolve('dist', 'cli', 'main.js');
@@ -67,16 +68,4 @@ async function start(store: string, modelDir: string): Promise<Started> {
   child.kill('SIGTERM');
   await new Promise((ended) => child.once('exit', ended));
   return { readyMs, firstWordMs };
-}
-
-function addressOf(child: ChildProcess): Promise<string> {
-  return new Promise((found, failed) => {
-    let output = '';
-    child.stdout?.on('data', (piece: Buffer) => {
-      output += piece.toString();
-      const url = /http:\S+/.exec(output)?.[0];
-      if (url !== undefined) found(url);
-    });
-    child.once('exit', (code) => failed(new Error(`the daemon ended with ${code}: ${output}`)));
-  });
 }

@@ -2,11 +2,12 @@
 // changed, and how long a stream stands still. With --night also the time to the
 // first token while a night trains.
 
-//   node node_modules/.cache/bench/bench/swap.js [--model DIR] [--night]
-import { mkdtemp, rm } from 'node:fs/promises';
+//   npm run bench:swap -- [--work DIR] [--until HH:MM] [--model DIR] [--night]
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { readJsonBounded, writeJsonAtomic } from '../src/base/atomic-file.ts';
 import type { DecodedToken, Engine, GenerateResult, VersionSource } from '../src/engine/engine.ts';
 import { openEngineProcess } from '../src/engine/process/client.ts';
 import { forkEngine } from '../src/engine/process/fork.ts';
@@ -14,9 +15,12 @@ import { writeDelta } from '../src/model/delta.ts';
 import { readModel } from '../src/model/model.ts';
 import { versionId } from '../src/model/versions.ts';
 import { isQProj } from '../src/model/weight-names.ts';
+import { type Probe, runProbe } from '../src/swap/probe.ts';
+import { estimated, openDeadline } from './deadline.ts';
 import { describeMachine, median } from './machine.ts';
 import { benchNight } from './night-latency.ts';
 import { benchIds } from './serve.ts';
+import { type Part, partsSchema, swapLine } from './swap-report.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -24,18 +28,23 @@ const { values: options } = parseArgs({
     swaps: { type: 'string', default: '100' },
     streams: { type: 'string', default: '4,64' },
     night: { type: 'boolean', default: false },
+    /** What was measured before: the same command goes on where it was ended. */
+    work: { type: 'string', default: 'store/swaps' },
+    /** No swap begins after this time of day, HH:MM. */
+    until: { type: 'string' },
   },
 });
 const ENGINE_ENTRY = resolve('dist', 'engine', 'process', 'child.js');
 const CONTEXT = 128;
 const REPLY = 160;
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+/** As many as a night writes. */
+const PROBE_SEQUENCES = 4;
+/** An engine prepares what a probe needs when it was idle for three seconds. */
+const IDLE_MS = 5_000;
+const PART_SWAPS = 20;
+const deadline = openDeadline(options.until);
 const say = (line: string): void => console.log(line);
-
-const quantile = (values: readonly number[], share: number): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-};
 
 /** Deltas of zeros: other versions, other arrays, the same weights; so every reply must be the same. */
 async function zeroVersions(root: string, modelDir: string): Promise<VersionSource[]> {
@@ -105,7 +114,7 @@ async function stream(
   }
 }
 
-/** The longest wait for a token of any stream that overlaps `[from, to]`, ms. */
+/** The longest wait for a token of a reply of any stream that overlaps `[from, to]`, ms. */
 function longestWait(streams: readonly Stream[], from: number, to: number): number {
   let longest = 0;
   for (const { times } of streams) {
@@ -117,16 +126,65 @@ function longestWait(streams: readonly Stream[], from: number, to: number): numb
   return longest;
 }
 
-async function benchSwaps(
-  engine: Engine,
-  versions: readonly VersionSource[],
-  { count, vocabularySize }: { count: number; vocabularySize: number },
-) {
-  const prompts = Array.from({ length: count }, (_, i) => prompt(i, vocabularySize));
+interface Window {
+  readonly from: number;
+  readonly to: number;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+/** What a swap scores, as a night leaves it: here it knows the answers of the very same weights. */
+async function probeOf(engine: Engine, prompts: readonly number[][]): Promise<Probe> {
+  const sequences = prompts.slice(0, PROBE_SEQUENCES).map((ids) => ({ ids, from: CONTEXT - 32 }));
+  const scores = await engine.score({ sequences });
+  return {
+    schema: 1,
+    version: 'any',
+    toleranceNats: 2e-3,
+    sequences: sequences.map((one, i) => ({ ...one, logprobs: [...(scores[i] ?? [])] })),
+  };
+}
+
+/** What all parts of a case have in common. */
+interface Case {
+  readonly engine: Engine;
+  readonly versions: readonly VersionSource[];
+  readonly prompts: readonly number[][];
+  /** The replies without a swap. */
+  readonly wanted: readonly GenerateResult[];
+  readonly probe: Probe;
+}
+
+async function openCase(root: string, streams: number): Promise<Case> {
+  const modelDir = resolve(options.model);
+  const versions = await zeroVersions(root, modelDir);
+  const settings = {
+    modelDir,
+    cacheDir: join(root, 'cache'),
+    device: 'cpu' as const,
+    threads: 0,
+    windowTokens: 0,
+    cacheBytesMax: 2 ** 30,
+    batchMax: 64,
+    prefillChunkTokens: 256,
+  };
+  const engine = await openEngineProcess(settings, forkEngine(ENGINE_ENTRY));
+  const { vocabularySize } = await engine.describe();
+  const prompts = Array.from({ length: streams }, (_, i) => prompt(i, vocabularySize));
   const request = { replyTokensMax: REPLY, sampling: GREEDY, stopIds: [] };
   const wanted = await Promise.all(
     prompts.map((ids) => engine.generate({ ...request, ids }, () => undefined)),
   );
+  // As after the start of a daemon: what it prepares while nobody speaks is prepared.
+  await pause(IDLE_MS);
+  return { engine, versions, prompts, wanted, probe: await probeOf(engine, prompts) };
+}
+
+/** Swaps, and between any two as long a time without one, while all streams go on. */
+async function benchSwaps(
+  { engine, versions, prompts, wanted, probe }: Case,
+  wantedSwaps: number,
+): Promise<Part> {
   const streams: Stream[] = prompts.map(() => ({ times: [], faults: [], replies: 0, tokens: 0 }));
   let isOver = false;
   const running = prompts.map((ids, i) =>
@@ -136,111 +194,85 @@ async function benchSwaps(
       own: streams[i] as Stream,
     }),
   );
-  const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
   await pause(1500);
-  const calmFrom = performance.now();
-  await pause(1500);
-  const calmTo = performance.now();
-  const swaps: { from: number; to: number; stallMs: number; inFlight: number }[] = [];
-  for (let i = 1; i <= Number(options.swaps); i += 1) {
+  const swaps: (Window & { stallMs: number })[] = [];
+  const calm: Window[] = [];
+  for (let i = 1; i <= wantedSwaps && deadline.leftMs() > 0; i += 1) {
     const target = versions[i % versions.length] as VersionSource;
     const from = performance.now();
     await engine.loadVersion(target);
-    // The probe of a real swap: a few sequences under the new weights.
-    const ids = prompts[0] ?? [];
-    await engine.score({ sequences: [{ ids, from: CONTEXT - 32 }], version: target.id });
-    const { stallMs, repliesInFlight } = await engine.switchVersion(target.id);
-    swaps.push({ from, to: performance.now(), stallMs, inFlight: repliesInFlight });
-    await pause(120);
+    const { passes } = await runProbe(engine, probe, target.id);
+    if (!passes) streams[0]?.faults.push('the probe differs');
+    const { stallMs } = await engine.switchVersion(target.id);
+    const to = performance.now();
+    swaps.push({ from, to, stallMs });
+    await pause(60);
+    const quiet = performance.now();
+    await pause(to - from);
+    calm.push({ from: quiet, to: performance.now() });
+    await pause(60);
   }
   isOver = true;
   await Promise.all(running);
-  return told({ streams, swaps, calmFrom, calmTo });
+  return partOf(streams, swaps, calm);
 }
 
-interface Watched {
-  readonly streams: readonly Stream[];
-  readonly swaps: readonly { from: number; to: number; stallMs: number; inFlight: number }[];
-  readonly calmFrom: number;
-  readonly calmTo: number;
-}
-
-function told({ streams, swaps, calmFrom, calmTo }: Watched) {
+function partOf(
+  streams: readonly Stream[],
+  swaps: readonly (Window & { stallMs: number })[],
+  calm: readonly Window[],
+): Part {
   const gaps = streams.flatMap(({ times }) =>
     times.slice(1).flatMap((time, i) => {
-      const before = times[i] as number;
-      return before >= calmFrom && time <= calmTo ? [time - before] : [];
+      const gap = time - (times[i] as number);
+      return Number.isNaN(gap) ? [] : [gap];
     }),
   );
-  const tokenMs = median(gaps);
-  // As many windows as there were swaps, as long, while nothing was swapped.
-  const length = median(swaps.map(({ from, to }) => to - from));
-  const calm = swaps.map((_, i) => {
-    const at = calmFrom + ((calmTo - calmFrom - length) * i) / swaps.length;
-    return longestWait(streams, at, at + length);
-  });
-  const waits = swaps.map(({ from, to }) => longestWait(streams, from, to));
   const sum = (of: (one: Stream) => number): number =>
     streams.reduce((total, one) => total + of(one), 0);
   return {
-    streams: streams.length,
-    swaps: swaps.length,
     replies: sum((one) => one.replies),
     tokens: sum((one) => one.tokens),
     faults: streams.flatMap(({ faults }) => faults),
-    inFlight: median(swaps.map((swap) => swap.inFlight)),
-    tokenMs,
-    switchMs: {
-      median: median(swaps.map((s) => s.stallMs)),
-      max: quantile(
-        swaps.map((s) => s.stallMs),
-        1,
-      ),
-    },
-    wholeSwapMs: {
-      median: length,
-      p99: quantile(
-        swaps.map(({ from, to }) => to - from),
-        0.99,
-      ),
-    },
-    longestWaitMs: { median: median(waits), p99: quantile(waits, 0.99) },
-    longestWaitWithoutMs: { median: median(calm), p99: quantile(calm, 0.99) },
+    tokenMs: median(gaps),
+    waits: swaps.map(({ from, to }) => longestWait(streams, from, to)),
+    calm: calm.map(({ from, to }) => longestWait(streams, from, to)),
+    switchMs: swaps.map(({ stallMs }) => stallMs),
+    wholeMs: swaps.map(({ from, to }) => to - from),
   };
+}
+
+/** Part by part, each kept when it is whole. */
+async function benchCase(root: string, streams: number): Promise<void> {
+  const file = join(options.work, `swap-${streams}.json`);
+  const parts = (await readJsonBounded(file, partsSchema, { bytesMax: 2 ** 24 })) ?? [];
+  const left = (): number =>
+    Number(options.swaps) - parts.reduce((total, { waits }) => total + waits.length, 0);
+  if (left() > 0 && deadline.leftMs() > 0) {
+    const opened = await openCase(root, streams);
+    while (left() > 0 && deadline.leftMs() > 0) {
+      const begun = performance.now();
+      const count = Math.min(PART_SWAPS, left());
+      parts.push(await benchSwaps(opened, count));
+      await writeJsonAtomic(file, parts);
+      const each = (performance.now() - begun) / count;
+      if (left() > 0) say(`${streams} streams, ${left()} more swaps: ${estimated(each * left())}`);
+    }
+    await opened.engine.close();
+  }
+  say(swapLine(streams, parts));
+  if (left() > 0) say(`  ${left()} swaps are missing: the same command goes on`);
 }
 
 const root = await mkdtemp(join(tmpdir(), 'attune-bench-swap-'));
 const { cpu, threads, load } = describeMachine();
 say(`${resolve(options.model)}; ${cpu}, ${threads} threads, load ${load.toFixed(1)}`);
 try {
-  if (options.night) await benchNight(resolve(options.model), say);
-  else {
-    const modelDir = resolve(options.model);
-    const versions = await zeroVersions(root, modelDir);
-    for (const count of options.streams.split(',').map(Number)) {
-      const settings = {
-        modelDir,
-        cacheDir: join(root, 'cache'),
-        device: 'cpu' as const,
-        threads: 0,
-        windowTokens: 0,
-        cacheBytesMax: 2 ** 30,
-        batchMax: 64,
-        prefillChunkTokens: 256,
-      };
-      const engine = await openEngineProcess(settings, forkEngine(ENGINE_ENTRY));
-      const { vocabularySize } = await engine.describe();
-      const found = await benchSwaps(engine, versions, { count, vocabularySize });
-      await engine.close();
-      const { p99 } = found.longestWaitMs;
-      say(
-        `${count} streams, ${found.swaps} swaps: ${found.faults.length} faults in ${found.tokens} tokens of ` +
-          `${found.replies} replies; a token every ${found.tokenMs.toFixed(1)} ms; longest wait at a swap p99 ` +
-          `${p99.toFixed(1)} ms, without ${found.longestWaitWithoutMs.p99.toFixed(1)} ms`,
-      );
-      say(JSON.stringify(found));
-    }
-  }
+  await mkdir(options.work, { recursive: true });
+  if (options.night)
+    await benchNight(resolve(options.model), { say, work: options.work, deadline });
+  else for (const count of options.streams.split(',').map(Number)) await benchCase(root, count);
 } finally {
   await rm(root, { recursive: true });
+  deadline.close();
 }
