@@ -25,7 +25,7 @@ import {
   type Verdict,
 } from './phase-result.ts';
 import { writeReplies } from './replies.ts';
-import { readSuite, stratified } from './suite.ts';
+import { nightSuite, readSuite } from './suite.ts';
 import type { WorkParts } from './work.ts';
 
 type Parts = WorkParts & { folder: string };
@@ -34,8 +34,6 @@ type Tell = (done: number, total: number | null, facts?: Record<string, number>)
 /** Probes that a swap compares with; kernels of another shape round differently. */
 const PROBE_SEQUENCES = 4;
 const PROBE_TOLERANCE_NATS = 2e-3;
-/** Everyday turns that measure forgetting; half of the talks replay, the other half measures. */
-const EVERYDAY_MEASURED_MAX = 40;
 
 export async function measureNight(parts: Parts, trained: Trained, tell: Tell): Promise<Measured> {
   const { plan, folder, model, tokenizer, executor, courtesy, signal } = parts;
@@ -46,11 +44,15 @@ export async function measureNight(parts: Parts, trained: Trained, tell: Tell): 
   const hasDeaf = trained.deafHash !== null;
   const deaf = hasDeaf ? await load([...plan.deltas, join(folder, DEAF_DELTA)]) : undefined;
   const moments = await momentScenarios(folder);
-  const suite = stratified(await untrained(parts), measure.scenariosPerKind);
+  const suite = nightSuite(await untrained(parts), {
+    gated: measure.scenariosPerKind,
+    ungated: measure.scenariosPerUngatedKind,
+  });
   const held = moments.heldBack.filter(({ rejected }) => rejected !== undefined);
   const ordinary = suite.filter(({ kind }) => kind === 'ordinary');
+  // Half of the talks replay, the other half measures.
   const quiet = (await readScenarioFile(folder, 'everyday')).filter(measuresForgetting);
-  const everyday = [...quiet, ...ordinary].slice(0, EVERYDAY_MEASURED_MAX);
+  const everyday = [...quiet, ...ordinary].slice(0, measure.everydayTurns);
   const measures = await measureWeights({
     model,
     executor,

@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../base/hash.ts';
+import { GATED_KINDS } from '../measure/gate.ts';
 import { readScenarios } from '../scenario/file.ts';
 import { KINDS } from '../scenario/kind.ts';
 import type { Scenario } from '../scenario/scenario.ts';
@@ -11,6 +12,21 @@ export async function readSuite(folder: string): Promise<Scenario[]> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.jsonl')).sort();
   const files = await Promise.all(names.map((name) => readScenarios(join(folder, name))));
   return files.flat();
+}
+
+/** What a night measures on: many of the kinds that the gate judges, some of the others. */
+export function nightSuite(
+  scenarios: readonly Scenario[],
+  { gated, ungated }: { gated: number; ungated: number },
+): Scenario[] {
+  const isGated = ({ kind }: Scenario): boolean => GATED_KINDS.includes(kind);
+  return [
+    ...stratified(scenarios.filter(isGated), gated),
+    ...stratified(
+      scenarios.filter((scenario) => !isGated(scenario)),
+      Math.min(gated, ungated),
+    ),
+  ];
 }
 
 /**

@@ -27,8 +27,12 @@ export const nightSection = z.strictObject({
 });
 
 export const measureSection = z.strictObject({
-  /** Scenarios of each kind that a night measures; fixed and stratified. */
-  scenariosPerKind: z.int().min(1).default(40),
+  /** Scenarios that a night measures of each kind that the gate judges; fixed and stratified. */
+  scenariosPerKind: z.int().min(1).default(200),
+  /** The same of the other kinds; never more than of those. */
+  scenariosPerUngatedKind: z.int().min(0).default(20),
+  /** Everyday turns on which a night measures forgetting. */
+  everydayTurns: z.int().min(1).default(160),
   /** Replies generated for each kind's check; 0 = none. */
   repliesPerKind: z.int().min(0).default(12),
   /** Resamples of the clustered bootstrap. */
