@@ -7,9 +7,10 @@ import type { Kind } from '../../src/scenario/kind.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
 import { crossedPairs, isHeldBack, type SgdDialogue, sgdKind } from '../../src/scenario/sgd.ts';
 import { readSgdDialogues, readSgdMoments } from '../../src/scenario/sgd-file.ts';
+import type { DataSize } from './size.ts';
 
 export const SETS = [
-  /** Crossed pairs of held-back train dialogues and reflex scenes, for training. */
+  /** Crossed pairs of held-back train dialogues and generated scenes, for training. */
   'pool',
   /** Such pairs of other dialogues and scenes: they choose the settings. */
   'selection',
@@ -17,6 +18,8 @@ export const SETS = [
   'dev',
   /** Generated suites: crossed listen pairs, push-back, invite, undercurrent, ordinary. */
   'suites',
+  /** Test conversations of the kinds that may not get worse, as many as judging a night needs. */
+  'guards',
   /** Everyday talk of held-back train dialogues: replayed, and for choosing the settings. */
   'replays',
   'selectionEveryday',
@@ -26,40 +29,17 @@ export const SETS = [
 
 export type ExperimentData = Readonly<Record<(typeof SETS)[number], readonly Scenario[]>>;
 
-/** Pairs and scenarios of each kind that are kept, and how long a prompt may be. */
-export interface DataLimits {
-  readonly poolPairs: number;
-  readonly devPairs: number;
-  readonly suitesPerKind: number;
-  readonly everyday: number;
-  /** Prompt and reply tokens of a training example; longer pairs are left out whole. */
-  readonly trainTokensMax: number;
-  /** The same of pairs that measure. */
-  readonly readTokensMax: number;
-  readonly replyTokensMax: number;
-}
-
-export const DATA_LIMITS: DataLimits = {
-  poolPairs: 160,
-  devPairs: 40,
-  suitesPerKind: 40,
-  everyday: 40,
-  trainTokensMax: 192,
-  readTokensMax: 256,
-  replyTokensMax: 48,
-};
-
 /** Tokens of a scenario's prompt, and of the longer of its replies. */
 export type TokenCount = (scenario: Scenario) => { prompt: number; reply: number };
 
 /**
  * Reads, cuts down and writes the sets to `folder`, one JSONL each.
- * @param shared the data folder; @param scenes JSONL of bench/peers/reflex_scenes.py
+ * @param shared the data folder; @param scenes JSONL of scenes.py
  */
 export async function prepareData(
   paths: { shared: string; scenes: string; folder: string },
   count: TokenCount,
-  limits: DataLimits = DATA_LIMITS,
+  size: DataSize,
 ): Promise<ExperimentData> {
   const read = async (split: 'train' | 'dev') => ({
     dialogues: await readSgdDialogues(join(paths.shared, `pretrain/sgd/${split}.jsonl.gz`)),
@@ -71,22 +51,37 @@ export async function prepareData(
   const isSelection = (s: Scenario): boolean => createRandom(s.source.cluster).int(8) === 0;
   const within = (tokensMax: number) => (s: Scenario) => {
     const { prompt, reply } = count(s);
-    return prompt <= tokensMax && reply <= limits.replyTokensMax;
+    return prompt <= tokensMax && reply <= size.replyTokensMax;
   };
-  const [short, medium] = [within(limits.trainTokensMax), within(limits.readTokensMax)];
-  const everyday = firstFitting(everydayOf(held.slice(0, 2000), 'replay'), 440, short);
+  const [short, medium] = [within(size.trainTokensMax), within(size.readTokensMax)];
+  const { replays, selectionEveryday } = size;
+  const everyday = firstFitting(
+    everydayOf(held.slice(0, 2000), 'replay'),
+    selectionEveryday + replays,
+    short,
+  );
+  const isGuard = (s: Scenario): boolean => pairKind(s) === 'guard';
+  const chosen = pairs.filter(isSelection);
   const data: ExperimentData = {
     pool: pickPairs(
       pairs.filter((s) => !isSelection(s)),
-      limits.poolPairs,
+      size.poolPairs,
       short,
     ),
-    selection: pickPairs(pairs.filter(isSelection), 20, short),
-    dev: pickPairs(crossedPairs(dev.moments, dev.dialogues), limits.devPairs, medium),
-    suites: await readSuites(limits.suitesPerKind),
-    replays: everyday.slice(40),
-    selectionEveryday: everyday.slice(0, 40),
-    everyday: firstFitting(everydayOf(dev.dialogues, 'everyday'), limits.everyday, short),
+    selection: [
+      ...pickPairs(
+        chosen.filter((s) => !isGuard(s)),
+        size.selectionPairs,
+        short,
+      ),
+      ...pickPairs(chosen.filter(isGuard), size.selectionGuardPairs, short),
+    ],
+    dev: pickPairs(crossedPairs(dev.moments, dev.dialogues), size.devPairs, medium),
+    suites: await readSuites(SUITE_KINDS, size.suitesPerKind),
+    guards: await readSuites(GUARD_KINDS, size.guardsPerKind),
+    replays: everyday.slice(selectionEveryday),
+    selectionEveryday: everyday.slice(0, selectionEveryday),
+    everyday: firstFitting(everydayOf(dev.dialogues, 'everyday'), size.everyday, short),
   };
   await mkdir(paths.folder, { recursive: true });
   for (const name of SETS) {
@@ -101,16 +96,19 @@ export async function readData(folder: string): Promise<ExperimentData> {
   return sets;
 }
 
-async function readSuites(perKind: number): Promise<Scenario[]> {
-  const kinds: Kind[] = ['listen', 'push-back', 'invite', 'undercurrent', 'ordinary'];
+const SUITE_KINDS: readonly Kind[] = ['listen', 'push-back', 'invite', 'undercurrent', 'ordinary'];
+const GUARD_KINDS: readonly Kind[] = ['push-back', 'invite', 'ordinary'];
+
+async function readSuites(kinds: readonly Kind[], perKind: number): Promise<Scenario[]> {
   const suites = await Promise.all(
     kinds.map((kind) => readScenarios(join('suites', 'companion', `${kind}.jsonl`))),
   );
   return suites.flatMap((list) => spread(list, perKind));
 }
 
+/** SGD's kinds, and `reflex` and `guard` of generated scenes. */
 export const pairKind = (s: Scenario): string =>
-  s.source.origin === 'sgd' ? sgdKind(s) : 'reflex';
+  s.source.origin === 'sgd' ? sgdKind(s) : (s.id.split(':', 1)[0] as string);
 
 /** Pair ids by kind, in an order drawn by `seed`. */
 export function shuffledPairs(

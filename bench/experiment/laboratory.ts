@@ -20,6 +20,7 @@ import { trainDelta } from '../../src/train/trainer.ts';
 import type { Cell } from './cells.ts';
 import { type ExperimentData, shuffledPairs } from './data.ts';
 import { type Choice, packing, settingsOf } from './settings.ts';
+import type { ExperimentSize } from './size.ts';
 
 export interface Trained {
   readonly weights: TrainableWeights;
@@ -49,31 +50,39 @@ export interface Reading {
   readonly retention?: Retention;
 }
 
-const ATTENTION_PAIRS_PER_KIND = 6;
-
 export class Laboratory {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
   readonly data: ExperimentData;
+  readonly size: ExperimentSize;
   readonly executor: Executor;
   readonly #readers = new Map<string, Reader>();
   readonly #fed = new Map<string, Record<string, HostTensor>>();
 
-  private constructor(model: Model, tokenizer: Tokenizer, data: ExperimentData, ort: Executor) {
-    this.model = model;
-    this.tokenizer = tokenizer;
-    this.data = data;
-    this.executor = ort;
+  private constructor(parts: {
+    model: Model;
+    tokenizer: Tokenizer;
+    data: ExperimentData;
+    size: ExperimentSize;
+    executor: Executor;
+  }) {
+    this.model = parts.model;
+    this.tokenizer = parts.tokenizer;
+    this.data = parts.data;
+    this.size = parts.size;
+    this.executor = parts.executor;
   }
 
   static async open(paths: {
     model: string;
     cache: string;
     data: ExperimentData;
+    size: ExperimentSize;
   }): Promise<Laboratory> {
     const model = await readModel(paths.model, { cacheDir: paths.cache });
     const executor = packing(await createOnnxExecutor({ device: 'cpu', threads: 1 }));
-    return new Laboratory(model, await loadTokenizer(model.dir), paths.data, executor);
+    const tokenizer = await loadTokenizer(model.dir);
+    return new Laboratory({ model, tokenizer, data: paths.data, size: paths.size, executor });
   }
 
   render(scenarios: readonly Scenario[]): Example[] {
@@ -193,16 +202,23 @@ export class Laboratory {
         ...(direction === undefined ? {} : { direction }),
         ...(ownIdea === undefined ? {} : { ownIdea }),
       },
-      retention: await retention(reader, this.render(everyday), arms),
+      retention: await retention(
+        reader,
+        this.render(everyday.slice(0, this.size.everydayRead)),
+        arms,
+      ),
     };
   }
 
   /** Some dev pairs of each kind and suite scenes: the same for every cell. */
   #looked(): Scenario[] {
     const pairs = [...shuffledPairs(this.data.dev, 'attention').values()];
-    const ids = new Set(pairs.flatMap((all) => all.slice(0, ATTENTION_PAIRS_PER_KIND)));
+    const ids = new Set(pairs.flatMap((all) => all.slice(0, this.size.attentionPairs)));
     const suites = this.data.suites.filter((s) => s.kind === 'listen' && s.pair !== undefined);
-    return [...this.data.dev.filter((s) => ids.has(s.pair?.id ?? '')), ...suites.slice(0, 16)];
+    return [
+      ...this.data.dev.filter((s) => ids.has(s.pair?.id ?? '')),
+      ...suites.slice(0, this.size.attentionSuites),
+    ];
   }
 
   /** The surface arm: a bias on the logits, read as everything else is. */
@@ -226,12 +242,12 @@ export class Laboratory {
       fed: trainable,
       learns: trainable,
       objective: settingsOf(choice, 1),
-      examples: this.render(trained.scenarios.slice(0, 20)),
+      examples: this.render(trained.scenarios.slice(0, this.size.flatness.examples)),
       first,
       contexts: weights,
     });
     const at = { weights: weights as Record<string, FloatTensor>, move };
-    const options = { radii: [0.005, 0.05, 0.2], directions: 10, seed };
+    const options = { radii: [0.005, 0.05, 0.2], directions: this.size.flatness.directions, seed };
     try {
       return await flatness(surface, at, options);
     } finally {

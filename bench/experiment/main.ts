@@ -5,11 +5,14 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { withHugePages } from '../../src/base/huge-pages.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { prepareData, readData, SETS, type TokenCount } from './data.ts';
 import { Laboratory } from './laboratory.ts';
 import { writeReport } from './report.ts';
-import { base, choose, gate, replies, run, type StageContext, sweep } from './stages.ts';
+import { REGISTERED, TINY } from './size.ts';
+import { base, gate, replies, run, type StageContext } from './stages.ts';
+import { choose, sweep } from './sweep.ts';
 import { WorkFolder } from './work-folder.ts';
 
 const OPTIONS = {
@@ -18,7 +21,7 @@ const OPTIONS = {
   shared: { type: 'string', default: '../shared/data' },
   work: { type: 'string', default: 'experiment' },
   workers: { type: 'string', default: '2' },
-  /** Runs the recipe's generator of reflex scenes; it needs no package. */
+  /** Runs the recipe's generator of scenes; it needs no package. */
   python: { type: 'string', default: 'python3' },
   /** No cell is begun after this time of day, HH:MM. */
   until: { type: 'string', default: '23:59' },
@@ -26,13 +29,8 @@ const OPTIONS = {
   groups: { type: 'string', default: '' },
   /** Also the cells of the remedies. */
   remedies: { type: 'boolean', default: false },
-  rates: { type: 'string', default: '0.05,0.1,0.2' },
-  retentions: { type: 'string', default: '2,8' },
-  betas: { type: 'string', default: '0.1' },
-  optimizers: { type: 'string', default: 'apollo' },
-  epochs: { type: 'string', default: '1' },
-  /** Scenarios of a sweep's run. */
-  dose: { type: 'string', default: '200' },
+  /** Every stage with a handful of examples; its numbers mean nothing. */
+  tiny: { type: 'boolean', default: false },
 } as const;
 
 const { values: options, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
@@ -40,9 +38,10 @@ const work = new WorkFolder(options.work);
 const say = (line: string): void =>
   console.log(`${new Date().toISOString().slice(11, 19)} ${line}`);
 
-const REFLEX_PAIRS = '400';
+const size = options.tiny ? TINY : REGISTERED;
+const SCENES_SEED = '1';
 
-/** Reflex scenes and the sets, once; what is there stays. */
+/** Generated scenes and the sets, once; what is there stays. */
 async function prepare(): Promise<void> {
   if (SETS.every((name) => existsSync(work.at('data', `${name}.jsonl`)))) return;
   const scenes = work.at('scenes.jsonl');
@@ -55,11 +54,17 @@ async function prepare(): Promise<void> {
   };
   await work.makeFolder();
   if (!existsSync(scenes)) {
-    const generator = ['bench/peers/reflex_scenes.py', REFLEX_PAIRS, '1'];
+    const { reflexPairs, guardPairs } = size.data;
+    const generator = [
+      'bench/experiment/scenes.py',
+      `${reflexPairs}`,
+      `${guardPairs}`,
+      SCENES_SEED,
+    ];
     await writeFile(scenes, await outputOf(options.python, generator));
   }
   const paths = { shared: options.shared, scenes, folder: work.at('data') };
-  const data = await prepareData(paths, count);
+  const data = await prepareData(paths, count, size.data);
   say(SETS.map((name) => `${name} ${data[name].length}`).join(', '));
 }
 
@@ -83,7 +88,10 @@ async function share(stage: string): Promise<void> {
   const own = process.argv.slice(2).filter((part) => part !== 'all');
   const self = fileURLToPath(import.meta.url);
   const workers = Array.from({ length: Number(options.workers) }, () =>
-    spawn(process.execPath, [self, stage, ...own], { stdio: 'inherit' }),
+    spawn(process.execPath, [self, stage, ...own], {
+      stdio: 'inherit',
+      env: withHugePages(process.env),
+    }),
   );
   const codes = await Promise.all(
     workers.map((child) => new Promise((resolve) => child.once('close', resolve))),
@@ -98,7 +106,7 @@ async function all(): Promise<void> {
   for (const stage of ['base', 'sweep']) await share(stage);
   say(`settings: ${JSON.stringify(await choose(work))}`);
   for (const stage of ['run', 'gate', 'replies']) await share(stage);
-  process.stdout.write(await writeReport(work));
+  process.stdout.write(await writeReport(work, size));
 }
 
 const STAGES: Readonly<Record<string, (context: StageContext) => Promise<void>>> = {
@@ -117,14 +125,17 @@ async function one(stage: string): Promise<void> {
   }
   const data = await readData(work.at('data'));
   const { model, cache } = options;
-  const laboratory = await Laboratory.open({ model, cache, data });
-  await begin({ laboratory, work, options, say });
-  await laboratory.close();
+  const laboratory = await Laboratory.open({ model, cache, data, size });
+  try {
+    await begin({ laboratory, work, size, options, say });
+  } finally {
+    await laboratory.close();
+  }
 }
 
 const stage = positionals[0] ?? 'all';
 if (stage === 'all') await all();
 else if (stage === 'prepare') await prepare();
-else if (stage === 'report') process.stdout.write(await writeReport(work));
+else if (stage === 'report') process.stdout.write(await writeReport(work, size));
 else if (stage === 'choose') say(JSON.stringify(await choose(work)));
 else await one(stage);

@@ -15,22 +15,24 @@ export interface NightVerdict extends GateVerdict {
   readonly measures: object;
 }
 
-const DOSE = 200;
-
+/** A single example is seen as often as the others see all of theirs. */
 function taught(night: Night, drawn: readonly Scenario[]): readonly Scenario[] {
   if (night === 'flipped') return drawn.map(flipped);
-  return night === 'single' ? drawn.slice(0, 1) : drawn;
+  const [only] = drawn;
+  return night === 'single' && only !== undefined ? drawn.map(() => only) : drawn;
 }
 
 /** Trains real and deaf, measures on dev pairs and suites, and lets the gate judge. */
 export async function nightVerdict(
   laboratory: Laboratory,
-  night: Night,
-  first: Readonly<Record<string, number>>,
-  choice: Choice,
+  {
+    night,
+    scenarios: drawn,
+    choice,
+  }: { night: Night; scenarios: readonly Scenario[]; choice: Choice },
 ): Promise<NightVerdict> {
   const { model, tokenizer, executor, data } = laboratory;
-  const scenarios = taught(night, laboratory.draw(DOSE, 1, first));
+  const scenarios = taught(night, drawn);
   const cell = { name: night, group: 'gate', dose: scenarios.length, seed: 1 };
   const real = await laboratory.train({ ...cell, arm: 'real' }, scenarios, choice);
   const deaf = await laboratory.train({ ...cell, arm: 'deaf' }, scenarios, choice);
@@ -42,7 +44,11 @@ export async function nightVerdict(
     parent: await laboratory.first(),
     candidate: real.weights,
     deaf: deaf.weights,
-    scenarios: [...data.dev.filter((_, i) => i % 4 < 2), ...data.suites],
+    scenarios: [
+      ...data.dev.filter((_, i) => i % 4 < 2),
+      ...data.suites.filter(({ kind }) => kind === 'listen'),
+      ...data.guards,
+    ],
     everyday: data.everyday,
     limits: { windowTokens: model.windowTokens, replyTokensMax: 96 },
     attentionExamplesMax: 24,

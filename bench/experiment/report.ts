@@ -4,20 +4,28 @@ import { join } from 'node:path';
 import { checkBaseline } from '../../src/measure/baseline-check.ts';
 import { changeMapSvg, linePlotSvg, type PlotSeries } from '../../src/measure/map-svg.ts';
 import { acrossSeeds } from '../../src/measure/statistics.ts';
+import { meanValue } from './compare.ts';
 import { readData } from './data.ts';
-import { meanValue, type Results, type Run, readResults, rightPairs, runsOf } from './results.ts';
+import { type Results, type Run, readResults, rightPairs, runsOf } from './results.ts';
+import type { ExperimentSize } from './size.ts';
 import * as tables from './tables.ts';
+import { verdictLines } from './verdict.ts';
 import type { WorkFolder } from './work-folder.ts';
 
 /** Writes `report.md` and the plots beside it into `<work>/report`; gives the text. */
-export async function writeReport(work: WorkFolder): Promise<string> {
-  const results = await readResults(work);
+export async function writeReport(work: WorkFolder, size: ExperimentSize): Promise<string> {
+  const results = await readResults(work, size);
   const blind = checkBaseline((await readData(work.at('data'))).dev);
   const [first] = results.runs;
   const text = [
-    `Base ${first?.baseHash.slice(0, 12)}, settings ${JSON.stringify(first?.choice)}.`,
+    first === undefined
+      ? 'No cell was run.'
+      : `Base ${first.baseHash.slice(0, 12)}, settings ${JSON.stringify(first.choice)}.`,
     `A bag of words that sees no context has both right in ${(100 * blind.bothRight).toFixed(0)} % ` +
       `of ${blind.crossedPairs} dev pairs.`,
+    '',
+    ...verdictLines(results),
+    ...results.missing.map((what) => `Not run: ${what}.`),
     '',
     ...tables.sweepTable(results),
     ...tables.cellTable(results),
@@ -38,7 +46,8 @@ export async function writeReport(work: WorkFolder): Promise<string> {
 /** Share of dev pairs with both sides right over the dose, with Student intervals over seeds. */
 function dosePlot({ runs }: Results): string {
   const point = (x: number, own: readonly Run[]) => {
-    const { mean, low } = acrossSeeds(own.map((run) => meanValue(rightPairs(run, 'crossed:'))));
+    const shares = own.map((run) => meanValue(rightPairs(run, 'crossed:')));
+    const { mean, low } = acrossSeeds(shares.filter(Number.isFinite));
     return { x, y: mean, ...(own.length < 2 ? {} : { error: mean - low }) };
   };
   const groups = [...new Set(runs.map(({ cell }) => cell.group))].filter(

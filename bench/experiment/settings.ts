@@ -9,9 +9,16 @@ export interface Choice {
   readonly learningRate: number;
   readonly retentionWeight: number;
   readonly preferenceBeta: number;
-  readonly optimizer: TrainSettings['optimizer'];
-  readonly epochs: number;
 }
+
+const { executor: _, ...DEFAULTS } = trainSection.parse({});
+
+/** Where nothing was swept. */
+export const DEFAULT_CHOICE: Choice = {
+  learningRate: DEFAULTS.learningRate,
+  retentionWeight: DEFAULTS.retentionWeight,
+  preferenceBeta: DEFAULTS.preferenceBeta,
+};
 
 /** What is tried when W_q does nothing beyond the deaf arm; none of it is pre-registered. */
 export const REMEDIES = {
@@ -26,16 +33,15 @@ export type Remedy = keyof typeof REMEDIES;
 
 /** @param dose scenarios of an epoch */
 export function settingsOf(
-  { epochs, ...choice }: Choice,
+  choice: Choice,
   dose: number,
   { optimizer, remedy }: Pick<Cell, 'optimizer' | 'remedy'> = {},
 ): TrainSettings {
-  const { executor: _, ...defaults } = trainSection.parse({});
   const settings: TrainSettings = {
-    ...defaults,
+    ...DEFAULTS,
     ...choice,
     ...(optimizer === undefined ? {} : { optimizer }),
-    epochsMax: epochs,
+    epochsMax: 1,
     stepsMax: 10_000,
     minutesMax: 600,
     tokensMax: 1e9,
@@ -43,7 +49,7 @@ export function settingsOf(
     replayTokens: 48,
     replaysPerStep: 2,
     // Contexts are run again with each epoch, or when they are clearly behind.
-    contextRefreshSteps: Math.ceil(dose / defaults.batchSize),
+    contextRefreshSteps: Math.ceil(dose / DEFAULTS.batchSize),
     contextRefreshKlMax: 0.1,
   };
   return { ...settings, ...(remedy === undefined ? {} : REMEDIES[remedy](settings)) };

@@ -1,17 +1,8 @@
 // The tables of the training experiment as Markdown lines.
 import { acrossSeeds } from '../../src/measure/statistics.ts';
-import {
-  contrast,
-  contrastText,
-  liftGains,
-  margins,
-  meanValue,
-  type Results,
-  type Run,
-  rightPairs,
-  runsOf,
-  type Values,
-} from './results.ts';
+import { contrast, contrastText, liftGains, margins, meanValue } from './compare.ts';
+import { type Results, type Run, rightPairs, runsOf, type Values } from './results.ts';
+import { keepsBounds } from './sweep.ts';
 
 const SETS = {
   dev: 'crossed:',
@@ -43,23 +34,26 @@ const head = (names: readonly string[]): string[] => [
 
 export function sweepTable({ tried }: Results): string[] {
   if (tried.length === 0) return [];
-  return [
-    ...head('optimizer,rate,KL weight,β,epochs,moved,both right,margin,perplexity ×'.split(',')),
-    ...tried.map(({ choice: c, movedShare, bothRight, margin, retention }) =>
-      row([
-        c.optimizer,
-        c.learningRate,
-        c.retentionWeight,
-        c.preferenceBeta,
-        c.epochs,
-        percent(movedShare),
-        bothRight.share.toFixed(3),
-        margin.toFixed(3),
-        retention.perplexity.ratio.toFixed(3),
-      ]),
-    ),
-    '',
-  ];
+  const names =
+    'rate,KL weight,β,moved,both right,margin,push-back,invite,perplexity ×,within bounds'.split(
+      ',',
+    );
+  const lines = tried.map((one) => {
+    const { choice, movedShare, bothRight, margin, pushBack, invite, retention } = one;
+    return row([
+      choice.learningRate,
+      choice.retentionWeight,
+      choice.preferenceBeta,
+      percent(movedShare),
+      bothRight.share.toFixed(3),
+      margin.toFixed(3),
+      pushBack.mean.toFixed(3),
+      invite.mean.toFixed(3),
+      retention.perplexity.ratio.toFixed(3),
+      keepsBounds(one) ? 'yes' : 'no',
+    ]);
+  });
+  return [...head(names), ...lines, ''];
 }
 
 /** A line a cell: means over its seeds, with the range. */
@@ -212,7 +206,7 @@ export function replyTable({ replies }: Results): string[] {
         name,
         percent(nearer),
         percent(bothNearer),
-        ...kinds.map((kind) => percent(passes[kind] ?? 0)),
+        ...kinds.map((kind) => spread([passes[kind] ?? Number.NaN], percent)),
       ]),
     ),
     '',

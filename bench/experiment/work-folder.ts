@@ -27,8 +27,12 @@ export class WorkFolder {
 
   /** Names of the finished pieces of a kind. */
   async done(kind: string): Promise<string[]> {
+    return this.#named(kind, '.json');
+  }
+
+  async #named(kind: string, ending: string): Promise<string[]> {
     const files = await readdir(this.at(kind)).catch((): string[] => []);
-    return files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -5));
+    return files.flatMap((file) => (file.endsWith(ending) ? [file.slice(0, -ending.length)] : []));
   }
 
   async readAll<T>(kind: string): Promise<T[]> {
@@ -40,7 +44,7 @@ export class WorkFolder {
   /** Takes a piece for this process; false when it is done or a living process has it. */
   async claims(kind: string, name: string): Promise<boolean> {
     await mkdir(this.at(kind), { recursive: true });
-    if ((await this.done(kind)).includes(name)) return false;
+    if ((await this.done(kind)).includes(name) || (await this.hasFailed(kind, name))) return false;
     const claim = this.at(kind, `${name}.claim`);
     const holder = await readFile(claim, 'utf8').catch(() => undefined);
     if (holder !== undefined) {
@@ -51,6 +55,34 @@ export class WorkFolder {
       () => true,
       () => false,
     );
+  }
+
+  /** Keeps why a piece cannot be done; it is not tried again. */
+  async fail(kind: string, name: string, { message }: Error): Promise<void> {
+    await writeJsonAtomic(this.at(kind, `${name}.failed`), { message });
+    await rm(this.at(kind, `${name}.claim`), { force: true });
+  }
+
+  async hasFailed(kind: string, name: string): Promise<boolean> {
+    return (await this.failures(kind)).includes(name);
+  }
+
+  async failures(kind: string): Promise<string[]> {
+    return this.#named(kind, '.failed');
+  }
+
+  /** All that was given up, `<kind> <name>: <why>`. */
+  async allFailures(): Promise<string[]> {
+    const kinds = await readdir(this.#path).catch((): string[] => []);
+    const lists = kinds.map(async (kind) =>
+      Promise.all(
+        (await this.failures(kind)).map(async (name) => {
+          const found = await this.read<{ message: string }>(kind, `${name}.failed`);
+          return `${kind} ${name}: ${found?.message}`;
+        }),
+      ),
+    );
+    return (await Promise.all(lists)).flat();
   }
 
   async finish(kind: string, name: string, record: object): Promise<void> {
