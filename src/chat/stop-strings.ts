@@ -17,7 +17,16 @@ function heldBack(text: string, stops: readonly string[]): number {
   return 0;
 }
 
-/** The earliest stop string wins; of two at the same place either one ends the text there. */
+/** Where the stop string begins that is complete first; -1 without one. */
+function firstComplete(text: string, stops: readonly string[]): number {
+  const found = stops
+    .map((stop) => ({ start: text.indexOf(stop), end: text.indexOf(stop) + stop.length }))
+    .filter(({ start }) => start !== -1)
+    .sort((a, b) => a.end - b.end || a.start - b.start);
+  return found[0]?.start ?? -1;
+}
+
+/** The one that is complete first wins, as if text came letter by letter; of two, the longer one. */
 export function createStopFinder(stops: readonly string[]): StopFinder {
   let pending = '';
   let isStopped = false;
@@ -25,9 +34,9 @@ export function createStopFinder(stops: readonly string[]): StopFinder {
     push(piece) {
       if (isStopped) return { text: '', isStopped };
       pending += piece;
-      const found = stops.map((stop) => pending.indexOf(stop)).filter((at) => at !== -1);
-      isStopped = found.length > 0;
-      const shown = isStopped ? Math.min(...found) : pending.length - heldBack(pending, stops);
+      const found = firstComplete(pending, stops);
+      isStopped = found !== -1;
+      const shown = isStopped ? found : pending.length - heldBack(pending, stops);
       const text = pending.slice(0, shown);
       pending = isStopped ? '' : pending.slice(shown);
       return { text, isStopped };

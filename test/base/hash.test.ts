@@ -1,9 +1,9 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { canonicalJson, sha256, sha256File, sha256Json } from '../../src/base/hash.ts';
+import { fc } from '../property.ts';
 
 it('hashes text as the standard says', () => {
   // Source: FIPS 180-2, appendix B.1.

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createRandom, philox } from '../../src/base/random.ts';
+import { fc } from '../property.ts';
 
 describe('philox', () => {
   // Source: kat_vectors of the Random123 distribution, philox4x32 10.

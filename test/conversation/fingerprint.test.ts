@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   fingerprint,
@@ -7,6 +6,7 @@ import {
 } from '../../src/conversation/fingerprint.ts';
 import { foreignReply, type LogRecord } from '../../src/conversation/record.ts';
 import { applyRecord, emptyState, type MutableState } from '../../src/conversation/state.ts';
+import { fc } from '../property.ts';
 
 function talk(origin: 'live' | 'openai' = 'openai'): MutableState {
   return { ...emptyState('t'), origin, entries: [], known: new Set() };

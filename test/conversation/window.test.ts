@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { firstKeptTurn, firstKeptTurnFromEnd, KEEP_SHARE } from '../../src/conversation/window.ts';
+import { fc } from '../property.ts';
 
 const budget = { windowTokens: 100, replyTokens: 20, fixedTokens: 10 };
 const room = 70;

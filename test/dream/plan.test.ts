@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
 import { type Plan, planDreams } from '../../src/dream/plan.ts';
 import { floorOf, spreadUnits } from '../../src/dream/quota.ts';
 import { KINDS, type Kind } from '../../src/scenario/kind.ts';
+import { fc } from '../property.ts';
 import { flag, gist, prompts, settings } from './dreaming.ts';
 
 /** What the plans make once they are written: a structured push-back brings its other side along. */

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { dream } from '../../src/dream/dream.ts';
 import { parseWholeScene } from '../../src/dream/whole.ts';
+import { fc } from '../property.ts';
 import { createModel, gist, options, settings } from './dreaming.ts';
 
 const SCENE = `Person: Help me plan the day.

@@ -1,9 +1,9 @@
-import { fc } from '../property.ts';
 import { describe, expect, it } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { createRandom } from '../../src/base/random.ts';
 import type { SamplingSettings } from '../../src/engine/engine.ts';
 import { nucleus, Sampler, type Scores } from '../../src/engine/sampling.ts';
+import { fc } from '../property.ts';
 
 const GREEDY: SamplingSettings = {
   temperature: 0,

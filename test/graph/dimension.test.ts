@@ -1,5 +1,4 @@
 // Arithmetic of symbolic sizes: canonical text, equal exactly when equal for every size.
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   type Dimension,
@@ -9,6 +8,7 @@ import {
   symbolsOf,
   termsOf,
 } from '../../src/graph/dimension.ts';
+import { fc } from '../property.ts';
 
 const NAMES = ['batch', 'length', 'past', 'p2'];
 

@@ -1,10 +1,10 @@
 // Shapes are proved when a node is built; what does not fit is refused with its name and place.
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { groupQueryAttention } from '../../src/graph/fused.ts';
 import * as indexing from '../../src/graph/indexing.ts';
 import * as op from '../../src/graph/operations.ts';
 import { type Shape, scope, type Tensor } from '../../src/graph/tensor.ts';
+import { fc } from '../property.ts';
 
 const f32 = (...shape: Shape): Tensor => op.input('x', 'f32', shape);
 const i32 = (...shape: Shape): Tensor => op.input('i', 'i32', shape);

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createFakeClock, type FakeClock } from '../../src/base/fake-clock.ts';
 import { createRandom } from '../../src/base/random.ts';
@@ -13,6 +12,7 @@ import {
 } from '../../src/memory/gist.ts';
 import { type Memory, openMemory } from '../../src/memory/memory.ts';
 import { RecordingDisk } from '../base/crash.ts';
+import { fc } from '../property.ts';
 
 const settings = configSchema.parse({}).memory;
 const DAY = 86_400_000;

@@ -1,12 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { AttuneError } from '../../src/base/errors.ts';
 import { parseConfig } from '../../src/model/config.ts';
 import { parseGenerationConfig } from '../../src/model/generation-config.ts';
 import { readSafetensors, readTensor } from '../../src/model/safetensors.ts';
 import { parseSafetensorsHeader } from '../../src/model/safetensors-header.ts';
+import { fc } from '../property.ts';
 import { encode, floats } from './bytes.ts';
 import { temporaryFolder } from './runner.ts';
 

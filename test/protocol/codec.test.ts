@@ -1,10 +1,10 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AttuneError, ERROR_STATUS } from '../../src/base/errors.ts';
 import { ClientMessage } from '../../src/protocol/client-message.ts';
 import { parseClientMessage, parseServerMessage, requestIdOf } from '../../src/protocol/codec.ts';
 import { Id, Span } from '../../src/protocol/conversation.ts';
 import { CLOSE_CODE, ServerMessage } from '../../src/protocol/server-message.ts';
+import { fc } from '../property.ts';
 
 const types = (schema: typeof ClientMessage | typeof ServerMessage): string[] =>
   schema.options.flatMap((option) => [...option.shape.type.values]);

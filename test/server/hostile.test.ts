@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { silentLogger } from '../../src/base/logger.ts';
 import { CLOSE_CODE } from '../../src/protocol/server-message.ts';
+import { fc } from '../property.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 import type { TestClient } from './test-client.ts';
 

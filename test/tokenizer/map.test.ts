@@ -1,8 +1,8 @@
 // The map from messages and characters to tokens, for contents that mean harm or are merely odd.
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { fc } from '../property.ts';
 
 const FOLDER = join(import.meta.dirname, '../fixtures/tokenizer');
 const NAMES = ['chatml', 'thinking', 'headers', 'inst', 'inst-always'];

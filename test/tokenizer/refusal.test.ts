@@ -1,10 +1,10 @@
 import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { fc } from '../property.ts';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/tokenizer');
 

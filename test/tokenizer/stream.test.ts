@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { fc } from '../property.ts';
 
 const FOLDER = join(import.meta.dirname, '../fixtures/tokenizer');
 
