@@ -1,7 +1,7 @@
 // The cells of the dream experiment as Markdown: each on its own, and the contrasts between them.
 import { acrossSeeds, type Estimate, estimate } from '../src/measure/statistics.ts';
 import type { Pool } from './dream-pool.ts';
-import { KINDS_OF_PAIRS, type Look, rightPairs, share } from './held-out.ts';
+import { CROSSED, KINDS_OF_PAIRS, type Look, rightShare } from './held-out.ts';
 
 export interface CellRecord {
   readonly cell: string;
@@ -19,7 +19,6 @@ export interface CellRecord {
   readonly seconds?: number;
 }
 
-const CROSSED = 'crossed:';
 const percent = (part: number): string => `${(100 * part).toFixed(0)} %`;
 const text = ({ mean, low, high, p }: Estimate): string =>
   `${mean.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}] p ${p.toPrecision(2)}`;
@@ -76,7 +75,7 @@ export function dreamsReport(
     (a, b) => order.indexOf(a.cell) - order.indexOf(b.cell) || a.seed - b.seed,
   );
   for (const record of sorted) {
-    const of = (part: string): string => percent(share(rightPairs(record.look, part)));
+    const of = (part: string): string => percent(rightShare(record.look, part));
     const { ratio, high } = record.look.perplexity;
     const gain = estimate(gainOf(record, base, CROSSED));
     lines.push(
@@ -124,13 +123,12 @@ function contrastLine(
     (list) => list.reduce((sum, { value }) => sum + value, 0) / list.length,
   );
   const rights = pairs.map(
-    ({ record, against }) =>
-      share(rightPairs(record.look, part)) - share(rightPairs(against.look, part)),
+    ({ record, against }) => rightShare(record.look, part) - rightShare(against.look, part),
   );
   const seeds = (list: readonly number[]): string =>
     list.length < 2 ? `${list[0]?.toFixed(3)} (one seed)` : text(acrossSeeds(list));
   return (
     `| ${one} − ${other} | margin, ${part} | ${text(estimate(margins.flat()))} | ${seeds(means)} |\n` +
-    `| | both right, ${part} | ${rights.map((r) => r.toFixed(3)).join(', ')} | ${seeds(rights)} |`
+    `| | right, ${part} | ${rights.map((r) => r.toFixed(3)).join(', ')} | ${seeds(rights)} |`
   );
 }

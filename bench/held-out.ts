@@ -108,6 +108,9 @@ export async function openHeldOut(options: HeldOutOptions): Promise<HeldOut> {
   };
 }
 
+/** Ids of crossed pairs begin with it. */
+export const CROSSED = 'crossed:';
+
 /** Pair → both sides right. `part` is the beginning of the ids that count. */
 export function rightPairs(look: Look, part: string): Map<string, boolean> {
   const sides = Object.entries(look.margins).flatMap(([id, margin]) => {
@@ -116,6 +119,16 @@ export function rightPairs(look: Look, part: string): Map<string, boolean> {
     return [{ pair: id.slice(0, -2), side: side as 'a' | 'b', margin }];
   });
   return bothRightByPair(sides);
+}
+
+/**
+ * Of the crossed pairs the share with both sides right. Scenarios of the suites are drawn kind by
+ * kind, so that the other side of many is not there: of them the share that is right.
+ */
+export function rightShare(look: Look, part: string): number {
+  if (part.startsWith(CROSSED)) return share(rightPairs(look, part));
+  const own = Object.entries(look.margins).filter(([id]) => id.startsWith(part));
+  return own.filter(([, margin]) => margin > 0).length / Math.max(1, own.length);
 }
 
 export function share(pairs: ReadonlyMap<string, boolean>): number {

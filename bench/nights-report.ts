@@ -3,7 +3,15 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { linePlotSvg } from '../src/measure/map-svg.ts';
 import type { Estimate } from '../src/measure/statistics.ts';
-import { KINDS_OF_PAIRS, type Look, marginGain, rightGain, rightPairs, share } from './held-out.ts';
+import {
+  KINDS_OF_PAIRS,
+  type Look,
+  marginGain,
+  rightGain,
+  rightPairs,
+  rightShare,
+  share,
+} from './held-out.ts';
 
 export interface NightRecord {
   /** 0 is the base model. */
@@ -30,7 +38,6 @@ export interface NightRecord {
   readonly phases?: readonly { readonly phase: string; readonly ms: number }[];
 }
 
-const CROSSED = 'crossed:';
 const percent = (part: number): string => `${(100 * part).toFixed(0)} %`;
 const interval = ({ mean, low, high, p }: Estimate): string =>
   `${mean.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}] p ${p.toPrecision(2)}`;
@@ -47,14 +54,14 @@ function tableOf(records: readonly NightRecord[]): string[] {
   ];
   for (const record of records) {
     const { candidate, inForce, lived } = record;
-    const of = (part: string): string => percent(share(rightPairs(candidate, part)));
+    const of = (part: string): string => percent(rightShare(candidate, part));
     const gain = marginGain(base.candidate, candidate, { part: CROSSED, clusters });
     lines.push(
       `| ${record.night === 0 ? 'base' : record.night} | ` +
         `${lived ? `${lived.flagged} of ${lived.answered}` : '–'} | ${record.verdict ?? '–'} | ` +
         `${((record.movedShare ?? 0) * 100).toFixed(1)} % | ${of(CROSSED)} | ` +
         `${KINDS_OF_PAIRS.map((kind) => of(`${CROSSED}${kind}`)).join(' | ')} | ` +
-        `${percent(share(rightPairs(inForce, CROSSED)))} | ` +
+        `${percent(rightShare(inForce, CROSSED))} | ` +
         `${record.night === 0 ? '0' : interval(gain)} | ` +
         `${candidate.perplexity.ratio.toFixed(3)} (≤ ${candidate.perplexity.high.toFixed(3)}) | ` +
         `${of('suite:companion:listen')} | ${of('suite:companion:push-back')} |`,

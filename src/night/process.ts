@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { AttuneError } from '../base/errors.ts';
+import { withHugePages } from '../base/huge-pages.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Manifest } from '../ledger/manifest.ts';
 import {
@@ -51,7 +52,10 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
   function live(): Promise<FromNight | undefined> {
     return new Promise((resolve) => {
       let last: FromNight | undefined;
-      const own = fork(entry, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+      const own = fork(entry, [], {
+        env: withHugePages(process.env),
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      });
       child = own;
       lower(own, plan.config.night.niceness);
       own.on('message', (raw) => {

@@ -1,46 +1,23 @@
 // Blind pairs on a real ledger: what is shown, what is kept, and when a night is vetoed.
-import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
-import { systemClock } from '../../src/base/clock.ts';
-import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
 import { readSummary } from '../../src/night/list.ts';
-import { NightService, type NightServiceOptions } from '../../src/night/service.ts';
-import type { SliderParts } from '../../src/night/slider.ts';
+import type { NightService } from '../../src/night/service.ts';
 import { BlindView, type NightSummary } from '../../src/protocol/summary.ts';
-import { nightRoutes } from '../../src/server/night-routes.ts';
-import { openTestDaemon } from '../server/open-test-daemon.ts';
 import { night as example } from '../web/night-example.ts';
+import { type Morning, NIGHT, openMorning, postJson } from './committed-night.ts';
 
-const NIGHT = 'n0001-2026-03-03';
-const BASE = 'b'.repeat(64);
-
-let folder: string;
+let morning: Morning;
 let ledger: Ledger;
 let nights: NightService;
 
 async function commitNight(flagged: NightSummary['flagged'], passed = true): Promise<void> {
-  await writeFile(join(await ledger.building(NIGHT), 'delta.safetensors'), 'delta');
-  await ledger.commit({
-    night: NIGHT,
-    number: 1,
-    day: '2026-03-03',
-    base: BASE,
-    parent: null,
-    inForce: [],
-    seed: 1,
-    config: 'c'.repeat(64),
-    software: {},
-    data: [],
-    delta: { file: 'delta.safetensors', hash: 'd'.repeat(64), relativeNorm: 0.1, steps: 1 },
-    gate: { passed, reasons: [] },
-    startedAt: '2026-03-03T02:00:00.000Z',
-    endedAt: '2026-03-03T02:30:00.000Z',
-  });
+  await morning.commit({ passed });
   const { status: _, ...summary } = example('waiting');
-  const path = join(ledger.folderOf(NIGHT), 'summary.json');
+  const path = join(morning.ledger.folderOf(NIGHT), 'summary.json');
   await writeJsonAtomic(path, { ...summary, nightId: NIGHT, flagged });
 }
 
@@ -65,12 +42,10 @@ async function preferAll(...wishes: ('old' | 'new' | 'same')[]): Promise<BlindVi
 const statusNow = async () => ledger.statusOf(await ledger.read(NIGHT));
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'attune-blind-'));
-  ledger = await openLedger(folder, BASE);
-  // Of its parts, judging blind touches no other.
-  nights = new NightService({ ledger, clock: systemClock } as NightServiceOptions);
+  morning = await openMorning();
+  ({ ledger, nights } = morning);
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(() => morning.end());
 
 describe('blind pairs', () => {
   it('are those answered differently, and do not say which is which', async () => {
@@ -134,14 +109,14 @@ describe('blind pairs', () => {
     const first = await nights.blind(NIGHT);
     await prefer('new', first);
     await prefer('old', first);
-    const path = join(folder, 'blind.jsonl');
+    const path = join(ledger.folder, 'blind.jsonl');
     const lines = (await readFile(path, 'utf8')).trim().split('\n');
     expect(lines.map((line) => JSON.parse(line))).toEqual([
       { schema: 1, at: expect.any(Number), night: NIGHT, flagId: 'flag-1', prefers: 'new' },
     ]);
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     await appendFile(path, '{"schema":1,"night":"n00');
-    nights = new NightService({ ledger, clock: systemClock } as NightServiceOptions);
+    nights = morning.restarted();
     const again = await nights.blind(NIGHT);
     expect(again.pairs.map(({ flagId }) => flagId)).toEqual(['flag-2', 'flag-3']);
   });
@@ -150,22 +125,15 @@ describe('blind pairs', () => {
     await commitNight(moments);
     const answer = { flagId: 'flag-2', choice: 'a' } as const;
     await Promise.all(Array.from({ length: 8 }, () => nights.answerBlind(NIGHT, answer)));
-    const text = await readFile(join(folder, 'blind.jsonl'), 'utf8');
+    const text = await readFile(join(ledger.folder, 'blind.jsonl'), 'utf8');
     expect(text.trim().split('\n')).toHaveLength(1);
   });
 
   it('come and go over HTTP, where a choice that is none is refused', async () => {
     await commitNight(moments);
-    const slider = {} as SliderParts;
-    const routes = () => nightRoutes({ nights, slider, nextAt: () => null });
-    const daemon = await openTestDaemon({ more: { routes } });
+    const daemon = await morning.openDaemon();
     const url = `${daemon.url}/api/nights/${NIGHT}/blind`;
-    const answer = (body: object) =>
-      fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      });
+    const answer = (body: object) => postJson(url, body);
     expect(BlindView.parse(await (await fetch(url)).json()).pairs).toHaveLength(3);
     expect((await answer({ flagId: 'flag-1', choice: 'old' })).status).toBe(400);
     expect((await answer({ flagId: 'flag-9', choice: 'a' })).status).toBe(404);

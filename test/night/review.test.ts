@@ -1,23 +1,14 @@
 // Changing a night's dreams on a real ledger, over the daemon's own routes.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/base/clock.ts';
 import { deleteSource } from '../../src/ledger/deletion.ts';
-import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
 import { readReview } from '../../src/ledger/review.ts';
 import { writeDrafts, writeScenarios } from '../../src/night/files.ts';
 import { reviewed } from '../../src/night/review.ts';
-import { NightService, type NightServiceOptions } from '../../src/night/service.ts';
-import type { SliderParts } from '../../src/night/slider.ts';
 import { ReviewView } from '../../src/protocol/review.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
-import { nightRoutes } from '../../src/server/night-routes.ts';
-import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
-
-const NIGHT = 'n0001-2026-03-03';
-const BASE = 'b'.repeat(64);
+import type { TestDaemon } from '../server/open-test-daemon.ts';
+import { type Morning, NIGHT, openMorning, postJson } from './committed-night.ts';
 
 const scenario = (id: string, cluster: string, pair?: Scenario['pair']): Scenario =>
   parseScenario({
@@ -38,52 +29,30 @@ const SCENARIOS = [
   scenario('moss', 'talk-2', { id: 'p', side: 'b' }),
 ];
 
-let folder: string;
+let morning: Morning;
 let ledger: Ledger;
 let daemon: TestDaemon;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'attune-review-'));
-  ledger = await openLedger(folder, BASE);
-  const building = await ledger.building(NIGHT);
-  await writeFile(join(building, 'delta.safetensors'), 'delta');
-  await writeScenarios(building, 'scenarios', SCENARIOS);
-  await writeDrafts(building, []);
-  await ledger.commit({
-    night: NIGHT,
-    number: 1,
-    day: '2026-03-03',
-    base: BASE,
-    parent: null,
-    inForce: [],
-    seed: 1,
-    config: 'c'.repeat(64),
-    software: {},
-    data: [],
-    delta: { file: 'delta.safetensors', hash: 'd'.repeat(64), relativeNorm: 0.1, steps: 1 },
-    gate: { passed: true, reasons: [] },
-    startedAt: '2026-03-03T02:00:00.000Z',
-    endedAt: '2026-03-03T02:30:00.000Z',
+  morning = await openMorning();
+  ({ ledger } = morning);
+  await morning.commit({
+    async prepare(building) {
+      await writeScenarios(building, 'scenarios', SCENARIOS);
+      await writeDrafts(building, []);
+    },
   });
-  const nights = new NightService({ ledger, clock: systemClock } as NightServiceOptions);
-  const slider = {} as SliderParts;
-  const routes = () => nightRoutes({ nights, slider, nextAt: () => null });
-  daemon = await openTestDaemon({ more: { routes } });
+  daemon = await morning.openDaemon();
 });
 afterEach(async () => {
   await daemon.end();
-  await rm(folder, { recursive: true, force: true });
+  await morning.end();
 });
 
 const url = (what: string): string => `${daemon.url}/api/nights/${NIGHT}/${what}`;
 const read = async (): Promise<ReviewView> =>
   ReviewView.parse(await (await fetch(url('review'))).json());
-const change = (body: object, what = 'review') =>
-  fetch(url(what), {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
+const change = (body: object, what = 'review') => postJson(url(what), body);
 
 describe('a review', () => {
   it('shows the dreams and not the flags, which are the person’s own', async () => {
