@@ -8,7 +8,11 @@ import {
   LOG_SCHEMA_VERSION,
   type LogRecord,
 } from '../conversation/record.ts';
-import { type ConversationState, patchSettings } from '../conversation/state.ts';
+import {
+  type ConversationState,
+  type HistoryRequest,
+  patchSettings,
+} from '../conversation/state.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { FlagStore } from '../flag/flag-store.ts';
 import type {
@@ -32,7 +36,14 @@ export interface TalksOptions {
   readonly engine: Engine;
   readonly events: ChatEvents;
   readonly clock: Clock;
-  readonly limits: { readonly pageMax: number; readonly searchResultsMax: number };
+  readonly limits: TalksLimits;
+}
+
+export interface TalksLimits {
+  readonly conversationPageMax: number;
+  readonly searchResultsMax: number;
+  readonly historyPageMax: number;
+  readonly historyPageCharactersMax: number;
 }
 
 export interface NewTalk {
@@ -52,7 +63,7 @@ export class Talks {
 
   list(request: { readonly limit: number; readonly cursor?: string | undefined }): Page {
     const { store, limits } = this.#options;
-    return store.list({ ...request, limit: Math.min(request.limit, limits.pageMax) });
+    return store.list({ ...request, limit: Math.min(request.limit, limits.conversationPageMax) });
   }
 
   search(request: { readonly query: string; readonly limit: number }) {
@@ -63,6 +74,12 @@ export class Talks {
   /** The talk as it lives: it grows on. @throws conversation-not-found */
   read(id: string): Promise<ConversationState> {
     return this.#options.store.read(id);
+  }
+
+  /** How much of a talk one answer holds. */
+  pageRequest({ limit, before }: { limit: number; before?: string }): HistoryRequest {
+    const { historyPageMax, historyPageCharactersMax: charactersMax } = this.#options.limits;
+    return { before, messagesMax: Math.min(limit, historyPageMax), charactersMax };
   }
 
   /** The same id again gives the talk that is there, as it is. @throws conversations-limit */

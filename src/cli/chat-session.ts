@@ -1,9 +1,9 @@
 // The chat of one person at one terminal: says lines, shows replies, carries out commands.
 import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
-import type { ConversationSummary } from '../protocol/conversation.ts';
+import type { Conversation, ConversationSummary } from '../protocol/conversation.ts';
 import type { Flag } from '../protocol/flag.ts';
-import type { ServerMessage } from '../protocol/server-message.ts';
+import type { ServerMessage, ServerMessageOf } from '../protocol/server-message.ts';
 import type { Address } from './address.ts';
 import { runCommand } from './chat-command.ts';
 import { ChatView, type Shown } from './chat-view.ts';
@@ -13,6 +13,10 @@ import { Wire } from './wire.ts';
 const YOU = 'you › ';
 const ELSEWHERE = 'you, elsewhere › ';
 const REPLY = 'attune › ';
+
+/** Of a talk that is opened: so many messages are known here, and so many are put on the screen. */
+const KNOWN_MAX = 500;
+const SHOWN_MAX = 40;
 
 export class ChatSession {
   readonly wire: Wire;
@@ -89,19 +93,33 @@ export class ChatSession {
 
   /** Shows another talk and goes on in it. */
   async open(conversationId: string): Promise<void> {
-    const answer = await this.wire.request({ type: 'conversation-open', conversationId });
-    if (answer.type !== 'conversation-opened') return;
+    const answer = await this.#readTalk(conversationId);
+    if (answer === undefined) return;
     this.leave();
     this.view = new ChatView(conversationId);
-    this.terminal.note(`— ${printable(answer.conversation.title)} —`);
-    for (const entry of answer.conversation.history) {
-      if (entry.role === 'user') this.#line(`${YOU}${entry.text}`);
-      else if (!entry.isSuperseded) this.#line(`${REPLY}${entry.text}`);
-    }
+    this.#showHistory(answer.conversation);
     const shown = this.view.opened(answer.conversation, answer.running);
     this.terminal.setHistory(this.view.messages.map(({ text }) => text).reverse());
     this.#show(shown);
     if (this.view.isReplying) await this.#untilQuiet();
+  }
+
+  async #readTalk(
+    conversationId: string,
+  ): Promise<ServerMessageOf<'conversation-opened'> | undefined> {
+    const request = { type: 'conversation-open', conversationId, limit: KNOWN_MAX } as const;
+    const answer = await this.wire.request(request);
+    return answer.type === 'conversation-opened' ? answer : undefined;
+  }
+
+  #showHistory({ title, history, messagesBefore }: Conversation): void {
+    this.terminal.note(`— ${printable(title)} —`);
+    const said = history.filter((entry) => entry.role === 'user' || !entry.isSuperseded);
+    const shown = said.slice(-SHOWN_MAX);
+    const earlier = messagesBefore + said.length - shown.length;
+    if (earlier > 0)
+      this.terminal.note(`(${earlier} earlier messages; /search finds words in them)`);
+    for (const { role, text } of shown) this.#line(`${role === 'user' ? YOU : REPLY}${text}`);
   }
 
   /** Begins a new talk; it exists once something is said in it. */
@@ -222,9 +240,8 @@ export class ChatSession {
     if (this.view.messages.length === 0) return;
     const { conversationId } = this.view;
     try {
-      const answer = await this.wire.request({ type: 'conversation-open', conversationId });
-      if (answer.type !== 'conversation-opened') return;
-      this.#show(this.view.reopened(answer.conversation, answer.running));
+      const answer = await this.#readTalk(conversationId);
+      if (answer !== undefined) this.#show(this.view.reopened(answer.conversation, answer.running));
     } catch (error) {
       this.#tellError(error);
     }

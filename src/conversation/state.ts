@@ -1,9 +1,10 @@
 // A talk as its log tells it: records are folded into it one by one, in order, each once.
+import { AttuneError } from '../base/errors.ts';
 import type {
   Conversation,
   ConversationSettings,
   ConversationSummary,
-  Message,
+  HistoryPage,
   Origin,
   Reply,
   SettingsPatch,
@@ -139,12 +140,43 @@ export function replyView(record: ReplyRecord & { readonly isSuperseded?: boolea
   };
 }
 
-/** The talk as clients see it. */
-export function conversationView(state: ConversationState): Conversation {
-  const history: Message[] = state.entries.map((entry) =>
-    entry.type === 'message' ? userMessageView(entry) : replyView(entry),
-  );
-  return { ...summaryOf(state), settings: state.settings, history };
+export interface HistoryRequest {
+  /** The message before which the page ends; absent: the end of the talk. */
+  readonly before?: string | undefined;
+  readonly messagesMax: number;
+  /** Bounds the text of a page; one message is always in it. */
+  readonly charactersMax: number;
+}
+
+/** The messages before one of them. @throws message-not-found */
+export function historyPage(state: ConversationState, request: HistoryRequest): HistoryPage {
+  const { before, messagesMax, charactersMax } = request;
+  const { entries } = state;
+  const end = before === undefined ? entries.length : entries.findLastIndex((e) => e.id === before);
+  if (end === -1) {
+    throw new AttuneError('message-not-found', `There is no message ${before} in this talk.`);
+  }
+  let start = end;
+  let characters = 0;
+  while (start > 0 && end - start < messagesMax) {
+    characters += (entries[start - 1] as Entry).text.length;
+    if (characters > charactersMax && start < end) break;
+    start--;
+  }
+  const history = entries
+    .slice(start, end)
+    .map((entry) => (entry.type === 'message' ? userMessageView(entry) : replyView(entry)));
+  return { history, messagesBefore: start };
+}
+
+const WHOLE = { messagesMax: Number.POSITIVE_INFINITY, charactersMax: Number.POSITIVE_INFINITY };
+
+/** The talk as clients see it, with all of its history or the newest page of it. */
+export function conversationView(
+  state: ConversationState,
+  request: HistoryRequest = WHOLE,
+): Conversation {
+  return { ...summaryOf(state), settings: state.settings, ...historyPage(state, request) };
 }
 
 /** Settings after a patch: `null` takes one away, absent leaves it. */

@@ -57,11 +57,24 @@ export const ConversationCreate = z.strictObject({
   origin: z.enum(['live', 'replay']).optional(),
 });
 
-/** Answered by `conversation-opened`; from then on this connection gets the talk's events. */
+/**
+ * Answered by `conversation-opened` with the newest messages, at most `limit`; from then on this
+ * connection gets the talk's events.
+ */
 export const ConversationOpen = z.strictObject({
   type: z.literal('conversation-open'),
   requestId,
   conversationId: Id,
+  limit: z.number().int().min(1).max(500).default(100),
+});
+
+/** The messages that come right before the message `before`, at most `limit`. */
+export const HistoryList = z.strictObject({
+  type: z.literal('history-list'),
+  requestId,
+  conversationId: Id,
+  before: Id,
+  limit: z.number().int().min(1).max(500).default(100),
 });
 
 /** No more events of this talk, please. */
@@ -153,6 +166,7 @@ export const ClientMessage = z.discriminatedUnion('type', [
   ReplyRegenerate,
   ConversationCreate,
   ConversationOpen,
+  HistoryList,
   ConversationClose,
   ConversationList,
   ConversationRename,

@@ -120,11 +120,19 @@ export const ConversationSummary = z.object({
 });
 export type ConversationSummary = z.infer<typeof ConversationSummary>;
 
-/** A whole talk. Superseded replies stay where they were, before the one that took their place. */
+/** A stretch of a talk. Superseded replies stay where they were, before what took their place. */
+export const HistoryPage = z.object({
+  history: z.array(Message),
+  /** How many messages come before the first of `history`. */
+  messagesBefore: z.number().int().nonnegative(),
+});
+export type HistoryPage = z.infer<typeof HistoryPage>;
+
+/** A talk with all of its history, or with the newest page of it. */
 export const Conversation = z.object({
   ...ConversationSummary.shape,
   settings: ConversationSettings,
-  history: z.array(Message),
+  ...HistoryPage.shape,
 });
 export type Conversation = z.infer<typeof Conversation>;
 

@@ -4,6 +4,7 @@ import { EventTopic } from './client-message.ts';
 import {
   Conversation,
   ConversationSummary,
+  HistoryPage,
   Id,
   Reply,
   RunningReply,
@@ -114,6 +115,14 @@ export const ConversationOpened = z.object({
   running: RunningReply.nullable(),
 });
 
+/** `history` may be shorter than was asked for where messages are long; it is never empty. */
+export const HistoryListed = z.object({
+  type: z.literal('history-listed'),
+  requestId,
+  conversationId: Id,
+  ...HistoryPage.shape,
+});
+
 export const ConversationClosed = z.object({
   type: z.literal('conversation-closed'),
   requestId,
@@ -200,6 +209,7 @@ export const ServerMessage = z.discriminatedUnion('type', [
   ReplyFailed,
   ConversationCreated,
   ConversationOpened,
+  HistoryListed,
   ConversationClosed,
   ConversationListed,
   ConversationUpdated,

@@ -2,7 +2,7 @@
 import type { Answer, Chat } from '../chat/chat.ts';
 import type { RunningReply } from '../chat/running-reply.ts';
 import type { Talks } from '../chat/talks.ts';
-import { conversationView } from '../conversation/state.ts';
+import { conversationView, historyPage } from '../conversation/state.ts';
 import type { ClientMessage, EventTopic } from '../protocol/client-message.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import { replyStart, type Subscriber } from './hub.ts';
@@ -49,6 +49,12 @@ async function answerTo(
       return regenerate(request, actor, chat);
     case 'conversation-open':
       return open(request, actor, { chat, talks });
+    case 'history-list': {
+      const { conversationId } = request;
+      const state = await talks.read(conversationId);
+      const page = historyPage(state, talks.pageRequest(request));
+      return { type: 'history-listed', conversationId, ...page };
+    }
     case 'conversation-close':
       actor.closeTalk(request.conversationId);
       return { type: 'conversation-closed', conversationId: request.conversationId };
@@ -195,7 +201,7 @@ async function open(
   const state = await talks.read(conversationId);
   actor.openTalk(conversationId);
   // From here to the end nothing else runs: no word falls between the copy and what follows it.
-  const conversation = conversationView(state);
+  const conversation = conversationView(state, talks.pageRequest(request));
   const reply = chat.running(conversationId);
   const running = reply?.view() ?? null;
   const opened = { type: 'conversation-opened', conversation, running } as const;

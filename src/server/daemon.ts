@@ -142,9 +142,7 @@ async function openParts(options: DaemonOptions): Promise<Parts> {
     logger,
     limits: { ...limits, replyReserveTokens },
   });
-  const { conversationPageMax: pageMax, searchResultsMax } = limits;
-  const talkLimits = { pageMax, searchResultsMax };
-  const talks = new Talks({ store, flags, chat, engine, events: hub, clock, limits: talkLimits });
+  const talks = new Talks({ store, flags, chat, engine, events: hub, clock, limits });
   const publish: Parts['publish'] = (topic, message) => hub.publish(topic, message);
   return { store, flags, chat, talks, watch, hub, publish };
 }

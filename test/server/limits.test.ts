@@ -111,6 +111,30 @@ describe('a passed limit of the WebSocket gives a coded error', () => {
     expect(second.nextCursor).toBeNull();
   });
 
+  it('historyPageMax and historyPageCharactersMax bound a page, and pages make up the talk', async () => {
+    await open({ historyPageMax: 3, historyPageCharactersMax: 40 });
+    const client = await daemon.connect();
+    for (const at of [1, 2, 3]) await client.say('a', `m${at}`, `number ${at}`);
+    await client.say('a', 'm4', 'x'.repeat(60));
+    client.send({ type: 'conversation-open', conversationId: 'a', limit: 500 });
+    const { conversation } = await client.next('conversation-opened');
+    expect(conversation).toMatchObject({ messages: 8, messagesBefore: 7 });
+    const pages = [conversation.history];
+    for (let left = conversation.messagesBefore; left > 0; ) {
+      const before = pages[0]?.[0]?.id as string;
+      client.send({ type: 'history-list', conversationId: 'a', before, limit: 500 });
+      const page = await client.next('history-listed');
+      expect(page.messagesBefore).toBe(left - page.history.length);
+      left = page.messagesBefore;
+      pages.unshift(page.history);
+    }
+    expect(pages.map((page) => page.length)).toEqual([2, 2, 2, 1, 1]);
+    const said = pages.flat().filter(({ role }) => role === 'user');
+    expect(said.map(({ id }) => id)).toEqual(['m1', 'm2', 'm3', 'm4']);
+    client.send({ type: 'history-list', conversationId: 'a', before: 'nobody' });
+    expect((await client.next('error')).code).toBe('message-not-found');
+  });
+
   it('openLogsMax: more talks than open files are served all the same', async () => {
     const client = await (await open({ openLogsMax: 2 })).connect();
     for (const round of [1, 2]) {

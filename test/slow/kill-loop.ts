@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRandom, type Random } from '../../src/base/random.ts';
 import { installationFolder } from '../../src/config/load.ts';
+import type { Conversation } from '../../src/protocol/conversation.ts';
 import { TestClient } from '../server/test-client.ts';
 
 const TALKS = 4;
@@ -101,12 +102,9 @@ async function talk(port: number, told: Told): Promise<void> {
 /** @throws when something acknowledged is not there exactly once, word for word */
 async function verify(port: number, told: Told): Promise<void> {
   if (told.messages.size === 0) return;
-  const client = await TestClient.open(port);
-  await client.hello();
   const { conversationId } = told;
-  client.send({ type: 'conversation-open', conversationId });
-  const { history } = (await client.next('conversation-opened')).conversation;
-  client.kill();
+  const response = await fetch(`http://127.0.0.1:${port}/api/conversations/${conversationId}`);
+  const { history } = ((await response.json()) as { conversation: Conversation }).conversation;
   for (const [id, text] of [...told.messages, ...told.replies]) {
     const there = history.filter((entry) => entry.id === id);
     if (there.length === 1 && there[0]?.text === text) continue;

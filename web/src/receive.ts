@@ -1,7 +1,11 @@
 // What the daemon's messages change in what the page knows.
 import { batch } from '@preact/signals';
-import type { ConversationSummary, Message } from '../../src/protocol/conversation.ts';
-import type { ServerMessage } from '../../src/protocol/server-message.ts';
+import type {
+  Conversation,
+  ConversationSummary,
+  Message,
+} from '../../src/protocol/conversation.ts';
+import type { ServerMessage, ServerMessageOf } from '../../src/protocol/server-message.ts';
 import { onMessage } from './connection.ts';
 import {
   conversations,
@@ -29,10 +33,13 @@ function receive(message: ServerMessage): void {
       engine.value = message.engine;
       return;
     case 'conversation-opened':
-      open.value = message.conversation;
+      open.value = joined(open.value, message.conversation);
       running.value = message.running;
       failure.value = null;
       isUnanswered.value = message.running === null && endsUnanswered(message.conversation.history);
+      return;
+    case 'history-listed':
+      prepend(message);
       return;
     case 'conversation-created':
     case 'conversation-updated':
@@ -82,6 +89,24 @@ function receiveEvent(message: ServerMessage): void {
     case 'error':
       if (message.requestId === undefined) notice.value = { text: message.message };
   }
+}
+
+/** The newest page of a talk that is open already (after a reconnect) ends what is here of it. */
+function joined(known: Conversation | null, talk: Conversation): Conversation {
+  if (known === null || known.id !== talk.id) return talk;
+  const at = known.history.findIndex((message) => message.id === talk.history[0]?.id);
+  if (at <= 0) return talk;
+  const history = [...known.history.slice(0, at), ...talk.history];
+  return { ...talk, history, messagesBefore: known.messagesBefore };
+}
+
+function prepend({ conversationId, ...page }: ServerMessageOf<'history-listed'>): void {
+  const current = open.value;
+  if (current?.id !== conversationId) return;
+  // What comes late, after the talk was opened anew, does not end where it begins.
+  if (page.messagesBefore + page.history.length !== current.messagesBefore) return;
+  const history = [...page.history, ...current.history];
+  open.value = { ...current, history, messagesBefore: page.messagesBefore };
 }
 
 const endsUnanswered = (history: readonly Message[]): boolean => history.at(-1)?.role === 'user';

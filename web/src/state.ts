@@ -24,8 +24,6 @@ export const isRunning = computed(() => running.value !== null);
 export const failure = signal<{ readonly text: string; readonly why: string } | null>(null);
 /** The open talk ends with a message that nobody is answering (the daemon died before it did). */
 export const isUnanswered = signal(false);
-/** A message that a search found, to be brought into view once its talk is open. */
-export const foundMessage = signal<string | null>(null);
 export const flags = signal<readonly Flag[]>([]);
 export const night = signal<NightProgress | null>(null);
 /** Grows when a night ends or weights change, so that pages read them again. */
@@ -35,7 +33,7 @@ export const notice = signal<{ readonly text: string; readonly path?: string } |
 
 export const standingFlags = computed(() => flags.value.filter((f) => f.withdrawnAt === null));
 
-/** The history without replies that were regenerated away. */
+/** The history, as far as it was asked for, without replies that were regenerated away. */
 export const history = computed<readonly Message[]>(() =>
   (open.value?.history ?? []).filter((m) => m.role === 'user' || !m.isSuperseded),
 );
@@ -45,7 +43,7 @@ export function tell(error: unknown): void {
 }
 
 /** Tells what went wrong. A lost connection is shown where the connection is. */
-async function attempt(action: () => Promise<unknown>): Promise<void> {
+export async function attempt(action: () => Promise<unknown>): Promise<void> {
   try {
     await action();
   } catch (error) {
@@ -119,6 +117,7 @@ export function startConversation(): void {
       canLearn: true,
       settings: {},
       history: [],
+      messagesBefore: 0,
     };
   });
 }

@@ -18,6 +18,9 @@ const limits = z.strictObject({
   httpRequestsMax: z.int().min(1).default(128),
   searchResultsMax: z.int().min(1).default(100),
   conversationPageMax: z.int().min(1).default(100),
+  /** Messages, and characters of them, in one page of a talk's history. */
+  historyPageMax: z.int().min(1).default(500),
+  historyPageCharactersMax: z.int().min(1).default(500_000),
   /** One talk that is imported over HTTP. */
   importBytesMax: z.int().min(1024).default(67_108_864),
   /** Talks that one connection follows at once. */

@@ -79,7 +79,7 @@ function FlagLine({ flag }: { flag: Flag }): VNode {
       {flag.kind === 'missed' ? 'Not heard' : 'Listened'}
       {flag.userSpan === null ? '' : `: “${flag.userSpan.span.text}”`}
       {flag.usedBy.length === 0 && (
-        <button type="button" class="quiet" onClick={() => beginEdit(flag)}>
+        <button type="button" class="quiet" onClick={() => void beginEdit(flag)}>
           Edit<span class="hidden"> this flag</span>
         </button>
       )}

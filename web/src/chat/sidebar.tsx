@@ -8,7 +8,6 @@ import { follow, go, route } from '../route.ts';
 import {
   conversations,
   engine,
-  foundMessage,
   loadMore,
   nextCursor,
   night,
@@ -17,6 +16,7 @@ import {
   startConversation,
   tell,
 } from '../state.ts';
+import { soughtMessage } from '../stretch.ts';
 
 export const isSidebarOpen = signal(false);
 const query = signal('');
@@ -107,7 +107,7 @@ function Hits(): VNode {
           key={hit.messageId}
           href={`/talks/${hit.conversationId}`}
           onClick={(event) => {
-            foundMessage.value = hit.messageId;
+            soughtMessage.value = hit;
             follow(event);
           }}
         >

@@ -1,23 +1,17 @@
 // The open talk: its messages as they come, and the page's head with the talk's settings.
 import type { VNode } from 'preact';
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useState } from 'preact/hooks';
 import { isDemonstration } from '../../../src/protocol/demonstration.ts';
 import { flagDraft } from '../flag/draft.ts';
 import { FlagSheet } from '../flag/sheet.tsx';
 import { unstored } from '../outbox.ts';
 import { go, route } from '../route.ts';
-import {
-  engine,
-  foundMessage,
-  history,
-  open,
-  openConversation,
-  running,
-  startConversation,
-} from '../state.ts';
+import { engine, history, open, openConversation, running, startConversation } from '../state.ts';
+import { hasEarlier, hasLater, showEarlier, showLater, shown } from '../stretch.ts';
 import { Composer } from './composer.tsx';
 import { Head } from './head.tsx';
 import { PersonMessage, ReplyMessage, RunningMessage, Unanswered } from './message.tsx';
+import { focusOn, useScroll } from './scroll.ts';
 
 function Empty(): VNode {
   return (
@@ -56,46 +50,29 @@ function useAddress(): void {
   }, [id, hasWords, wanted]);
 }
 
-/** Keeps the end in view while the person is at the end. */
-function useFollowing() {
-  const scroller = useRef<HTMLDivElement>(null);
-  const isAtEnd = useRef(true);
-  /** Where we left it: above that, the person has moved it, though the event is still to come. */
-  const leftAt = useRef(0);
-  const [isAway, setAway] = useState(false);
-  const id = open.value?.id;
-  const look = (): void => {
-    const element = scroller.current;
-    if (element === null) return;
-    isAtEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < 60;
-    setAway(!isAtEnd.current);
-  };
-  const toEnd = (): void => {
-    isAtEnd.current = true;
-    setAway(false);
-    const element = scroller.current;
-    if (element === null) return;
-    element.scrollTop = element.scrollHeight;
-    leftAt.current = element.scrollTop;
-  };
-  const grown = (): void => {
-    const isMoved = (scroller.current?.scrollTop ?? 0) < leftAt.current - 1;
-    if (isAtEnd.current && !isMoved) toEnd();
-    else look();
-  };
-  useLayoutEffect(toEnd, [id]);
-  useLayoutEffect(grown, [history.value.length, flagDraft.value === null]);
-  // Whoever says something wants to see it, and what comes of it.
-  const said = unstored.value.length;
-  useLayoutEffect(said > 0 ? toEnd : grown, [said]);
-  return { scroller, isAway, look, toEnd, grown };
-}
-
 /** Alone with its words: the rest of a long talk does not move with each of them. */
 function Running({ onGrown }: { onGrown: () => void }): VNode | null {
   const reply = running.value;
   useLayoutEffect(onGrown, [reply?.text.length]);
   return reply === null ? null : <RunningMessage reply={reply} />;
+}
+
+/** The log tells of what is said, not of the older messages that come in when they are asked for. */
+function useLive(): 'polite' | 'off' {
+  const first = shown.value[0]?.id;
+  const [settled, setSettled] = useState(first);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(first), 500);
+    return () => clearTimeout(timer);
+  }, [first]);
+  return settled === first ? 'polite' : 'off';
+}
+
+/** Who asked with a key goes on where they were: the button is far above then. */
+async function earlier(): Promise<void> {
+  const first = shown.value[0]?.id;
+  await showEarlier();
+  requestAnimationFrame(() => focusOn(document.querySelector(`[data-message-id="${first}"]`)));
 }
 
 function Messages({ onGrown }: { onGrown: () => void }): VNode {
@@ -105,33 +82,46 @@ function Messages({ onGrown }: { onGrown: () => void }): VNode {
     (one) => one.conversationId === id && !known.has(one.messageId),
   );
   const isEmpty = history.value.length === 0 && waiting.length === 0;
+  const live = useLive();
   return (
-    <div class="messages" role="log" aria-label="Conversation">
+    <div class="messages" role="log" aria-label="Conversation" aria-live={live}>
       {isEmpty && <Empty />}
-      {history.value.map((message) =>
+      {hasEarlier.value && (
+        <button type="button" class="quiet more" onClick={() => void earlier()}>
+          Earlier messages
+        </button>
+      )}
+      {shown.value.map((message) =>
         message.role === 'user' ? (
           <PersonMessage key={message.id} id={message.id} text={message.text} />
         ) : (
           <ReplyMessage key={message.id} reply={message} />
         ),
       )}
-      {waiting.map((u) => (
-        <PersonMessage key={u.messageId} id={u.messageId} text={u.text} isWaiting />
-      ))}
-      <Running onGrown={onGrown} />
-      <Unanswered />
+      {hasLater.value ? (
+        <button type="button" class="quiet more" onClick={showLater}>
+          Later messages
+        </button>
+      ) : (
+        <>
+          {waiting.map((u) => (
+            <PersonMessage key={u.messageId} id={u.messageId} text={u.text} isWaiting />
+          ))}
+          <Running onGrown={onGrown} />
+          <Unanswered />
+        </>
+      )}
     </div>
   );
 }
 
 export function Talk(): VNode {
   useAddress();
-  const { scroller, isAway, look, toEnd, grown } = useFollowing();
-  useFound(look);
+  const { scroller, isAway, onScroll, toEnd, grown } = useScroll();
   return (
     <main class="page">
       <Head />
-      <div class="scroller" ref={scroller} onScroll={look}>
+      <div class="scroller" ref={scroller} onScroll={onScroll}>
         <Messages onGrown={grown} />
       </div>
       <div class="writing">
@@ -146,19 +136,4 @@ export function Talk(): VNode {
       </div>
     </main>
   );
-}
-
-/** Brings a message that was found by a search into view, and marks it for a moment. */
-function useFound(onMoved: () => void): void {
-  const id = foundMessage.value;
-  const isThere = id !== null && history.value.some((message) => message.id === id);
-  useLayoutEffect(() => {
-    if (!isThere) return;
-    const element = document.querySelector(`[data-message-id="${id}"]`);
-    element?.scrollIntoView({ block: 'center' });
-    element?.classList.add('found');
-    setTimeout(() => element?.classList.remove('found'), 2_500);
-    foundMessage.value = null;
-    onMoved();
-  }, [id, isThere]);
 }

@@ -4,6 +4,7 @@ import type { Flag, FlagDraftInput } from '../../../src/protocol/flag.ts';
 import { newId } from '../connection.ts';
 import { type SelectedSpan, selectedSpan, trimmed } from '../selection.ts';
 import { addFlag, editFlag, history, open, tell } from '../state.ts';
+import { reach } from '../stretch.ts';
 
 /** Words that were selected, or typed and looked for; typed words may not be found. */
 export interface Words {
@@ -62,8 +63,9 @@ export function beginFlagFrom(span: SelectedSpan, kind: Draft['kind']): void {
 }
 
 /** Opens the sheet with what a flag says; the talk must be open. */
-export function beginEdit(flag: Flag): void {
+export async function beginEdit(flag: Flag): Promise<void> {
   const { userSpan, replySpan, replyId } = flag;
+  await reach(userSpan?.messageId ?? replyId);
   const user = userSpan && {
     ...userSpan.span,
     role: 'user' as const,

@@ -4,12 +4,13 @@ import type { Flag } from '../../../src/protocol/flag.ts';
 import { MenuButton } from '../chat/head.tsx';
 import { follow, go } from '../route.ts';
 import { openConversation, standingFlags, withdrawFlag } from '../state.ts';
+import { soughtMessage } from '../stretch.ts';
 import { beginEdit } from './draft.ts';
 
 async function edit(flag: Flag): Promise<void> {
   await openConversation(flag.conversationId);
   go(`/talks/${flag.conversationId}`);
-  beginEdit(flag);
+  await beginEdit(flag);
 }
 
 function FlagWords({ flag }: { flag: Flag }): VNode {
@@ -37,6 +38,7 @@ function FlagWords({ flag }: { flag: Flag }): VNode {
 }
 
 function FlagRow({ flag }: { flag: Flag }): VNode {
+  const { conversationId, replyId } = flag;
   const isUsed = flag.usedBy.length > 0;
   const at = new Date(flag.createdAt);
   return (
@@ -61,8 +63,14 @@ function FlagRow({ flag }: { flag: Flag }): VNode {
         <FlagWords flag={flag} />
       </div>
       <div class="actions">
-        <a href={`/talks/${flag.conversationId}`} onClick={follow}>
-          Open the talk
+        <a
+          href={`/talks/${conversationId}`}
+          onClick={(event) => {
+            soughtMessage.value = { conversationId, messageId: replyId };
+            follow(event);
+          }}
+        >
+          Go to this moment
         </a>
         {!isUsed && (
           <>

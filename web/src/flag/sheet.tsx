@@ -2,6 +2,8 @@
 // been better. Only the reply has to be named; everything else is a help for the night.
 import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
+import { open } from '../state.ts';
+import { reach, soughtMessage } from '../stretch.ts';
 import {
   type Draft,
   findWords,
@@ -112,7 +114,12 @@ function useFocus(draft: Draft) {
     form.current?.focus();
     // The sheet takes room at the bottom: what it is about stays in view.
     const { replyId } = draft;
-    document.querySelector(`[data-message-id="${replyId}"]`)?.scrollIntoView({ block: 'nearest' });
+    const reply = document.querySelector(`[data-message-id="${replyId}"]`);
+    const conversationId = open.value?.id;
+    if (reply !== null) reply.scrollIntoView({ block: 'nearest' });
+    else if (conversationId) soughtMessage.value = { conversationId, messageId: replyId };
+    // Words that are typed are looked for in all that was said.
+    void reach();
     document.addEventListener('selectionchange', takeSelection);
     return () => {
       document.removeEventListener('selectionchange', takeSelection);
