@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { linePlotSvg } from '../src/measure/map-svg.ts';
 import type { Estimate } from '../src/measure/statistics.ts';
 import {
+  CROSSED,
   KINDS_OF_PAIRS,
   type Look,
   marginGain,

@@ -38,11 +38,11 @@ const { values: options } = parseArgs({
     /** Ends before this time of day, HH:MM, in the middle of a night if need be. */
     until: { type: 'string' },
     nights: { type: 'string', default: '10' },
-    moments: { type: 'string', default: '20' },
+    moments: { type: 'string', default: '16' },
     talks: { type: 'string', default: '2' },
     dreams: { type: 'string', default: '24' },
     steps: { type: 'string', default: '16' },
-    scenarios: { type: 'string', default: '16' },
+    scenarios: { type: 'string', default: '60' },
     pairs: { type: 'string', default: '20' },
     suites: { type: 'string', default: '24' },
     everyday: { type: 'string', default: '24' },
@@ -74,6 +74,8 @@ const SETTINGS = [
   `night.dreamsMax=${options.dreams}`,
   `night.stepsMax=${options.steps}`,
   `measure.scenariosPerKind=${options.scenarios}`,
+  'measure.scenariosPerUngatedKind=2',
+  'measure.everydayTurns=60',
   'train.replaysPerStep=2',
   'train.replayTokens=48',
 ];
