@@ -61,7 +61,7 @@ interface Pair {
 }
 
 /** Best and median of both sides and how many times faster we are. */
-function ratioOf({ ours, theirs }: Pair): Record<string, number> {
+export function ratioOf({ ours, theirs }: Pair): Record<string, number> {
   const best = { ours: Math.min(...ours), theirs: Math.min(...theirs) };
   const middle = { ours: median(ours), theirs: median(theirs) };
   return {
@@ -138,8 +138,9 @@ async function compareDecode(
   return pair;
 }
 
-async function compareSteps(
-  { model, python, rounds }: CompareOptions,
+/** The step at a context of 1,000 against PyTorch's, and against its full-sequence LoRA step. */
+export async function compareSteps(
+  { model, python, rounds }: Pick<CompareOptions, 'model' | 'python' | 'rounds'>,
   threads: number,
 ): Promise<{ frozen: Pair; lora: Pair }> {
   const peer = await startPeer(python, [join(SOURCES, 'torch_peer.py'), model.dir]);

@@ -1,5 +1,5 @@
 // What the bench says about the machine it ran on: load, memory shared and private, matmul peak.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { input, matMul } from '../src/graph/operations.ts';
 import type { Executor, HostTensor } from '../src/runtime/executor.ts';
@@ -39,6 +39,18 @@ export function privateBytes(): number {
   } catch {
     return 0;
   }
+}
+
+/**
+ * The most memory that this process has at once during a run, mapped files and all. Linux only; 0
+ * elsewhere. Source: proc(5), clear_refs (5 resets the high-water mark) and VmHWM.
+ */
+export async function peakBytes(run: () => Promise<unknown>): Promise<number> {
+  if (process.platform === 'linux') writeFileSync('/proc/self/clear_refs', '5');
+  await run();
+  if (process.platform !== 'linux') return 0;
+  const match = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'));
+  return 1024 * Number(match?.[1] ?? 0);
 }
 
 /** The fastest of a few runs, in milliseconds. The first is not counted. */

@@ -2,7 +2,7 @@
 import { readModel } from '../src/model/model.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
 import { createStep } from './learn.ts';
-import { privateBytes } from './machine.ts';
+import { peakBytes, privateBytes } from './machine.ts';
 
 const [modelDir = '', cacheDir = '', context = '0'] = process.argv.slice(2);
 const model = await readModel(modelDir, { cacheDir });
@@ -11,7 +11,9 @@ const step = await createStep(executor, model, false);
 const { numHiddenLayers, numKeyValueHeads, headDim } = model.config;
 const cacheBytes = 2 * numHiddenLayers * numKeyValueHeads * headDim * Number(context) * 4;
 const before = privateBytes();
-for (let i = 0; i < 4; i++) await step.run(Number(context));
-const grownBytes = privateBytes() - before;
-console.log(JSON.stringify({ cacheBytes, stepBytes: grownBytes - cacheBytes }));
+const peak = await peakBytes(async () => {
+  for (let i = 0; i < 4; i++) await step.run(Number(context));
+});
+const stepBytes = privateBytes() - before - cacheBytes;
+console.log(JSON.stringify({ cacheBytes, stepBytes, peakBytes: peak }));
 await step.close();

@@ -1,44 +1,42 @@
-// `npm run bench:training`: a context-frozen step at growing contexts, and the optimizers' updates.
+// `npm run bench:training`: a context-frozen step at growing contexts, and the optimizers' updates;
+// with --python also the same step in PyTorch. Prints Markdown tables.
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { Reader } from '../src/measure/reader.ts';
-import { readModel } from '../src/model/model.ts';
+import { type Model, readModel } from '../src/model/model.ts';
 import { loadVersion } from '../src/model/versions.ts';
 import { isQProj } from '../src/model/weight-names.ts';
+import type { Executor, HostTensor } from '../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
-import type { Candidate, Example } from '../src/scenario/example.ts';
+import type { Example } from '../src/scenario/example.ts';
 import type { Scenario } from '../src/scenario/scenario.ts';
 import { Learner } from '../src/train/learner.ts';
 import { type OptimizerName, type Parameter, stateBytes } from '../src/train/optimizer.ts';
+import { compareSteps, ratioOf } from './compare.ts';
+import { describeMachine } from './machine.ts';
 import { LLAMA_14M, writeRandomModel } from './random-model.ts';
 
-const CONTEXTS = [128, 256, 512, 1000, 2048, 4096];
-const DECISION = 64;
-const REPEATS = 5;
-const folder = mkdtempSync(join(tmpdir(), 'attune-bench-training-'));
-const dir = await writeRandomModel(join(folder, 'model'), { ...LLAMA_14M, windowTokens: 4352 });
-const executor = await createOnnxExecutor({ device: 'cpu', threads: 1 });
-const model = await readModel(dir, { cacheDir: join(folder, 'cache') });
-const reader = new Reader({ model, executor });
-const weights = { ...(await loadVersion(model, [])).weights };
-const parameters: Parameter[] = Object.entries(weights).map(([name, { shape }]) => ({
-  name,
-  shape: shape as [number, number],
-}));
-const objective = {
-  chosenWeight: 1,
-  preferenceWeight: 0,
-  preferenceBeta: 0.1,
-  guardWeight: 0,
-};
-const optimizerOf = (optimizer: OptimizerName, rank: number) => ({
-  optimizer,
-  rank,
-  projectionSteps: 200,
-  seed: 1,
-  gradientNormMax: 0,
+const { values: options } = parseArgs({
+  options: {
+    contexts: { type: 'string', default: '128,256,512,1000,2048,4096' },
+    repeats: { type: 'string', default: '5' },
+    /** A Python that has the requirements of bench/peers. */
+    python: { type: 'string' },
+  },
 });
+const contexts = options.contexts.split(',').map(Number);
+const repeats = Number(options.repeats);
+const DECISION = 64;
+const OPTIMIZERS = [
+  ['apollo', 16],
+  ['apollo-mini', 1],
+  ['adamw', 1],
+] as const;
 
 interface Timing {
   readonly wallMs: number;
@@ -47,10 +45,10 @@ interface Timing {
 }
 
 /** The best of some repeats after one to warm up. */
-async function best(run: () => Promise<unknown>): Promise<Timing> {
+async function best(run: () => Promise<unknown>, count = repeats): Promise<Timing> {
   await run();
   let [wallMs, cpuMs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-  for (let i = 0; i < REPEATS; i++) {
+  for (let i = 0; i < count; i++) {
     const [wall, cpu] = [performance.now(), process.cpuUsage()];
     await run();
     const used = process.cpuUsage(cpu);
@@ -60,76 +58,143 @@ async function best(run: () => Promise<unknown>): Promise<Timing> {
   return { wallMs, cpuMs };
 }
 
-const idsOf = (count: number, from: number): number[] =>
-  Array.from({ length: count }, (_, i) => (from + 7 * i) % model.config.vocabSize);
-const chosen: Candidate = {
-  ids: idsOf(DECISION, 3),
-  targets: idsOf(DECISION, 10),
-  lossMask: Array(DECISION).fill(1),
+const say = (cells: readonly (string | number)[]): void => console.log(`| ${cells.join(' | ')} |`);
+const head = (names: readonly string[]): void => {
+  console.log('');
+  say(names);
+  console.log(`|${'---|'.repeat(names.length)}`);
 };
-const exampleOf = (context: number): Example => ({
-  scenario: { id: `context-${context}` } as Scenario,
-  contextIds: idsOf(context, 1),
-  chosen,
-  spans: [],
-  droppedTurns: 0,
-});
+const ms = ({ wallMs, cpuMs }: Timing): string => `${wallMs.toFixed(1)} (${cpuMs.toFixed(1)})`;
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
 
-const learner = await Learner.create(
-  { model, executor, fed: isQProj, parameters, objective, optimizer: optimizerOf('apollo', 16) },
-  weights,
-);
-const steps: object[] = [];
-for (const context of CONTEXTS) {
-  const example = exampleOf(context);
-  const prefill = await best(async () => {
-    (await reader.prefill(example.contextIds, weights)).release();
-  });
-  const cache = await reader.prefill(example.contextIds, weights);
-  const step = await best(() => learner.learn(example, cache, [0]));
-  const residentBytes = process.memoryUsage().rss;
-  // Contexts grow, so the highest so far is this context's own peak.
-  const peakBytes = 1024 * process.resourceUsage().maxRSS;
-  const row = {
-    context,
-    decision: DECISION,
-    step,
-    prefill,
-    cacheBytes: cache.bytes,
-    residentBytes,
-    peakBytes,
+interface Bench {
+  readonly model: Model;
+  readonly executor: Executor;
+  readonly cacheDir: string;
+  readonly weights: Record<string, HostTensor>;
+}
+
+function createLearner(
+  { model, executor, weights }: Bench,
+  optimizer: OptimizerName,
+  rank: number,
+) {
+  const parameters: Parameter[] = Object.entries(weights).map(([name, { shape }]) => ({
+    name,
+    shape: shape as [number, number],
+  }));
+  const objective = { chosenWeight: 1, preferenceWeight: 0, preferenceBeta: 0.1, guardWeight: 0 };
+  const settings = { optimizer, rank, projectionSteps: 200, seed: 1, gradientNormMax: 0 };
+  const parts = { model, executor, fed: isQProj, parameters, objective, optimizer: settings };
+  const bytes = stateBytes(settings, parameters);
+  return Learner.create(parts, weights).then((learner) => ({ learner, bytes }));
+}
+
+function exampleOf({ model }: Bench, context: number): Example {
+  const ids = (count: number, from: number): number[] =>
+    Array.from({ length: count }, (_, i) => (from + 7 * i) % model.config.vocabSize);
+  return {
+    scenario: { id: `context-${context}` } as Scenario,
+    contextIds: ids(context, 1),
+    chosen: {
+      ids: ids(DECISION, 3),
+      targets: ids(DECISION, 10),
+      lossMask: Array(DECISION).fill(1),
+    },
+    spans: [],
+    droppedTurns: 0,
   };
-  cache.release();
-  steps.push(row);
-  console.log(
-    `context ${context}: step ${step.wallMs.toFixed(1)} ms (${step.cpuMs.toFixed(1)} ms of CPU), ` +
-      `prefill ${prefill.wallMs.toFixed(1)} ms, cache ${(cache.bytes / 1e6).toFixed(2)} MB, ` +
-      `resident ${(residentBytes / 1e6).toFixed(0)} MB, peak ${(peakBytes / 1e6).toFixed(0)} MB`,
-  );
 }
-await learner.close();
 
-const optimizers: object[] = [];
-for (const [name, rank] of [
-  ['apollo', 16],
-  ['apollo-mini', 1],
-  ['adamw', 1],
-] as const) {
-  const optimizer = optimizerOf(name, rank);
-  const own = await Learner.create(
-    { model, executor, fed: isQProj, parameters, objective, optimizer },
-    weights,
-  );
-  let step = 0;
-  const update = await best(() => own.update(step++, { rate: 1e-4, weightDecay: 0 }));
-  await own.close();
-  const bytes = stateBytes(optimizer, parameters);
-  optimizers.push({ name, rank, update, stateBytes: bytes });
-  console.log(
-    `${name} rank ${rank}: update ${update.wallMs.toFixed(1)} ms (${update.cpuMs.toFixed(1)} ms of ` +
-      `CPU), state ${bytes} bytes`,
-  );
+async function benchSteps(bench: Bench): Promise<void> {
+  const { model, executor, weights } = bench;
+  const reader = new Reader({ model, executor });
+  const { learner } = await createLearner(bench, 'apollo', 16);
+  head([
+    'context',
+    'step, ms wall (CPU)',
+    'prefill, ms wall (CPU)',
+    'cache, MB',
+    'memory of a step beside it, MB',
+    'most that its process has, MB',
+  ]);
+  for (const context of contexts) {
+    const example = exampleOf(bench, context);
+    const prefill = await best(
+      async () => (await reader.prefill(example.contextIds, weights)).release(),
+      Math.min(2, repeats),
+    );
+    const cache = await reader.prefill(example.contextIds, weights);
+    const step = await best(() => learner.learn(example, cache, [0]));
+    cache.release();
+    const memory = stepMemory(bench, context);
+    say([context, ms(step), ms(prefill), ...memory.map(megabytes)]);
+  }
+  await learner.close();
+  await reader.close();
 }
-console.log(JSON.stringify({ bench: 'training', parameters: model.parameters, steps, optimizers }));
-await reader.close();
-await executor.close();
+
+/** Of the cache, of a step, and at most; in a process of its own: allocators keep what they had. */
+function stepMemory({ model, cacheDir }: Bench, context: number): number[] {
+  const script = fileURLToPath(new URL('./step-memory.js', import.meta.url));
+  const { stdout } = spawnSync(process.execPath, [script, model.dir, cacheDir, `${context}`], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const found = JSON.parse(stdout) as Record<'cacheBytes' | 'stepBytes' | 'peakBytes', number>;
+  return [found.cacheBytes, found.stepBytes, found.peakBytes];
+}
+
+async function benchOptimizers(bench: Bench): Promise<void> {
+  head(['optimizer', 'rank', 'update of all W_q, ms wall (CPU)', 'state, bytes', 'of AdamW’s']);
+  const { bytes: ofAdamW, learner } = await createLearner(bench, 'adamw', 1);
+  await learner.close();
+  for (const [name, rank] of OPTIMIZERS) {
+    const { learner: own, bytes } = await createLearner(bench, name, rank);
+    let step = 0;
+    const update = await best(() => own.update(step++, { rate: 1e-4, weightDecay: 0 }));
+    await own.close();
+    say([name, rank, ms(update), bytes, `${((100 * bytes) / ofAdamW).toFixed(1)} %`]);
+  }
+}
+
+async function comparePyTorch(model: Model, python: string): Promise<void> {
+  head(['against PyTorch, context 1000', 'ours, ms best (median)', 'theirs', 'times faster']);
+  for (const threads of new Set([1, availableParallelism()])) {
+    const { frozen, lora } = await compareSteps({ model, python, rounds: repeats }, threads);
+    for (const [name, pair] of [
+      ['the same step', frozen],
+      ['full-sequence LoRA step', lora],
+    ] as const) {
+      const found = ratioOf(pair) as Record<string, number>;
+      const text = (key: string): string => (found[key] as number).toFixed(1);
+      const times = `${found.ratio?.toFixed(2)} × (${found.medianRatio?.toFixed(2)} ×)`;
+      const ours = `${text('oursMs')} (${text('oursMedianMs')})`;
+      const theirs = `${text('theirsMs')} (${text('theirsMedianMs')})`;
+      say([`${name}, ${threads} threads`, ours, theirs, times]);
+    }
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'attune-bench-training-'));
+try {
+  const shape = { ...LLAMA_14M, windowTokens: Math.max(...contexts) + 4 * DECISION };
+  const dir = await writeRandomModel(join(folder, 'model'), shape);
+  const cacheDir = join(folder, 'cache');
+  const model = await readModel(dir, { cacheDir });
+  const executor = await createOnnxExecutor({ device: 'cpu', threads: 1 });
+  const { cpu, threads, node, load } = describeMachine();
+  console.log(
+    `${(model.parameters / 1e6).toFixed(1)} million weights, f32, ${DECISION} decision tokens, one ` +
+      `thread, best of ${repeats}; ${cpu}, ${threads} threads, Node ${node}, load ${load.toFixed(1)}`,
+  );
+  const { weights } = await loadVersion(model, []);
+  const bench = { model, executor, cacheDir, weights: { ...weights } };
+  await benchSteps(bench);
+  await benchOptimizers(bench);
+  await executor.close();
+  if (options.python !== undefined) await comparePyTorch(model, options.python);
+  console.log(`\nLoad after: ${loadavg()[0]?.toFixed(1)}.`);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}

@@ -71,7 +71,7 @@ export const intervalText = ({ mean, low, high, p, clusters }: Estimate): string
     : `${mean.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}], p ${pText(p)}`;
 
 /** One-sided p that the mean is not above zero; near 1 means below zero. */
-export const pText = (p: number): string => (p < 0.001 ? p.toExponential(0) : p.toFixed(3));
+export const pText = (p: number): string => (p < 1e-4 ? '< 0.0001' : p.toPrecision(2));
 
 export function contrastText(found: Contrast | undefined): string {
   if (found === undefined) return '– | –';

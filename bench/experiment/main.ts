@@ -93,9 +93,14 @@ async function share(stage: string): Promise<void> {
       env: withHugePages(process.env),
     }),
   );
+  const end = (): void => {
+    for (const child of workers) child.kill();
+  };
+  process.on('SIGINT', end).on('SIGTERM', end);
   const codes = await Promise.all(
     workers.map((child) => new Promise((resolve) => child.once('close', resolve))),
   );
+  process.off('SIGINT', end).off('SIGTERM', end);
   if (codes.some((code) => code !== 0)) {
     throw new Error(`experiment: ${stage} failed; the same command goes on from there`);
   }
@@ -105,8 +110,12 @@ async function all(): Promise<void> {
   await prepare();
   for (const stage of ['base', 'sweep']) await share(stage);
   say(`settings: ${JSON.stringify(await choose(work))}`);
-  for (const stage of ['run', 'gate', 'replies']) await share(stage);
+  const failures: unknown[] = [];
+  for (const stage of ['run', 'gate', 'replies']) {
+    await share(stage).catch((error: unknown) => failures.push(error));
+  }
   process.stdout.write(await writeReport(work, size));
+  if (failures.length > 0) throw failures[0];
 }
 
 const STAGES: Readonly<Record<string, (context: StageContext) => Promise<void>>> = {

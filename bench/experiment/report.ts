@@ -1,6 +1,7 @@
 // The report of the training experiment: tables in Markdown, plots in SVG.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { HeadMap } from '../../src/measure/attention-change.ts';
 import { checkBaseline } from '../../src/measure/baseline-check.ts';
 import { changeMapSvg, linePlotSvg, type PlotSeries } from '../../src/measure/map-svg.ts';
 import { acrossSeeds } from '../../src/measure/statistics.ts';
@@ -38,8 +39,9 @@ export async function writeReport(work: WorkFolder, size: ExperimentSize): Promi
   const folder = work.at('report');
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'report.md'), text);
-  await writeFile(join(folder, 'both-right.svg'), dosePlot(results));
-  for (const [name, svg] of headMaps(results)) await writeFile(join(folder, `${name}.svg`), svg);
+  if (results.runs.length > 0) await writeFile(join(folder, 'both-right.svg'), dosePlot(results));
+  for (const [name, svg] of [...headMaps(results), ...beyondDeafMaps(results)])
+    await writeFile(join(folder, `${name}.svg`), svg);
   return text;
 }
 
@@ -68,12 +70,37 @@ function dosePlot({ runs }: Results): string {
 function headMaps({ runs, dose }: Results): [name: string, svg: string][] {
   const first = runs.filter(({ cell }) => cell.seed === 1 && cell.dose === dose);
   return first.flatMap(({ cell, attention }) =>
-    (['direction', 'ownIdea'] as const).flatMap((feature): [string, string][] => {
+    FEATURES.flatMap(([feature, what]): [string, string][] => {
       const change = attention?.[feature];
       if (change === undefined) return [];
-      const what = feature === 'direction' ? 'directions' : 'own ideas';
       const svg = changeMapSvg(`Lift on ${what}, ${cell.name}`, change.before, change.after);
       return [[`${cell.name}-${feature}`, svg]];
     }),
   );
+}
+
+const FEATURES = [
+  ['direction', 'directions'],
+  ['ownIdea', 'own ideas'],
+] as const;
+
+/** Real − deaf of the headline, each the mean over its seeds. */
+function beyondDeafMaps({ runs, dose }: Results): [name: string, svg: string][] {
+  return FEATURES.flatMap(([feature, what]): [string, string][] => {
+    const mapOf = (group: string): HeadMap | undefined =>
+      meanMap(runsOf(runs, group, dose).flatMap((run) => run.attention?.[feature]?.after ?? []));
+    const [real, deaf] = [mapOf('real'), mapOf('deaf')];
+    if (real === undefined || deaf === undefined) return [];
+    const title = `Lift on ${what}, real − deaf, mean over seeds`;
+    return [[`real-minus-deaf-${feature}`, changeMapSvg(title, deaf, real)]];
+  });
+}
+
+function meanMap(maps: readonly HeadMap[]): HeadMap | undefined {
+  const [first] = maps;
+  if (first === undefined) return undefined;
+  const values = first.values.map(
+    (_, i) => maps.reduce((total, map) => total + (map.values[i] as number), 0) / maps.length,
+  );
+  return { ...first, values };
 }

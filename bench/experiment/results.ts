@@ -1,6 +1,6 @@
 // The records of the training experiment, read from its folder.
 import type { Flatness } from '../../src/train/flatness.ts';
-import { type Cell, cellsOf, headlineDose } from './cells.ts';
+import { type Cell, cellsOf, headlineDose, remedyCellsOf } from './cells.ts';
 import type { Reading } from './laboratory.ts';
 import { NIGHTS, type NightVerdict } from './nights.ts';
 import type { SpokenReplies } from './replies.ts';
@@ -38,7 +38,10 @@ export interface Results {
 }
 
 export async function readResults(work: WorkFolder, size: ExperimentSize): Promise<Results> {
-  const runs = await work.readAll<Run>('runs');
+  const order = [...cellsOf(size), ...remedyCellsOf(size)].map(({ name }) => name);
+  const runs = (await work.readAll<Run>('runs')).sort(
+    (a, b) => order.indexOf(a.cell.name) - order.indexOf(b.cell.name),
+  );
   const named = async <T>(kind: string): Promise<Record<string, T>> => {
     const names = await work.done(kind);
     const all = names.map(async (name) => [name, await work.read<T>(kind, `${name}.json`)]);

@@ -60,8 +60,10 @@ const nameOf = ({ learningRate, retentionWeight, preferenceBeta }: Choice): stri
 /** The grid, then what is around its best point; ends early when it is late. */
 export async function sweep(context: StageContext): Promise<void> {
   await tryAll(context, grid());
+  const first = new Set(grid().map(nameOf));
   const tried = await context.work.readAll<Tried>('sweep');
-  if (tried.length > 0) await tryAll(context, around(best(tried).choice));
+  const ofGrid = tried.filter(({ choice }) => first.has(nameOf(choice)));
+  if (ofGrid.length > 0) await tryAll(context, around(best(ofGrid).choice));
 }
 
 /** Takes what is left of `choices` and waits until others have done theirs. */

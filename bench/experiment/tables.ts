@@ -59,6 +59,7 @@ export function sweepTable({ tried }: Results): string[] {
 /** A line a cell: means over its seeds, with the range. */
 export function cellTable({ runs }: Results): string[] {
   const names = ['cell', 'seeds', 'moved', ...Object.keys(SETS), 'kept cache', 'perplexity ×'];
+  if (runs.length === 0) return [];
   const cells = [...new Set(runs.map(({ cell }) => `${cell.group} ${cell.dose}`))];
   const lines = cells.map((name) => {
     const [group = '', dose = ''] = name.split(' ');
@@ -112,9 +113,15 @@ export function contrastTable({ runs, dose }: Results): string[] {
       line(what, other, runsOf(runs, other, dose), values),
     ),
   ]);
-  const kinds = ['push-back', 'invite', 'undercurrent', 'ordinary'].flatMap((kind) =>
-    line(`margin, ${kind}`, 'base', base, (run) => margins(run, `companion:${kind}`)),
-  );
+  const kinds = ['push-back', 'invite', 'undercurrent', 'ordinary'].flatMap((kind) => {
+    const ofKind = (run: Run): Values => margins(run, `companion:${kind}`);
+    const deaf = runsOf(runs, 'deaf', dose);
+    return [
+      ...line(`margin, ${kind}`, 'base', base, ofKind),
+      ...line(`margin, ${kind}`, 'deaf', deaf, ofKind),
+    ];
+  });
+  if (lines.length === 0) return [];
   const names = ['what', 'real −', 'by pair or example (one-sided p: above zero)', 'by seed'];
   return [...head(names), ...lines, ...kinds, ''];
 }

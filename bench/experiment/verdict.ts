@@ -11,12 +11,16 @@ const isShown = (found: Contrast): boolean =>
 const negated = (values: (run: Run) => Values) => (run: Run) =>
   new Map([...values(run)].map(([id, { value, cluster }]) => [id, { value: -value, cluster }]));
 
+/** Shown to be below zero: the same rule from the other side. */
+const isReversed = ({ byUnit, bySeed, seeds }: Contrast): boolean =>
+  byUnit.p > 1 - LEVEL && seeds > 1 && bySeed.p > 1 - LEVEL;
+
 function numbersText({ byUnit, bySeed, seeds }: Contrast, unit: string): string {
   const over =
     seeds > 1
       ? `over ${seeds} seeds ${intervalText(bySeed)}`
-      : 'from one seed, which says nothing about training noise';
-  return `${intervalText(byUnit)} ${unit} in ${byUnit.clusters} sources, ${over}`;
+      : 'one seed, which says nothing about training noise';
+  return `${intervalText(byUnit)} in ${byUnit.clusters} sources, ${unit}; ${over}`;
 }
 
 const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
@@ -64,6 +68,11 @@ function prediction({ real, deaf, base }: Arms, headline: Contrast): string[] {
   }
   const [direction, ideas] = [isShown(gained), isShown(lost)];
   const follows = isShown(headline);
+  const [up, down] = ['gained', 'lost'];
+  const neither = 'neither demonstrably gained nor lost';
+  const ofDirection = direction ? up : isReversed(gained) ? down : neither;
+  const ofIdea = ideas ? down : isReversed(lost) ? up : neither;
+  const ofPairs = follows ? 'followed' : isReversed(headline) ? 'got worse' : 'did not follow';
   const outcome =
     direction && ideas && follows
       ? 'borne out'
@@ -76,11 +85,11 @@ function prediction({ real, deaf, base }: Arms, headline: Contrast): string[] {
   };
   return [
     `**The seed's prediction is ${outcome}.** In the first two thirds of the layers direction spans ` +
-      `${direction ? 'gained' : 'did not demonstrably gain'} attention beyond the deaf arm ` +
+      `${ofDirection} attention beyond the deaf arm ` +
       `(real − deaf ${numbersText(gained, 'log units')}; against the untrained weights ` +
-      `${alone(ofDirections)}), own-idea spans ${ideas ? 'lost' : 'did not demonstrably lose'} it ` +
+      `${alone(ofDirections)}), own-idea spans ${ofIdea} it ` +
       `(loss ${numbersText(lost, 'log units')}; change against the untrained weights ` +
-      `${alone(ofIdeas)}), and behaviour ${follows ? 'followed' : 'did not demonstrably follow'}: ` +
+      `${alone(ofIdeas)}), and behaviour ${ofPairs}: ` +
       `both right ${signed(headline.byUnit.mean)} (p ${pText(headline.byUnit.p)}), margin ` +
       `${numbersText(margin, 'nats a token')}.`,
     '',
