@@ -148,7 +148,8 @@ export class ChatSession {
   async #readMessage(): Promise<string | undefined> {
     const parts: string[] = [];
     for (;;) {
-      const line = await this.terminal.readLine(parts.length === 0 ? YOU : '    … ');
+      const prompt = parts.length === 0 ? YOU : '    … ';
+      const line = await this.terminal.readLine(prompt, { isKept: true });
       if (line === undefined) return parts.length === 0 ? undefined : parts.join('\n');
       if (!line.endsWith('\\')) return [...parts, line].join('\n');
       parts.push(line.slice(0, -1));

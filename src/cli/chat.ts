@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { type AddressOptions, findDaemon } from './address.ts';
 import { ChatSession } from './chat-session.ts';
+import { openLineHistory } from './line-history.ts';
 import { openTerminal } from './terminal.ts';
 
 interface ChatOptions extends AddressOptions {
@@ -24,6 +25,7 @@ async function chat(options: ChatOptions): Promise<void> {
   const terminal = openTerminal({
     input: process.stdin,
     output: process.stdout,
+    openHistory: openLineHistory,
     onInterrupt: (typed) => session?.interrupt(typed),
     takeAtOnce: (line) => {
       if (line.trim() !== '/stop' || session?.view.isReplying !== true) return false;

@@ -1,6 +1,7 @@
 // The terminal of an interactive command: lines in, text out; works over a pipe as well.
 import { createInterface, type Interface } from 'node:readline';
 import { Writable } from 'node:stream';
+import type { LineHistory } from './line-history.ts';
 import { BRACKETS_OFF, BRACKETS_ON, createPasteInput, type PasteInput } from './paste.ts';
 
 export interface Terminal {
@@ -11,12 +12,17 @@ export interface Terminal {
   /** A line of our own, in a quiet colour. */
   note(text: string): void;
   /** The next line that was entered; undefined at the end of the input. */
-  readLine(prompt: string): Promise<string | undefined>;
+  readLine(prompt: string, options?: ReadLineOptions): Promise<string | undefined>;
   /** Shows the prompt again, with what was typed, after something was written over it. */
   refresh(): void;
-  /** What the arrow keys bring back, newest first. */
+  /** What the arrow keys bring back before what was kept, newest first. */
   setHistory(lines: readonly string[]): void;
   close(): void;
+}
+
+export interface ReadLineOptions {
+  /** The line goes into the history that outlives the session; answers to questions do not. */
+  readonly isKept?: boolean;
 }
 
 export interface TerminalOptions {
@@ -27,6 +33,8 @@ export interface TerminalOptions {
   /** A line that is for right now, even while something is written; true when it was taken. */
   readonly takeAtOnce?: (line: string) => boolean;
   readonly hasColour?: boolean;
+  /** Asked for where somebody types, not over a pipe. */
+  readonly openHistory?: () => LineHistory;
 }
 
 /** Without control characters, with which a text could take over the terminal. */
@@ -37,6 +45,7 @@ export function printable(text: string): string {
 
 const QUIET = '\u001b[2m';
 const PLAIN = '\u001b[0m';
+const HISTORY_MAX = 500;
 const CLEAR_LINE = '\r\u001b[K';
 
 export function openTerminal(options: TerminalOptions): Terminal {
@@ -45,6 +54,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
   const hasColour = options.hasColour ?? isInteractive;
   const lines: string[] = [];
   let waiting: ((line: string | undefined) => void) | undefined;
+  let isKept = false;
   let isEnded = false;
 
   // While nobody is asked, what is typed is kept by readline but not shown amid the reply.
@@ -60,11 +70,13 @@ export function openTerminal(options: TerminalOptions): Terminal {
     screen.emit('resize');
   };
   const pastes = createPasteInput();
+  const history = isInteractive ? options.openHistory?.() : undefined;
   const lineReader = createInterface({
     input: isInteractive ? throughPastes(input, pastes.stream) : input,
     output: screen,
     terminal: isInteractive,
-    historySize: 500,
+    history: [...(history?.lines ?? [])],
+    historySize: HISTORY_MAX,
     removeHistoryDuplicates: true,
   });
   if (isInteractive) output.on('resize', onResize).write(BRACKETS_ON);
@@ -91,8 +103,13 @@ export function openTerminal(options: TerminalOptions): Terminal {
   lineReader.on('line', (written) => {
     const line = pastes.expand(written);
     if (waiting === undefined && options.takeAtOnce?.(line) === true) return;
-    if (waiting !== undefined) hand(line);
-    else lines.push(line);
+    if (waiting === undefined) {
+      lines.push(line);
+      return;
+    }
+    // A mark that stands for a paste means nothing in the next session.
+    if (isKept && line === written) history?.add(line);
+    hand(line);
   });
   lineReader.on('close', () => {
     isEnded = true;
@@ -117,7 +134,8 @@ export function openTerminal(options: TerminalOptions): Terminal {
       output.write(hasColour ? `${QUIET}${text}${PLAIN}\n` : `${text}\n`);
     },
     refresh: showPrompt,
-    readLine(prompt) {
+    readLine(prompt, asked) {
+      isKept = asked?.isKept ?? false;
       const line = lines.shift();
       // Typed while something was written, and not shown then.
       if (line !== undefined && isInteractive) output.write(`${prompt}${line}\n`);
@@ -129,9 +147,10 @@ export function openTerminal(options: TerminalOptions): Terminal {
         showPrompt();
       });
     },
-    setHistory(history) {
+    setHistory(said) {
+      const all = [...new Set([...said, ...(history?.lines ?? [])])].slice(0, HISTORY_MAX);
       // Typed as read-only by nobody, documented by nobody, and there since readline began.
-      (lineReader as Interface & { history: string[] }).history = [...history].slice(0, 500);
+      (lineReader as Interface & { history: string[] }).history = all;
     },
     close() {
       isEnded = true;

@@ -41,7 +41,7 @@ export function firstKeptTurn(turnTokens: readonly number[], budget: WindowBudge
   return first;
 }
 
-/** Turns that are counted first, from the newest backwards; while they do not decide, twice as many. */
+/** Turns that are counted first, the newest; while they do not decide, twice as many. */
 const LOOK_BACK_TURNS = 64;
 
 /**

@@ -1,7 +1,8 @@
 // The real `attune chat` in a terminal of its own (a pseudo-terminal by way of `script`), as a
 // person sits before it.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { installationFolder } from '../../src/config/load.ts';
 
@@ -25,10 +26,13 @@ export interface TerminalWindow {
 
 export function openChat(url: string): TerminalWindow {
   const command = [process.execPath, MAIN, 'chat', '--url', url].join(' ');
+  // Whoever runs the tests keeps their own history.
+  const state = mkdtempSync(join(tmpdir(), 'attune-state-'));
   const child: ChildProcess = spawn(SCRIPT, ['-qefc', command, '/dev/null'], {
     stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, TERM: 'xterm' },
+    env: { ...process.env, TERM: 'xterm', XDG_STATE_HOME: state },
   });
+  child.once('exit', () => rmSync(state, { recursive: true, force: true }));
   let output = '';
   child.stdout?.on('data', (piece: Buffer) => {
     output += piece.toString();

@@ -107,7 +107,7 @@ function useKeptInView(scroller: Ref<HTMLDivElement | null>, isAtEnd: Ref<boolea
   }, [first]);
 }
 
-/** Brings a message that was looked for into view, marks it for a moment, and goes on from there. */
+/** Brings a message that was looked for into view, marks it for a moment, goes on from there. */
 function useSought(
   scroller: Ref<HTMLDivElement | null>,
   isAtEnd: Ref<boolean>,

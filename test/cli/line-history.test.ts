@@ -1,0 +1,104 @@
+import { appendFileSync, chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { historyPath, openLineHistory } from '../../src/cli/line-history.ts';
+import { openTerminal } from '../../src/cli/terminal.ts';
+
+let folder: string;
+let path: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'attune-history-'));
+  path = join(folder, 'state', 'attune', 'chat-history');
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const kept = (): string => readFileSync(path, 'utf8');
+const modeOf = (): number => statSync(path).mode & 0o777;
+
+describe('the lines of the terminal chat', () => {
+  it('lie in the state folder of the person', () => {
+    expect(historyPath({ XDG_STATE_HOME: '/state' })).toBe('/state/attune/chat-history');
+    expect(historyPath({})).toMatch(/\.local\/state\/attune\/chat-history$/);
+  });
+
+  it('are there in the next session, newest first, at most 500 of them', () => {
+    const first = openLineHistory(path);
+    expect(first.lines).toEqual([]);
+    for (let at = 0; at < 700; at++) first.add(`line ${at}`);
+    first.add('  ');
+    first.add('x'.repeat(4001));
+    const { lines } = openLineHistory(path);
+    expect(lines).toHaveLength(500);
+    expect([lines[0], lines.at(-1)]).toEqual(['line 699', 'line 200']);
+    expect(kept().split('\n')).toHaveLength(501);
+  });
+
+  it('are nobody else’s to read, also in a file that was', () => {
+    openLineHistory(path).add('mine');
+    expect(modeOf()).toBe(0o600);
+    chmodSync(path, 0o644);
+    expect(openLineHistory(path).lines).toEqual(['mine']);
+    expect(modeOf()).toBe(0o600);
+  });
+
+  it('of two terminals are all kept', () => {
+    const [one, other] = [openLineHistory(path), openLineHistory(path)];
+    one.add('from one');
+    other.add('from the other');
+    expect(kept()).toBe('from one\nfrom the other\n');
+  });
+
+  it('are done without where they cannot be written', () => {
+    writeFileSync(join(folder, 'state'), 'a file where the folder should be');
+    const history = openLineHistory(path);
+    history.add('lost');
+    expect(history.lines).toEqual([]);
+  });
+});
+
+describe('a terminal with a history', () => {
+  function open() {
+    const tty = () => Object.assign(new PassThrough(), { isTTY: true, columns: 80 });
+    const [input, output] = [tty(), tty()];
+    let text = '';
+    output.on('data', (piece: Buffer) => {
+      text += piece.toString();
+    });
+    const onInterrupt = (): void => undefined;
+    const openHistory = () => openLineHistory(path);
+    const terminal = openTerminal({ input, output, onInterrupt, openHistory });
+    return { terminal, type: (keys: string) => input.write(keys), text: () => text };
+  }
+
+  it('keeps what is said, brings it back with the arrow key, and no answer to a question', async () => {
+    const first = open();
+    const said = first.terminal.readLine('you › ', { isKept: true });
+    first.type('hello there\r');
+    expect(await said).toBe('hello there');
+    const secret = first.terminal.readLine('Token: ');
+    first.type('a secret\r');
+    expect(await secret).toBe('a secret');
+    first.terminal.close();
+    expect(kept()).toBe('hello there\n');
+    appendFileSync(path, 'and later\n');
+    const second = open();
+    second.terminal.setHistory(['said in this talk']);
+    const again = second.terminal.readLine('you › ', { isKept: true });
+    second.type('\u001b[A\u001b[A\r');
+    expect(await again).toBe('and later');
+    second.terminal.close();
+  });
+
+  it('keeps no mark of a paste', async () => {
+    const { terminal, type } = open();
+    const said = terminal.readLine('you › ', { isKept: true });
+    type('\u001b[200~one\ntwo\u001b[201~\r');
+    expect(await said).toBe('one\ntwo');
+    terminal.close();
+    expect(kept()).toBe('');
+  });
+});
