@@ -1,4 +1,4 @@
-// The lines that were typed into `attune chat`, kept between sessions in a file of the person's own.
+// The lines typed into `attune chat`, kept between sessions in a file of the person's own.
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';

@@ -21,7 +21,10 @@ export interface Terminal {
 }
 
 export interface ReadLineOptions {
-  /** The line goes into the history that outlives the session; answers to questions do not. */
+  /**
+   * The line goes into the history that outlives the session. Answers to questions do not, nor do
+   * lines with a mark for what was pasted: it means nothing in the next session.
+   */
   readonly isKept?: boolean;
 }
 
@@ -107,7 +110,6 @@ export function openTerminal(options: TerminalOptions): Terminal {
       lines.push(line);
       return;
     }
-    // A mark that stands for a paste means nothing in the next session.
     if (isKept && line === written) history?.add(line);
     hand(line);
   });

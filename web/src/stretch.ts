@@ -81,7 +81,7 @@ export function showLater(): void {
   show(Math.max(range.value.start, end - SHOWN_MAX), end);
 }
 
-/** The surroundings of a message. @returns false when what is here of the talk has no such message */
+/** The surroundings of a message. @returns false when the talk, as far as it is here, has none */
 export function showAround(messageId: string): boolean {
   const at = placeOf(messageId);
   if (at >= 0) show(at - SHOWN / 2, at + SHOWN / 2);

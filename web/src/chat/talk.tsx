@@ -57,7 +57,7 @@ function Running({ onGrown }: { onGrown: () => void }): VNode | null {
   return reply === null ? null : <RunningMessage reply={reply} />;
 }
 
-/** The log tells of what is said, not of the older messages that come in when they are asked for. */
+/** The log tells of what is said, not of older messages that come in when they are asked for. */
 function useLive(): 'polite' | 'off' {
   const first = shown.value[0]?.id;
   const [settled, setSettled] = useState(first);
