@@ -19,7 +19,7 @@ const changeText = (name: string, { before, after, change }: Change): string =>
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /** @returns text that ends with a line break */
-export function measuresText({ measures, replies }: Evaluation): string {
+export function measuresText({ measures, verdict, replies }: Evaluation): string {
   const { kinds, conditions, bothRight, candidateOnly, retention, defenceGap } = measures;
   const lines = [
     `${measures.examples} scenarios, ${measures.refused.length} left out`,
@@ -48,6 +48,7 @@ export function measuresText({ measures, replies }: Evaluation): string {
       : [`KL on what was trained on: ${fixed(measures.trainedKl, 4)}`]),
     '',
     ...attentionLines(measures),
+    ...gateLines(verdict),
     ...replyLines(replies),
   ];
   return `${lines.join('\n')}\n`;
@@ -81,6 +82,17 @@ function attentionLines({ attention, knockOut }: Measures): string[] {
     ...changes,
     `Direction hidden, log p(chosen) falls by ${fixed(before)} → ${fixed(after)}, ` +
       `change ${estimateText(change)}`,
+  ];
+}
+
+function gateLines(verdict: Evaluation['verdict']): string[] {
+  if (verdict === undefined) return [];
+  return [
+    '',
+    `The gate, as on a first night: ${verdict.passes ? 'passes' : 'refused'}`,
+    ...verdict.reasons.map(
+      ({ rule, passes, text }) => `  ${passes ? 'holds' : 'FAILS'}  ${rule}: ${text}`,
+    ),
   ];
 }
 

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { FreeReply } from '../measure/free-replies.ts';
+import { decideGate, type GateSettings, type GateVerdict } from '../measure/gate.ts';
 import type { Measures } from '../measure/measure.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { measuresText } from './eval-text.ts';
@@ -22,6 +23,8 @@ interface EvalOptions extends ModelOptions {
 
 export interface Evaluation {
   readonly measures: Measures;
+  /** What the gate would say of it on a first night; absent without a delta. */
+  readonly verdict?: GateVerdict;
   /** Greedy first takes under the parent and under the candidate, where they were asked for. */
   readonly replies?: {
     readonly before: readonly FreeReply[];
@@ -74,6 +77,7 @@ async function measureFiles(options: EvalOptions): Promise<Evaluation> {
   const tokenizer = await loadTokenizer(modelDir);
   const parentDeltas = options.parent ?? [];
   const deltas = options.delta ?? parentDeltas;
+  const trained = options.trained === undefined ? [] : await files.readScenarios(options.trained);
   const load = async (paths: readonly string[]) => (await loadVersion(model, paths)).weights;
   const all = (await Promise.all(options.on.map((path) => files.readScenarios(path)))).flat();
   const everyday =
@@ -92,22 +96,49 @@ async function measureFiles(options: EvalOptions): Promise<Evaluation> {
       candidate: await load(deltas),
       base: await load([]),
       ...(options.deaf === undefined ? {} : { deaf: await load([...parentDeltas, options.deaf]) }),
-      ...(options.trained === undefined
-        ? {}
-        : { trained: await files.readScenarios(options.trained) }),
+      trained,
       scenarios: all,
       everyday,
       limits: { windowTokens: model.windowTokens, replyTokensMax },
       statistics: { resamples: config.measure.resamples },
       onProgress: (done, total) => process.stderr.write(`measured ${done} of ${total} parts\n`),
     });
-    if (options.replies === 0) return { measures };
+    const verdict =
+      options.delta === undefined
+        ? {}
+        : { verdict: firstNightVerdict(measures, trained, config.gate) };
+    if (options.replies === 0) return { measures, ...verdict };
     const chosen = firstOfEachKind(all, options.replies);
     const reply = (paths: readonly string[]) => repliesOf(chosen, paths, { modelDir, cacheDir });
-    return { measures, replies: { before: await reply(parentDeltas), after: await reply(deltas) } };
+    return {
+      measures,
+      ...verdict,
+      replies: { before: await reply(parentDeltas), after: await reply(deltas) },
+    };
   } finally {
     await executor.close();
   }
+}
+
+/** Deltas that load are finite and hold query projections only. */
+function firstNightVerdict(
+  measures: Measures,
+  trained: readonly Scenario[],
+  settings: GateSettings,
+): GateVerdict {
+  const { gate, realMinusDeaf, retention } = measures;
+  const evidence = {
+    ...gate,
+    ...(realMinusDeaf === undefined ? {} : { realMinusDeaf }),
+    perplexityParent: retention.parent.perplexity,
+    perplexityBase: retention.base.perplexity,
+    sources: new Set(trained.map(({ source }) => source.cluster)).size,
+    isFinite: true,
+    isOnlyQueryMoved: true,
+    night: 1,
+    passedNights: [],
+  };
+  return decideGate(evidence, settings);
 }
 
 function firstOfEachKind(all: readonly Scenario[], count: number): Scenario[] {
