@@ -74,7 +74,7 @@ export async function sliderView(parts: SliderParts, night: NightId): Promise<Sl
     moments: views,
     frozenHash: ledger.base,
     real: measure('margin'),
-    deaf: measure('deaf'),
+    realMinusDeaf: measure('realMinusDeaf'),
   };
 }
 
@@ -102,10 +102,16 @@ function emptyView(
     const [from, to] = prompt.spanToTokens(span.message, span.start, span.end);
     feature.fill(span.feature, from, to);
   }
-  const breaks = new Set(prompt.messages.map((message) => message.start));
+  const starts = prompt.messages.map((message) => message.start);
   const tokens = prompt.ids.map((id, i) => {
     const text = tokenizer.controlIds.has(id) ? '' : decoder.push(id);
-    return { text: breaks.has(i) && i > 1 ? `\n${text}` : text, feature: feature[i] ?? null };
+    const said = Math.max(
+      0,
+      starts.findLastIndex((start) => start <= i),
+    );
+    const role = context.messages[said]?.role ?? 'user';
+    const isFirst = starts.includes(i) && i > 1;
+    return { text: isFirst ? `\n${text}` : text, role, feature: feature[i] ?? null };
   });
   const span = context.spans.find((one) => one.feature === 'direction');
   const direction = context.messages[span?.message ?? -1]?.content.slice(span?.start, span?.end);

@@ -100,7 +100,7 @@ function headlineOf({ verdict, number, measured, reasons }: HeadlineInput): stri
     case 'nothing-to-learn':
       return `${night} had nothing to learn from.`;
     case 'refused':
-      return `${night} was refused by the gate: ${reasons[0] ?? 'no reason was given'}.`;
+      return `${night} was refused by the gate: ${refusal(reasons)}.`;
     case 'awaiting-review':
       return `${night} waits for you: ${numbers}.`;
     case 'swapped':
@@ -108,6 +108,12 @@ function headlineOf({ verdict, number, measured, reasons }: HeadlineInput): stri
     default:
       return `${night} failed.`;
   }
+}
+
+/** The first reason, and how many more there are. */
+function refusal([first = 'no reason was given', ...more]: readonly string[]): string {
+  if (more.length === 0) return first;
+  return `${first} (and ${more.length} more ${more.length === 1 ? 'reason' : 'reasons'})`;
 }
 
 /** Unknown ends of an interval are written as the largest numbers; a page shows them as unknown. */

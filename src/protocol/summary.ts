@@ -164,8 +164,14 @@ export const NightList = z.object({
 });
 export type NightList = z.infer<typeof NightList>;
 
-/** One word-piece of a moment, and what it belongs to. */
-export const SliderToken = z.object({ text: z.string(), feature: z.string().nullable() });
+/** One word-piece of a moment, who said it, and what it belongs to. */
+export const SliderToken = z.object({
+  /** A message begins with a line break. */
+  text: z.string(),
+  role: z.enum(['system', 'user', 'assistant']),
+  feature: z.string().nullable(),
+});
+export type SliderToken = z.infer<typeof SliderToken>;
 
 /** A flagged moment under each version from the base to tonight. */
 export const SliderMoment = z.object({
@@ -189,10 +195,10 @@ export type SliderMoment = z.infer<typeof SliderMoment>;
 export const SliderView = z.object({
   nightId: Id,
   moments: z.array(SliderMoment),
-  /** sha256 over every tensor but W_q, the same at every stop. */
+  /** Of the base model; what a stop adds to it can be nothing but W_q. */
   frozenHash: z.string(),
   real: EstimateView.nullable(),
-  deaf: EstimateView.nullable(),
+  realMinusDeaf: EstimateView.nullable(),
 });
 export type SliderView = z.infer<typeof SliderView>;
 

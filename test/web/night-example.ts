@@ -181,14 +181,14 @@ export const slider: SliderView = SliderView.parse({
       direction: 'keep the window open',
       tokens: WORDS.map((text, i) => {
         const feature = FEATURES.includes(i) ? 'direction' : OWN.includes(i) ? 'own-idea' : null;
-        return { text, feature };
+        return { text, role: 'user' as const, feature };
       }),
       stops: [stop('Base', 0.1), stop('Night 1', 0.25), stop('Night 3', 0.6)],
     },
   ],
   frozenHash: 'a'.repeat(64),
   real: estimate(0.12, 0.05),
-  deaf: estimate(0.03, 0.05),
+  realMinusDeaf: estimate(0.09, 0.05),
 });
 
 export const NO_PAIRS: BlindView = { pairs: [], tally: null, isVeto: false };

@@ -235,6 +235,6 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     await page.keyboard.press('ArrowRight');
     await page.getByText('Stop 1 speaks.').waitFor();
     await page.getByText('aaaaaaaaaaaaaaaa').waitFor();
-    await page.getByText(/real \+0\.120/).waitFor();
+    await page.getByText(/\+0\.120 nats a token, \+0\.090 of it/).waitFor();
   });
 });

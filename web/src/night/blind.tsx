@@ -35,12 +35,14 @@ function Pair({ pair, isBusy, onChoice }: PairProps): VNode {
 interface BlindProps {
   readonly nightId: string;
   readonly view: BlindView;
+  /** The answers still decide something. */
+  readonly isOpen: boolean;
   readonly onView: (view: BlindView) => void;
   readonly onSkip: () => void;
 }
 
 /** One pair at a time, so that an answer cannot lean on the one beside it. */
-export function Blind({ nightId, view, onView, onSkip }: BlindProps): VNode | null {
+export function Blind({ nightId, view, isOpen, onView, onSkip }: BlindProps): VNode | null {
   const [isBusy, setBusy] = useState(false);
   const pair = view.pairs[0];
   if (pair === undefined) return null;
@@ -55,8 +57,8 @@ export function Blind({ nightId, view, onView, onSkip }: BlindProps): VNode | nu
       <h2>Which reply listens?</h2>
       <p class="hint">
         One is from before the night, one from after; you will see which in a moment.{' '}
-        {view.pairs.length === 1 ? 'This is the last pair.' : `${view.pairs.length} pairs.`} When
-        you mostly prefer the old ones, the night is not used.
+        {view.pairs.length === 1 ? 'This is the last pair.' : `${view.pairs.length} pairs.`}{' '}
+        {isOpen && 'When you mostly prefer the old ones, the night is not used.'}
       </p>
       <Pair key={pair.flagId} pair={pair} isBusy={isBusy} onChoice={choose} />
       <button type="button" class="quiet" onClick={onSkip}>

@@ -2,7 +2,7 @@
 // drag from the base to tonight and the light moves; let go and that version answers again.
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { SliderMoment, SliderView } from '../../../src/protocol/summary.ts';
+import type { SliderMoment, SliderToken, SliderView } from '../../../src/protocol/summary.ts';
 import { follow } from '../route.ts';
 import { loadSlider, sliderReply } from './api.ts';
 import { signed } from './plot.tsx';
@@ -14,24 +14,53 @@ function mixed(moment: SliderMoment, at: number, read: (stop: number) => number)
   return read(low) + (read(high) - read(low)) * (at - low);
 }
 
+interface Turn {
+  readonly role: SliderToken['role'];
+  /** Places of its tokens in the moment. */
+  readonly places: number[];
+}
+
+/** Message by message; word-pieces without a letter (control tokens) belong to the one before. */
+function turnsOf({ tokens }: SliderMoment): Turn[] {
+  const turns: Turn[] = [];
+  for (const [i, { text, role }] of tokens.entries()) {
+    if (turns.length === 0 || text.startsWith('\n')) turns.push({ role, places: [] });
+    turns.at(-1)?.places.push(i);
+  }
+  return turns;
+}
+
+const SPEAKER = { system: 'Told at first', user: 'You', assistant: 'Attune' } as const;
+
+/** What is decided about stands at the end: there the reading begins. */
 function Words({ moment, at }: { moment: SliderMoment; at: number }): VNode {
+  const box = useRef<HTMLElement>(null);
+  useEffect(() => box.current?.scrollTo(0, box.current.scrollHeight), []);
   const light = moment.tokens.map((_, i) =>
     mixed(moment, at, (stop) => moment.stops[stop]?.attention[i] ?? 0),
   );
   // One scale for all stops, so that the light can be compared while it moves.
   const top = Math.max(...moment.stops.flatMap((stop) => stop.attention), 1e-6);
   return (
-    <p class="lit">
-      {moment.tokens.map((token, i) => (
-        <span
-          key={i}
-          data-feature={token.feature ?? ''}
-          style={{ '--light': Math.sqrt((light[i] ?? 0) / top).toFixed(3) }}
-        >
-          {token.text}
-        </span>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls is reached by the keyboard
+    <section class="lit" ref={box} tabIndex={0} aria-label="The talk">
+      {turnsOf(moment).map(({ role, places }, turn) => (
+        <div class="said" data-role={role} key={turn}>
+          <small>{SPEAKER[role]}</small>
+          <p>
+            {places.map((i) => (
+              <span
+                key={i}
+                data-feature={moment.tokens[i]?.feature ?? ''}
+                style={{ '--light': Math.sqrt((light[i] ?? 0) / top).toFixed(3) }}
+              >
+                {moment.tokens[i]?.text.replace(/^\n/, '')}
+              </span>
+            ))}
+          </p>
+        </div>
       ))}
-    </p>
+    </section>
   );
 }
 
@@ -40,17 +69,23 @@ const FEATURES = [
   ['own-idea', 'Its own idea'],
 ] as const;
 
+/** Shares of the light on what is marked, and how far they are from where the base had them. */
 function Shares({ moment, at }: { moment: SliderMoment; at: number }): VNode {
+  const isMarked = (name: string): boolean => moment.tokens.some(({ feature }) => feature === name);
   return (
     <dl class="shares">
-      {FEATURES.map(([feature, label]) => {
-        const share = mixed(moment, at, (stop) => moment.stops[stop]?.share[feature] ?? 0);
+      {FEATURES.filter(([feature]) => isMarked(feature)).map(([feature, label]) => {
+        const shareAt = (stop: number): number => moment.stops[stop]?.share[feature] ?? 0;
+        const share = mixed(moment, at, shareAt);
         return (
           <div key={feature} data-feature={feature}>
             <dt>{label}</dt>
             <dd>
               <meter min={0} max={1} value={share} />
-              {(100 * share).toFixed(1)} %
+              <span>
+                {(100 * share).toFixed(1)} %{' '}
+                <small>{signed(100 * (share - shareAt(0)), 1)} since the base</small>
+              </span>
             </dd>
           </div>
         );
@@ -142,8 +177,9 @@ export function Slider({ id }: { id: string }): VNode {
       ))}
       <p class="hint">
         At each stop every weight but W_q is the base model's, bit for bit (
-        <code>{view.frozenHash.slice(0, 16)}</code>). Margin of this night: real{' '}
-        {signed(view.real?.mean ?? null)}, deaf {signed(view.deaf?.mean ?? null)} nats a token.{' '}
+        <code>{view.frozenHash.slice(0, 16)}</code>). Margin of this night{' '}
+        {signed(view.real?.mean ?? null)} nats a token, {signed(view.realMinusDeaf?.mean ?? null)}{' '}
+        of it beyond the deaf arm, which learnt the same words without the directions.{' '}
         <a href={`/nights/${id}`} onClick={follow}>
           The whole summary
         </a>

@@ -7,6 +7,7 @@ import { nightsDone, tell } from '../state.ts';
 import { decide, loadBlind, loadSummary, STATUS } from './api.ts';
 import { Blind, Tally } from './blind.tsx';
 import { Details } from './details.tsx';
+import { Glance } from './glance.tsx';
 import { Gate, Numbers } from './numbers.tsx';
 import { signed } from './plot.tsx';
 import { Review } from './review.tsx';
@@ -78,17 +79,31 @@ function Decide({ summary, isVeto, onDecided }: DecideProps): VNode {
   );
 }
 
+/** So many are shown at once; the others wait behind a line. */
+const FLAGGED_SHOWN = 2;
+
+function FlaggedList({ flagged }: { flagged: readonly FlaggedView[] }): VNode {
+  const list = (moments: readonly FlaggedView[]): VNode[] =>
+    moments.map((moment) => <Flagged key={moment.flagId} moment={moment} />);
+  const rest = flagged.slice(FLAGGED_SHOWN);
+  return (
+    <section>
+      <h2>What you flagged</h2>
+      {list(flagged.slice(0, FLAGGED_SHOWN))}
+      {rest.length > 0 && (
+        <details>
+          <summary>{rest.length} more</summary>
+          {list(rest)}
+        </details>
+      )}
+    </section>
+  );
+}
+
 function Results({ summary }: { summary: NightView }): VNode {
   return (
     <>
-      {summary.flagged.length > 0 && (
-        <section>
-          <h2>What you flagged</h2>
-          {summary.flagged.map((moment) => (
-            <Flagged key={moment.flagId} moment={moment} />
-          ))}
-        </section>
-      )}
+      {summary.flagged.length > 0 && <FlaggedList flagged={summary.flagged} />}
       {summary.measures.length > 0 && (
         <section>
           <h2>Did it learn to listen?</h2>
@@ -142,10 +157,17 @@ export function Summary({ id }: { id: string }): VNode {
         <h1>{summary.headline}</h1>
         <p class="hint">{summary.evidence}</p>
         <Tally nightId={id} view={blind} status={summary.status} onDecided={again} />
+        {!isBlind && <Glance summary={summary} />}
         {!isBlind && <Decide summary={summary} isVeto={blind.isVeto} onDecided={again} />}
       </section>
       {isBlind ? (
-        <Blind nightId={id} view={blind} onView={again} onSkip={() => setSkipped(true)} />
+        <Blind
+          nightId={id}
+          view={blind}
+          isOpen={summary.status === 'waiting' || summary.status === 'in-force'}
+          onView={again}
+          onSkip={() => setSkipped(true)}
+        />
       ) : (
         <Results summary={summary} />
       )}

@@ -1,0 +1,94 @@
+// A night in five numbers, before anything else is read; a bad one looks just as clear as a good one.
+import type { VNode } from 'preact';
+import type { NightView } from '../../../src/protocol/summary.ts';
+import { signed } from './plot.tsx';
+
+interface Tile {
+  readonly label: string;
+  readonly value: string;
+  readonly note: string;
+  /** null: too little is known to say so. */
+  readonly isGood: boolean | null;
+}
+
+/** Only what is clear counts: an interval on one side of zero. */
+function measureTile(summary: NightView, name: string, label: string): Tile[] {
+  const estimate = summary.measures.find((one) => one.name === name)?.estimate;
+  if (estimate === undefined || estimate.mean === null) return [];
+  const { mean, low, high } = estimate;
+  const isKnown = low !== null && high !== null && (low > 0 || high < 0);
+  return [
+    {
+      label,
+      value: signed(mean),
+      note:
+        low === null || high === null ? 'nats a token' : `${signed(low, 2)} to ${signed(high, 2)}`,
+      isGood: isKnown ? mean > 0 : null,
+    },
+  ];
+}
+
+function flaggedTile({ flagged }: NightView): Tile[] {
+  const judged = flagged.flatMap(({ marginBefore: before, marginAfter: after }) =>
+    before === null || after === null ? [] : [after > before],
+  );
+  if (judged.length === 0) return [];
+  const better = judged.filter(Boolean).length;
+  return [
+    {
+      label: 'Flagged moments, better now',
+      value: `${better} of ${judged.length}`,
+      note: 'by the margin of the listening reply',
+      isGood: better * 2 === judged.length ? null : better * 2 > judged.length,
+    },
+  ];
+}
+
+function retentionTile({ retention }: NightView): Tile[] {
+  const [parent] = retention;
+  if (parent === undefined) return [];
+  return [
+    {
+      label: 'Everyday talk, perplexity',
+      value: `× ${parent.ratio.toFixed(3)}`,
+      note: `at most ${parent.high.toFixed(3)}`,
+      isGood: parent.high <= 1 ? true : parent.ratio > 1.02 ? false : null,
+    },
+  ];
+}
+
+function gateTile({ reasons }: NightView): Tile[] {
+  if (reasons.length === 0) return [];
+  const passed = reasons.filter(({ passes }) => passes).length;
+  return [
+    {
+      label: 'The gate',
+      value: `${passed} of ${reasons.length}`,
+      note: passed === reasons.length ? 'all rules kept' : 'rules kept; all are needed',
+      isGood: passed === reasons.length,
+    },
+  ];
+}
+
+export function Glance({ summary }: { summary: NightView }): VNode | null {
+  const tiles = [
+    ...flaggedTile(summary),
+    ...measureTile(summary, 'realMinusDeaf', 'Listening, real − deaf'),
+    ...measureTile(summary, 'pushBack', 'Push-back'),
+    ...retentionTile(summary),
+    ...gateTile(summary),
+  ];
+  if (tiles.length === 0) return null;
+  return (
+    <dl class="glance" aria-label="The night in short">
+      {tiles.map(({ label, value, note, isGood }) => (
+        <div key={label} data-good={String(isGood)}>
+          <dt>{label}</dt>
+          <dd>
+            {value} <small>{note}</small>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
