@@ -11,9 +11,9 @@ const isShown = (found: Contrast): boolean =>
 const negated = (values: (run: Run) => Values) => (run: Run) =>
   new Map([...values(run)].map(([id, { value, cluster }]) => [id, { value: -value, cluster }]));
 
-/** Shown to be below zero: the same rule from the other side. */
+/** Below zero in both, by their intervals. */
 const isReversed = ({ byUnit, bySeed, seeds }: Contrast): boolean =>
-  byUnit.p > 1 - LEVEL && seeds > 1 && bySeed.p > 1 - LEVEL;
+  byUnit.high < 0 && seeds > 1 && bySeed.high < 0;
 
 function numbersText({ byUnit, bySeed, seeds }: Contrast, unit: string): string {
   const over =
