@@ -16,6 +16,7 @@ interface Command {
 }
 
 const LISTED_MAX = 20;
+const WHEN = { dateStyle: 'medium', timeStyle: 'short' } as const;
 
 const COMMANDS: readonly Command[] = [
   {
@@ -176,7 +177,7 @@ function showTalks(session: ChatSession, talks: readonly ConversationSummary[]):
   session.listed = talks;
   if (talks.length === 0) session.terminal.note('none');
   for (const [at, { title, updatedAt, messages, canLearn }] of talks.entries()) {
-    const when = new Date(updatedAt).toLocaleString();
+    const when = new Date(updatedAt).toLocaleString(undefined, WHEN);
     const learns = canLearn ? '' : ', not learnt from';
     const number = String(at + 1).padStart(3);
     session.terminal.note(

@@ -85,7 +85,7 @@ async function askSpan(
   return null;
 }
 
-/** Asks until somebody answers /cancel, and nothing from then on. */
+/** Asks until somebody answers /cancel or leaves (Ctrl-D), and nothing from then on. */
 function cancelling({ ask }: Walk): { ask: Walk['ask']; isCancelled: () => boolean } {
   let isCancelled = false;
   return {
@@ -93,7 +93,7 @@ function cancelling({ ask }: Walk): { ask: Walk['ask']; isCancelled: () => boole
     async ask(question) {
       if (isCancelled) return undefined;
       const answer = await ask(question);
-      isCancelled = answer?.trim() === '/cancel';
+      isCancelled = answer === undefined || answer.trim() === '/cancel';
       return isCancelled ? undefined : answer;
     },
   };

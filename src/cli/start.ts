@@ -54,7 +54,16 @@ async function run(
   process.on('SIGINT', stop);
   const { modelId, parameters } = running.daemon.watch.view();
   process.stdout.write(`Attune is ready with ${nameModel(modelId, parameters)}.\n`);
-  process.stdout.write(`  In the browser:  ${running.url}\n  In the terminal: npx attune chat\n`);
+  const { url } = running;
+  process.stdout.write(`  In the browser:  ${url}\n  In the terminal: ${chatCommand(url)}\n`);
+}
+
+/** Where somebody else looks for a daemon, if nothing tells them otherwise. */
+const USUAL_URL = 'http://127.0.0.1:4747';
+
+/** What to type in another terminal, which knows nothing of this one's environment and options. */
+export function chatCommand(url: string): string {
+  return url === USUAL_URL ? 'npx attune chat' : `npx attune chat --url ${url}`;
 }
 
 /** The model as a person is told of it; one as small as the companion is named a demonstration. */

@@ -60,18 +60,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
   let isKept = false;
   let isEnded = false;
 
-  // While nobody is asked, what is typed is kept by readline but not shown amid the reply.
-  const echo = new Writable({
-    write(chunk, _encoding, done) {
-      if (waiting !== undefined) output.write(chunk);
-      done();
-    },
-  });
-  const screen = Object.assign(echo, { columns: output.columns ?? 80 });
-  const onResize = (): void => {
-    screen.columns = output.columns ?? 80;
-    screen.emit('resize');
-  };
+  const { screen, onResize } = createScreen(output, () => waiting !== undefined);
   const pastes = createPasteInput();
   const history = isInteractive ? options.openHistory?.() : undefined;
   const lineReader = createInterface({
@@ -110,7 +99,8 @@ export function openTerminal(options: TerminalOptions): Terminal {
       lines.push(line);
       return;
     }
-    if (isKept && line === written) history?.add(line);
+    if (!isKept) forgetNewest(lineReader);
+    else if (line === written) history?.add(line);
     hand(line);
   });
   lineReader.on('close', () => {
@@ -151,8 +141,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
     },
     setHistory(said) {
       const all = [...new Set([...said, ...(history?.lines ?? [])])].slice(0, HISTORY_MAX);
-      // Typed as read-only by nobody, documented by nobody, and there since readline began.
-      (lineReader as Interface & { history: string[] }).history = all;
+      (lineReader as WithHistory).history = all;
     },
     close() {
       isEnded = true;
@@ -163,6 +152,22 @@ export function openTerminal(options: TerminalOptions): Terminal {
       input.pause();
     },
   };
+}
+
+/** While nobody is asked, what is typed is kept by readline but not shown amid the reply. */
+function createScreen(output: TerminalOptions['output'], isShown: () => boolean) {
+  const echo = new Writable({
+    write(chunk, _encoding, done) {
+      if (isShown()) output.write(chunk);
+      done();
+    },
+  });
+  const screen = Object.assign(echo, { columns: output.columns ?? 80 });
+  const onResize = (): void => {
+    screen.columns = output.columns ?? 80;
+    screen.emit('resize');
+  };
+  return { screen, onResize };
 }
 
 /** The keys of a terminal by way of a stream; what the line editor asks of a terminal still works. */
@@ -176,6 +181,14 @@ function throughPastes(
     setRawMode: (isRaw: boolean) => setRawMode?.call(input, isRaw),
   });
   return input.pipe(keys);
+}
+
+/** Typed by nobody, documented by nobody, and there since readline began. */
+type WithHistory = Interface & { history: string[] };
+
+/** The arrow keys bring back what was said, not the answers to questions. */
+function forgetNewest(lineReader: Interface): void {
+  (lineReader as Partial<WithHistory>).history?.shift();
 }
 
 function clearLine(lineReader: Interface): void {

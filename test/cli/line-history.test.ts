@@ -82,14 +82,17 @@ describe('a terminal with a history', () => {
     const secret = first.terminal.readLine('Token: ');
     first.type('a secret\r');
     expect(await secret).toBe('a secret');
+    const again = first.terminal.readLine('you › ', { isKept: true });
+    first.type('\u001b[A\r');
+    expect(await again).toBe('hello there');
     first.terminal.close();
-    expect(kept()).toBe('hello there\n');
+    expect(kept()).toBe('hello there\nhello there\n');
     appendFileSync(path, 'and later\n');
     const second = open();
     second.terminal.setHistory(['said in this talk']);
-    const again = second.terminal.readLine('you › ', { isKept: true });
+    const older = second.terminal.readLine('you › ', { isKept: true });
     second.type('\u001b[A\u001b[A\r');
-    expect(await again).toBe('and later');
+    expect(await older).toBe('and later');
     second.terminal.close();
   });
 

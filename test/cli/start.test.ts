@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { nameModel } from '../../src/cli/start.ts';
+import { chatCommand, nameModel } from '../../src/cli/start.ts';
 
 describe('the line that says Attune is ready', () => {
   it('names a small model a demonstration, and says how to get one worth talking to', () => {
@@ -10,6 +10,11 @@ describe('the line that says Attune is ready', () => {
 
   it('names a model of half a billion weights only', () => {
     expect(nameModel('Qwen2.5-0.5B-Instruct', 494_032_768)).toBe('Qwen2.5-0.5B-Instruct');
+  });
+
+  it('names the address in the command for the terminal where it is not the usual one', () => {
+    expect(chatCommand('http://127.0.0.1:4747')).toBe('npx attune chat');
+    expect(chatCommand('http://127.0.0.1:4871')).toContain('--url http://127.0.0.1:4871');
   });
 
   it('does not guess at a model that was not counted yet', () => {

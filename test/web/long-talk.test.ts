@@ -148,6 +148,8 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
     expect(await count(page)).toBeLessThan(100);
     const focused = 'document.activeElement.dataset.messageId';
     expect(await page.evaluate(focused)).toBe('long-m3');
+    const outline = 'getComputedStyle(document.activeElement).outlineStyle';
+    expect(await page.evaluate(outline)).toBe('solid');
     await page.getByRole('button', { name: 'Later messages' }).waitFor();
     await page.getByRole('link', { name: /Flags/ }).click();
     await page.getByRole('link', { name: 'Go to this moment' }).click();

@@ -34,6 +34,8 @@ describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, SLOW, () => {
     const viewport = { width: 390, height: 780 };
     const options = { viewport, hasTouch: true, isMobile: true };
     const { page, complaints, close } = await openPage(browser, daemon.url, options);
+    await page.getByText('What is on your mind?').waitFor();
+    expect(await page.evaluate('document.activeElement.tagName')).toBe('BODY');
     await say(page, 'Small');
     await replied(page, 'A long word');
     const width = await page.evaluate('document.documentElement.scrollWidth');

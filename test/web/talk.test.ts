@@ -8,6 +8,7 @@ import {
   NEEDS,
   openBrowser,
   openPage,
+  PATIENT,
   replied,
   SLOW,
   say,
@@ -36,6 +37,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
   it('says something, shows the reply as it streams, and keeps the talk over a reload', async () => {
     engine.answer = `It **begins** here${HOLD} and goes on to its end.`;
     const { page, complaints, close } = await openPage(browser, daemon.url);
+    await expect.poll(() => page.evaluate('document.activeElement.id'), PATIENT).toBe('composer');
     await say(page, 'Hello there');
     const running = page.getByRole('article', { name: 'Attune, answering' });
     await running.getByText('begins').waitFor();

@@ -1,13 +1,12 @@
 // Where the person writes. Enter says it, Shift+Enter breaks the line, Escape stops the reply.
 import type { VNode } from 'preact';
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { drafts, say, unstored, write } from '../outbox.ts';
+import { route } from '../route.ts';
 import { isRunning, open, stop } from '../state.ts';
 
-export function Composer(): VNode {
-  const id = open.value?.id ?? '';
-  const text = drafts.value[id] ?? '';
-  const isBusy = isRunning.value || unstored.value.some((message) => message.conversationId === id);
+/** The field grows with its text, and is ready when the page is opened to begin a talk. */
+function useArea(text: string) {
   const area = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => {
     const element = area.current;
@@ -15,6 +14,20 @@ export function Composer(): VNode {
     element.style.height = 'auto';
     element.style.height = `${Math.min(element.scrollHeight, 240)}px`;
   }, [text]);
+  useEffect(() => {
+    const isNew = route.value.page === 'talk' && route.value.id === null;
+    const isFree = document.activeElement === document.body;
+    // On a phone the keyboard would hide the page.
+    if (isNew && isFree && matchMedia('(pointer: fine)').matches) area.current?.focus();
+  }, []);
+  return area;
+}
+
+export function Composer(): VNode {
+  const id = open.value?.id ?? '';
+  const text = drafts.value[id] ?? '';
+  const isBusy = isRunning.value || unstored.value.some((message) => message.conversationId === id);
+  const area = useArea(text);
   const submit = (): void => {
     const words = text.trim();
     if (words === '' || isBusy) return;

@@ -24,8 +24,8 @@ function Empty(): VNode {
       </p>
       {isDemonstration(engine.value?.parameters ?? null) && (
         <p class="hint">
-          This is the small demonstration model. <code>attune pull</code> brings one worth talking
-          to.
+          This is the small demonstration model. <code>npx attune pull</code> brings one worth
+          talking to.
         </p>
       )}
     </div>
