@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import type { HeadMap } from '../../src/measure/attention-change.ts';
 import { checkBaseline } from '../../src/measure/baseline-check.ts';
 import { changeMapSvg, linePlotSvg, type PlotSeries } from '../../src/measure/map-svg.ts';
-import { acrossSeeds } from '../../src/measure/statistics.ts';
 import { meanValue } from './compare.ts';
 import { readData } from './data.ts';
 import { type Results, type Run, readResults, rightPairs, runsOf } from './results.ts';
@@ -45,12 +44,14 @@ export async function writeReport(work: WorkFolder, size: ExperimentSize): Promi
   return text;
 }
 
-/** Share of dev pairs with both sides right over the dose, with Student intervals over seeds. */
+/** Share of dev pairs with both sides right over the dose; bars are standard errors over seeds. */
 function dosePlot({ runs }: Results): string {
   const point = (x: number, own: readonly Run[]) => {
     const shares = own.map((run) => meanValue(rightPairs(run, 'crossed:')));
-    const { mean, low } = acrossSeeds(shares.filter(Number.isFinite));
-    return { x, y: mean, ...(own.length < 2 ? {} : { error: mean - low }) };
+    const y = shares.reduce((total, share) => total + share, 0) / shares.length;
+    if (shares.length < 2) return { x, y };
+    const squares = shares.reduce((total, share) => total + (share - y) ** 2, 0);
+    return { x, y, error: Math.sqrt(squares / (shares.length - 1) / shares.length) };
   };
   const groups = [...new Set(runs.map(({ cell }) => cell.group))].filter(
     (group) => group !== 'base' && !group.includes('~'),
@@ -64,7 +65,7 @@ function dosePlot({ runs }: Results): string {
     return { name: group, points: doses.length > 1 ? [...before, ...points] : points };
   });
   const title = 'Crossed pairs of sgd-dev, both right, by dose (1 = before)';
-  return linePlotSvg(title, series, { isLog: true });
+  return linePlotSvg(title, series, { isLog: true, yLabel: 'bars: ± standard error over seeds' });
 }
 
 function headMaps({ runs, dose }: Results): [name: string, svg: string][] {

@@ -58,32 +58,20 @@ async function evaluate(options: EvalOptions): Promise<void> {
 
 async function measureFiles(options: EvalOptions): Promise<Evaluation> {
   const { config, modelDir, cacheDir } = await findModel(options);
-  const [
-    { readModel },
-    { loadVersion },
-    { loadTokenizer },
-    { openTrainingExecutor },
-    files,
-    measure,
-  ] = await Promise.all([
-    import('../model/model.ts'),
-    import('../model/versions.ts'),
-    import('../tokenizer/tokenizer.ts'),
-    import('../runtime/device.ts'),
-    import('../scenario/file.ts'),
-    import('../measure/measure.ts'),
-  ]);
+  const [{ readModel }, { loadVersion }, { loadTokenizer }, { openTrainingExecutor }, measure] =
+    await Promise.all([
+      import('../model/model.ts'),
+      import('../model/versions.ts'),
+      import('../tokenizer/tokenizer.ts'),
+      import('../runtime/device.ts'),
+      import('../measure/measure.ts'),
+    ]);
   const model = await readModel(modelDir, { cacheDir });
   const tokenizer = await loadTokenizer(modelDir);
   const parentDeltas = options.parent ?? [];
   const deltas = options.delta ?? parentDeltas;
-  const trained = options.trained === undefined ? [] : await files.readScenarios(options.trained);
   const load = async (paths: readonly string[]) => (await loadVersion(model, paths)).weights;
-  const all = (await Promise.all(options.on.map((path) => files.readScenarios(path)))).flat();
-  const everyday =
-    options.everyday === undefined
-      ? all.filter((scenario) => scenario.kind === 'ordinary')
-      : await files.readScenarios(options.everyday);
+  const { scenarios, everyday, trained } = await readSets(options);
   const { executor } = await openTrainingExecutor({ executor: 'onnx' });
   const { replyTokensMax } = config.train;
   try {
@@ -97,7 +85,7 @@ async function measureFiles(options: EvalOptions): Promise<Evaluation> {
       base: await load([]),
       ...(options.deaf === undefined ? {} : { deaf: await load([...parentDeltas, options.deaf]) }),
       trained,
-      scenarios: all,
+      scenarios,
       everyday,
       limits: { windowTokens: model.windowTokens, replyTokensMax },
       statistics: { resamples: config.measure.resamples },
@@ -108,7 +96,7 @@ async function measureFiles(options: EvalOptions): Promise<Evaluation> {
         ? {}
         : { verdict: firstNightVerdict(measures, trained, config.gate) };
     if (options.replies === 0) return { measures, ...verdict };
-    const chosen = firstOfEachKind(all, options.replies);
+    const chosen = firstOfEachKind(scenarios, options.replies);
     const reply = (paths: readonly string[]) => repliesOf(chosen, paths, { modelDir, cacheDir });
     return {
       measures,
@@ -118,6 +106,20 @@ async function measureFiles(options: EvalOptions): Promise<Evaluation> {
   } finally {
     await executor.close();
   }
+}
+
+/** What is measured on, what tells of forgetting, and what was trained on. */
+async function readSets({ on, everyday, trained }: EvalOptions) {
+  const { readScenarios } = await import('../scenario/file.ts');
+  const scenarios = (await Promise.all(on.map((path) => readScenarios(path)))).flat();
+  return {
+    scenarios,
+    everyday:
+      everyday === undefined
+        ? scenarios.filter(({ kind }) => kind === 'ordinary')
+        : await readScenarios(everyday),
+    trained: trained === undefined ? [] : await readScenarios(trained),
+  };
 }
 
 /** Deltas that load are finite and hold query projections only. */
