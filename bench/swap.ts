@@ -42,7 +42,7 @@ const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1
 const PROBE_SEQUENCES = 4;
 /** An engine prepares what a probe needs when it was idle for three seconds. */
 const IDLE_MS = 5_000;
-const PART_SWAPS = 20;
+const PART_SWAPS = 10;
 const deadline = openDeadline(options.until);
 const say = (line: string): void => console.log(line);
 
@@ -272,6 +272,10 @@ try {
   if (options.night)
     await benchNight(resolve(options.model), { say, work: options.work, deadline });
   else for (const count of options.streams.split(',').map(Number)) await benchCase(root, count);
+} catch (error) {
+  // Whole parts are kept; the same command goes on after them.
+  process.exitCode = 1;
+  say(`Stopped: ${error instanceof Error ? error.message : String(error)}`);
 } finally {
   await rm(root, { recursive: true });
   deadline.close();
