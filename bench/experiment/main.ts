@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
 import { withHugePages } from '../../src/base/huge-pages.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { prepareData, readData, SETS, type TokenCount } from './data.ts';
@@ -126,6 +127,19 @@ const STAGES: Readonly<Record<string, (context: StageContext) => Promise<void>>>
   replies,
 };
 
+/** A folder holds one model at one size; another's numbers must not be mixed in. */
+async function refuseMixture(baseHash: string): Promise<void> {
+  const own = { baseHash, isTiny: options.tiny };
+  const known = await work.read<typeof own>('experiment.json');
+  if (known === undefined) await writeJsonAtomic(work.at('experiment.json'), own);
+  else if (known.baseHash !== baseHash || known.isTiny !== options.tiny) {
+    throw new Error(
+      `experiment: ${options.work} holds ${JSON.stringify(known)}, this is ${JSON.stringify(own)}; ` +
+        'name another --work',
+    );
+  }
+}
+
 async function one(stage: string): Promise<void> {
   const begin = STAGES[stage];
   if (begin === undefined) {
@@ -136,6 +150,7 @@ async function one(stage: string): Promise<void> {
   const { model, cache } = options;
   const laboratory = await Laboratory.open({ model, cache, data, size });
   try {
+    await refuseMixture(laboratory.model.baseHash);
     await begin({ laboratory, work, size, options, say });
   } finally {
     await laboratory.close();
