@@ -284,8 +284,8 @@ export class Scheduler {
   }
 
   /**
-   * Units of jobs, in turn, for up to half as long as the last round of decode steps took and one at
-   * least: a reply under way waits for less than one step more.
+   * Units of jobs, in turn, for up to half as long as the last round of decode steps took, and one
+   * at least: a reply under way waits for less than one step more.
    */
   async #advanceJobs(): Promise<void> {
     const start = this.#now();

@@ -1,4 +1,4 @@
-// Does once, when nobody is being answered, what the first probe of a swap would otherwise wait for.
+// Does once, when nobody is answered, what the first probe of a swap would otherwise wait for.
 
 export interface WarmUpOptions {
   readonly isBusy: () => boolean;

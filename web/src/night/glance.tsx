@@ -1,4 +1,4 @@
-// A night in five numbers, before anything else is read; a bad one looks just as clear as a good one.
+// A night in five numbers, before anything else is read; a bad one is just as clear as a good one.
 import type { VNode } from 'preact';
 import type { NightView } from '../../../src/protocol/summary.ts';
 import { signed } from './plot.tsx';
