@@ -1,37 +1,14 @@
 // What makes a day with the web client easy: long talks, long words, other scripts, few keys.
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
-import {
-  canBrowse,
-  NEEDS,
-  openBrowser,
-  openPage,
-  PATIENT,
-  replied,
-  SLOW,
-  say,
-  webFolder,
-} from './browser.ts';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { canBrowse, NEEDS, openPage, PATIENT, replied, SLOW, say } from './browser.ts';
 import { openCable } from './cable.ts';
-import { HeldEngine, HOLD } from './held-engine.ts';
+import { HOLD } from './held-engine.ts';
+import { openHouse } from './house.ts';
 
 describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
-  let browser: Browser;
-  let daemon: TestDaemon;
-  const engine = new HeldEngine();
-
-  beforeAll(async () => {
-    daemon = await openTestDaemon({
-      config: { server: { limits: { messageCharactersMax: 5000 } } },
-      more: { webFolder, engine },
-    });
-    browser = await openBrowser();
-  });
-  afterAll(async () => {
-    await browser?.close();
-    await daemon?.end();
-  });
+  const house = openHouse({ server: { limits: { messageCharactersMax: 5000 } } });
+  const { engine } = house;
 
   const seen = (page: Page, text: string): Promise<boolean> =>
     page.evaluate<boolean>(`(() => {
@@ -45,7 +22,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
 
   it('stays where the person reads while a reply grows, and leads back to its end', async () => {
     engine.answer = 'one line of many\n\n'.repeat(40);
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'Tell me a lot');
     await replied(page, 'one line of many');
     engine.answer = `${'and more\n\n'.repeat(10)}half${HOLD} way\n\n${'and more\n\n'.repeat(30)}the end`;
@@ -67,7 +44,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
 
   it('opens a talk at the words that a search found, and leaves single keys for commands', async () => {
     engine.answer = 'filler\n\n'.repeat(30);
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'The heron stood in the reeds');
     await replied(page, 'filler');
     engine.answer = `another\n\n${engine.answer}`;
@@ -89,7 +66,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
 
   it('folds what was pasted in at length, and unfolds it', async () => {
     engine.answer = 'Read.';
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'a line of a long paste\n'.repeat(60));
     await replied(page, 'Read.');
     const height = async (): Promise<number> =>
@@ -102,7 +79,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
   });
 
   it('says what is wrong beside the words it is about, never over them', async () => {
-    const { page, close } = await openPage(browser, daemon.url);
+    const { page, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'x'.repeat(5001));
     const alert = await page.getByRole('alert').boundingBox();
     const field = await page.getByLabel('Your message').boundingBox();
@@ -112,7 +89,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
 
   it('writes from right to left what is written so', async () => {
     engine.answer = 'مرحبا بكم.\n\n- البند الأول\n\nHello again.';
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'שלום, שולחן לשניים');
     await replied(page, 'Hello again.');
     const direction = (selector: string, at = 0): Promise<string> =>
@@ -127,7 +104,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
 
   it('sets how a talk samples, and sends no number that is none', async () => {
     engine.answer = 'Set.';
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'Sample me');
     await replied(page, 'Set.');
     await page.getByRole('button', { name: 'Settings of this talk' }).click();
@@ -139,7 +116,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
     await page.getByLabel('Longest reply').fill('9');
     await page.getByLabel('Longest reply').blur();
     const id = page.url().split('/').at(-1) as string;
-    const settings = async () => (await daemon.store.read(id)).settings;
+    const settings = async () => (await house.daemon.store.read(id)).settings;
     const set = { topK: 12, seed: 5, stop: ['END', 'STOP'], replyTokensMax: 9 };
     await expect.poll(settings, PATIENT).toEqual(set);
     await page.mouse.click(600, 500);
@@ -150,7 +127,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
 
   it('edits a flag at the reply that it is about', async () => {
     engine.answer = 'Not what you asked.';
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'Listen to me');
     await replied(page, 'Not what you asked.');
     await page.getByRole('button', { name: 'Not heard' }).click();
@@ -158,16 +135,16 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
     await page.getByRole('button', { name: 'Edit this flag' }).click();
     await page.getByLabel('A reply that listens').fill('I am listening.');
     await page.getByRole('button', { name: 'Change this moment' }).click();
-    const better = () => daemon.flags.list().at(-1)?.betterWords;
+    const better = () => house.daemon.flags.list().at(-1)?.betterWords;
     await expect.poll(better, PATIENT).toBe('I am listening.');
     expect(complaints).toEqual([]);
     await close();
   });
 
   it('shows on a phone, where the list is hidden, that the line is cut', async () => {
-    const cable = await openCable(daemon.port);
+    const cable = await openCable(house.daemon.port);
     const viewport = { width: 360, height: 740 };
-    const { page, close } = await openPage(browser, cable.url, { viewport, isMobile: true });
+    const { page, close } = await openPage(house.browser, cable.url, { viewport, isMobile: true });
     await page.getByText('What is on your mind?').waitFor();
     const lost = page.getByRole('status').getByText('Reconnecting');
     expect(await lost.count()).toBe(0);

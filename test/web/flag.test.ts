@@ -1,11 +1,9 @@
 // The web client in a real browser: flags by selecting words, and the list of flags.
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
+import type { Page } from 'playwright-core';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   canBrowse,
   NEEDS,
-  openBrowser,
   openPage,
   PATIENT,
   replied,
@@ -13,37 +11,30 @@ import {
   say,
   selectWords,
   type WatchedPage,
-  webFolder,
 } from './browser.ts';
-import { HeldEngine } from './held-engine.ts';
+import { openHouse } from './house.ts';
 
 const USER = '[data-role="user"]';
 const REPLY = '[data-role="assistant"]';
 
 describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
-  const engine = new HeldEngine();
-  let browser: Browser;
-  let daemon: TestDaemon;
+  const house = openHouse();
+  const { engine } = house;
   let watched: WatchedPage;
   let page: Page;
 
   beforeAll(async () => {
-    daemon = await openTestDaemon({ more: { webFolder, engine } });
-    browser = await openBrowser();
-    watched = await openPage(browser, daemon.url);
+    watched = await openPage(house.browser, house.daemon.url);
     page = watched.page;
   });
   beforeEach(async () => {
-    for (const flag of daemon.flags.list()) await daemon.flags.deleteOf(flag.conversationId);
+    for (const flag of house.daemon.flags.list())
+      await house.daemon.flags.deleteOf(flag.conversationId);
     await page.getByRole('button', { name: 'New talk' }).click();
     await page.getByText('What is on your mind?').waitFor();
     return () => {
       expect(watched.complaints).toEqual([]);
     };
-  });
-  afterAll(async () => {
-    await browser?.close();
-    await daemon?.end();
   });
 
   async function talk(message: string, answer: string): Promise<void> {
@@ -57,8 +48,8 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
 
   /** What the daemon keeps, once there is something. */
   async function kept() {
-    await expect.poll(() => daemon.flags.list().length, PATIENT).toBe(1);
-    return daemon.flags.list()[0];
+    await expect.poll(() => house.daemon.flags.list().length, PATIENT).toBe(1);
+    return house.daemon.flags.list()[0];
   }
 
   it('flags the words of the person and the words that drifted, with better words', async () => {
@@ -142,11 +133,13 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
     await page.getByText('These words do not stand there.').waitFor();
     await page.getByLabel('Your words it heard').fill('milk');
     await page.getByRole('button', { name: 'Change this moment' }).click();
-    await expect.poll(() => daemon.flags.list()[0]?.userSpan?.span.text, PATIENT).toBe('milk');
+    await expect
+      .poll(() => house.daemon.flags.list()[0]?.userSpan?.span.text, PATIENT)
+      .toBe('milk');
     await page.getByRole('link', { name: /Flags/ }).click();
     await page.getByRole('button', { name: 'Withdraw' }).click();
     await page.getByText('Nothing is flagged.').waitFor();
-    expect(daemon.flags.list()[0]?.withdrawnAt).not.toBeNull();
+    expect(house.daemon.flags.list()[0]?.withdrawnAt).not.toBeNull();
   });
 
   it('says, flags, looks and goes back with the keyboard alone', async () => {

@@ -1,41 +1,24 @@
 // One talk on its way: begun in the terminal, continued in the browser, then by an openai client.
 import OpenAI from 'openai';
-import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
-import {
-  canBrowse,
-  NEEDS,
-  openBrowser,
-  openPage,
-  PATIENT,
-  replied,
-  SLOW,
-  say,
-  selectWords,
-  webFolder,
-} from './browser.ts';
+import { canBrowse, NEEDS, openPage, PATIENT, replied, SLOW, say, selectWords } from './browser.ts';
 import { openCable } from './cable.ts';
-import { HeldEngine, HOLD } from './held-engine.ts';
+import { HOLD } from './held-engine.ts';
+import { openHouse } from './house.ts';
 import { CTRL_C, CTRL_D, ENTER, hasTerminal, openChat, type TerminalWindow } from './terminal.ts';
 
 const needs = `${NEEDS.slice(0, -1)}, script)`;
 
 describe.skipIf(!canBrowse || !hasTerminal)(`a talk on its way ${needs}`, SLOW, () => {
-  let browser: Browser;
-  let daemon: TestDaemon;
+  const house = openHouse();
+  const { engine } = house;
   let terminal: TerminalWindow;
-  const engine = new HeldEngine();
 
   beforeAll(async () => {
-    daemon = await openTestDaemon({ more: { webFolder, engine } });
-    browser = await openBrowser();
-    terminal = openChat(daemon.url);
+    terminal = openChat(house.daemon.url);
   }, 60_000);
   afterAll(async () => {
     terminal?.close();
-    await browser?.close();
-    await daemon?.end();
   });
 
   const onScreen = (text: string): Promise<void> =>
@@ -52,8 +35,8 @@ describe.skipIf(!canBrowse || !hasTerminal)(`a talk on its way ${needs}`, SLOW, 
     terminal.type(CTRL_C);
     await onScreen('(stopped)');
 
-    const cable = await openCable(daemon.port);
-    const { page, complaints, close } = await openPage(browser, cable.url);
+    const cable = await openCable(house.daemon.port);
+    const { page, complaints, close } = await openPage(house.browser, cable.url);
     await page.getByRole('link', { name: 'Please book the small room.' }).click();
     await replied(page, 'Stopped.');
     engine.answer = `Gladly: ${HOLD}the small room.`;
@@ -84,13 +67,13 @@ describe.skipIf(!canBrowse || !hasTerminal)(`a talk on its way ${needs}`, SLOW, 
     await page.getByText('Not heard: “the small one”').waitFor();
 
     const talkId = new URL(page.url()).pathname.split('/').at(-1) as string;
-    const { entries } = await daemon.store.read(talkId);
+    const { entries } = await house.daemon.store.read(talkId);
     const said = entries.map(({ type, text }) => ({
       role: type === 'message' ? ('user' as const) : ('assistant' as const),
       content: text,
     }));
     engine.answer = 'On Friday at nine.';
-    const client = new OpenAI({ apiKey: 'none', baseURL: `${daemon.url}/v1`, maxRetries: 0 });
+    const client = new OpenAI({ apiKey: 'none', baseURL: `${house.daemon.url}/v1`, maxRetries: 0 });
     const completion = await client.chat.completions.create({
       model: 'attune',
       messages: [...said, { role: 'user', content: 'When is it?' }],
@@ -101,9 +84,9 @@ describe.skipIf(!canBrowse || !hasTerminal)(`a talk on its way ${needs}`, SLOW, 
     await onScreen('you, elsewhere › When is it?');
     await onScreen('attune › On Friday at nine.');
 
-    expect(daemon.store.size).toBe(1);
-    expect((await daemon.store.read(talkId)).entries).toHaveLength(8);
-    expect(daemon.flags.list()).toMatchObject([{ conversationId: talkId, kind: 'missed' }]);
+    expect(house.daemon.store.size).toBe(1);
+    expect((await house.daemon.store.read(talkId)).entries).toHaveLength(8);
+    expect(house.daemon.flags.list()).toMatchObject([{ conversationId: talkId, kind: 'missed' }]);
     expect(complaints).toEqual([]);
     terminal.type(CTRL_D);
     expect(await terminal.ended).toBe(0);
@@ -117,7 +100,7 @@ describe.skipIf(!canBrowse || !hasTerminal)(`a talk on its way ${needs}`, SLOW, 
     ['dark, on a phone', { colorScheme: 'dark', viewport: { width: 360, height: 740 } }],
   ] as const)('looks as it should: %s', async (_name, options) => {
     engine.answer = `${'Donaudampfschifffahrt'.repeat(20)}\n\n\`\`\`\n${'x'.repeat(300)}\n\`\`\``;
-    const { page, complaints, close } = await openPage(browser, daemon.url, options);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url, options);
     await say(page, `Show me a long word: ${'https://example.org/'.repeat(20)}`);
     await replied(page, 'Donau');
     const width = await page.evaluate('document.documentElement.scrollWidth');

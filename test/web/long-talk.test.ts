@@ -1,21 +1,11 @@
 // The web client in a real browser: a talk of two thousand messages is as easy as a short one.
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { foreignReply, type LogRecord } from '../../src/conversation/record.ts';
-import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
-import {
-  canBrowse,
-  NEEDS,
-  openBrowser,
-  openPage,
-  PATIENT,
-  replied,
-  SLOW,
-  say,
-  webFolder,
-} from './browser.ts';
+import type { TestDaemon } from '../server/open-test-daemon.ts';
+import { canBrowse, NEEDS, openPage, PATIENT, replied, SLOW, say } from './browser.ts';
 import { openCable } from './cable.ts';
-import { HeldEngine } from './held-engine.ts';
+import { openHouse } from './house.ts';
 
 const TURNS = 1000;
 const SAID: Readonly<Record<number, string>> = { 3: 'I never eat fish.', 5: 'I sleep badly.' };
@@ -36,18 +26,11 @@ async function addTalk({ store }: TestDaemon, id: string): Promise<void> {
 }
 
 describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, () => {
-  const engine = new HeldEngine();
-  let browser: Browser;
-  let daemon: TestDaemon;
+  const house = openHouse();
+  const { engine } = house;
 
   beforeAll(async () => {
-    daemon = await openTestDaemon({ more: { webFolder, engine } });
-    browser = await openBrowser();
-    await addTalk(daemon, 'long');
-  });
-  afterAll(async () => {
-    await browser?.close();
-    await daemon?.end();
+    await addTalk(house.daemon, 'long');
   });
 
   const count = (page: Page): Promise<number> => page.locator('article').count();
@@ -68,7 +51,10 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
     })()`);
 
   it('opens at its end with its newest messages, and goes on there', async () => {
-    const { page, complaints, close } = await openPage(browser, `${daemon.url}/talks/long`);
+    const { page, complaints, close } = await openPage(
+      house.browser,
+      `${house.daemon.url}/talks/long`,
+    );
     await replied(page, 'Reply 999.');
     expect(await isInView(page, 'long-r999')).toBe(true);
     expect(await count(page)).toBe(80);
@@ -81,7 +67,10 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
   });
 
   it('brings earlier messages without moving what is read, with a key or by scrolling', async () => {
-    const { page, complaints, close } = await openPage(browser, `${daemon.url}/talks/long`);
+    const { page, complaints, close } = await openPage(
+      house.browser,
+      `${house.daemon.url}/talks/long`,
+    );
     const first = (): Promise<string> =>
       page.evaluate<string>("document.querySelector('article').dataset.messageId");
     await messageAt(page, 'long-r999').waitFor();
@@ -106,7 +95,10 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
   });
 
   it('never shows more than a few hundred, all the way up, and leads back to the end', async () => {
-    const { page, complaints, close } = await openPage(browser, `${daemon.url}/talks/long`);
+    const { page, complaints, close } = await openPage(
+      house.browser,
+      `${house.daemon.url}/talks/long`,
+    );
     await messageAt(page, 'long-r999').waitFor();
     let most = 0;
     while ((await earlier(page).count()) > 0) {
@@ -137,11 +129,11 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
       kind: 'missed',
     } as const;
     const said = { start: 0, end: 17, text: 'I never eat fish.' };
-    const client = await daemon.connect();
+    const client = await house.daemon.connect();
     const userSpan = { messageId: 'long-m3', span: said };
     client.send({ type: 'flag-add', flag: { ...flag, userSpan } });
     await client.next('flag-added');
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await page.getByLabel('Search talks').fill('never eat fish');
     await page.getByRole('link', { name: /never eat fish/ }).click();
     await expect.poll(() => isInView(page, 'long-m3'), PATIENT).toBe(true);
@@ -166,7 +158,10 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
   });
 
   it('finds typed words for a flag in messages that were never on the page', async () => {
-    const { page, complaints, close } = await openPage(browser, `${daemon.url}/talks/long`);
+    const { page, complaints, close } = await openPage(
+      house.browser,
+      `${house.daemon.url}/talks/long`,
+    );
     await messageAt(page, 'long-r999').waitFor();
     await page.keyboard.press('Escape');
     await page.keyboard.press('f');
@@ -180,15 +175,15 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
       }, PATIENT)
       .toBe(0);
     await page.getByRole('button', { name: 'Flag this moment' }).click();
-    const flags = () => daemon.flags.list().map(({ userSpan }) => userSpan?.messageId);
+    const flags = () => house.daemon.flags.list().map(({ userSpan }) => userSpan?.messageId);
     await expect.poll(flags, PATIENT).toContain('long-m5');
     expect(complaints).toEqual([]);
     await close();
   });
 
   it('stays where the person reads over a lost line, and then goes on', async () => {
-    const cable = await openCable(daemon.port);
-    const { page, complaints, close } = await openPage(browser, `${cable.url}/talks/long`);
+    const cable = await openCable(house.daemon.port);
+    const { page, complaints, close } = await openPage(house.browser, `${cable.url}/talks/long`);
     await messageAt(page, 'long-r999').waitFor();
     await page.evaluate("document.querySelector('.scroller').scrollTop = 0");
     await expect.poll(() => count(page), PATIENT).toBe(160);

@@ -1,39 +1,17 @@
-// The web client in a real browser: its token gate, light and dark, the width of a phone.
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
-import {
-  canBrowse,
-  NEEDS,
-  openBrowser,
-  openPage,
-  PATIENT,
-  replied,
-  SLOW,
-  say,
-  webFolder,
-} from './browser.ts';
-import { HeldEngine } from './held-engine.ts';
+import { describe, expect, it } from 'vitest';
+import { openTestDaemon } from '../server/open-test-daemon.ts';
+import { canBrowse, NEEDS, openPage, PATIENT, replied, SLOW, say, webFolder } from './browser.ts';
+import { openHouse } from './house.ts';
 
 describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, SLOW, () => {
-  const engine = new HeldEngine();
-  let browser: Browser;
-  let daemon: TestDaemon;
-
-  beforeAll(async () => {
-    daemon = await openTestDaemon({ more: { webFolder, engine } });
-    browser = await openBrowser();
-  });
-  afterAll(async () => {
-    await browser?.close();
-    await daemon?.end();
-  });
+  const house = openHouse();
+  const { engine } = house;
 
   it('fits a phone: nothing sticks out, the list opens, closes and gives the focus back', async () => {
     engine.answer = `A long word: ${'x'.repeat(200)}\n\n\`\`\`\n${'y '.repeat(200)}\n\`\`\``;
     const viewport = { width: 390, height: 780 };
     const options = { viewport, hasTouch: true, isMobile: true };
-    const { page, complaints, close } = await openPage(browser, daemon.url, options);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url, options);
     await page.getByText('What is on your mind?').waitFor();
     expect(await page.evaluate('document.activeElement.tagName')).toBe('BODY');
     await say(page, 'Small');
@@ -63,7 +41,7 @@ describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, SLOW, () => {
   it('is light by day and dark by night, and readable in both', async () => {
     const contrasts: number[] = [];
     for (const colorScheme of ['light', 'dark'] as const) {
-      const { page, close } = await openPage(browser, daemon.url, { colorScheme });
+      const { page, close } = await openPage(house.browser, house.daemon.url, { colorScheme });
       await page.getByText('What is on your mind?').waitFor();
       const { ink, paper } = await page.evaluate<{ ink: number; paper: number }>(`(() => {
         const lightness = (color) => {
@@ -90,7 +68,7 @@ describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, SLOW, () => {
       config: { server: { token: 'a-long-enough-token-of-the-house' } },
       more: { webFolder },
     });
-    const { page, complaints, close } = await openPage(browser, guarded.url);
+    const { page, complaints, close } = await openPage(house.browser, guarded.url);
     const field = page.getByLabel('Token', { exact: true });
     await field.fill('wrong');
     await page.keyboard.press('Enter');

@@ -1,42 +1,17 @@
-// The web client in a real browser: talking, and what happens when the line or the disk fails.
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ServerMessageOf } from '../../src/protocol/server-message.ts';
-import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
-import {
-  canBrowse,
-  NEEDS,
-  openBrowser,
-  openPage,
-  PATIENT,
-  replied,
-  SLOW,
-  say,
-  webFolder,
-} from './browser.ts';
+import { canBrowse, NEEDS, openPage, PATIENT, replied, SLOW, say } from './browser.ts';
 import { openCable } from './cable.ts';
-import { HeldEngine, HOLD } from './held-engine.ts';
+import { HOLD } from './held-engine.ts';
+import { openHouse } from './house.ts';
 
 describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
-  let browser: Browser;
-  let daemon: TestDaemon;
-  const engine = new HeldEngine();
-
-  beforeAll(async () => {
-    daemon = await openTestDaemon({
-      config: { server: { limits: { messageCharactersMax: 1000 } } },
-      more: { webFolder, engine },
-    });
-    browser = await openBrowser();
-  });
-  afterAll(async () => {
-    await browser?.close();
-    await daemon?.end();
-  });
+  const house = openHouse({ server: { limits: { messageCharactersMax: 1000 } } });
+  const { engine } = house;
 
   it('says something, shows the reply as it streams, and keeps the talk over a reload', async () => {
     engine.answer = `It **begins** here${HOLD} and goes on to its end.`;
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await expect.poll(() => page.evaluate('document.activeElement.id'), PATIENT).toBe('composer');
     await say(page, 'Hello there');
     const running = page.getByRole('article', { name: 'Attune, answering' });
@@ -55,7 +30,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
 
   it('stops a reply with Escape, keeps what was said, and answers again', async () => {
     engine.answer = `on and on${HOLD} and on`;
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'Talk for long');
     await page.getByRole('article', { name: 'Attune, answering' }).getByText('on and').waitFor();
     await page.keyboard.press('Escape');
@@ -86,7 +61,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
       '[fine](https://example.org/) [data](data:text/html,<b>) <svg onload="window.hit=5">',
       '<!-- the end -->',
     ].join('\n');
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'Attack');
     await replied(page, 'the end');
     const reply = page.getByRole('article', { name: 'Attune', exact: true });
@@ -106,8 +81,8 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
 
   it('shows the rest of a reply after the line was cut in its middle', async () => {
     engine.answer = `First part. ${HOLD}Second part. ${HOLD}Last part.`;
-    const cable = await openCable(daemon.port);
-    const { page, complaints, close } = await openPage(browser, cable.url);
+    const cable = await openCable(house.daemon.port);
+    const { page, complaints, close } = await openPage(house.browser, cable.url);
     await say(page, 'Tell me everything');
     await page.getByRole('article', { name: 'Attune, answering' }).getByText('First').waitFor();
     cable.pull();
@@ -126,8 +101,8 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
 
   it('sends once what was said while the line was cut', async () => {
     engine.answer = 'I am here.';
-    const cable = await openCable(daemon.port);
-    const { page, complaints, close } = await openPage(browser, cable.url);
+    const cable = await openCable(house.daemon.port);
+    const { page, complaints, close } = await openPage(house.browser, cable.url);
     await say(page, 'Before');
     await replied(page, 'I am here.');
     cable.pull();
@@ -139,7 +114,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
     await replies.nth(1).getByText('I am here.').waitFor();
     expect(await page.getByText('sending…').count()).toBe(0);
     const id = page.url().split('/').at(-1) as string;
-    const other = await daemon.connect();
+    const other = await house.daemon.connect();
     other.send({ type: 'conversation-open', conversationId: id });
     const { conversation } = await other.next('conversation-opened');
     const said = conversation.history.map(({ role, text }) => `${role}: ${text}`);
@@ -155,7 +130,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
   });
 
   it('gives the words back to the field when they were refused', async () => {
-    const { page, close } = await openPage(browser, daemon.url);
+    const { page, close } = await openPage(house.browser, house.daemon.url);
     const tooLong = 'x'.repeat(1001);
     await say(page, tooLong);
     await page.getByRole('alert').waitFor();
@@ -166,7 +141,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
 
   it('renames, finds and deletes a talk', async () => {
     engine.answer = 'A zebra, of course.';
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'Which animal?');
     await replied(page, 'zebra');
     await page.getByLabel('Name of this talk').fill('Animals');
@@ -187,7 +162,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
 
   it('keeps the settings of a talk, also before its first message', async () => {
     engine.answer = 'Noted.';
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await page.getByRole('button', { name: 'Settings of this talk' }).click();
     await page.getByLabel('System prompt').fill('Be brief.');
     await page.getByLabel('Temperature').fill('0.3');
@@ -211,13 +186,13 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
 
   it('begins a new talk from the name of the house, and says when a talk is not there', async () => {
     engine.answer = 'Old.';
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'An old talk');
     await replied(page, 'Old.');
     await page.getByRole('link', { name: 'attune' }).click();
     await page.getByText('What is on your mind?').waitFor();
     expect(new URL(page.url()).pathname).toBe('/');
-    await page.goto(`${daemon.url}/talks/nobody`);
+    await page.goto(`${house.daemon.url}/talks/nobody`);
     await page.getByRole('alert').waitFor();
     await page.getByText('What is on your mind?').waitFor();
     expect(complaints).toEqual([]);
@@ -226,7 +201,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
 
   it('offers to ask again when the engine died before it answered', async () => {
     engine.answer = 'Back again.';
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     engine.die();
     await say(page, 'Anybody?');
     await page.getByText('Interrupted. You can ask again.').waitFor();
@@ -239,7 +214,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
 
   it('says so when a reply could not be kept, and offers to ask again', async () => {
     engine.answer = 'Words for the wind.';
-    const { page, complaints, close } = await openPage(browser, daemon.url);
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     let isFull = true;
     await page.routeWebSocket('**/ws', (near) => {
       const far = near.connectToServer();
