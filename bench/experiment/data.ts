@@ -103,7 +103,15 @@ async function readSuites(kinds: readonly Kind[], perKind: number): Promise<Scen
   const suites = await Promise.all(
     kinds.map((kind) => readScenarios(join('suites', 'companion', `${kind}.jsonl`))),
   );
-  return suites.flatMap((list) => spread(list, perKind));
+  return suites.flatMap((list) => spread(list.filter(isWhole(list)), perKind));
+}
+
+/** Of listening scenarios, those of which both sides are there; the others' stand in other files. */
+function isWhole(list: readonly Scenario[]): (scenario: Scenario) => boolean {
+  const sides = list.map(({ pair }) => `${pair?.id}:${pair?.side}`);
+  const known = new Set(sides);
+  return ({ kind, pair }) =>
+    kind !== 'listen' || (known.has(`${pair?.id}:a`) && known.has(`${pair?.id}:b`));
 }
 
 /** SGD's kinds, and `reflex` and `guard` of generated scenes. */
