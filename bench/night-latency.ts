@@ -164,5 +164,7 @@ export async function benchNight(
 }
 
 const line = (values: readonly number[]): string =>
-  `p50 ${median(values).toFixed(1)}, p90 ${quantile(values, 0.9).toFixed(1)}, p99 ` +
-  `${quantile(values, 0.99).toFixed(1)} ms (${values.length} replies)`;
+  values.length === 0
+    ? 'nobody was answered in time'
+    : `p50 ${median(values).toFixed(1)}, p90 ${quantile(values, 0.9).toFixed(1)}, p99 ` +
+      `${quantile(values, 0.99).toFixed(1)} ms (${values.length} replies)`;
