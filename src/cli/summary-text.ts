@@ -1,4 +1,5 @@
 // A night's summary as plain text for a terminal: one screen, the most important first.
+import { beforeAfter, repliesLine } from '../protocol/replies-text.ts';
 import type { EstimateView, NightSummary } from '../protocol/summary.ts';
 import { printable } from './terminal.ts';
 
@@ -19,6 +20,12 @@ export function summaryText(summary: NightSummary): string {
   for (const { against, ratio, high } of summary.retention) {
     const label = `everyday perplexity against ${against}`;
     lines.push(`  ${label.padEnd(44)} × ${ratio.toFixed(3)}  (at most ${high.toFixed(3)})`);
+  }
+  if (summary.replies !== null) {
+    lines.push('', `  ${repliesLine(summary.replies)}; the gate does not read this`);
+    for (const one of summary.replies.kinds) {
+      lines.push(`    ${one.kind.padEnd(14)} ${beforeAfter(one)}  (n ${one.replies})`);
+    }
   }
   if (summary.flagged.length > 0) lines.push('');
   for (const { direction, oldReply, newReply } of summary.flagged) {

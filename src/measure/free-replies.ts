@@ -17,19 +17,29 @@ export interface FreeReplyOptions {
   readonly engine: Pick<Engine, 'generate'>;
   readonly tokenizer: Pick<Tokenizer, 'renderChat' | 'decode' | 'stopIds'>;
   readonly replyTokensMax: number;
+  /** Prompt and reply together; without it, a prompt that is too long rejects. */
+  readonly windowTokens?: number;
   /** The engine's current version when absent. */
   readonly version?: string;
+  /** Awaited before each reply: resolves at once, or after a pause. */
+  readonly beforeEach?: () => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
-/** One greedy reply, first take, to each scenario that fits the window; in order. */
+/**
+ * One greedy reply, first take, to each scenario that leaves it room in the window; in order.
+ * @throws the signal's reason: a reply that was cut off is not judged
+ */
 export async function freeReplies(
   scenarios: readonly Scenario[],
-  { engine, tokenizer, replyTokensMax, version, signal }: FreeReplyOptions,
+  { engine, tokenizer, replyTokensMax, version, signal, ...more }: FreeReplyOptions,
 ): Promise<FreeReply[]> {
+  const { windowTokens = Number.POSITIVE_INFINITY, beforeEach } = more;
   const replies: FreeReply[] = [];
   for (const scenario of scenarios) {
     const { ids } = tokenizer.renderChat(scenario.messages, { addGenerationPrompt: true });
+    if (ids.length + replyTokensMax > windowTokens) continue;
+    await beforeEach?.();
     const request = {
       ids,
       replyTokensMax,
@@ -38,6 +48,7 @@ export async function freeReplies(
       ...(version === undefined ? {} : { version }),
     };
     const result = await engine.generate(request, () => {}, signal);
+    signal?.throwIfAborted();
     const reply = tokenizer.decode(result.ids).trim();
     const { passes, reason } = checkReply(scenario, reply);
     replies.push({ id: scenario.id, kind: scenario.kind, reply, passes, reason });

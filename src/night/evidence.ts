@@ -24,8 +24,8 @@ import {
   type Trained,
   type Verdict,
 } from './phase-result.ts';
-import { writeReplies } from './replies.ts';
-import { nightSuite, readSuite } from './suite.ts';
+import { nightReplies } from './replies.ts';
+import { nightSuite, readSuite, toAnswer } from './suite.ts';
 import type { WorkParts } from './work.ts';
 
 type Parts = WorkParts & { folder: string };
@@ -72,8 +72,13 @@ export async function measureNight(parts: Parts, trained: Trained, tell: Tell): 
     onProgress: (done, total) => tell(done, total + 2),
   });
   const flagged = await flaggedMargins(parts, moments.all, { parent, candidate });
-  await writeJsonAtomic(join(folder, FILE.measures), { measures, flagged } satisfies NightMeasures);
-  await writeReplies(parts, { candidate });
+  const replies = await nightReplies(parts, {
+    candidate,
+    deaf,
+    scenarios: toAnswer(suite, moments.heldBack, measure.repliesPerKind),
+  });
+  const result: NightMeasures = { measures, replies, flagged };
+  await writeJsonAtomic(join(folder, FILE.measures), result);
   return { examples: measures.examples, heldBackFlags: held.length, everyday: everyday.length };
 }
 

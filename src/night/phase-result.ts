@@ -4,7 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded } from '../base/atomic-file.ts';
+import { AttuneError } from '../base/errors.ts';
 import type { Measures } from '../measure/measure.ts';
+import type { ReplyChange } from '../measure/reply-change.ts';
 import { KINDS } from '../scenario/kind.ts';
 import { FILE } from './files.ts';
 
@@ -78,9 +80,48 @@ export const verdictSchema = z.strictObject({
 });
 export type Verdict = z.infer<typeof verdictSchema>;
 
+const estimateSchema = z.strictObject({
+  mean: z.number(),
+  low: z.number(),
+  high: z.number(),
+  level: z.number(),
+  p: z.number(),
+  observations: z.int(),
+  clusters: z.int(),
+});
+const replySharesSchema = z.strictObject({
+  replies: z.int(),
+  before: z.number(),
+  after: z.number(),
+  deaf: z.number().nullable(),
+  change: estimateSchema,
+});
+const sampledSchema = z.strictObject({
+  reply: z.string(),
+  passes: z.boolean(),
+  reason: z.string(),
+});
+const replyChangeSchema = z.strictObject({
+  all: replySharesSchema,
+  kinds: z.array(replySharesSchema.extend({ kind: z.enum(KINDS) })),
+  samples: z.array(
+    z.strictObject({
+      id: z.string(),
+      kind: z.enum(KINDS),
+      said: z.string(),
+      before: sampledSchema,
+      after: sampledSchema,
+    }),
+  ),
+});
+/** Nights of before replies were checked have none. */
+const withReplies = z.looseObject({ replies: replyChangeSchema.nullable().default(null) });
+
 /** What `measures.json` holds. */
 export interface NightMeasures {
   readonly measures: Measures;
+  /** Replies that pass their check: shown, never gated. Null: none was written. */
+  readonly replies: ReplyChange | null;
   /** Every flagged moment with both candidates, also those that trained: shown, never gated. */
   readonly flagged: readonly {
     readonly id: string;
@@ -89,10 +130,17 @@ export interface NightMeasures {
   }[];
 }
 
-/** JSON has no NaN: what could not be measured comes back as null and fails every rule. */
+/**
+ * JSON has no NaN: what could not be measured comes back as null and fails every rule.
+ * @throws night-failed when its replies are not what a night wrote
+ */
 export async function readMeasures(folder: string): Promise<NightMeasures> {
-  const text = await readFile(join(folder, FILE.measures), 'utf8');
-  return JSON.parse(text) as NightMeasures;
+  const path = join(folder, FILE.measures);
+  const read = JSON.parse(await readFile(path, 'utf8')) as NightMeasures;
+  const parsed = withReplies.safeParse(read);
+  if (parsed.success) return { ...read, replies: parsed.data.replies };
+  const message = `${path} is not what this night wrote.`;
+  throw new AttuneError('night-failed', message, { folder }, { cause: parsed.error });
 }
 
 const repliesSchema = z.array(

@@ -1,8 +1,11 @@
-// Flagged moments answered again, before and after the night: first takes, same seed, side by side.
+// What is said before and after a night: flagged moments answered again, first takes of one seed side
+// by side, and the replies that are checked.
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, VersionSource } from '../engine/engine.ts';
+import { measureReplies, type ReplyChange } from '../measure/reply-change.ts';
 import type { WeightsVersion } from '../model/versions.ts';
+import type { Scenario } from '../scenario/scenario.ts';
 import { FILE, readFlagged } from './files.ts';
 import type { FlaggedMoment } from './gather.ts';
 import { withEngine } from './inner-engine.ts';
@@ -13,28 +16,63 @@ import type { WorkParts } from './work.ts';
 const MOMENTS_MAX = 8;
 const REPLY_TOKENS_MAX = 96;
 const SEED = 1;
+/** As `attune eval` has it: the replies of the suites are one or two sentences. */
+const CHECKED_TOKENS_MAX = 64;
 
-export async function writeReplies(
+interface Asked {
+  readonly candidate: WeightsVersion;
+  readonly deaf: WeightsVersion | undefined;
+  /** Whose replies are checked; none: nothing is. */
+  readonly scenarios: readonly Scenario[];
+}
+
+/** Writes `replies.json`, and says what changed in the replies to `scenarios`. */
+export function nightReplies(
   parts: WorkParts & { folder: string },
-  { candidate }: { candidate: WeightsVersion },
+  { candidate, deaf, scenarios }: Asked,
+): Promise<ReplyChange | null> {
+  return withEngine(parts, async (engine, before) => {
+    await engine.loadVersion(sourceOf(candidate));
+    await answerAgain(parts, engine, { before, after: candidate.id });
+    if (scenarios.length === 0) return null;
+    const { plan, model, tokenizer, courtesy, signal } = parts;
+    return measureReplies(scenarios, {
+      engine,
+      tokenizer,
+      before,
+      after: candidate.id,
+      ...(deaf === undefined ? {} : { deaf: sourceOf(deaf) }),
+      replyTokensMax: Math.min(plan.config.chat.replyTokensMax, CHECKED_TOKENS_MAX),
+      windowTokens: model.windowTokens,
+      beforeEach: () => courtesy.turn(signal),
+      signal,
+      statistics: { resamples: plan.config.measure.resamples, seed: plan.seed },
+    });
+  });
+}
+
+const sourceOf = ({ id, deltas }: WeightsVersion): VersionSource => ({
+  id,
+  deltas: deltas.map(({ path }) => path),
+});
+
+async function answerAgain(
+  parts: WorkParts & { folder: string },
+  engine: Engine,
+  { before, after }: { before: string; after: string },
 ): Promise<void> {
   const { folder, courtesy, signal } = parts;
   const moments = (await readFlagged(folder))
     .filter(({ kind }) => kind === 'missed')
     .sort((a, b) => Number(b.isHeldBack) - Number(a.isHeldBack))
     .slice(0, MOMENTS_MAX);
-  const deltas = candidate.deltas.map(({ path }) => path);
-  const replies = await withEngine(parts, async (engine, before) => {
-    await engine.loadVersion({ id: candidate.id, deltas });
-    const all: Replies = [];
-    for (const moment of moments) {
-      await courtesy.turn(signal);
-      const oldReply = await reply(parts, engine, { moment, version: before });
-      const newReply = await reply(parts, engine, { moment, version: candidate.id });
-      all.push({ flagId: moment.flagId, oldReply, newReply });
-    }
-    return all;
-  });
+  const replies: Replies = [];
+  for (const moment of moments) {
+    await courtesy.turn(signal);
+    const oldReply = await reply(parts, engine, { moment, version: before });
+    const newReply = await reply(parts, engine, { moment, version: after });
+    replies.push({ flagId: moment.flagId, oldReply, newReply });
+  }
   await writeJsonAtomic(join(folder, FILE.replies), replies);
 }
 
@@ -56,5 +94,7 @@ async function reply(
     () => undefined,
     signal,
   );
+  // An abort ends a reply early and is no first take.
+  signal.throwIfAborted();
   return tokenizer.decode(result.ids).trim();
 }

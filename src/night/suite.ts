@@ -29,6 +29,17 @@ export function nightSuite(
   ];
 }
 
+/** What the model itself answers in the measuring: some of each gated kind, and held-back flags. */
+export function toAnswer(
+  suite: readonly Scenario[],
+  heldBack: readonly Scenario[],
+  perKind: number,
+): Scenario[] {
+  if (perKind === 0) return [];
+  const gated = suite.filter(({ kind }) => GATED_KINDS.includes(kind));
+  return [...stratified(gated, perKind), ...heldBack];
+}
+
 /**
  * At most `perKind` of each kind, drawn by the hash of pair or id: the same subset every night,
  * and crossed pairs stay whole.

@@ -1,5 +1,11 @@
 // A night's summary as Markdown, for the ledger and for mail.
-import type { EstimateView, NightSummary } from '../protocol/summary.ts';
+import {
+  beforeAfter,
+  pointsText,
+  REPLIES_JUDGE_NOTHING,
+  repliesLine,
+} from '../protocol/replies-text.ts';
+import type { EstimateView, NightSummary, RepliesView } from '../protocol/summary.ts';
 
 const number = (value: number | null): string => (value === null ? '–' : value.toFixed(3));
 const range = ({ low, high, p }: EstimateView): string =>
@@ -28,6 +34,7 @@ export function summaryMarkdown(summary: NightSummary): string {
       );
     }
   }
+  if (summary.replies !== null) lines.push(...repliesLines(summary.replies));
   if (summary.reasons.length > 0) lines.push('', '## The gate', '');
   for (const { rule, passes, text } of summary.reasons) {
     lines.push(`- ${passes ? 'passed' : 'FAILED'}: ${rule}: ${text}`);
@@ -40,3 +47,30 @@ export function summaryMarkdown(summary: NightSummary): string {
   if (summary.back !== null) lines.push('', `To go back: \`${summary.back}\``);
   return `${lines.join('\n')}\n`;
 }
+
+function repliesLines(replies: RepliesView): string[] {
+  const { kinds, samples } = replies;
+  return [
+    '',
+    '## What it says by itself',
+    '',
+    `${sentence(repliesLine(replies))}. ${REPLIES_JUDGE_NOTHING}`,
+    '',
+    '| kind | n | pass | change |',
+    '|---|---|---|---|',
+    ...kinds.map(
+      (one) => `| ${one.kind} | ${one.replies} | ${beforeAfter(one)} | ${pointsText(one.change)} |`,
+    ),
+    ...(samples.length === 0 ? [] : ['']),
+    ...samples.flatMap(({ kind, said, before, after }) => [
+      `- ${kind}: “${quoted(said)}”`,
+      `  - before: ${sampleText(before)}`,
+      `  - after: ${sampleText(after)}`,
+    ]),
+  ];
+}
+
+const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+const sampleText = ({ reply, passes, reason }: RepliesView['samples'][number]['after']): string =>
+  `${quoted(reply)} (${passes ? 'passes' : 'does not pass'}: ${quoted(reason)})`;

@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { writeFileAtomic, writeJsonAtomic } from '../base/atomic-file.ts';
 import { windowLayers } from '../measure/lift.ts';
 import type { Measures } from '../measure/measure.ts';
+import type { ReplyChange } from '../measure/reply-change.ts';
 import type { Estimate } from '../measure/statistics.ts';
-import type { EstimateView, LiftView, MeasureView, NightSummary } from '../protocol/summary.ts';
+import type { LiftView, MeasureView, NightSummary, RepliesView } from '../protocol/summary.ts';
 import { versionOf } from '../swap/swap.ts';
+import { finite, view } from './estimate-view.ts';
 import { readFlagged } from './files.ts';
 import { failuresOf, verdictOf } from './finish.ts';
 import { type JournalLine, resultOf } from './journal.ts';
@@ -63,6 +65,7 @@ async function summaryOf({
     retention: measured === undefined ? [] : retentionOf(measured.measures),
     bothRight: measured === undefined ? null : bothRightOf(measured.measures),
     flagged: await flaggedOf(folder, measured),
+    replies: repliesOf(measured?.replies ?? null),
     dreams: { ...dreamsOf(lines), ...(await readSamples(folder)) },
     training: await trainingOf(folder, lines),
     lift: measured === undefined ? [] : liftOf(measured.measures),
@@ -115,15 +118,6 @@ function refusal([first = 'no reason was given', ...more]: readonly string[]): s
   if (more.length === 0) return first;
   return `${first} (and ${more.length} more ${more.length === 1 ? 'reason' : 'reasons'})`;
 }
-
-/** Unknown ends of an interval are written as the largest numbers; a page shows them as unknown. */
-const finite = (value: number): number | null =>
-  Number.isFinite(value) && Math.abs(value) < 1e300 ? value : null;
-
-const view = ({ mean, low, high, p, clusters, observations }: Estimate): EstimateView =>
-  observations === 0
-    ? { mean: null, low: null, high: null, p: null, clusters }
-    : { mean: finite(mean), low: finite(low), high: finite(high), p, clusters };
 
 /** Enough for a change of half the kinds' usual size to show at p < 0.05. */
 const FLAGS_FOR_A_VERDICT = 12;
@@ -200,6 +194,18 @@ function retentionOf({ retention }: Measures): NightSummary['retention'] {
     high: finite(perplexity.high) ?? 0,
   });
   return [line('the night before', retention.parent), line('the base model', retention.base)];
+}
+
+function repliesOf(replies: ReplyChange | null): RepliesView | null {
+  // None was written, or none fitted the window.
+  if (replies === null || replies.all.replies === 0) return null;
+  const { all, kinds, samples } = replies;
+  return {
+    ...all,
+    change: view(all.change),
+    kinds: kinds.map((kind) => ({ ...kind, change: view(kind.change) })),
+    samples: [...samples],
+  };
 }
 
 function bothRightOf({ bothRight }: Measures): NightSummary['bothRight'] {

@@ -72,6 +72,34 @@ export const LiftView = z.object({
 });
 export type LiftView = z.infer<typeof LiftView>;
 
+/** Share of replies that pass the check of their kind, by the weights before and after. */
+const RepliesShare = z.object({
+  replies: z.number().int(),
+  before: z.number(),
+  after: z.number(),
+  /** Under the deaf arm's weights; null where there was none. */
+  deaf: z.number().nullable(),
+  change: EstimateView,
+});
+
+const SampledReply = z.object({ reply: z.string(), passes: z.boolean(), reason: z.string() });
+
+/** Greedy first takes to test conversations and held-back flags. Shown; the gate reads margins. */
+export const RepliesView = z.object({
+  ...RepliesShare.shape,
+  kinds: z.array(z.object({ kind: z.string(), ...RepliesShare.shape })),
+  samples: z.array(
+    z.object({
+      id: z.string(),
+      kind: z.string(),
+      said: z.string(),
+      before: SampledReply,
+      after: SampledReply,
+    }),
+  ),
+});
+export type RepliesView = z.infer<typeof RepliesView>;
+
 export const NightSummary = z.object({
   schema: z.literal(1),
   nightId: Id,
@@ -91,6 +119,8 @@ export const NightSummary = z.object({
     .object({ before: z.number(), after: z.number(), pairs: z.number().int() })
     .nullable(),
   flagged: z.array(FlaggedView),
+  /** Null: none were written, as in nights of before they were. */
+  replies: RepliesView.nullable().default(null),
   dreams: z.object({
     byKind: z.array(
       z.object({ kind: z.string(), written: z.number().int(), admitted: z.number().int() }),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { nightSuite, readSuite } from '../../src/night/suite.ts';
+import { nightSuite, readSuite, toAnswer } from '../../src/night/suite.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 
 const suite = await readSuite('suites/companion');
@@ -35,5 +35,28 @@ describe('what a night measures on', () => {
     }
     const again = nightSuite([...suite].reverse(), { gated: 31, ungated: 7 });
     expect(new Set(again.map(({ id }) => id))).toEqual(new Set(drawn.map(({ id }) => id)));
+  });
+});
+
+describe('what the model answers by itself', () => {
+  const drawn = nightSuite(suite, { gated: 31, ungated: 7 });
+  const heldBack = suite.slice(0, 1);
+
+  it('are a few of each kind that the gate judges, the same every night, and held-back flags', () => {
+    const asked = toAnswer(drawn, heldBack, 12);
+    for (const kind of ['listen', 'push-back', 'invite', 'ordinary']) {
+      expect(count(asked.slice(0, -1), kind)).toBeGreaterThanOrEqual(12);
+      expect(count(asked.slice(0, -1), kind)).toBeLessThanOrEqual(13);
+    }
+    expect(count(asked, 'hostile')).toBe(0);
+    expect(asked.at(-1)).toBe(heldBack[0]);
+    const again = toAnswer([...drawn].reverse(), [], 12);
+    expect(new Set(again.map(({ id }) => id))).toEqual(
+      new Set(asked.slice(0, -1).map(({ id }) => id)),
+    );
+  });
+
+  it('is nothing at all when none is wanted', () => {
+    expect(toAnswer(drawn, heldBack, 0)).toEqual([]);
   });
 });

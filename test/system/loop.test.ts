@@ -7,7 +7,7 @@ import { flagMoment, type Loop, openLoop } from './open-loop.ts';
 
 let loop: Loop;
 beforeAll(async () => {
-  loop = await openLoop();
+  loop = await openLoop({ measure: { repliesPerKind: 1 } });
 }, 60_000);
 afterAll(() => loop?.close());
 
@@ -46,6 +46,7 @@ it('goes from a flagged reply over a night to new weights in the running chat', 
   expect(daemon.flags.get('flag-0').usedBy).toEqual([night]);
   const summary = await readFile(join(nights.ledger.folderOf(night), 'summary.md'), 'utf8');
   expect(summary).toContain('Night 1');
+  expect(summary).toMatch(/Replies that pass their check: \d+ % → \d+ % \(n \d+, deaf arm \d+ %\)/);
   client.kill();
 }, 200_000);
 

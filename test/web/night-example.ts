@@ -46,6 +46,14 @@ const flagged = (id: string, direction: string, oldReply: string, newReply: stri
   isHeldBack: id === 'flag-3',
 });
 
+const share = (replies: number, before: number, after: number) => ({
+  replies,
+  before,
+  after,
+  deaf: before,
+  change: estimate(after - before, 0.12),
+});
+
 export const night = (status: string, mean = 0.12): NightView =>
   NightView.parse({
     schema: 1,
@@ -104,6 +112,22 @@ export const night = (status: string, mean = 0.12): NightView =>
       flagged('flag-2', 'No sugar', 'Old: with sugar!', 'New: without sugar.'),
       flagged('flag-3', 'Call at nine', 'Old: at ten then.', 'New: at nine.'),
     ],
+    replies: {
+      ...share(24, 0.42, 0.5),
+      kinds: [
+        { kind: 'listen', ...share(12, 0.25, 0.5) },
+        { kind: 'push-back', ...share(12, 0.59, 0.5) },
+      ],
+      samples: [
+        {
+          id: 'suite-1',
+          kind: 'listen',
+          said: 'Put 72 bunks on the sheet.',
+          before: { reply: 'Let us take 26.', passes: false, reason: 'lacks "72"' },
+          after: { reply: 'The sheet says 72.', passes: true, reason: 'the direction comes first' },
+        },
+      ],
+    },
     dreams: {
       byKind: [
         { kind: 'listen', written: 40, admitted: 22 },

@@ -136,6 +136,12 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
       .getByText('not measured')
       .waitFor();
     await page.getByText('Crossed pairs, both right').waitFor();
+    const inShort = page.getByLabel('The night in short');
+    await inShort.getByText('42 % → 50 % n 24; the gate does not read it').waitFor();
+    await page.getByText('Replies that pass their check: 42 % → 50 % (n 24)').click();
+    await page.getByText('They judge nothing: the gate reads margins.').waitFor();
+    await page.getByRole('row', { name: /push-back.*59 % → 50 %/ }).waitFor();
+    await page.getByText('The sheet says 72.').waitFor();
     await page.getByText(/^Dreams: 31 of 60/).click();
     await page.getByText('refused, near copy: 17').waitFor();
     expect(await page.locator('mark[data-feature="direction"]').textContent()).toBe(

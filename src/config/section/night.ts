@@ -33,7 +33,7 @@ export const measureSection = z.strictObject({
   scenariosPerUngatedKind: z.int().min(0).default(20),
   /** Everyday turns on which a night measures forgetting. */
   everydayTurns: z.int().min(1).default(160),
-  /** Replies generated for each kind's check; 0 = none. */
+  /** Replies that each arm writes for the check of each kind that the gate judges; 0 = none. */
   repliesPerKind: z.int().min(0).default(12),
   /** Resamples of the clustered bootstrap. */
   resamples: z.int().min(100).default(2_000),

@@ -2,6 +2,7 @@
 import type { VNode } from 'preact';
 import type { DreamView, NightSummary } from '../../../src/protocol/summary.ts';
 import { HeadMap, Losses } from './plot.tsx';
+import { Replies } from './replies.tsx';
 
 /** A dream as it trained, its marked words lit. */
 export function Dream({ dream }: { dream: DreamView }): VNode {
@@ -129,6 +130,7 @@ export function Details({ summary }: { summary: NightSummary }): VNode {
           </div>
         </details>
       )}
+      {summary.replies !== null && <Replies replies={summary.replies} />}
       <Dreams dreams={summary.dreams} />
       {summary.training !== null && <Training training={summary.training} />}
       <Facts summary={summary} />

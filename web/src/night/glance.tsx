@@ -1,5 +1,6 @@
-// A night in five numbers, before anything else is read; a bad one is just as clear as a good one.
+// A night in six numbers, before anything else is read; a bad one is just as clear as a good one.
 import type { VNode } from 'preact';
+import { beforeAfter } from '../../../src/protocol/replies-text.ts';
 import type { NightView } from '../../../src/protocol/summary.ts';
 import { signed } from './plot.tsx';
 
@@ -44,6 +45,19 @@ function flaggedTile({ flagged }: NightView): Tile[] {
   ];
 }
 
+/** Counted, never judged: no colour. */
+function repliesTile({ replies }: NightView): Tile[] {
+  if (replies === null) return [];
+  return [
+    {
+      label: 'Replies that pass their check',
+      value: beforeAfter(replies),
+      note: `n ${replies.replies}; the gate does not read it`,
+      isGood: null,
+    },
+  ];
+}
+
 function retentionTile({ retention }: NightView): Tile[] {
   const [parent] = retention;
   if (parent === undefined) return [];
@@ -75,6 +89,7 @@ export function Glance({ summary }: { summary: NightView }): VNode | null {
     ...flaggedTile(summary),
     ...measureTile(summary, 'realMinusDeaf', 'Listening, real − deaf'),
     ...measureTile(summary, 'pushBack', 'Push-back'),
+    ...repliesTile(summary),
     ...retentionTile(summary),
     ...gateTile(summary),
   ];
