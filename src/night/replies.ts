@@ -1,5 +1,5 @@
-// What is said before and after a night: flagged moments answered again, first takes of one seed side
-// by side, and the replies that are checked.
+// What is said before and after a night: flagged moments answered again (first takes of one seed,
+// side by side), and the replies that are checked.
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
 import type { Engine, VersionSource } from '../engine/engine.ts';
