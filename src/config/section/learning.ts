@@ -81,7 +81,7 @@ export const trainSection = z.strictObject({
   /** The preference term where an example has `rejected`. */
   preferenceWeight: z.number().min(0).default(1),
   /** DPO's beta. */
-  preferenceBeta: z.number().gt(0).default(0.1),
+  preferenceBeta: z.number().gt(0).default(0.4),
   /** Against a falling log p(chosen): weight of its fall below the first weights, nats a token. */
   guardWeight: z.number().min(0).default(1),
   /** KL to the first weights on replayed ordinary turns. */
