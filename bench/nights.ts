@@ -76,6 +76,7 @@ const SETTINGS = [
   `measure.scenariosPerKind=${options.scenarios}`,
   'measure.scenariosPerUngatedKind=2',
   'measure.everydayTurns=60',
+  'measure.repliesPerKind=4',
   'train.replaysPerStep=2',
   'train.replayTokens=48',
 ];
