@@ -83,6 +83,8 @@ export function judgeWords(draft: Draft): string | undefined {
 const mean = (values: Float32Array): number =>
   values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 
+const TOO_EASY = 'it is too easy now';
+
 /** Too long, too easy or hopeless under the current weights? */
 async function judgeDifficulty(
   scenario: Scenario,
@@ -108,28 +110,36 @@ async function judgeDifficulty(
   );
   const margin = mean(scored[0] ?? new Float32Array()) - mean(scored[1] ?? new Float32Array());
   if (!Number.isFinite(margin)) return { margin: null, reason: 'its margin is no number' };
-  if (margin > settings.marginMax) return { margin, reason: 'it is too easy now' };
+  // Of a pair the harder side decides (`judgePairs`): the easy one keeps the other in check.
+  const isAlone = scenario.pair === undefined;
+  if (isAlone && margin > settings.marginMax) return { margin, reason: TOO_EASY };
   if (margin < settings.marginMin) return { margin, reason: 'it is out of reach now' };
   return { margin };
 }
 
-/** A pair comes whole or not at all: one side alone would teach always, or never, to follow. */
-function keepPairs(dreams: readonly Dream[], drafts: readonly Draft[]): Admitted {
-  const expected = new Map<string, number>();
-  for (const { pair } of drafts) {
-    if (pair !== undefined) expected.set(pair.id, (expected.get(pair.id) ?? 0) + 1);
-  }
-  const got = new Map<string, number>();
-  for (const { draft } of dreams) {
-    if (draft.pair !== undefined) got.set(draft.pair.id, (got.get(draft.pair.id) ?? 0) + 1);
-  }
-  const isWhole = ({ draft }: Dream): boolean =>
-    draft.pair === undefined || got.get(draft.pair.id) === expected.get(draft.pair.id);
+/**
+ * A pair comes whole or not at all: one side alone would teach always, or never, to follow. It is
+ * too easy when both of its sides are.
+ */
+function judgePairs(
+  dreams: readonly Dream[],
+  drafts: readonly Draft[],
+  marginMax: number,
+): Admitted {
+  const sidesOf = (id: string): Dream[] => dreams.filter(({ draft }) => draft.pair?.id === id);
+  const written = (id: string): number => drafts.filter(({ pair }) => pair?.id === id).length;
+  const reasonOf = ({ draft: { pair } }: Dream): string | undefined => {
+    if (pair === undefined) return undefined;
+    const sides = sidesOf(pair.id);
+    if (sides.length < written(pair.id)) return 'the other side of its pair was refused';
+    return sides.every(({ margin }) => (margin ?? 0) > marginMax) ? TOO_EASY : undefined;
+  };
   return {
-    dreams: dreams.filter(isWhole),
-    refused: dreams
-      .filter((one) => !isWhole(one))
-      .map(({ draft }) => ({ draft, reason: 'the other side of its pair was refused' })),
+    dreams: dreams.filter((one) => reasonOf(one) === undefined),
+    refused: dreams.flatMap((one) => {
+      const reason = reasonOf(one);
+      return reason === undefined ? [] : [{ draft: one.draft, reason }];
+    }),
   };
 }
 
@@ -166,7 +176,7 @@ export async function admit(drafts: readonly Draft[], options: AdmitOptions): Pr
     dreams.push({ draft, scenario, margin });
     seen.push(own);
   }
-  const paired = keepPairs(dreams, drafts);
+  const paired = judgePairs(dreams, drafts, settings.marginMax);
   return { dreams: paired.dreams, refused: [...refused, ...paired.refused] };
 }
 

@@ -184,6 +184,21 @@ describe('admission', () => {
     for (const id of sides) expect(sides.filter((other) => other === id)).toHaveLength(2);
   });
 
+  it('judges the ease of a pair by its harder side', async () => {
+    const { dreams } = await admitAll();
+    const id = dreams.find(({ draft }) => draft.pair !== undefined)?.draft.pair?.id;
+    const ofPair = (list: typeof dreams) => list.filter(({ draft }) => draft.pair?.id === id);
+    const [hard, easy] = ofPair(dreams)
+      .map(({ margin }) => margin ?? 0)
+      .sort((a, b) => a - b) as [number, number];
+    expect(easy).toBeGreaterThan(hard);
+    expect(ofPair((await admitAll({ marginMax: (hard + easy) / 2 })).dreams)).toHaveLength(2);
+    const { dreams: left, refused } = await admitAll({ marginMax: hard - 1 });
+    expect(ofPair(left)).toEqual([]);
+    const reasons = refused.filter(({ draft }) => draft.pair?.id === id).map((one) => one.reason);
+    expect(reasons).toEqual(['it is too easy now', 'it is too easy now']);
+  });
+
   it.each([
     ['what is too easy', { marginMax: -99 }, 'it is too easy now'],
     ['what is out of reach', { marginMin: 99 }, 'it is out of reach now'],
