@@ -11,11 +11,11 @@ import type { Config } from './config/schema.ts';
 import { openEngineProcess } from './engine/process/client.ts';
 import { forkEngine } from './engine/process/fork.ts';
 import { type SupervisedEngine, superviseEngine } from './engine/process/supervise.ts';
-import { deleteSource } from './ledger/deletion.ts';
 import { type Ledger, openLedger } from './ledger/ledger.ts';
 import { type Memory, openMemory } from './memory/memory.ts';
 import { surpriseOf } from './memory/surprise.ts';
 import { courteousEngine } from './night/courteous-engine.ts';
+import { forgetTalk } from './night/deletion.ts';
 import { createNightly } from './night/nightly.ts';
 import { NightService } from './night/service.ts';
 import type { Schedule } from './schedule/schedule.ts';
@@ -61,7 +61,7 @@ export async function startDaemon(
   await makeFolder(storeFolder);
   const lock = await lockStore(storeFolder);
   try {
-    return await start(config, { ...options, places, logger, lock });
+    return await start(config, { ...options, places, logger, lock, late: {} });
   } catch (error) {
     await lock.release();
     throw error;
@@ -72,6 +72,8 @@ interface StartParts extends StartOptions {
   readonly places: Places;
   readonly logger: Logger;
   readonly lock: Awaited<ReturnType<typeof lockStore>>;
+  /** What others ask for before it can be there. */
+  readonly late: { nights?: NightService };
 }
 
 async function start(config: Config, parts: StartParts): Promise<RunningDaemon> {
@@ -99,8 +101,9 @@ async function openAll(config: Config, parts: StartParts, opening: Promise<Super
     openLedger(join(storeFolder, 'ledger'), (await engine.describe()).baseHash),
   );
   const onDelete = async (conversationId: string): Promise<void> => {
-    await (await openedMemory).erase(conversationId);
-    await deleteFromLedger(await openedLedger, conversationId);
+    // Deletions that were cut short are finished before there are nights.
+    if (parts.late.nights !== undefined) return parts.late.nights.forget(conversationId);
+    return forgetTalk({ memory: await openedMemory, ledger: await openedLedger }, conversationId);
   };
   const openedRooms = openRooms({ config, storeFolder, clock: systemClock, logger, onDelete });
   const openedTokenizer = loadTokenizer(modelDir);
@@ -125,16 +128,15 @@ async function wire(
   parts: StartParts & { readonly opened: Opened },
   onDaemon: (daemon: Daemon) => void,
 ): Promise<Wired> {
-  const { places, logger, lock, opened } = parts;
+  const { places, logger, lock, late, opened } = parts;
   const { engine: inner, memory, ledger, rooms, tokenizer } = opened;
   const clock = systemClock;
   await returnToVersion(inner, ledger, logger);
   const { parameters } = await inner.describe();
-  let nights: NightService | undefined;
   let nightly: Schedule | undefined;
   const engine = courteousEngine(inner, {
-    onBusy: () => nights?.onBusy(),
-    onIdle: () => nights?.onIdle(),
+    onBusy: () => late.nights?.onBusy(),
+    onIdle: () => late.nights?.onIdle(),
   });
   const daemon = await openDaemon({
     config,
@@ -151,19 +153,20 @@ async function wire(
       const shared = { config, engine, ledger };
       const promptsFolder = join(installationFolder, 'prompts');
       const own = { ...places, suiteFolder: suiteOf(parameters), promptsFolder };
-      nights = new NightService({
+      const nights = new NightService({
         ...shared,
         ...own,
         ...{ clock, logger, flags, store, publish, memory },
         surpriseOf: (turns) => surpriseOf(turns, { engine: inner, tokenizer }),
       });
+      late.nights = nights;
       const slider = { ...shared, tokenizer };
       const nextAt = (): number | null => nightly?.next() ?? null;
       return [...nightRoutes({ nights, slider, nextAt }), ...memoryRoutes(memory)];
     },
   });
   onDaemon(daemon);
-  const service = nights as unknown as NightService;
+  const service = late.nights as unknown as NightService;
   await daemon.watch.refresh();
   await service.recover();
   if (config.night.isEnabled) {
@@ -253,12 +256,6 @@ async function returnToVersion(
   } catch (error) {
     logger.error({ error, inForce }, 'the nights in force cannot be loaded; the base model speaks');
   }
-}
-
-async function deleteFromLedger(ledger: Ledger, conversationId: string): Promise<void> {
-  const isFrom = (line: unknown): boolean =>
-    (line as { source?: { cluster?: unknown } } | null)?.source?.cluster === conversationId;
-  await deleteSource(ledger, conversationId, { at: new Date().toISOString(), isFrom });
 }
 
 async function packageVersion(): Promise<string> {

@@ -1,4 +1,6 @@
-// Takes the texts of a deleted talk out of the nights that learnt from it; hashes stay behind.
+// Takes what came from a deleted talk out of the nights' texts; hashes stay behind. It knows which
+// files may change and keeps a record of it, never what the texts say.
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -7,6 +9,7 @@ import {
   writeFileAtomic,
   writeJsonAtomic,
 } from '../base/atomic-file.ts';
+import { systemFileOps } from '../base/file-ops.ts';
 import { sha256 } from '../base/hash.ts';
 import { DELETABLE, type Ledger } from './ledger.ts';
 import type { NightId } from './manifest.ts';
@@ -20,50 +23,68 @@ export const deletionSchema = z.strictObject({
   files: z.record(z.string(), z.string().nullable()),
 });
 
+/** Texts of a night by file name; null: the file goes. */
+export type NightTexts = ReadonlyMap<string, string>;
+export type TextsLeft = ReadonlyMap<string, string | null>;
+
+export interface Deletion {
+  readonly at: string;
+  /** What is left of the texts that hold something of the source, in the order of writing. */
+  readonly left: (texts: NightTexts) => TextsLeft;
+}
+
 /**
- * Empties the text files of every night that learnt from `sourceId` (a conversation's or flag's
- * id) of that source's lines. Names the nights. The weights stay as they are: what a night
- * learnt, it has learnt; `revert` takes it out.
- * @param isFrom says whether one line of a text file (parsed JSON) came from the source
+ * Takes what came from `sourceId` (a talk's id) out of every committed night, whether it trained,
+ * measured or was only read, and discards nights under way that name it. Names the committed ones.
+ * The weights stay as they are: what a night learnt, it has learnt; `revert` takes it out. Begun
+ * anew after a crash, it ends as if there had been none.
  */
 export async function deleteSource(
   ledger: Ledger,
   sourceId: string,
-  { at, isFrom }: { at: string; isFrom: (line: unknown) => boolean },
+  { at, left }: Deletion,
 ): Promise<NightId[]> {
-  const source = sha256(sourceId);
+  for (const night of await ledger.unfinished()) {
+    if (await isNamedIn(ledger.buildingOf(night), sourceId)) await ledger.discard(night);
+  }
   const nights: NightId[] = [];
-  for (const manifest of await ledger.list()) {
-    if (!manifest.data.some((datum) => datum.source === source)) continue;
-    nights.push(manifest.night);
-    await emptyNight(ledger.folderOf(manifest.night), at, isFrom);
+  for (const { night } of await ledger.list()) {
+    const folder = ledger.folderOf(night);
+    if (!(await isNamedIn(folder, sourceId))) continue;
+    nights.push(night);
+    await rewrite(folder, at, left(await textsIn(folder)));
   }
   await deleteFromReviews(ledger, sourceId);
   return nights;
 }
 
-async function emptyNight(
-  folder: string,
-  at: string,
-  isFrom: (line: unknown) => boolean,
-): Promise<void> {
-  const earlier = await readJsonBounded(join(folder, DELETED), deletionSchema);
-  const files: Record<string, string | null> = { ...earlier?.files };
-  for (const name of DELETABLE) {
-    const text = await readTextBounded(join(folder, name));
-    if (text === undefined) continue;
-    const kept = name.endsWith('.jsonl') ? withoutLines(text, isFrom) : '';
-    files[name] = sha256(kept);
-    // The record first: a crash between the two leaves a finding, never an unexplained text.
-    await writeJsonAtomic(join(folder, DELETED), { at, files });
-    await writeFileAtomic(join(folder, name), kept);
+/** True when a text of the folder names the source. */
+export async function isNamedIn(folder: string, sourceId: string): Promise<boolean> {
+  const names = (await readdir(folder)).filter((name) => /\.jsonl?$/.test(name));
+  for (const name of names) {
+    if ((await readFile(join(folder, name))).includes(`"${sourceId}"`)) return true;
   }
+  return false;
 }
 
-function withoutLines(text: string, isFrom: (line: unknown) => boolean): string {
-  return text
-    .split('\n')
-    .filter((line) => line.trim() !== '' && !isFrom(JSON.parse(line)))
-    .map((line) => `${line}\n`)
-    .join('');
+async function textsIn(folder: string): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  for (const name of DELETABLE) {
+    const text = await readTextBounded(join(folder, name));
+    if (text !== undefined) texts.set(name, text);
+  }
+  return texts;
+}
+
+async function rewrite(folder: string, at: string, left: TextsLeft): Promise<void> {
+  const earlier = await readJsonBounded(join(folder, DELETED), deletionSchema);
+  const files: Record<string, string | null> = { ...earlier?.files };
+  for (const [name, text] of left) {
+    files[name] = text === null ? null : sha256(text);
+    // The record first: a crash between the two leaves a finding, never an unexplained text.
+    await writeJsonAtomic(join(folder, DELETED), { at, files });
+    if (text !== null) await writeFileAtomic(join(folder, name), text);
+    else await systemFileOps.remove(join(folder, name));
+  }
+  await systemFileOps.syncFolder(folder);
 }

@@ -39,16 +39,23 @@ export type Head = z.infer<typeof headSchema>;
 
 export const MANIFEST = 'manifest.json';
 export const JOURNAL = 'journal.jsonl';
-/** Texts that go when a person deletes the talk they came from; see `verify`. */
+/**
+ * Texts that may change when a person deletes the talk they came from; see `verify`. A deletion
+ * goes through them in this order: what only others say the source of comes before those.
+ */
 export const DELETABLE = [
-  'flagged.json',
-  'everyday.jsonl',
-  'gists.json',
-  'scenarios.jsonl',
-  'dreams.jsonl',
+  'probe.json',
   'replies.json',
-  'summary.json',
+  'training.json',
+  'measures.json',
+  'steps.jsonl',
   'summary.md',
+  'summary.json',
+  'dreams.jsonl',
+  'gists.json',
+  'everyday.jsonl',
+  'scenarios.jsonl',
+  'flagged.json',
 ] as const;
 
 export interface DeltaFile {
@@ -68,6 +75,8 @@ export interface Ledger {
   read(id: NightId): Promise<Manifest>;
   /** Folder of a committed night. */
   folderOf(id: NightId): string;
+  /** Folder of a night under way, there or not. */
+  buildingOf(id: NightId): string;
   /** Folder of a night under way; made when it is not there. */
   building(id: NightId): Promise<string>;
   /** Ids of nights that were begun and not committed. */
@@ -137,6 +146,7 @@ export async function openLedger(folder: string, base: string): Promise<Ledger> 
     list,
     read,
     folderOf,
+    buildingOf,
     async building(id) {
       await mkdir(buildingOf(id), { recursive: true, mode: 0o700 });
       return buildingOf(id);

@@ -73,6 +73,16 @@ export async function finishNight(
   }
 }
 
+/** Nights that were committed and not finished, as after a crash. */
+export async function recoverNights(
+  ledger: Ledger,
+  finish: (manifest: Manifest) => Promise<void>,
+): Promise<void> {
+  for (const manifest of await ledger.list()) {
+    if (ledger.head().nights[manifest.night] === undefined) await finish(manifest);
+  }
+}
+
 /** The night that was trained again is not waited for any more. */
 async function giveWay(ledger: Ledger, { night, review }: Manifest, clock: Clock): Promise<void> {
   if (review === undefined) return;

@@ -6,6 +6,8 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { type NightLine, NightSummary, type NightView } from '../protocol/summary.ts';
 
+export const SUMMARY = { json: 'summary.json', markdown: 'summary.md' } as const;
+
 /** The summary as it was written, and what was decided since. @throws night-unknown, also when its texts were deleted */
 export async function readSummary(ledger: Ledger, id: NightId): Promise<NightView> {
   const manifest = await ledger.read(id);
@@ -16,8 +18,8 @@ export async function readSummary(ledger: Ledger, id: NightId): Promise<NightVie
 }
 
 async function summaryIn(ledger: Ledger, manifest: Manifest): Promise<NightSummary | undefined> {
-  const path = join(ledger.folderOf(manifest.night), 'summary.json');
-  // An empty file is what a deletion leaves behind.
+  const path = join(ledger.folderOf(manifest.night), SUMMARY.json);
+  // An empty file is what deletions left behind at first.
   return readJsonBounded(path, NightSummary).catch(() => undefined);
 }
 

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
+import { isAttuneError } from '../base/errors.ts';
 import { sha256 } from '../base/hash.ts';
 import { createRandom } from '../base/random.ts';
 import { configHash } from '../config/load.ts';
@@ -179,8 +180,13 @@ async function lastNightAt(ledger: Ledger): Promise<number> {
 async function readTalks(store: ConversationStore): Promise<Map<string, Talk>> {
   const talks = new Map<string, Talk>();
   for (const id of store.ids()) {
-    if (!store.summary(id).canLearn) continue;
-    talks.set(id, talkOf(await store.read(id)));
+    if (!store.has(id) || !store.summary(id).canLearn) continue;
+    const state = await store.read(id).catch((error: unknown) => {
+      // Deleted meanwhile.
+      if (isAttuneError(error, 'conversation-not-found')) return undefined;
+      throw error;
+    });
+    if (state !== undefined) talks.set(id, talkOf(state));
   }
   return talks;
 }

@@ -27,8 +27,8 @@ export interface NightProcessOptions {
 export interface NightProcess {
   pause(): void;
   resume(): void;
-  /** The night ends between two micro-steps and can be resumed later. */
-  abort(): void;
+  /** The night ends between two micro-steps. Without a reason it is to be resumed later. */
+  abort(why?: string): void;
   /** The committed night. @throws night-failed, and whatever code the night failed with */
   readonly result: Promise<Manifest>;
   /** For tests that kill it. */
@@ -43,6 +43,7 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
   let child: ChildProcess | undefined;
   let isPaused = false;
   let isAborted = false;
+  let reason: string | undefined;
 
   const tell = (message: ToNight): void => {
     if (child?.connected === true) child.send(message, () => undefined);
@@ -75,7 +76,7 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
       if (isAborted) break;
       const last = await live();
       if (last?.type === 'committed') return last.manifest;
-      if (last?.type === 'failed') {
+      if (last?.type === 'failed' && reason === undefined) {
         throw new AttuneError('night-failed', last.message, {
           night: plan.night,
           cause: last.code,
@@ -84,13 +85,15 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
       if (!isAborted) logger.warn({ night: plan.night, life }, 'the night died and is resumed');
     }
     const message = isAborted
-      ? `${plan.night} was stopped; \`attune night run\` resumes it.`
+      ? (reason ?? `${plan.night} was stopped; \`attune night run\` resumes it.`)
       : `${plan.night} died ${restartsMax + 1} times and was given up; its folder is kept.`;
     throw new AttuneError('night-failed', message, { night: plan.night });
   }
 
   return {
     pause() {
+      // One that is to end does not wait for a chat to end.
+      if (isAborted) return;
       isPaused = true;
       tell({ type: 'pause' });
     },
@@ -98,9 +101,11 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
       isPaused = false;
       tell({ type: 'resume' });
     },
-    abort() {
+    abort(why) {
       isAborted = true;
+      reason = why;
       tell({ type: 'abort' });
+      tell({ type: 'resume' });
     },
     result: run(),
     pid: () => child?.pid,

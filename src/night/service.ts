@@ -18,7 +18,8 @@ import type { BlindAnswer, BlindView } from '../protocol/summary.ts';
 import { type SwapReport, swapTo } from '../swap/swap.ts';
 import { beginAgain } from './again.ts';
 import { type BlindBook, openBlindBook } from './blind.ts';
-import { finishNight } from './finish.ts';
+import { forgetTalk, isLearning } from './deletion.ts';
+import { finishNight, recoverNights } from './finish.ts';
 import type { Progress } from './message.ts';
 import { beginNight, findUnfinished, type PreparedNight } from './prepare.ts';
 import { type NightProcess, startNightProcess } from './process.ts';
@@ -57,7 +58,7 @@ export class NightService {
   readonly #blind: BlindBook;
   #running: Running | undefined;
   #ended: Promise<void> = Promise.resolve();
-  #isStarting = false;
+  #starting: Promise<NightId> | undefined;
   #isBusy = false;
   #activeAt: number | undefined;
   #failure: unknown;
@@ -81,10 +82,10 @@ export class NightService {
   }
 
   /** After a start: finishes what was committed and not finished. */
-  async recover(): Promise<void> {
-    for (const manifest of await this.ledger.list()) {
-      if (this.ledger.head().nights[manifest.night] === undefined) await this.#finish(manifest);
-    }
+  recover(): Promise<void> {
+    const recovered = recoverNights(this.ledger, (manifest) => this.#finish(manifest));
+    this.#ended = recovered.catch(() => undefined);
+    return recovered;
   }
 
   /**
@@ -103,16 +104,14 @@ export class NightService {
   }
 
   async #begin(prepare: () => Promise<PreparedNight>): Promise<NightId> {
-    if (this.#running !== undefined || this.#isStarting) {
+    if (this.#running !== undefined || this.#starting !== undefined) {
       throw new AttuneError('night-running', 'A night is under way already.');
     }
-    this.#isStarting = true;
+    this.#starting = prepare().then((prepared) => this.#start(prepared));
     try {
-      const prepared = await prepare();
-      this.#start(prepared);
-      return prepared.plan.night;
+      return await this.#starting;
     } finally {
-      this.#isStarting = false;
+      this.#starting = undefined;
     }
   }
 
@@ -128,7 +127,7 @@ export class NightService {
     return this.#activeAt;
   }
 
-  #start({ plan }: PreparedNight): void {
+  #start({ plan }: PreparedNight): NightId {
     this.#failure = undefined;
     const { logger, entry } = this.#options;
     const process = startNightProcess({
@@ -146,6 +145,7 @@ export class NightService {
       .finally(() => {
         this.#running = undefined;
       });
+    return plan.night;
   }
 
   /** Resolves when no night runs. */
@@ -172,37 +172,24 @@ export class NightService {
   async #finish(manifest: Manifest): Promise<void> {
     const finished = await finishNight(this.#options, manifest);
     const { night } = manifest;
-    const at = this.#options.clock.now();
+    const { publish, clock, logger } = this.#options;
+    const at = clock.now();
     if (finished.swap !== null) this.#publishSwap(finished.swap);
     const { verdict, reasons, headline, version } = finished;
-    this.#options.publish('nights', {
-      type: 'night-end',
-      nightId: night,
-      verdict,
-      reasons,
-      version,
-      at,
-    });
+    publish('nights', { type: 'night-end', nightId: night, verdict, reasons, version, at });
     const path = `/nights/${night}`;
-    this.#options.publish('nights', { type: 'summary-ready', nightId: night, path, headline, at });
-    this.#options.logger.info({ night, verdict }, headline);
+    publish('nights', { type: 'summary-ready', nightId: night, path, headline, at });
+    logger.info({ night, verdict }, headline);
   }
 
   #failed(night: NightId, error: unknown): void {
     this.#failure = error;
     const code = isAttuneError(error) ? error.code : 'night-failed';
     const reason = error instanceof Error ? error.message : String(error);
-    this.#options.logger.error({ night, code, error }, reason);
-    const at = this.#options.clock.now();
-    const reasons = [reason];
-    this.#options.publish('nights', {
-      type: 'night-end',
-      nightId: night,
-      verdict: 'failed',
-      reasons,
-      version: null,
-      at,
-    });
+    const { publish, clock, logger } = this.#options;
+    logger.error({ night, code, error }, reason);
+    const end = { nightId: night, reasons: [reason], version: null, at: clock.now() };
+    publish('nights', { type: 'night-end', verdict: 'failed', ...end });
   }
 
   #publishSwap(swap: SwapReport): void {
@@ -288,6 +275,17 @@ export class NightService {
     if (allowed.includes(status)) return;
     const message = `${manifest.night} is ${status}; this needs one that is ${allowed.join(' or ')}.`;
     throw new AttuneError('swap-refused', message, { night: manifest.night, status });
+  }
+
+  /** Nothing of a deleted talk stays; a night that learns from it ends first, and is discarded. */
+  async forget(talkId: string): Promise<void> {
+    await this.#starting?.catch(() => undefined);
+    const night = this.#running?.night;
+    if (night === undefined || (await isLearning(this.ledger, night, talkId))) {
+      this.#running?.process.abort(`${night} was ended: a talk that it learns from was deleted.`);
+      await this.#ended;
+    }
+    await forgetTalk(this.#options, talkId);
   }
 
   /** Stops a running night between two micro-steps; it is resumed after the next start. */

@@ -11,6 +11,7 @@ import { finite, view } from './estimate-view.ts';
 import { readFlagged } from './files.ts';
 import { failuresOf, verdictOf } from './finish.ts';
 import { type JournalLine, resultOf } from './journal.ts';
+import { SUMMARY } from './list.ts';
 import {
   admittedSchema,
   dreamtSchema,
@@ -30,8 +31,8 @@ import { summaryMarkdown } from './summary-markdown.ts';
 export async function writeSummary(input: SummaryInput): Promise<string> {
   const summary = await summaryOf(input);
   const folder = input.options.ledger.folderOf(input.manifest.night);
-  await writeJsonAtomic(join(folder, 'summary.json'), summary);
-  await writeFileAtomic(join(folder, 'summary.md'), summaryMarkdown(summary));
+  await writeJsonAtomic(join(folder, SUMMARY.json), summary);
+  await writeFileAtomic(join(folder, SUMMARY.markdown), summaryMarkdown(summary));
   return summary.headline;
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/base/hash.ts';
-import { deleteSource } from '../../src/ledger/deletion.ts';
+import { type Deletion, deleteSource } from '../../src/ledger/deletion.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import { type Manifest, nightId } from '../../src/ledger/manifest.ts';
 import { verifyLedger } from '../../src/ledger/verify.ts';
@@ -152,13 +152,14 @@ describe('verify', () => {
 });
 
 describe('deleting what a night learnt from', () => {
-  const isFrom = (line: unknown): boolean => (line as { from: string }).from === 'talk-1';
+  const left: Deletion['left'] = (texts) =>
+    new Map([...texts].map(([name, text]) => [name, text.replace('{"from":"talk-1"}\n', '')]));
 
   it('takes out the texts of that source only, names the nights and stays sound', async () => {
     const ledger = await openLedger(folder, BASE);
     const touched = await addNight(ledger);
     await addNight(ledger, 'talk-2');
-    expect(await deleteSource(ledger, 'talk-1', { at: AT, isFrom })).toEqual([touched.night]);
+    expect(await deleteSource(ledger, 'talk-1', { at: AT, left })).toEqual([touched.night]);
     const text = await readFile(join(ledger.folderOf(touched.night), 'scenarios.jsonl'), 'utf8');
     expect(text).toBe('{"from":"other"}\n');
     const { isSound, findings } = await verifyLedger(ledger);
@@ -172,10 +173,22 @@ describe('deleting what a night learnt from', () => {
     ]);
   });
 
+  it('discards a night under way that names the source, and no other', async () => {
+    const ledger = await openLedger(folder, BASE);
+    for (const [night, talk] of [
+      ['n0001-2026-11-22', 'talk-1'],
+      ['n0002-2026-11-22', 'talk-10'],
+    ] as const) {
+      await writeFile(join(await ledger.building(night), 'gists.json'), `[{"from":"${talk}"}]`);
+    }
+    expect(await deleteSource(ledger, 'talk-1', { at: AT, left })).toEqual([]);
+    expect(await ledger.unfinished()).toEqual(['n0002-2026-11-22']);
+  });
+
   it('still finds a text that was changed after the deletion', async () => {
     const ledger = await openLedger(folder, BASE);
     const night = await addNight(ledger);
-    await deleteSource(ledger, 'talk-1', { at: AT, isFrom });
+    await deleteSource(ledger, 'talk-1', { at: AT, left });
     await appendFile(join(ledger.folderOf(night.night), 'scenarios.jsonl'), '{"from":"x"}\n');
     expect((await verifyLedger(ledger)).isSound).toBe(false);
   });

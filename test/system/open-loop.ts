@@ -74,7 +74,7 @@ export async function openLoop(more: ConfigPatch = {}, place: LoopPlace = {}): P
   });
   const daemon = await openDaemon({
     ...shared,
-    onDelete: async (id) => void (await memory.erase(id)),
+    onDelete: async (id) => nights?.forget(id),
     storeFolder: folder,
     speech: createSpeech(await loadTokenizer(modelDir)),
     version: 'test',
