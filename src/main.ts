@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { makeFolder } from './base/atomic-file.ts';
+import { makeFolder, sweepTemporary } from './base/atomic-file.ts';
 import { systemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/logger.ts';
 import { createSpeech } from './chat/model-speech.ts';
@@ -61,6 +61,7 @@ export async function startDaemon(
   await makeFolder(storeFolder);
   const lock = await lockStore(storeFolder);
   try {
+    await sweepTemporary(storeFolder, ['cache', 'lock']);
     return await start(config, { ...options, places, logger, lock, late: {} });
   } catch (error) {
     await lock.release();

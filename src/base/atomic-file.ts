@@ -1,7 +1,7 @@
 // Small files that are either the old or the new one, never a part of each; and bounded reads.
 import { randomBytes } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join, sep } from 'node:path';
 import type { z } from 'zod';
 import { AttuneError } from './errors.ts';
 import { type FileOps, systemCode, systemFileOps } from './file-ops.ts';
@@ -31,11 +31,27 @@ export async function writeFileAtomic(
     }
     await ops.rename(temporary, path);
   } catch (error) {
-    // The first error is the one to tell; a temporary file that stays is swept at the next start.
+    // The first error is the one to tell; a temporary file that stays is swept later.
     await ops.remove(temporary).catch(() => undefined);
     throw error;
   }
   await ops.syncFolder(folder);
+}
+
+/**
+ * Removes what crashes in the middle of `writeFileAtomic` left in a folder and below it.
+ * @param except names of folders in it that others write into meanwhile
+ */
+export async function sweepTemporary(
+  folder: string,
+  except: readonly string[] = [],
+): Promise<void> {
+  const paths = await readdir(folder, { recursive: true });
+  for (const path of paths) {
+    const isLeft = /^\..+\.[0-9a-f]{12}\.tmp$/.test(basename(path));
+    const isOthers = except.includes(path.split(sep)[0] ?? '');
+    if (isLeft && !isOthers) await rm(join(folder, path), { force: true });
+  }
 }
 
 /** Two spaces and a final newline: people read these files. */

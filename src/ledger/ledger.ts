@@ -3,7 +3,12 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { makeFolder, readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
+import {
+  makeFolder,
+  readJsonBounded,
+  sweepTemporary,
+  writeJsonAtomic,
+} from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { systemFileOps } from '../base/file-ops.ts';
 import { sha256File } from '../base/hash.ts';
@@ -223,6 +228,8 @@ export async function hashNight(folder: string): Promise<Record<string, string>>
 }
 
 async function seal(folder: string, draft: Omit<Manifest, 'files' | 'schema'>): Promise<Manifest> {
+  // Words in it would stay for good: no deletion knows its name.
+  await sweepTemporary(folder);
   const files = await hashNight(folder);
   for (const name of Object.keys(files)) {
     const file = await systemFileOps.open(join(folder, name), 'read');

@@ -17,6 +17,7 @@ import {
   readFileBounded,
   readJsonBounded,
   readTextBounded,
+  sweepTemporary,
   writeFileAtomic,
 } from '../../src/base/atomic-file.ts';
 import { RecordingDisk } from './crash.ts';
@@ -65,6 +66,24 @@ describe('writing', () => {
       code: 'store-failed',
     });
     expect(await readdir(folder)).toEqual(['taken']);
+  });
+});
+
+describe('what a crash left half-written', () => {
+  it('is swept at every depth, but for the folders of others; nothing else is touched', async () => {
+    const left = '.state.json.0123456789ab.tmp';
+    const kept = ['state.json', '.tmp', '.hidden', 'a.0123456789ab.tmp'];
+    for (const place of ['', 'nights', 'nights/one', 'cache']) {
+      await makeFolder(join(folder, place));
+      for (const name of [left, ...kept]) await writeFile(join(folder, place, name), 'words');
+    }
+    await sweepTemporary(folder, ['cache']);
+    for (const place of ['nights', 'nights/one']) {
+      const found = await readdir(join(folder, place));
+      expect(found.filter((name) => name !== 'one').sort()).toEqual([...kept].sort());
+    }
+    expect(await readdir(folder)).not.toContain(left);
+    expect(await readdir(join(folder, 'cache'))).toContain(left);
   });
 });
 

@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -79,6 +79,15 @@ describe('ledger', () => {
     expect(await ledger.unfinished()).toEqual(['n0001-2026-11-22']);
     await ledger.discard('n0001-2026-11-22');
     expect(await ledger.unfinished()).toEqual([]);
+  });
+
+  it('seals no half-written file that a crash left', async () => {
+    const ledger = await openLedger(folder, BASE);
+    const building = await ledger.building(nightId(1, '2026-11-22'));
+    await writeFile(join(building, '.flagged.json.0123456789ab.tmp'), '[{"words":');
+    const night = await addNight(ledger);
+    expect(Object.keys(night.files)).toEqual(['delta.safetensors', 'scenarios.jsonl']);
+    expect(await readdir(ledger.folderOf(night.night))).toHaveLength(3);
   });
 
   it('refuses a base model that is not its own', async () => {
