@@ -66,9 +66,12 @@ export const draftSchema = z.strictObject({
   angle: angleSchema,
   /** Name and hash of the prompt that it was written from. */
   prompt: z.strictObject({ name: z.string(), hash: z.string() }),
-  /** Where `chosen` comes from: the person, a guided reply, or the scene's own words. */
-  chosenFrom: z.enum(['person', 'guided', 'template', 'nobody']),
-  rejectedFrom: z.enum(['said', 'unguided', 'template', 'nobody']),
+  /**
+   * Where `chosen` comes from: the person, a guided reply, the scene's own words, or the other
+   * candidate of a crossed pair's first side.
+   */
+  chosenFrom: z.enum(['person', 'guided', 'template', 'crossed', 'nobody']),
+  rejectedFrom: z.enum(['said', 'unguided', 'template', 'crossed', 'nobody']),
   /** Share of its tokens that the model sampled; the rest is template or memory. */
   sampledShare: z.number().min(0).max(1),
   /** Why it could not be finished. */

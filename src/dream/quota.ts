@@ -11,7 +11,7 @@ export interface Unit {
 
 const WEIGHTS: Readonly<Record<Kind, number>> = {
   listen: 4,
-  'push-back': 2,
+  'push-back': 3,
   invite: 1,
   undercurrent: 1,
   compressed: 1,

@@ -18,6 +18,8 @@ const frontSchema = z.strictObject({
   /** A reply of the model counts as not listening only when it names one of these slots. */
   betrays: z.array(z.string()).default([]),
   betraysTwin: z.array(z.string()).default([]),
+  /** Two slots; exchanged, they make the other side of a crossed pair. */
+  cross: z.array(z.string()).max(2).default([]),
   /** Slots that may be filled with a name or a number out of the memory. */
   remember: z.array(z.string()).default([]),
   /** What the memory must hold for this scene. */
@@ -183,4 +185,16 @@ export function readScene(prompt: Prompt, values: Readonly<Record<string, string
     });
   }
   return { name: prompt.name, hash: prompt.hash, front, sides, values: prompt.slots };
+}
+
+/** What a listening reply has to name, and what it must not, once the slots are filled. */
+export function factsOf(
+  side: Side,
+  slots: ReadonlyMap<string, string>,
+): { needs?: string[][]; avoids?: string[] } | undefined {
+  const inSlot = (name: string): string[] => [slots.get(name) ?? ''];
+  const needs = side.needs.map(inSlot).filter((group) => group[0] !== '');
+  const avoids = side.avoids.flatMap(inSlot).filter((value) => value !== '');
+  if (needs.length === 0 && avoids.length === 0) return undefined;
+  return { ...(needs.length === 0 ? {} : { needs }), ...(avoids.length === 0 ? {} : { avoids }) };
 }

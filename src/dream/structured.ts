@@ -3,9 +3,10 @@ import type { Random } from '../base/random.ts';
 import type { Gist } from '../memory/gist.ts';
 import type { Prompt, PromptFolder } from '../prompt/prompt.ts';
 import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
+import { crossedPair } from './crossed.ts';
 import type { Angle, Draft } from './draft.ts';
 import { shareOf } from './replay-flag.ts';
-import { asValue, readScene, type Scene, type Side } from './scene.ts';
+import { asValue, factsOf, readScene, type Scene, type Side } from './scene.ts';
 import {
   type Exchange,
   type Played,
@@ -85,14 +86,6 @@ function remembered(scene: Scene, seed: MemorySeed, random: Random): Map<string,
   return slots;
 }
 
-const factsOf = (side: Side, slots: ReadonlyMap<string, string>) => {
-  const inSlot = (name: string): string[] => [slots.get(name) ?? ''];
-  const needs = side.needs.map(inSlot).filter((group) => group[0] !== '');
-  const avoids = side.avoids.flatMap(inSlot).filter((value) => value !== '');
-  if (needs.length === 0 && avoids.length === 0) return undefined;
-  return { ...(needs.length === 0 ? {} : { needs }), ...(avoids.length === 0 ? {} : { avoids }) };
-};
-
 /** One side of a scene with both candidates. @throws SceneFailed, DreamsEnded */
 async function draftSide(
   side: Side,
@@ -171,7 +164,8 @@ async function candidates(
 }
 
 /**
- * Plays one scene; of a pair both sides, with the same slots and distractors.
+ * Plays one scene; of a pair both sides, with the same slots and distractors. A crossed scene gives
+ * two drafts as well; it counts as one dream, since nothing of its other side is dreamt.
  * @throws SceneFailed, DreamsEnded
  */
 export async function dreamStructured(
@@ -199,5 +193,6 @@ export async function dreamStructured(
   for (const [at, side] of scene.sides.entries()) {
     drafts.push(await draftSide(side, scene, seed, { stage, options, at }));
   }
-  return drafts;
+  const [only, twin] = drafts;
+  return only === undefined || twin !== undefined ? drafts : crossedPair(only, scene, stage);
 }
