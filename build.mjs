@@ -6,7 +6,7 @@ import { join } from 'node:path';
 const SOURCES = ['src', 'web', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
 const NEEDED = ['dist/cli/main.js', 'dist/engine/process/child.js', 'dist-web/index.html'];
 /** Written anew whenever something was built. */
-const BUILT = ['node_modules/.cache/tsconfig.build.tsbuildinfo', 'dist-web/index.html'];
+const BUILT = ['dist/.tsbuildinfo', 'dist-web/index.html'];
 
 /** Of a folder and all in it: one that lost a file has changed as well. */
 function newest(path) {
