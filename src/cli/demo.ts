@@ -62,7 +62,7 @@ async function demoConfig(store: string): Promise<Config> {
       // The day's talks are remembered the same evening.
       memory: { restMinutes: 0 },
       night: { dreamsMax: 48, isEnabled: false },
-      measure: { scenariosPerKind: 100, scenariosPerUngatedKind: 12, everydayTurns: 80 },
+      measure: { scenariosPerKind: 60, scenariosPerUngatedKind: 6, everydayTurns: 60 },
       logger: { level: 'warn' },
     },
   });
