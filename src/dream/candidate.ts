@@ -51,35 +51,35 @@ async function sample(
   return reply.isEnded && reply.text !== '' ? reply.text : undefined;
 }
 
-/** A listening reply by the model itself with guidance in its prompt; undefined when it finds none. */
+/**
+ * A listening reply by the model itself with guidance in its prompt; undefined when it finds none.
+ * @param listens whether a reply is one
+ */
 export async function findChosen(
-  scenario: OpenScenario,
+  messages: readonly Message[],
   options: CandidateOptions,
+  listens: (reply: string) => boolean,
 ): Promise<Found<'guided'> | undefined> {
-  const messages = withGuidance(scenario.messages, options.guidance);
+  const guided = withGuidance(messages, options.guidance);
   for (let attempt = 0; attempt <= options.retries; attempt++) {
-    const text = await sample(messages, options);
-    if (text !== undefined && passes(scenario, text)) return { text, from: 'guided' };
+    const text = await sample(guided, options);
+    if (text !== undefined && listens(text)) return { text, from: 'guided' };
   }
   return undefined;
 }
 
 /**
  * A reply without guidance that does not listen; undefined when all of them do.
- * @param isDrift false for replies that fail in a way that teaches nothing (broken talk)
+ * @param drifts whether a reply is one
  */
 export async function findRejected(
-  scenario: OpenScenario,
-  chosen: string,
+  messages: readonly Message[],
   options: CandidateOptions,
-  isDrift: (text: string) => boolean = () => true,
+  drifts: (reply: string) => boolean,
 ): Promise<Found<'unguided'> | undefined> {
   for (let attempt = 0; attempt <= options.retries; attempt++) {
-    const text = await sample(scenario.messages, options);
-    if (text === undefined || text === chosen || !isDrift(text)) continue;
-    if (!passes(scenario, text)) {
-      return { text, from: 'unguided' };
-    }
+    const text = await sample(messages, options);
+    if (text !== undefined && drifts(text)) return { text, from: 'unguided' };
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 // Dreams that stay with a flagged moment's own words and move the direction into the distance.
 import type { Random } from '../base/random.ts';
-import { type CandidateOptions, findChosen, findRejected } from './candidate.ts';
+import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
 import type { Angle, Draft, DraftSpan, FlaggedSeed } from './draft.ts';
 import { addDistractors, type Exchange, type Played } from './stage.ts';
 import type { Writer } from './writer.ts';
@@ -67,12 +67,15 @@ export async function replayFlag(seed: FlaggedSeed, options: ReplayOptions): Pro
   };
   const person =
     seed.chosen === undefined ? undefined : { text: seed.chosen, from: 'person' as const };
-  const chosen = person ?? (await findChosen(scenario, options.candidate));
+  const { candidate } = options;
+  const { messages } = scenario;
+  const listens = (text: string): boolean => passes(scenario, text);
+  const chosen = person ?? (await findChosen(messages, candidate, listens));
   // The person has judged what was said; no rule knows better.
   const isSaid = seed.rejected !== undefined && seed.rejected !== chosen?.text;
   const said = isSaid ? { text: seed.rejected ?? '', from: 'said' as const } : undefined;
   const rejected =
-    said ?? (chosen && (await findRejected(scenario, chosen.text, options.candidate)));
+    said ?? (chosen && (await findRejected(messages, candidate, (text) => !listens(text))));
   return {
     ...base,
     ...(chosen === undefined

@@ -7,19 +7,20 @@ import { FEATURES, KINDS, type Kind } from '../scenario/kind.ts';
 
 const frontSchema = z.strictObject({
   kind: z.enum(KINDS),
-  /** Kind of the other side of the pair, whose lines are marked `@twin`. */
+  /** Kind of the other side of a crossed pair, whose lines are marked `@twin`. */
   twin: z.enum(KINDS).optional(),
-  /** A listening reply names these slots or values. */
+  /** Two slots that are exchanged on the other side; without `twin` they alone make it. */
+  cross: z.array(z.string()).max(2).default([]),
+  /** A listening reply names these slots. */
   needs: z.array(z.string()).default([]),
   needsTwin: z.array(z.string()).default([]),
-  /** A listening reply names none of these. */
+  /** A listening reply names none of these slots … */
   avoids: z.array(z.string()).default([]),
   avoidsTwin: z.array(z.string()).default([]),
+  /** … and on the other side has none of these words. */
+  avoidsWordsTwin: z.array(z.string()).default([]),
   /** A reply of the model counts as not listening only when it names one of these slots. */
   betrays: z.array(z.string()).default([]),
-  betraysTwin: z.array(z.string()).default([]),
-  /** Two slots; exchanged, they make the other side of a crossed pair. */
-  cross: z.array(z.string()).max(2).default([]),
   /** Slots that may be filled with a name or a number out of the memory. */
   remember: z.array(z.string()).default([]),
   /** What the memory must hold for this scene. */
@@ -52,19 +53,22 @@ export interface Side {
   readonly rejected: readonly Piece[][];
   readonly needs: readonly string[];
   readonly avoids: readonly string[];
-  readonly betrays: readonly string[];
+  readonly avoidsWords: readonly string[];
+  /** Slots that are exchanged on this side: none, or two. */
+  readonly cross: readonly string[];
 }
 
 export interface Scene {
   readonly name: string;
   readonly hash: string;
   readonly front: SceneFront;
-  readonly sides: readonly Side[];
+  /** As it stands, and the other side of the crossed pair where there is one. */
+  readonly sides: readonly [Side] | readonly [Side, Side];
   /** Values that have to be given: `{{task}}`, `{{topic}}` … */
   readonly values: readonly string[];
 }
 
-const LINE = /^(system|user|assistant|chosen|rejected)(@twin)?: (.+)$/;
+const LINE = /^(system|user|assistant|chosen|rejected)(?:(?<!chosen|rejected)(@twin))?: (.+)$/;
 const PIECE = /\[\[([a-z]+)\]\]|<(\/?)([a-z-]+)>/g;
 
 function invalid(name: string, message: string): AttuneError {
@@ -124,11 +128,10 @@ function readSide(name: string, text: string, isTwin: boolean): Read {
     const [, role, twin, words = ''] = match;
     if (twin !== undefined && !isTwin) continue;
     const wordings = words.split(' || ').map((wording) => parsePieces(name, wording));
-    if (role === 'chosen' || role === 'rejected') {
-      // The twin's own line takes the place of the one before.
-      side[role] = wordings;
-    } else {
+    if (role === 'chosen' || role === 'rejected') side[role] = wordings;
+    else {
       const line: Line = { kind: 'turn', role: role as 'user', wordings };
+      // The twin's own line takes the place of the one before.
       if (twin === undefined) side.lines.push(line);
       else side.lines[side.lines.length - 1] = line;
     }
@@ -164,37 +167,59 @@ export function readScene(prompt: Prompt, values: Readonly<Record<string, string
   const text = prompt.fill(safe);
   const first = readSide(prompt.name, text, false);
   checkSide(prompt.name, first);
-  const sides: Side[] = [
-    {
-      kind: front.kind,
-      ...first,
-      needs: front.needs,
-      avoids: front.avoids,
-      betrays: front.betrays,
-    },
-  ];
-  if (front.twin !== undefined) {
-    const second = readSide(prompt.name, text, true);
-    checkSide(prompt.name, second);
-    sides.push({
-      kind: front.twin,
-      ...second,
-      needs: front.needsTwin,
-      avoids: front.avoidsTwin,
-      betrays: front.betraysTwin,
-    });
-  }
-  return { name: prompt.name, hash: prompt.hash, front, sides, values: prompt.slots };
+  const { kind, needs, avoids } = front;
+  const side: Side = { kind, ...first, needs, avoids, avoidsWords: [], cross: [] };
+  const twin = twinOf(prompt.name, text, side, front);
+  return {
+    name: prompt.name,
+    hash: prompt.hash,
+    front,
+    sides: twin === undefined ? [side] : [side, twin],
+    values: prompt.slots,
+  };
 }
 
-/** What a listening reply has to name, and what it must not, once the slots are filled. */
+/**
+ * The other side: the same candidates, exchanged, in a context in which the other one is right.
+ * Whoever does not read the context gets no such pair right, so none of it is a habit of speech.
+ */
+function twinOf(name: string, text: string, side: Side, front: SceneFront): Side | undefined {
+  const { twin: kind, cross } = front;
+  const candidates = { chosen: side.rejected, rejected: side.chosen };
+  if (kind === undefined) return cross.length < 2 ? undefined : { ...side, ...candidates, cross };
+  const read = readSide(name, text, true);
+  checkSide(name, read);
+  return {
+    kind,
+    lines: read.lines,
+    ...candidates,
+    needs: front.needsTwin,
+    avoids: front.avoidsTwin,
+    avoidsWords: front.avoidsWordsTwin,
+    cross,
+  };
+}
+
+/** What the slots of a scene hold on this side. */
+export function slotsOf(
+  { cross }: Side,
+  slots: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> {
+  const [one = '', other = ''] = cross;
+  const [first, second] = [slots.get(one), slots.get(other)];
+  if (first === undefined || second === undefined) return slots;
+  return new Map(slots).set(one, second).set(other, first);
+}
+
+/** What a listening reply has to name on this side, and what it must not. @param all the slots */
 export function factsOf(
   side: Side,
-  slots: ReadonlyMap<string, string>,
+  all: ReadonlyMap<string, string>,
 ): { needs?: string[][]; avoids?: string[] } | undefined {
-  const inSlot = (name: string): string[] => [slots.get(name) ?? ''];
-  const needs = side.needs.map(inSlot).filter((group) => group[0] !== '');
-  const avoids = side.avoids.flatMap(inSlot).filter((value) => value !== '');
+  const slots = slotsOf(side, all);
+  const needs = side.needs.map((name) => [slots.get(name) ?? '']).filter(([value]) => value !== '');
+  const named = side.avoids.flatMap((name) => slots.get(name) ?? '').filter((one) => one !== '');
+  const avoids = [...named, ...side.avoidsWords];
   if (needs.length === 0 && avoids.length === 0) return undefined;
   return { ...(needs.length === 0 ? {} : { needs }), ...(avoids.length === 0 ? {} : { avoids }) };
 }

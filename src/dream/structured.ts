@@ -3,17 +3,10 @@ import type { Random } from '../base/random.ts';
 import type { Gist } from '../memory/gist.ts';
 import type { Prompt, PromptFolder } from '../prompt/prompt.ts';
 import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
-import { crossedPair } from './crossed.ts';
 import type { Angle, Draft } from './draft.ts';
 import { shareOf } from './replay-flag.ts';
-import { asValue, factsOf, readScene, type Scene, type Side } from './scene.ts';
-import {
-  type Exchange,
-  type Played,
-  playCandidate,
-  playScene,
-  type StageOptions,
-} from './stage.ts';
+import { asValue, factsOf, readScene, type Scene, type Side, slotsOf } from './scene.ts';
+import { type Played, playCandidate, playScene, type StageOptions } from './stage.ts';
 import type { World } from './world.ts';
 import type { Writer } from './writer.ts';
 
@@ -86,58 +79,46 @@ function remembered(scene: Scene, seed: MemorySeed, random: Random): Map<string,
   return slots;
 }
 
-/** One side of a scene with both candidates. @throws SceneFailed, DreamsEnded */
-async function draftSide(
-  side: Side,
-  scene: Scene,
-  seed: MemorySeed,
-  { stage, options, at }: { stage: StageOptions; options: StructuredOptions; at: number },
-): Promise<Draft> {
-  const played = await playScene(side, stage);
-  const isPair = scene.sides.length > 1;
-  const base = {
-    id: at === 0 ? options.id : `${options.id}-twin`,
-    kind: side.kind,
-    messages: played.messages,
-    spans: played.spans,
-    seed: { origin: seed.origin, id: seed.id, cluster: seed.cluster },
-    isDirected: seed.origin === 'flag',
-    angle: options.angle,
-    prompt: { name: scene.name, hash: scene.hash },
-    ...(isPair
-      ? { pair: { id: options.id, side: at === 0 ? ('a' as const) : ('b' as const) } }
-      : {}),
-  };
-  const found = await candidates(side, played, base, { stage, options });
-  const { chosen, rejected, facts } = found;
-  return {
-    ...base,
-    ...(facts === undefined ? {} : { facts }),
-    ...(chosen === undefined
-      ? { problem: 'no listening reply was found' }
-      : { chosen: chosen.text }),
-    ...(rejected === undefined ? {} : { rejected: rejected.text }),
-    chosenFrom: chosen?.from ?? 'nobody',
-    rejectedFrom: rejected?.from ?? 'nobody',
-    sampledShare: shareOf(played, chosen, rejected),
-  };
+/** A side as it was played. What its slots hold may still grow. */
+interface Staged {
+  readonly side: Side;
+  readonly played: Played;
+  listens(reply: string): boolean;
+  facts(): ReturnType<typeof factsOf>;
 }
 
+/** @throws SceneFailed, DreamsEnded */
+async function stageSide(side: Side, stage: StageOptions, source: Source): Promise<Staged> {
+  const slots = slotsOf(side, stage.slots);
+  const played = await playScene(side, { ...stage, slots: slots as Map<string, string> });
+  const facts = (): ReturnType<typeof factsOf> => factsOf(side, stage.slots);
+  const listens = (reply: string): boolean => {
+    const { messages, spans } = played;
+    const known = facts();
+    const scenario = { id: 'dream', kind: side.kind, messages, spans, source };
+    return passes({ ...scenario, ...(known === undefined ? {} : { facts: known }) }, reply);
+  };
+  return { side, played, listens, facts };
+}
+
+interface Source {
+  readonly origin: 'dream';
+  readonly cluster: string;
+  readonly domain: string;
+}
+
+/**
+ * Both candidates: of a pair such that each listens on its own side and on the other does not.
+ * @throws SceneFailed, DreamsEnded
+ */
 async function candidates(
-  side: Side,
-  played: Played,
-  base: { id: string; kind: Side['kind']; seed: { cluster: string }; angle: Angle },
+  staged: Staged,
+  twin: Staged | undefined,
   { stage, options }: { stage: StageOptions; options: StructuredOptions },
 ) {
-  const facts = factsOf(side, stage.slots);
-  const scenario = {
-    id: base.id,
-    kind: base.kind,
-    messages: played.messages,
-    spans: played.spans,
-    source: { origin: 'dream' as const, cluster: base.seed.cluster, domain: base.angle.domain },
-    ...(facts === undefined ? {} : { facts }),
-  };
+  const { side, played } = staged;
+  const listens = (text: string): boolean => staged.listens(text) && twin?.listens(text) !== true;
+  const drifts = (text: string): boolean => !staged.listens(text) && twin?.listens(text) !== false;
   const asking: CandidateOptions = {
     writer: options.writer,
     random: options.random,
@@ -145,27 +126,23 @@ async function candidates(
     retries: options.retries,
     tokensMax: options.tokensMax,
   };
-  const own = async (wordings: Side['chosen'], isListening: boolean) => {
+  const own = async (wordings: Side['chosen'], isRight: (text: string) => boolean) => {
     if (wordings.length === 0) return undefined;
     const { text, sampled } = await playCandidate(played, wordings, stage);
     played.sampled.push(...sampled);
-    return passes(scenario, text) === isListening ? { text, from: 'template' as const } : undefined;
+    return isRight(text) ? { text, from: 'template' as const } : undefined;
   };
-  const chosen = (await findChosen(scenario, asking)) ?? (await own(side.chosen, true));
-  if (chosen === undefined || side.kind === 'ordinary')
-    return { chosen, rejected: undefined, facts };
-  const betrayed = side.betrays.flatMap((name) => stage.slots.get(name)?.toLowerCase() ?? []);
-  const isDrift = (text: string): boolean =>
-    betrayed.length === 0 || betrayed.some((value) => text.toLowerCase().includes(value));
+  const chosen =
+    (await findChosen(played.messages, asking, listens)) ?? (await own(side.chosen, listens));
+  if (chosen === undefined || (twin === undefined && side.kind === 'ordinary')) return { chosen };
   const rejected =
-    (await findRejected(scenario, chosen.text, asking, isDrift)) ??
-    (await own(side.rejected, false));
-  return { chosen, rejected, facts };
+    (await findRejected(played.messages, asking, drifts)) ?? (await own(side.rejected, drifts));
+  return { chosen, rejected };
 }
 
 /**
- * Plays one scene; of a pair both sides, with the same slots and distractors. A crossed scene gives
- * two drafts as well; it counts as one dream, since nothing of its other side is dreamt.
+ * Plays one scene; of a crossed scene both sides, with the same slots, distractors and candidates.
+ * It counts as one dream: hardly anything of the other side is dreamt.
  * @throws SceneFailed, DreamsEnded
  */
 export async function dreamStructured(
@@ -173,26 +150,52 @@ export async function dreamStructured(
   seed: MemorySeed,
   options: StructuredOptions,
 ): Promise<Draft[]> {
+  const { id, angle } = options;
   const values = valuesOf(seed, options);
   const needed = Object.fromEntries(
     Object.entries(values).filter(([name]) => prompt.slots.includes(name)),
   );
   const scene = readScene(prompt, needed);
-  const distractors: Exchange[] = [];
   const stage: StageOptions = {
     writer: options.writer,
     random: options.random,
-    angle: options.angle,
+    angle,
     slots: remembered(scene, seed, options.random),
-    distractors,
+    distractors: [],
     about: [values.topic],
     spare: options.world.exchanges,
     retries: options.retries,
   };
-  const drafts: Draft[] = [];
-  for (const [at, side] of scene.sides.entries()) {
-    drafts.push(await draftSide(side, scene, seed, { stage, options, at }));
-  }
-  const [only, twin] = drafts;
-  return only === undefined || twin !== undefined ? drafts : crossedPair(only, scene, stage);
+  const source: Source = { origin: 'dream', cluster: seed.cluster, domain: angle.domain };
+  const [side, other] = scene.sides;
+  const staged = await stageSide(side, stage, source);
+  const twin = other && (await stageSide(other, stage, source));
+  const { chosen, rejected } = await candidates(staged, twin, { stage, options });
+  const draft = (one: Staged): Draft => {
+    const { played } = one;
+    const facts = one.facts();
+    return {
+      id,
+      kind: one.side.kind,
+      messages: played.messages,
+      spans: played.spans,
+      seed: { origin: seed.origin, id: seed.id, cluster: seed.cluster },
+      isDirected: seed.origin === 'flag',
+      angle,
+      prompt: { name: scene.name, hash: scene.hash },
+      ...(facts === undefined ? {} : { facts }),
+      chosenFrom: chosen?.from ?? 'nobody',
+      rejectedFrom: rejected?.from ?? 'nobody',
+      sampledShare: shareOf(staged.played, chosen, rejected),
+    };
+  };
+  if (chosen === undefined) return [{ ...draft(staged), problem: 'no listening reply was found' }];
+  const words = { chosen: chosen.text, ...(rejected && { rejected: rejected.text }) };
+  if (twin === undefined || rejected === undefined) return [{ ...draft(staged), ...words }];
+  const exchanged = { chosen: rejected.text, rejected: chosen.text };
+  const from = { chosenFrom: 'crossed', rejectedFrom: 'crossed' } as const;
+  return [
+    { ...draft(staged), ...words, pair: { id, side: 'a' } },
+    { ...draft(twin), ...exchanged, ...from, id: `${id}-twin`, pair: { id, side: 'b' } },
+  ];
 }

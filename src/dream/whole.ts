@@ -2,7 +2,7 @@
 import type { Random } from '../base/random.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
 import type { Feature, Kind } from '../scenario/kind.ts';
-import { type CandidateOptions, findChosen, findRejected } from './candidate.ts';
+import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
 import type { Angle, Draft, DraftSpan } from './draft.ts';
 import { shareOf } from './replay-flag.ts';
 import { SceneFailed } from './stage.ts';
@@ -147,11 +147,11 @@ export async function dreamWhole(kind: Kind, options: WholeOptions): Promise<Dra
     retries: options.retries,
     tokensMax: options.tokensMax,
   };
-  const chosen = await findChosen(scenario, asking);
+  const chosen = await findChosen(messages, asking, (text) => passes(scenario, text));
   const rejected =
     chosen === undefined || kind === 'ordinary'
       ? undefined
-      : await findRejected(scenario, chosen.text, asking);
+      : await findRejected(messages, asking, (text) => !passes(scenario, text));
   const played = { messages, spans, sampled: messages.map(({ content }) => content) };
   return {
     id: options.id,

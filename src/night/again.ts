@@ -48,6 +48,8 @@ export async function beginAgain(
   };
   const folder = await ledger.building(plan.night);
   for (const name of COPIED) await copyFile(join(from, name), join(folder, name));
+  // Nights before there were rehearsals have none.
+  await writeScenarios(folder, 'rehearsal', await readScenarioFile(from, 'rehearsal'));
   await writeScenarios(folder, 'scenarios', scenarios);
   const earlier = await openJournal(from, clock);
   const journal = await openJournal(folder, clock);

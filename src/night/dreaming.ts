@@ -3,6 +3,8 @@ import { createRandom } from '../base/random.ts';
 import { admit, wordsOf } from '../dream/admit.ts';
 import { dream } from '../dream/dream.ts';
 import { createCopyCheck } from '../dream/near-copy.ts';
+import { rehearse } from '../dream/rehearse.ts';
+import { createWriter } from '../dream/writer.ts';
 import { readPrompts } from '../prompt/prompt.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import { readDrafts, readFlagged, readGists, writeDrafts, writeScenarios } from './files.ts';
@@ -27,31 +29,41 @@ export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
     return {
       written: [],
       failed: [],
+      rehearsals: 0,
       tokens: 0,
       stop: 'nothing to dream of',
       prompts: prompts.hash,
     };
   }
-  const dreamt = await withEngine(parts, (engine) =>
-    dream({
-      engine,
-      tokenizer,
+  const settings = plan.config.dream;
+  const random = createRandom(plan.seed);
+  const turn = (): Promise<void> => courtesy.turn(signal);
+  const { dreamt, rehearsed } = await withEngine(parts, async (engine) => {
+    const common = { engine, tokenizer, clock, signal, turn };
+    const { contextTokensMax, batchSize, rehearsalTalks: talks } = settings;
+    const budget = { tokensMax, minutesMax };
+    // What the model says, and nothing made likelier.
+    const writer = createWriter({ ...common, budget, temperature: 1, topP: 1, contextTokensMax });
+    const parted = random.split('rehearsal');
+    const rehearsed = await rehearse({ writer, random: parted, talks, batchSize });
+    const dreamt = await dream({
+      ...common,
       prompts,
-      settings: plan.config.dream,
+      settings,
       flagged,
       gists,
-      budget: { dreamsMax, tokensMax, minutesMax },
-      clock,
-      random: createRandom(plan.seed).split('dream'),
-      signal,
-      turn: () => courtesy.turn(signal),
+      budget: { dreamsMax, tokensMax: tokensMax - writer.tokens, minutesMax },
+      random: random.split('dream'),
       onProgress: (written, planned) => tell(written, planned),
-    }),
-  );
+    });
+    return { dreamt: { ...dreamt, tokens: dreamt.tokens + writer.tokens }, rehearsed };
+  });
+  await writeScenarios(folder, 'rehearsal', rehearsed);
   await writeDrafts(folder, dreamt.drafts);
   return {
     written: counted(dreamt.drafts.map(({ kind }) => kind)),
     failed: counted(dreamt.failed.map(({ reason }) => reason)),
+    rehearsals: rehearsed.length,
     tokens: dreamt.tokens,
     stop: dreamt.stop,
     prompts: prompts.hash,

@@ -16,6 +16,7 @@ export const FILE = {
   everyday: 'everyday.jsonl',
   gists: 'gists.json',
   dreams: 'dreams.jsonl',
+  rehearsal: 'rehearsal.jsonl',
   scenarios: 'scenarios.jsonl',
   delta: 'delta.safetensors',
   steps: 'steps.jsonl',
@@ -76,7 +77,7 @@ async function readOwn<T>(folder: string, name: string, schema: z.ZodType<T>): P
   throw new AttuneError('night-failed', message, { folder }, { cause: parsed.error });
 }
 
-type ScenarioFile = 'everyday' | 'scenarios';
+type ScenarioFile = 'everyday' | 'rehearsal' | 'scenarios';
 
 export async function writeScenarios(
   folder: string,

@@ -9,7 +9,8 @@ import type { LiftView, MeasureView, NightSummary, RepliesView } from '../protoc
 import { versionOf } from '../swap/swap.ts';
 import { finite, view } from './estimate-view.ts';
 import { readFlagged } from './files.ts';
-import { failuresOf, verdictOf } from './finish.ts';
+import { verdictOf } from './finish.ts';
+import { headlineOf } from './headline.ts';
 import { type JournalLine, resultOf } from './journal.ts';
 import { SUMMARY } from './list.ts';
 import {
@@ -57,7 +58,7 @@ async function summaryOf({
       verdict,
       number: manifest.number,
       measured,
-      reasons: failuresOf(manifest),
+      reasons: manifest.gate?.reasons ?? [],
     }),
     versions: { from: (await versionOf(ledger, manifest.inForce)).id, to: swap?.to ?? null },
     reasons: manifest.gate?.reasons ?? [],
@@ -82,42 +83,6 @@ async function summaryOf({
           },
     back: verdict === 'swapped' ? `attune night revert ${manifest.night}` : null,
   };
-}
-
-const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
-
-interface HeadlineInput {
-  readonly verdict: NightSummary['verdict'];
-  readonly number: number;
-  readonly measured: NightMeasures | undefined;
-  readonly reasons: readonly string[];
-}
-
-function headlineOf({ verdict, number, measured, reasons }: HeadlineInput): string {
-  const night = `Night ${number}`;
-  const margin = measured?.measures.gate.margin.mean ?? 0;
-  const beyond = measured?.measures.realMinusDeaf?.mean;
-  const numbers =
-    `listening margin ${signed(margin)} nats a token` +
-    (beyond === undefined ? '' : `, ${signed(beyond)} beyond the deaf arm`);
-  switch (verdict) {
-    case 'nothing-to-learn':
-      return `${night} had nothing to learn from.`;
-    case 'refused':
-      return `${night} was refused by the gate: ${refusal(reasons)}.`;
-    case 'awaiting-review':
-      return `${night} waits for you: ${numbers}.`;
-    case 'swapped':
-      return `${night} is in force: ${numbers}.`;
-    default:
-      return `${night} failed.`;
-  }
-}
-
-/** The first reason, and how many more there are. */
-function refusal([first = 'no reason was given', ...more]: readonly string[]): string {
-  if (more.length === 0) return first;
-  return `${first} (and ${more.length} more ${more.length === 1 ? 'reason' : 'reasons'})`;
 }
 
 /** Enough for a change of half the kinds' usual size to show at p < 0.05. */

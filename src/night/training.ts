@@ -14,7 +14,7 @@ import type { StepRecord, TrainResult } from '../train/train-settings.ts';
 import { trainDelta } from '../train/trainer.ts';
 import type { Courtesy } from './courtesy.ts';
 import { DEAF_DELTA, FILE, WORK } from './files.ts';
-import { isDrawn, measuresForgetting } from './gather.ts';
+import { isDrawn } from './gather.ts';
 import type { NightPlan } from './message.ts';
 
 export interface TrainingParts {
@@ -30,7 +30,8 @@ export interface TrainingParts {
 
 export interface TrainingInput {
   readonly scenarios: readonly Scenario[];
-  readonly everyday: readonly Scenario[];
+  /** Talk that is held as it is. */
+  readonly replays: readonly Scenario[];
   /** A placebo takes exactly as many steps as the weights it is compared with, without early stop. */
   readonly steps?: number;
 }
@@ -58,7 +59,7 @@ export async function trainArm(
     renderer: tokenizer,
     scenarios: armScenarios(arm, scenarios, plan.seed),
     heldOut: input.steps === undefined ? heldOut : [],
-    replays: input.everyday.filter((turn) => !measuresForgetting(turn)),
+    replays: input.replays,
     settings: {
       ...settings,
       stepsMax: input.steps ?? Math.min(settings.stepsMax, stepsMax),

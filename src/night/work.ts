@@ -16,6 +16,7 @@ import type { Courtesy } from './courtesy.ts';
 import { admitNight, dreamNight } from './dreaming.ts';
 import { gateNight, measureNight } from './evidence.ts';
 import { FILE, readScenarioFile, WORK } from './files.ts';
+import { measuresForgetting } from './gather.ts';
 import { openJournal, type PhaseName } from './journal.ts';
 import type { NightPlan, Progress } from './message.ts';
 import {
@@ -110,14 +111,17 @@ type Tell = (done: number, total: number | null, facts?: Record<string, number>)
 async function trainNight(parts: WorkParts & { folder: string }, tell: Tell): Promise<Trained> {
   const { folder, plan } = parts;
   const scenarios = await readScenarioFile(folder, 'scenarios');
+  // Half of the talks' own turns, and what the model says when nobody asks.
   const everyday = await readScenarioFile(folder, 'everyday');
+  const rehearsal = await readScenarioFile(folder, 'rehearsal');
+  const replays = [...everyday.filter((turn) => !measuresForgetting(turn)), ...rehearsal];
   const hasDeaf = plan.config.measure.deafArms > 0;
   const arms = hasDeaf ? 2 : 1;
   const onStep = (arm: number) => (record: { step: number; steps: number; terms: object }) =>
     tell(arm * record.steps + record.step, arms * record.steps, {
       loss: (record.terms as { loss?: number }).loss ?? 0,
     });
-  const input = { scenarios, everyday };
+  const input = { scenarios, replays };
   const real = await trainArm({ ...parts, onStep: onStep(0) }, input, 'real');
   const { result } = real;
   const placebo = { ...input, steps: Math.max(1, result.bestStep) };

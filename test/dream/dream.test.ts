@@ -52,29 +52,6 @@ describe('a night of dreams', () => {
     expect(three.drafts).not.toEqual(one.drafts);
   });
 
-  it('writes a listening scene a second time with the two values, and the candidates, exchanged', async () => {
-    const { drafts } = await dream(options(createModel(), { flagged: [flag('a')], gists: GISTS }));
-    const twins = drafts.filter(({ chosenFrom }) => chosenFrom === 'crossed');
-    expect(twins.length).toBeGreaterThan(0);
-    for (const twin of twins) {
-      const first = drafts.find(({ id }) => id === twin.pair?.id);
-      expect(first?.pair).toEqual({ id: first?.id, side: 'a' });
-      expect([twin.chosen, twin.rejected]).toEqual([first?.rejected, first?.chosen]);
-      const [wish = ''] = first?.facts?.needs?.[0] ?? [];
-      const [other = ''] = twin.facts?.needs?.[0] ?? [];
-      expect(other).not.toBe(wish);
-      expect(twin.chosen?.toLowerCase()).toContain(other.toLowerCase());
-      const exchanged = first?.messages.map(({ content }) =>
-        content.replaceAll(wish, '\0').replaceAll(other, wish).replaceAll('\0', other),
-      );
-      expect(twin.messages.map(({ content }) => content)).toEqual(exchanged);
-      const words = (draft: typeof twin) =>
-        draft.spans.map((one) => draft.messages[one.message]?.content.slice(one.start, one.end));
-      expect(words(twin).length).toBe(first?.spans.length);
-      expect(words(twin).join(' ')).toContain(other);
-    }
-  });
-
   it('never dreams of what is held back, nor of good moments as if they were missed', async () => {
     const flagged = [flag('held', { isHeldBack: true }), flag('good', { kind: 'good' })];
     const result = await dream(options(createModel(), { flagged }));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { passes } from '../../src/dream/candidate.ts';
-import { asValue, readScene } from '../../src/dream/scene.ts';
+import { asValue, factsOf, readScene, slotsOf } from '../../src/dream/scene.ts';
 import { cutSlot, playCandidate, playScene, SceneFailed } from '../../src/dream/stage.ts';
 import { readWorld } from '../../src/dream/world.ts';
 import { parsePrompt } from '../../src/prompt/prompt.ts';
@@ -35,19 +35,14 @@ describe.each(names)('the scene %s', (name) => {
         retries: 5,
       };
       for (const side of scene.sides) {
-        const played = await playScene(side, stage);
-        const group = (slots: readonly string[]) =>
-          slots.map((slot) => stage.slots.get(slot) ?? '');
+        const slots = slotsOf(side, stage.slots) as Map<string, string>;
+        const played = await playScene(side, { ...stage, slots });
         const judged = {
           id: 'x',
           kind: side.kind,
           messages: played.messages,
           spans: played.spans,
           source: { origin: 'dream' as const, cluster: 'c', domain: 'd' },
-          facts: {
-            needs: group(side.needs).map((value) => [value]),
-            avoids: group(side.avoids).filter(Boolean),
-          },
         };
         for (const [list, expected] of [
           [side.chosen, true],
@@ -55,7 +50,9 @@ describe.each(names)('the scene %s', (name) => {
         ] as const) {
           for (const wording of list) {
             const { text } = await playCandidate(played, [wording], stage);
-            if (passes(judged, text) !== expected) faults.push(`${side.kind} ${expected}: ${text}`);
+            const facts = factsOf(side, stage.slots);
+            if (passes({ ...judged, ...(facts && { facts }) }, text) !== expected)
+              faults.push(`${side.kind} ${expected}: ${text}`);
           }
         }
       }

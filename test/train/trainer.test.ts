@@ -58,6 +58,7 @@ function scenarios(count: number, from = 0): Scenario[] {
 const SETTINGS: TrainSettings = {
   ...trainSection.parse({}),
   learningRate: 0.01,
+  retentionWeight: 2,
   warmupSteps: 1,
   batchSize: 2,
   epochsMax: 2,

@@ -46,6 +46,8 @@ export const dreamSection = z.strictObject({
   strength: z.enum(['auto', 'structured', 'whole']).default('auto'),
   temperature: z.number().min(0).max(5).default(0.9),
   topP: z.number().gt(0).max(1).default(0.95),
+  /** Talks that the model holds with itself; training holds what it says there. */
+  rehearsalTalks: z.int().min(0).max(10_000).default(240),
   contextTokensMax: z.int().min(16).default(1_024),
   chosenTokensMax: z.int().min(4).default(96),
   /** Nearer than this (share of common word triples) to an admitted dream is a copy. */
@@ -84,10 +86,10 @@ export const trainSection = z.strictObject({
   preferenceBeta: z.number().gt(0).default(0.4),
   /** Against a falling log p(chosen): weight of its fall below the first weights, nats a token. */
   guardWeight: z.number().min(0).default(1),
-  /** KL to the first weights on replayed ordinary turns. */
-  retentionWeight: z.number().min(0).default(2),
+  /** KL to the first weights on replayed talk: everyday turns and rehearsals. */
+  retentionWeight: z.number().min(0).default(120),
   /** Replayed ordinary turns a step, and how many tokens of each. */
-  replaysPerStep: z.int().min(0).default(4),
+  replaysPerStep: z.int().min(0).default(8),
   replayTokens: z.int().min(1).default(128),
   /** Gradients are cut to this norm; 0 = off. */
   gradientNormMax: z.number().min(0).default(0),

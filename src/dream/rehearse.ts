@@ -1,0 +1,87 @@
+// Talks that the model holds with itself, from nothing: samples of what it says, to be rehearsed
+// while it learns, so that everything else stays as it was.
+import { isAttuneError } from '../base/errors.ts';
+import type { Random } from '../base/random.ts';
+import { parseScenario, type Scenario } from '../scenario/scenario.ts';
+import { DreamsEnded, type Message, type Writer } from './writer.ts';
+
+export interface RehearsalOptions {
+  /** At temperature 1 with nothing cut off: these are to be the model's own distribution. */
+  readonly writer: Writer;
+  readonly random: Random;
+  readonly talks: number;
+  /** Talks that are written at once. */
+  readonly batchSize: number;
+  readonly onProgress?: (done: number, talks: number) => void;
+}
+
+const TURN_TOKENS_MAX = 48;
+/** Turns of a talk: 2, 4, 6 or 8. */
+const EXCHANGES_MAX = 4;
+
+/**
+ * Everyday talks in which the model writes both sides, at most `talks` of them; fewer when the
+ * writer's budget ends, or when the model ends no turn. The same seed gives the same talks.
+ * Source: Robins 1995, "Catastrophic forgetting, rehearsal and pseudorehearsal"; that a chat model
+ * writes the user's turns when it is given their header: Xu et al. 2024, arXiv:2406.08464.
+ * @throws engine-failed and the like
+ */
+export async function rehearse(options: RehearsalOptions): Promise<Scenario[]> {
+  const { writer, random, talks, batchSize, onProgress } = options;
+  const written = new Map<number, Scenario>();
+  let next = 0;
+  let done = 0;
+  let isOver = false;
+  const work = async (): Promise<void> => {
+    while (next < talks && !isOver) {
+      const index = next++;
+      const own = writer.forDream(`rehearsal-${index}`);
+      try {
+        const talk = await talkOf(own, random.split(index), `rehearsal-${index}`);
+        if (talk !== undefined) written.set(index, talk);
+      } catch (error) {
+        if (error instanceof DreamsEnded) isOver = true;
+        // A talk that the window or the template could not carry is left out.
+        else if (
+          !isAttuneError(error, 'window-overflow') &&
+          !isAttuneError(error, 'template-failed')
+        )
+          throw error;
+      } finally {
+        await own.end();
+      }
+      onProgress?.(++done, talks);
+    }
+  };
+  await Promise.all(Array.from({ length: batchSize }, work));
+  return [...written].sort(([a], [b]) => a - b).map(([, talk]) => talk);
+}
+
+/** Undefined when no whole exchange came about. */
+async function talkOf(writer: Writer, random: Random, id: string): Promise<Scenario | undefined> {
+  const messages: Message[] = [];
+  const turns = 2 * (1 + random.int(EXCHANGES_MAX));
+  while (messages.length < turns) {
+    const role = messages.length % 2 === 0 ? ('user' as const) : ('assistant' as const);
+    const seed = random.uint32();
+    const { text, isEnded } = await writer.write({
+      messages,
+      role,
+      tokensMax: TURN_TOKENS_MAX,
+      seed,
+    });
+    if (!isEnded || text === '') break;
+    messages.push({ role, content: text });
+  }
+  // It ends with a reply.
+  if (messages.length % 2 === 1) messages.pop();
+  const reply = messages.pop();
+  if (reply === undefined) return undefined;
+  return parseScenario({
+    id,
+    kind: 'ordinary',
+    messages,
+    chosen: reply.content,
+    source: { origin: 'dream', cluster: id, domain: 'rehearsal' },
+  });
+}

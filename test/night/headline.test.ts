@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import { decideGate, type GateEvidence } from '../../src/measure/gate.ts';
+import type { Estimate } from '../../src/measure/statistics.ts';
+import { headlineOf } from '../../src/night/headline.ts';
+
+const estimated = (mean: number, p: number): Estimate => ({
+  mean,
+  low: mean - 0.01,
+  high: mean + 0.01,
+  p,
+  clusters: 40,
+  level: 0.95,
+  observations: 40,
+});
+const steady = estimated(0, 0.5);
+const evidence: GateEvidence = {
+  margin: estimated(0.05, 1e-6),
+  realMinusDeaf: estimated(0.04, 1e-4),
+  pushBack: steady,
+  invite: steady,
+  ordinary: steady,
+  perplexityParent: { ratio: 1, high: 1.01 },
+  perplexityBase: { ratio: 1, high: 1.01 },
+  sources: 20,
+  isFinite: true,
+  isOnlyQueryMoved: true,
+  night: 3,
+  passedNights: [],
+};
+const fallen = estimated(-0.1, 1);
+const headline = (changed: Partial<GateEvidence>): string =>
+  headlineOf({
+    verdict: 'refused',
+    number: 3,
+    measured: undefined,
+    reasons: [...decideGate({ ...evidence, ...changed }).reasons],
+  });
+
+describe('the headline of a refused night', () => {
+  it('names what failed in plain words, and nothing that held', () => {
+    expect(headline({ pushBack: fallen })).toBe(
+      'Night 3 was refused by the gate: push-back may have suffered.',
+    );
+    expect(headline({ margin: steady, pushBack: fallen, ordinary: fallen })).toBe(
+      'Night 3 was refused by the gate: listening did not gain enough, ' +
+        'push-back may have suffered and everyday turns may have suffered.',
+    );
+  });
+
+  it('says once what two rules mean', () => {
+    const worse = { ratio: 1.1, high: 1.2 };
+    expect(headline({ perplexityParent: worse, perplexityBase: worse })).toBe(
+      'Night 3 was refused by the gate: everyday talk is predicted worse.',
+    );
+  });
+
+  it('has words for every rule of the gate', () => {
+    const bad = { ratio: Number.NaN, high: Number.NaN };
+    const { reasons } = decideGate({
+      ...evidence,
+      margin: fallen,
+      realMinusDeaf: fallen,
+      pushBack: fallen,
+      invite: fallen,
+      ordinary: fallen,
+      perplexityParent: bad,
+      perplexityBase: bad,
+      sources: 0,
+      isFinite: false,
+      isOnlyQueryMoved: false,
+    });
+    for (const reason of reasons) {
+      const text = headlineOf({
+        verdict: 'refused',
+        number: 1,
+        measured: undefined,
+        reasons: [reason],
+      });
+      expect(text).not.toContain(`: ${reason.rule}.`);
+    }
+  });
+});
