@@ -77,8 +77,6 @@ const SETTINGS = [
   'measure.scenariosPerUngatedKind=2',
   'measure.everydayTurns=60',
   'measure.repliesPerKind=4',
-  'train.replaysPerStep=2',
-  'train.replayTokens=48',
 ];
 
 async function readRecords(): Promise<NightRecord[]> {

@@ -16,7 +16,8 @@ const { executor: _, ...DEFAULTS } = trainSection.parse({});
 /** Where nothing was swept. */
 export const DEFAULT_CHOICE: Choice = {
   learningRate: DEFAULTS.learningRate,
-  retentionWeight: DEFAULTS.retentionWeight,
+  // What the registered experiment was run with; nights hold talk harder since.
+  retentionWeight: 2,
   preferenceBeta: DEFAULTS.preferenceBeta,
 };
 
