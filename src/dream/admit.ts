@@ -83,7 +83,8 @@ export function judgeWords(draft: Draft): string | undefined {
 const mean = (values: Float32Array): number =>
   values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 
-const TOO_EASY = 'it is too easy now';
+/** Nothing is to be learnt from it, and what it shows is to stay. */
+export const TOO_EASY = 'it is too easy now';
 
 /** Too long, too easy or hopeless under the current weights? */
 async function judgeDifficulty(

@@ -48,8 +48,10 @@ export async function beginAgain(
   };
   const folder = await ledger.building(plan.night);
   for (const name of COPIED) await copyFile(join(from, name), join(folder, name));
-  // Nights before there were rehearsals have none.
-  await writeScenarios(folder, 'rehearsal', await readScenarioFile(from, 'rehearsal'));
+  // Nights before there were rehearsals have none of them.
+  for (const file of ['rehearsal', 'easy'] as const) {
+    await writeScenarios(folder, file, await readScenarioFile(from, file));
+  }
   await writeScenarios(folder, 'scenarios', scenarios);
   const earlier = await openJournal(from, clock);
   const journal = await openJournal(folder, clock);

@@ -1,6 +1,6 @@
 // The dream and admit phases of a night: what the model wrote, and which of it may train.
 import { createRandom } from '../base/random.ts';
-import { admit, wordsOf } from '../dream/admit.ts';
+import { admit, scenarioOfDraft, TOO_EASY, wordsOf } from '../dream/admit.ts';
 import { dream } from '../dream/dream.ts';
 import { createCopyCheck } from '../dream/near-copy.ts';
 import { rehearse } from '../dream/rehearse.ts';
@@ -70,7 +70,7 @@ export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
   };
 }
 
-/** Writes `scenarios.jsonl`: everything that trains, and nothing that measures. */
+/** Writes `scenarios.jsonl`, everything that trains, and `easy.jsonl`, what is held as it is. */
 export async function admitNight(parts: Parts, tell: Tell): Promise<Admitted> {
   const { plan, folder, tokenizer, courtesy, signal } = parts;
   const moments = await readFlagged(folder);
@@ -96,6 +96,12 @@ export async function admitNight(parts: Parts, tell: Tell): Promise<Admitted> {
             },
           }),
         );
+  const easy = refused.filter(({ reason }) => reason === TOO_EASY);
+  await writeScenarios(
+    folder,
+    'easy',
+    easy.map(({ draft }) => scenarioOfDraft(draft)),
+  );
   await writeScenarios(folder, 'scenarios', [...flags, ...dreams.map(({ scenario }) => scenario)]);
   const open = training.length - flags.length;
   const sampled = dreams.map(({ draft }) => draft.sampledShare);

@@ -17,6 +17,7 @@ export const FILE = {
   gists: 'gists.json',
   dreams: 'dreams.jsonl',
   rehearsal: 'rehearsal.jsonl',
+  easy: 'easy.jsonl',
   scenarios: 'scenarios.jsonl',
   delta: 'delta.safetensors',
   steps: 'steps.jsonl',
@@ -77,7 +78,7 @@ async function readOwn<T>(folder: string, name: string, schema: z.ZodType<T>): P
   throw new AttuneError('night-failed', message, { folder }, { cause: parsed.error });
 }
 
-type ScenarioFile = 'everyday' | 'rehearsal' | 'scenarios';
+type ScenarioFile = 'everyday' | 'rehearsal' | 'easy' | 'scenarios';
 
 export async function writeScenarios(
   folder: string,

@@ -111,10 +111,12 @@ type Tell = (done: number, total: number | null, facts?: Record<string, number>)
 async function trainNight(parts: WorkParts & { folder: string }, tell: Tell): Promise<Trained> {
   const { folder, plan } = parts;
   const scenarios = await readScenarioFile(folder, 'scenarios');
-  // Half of the talks' own turns, and what the model says when nobody asks.
+  // Half of the talks' own turns, what the model says when nobody asks, and what it does well.
   const everyday = await readScenarioFile(folder, 'everyday');
   const rehearsal = await readScenarioFile(folder, 'rehearsal');
-  const replays = [...everyday.filter((turn) => !measuresForgetting(turn)), ...rehearsal];
+  const easy = await readScenarioFile(folder, 'easy');
+  const own = everyday.filter((turn) => !measuresForgetting(turn));
+  const replays = [...own, ...rehearsal, ...easy];
   const hasDeaf = plan.config.measure.deafArms > 0;
   const arms = hasDeaf ? 2 : 1;
   const onStep = (arm: number) => (record: { step: number; steps: number; terms: object }) =>

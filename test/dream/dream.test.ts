@@ -83,15 +83,15 @@ describe('a night of dreams', () => {
 
   it('takes a guided reply as chosen and an unguided one as rejected when they are that', async () => {
     const engine = createModel((asked) => {
-      const wish = /(?:like|Take|use|make \w+ \w+|decided:|on) ([a-z]+ [a-z]+ \d+)/i.exec(
-        asked.text,
-      )?.[1];
+      // Whatever the person named last.
+      const said = asked.text.match(/\b(?:[a-z]+ [a-z]+|[a-z]+) \d+/gi) ?? [];
+      const wish = said.at(-1);
       const isReply = asked.role === 'assistant' && asked.prefix === '';
       if (!isReply || wish === undefined) return scripted(asked);
       return asked.text.includes('Listen first') ? `Done, it is ${wish}.` : 'Done, all is well.';
     });
     const { drafts } = await dream(
-      options(engine, { gists: GISTS, budget: { dreamsMax: 16, tokensMax: 1e6, minutesMax: 60 } }),
+      options(engine, { gists: GISTS, budget: { dreamsMax: 64, tokensMax: 1e6, minutesMax: 60 } }),
     );
     expect(drafts.some(({ chosenFrom }) => chosenFrom === 'guided')).toBe(true);
     const shares = drafts
