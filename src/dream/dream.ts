@@ -90,7 +90,7 @@ async function writeWith(plan: Plan, { options, writer, world }: Room): Promise<
   const guide = prompts.get(`dream/guidance/${plan.kind}`);
   const candidate = { ...shared, guidance: guide.fill({}) };
   const prompt = { name: guide.name, hash: guide.hash };
-  return [await replayFlag(plan.flag, { ...shared, spare: world.exchanges, candidate, prompt })];
+  return replayFlag(plan.flag, { ...shared, spare: world.exchanges, candidate, prompt });
 }
 
 /** A scene that the model or the window could not carry is counted, everything else goes up. */

@@ -44,7 +44,7 @@ const CASUAL_SHARE = 0.25;
 /** A flag that is dreamt of is seen from several angles; when there are too many, some are drawn. */
 const ANGLES_MIN = 3;
 /** Of the listening dreams of flags, one in so many keeps its own words and moves them away. */
-const REPLAY_ONE_IN = 3;
+const REPLAY_ONE_IN = 2;
 
 function directionsOf({ context }: FlaggedSeed): string[] {
   return context.spans

@@ -1,6 +1,7 @@
 // Dreams that stay with a flagged moment's own words and move the direction into the distance.
 import type { Random } from '../base/random.ts';
 import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
+import { crossFlag } from './cross-flag.ts';
 import type { Angle, Draft, DraftSpan, FlaggedSeed } from './draft.ts';
 import { addDistractors, type Exchange, type Played } from './stage.ts';
 import type { Writer } from './writer.ts';
@@ -45,8 +46,11 @@ function stageOptions({ writer, random, spare }: ReplayOptions, angle: Angle) {
   return { writer, random, angle, slots: new Map(), distractors: [], spare, retries: 1 };
 }
 
-/** @throws SceneFailed, DreamsEnded */
-export async function replayFlag(seed: FlaggedSeed, options: ReplayOptions): Promise<Draft> {
+/**
+ * The moment with its direction moved away; both sides of a crossed pair where its values allow it.
+ * @throws SceneFailed, DreamsEnded
+ */
+export async function replayFlag(seed: FlaggedSeed, options: ReplayOptions): Promise<Draft[]> {
   const played = await stretched(seed, options);
   const base = {
     id: options.id,
@@ -76,7 +80,7 @@ export async function replayFlag(seed: FlaggedSeed, options: ReplayOptions): Pro
   const said = isSaid ? { text: seed.rejected ?? '', from: 'said' as const } : undefined;
   const rejected =
     said ?? (chosen && (await findRejected(messages, candidate, (text) => !listens(text))));
-  return {
+  const draft: Draft = {
     ...base,
     ...(chosen === undefined
       ? { problem: 'no listening reply was found' }
@@ -86,6 +90,7 @@ export async function replayFlag(seed: FlaggedSeed, options: ReplayOptions): Pro
     rejectedFrom: rejected?.from ?? 'nobody',
     sampledShare: shareOf(played, chosen, rejected),
   };
+  return crossFlag(draft, options.random) ?? [draft];
 }
 
 interface Spoken {

@@ -1,0 +1,94 @@
+// The other side of a flagged moment: the value that was asked for and another one exchanged.
+import type { Random } from '../base/random.ts';
+import { valuesOf } from '../memory/gist.ts';
+import type { Draft, DraftSpan } from './draft.ts';
+
+/**
+ * Both sides of a crossed pair out of a moment whose direction names a value that the listening
+ * reply takes up: the same reply with that value or with another one of its sort, in the talk as
+ * it was and in the talk with both exchanged throughout. Undefined where there are no such values.
+ */
+export function crossFlag(draft: Draft, random: Random): [Draft, Draft] | undefined {
+  const { chosen, rejected = '', messages, spans, id } = draft;
+  if (chosen === undefined) return undefined;
+  const spoken = (feature: DraftSpan['feature']): string[] =>
+    spans
+      .filter((span) => span.feature === feature)
+      .map(({ message, start, end }) => messages[message]?.content.slice(start, end) ?? '');
+  const wanted = valuesOf(spoken('direction')).filter((value) => mentions(chosen, value));
+  const wish = wanted.reduce((longest, one) => (one.length > longest.length ? one : longest), '');
+  if (wish === '') return undefined;
+  const isOther = (value: string): boolean =>
+    sortOf(value) === sortOf(wish) &&
+    !mentions(chosen, value) &&
+    !mentions(value, wish) &&
+    !mentions(wish, value);
+  const near = valuesOf([...spoken('own-idea'), rejected]).filter(isOther);
+  const far = valuesOf(messages.map(({ content }) => content)).filter(isOther);
+  const others = near.length > 0 ? near : far;
+  if (others.length === 0) return undefined;
+  const other = random.pick(others);
+  const drifted = exchange(chosen, wish, other).text;
+  const exchanged = messages.map(({ content }) => exchange(content, wish, other));
+  return [
+    {
+      ...draft,
+      rejected: drifted,
+      rejectedFrom: 'crossed',
+      facts: { needs: [[wish]] },
+      pair: { id, side: 'a' },
+    },
+    {
+      ...draft,
+      id: `${id}-twin`,
+      messages: messages.map(({ role }, at) => ({ role, content: exchanged[at]?.text ?? '' })),
+      spans: spans.map((span) => ({
+        ...span,
+        start: exchanged[span.message]?.moved(span.start) ?? span.start,
+        end: exchanged[span.message]?.moved(span.end) ?? span.end,
+      })),
+      chosen: drifted,
+      rejected: chosen,
+      chosenFrom: 'crossed',
+      rejectedFrom: 'crossed',
+      facts: { needs: [[other]] },
+      pair: { id, side: 'b' },
+    },
+  ];
+}
+
+/** Only a time takes the place of a time. */
+function sortOf(value: string): 'amount' | 'time' | 'number' | 'name' {
+  if (value.startsWith('$')) return 'amount';
+  if (/\d:\d|\d ?[ap]\.?m\b/i.test(value)) return 'time';
+  return /^\d/.test(value) ? 'number' : 'name';
+}
+
+const escaped = (value: string): string => value.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&');
+
+/** The value as a word of its own: 4 is neither in 14 nor in 4:30 nor in 4.5. */
+const pattern = (...values: readonly string[]): RegExp =>
+  new RegExp(`(?<![\\w:$]|\\d[.,])(?:${values.map(escaped).join('|')})(?![\\w:]|[.,]\\d)`, 'gi');
+
+const mentions = (text: string, value: string): boolean => pattern(value).test(text);
+
+interface Exchanged {
+  readonly text: string;
+  /** Where a place of the text has gone. */
+  moved(at: number): number;
+}
+
+function exchange(text: string, one: string, other: string): Exchanged {
+  const places: { end: number; shift: number }[] = [];
+  const isOne = (found: string): boolean => found.toLowerCase() === one.toLowerCase();
+  const changed = text.replace(pattern(one, other), (found, at: number) => {
+    const put = isOne(found) ? other : one;
+    places.push({ end: at + found.length, shift: put.length - found.length });
+    return put;
+  });
+  return {
+    text: changed,
+    // A mark begins and ends outside of values, or exactly at their edges.
+    moved: (at) => places.reduce((sum, { end, shift }) => (end <= at ? sum + shift : sum), at),
+  };
+}
