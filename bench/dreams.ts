@@ -81,6 +81,7 @@ function settingsOf(scenarios: number, steps: number) {
     epochsMax: Math.ceil((steps * BATCH) / scenarios) + 1,
     minutesMax: 600,
     replyTokensMax: 96,
+    preference: 'dpo' as const,
     retentionWeight: 2,
     replaysPerStep: 2,
     replayTokens: 48,

@@ -75,7 +75,6 @@ const SETTINGS = [
   `night.stepsMax=${options.steps}`,
   `measure.scenariosPerKind=${options.scenarios}`,
   'measure.scenariosPerUngatedKind=2',
-  'measure.everydayTurns=60',
   'measure.repliesPerKind=4',
 ];
 

@@ -83,7 +83,14 @@ function createLearner(
     name,
     shape: shape as [number, number],
   }));
-  const objective = { chosenWeight: 1, preferenceWeight: 0, preferenceBeta: 0.1, guardWeight: 0 };
+  const objective = {
+    chosenWeight: 1,
+    preferenceWeight: 0,
+    preference: 'dpo' as const,
+    preferenceMargin: 1,
+    preferenceBeta: 0.1,
+    guardWeight: 0,
+  };
   const settings = { optimizer, rank, projectionSteps: 200, seed: 1, gradientNormMax: 0 };
   const parts = { model, executor, fed: isQProj, parameters, objective, optimizer: settings };
   const bytes = stateBytes(settings, parameters);

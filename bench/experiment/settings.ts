@@ -41,6 +41,8 @@ export function settingsOf(
   const settings: TrainSettings = {
     ...DEFAULTS,
     ...choice,
+    // As it was registered; nights learn by IPO since.
+    preference: 'dpo',
     ...(optimizer === undefined ? {} : { optimizer }),
     epochsMax: 1,
     stepsMax: 10_000,

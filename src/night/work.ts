@@ -126,7 +126,7 @@ async function trainNight(parts: WorkParts & { folder: string }, tell: Tell): Pr
   const input = { scenarios, replays };
   const real = await trainArm({ ...parts, onStep: onStep(0) }, input, 'real');
   const { result } = real;
-  const placebo = { ...input, steps: Math.max(1, result.bestStep) };
+  const placebo = { ...input, steps: Math.max(1, result.keptStep) };
   const deaf = hasDeaf
     ? await trainArm({ ...parts, onStep: onStep(1) }, placebo, 'deaf')
     : undefined;

@@ -15,10 +15,10 @@ const countersSchema = z.strictObject({
   contextStep: z.int().min(0),
   tokens: z.int().min(0),
   seconds: z.number().min(0),
-  /** Held-out margin before the first step; the best so far, at which step, and evaluations since without progress. */
+  /** Held-out margin before the first step; of what is kept, at which step; evaluations since below the start. */
   marginBefore: z.number().nullable(),
-  bestMargin: z.number().nullable(),
-  bestStep: z.int().min(0),
+  keptMargin: z.number().nullable(),
+  keptStep: z.int().min(0),
   withoutProgress: z.int().min(0),
   /** What this state belongs to: base, settings, seed, examples, first weights. */
   identity: z.string(),
@@ -35,8 +35,8 @@ export function freshCounters(identity: string): Counters {
     tokens: 0,
     seconds: 0,
     marginBefore: null,
-    bestMargin: null,
-    bestStep: 0,
+    keptMargin: null,
+    keptStep: 0,
     withoutProgress: 0,
     identity,
   };
@@ -44,7 +44,7 @@ export function freshCounters(identity: string): Counters {
 
 export interface Checkpoint {
   readonly counters: Counters;
-  /** `weight.<name>`, `context.<name>`, `best.<name>` (learnt matrices), `state.<name>`; f32. */
+  /** `weight.<name>`, `context.<name>`, `kept.<name>` (learnt matrices), `state.<name>`; f32. */
   readonly tensors: Readonly<Record<string, HostTensor>>;
 }
 
@@ -104,10 +104,10 @@ function damaged(path: string, reason: string, cause?: unknown): AttuneError {
   return new AttuneError('checkpoint-damaged', message, { path }, { cause });
 }
 
-/** The tensors of one part (`weight`, `context`, `best`, `state`) under their own names. */
+/** The tensors of one part (`weight`, `context`, `kept`, `state`) under their own names. */
 export function partOf(
   { tensors }: Checkpoint,
-  part: 'weight' | 'context' | 'best' | 'state',
+  part: 'weight' | 'context' | 'kept' | 'state',
 ): Record<string, HostTensor> {
   const prefix = `${part}.`;
   return Object.fromEntries(
@@ -119,7 +119,7 @@ export function partOf(
 
 /** The reverse of `partOf`. @param only names that are taken; all when absent */
 export function asPart(
-  part: 'weight' | 'context' | 'best' | 'state',
+  part: 'weight' | 'context' | 'kept' | 'state',
   tensors: Readonly<Record<string, HostTensor>>,
   only: readonly string[] = Object.keys(tensors),
 ): Record<string, HostTensor> {

@@ -7,9 +7,12 @@ import type { Model } from '../model/model.ts';
 import { primitiveGraph } from '../model/transformer.ts';
 
 export interface ObjectiveSettings {
-  /** Weight of the cross-entropy on `chosen`, nats a token. */
+  /** Weight of the cross-entropy on `chosen`, nats a token; IPO has it only without a `rejected`. */
   readonly chosenWeight: number;
   readonly preferenceWeight: number;
+  readonly preference: 'ipo' | 'dpo';
+  /** IPO's goal: how far the margin is to rise, nats a token. */
+  readonly preferenceMargin: number;
   /** DPO's β. */
   readonly preferenceBeta: number;
   /** Weight of the fall of log p(chosen) below the first weights, nats a token. */
@@ -63,11 +66,18 @@ export interface ObjectiveTerms {
  * The objective of one scenario: row 0 is `chosen`, row 1 (if any) `rejected`.
  *
  *     D_y = log p(y) − log p₀(y), summed over the reply's tokens; p₀ the first weights
- *     loss = a · −mean log p(chosen) + b · −log σ(β (D_chosen − D_rejected))
- *            + c · h(−D_chosen / tokens), h the hinge max(0, ·) with its corner rounded
+ *     IPO:  loss = b · (d_chosen − d_rejected − τ)² + c · h(−d_chosen), d_y = D_y / tokens of y
+ *     DPO:  loss = a · −mean log p(chosen) + b · −log σ(β (D_chosen − D_rejected))
+ *                  + c · h(−d_chosen)
+ *     without a `rejected`: a · −mean log p(chosen) + c · h(−d_chosen)
+ *     h the hinge max(0, ·) with its corner rounded
  *
- * Source: Rafailov et al. 2023, arXiv:2305.18290 (DPO); the guard after Pal et al. 2024,
- * arXiv:2402.13228 (log p(chosen) itself may fall).
+ * Both sides of a crossed pair have the same goal under IPO, so that the one that lags is pushed
+ * more, and neither candidate becomes likelier whatever stands before it; under DPO the easier
+ * side runs ahead.
+ *
+ * Source: Azar et al. 2023, arXiv:2310.12036 (IPO); Rafailov et al. 2023, arXiv:2305.18290 (DPO);
+ * the guard after Pal et al. 2024, arXiv:2402.13228 (log p(chosen) itself may fall).
  *
  * @param logProbabilities (batch, length)
  * @param lossMask (batch, length), 1 = counts
@@ -85,18 +95,20 @@ export function preferenceObjective(
   const fall = op.negate(op.divide(rowOf(gain, 0), tokens));
   const guard = smoothHinge(fall, GUARD_WIDTH);
   const weighted = (term: Tensor, weight: number): Tensor => op.multiply(term, op.scalar(weight));
-  const base = op.add(
-    weighted(chosen, settings.chosenWeight),
-    weighted(guard, settings.guardWeight),
-  );
-  if (!hasRejected) return { loss: base, terms: { chosen, guard } };
+  const guarded = weighted(guard, settings.guardWeight);
+  const taught = op.add(weighted(chosen, settings.chosenWeight), guarded);
+  if (!hasRejected) return { loss: taught, terms: { chosen, guard } };
   const counts = perRow(tensors.lossMask);
   const rejected = op.negate(op.divide(rowOf(sums, 1), rowOf(counts, 1)));
   const margin = op.subtract(rejected, chosen);
-  const ahead = op.subtract(rowOf(gain, 0), rowOf(gain, 1));
-  const preference = softplus(op.negate(weighted(ahead, settings.preferenceBeta)));
+  const isIpo = settings.preference === 'ipo';
+  const ahead = (of: Tensor): Tensor => op.subtract(rowOf(of, 0), rowOf(of, 1));
+  const short = op.subtract(ahead(op.divide(gain, counts)), op.scalar(settings.preferenceMargin));
+  const preference = isIpo
+    ? op.multiply(short, short)
+    : softplus(op.negate(weighted(ahead(gain), settings.preferenceBeta)));
   return {
-    loss: op.add(base, weighted(preference, settings.preferenceWeight)),
+    loss: op.add(isIpo ? guarded : taught, weighted(preference, settings.preferenceWeight)),
     terms: { chosen, guard, preference, margin },
   };
 }

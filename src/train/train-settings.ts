@@ -63,8 +63,8 @@ export interface TrainResult {
   readonly steps: number;
   readonly tokens: number;
   readonly seconds: number;
-  /** Step whose weights these are: the best on held-out scenarios, else the last. */
-  readonly bestStep: number;
+  /** Step whose weights these are: the last whose held-out margin is above the start's. */
+  readonly keptStep: number;
   readonly heldOutMarginBefore?: number;
   readonly heldOutMargin?: number;
   /** Every fed weight after training. The caller owns it. */

@@ -70,20 +70,20 @@ class Training {
   readonly #startedMs: number;
   readonly #secondsBefore: number;
   readonly #counters: Counters;
-  /** Weights of the best held-out margin so far. */
-  #best: HostTensors | undefined;
+  /** The latest weights with a held-out margin above the start's. */
+  #kept: HostTensors | undefined;
 
   private constructor(
     parts: Parts,
     learner: Learner,
-    state: { counters: Counters; context: HostTensors; best: HostTensors | undefined },
+    state: { counters: Counters; context: HostTensors; kept: HostTensors | undefined },
   ) {
     const { reader, before, options } = parts;
     const { contextCacheBytesMax } = options.settings;
     this.#parts = parts;
     this.#learner = learner;
     this.#counters = state.counters;
-    this.#best = state.best;
+    this.#kept = state.kept;
     this.#secondsBefore = state.counters.seconds;
     this.#contexts = new FrozenContexts(reader, state.context, contextCacheBytesMax);
     this.#references = new References(reader, before, contextCacheBytesMax);
@@ -105,15 +105,15 @@ class Training {
     if (checkpoint === undefined) {
       const counters = freshCounters(plan.identity);
       const learner = await Learner.create(learnerOptions, before);
-      return new Training(parts, learner, { counters, context: before, best: undefined });
+      return new Training(parts, learner, { counters, context: before, kept: undefined });
     }
     const weights = { ...before, ...partOf(checkpoint, 'weight') };
     const learner = await Learner.create(learnerOptions, weights, partOf(checkpoint, 'state'));
-    const best = partOf(checkpoint, 'best');
+    const kept = partOf(checkpoint, 'kept');
     return new Training(parts, learner, {
       counters: checkpoint.counters,
       context: { ...before, ...partOf(checkpoint, 'context') },
-      best: Object.keys(best).length === 0 ? undefined : { ...before, ...best },
+      kept: Object.keys(kept).length === 0 ? undefined : { ...before, ...kept },
     });
   }
 
@@ -234,7 +234,10 @@ class Training {
     return kl;
   }
 
-  /** The margin on held-out scenarios when it is due; keeps the best weights. */
+  /**
+   * The margin on held-out scenarios when it is due; keeps the latest weights that are above the
+   * start. Not the best: evaluations differ by less than their noise, the last weights have least.
+   */
   async #evaluate(): Promise<number | undefined> {
     const { plan, reader, options } = this.#parts;
     const { step } = this.#counters;
@@ -242,10 +245,9 @@ class Training {
     if (plan.heldOut.length === 0 || !isDue) return undefined;
     const margin = await meanMargin(reader, plan.heldOut, this.#learner.weights);
     if (step === 0) this.#counters.marginBefore = margin;
-    const { bestMargin } = this.#counters;
-    if (bestMargin === null || margin > bestMargin) {
-      this.#best = await this.#learner.readWeights();
-      Object.assign(this.#counters, { bestMargin: margin, bestStep: step, withoutProgress: 0 });
+    if (step === 0 || margin > (this.#counters.marginBefore ?? margin)) {
+      this.#kept = await this.#learner.readWeights();
+      Object.assign(this.#counters, { keptMargin: margin, keptStep: step, withoutProgress: 0 });
     } else {
       this.#counters.withoutProgress++;
     }
@@ -261,7 +263,7 @@ class Training {
       tensors: {
         ...asPart('weight', await this.#learner.readWeights(), learnt),
         ...asPart('context', this.#contexts.snapshot as HostTensors, learnt),
-        ...asPart('best', this.#best ?? {}, learnt),
+        ...asPart('kept', this.#kept ?? {}, learnt),
         ...asPart('state', await this.#learner.readState()),
       },
     });
@@ -269,9 +271,9 @@ class Training {
 
   async result(stop: TrainStop): Promise<TrainResult> {
     const { plan, before } = this.#parts;
-    const { step, tokens, marginBefore, bestMargin, bestStep } = this.#counters;
+    const { step, tokens, marginBefore, keptMargin, keptStep } = this.#counters;
     const names = plan.parameters.map(({ name }) => name);
-    const last = this.#best ?? (await this.#learner.readWeights());
+    const last = this.#kept ?? (await this.#learner.readWeights());
     const delta = differences(last, before, names);
     // What others get by adding the delta, to the last bit.
     const weights = plus(before, delta, 1);
@@ -280,9 +282,9 @@ class Training {
       steps: step,
       tokens,
       seconds: this.#seconds(),
-      bestStep: this.#best === undefined ? step : bestStep,
+      keptStep: this.#kept === undefined ? step : keptStep,
       ...(marginBefore === null ? {} : { heldOutMarginBefore: marginBefore }),
-      ...(bestMargin === null ? {} : { heldOutMargin: bestMargin }),
+      ...(keptMargin === null ? {} : { heldOutMargin: keptMargin }),
       weights,
       delta,
       movedShare: movedShare(weights, before, names),

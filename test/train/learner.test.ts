@@ -82,6 +82,8 @@ const newLearner = (optimizer: OptimizerSettings): Promise<Learner> =>
       objective: {
         chosenWeight: expected.weights.chosen,
         preferenceWeight: expected.weights.preference,
+        preference: 'dpo',
+        preferenceMargin: 1,
         preferenceBeta: expected.weights.beta,
         guardWeight: expected.weights.guard,
       },

@@ -65,6 +65,8 @@ describe('the guard against a falling log p(chosen)', () => {
       const { loss, terms } = preferenceObjective({ logProbabilities, lossMask, reference }, true, {
         chosenWeight: 0.3,
         preferenceWeight: 1,
+        preference: 'dpo',
+        preferenceMargin: 1,
         preferenceBeta: 0.1,
         guardWeight,
       });
@@ -85,5 +87,48 @@ describe('the guard against a falling log p(chosen)', () => {
     // 5 × slope 1 over three tokens, upwards in log p(chosen).
     const [withGuard, without] = [pushed.gradient, (await evaluate(build(0), fallen)).gradient];
     expect((withGuard?.[0] ?? 0) - (without?.[0] ?? 0)).toBeCloseTo(-5 / 3, 5);
+  });
+});
+
+describe('the preference', () => {
+  const build = (preference: 'ipo' | 'dpo'): Record<string, Tensor> => {
+    const logProbabilities = op.input('logProbabilities', 'f32', [2, 3]);
+    const lossMask = op.input('lossMask', 'f32', [2, 3]);
+    const reference = op.input('reference', 'f32', [2]);
+    const { loss } = preferenceObjective({ logProbabilities, lossMask, reference }, true, {
+      chosenWeight: 0,
+      preferenceWeight: 2,
+      preference,
+      preferenceMargin: 0.5,
+      preferenceBeta: 0.1,
+      guardWeight: 0,
+    });
+    return { loss, gradient: gradients(loss, [logProbabilities])[0] as Tensor };
+  };
+  // Three tokens against two: log p − log p₀ is 0.6 and −0.4, a token 0.2 and −0.2.
+  const feeds = {
+    logProbabilities: f32([2, 3], [-1, -2, -3, -4, -2, 0]),
+    lossMask: f32([2, 3], [1, 1, 1, 1, 1, 0]),
+    reference: f32([2], [-6.6, -5.6]),
+  };
+
+  it('of IPO is the squared distance of the margin, a token, to its goal', async () => {
+    const { loss, gradient } = await evaluate(build('ipo'), feeds);
+    expect(loss?.[0]).toBeCloseTo(2 * (0.2 + 0.2 - 0.5) ** 2, 5);
+    // 2 · 2 · (0.4 − 0.5), over three tokens up and over two down; what is masked has none.
+    const slope = 4 * (0.4 - 0.5);
+    const expected = [slope / 3, slope / 3, slope / 3, -slope / 2, -slope / 2, 0];
+    for (const [i, value] of expected.entries()) expect(gradient?.[i]).toBeCloseTo(value, 5);
+  });
+
+  it('of IPO pulls back what has gone beyond its goal; that of DPO never does', async () => {
+    const beyond = { ...feeds, reference: f32([2], [-12, 0]) };
+    expect((await evaluate(build('ipo'), beyond)).gradient?.[0]).toBeGreaterThan(0);
+    expect((await evaluate(build('dpo'), beyond)).gradient?.[0]).toBeLessThan(0);
+  });
+
+  it('of DPO is the log-sigmoid of the summed margin', async () => {
+    const { loss } = await evaluate(build('dpo'), feeds);
+    expect(loss?.[0]).toBeCloseTo(2 * Math.log(1 + Math.exp(-0.1 * (0.6 + 0.4))), 5);
   });
 });

@@ -78,10 +78,13 @@ export const trainSection = z.strictObject({
   stepsMax: z.int().min(1).default(200),
   minutesMax: z.number().gt(0).default(60),
   tokensMax: z.int().min(1).default(5_000_000),
-  /** Cross-entropy on `chosen`, nats a token. */
+  /** Cross-entropy on `chosen`, nats a token; under IPO only where there is no `rejected`. */
   chosenWeight: z.number().min(0).default(0.3),
   /** The preference term where an example has `rejected`. */
   preferenceWeight: z.number().min(0).default(1),
+  preference: z.enum(['ipo', 'dpo']).default('ipo'),
+  /** IPO's goal: rise of the margin, nats a token. */
+  preferenceMargin: z.number().gt(0).default(1),
   /** DPO's beta. */
   preferenceBeta: z.number().gt(0).default(0.4),
   /** Against a falling log p(chosen): weight of its fall below the first weights, nats a token. */
@@ -107,7 +110,7 @@ export const trainSection = z.strictObject({
   contextRefreshSteps: z.int().min(1).default(25),
   /** Steps between checkpoints. */
   checkpointSteps: z.int().min(1).default(10),
-  /** Steps between evaluations on held-out scenarios, and how many without progress are enough. */
+  /** Steps between evaluations on held-out scenarios, and how many below the start are enough. */
   evaluationSteps: z.int().min(1).default(10),
   patience: z.int().min(1).default(3),
 });
