@@ -62,6 +62,8 @@ async function demoConfig(store: string): Promise<Config> {
       // The day's talks are remembered the same evening.
       memory: { restMinutes: 0 },
       night: { dreamsMax: 48, isEnabled: false },
+      dream: { rehearsalTalks: 80 },
+      train: { replaysPerStep: 4 },
       measure: { scenariosPerKind: 60, scenariosPerUngatedKind: 6, everydayTurns: 60 },
       logger: { level: 'warn' },
     },

@@ -3,10 +3,14 @@ import type { Random } from '../base/random.ts';
 import { valuesOf } from '../memory/gist.ts';
 import type { Draft, DraftSpan } from './draft.ts';
 
+/** A shorter word with a capital is mostly no name. */
+const NAME_MIN = 3;
+
 /**
  * Both sides of a crossed pair out of a moment whose direction names a value that the listening
  * reply takes up: the same reply with that value or with another one of its sort, in the talk as
- * it was and in the talk with both exchanged throughout. Undefined where there are no such values.
+ * it was and in the talk with both exchanged throughout. Undefined where there is no such value, or
+ * it is a name and the talk has no other.
  */
 export function crossFlag(draft: Draft, random: Random): [Draft, Draft] | undefined {
   const { chosen, rejected = '', messages, spans, id } = draft;
@@ -20,12 +24,15 @@ export function crossFlag(draft: Draft, random: Random): [Draft, Draft] | undefi
   if (wish === '') return undefined;
   const isOther = (value: string): boolean =>
     sortOf(value) === sortOf(wish) &&
+    value.length >= (sortOf(value) === 'name' ? NAME_MIN : 1) &&
     !mentions(chosen, value) &&
     !mentions(value, wish) &&
     !mentions(wish, value);
   const near = valuesOf([...spoken('own-idea'), rejected]).filter(isOther);
   const far = valuesOf(messages.map(({ content }) => content)).filter(isOther);
-  const others = near.length > 0 ? near : far;
+  const [others = []] = [near, far, inventedLike(wish, random).filter(isOther)].filter(
+    (values) => values.length > 0,
+  );
   if (others.length === 0) return undefined;
   const other = random.pick(others);
   const drifted = exchange(chosen, wish, other).text;
@@ -57,11 +64,30 @@ export function crossFlag(draft: Draft, random: Random): [Draft, Draft] | undefi
   ];
 }
 
-/** Only a time takes the place of a time. */
-function sortOf(value: string): 'amount' | 'time' | 'number' | 'name' {
+/** Only a time takes the place of a time, and a house number none of a count. */
+function sortOf(value: string): 'amount' | 'time' | 'count' | 'number' | 'name' {
   if (value.startsWith('$')) return 'amount';
   if (/\d:\d|\d ?[ap]\.?m\b/i.test(value)) return 'time';
+  if (/^\d{1,2}$/.test(value)) return 'count';
   return /^\d/.test(value) ? 'number' : 'name';
+}
+
+/**
+ * Where the talk has no other: another hour, or other digits. Never out of another talk, whose
+ * words would outlive it here.
+ */
+function inventedLike(value: string, random: Random): string[] {
+  const sort = sortOf(value);
+  if (sort === 'name') return [];
+  if (sort === 'time') {
+    const hour = `${1 + random.int(12)}`;
+    const minute = random.pick(['00', '15', '30', '45']);
+    return [value.replace(/^\d{1,2}/, hour).replace(/(?<=:)\d\d/, minute)];
+  }
+  const first = value.search(/\d/);
+  return [
+    value.replace(/\d/g, (_, at: number) => `${at === first ? 1 + random.int(9) : random.int(10)}`),
+  ];
 }
 
 const escaped = (value: string): string => value.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&');

@@ -64,13 +64,13 @@ export const draftSchema = z.strictObject({
   /** Started from a flag. */
   isDirected: z.boolean(),
   angle: angleSchema,
-  /** Name and hash of the prompt that it was written from. */
+  /** Name and hash of the prompt that it was written from; `talk` where it was none. */
   prompt: z.strictObject({ name: z.string(), hash: z.string() }),
   /**
-   * Where `chosen` comes from: the person, a guided reply, the scene's own words, or the other
-   * candidate of a crossed pair's first side.
+   * Where `chosen` comes from: the person, what was said in the talk, a guided reply, the scene's
+   * own words, or the other candidate of a crossed pair's first side.
    */
-  chosenFrom: z.enum(['person', 'guided', 'template', 'crossed', 'nobody']),
+  chosenFrom: z.enum(['person', 'said', 'guided', 'template', 'crossed', 'nobody']),
   rejectedFrom: z.enum(['said', 'unguided', 'template', 'crossed', 'nobody']),
   /** Share of its tokens that the model sampled; the rest is template or memory. */
   sampledShare: z.number().min(0).max(1),

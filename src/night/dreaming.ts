@@ -2,13 +2,21 @@
 import { createRandom } from '../base/random.ts';
 import { admit, scenarioOfDraft, TOO_EASY, wordsOf } from '../dream/admit.ts';
 import { dream } from '../dream/dream.ts';
+import { echoes } from '../dream/echo.ts';
 import { createCopyCheck } from '../dream/near-copy.ts';
 import { rehearse } from '../dream/rehearse.ts';
 import { createWriter } from '../dream/writer.ts';
 import { readPrompts } from '../prompt/prompt.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
-import { readDrafts, readFlagged, readGists, writeDrafts, writeScenarios } from './files.ts';
-import type { FlaggedMoment } from './gather.ts';
+import {
+  readDrafts,
+  readFlagged,
+  readGists,
+  readScenarioFile,
+  writeDrafts,
+  writeScenarios,
+} from './files.ts';
+import { type FlaggedMoment, measuresForgetting } from './gather.ts';
 import { withEngine } from './inner-engine.ts';
 import { type Admitted, counted, type Dreamt } from './phase-result.ts';
 import { readSuite } from './suite.ts';
@@ -58,10 +66,14 @@ export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
     });
     return { dreamt: { ...dreamt, tokens: dreamt.tokens + writer.tokens }, rehearsed };
   });
+  const learnable = (await readScenarioFile(folder, 'everyday')).filter(
+    (turn) => !measuresForgetting(turn),
+  );
+  const drafts = [...dreamt.drafts, ...echoes(learnable, settings.echoes, random.split('echoes'))];
   await writeScenarios(folder, 'rehearsal', rehearsed);
-  await writeDrafts(folder, dreamt.drafts);
+  await writeDrafts(folder, drafts);
   return {
-    written: counted(dreamt.drafts.map(({ kind }) => kind)),
+    written: counted(drafts.map(({ kind }) => kind)),
     failed: counted(dreamt.failed.map(({ reason }) => reason)),
     rehearsals: rehearsed.length,
     tokens: dreamt.tokens,

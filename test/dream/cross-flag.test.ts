@@ -82,7 +82,31 @@ describe('a flagged moment, crossed', () => {
     expect(crossFlag(moment({ chosen: undefined }), random(1))).toBeUndefined();
     const messages = [{ role: 'user' as const, content: 'At 11:30 am, please.' }];
     const spans = [{ feature: 'direction' as const, message: 0, start: 0, end: 20 }];
-    const alone = moment({ messages, spans, rejected: 'Fine.' });
-    expect(crossFlag(alone, random(1))).toBeUndefined();
+    const alone = { messages, spans, rejected: 'Fine.' };
+    const name = 'With Anna Berg.';
+    expect(
+      crossFlag(
+        moment({ ...alone, messages: [{ role: 'user', content: name }], chosen: name }),
+        random(1),
+      ),
+    ).toBeUndefined();
+  });
+
+  it('thinks of another hour, or other digits, where the talk names none', () => {
+    const said = (content: string, chosen: string) =>
+      crossFlag(
+        moment({
+          messages: [{ role: 'user', content }],
+          spans: [{ feature: 'direction', message: 0, start: 0, end: content.length }],
+          chosen,
+          rejected: 'Fine.',
+        }),
+        random(2),
+      );
+    const [hour] = said('At 11:30 am, please.', 'Booked for 11:30 am.') ?? [];
+    expect(hour?.rejected).toMatch(/^Booked for \d{1,2}:(?:00|15|30|45) am\.$/);
+    expect(hour?.rejected).not.toBe(hour?.chosen);
+    const [amount] = said('Send $4,438.65 to Mum.', '$4,438.65 is sent.') ?? [];
+    expect(amount?.rejected).toMatch(/^\$\d,\d{3}\.\d\d is sent\.$/);
   });
 });

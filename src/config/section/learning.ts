@@ -46,6 +46,8 @@ export const dreamSection = z.strictObject({
   strength: z.enum(['auto', 'structured', 'whole']).default('auto'),
   temperature: z.number().min(0).max(5).default(0.9),
   topP: z.number().gt(0).max(1).default(0.95),
+  /** Moments of the talks themselves that are crossed: a reply took up a value that was named. */
+  echoes: z.int().min(0).max(10_000).default(80),
   /** Talks that the model holds with itself; training holds what it says there. */
   rehearsalTalks: z.int().min(0).max(10_000).default(240),
   contextTokensMax: z.int().min(16).default(1_024),
@@ -74,7 +76,7 @@ export const trainSection = z.strictObject({
   projectionSteps: z.int().min(1).default(200),
   /** Scenarios a step; each is a micro-step of its own. */
   batchSize: z.int().min(1).default(8),
-  epochsMax: z.int().min(1).default(2),
+  epochsMax: z.int().min(1).default(3),
   stepsMax: z.int().min(1).default(200),
   minutesMax: z.number().gt(0).default(60),
   tokensMax: z.int().min(1).default(5_000_000),
@@ -90,10 +92,10 @@ export const trainSection = z.strictObject({
   /** Against a falling log p(chosen): weight of its fall below the first weights, nats a token. */
   guardWeight: z.number().min(0).default(1),
   /** KL to the first weights on replayed talk: everyday turns and rehearsals. */
-  retentionWeight: z.number().min(0).default(120),
+  retentionWeight: z.number().min(0).default(60),
   /** Replayed ordinary turns a step, and how many tokens of each. */
   replaysPerStep: z.int().min(0).default(8),
-  replayTokens: z.int().min(1).default(128),
+  replayTokens: z.int().min(1).default(64),
   /** Gradients are cut to this norm; 0 = off. */
   gradientNormMax: z.number().min(0).default(0),
   /** First and one past the last layer that learn; empty = all. */
