@@ -51,6 +51,21 @@ export const ofKind =
   ({ example }: ScoredExample): boolean =>
     example.scenario.kind === kind;
 
+/** So many of the person's own talks judge listening; with fewer the shipped conversations do. */
+export const OWN_TALKS_MIN = 12;
+
+/** Said to the person's own model, not written by somebody for a test. */
+export function isOwn({ example }: ScoredExample): boolean {
+  const { origin } = example.scenario.source;
+  return origin === 'flag' || origin === 'log';
+}
+
+/** Whether there are enough of the person's own talks among what was listened to. */
+export function hasOwnJudges(listening: readonly ScoredExample[]): boolean {
+  const talks = listening.filter(isOwn).map(({ example }) => example.scenario.source.cluster);
+  return new Set(talks).size >= OWN_TALKS_MIN;
+}
+
 /** The change whose lower bound is worse: the gate takes the worse cache condition. */
 export function worse(a: Estimate, b: Estimate): Estimate {
   return a.low <= b.low ? a : b;

@@ -13,6 +13,8 @@ export interface GateEvidence {
   readonly margin: Estimate;
   /** The same gain minus the deaf arm's. Absent = the arm was not run. */
   readonly realMinusDeaf?: Estimate;
+  /** The same in the shipped conversations, where the person's own talks judge. */
+  readonly elsewhere?: Estimate;
   readonly pushBack: Estimate;
   readonly invite: Estimate;
   readonly ordinary: Estimate;
@@ -84,9 +86,12 @@ export function decideGate(
   const reasons = [
     ...integrity(evidence, settings),
     ...gains(evidence, settings),
-    ...(['pushBack', 'invite', 'ordinary'] as const).map((name) =>
-      noLoss(name, evidence[name], settings),
-    ),
+    ...(evidence.elsewhere === undefined
+      ? []
+      : [noLoss('listening elsewhere', evidence.elsewhere, settings)]),
+    noLoss('push-back', evidence.pushBack, settings),
+    noLoss('invite', evidence.invite, settings),
+    noLoss('ordinary', evidence.ordinary, settings),
     ratio(
       'perplexity against the parent',
       evidence.perplexityParent,
@@ -146,12 +151,7 @@ function gains(evidence: GateEvidence, settings: GateSettings): GateReason[] {
   return reasons;
 }
 
-function noLoss(
-  name: 'pushBack' | 'invite' | 'ordinary',
-  change: Estimate,
-  settings: GateSettings,
-): GateReason {
-  const rule = name === 'pushBack' ? 'push-back' : name;
+function noLoss(rule: string, change: Estimate, settings: GateSettings): GateReason {
   return {
     rule,
     passes: change.low > settings.guardLowerBoundMin,

@@ -1,9 +1,8 @@
 // Everything measured of new weights against their parent, as plain JSON; it judges nothing.
 
-import { isAttuneError } from '../base/errors.ts';
 import type { Model } from '../model/model.ts';
 import type { Executor } from '../runtime/executor.ts';
-import { type ChatRenderer, type Example, toExample } from '../scenario/example.ts';
+import type { ChatRenderer, Example } from '../scenario/example.ts';
 import { KINDS, type Kind } from '../scenario/kind.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { withoutOwnIdea } from '../scenario/variant.ts';
@@ -18,6 +17,8 @@ import {
   changeOf,
   DISTANCES,
   distanceOf,
+  hasOwnJudges,
+  isOwn,
   ofKind,
   only,
   pairedGains,
@@ -25,6 +26,7 @@ import {
 } from './compare.ts';
 import { KeptReader } from './kept-reader.ts';
 import type { Reader, TrainableWeights } from './reader.ts';
+import { render } from './render.ts';
 import { type Retention, retention } from './retention.ts';
 import { type ScoredExample, scoreExamples, scoreOf } from './scenario-margin.ts';
 import { type Estimate, type EstimateOptions, estimate } from './statistics.ts';
@@ -62,8 +64,13 @@ export interface Measures {
   readonly kinds: Partial<Record<Kind, Change>>;
   /** Listening margin of `listen` in both cache conditions. */
   readonly conditions: { readonly kept: Change; readonly reprefilled: Change };
-  /** The worse of both conditions, by kind: what the gate takes. */
-  readonly gate: Readonly<Record<'margin' | 'pushBack' | 'invite' | 'ordinary', Estimate>>;
+  /**
+   * The worse of both conditions, by kind: what the gate takes. `margin` is listening in the
+   * person's own talks where there are enough of them; then `elsewhere` is that in the others.
+   */
+  readonly gate: Readonly<Record<'margin' | 'pushBack' | 'invite' | 'ordinary', Estimate>> & {
+    readonly elsewhere?: Estimate;
+  };
   readonly realMinusDeaf?: Estimate;
   readonly bothRight: BothRight;
   /** What a bag of words reaches that never sees a context: to be read beside every number. */
@@ -147,22 +154,6 @@ export async function measureWeights(options: MeasureOptions): Promise<Measures>
   }
 }
 
-function render(
-  scenarios: readonly Scenario[],
-  { renderer, limits }: MeasureOptions,
-  refused: { id: string; reason: string }[],
-): Example[] {
-  return scenarios.flatMap((scenario) => {
-    try {
-      return [toExample(scenario, renderer, limits)];
-    } catch (error) {
-      if (!isAttuneError(error)) throw error;
-      refused.push({ id: scenario.id, reason: error.message });
-      return [];
-    }
-  });
-}
-
 interface Scored {
   readonly before: readonly ScoredExample[];
   readonly after: readonly ScoredExample[];
@@ -182,6 +173,8 @@ function comparisons(
   const { before, after, kept, deafScored } = scored;
   const isPreferred = (s: ScoredExample): boolean => s.example.rejected !== undefined;
   const isListen = (s: ScoredExample): boolean => ofKind('listen')(s) && isPreferred(s);
+  const isOwnEnough = hasOwnJudges(only(after, isListen));
+  const isJudged = (s: ScoredExample): boolean => isListen(s) && (!isOwnEnough || isOwn(s));
   const change = (later: readonly ScoredExample[], keep: (s: ScoredExample) => boolean): Change =>
     changeOf(only(before, keep), only(later, keep), statistics);
   const worst = (keep: (s: ScoredExample) => boolean): Estimate =>
@@ -192,7 +185,8 @@ function comparisons(
     kinds: Object.fromEntries(present.map((kind) => [kind, change(after, ofKind(kind))])),
     conditions: { kept: change(kept, isListen), reprefilled: change(after, isListen) },
     gate: {
-      margin: worst(isListen),
+      margin: worst(isJudged),
+      ...(isOwnEnough ? { elsewhere: worst((s) => isListen(s) && !isOwn(s)) } : {}),
       pushBack: worst(ofKind('push-back')),
       invite: worst(ofKind('invite')),
       ordinary: worst(ofKind('ordinary')),
@@ -201,7 +195,7 @@ function comparisons(
       ? {}
       : {
           realMinusDeaf: estimate(
-            pairedGains(only(deafScored, isListen), only(after, isListen)),
+            pairedGains(only(deafScored, isJudged), only(after, isJudged)),
             statistics,
           ),
           bothRightBeyondDeaf: bothRightChange(deafScored, after, statistics),

@@ -25,6 +25,9 @@ import type { WorkParts } from './work.ts';
 type Parts = WorkParts & { folder: string };
 type Tell = (done: number, total: number | null, facts?: Record<string, number>) => void;
 
+/** Of the night's tokens and minutes, what its rehearsals may take. */
+const REHEARSAL_SHARE = 0.25;
+
 /** Writes `dreams.jsonl`: every draft, judged later. */
 export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
   const { plan, folder, tokenizer, clock, courtesy, signal } = parts;
@@ -49,7 +52,10 @@ export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
   const { dreamt, rehearsed } = await withEngine(parts, async (engine) => {
     const common = { engine, tokenizer, clock, signal, turn };
     const { contextTokensMax, batchSize, rehearsalTalks: talks } = settings;
-    const budget = { tokensMax, minutesMax };
+    const budget = {
+      tokensMax: tokensMax * REHEARSAL_SHARE,
+      minutesMax: minutesMax * REHEARSAL_SHARE,
+    };
     // What the model says, and nothing made likelier.
     const writer = createWriter({ ...common, budget, temperature: 1, topP: 1, contextTokensMax });
     const parted = random.split('rehearsal');

@@ -2,7 +2,9 @@
 // trust it. The numbers are made in `measure/`; here is what they are made of on a night.
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
-import { wordsOf } from '../dream/admit.ts';
+import { createRandom } from '../base/random.ts';
+import { judgeWords, scenarioOfDraft, wordsOf } from '../dream/admit.ts';
+import { echoes } from '../dream/echo.ts';
 import { createCopyCheck } from '../dream/near-copy.ts';
 import { decideGate, type GateEvidence } from '../measure/gate.ts';
 import { measureWeights } from '../measure/measure.ts';
@@ -25,7 +27,7 @@ import {
   type Verdict,
 } from './phase-result.ts';
 import { nightReplies } from './replies.ts';
-import { nightSuite, readSuite, toAnswer } from './suite.ts';
+import { nightSuite, readSuite, stratified, toAnswer } from './suite.ts';
 import type { WorkParts } from './work.ts';
 
 type Parts = WorkParts & { folder: string };
@@ -62,7 +64,7 @@ export async function measureNight(parts: Parts, trained: Trained, tell: Tell): 
     candidate: candidate.weights,
     ...(deaf === undefined ? {} : { deaf: deaf.weights }),
     base: plan.deltas.length === 0 ? parent.weights : (await load([])).weights,
-    scenarios: [...suite, ...held],
+    scenarios: [...suite, ...held, ...ownMoments(quiet, measure.scenariosPerKind)],
     everyday,
     trained: await readScenarioFile(folder, 'scenarios'),
     limits: limitsOf(parts),
@@ -80,6 +82,22 @@ export async function measureNight(parts: Parts, trained: Trained, tell: Tell): 
   const result: NightMeasures = { measures, replies, flagged };
   await writeJsonAtomic(join(folder, FILE.measures), result);
   return { examples: measures.examples, heldBackFlags: held.length, everyday: everyday.length };
+}
+
+/**
+ * Crossed moments of the talks that measure: whether it listens better in the person's own world.
+ * The same moments every night, as long as the talks are there.
+ */
+function ownMoments(quiet: readonly Scenario[], most: number): Scenario[] {
+  const pairs = echoes(quiet, quiet.length, createRandom('own moments'));
+  const sides = pairs.flatMap((draft) => {
+    if (judgeWords(draft) !== undefined) return [];
+    const scenario = scenarioOfDraft(draft);
+    return [{ ...scenario, source: { ...scenario.source, origin: 'log' as const } }];
+  });
+  const isWhole = ({ pair }: Scenario): boolean =>
+    sides.filter((one) => one.pair?.id === pair?.id).length === 2;
+  return stratified(sides.filter(isWhole), most);
 }
 
 /** The test conversations, without any that a flag of the person nearly copies: it has trained. */

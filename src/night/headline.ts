@@ -41,6 +41,7 @@ const MEANINGS: readonly (readonly [string, string])[] = [
   ['sources', 'it learnt from too few sources'],
   ['margin', 'listening did not gain enough'],
   ['real − deaf', 'a deaf training gained as much'],
+  ['listening elsewhere', 'listening in other words may have suffered'],
   ['push-back', 'push-back may have suffered'],
   ['invite', 'ideas that are asked for may have suffered'],
   ['ordinary', 'everyday turns may have suffered'],

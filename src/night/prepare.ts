@@ -25,8 +25,8 @@ export interface PreparedNight {
 }
 
 const PLAN = 'plan.json';
-/** Everyday turns that a night may replay. */
-const EVERYDAY_MAX = 256;
+/** Everyday turns that a night may replay, cross and measure with. */
+const EVERYDAY_MAX = 1024;
 
 export const gatheredSchema = z.strictObject({
   flagged: z.int(),

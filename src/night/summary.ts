@@ -1,6 +1,7 @@
 // The morning's summary of a night: gathered from its folder, written as JSON and as Markdown.
 import { join } from 'node:path';
 import { writeFileAtomic, writeJsonAtomic } from '../base/atomic-file.ts';
+import { OWN_TALKS_MIN } from '../measure/compare.ts';
 import { windowLayers } from '../measure/lift.ts';
 import type { Measures } from '../measure/measure.ts';
 import type { ReplyChange } from '../measure/reply-change.ts';
@@ -85,23 +86,20 @@ async function summaryOf({
   };
 }
 
-/** Enough for a change of half the kinds' usual size to show at p < 0.05. */
-const FLAGS_FOR_A_VERDICT = 12;
-
 function evidenceOf(lines: readonly JournalLine[], measured: NightMeasures | undefined): string {
   const gathered = gatheredSchema.safeParse(resultOf(lines, 'gather')).data;
   if (gathered === undefined) return '';
   const { flagged, heldBack } = gathered;
   const clusters = measured?.measures.gate.margin.clusters ?? 0;
-  const held =
-    heldBack === 0
-      ? 'none is held back yet, so only the test conversations judge'
-      : `${heldBack} held back (of about ${FLAGS_FOR_A_VERDICT} that a verdict on your own talks needs)`;
-  const suite =
-    measured === undefined
-      ? ''
-      : ` Measured on ${measured.measures.examples} test conversations from ${clusters} sources of directions.`;
-  return `Learnt from ${flagged - heldBack} flagged moments; ${held}.${suite}`;
+  const held = heldBack === 0 ? 'none is held back yet' : `${heldBack} are held back`;
+  const learnt = `Learnt from ${flagged - heldBack} flagged moments; ${held}.`;
+  if (measured === undefined) return learnt;
+  const { gate, examples } = measured.measures;
+  const judges =
+    gate.elsewhere === undefined
+      ? `${clusters} sources of directions, since a verdict on your own talks needs ${OWN_TALKS_MIN} of them`
+      : `${gate.margin.observations} moments of ${clusters} of your own talks that nothing trained on`;
+  return `${learnt} Measured on ${examples} conversations; listening is judged on ${judges}.`;
 }
 
 const KIND_LABELS = {
@@ -127,6 +125,14 @@ function measuresOf(measures: Measures): MeasureView[] {
   });
   return [
     one('margin', 'Listening', { estimate: gate.margin, wish: 'gain' }),
+    ...(gate.elsewhere === undefined
+      ? []
+      : [
+          one('elsewhere', 'Listening in the shipped conversations', {
+            estimate: gate.elsewhere,
+            wish: 'guard',
+          }),
+        ]),
     ...(realMinusDeaf === undefined
       ? []
       : [

@@ -32,6 +32,7 @@ export interface Loop {
 const SMALL: ConfigPatch = {
   server: { port: 0 },
   chat: { replyTokensMax: 24 },
+  dream: { rehearsalTalks: 4 },
   night: { dreamsMax: 8 },
   train: { learningRate: 0.01, warmupSteps: 0, epochsMax: 2, batchSize: 2, checkpointSteps: 1 },
   measure: { scenariosPerKind: 1, repliesPerKind: 0, resamples: 200 },
