@@ -71,6 +71,13 @@ describe('the gate', () => {
     expect(failed(changes)).toEqual([rule]);
   });
 
+  it('guards listening in the shipped conversations where the person’s own talks judge', () => {
+    const verdict = decideGate({ ...GOOD, elsewhere: around(0, 0.01, 0.5) });
+    expect(verdict.passes).toBe(true);
+    expect(verdict.reasons).toHaveLength(11);
+    expect(failed({ elsewhere: around(-0.015, 0.01, 0.99) })).toEqual(['listening elsewhere']);
+  });
+
   it('refuses when the deaf arm was not run', () => {
     const { realMinusDeaf: _, ...rest } = GOOD;
     expect(decideGate(rest).passes).toBe(false);

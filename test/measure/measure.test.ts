@@ -50,6 +50,31 @@ describe('measuring weights', () => {
     expect(JSON.parse(JSON.stringify(measures))).toEqual(measures);
   });
 
+  it.each([
+    [11, false],
+    [12, true],
+  ])('with %i talks of the person lets them judge listening: %s', async (talks, isOwn) => {
+    const own = Array.from({ length: talks }, (_, i) =>
+      wordScenario(20 + i, { source: { origin: 'log', cluster: `talk-${i}`, domain: 'talk' } }),
+    );
+    const measures = await measureWeights({
+      ...tiny,
+      renderer,
+      controlIds: new Set([1, 2]),
+      parent: tiny.base,
+      candidate: nudged(tiny.base, 'night'),
+      deaf: nudged(tiny.base, 'deaf'),
+      scenarios: [...scenarios, ...own],
+      everyday,
+      limits: LIMITS,
+      statistics: { resamples: 200 },
+    });
+    const { gate, realMinusDeaf } = measures;
+    expect(gate.margin.clusters).toBe(isOwn ? talks : talks + scenarios.length);
+    expect(realMinusDeaf?.clusters).toBe(gate.margin.clusters);
+    expect(gate.elsewhere?.clusters).toBe(isOwn ? scenarios.length : undefined);
+  });
+
   it('tells parent, candidate, base and deaf apart, and both cache conditions', async () => {
     const candidate = nudged(tiny.base, 'night');
     const seen: number[] = [];
