@@ -19,8 +19,11 @@ import { type Ledger, openLedger } from '../src/ledger/ledger.ts';
 import type { Manifest } from '../src/ledger/manifest.ts';
 import { readModel } from '../src/model/model.ts';
 import { loadVersion } from '../src/model/versions.ts';
+import { ConversationImported } from '../src/protocol/http.ts';
 import { NightView } from '../src/protocol/summary.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
+import { isHeldBack } from '../src/scenario/sgd.ts';
+import { readSgdDialogues } from '../src/scenario/sgd-file.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
 import { startDaemon } from './daemon.ts';
 import { beforeEnd, estimated, openDeadline } from './deadline.ts';
@@ -40,6 +43,8 @@ const { values: options } = parseArgs({
     nights: { type: 'string', default: '10' },
     moments: { type: 'string', default: '16' },
     talks: { type: 'string', default: '2' },
+    /** Talks that are imported before the first day, as from another client. */
+    history: { type: 'string', default: '0' },
     dreams: { type: 'string', default: '24' },
     steps: { type: 'string', default: '16' },
     scenarios: { type: 'string', default: '60' },
@@ -115,6 +120,23 @@ async function liveDay({ address, talks, moments }: Parts, day: number) {
     await replayDialogues(talksFile, { ...paced, skip, limit }, { talks, io });
   }
   return playMoments(await dayOf(moments, day), { ...paced, url: address.url }, { talks, io });
+}
+
+/** Held-back dialogues of which no moment is played; taken in whole, with the replies they had. */
+async function importHistory({ address, moments }: Parts): Promise<void> {
+  const played = new Set(moments.map(({ scenario }) => scenario.source.cluster));
+  const path = join(options.shared, 'pretrain/sgd/train.jsonl.gz');
+  const dialogues = (await readSgdDialogues(path)).filter(
+    ({ id }) => isHeldBack(id) && !played.has(id),
+  );
+  const drawn = createRandom('history').shuffle(dialogues).slice(0, Number(options.history));
+  const client = new HttpClient(address);
+  for (const { id, turns } of drawn) {
+    const messages = turns.map(({ role, text }, at) => ({ id: `${id}-${at}`, role, text, at }));
+    const body = { id: `history-${id}`, title: id, origin: 'import', messages };
+    await client.post('/api/conversations', body, ConversationImported);
+  }
+  if (drawn.length > 0) say(`${drawn.length} talks imported`);
 }
 
 /** Kept while the day goes on, so that a day that was cut off is still counted. */
@@ -202,6 +224,7 @@ async function lookAtBase(heldOut: HeldOut): Promise<void> {
 }
 
 async function runNights(parts: Parts): Promise<void> {
+  if ((await (await ledgerNow()).list()).length === 0) await importHistory(parts);
   let longest = 0;
   for (let day = 1; day <= count('nights'); day += 1) {
     const all = await readRecords();
