@@ -47,6 +47,8 @@ const { values: options } = parseArgs({
     history: { type: 'string', default: '0' },
     dreams: { type: 'string', default: '24' },
     steps: { type: 'string', default: '16' },
+    /** Learning rate; a short night takes larger steps. */
+    rate: { type: 'string', default: '0.03' },
     scenarios: { type: 'string', default: '60' },
     pairs: { type: 'string', default: '20' },
     suites: { type: 'string', default: '24' },
@@ -78,6 +80,7 @@ const SETTINGS = [
   'chat.replyTokensMax=64',
   `night.dreamsMax=${options.dreams}`,
   `night.stepsMax=${options.steps}`,
+  `train.learningRate=${options.rate}`,
   `measure.scenariosPerKind=${options.scenarios}`,
   'measure.scenariosPerUngatedKind=2',
   'measure.repliesPerKind=4',
