@@ -114,5 +114,5 @@ export const trainSection = z.strictObject({
   checkpointSteps: z.int().min(1).default(10),
   /** Steps between evaluations on held-out scenarios, and how many below the start are enough. */
   evaluationSteps: z.int().min(1).default(10),
-  patience: z.int().min(1).default(3),
+  patience: z.int().min(1).default(5),
 });
