@@ -1,5 +1,5 @@
-// What holds the rest while listening is learnt: a training a setting, on half of the scenes, read on
-// the other half and on pairs that nobody trains on. Neither the suites nor sgd-dev are read.
+// What holds the rest while listening is learnt: a training a setting, on half of the scenes, read
+// on the other half and on pairs that nobody trains on. Neither suites nor sgd-dev are read.
 
 //   npm run bench:holding -- --work DIR --experiment DIR [--only NAME,NAME] [--fold 0]
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
