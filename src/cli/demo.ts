@@ -64,7 +64,7 @@ async function demoConfig(store: string): Promise<Config> {
       night: { dreamsMax: 48, isEnabled: false },
       dream: { rehearsalTalks: 80 },
       train: { replaysPerStep: 4 },
-      measure: { scenariosPerKind: 60, scenariosPerUngatedKind: 6, everydayTurns: 60 },
+      measure: { scenariosPerKind: 200, scenariosPerUngatedKind: 6, everydayTurns: 100 },
       logger: { level: 'warn' },
     },
   });
