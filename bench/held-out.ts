@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { bothRightByPair } from '../src/measure/margin.ts';
 import { Reader, type TrainableWeights } from '../src/measure/reader.ts';
+import { render } from '../src/measure/render.ts';
 import { type Retention, retention } from '../src/measure/retention.ts';
 import { scoreExamples } from '../src/measure/scenario-margin.ts';
 import { type Estimate, estimate } from '../src/measure/statistics.ts';
@@ -9,7 +10,6 @@ import type { Model } from '../src/model/model.ts';
 import { loadVersion } from '../src/model/versions.ts';
 import { stratified } from '../src/night/suite.ts';
 import type { Executor } from '../src/runtime/executor.ts';
-import { type Example, toExample } from '../src/scenario/example.ts';
 import { readScenarios } from '../src/scenario/file.ts';
 import type { Scenario } from '../src/scenario/scenario.ts';
 import { crossedPairs } from '../src/scenario/sgd.ts';
@@ -59,18 +59,6 @@ function isShort(scenario: Scenario, tokenizer: Tokenizer): boolean {
   });
 }
 
-/** Only what fits the window. */
-function render(list: readonly Scenario[], { model, tokenizer }: HeldOutOptions): Example[] {
-  const limits = { windowTokens: model.windowTokens, replyTokensMax: 96 };
-  return list.flatMap((scenario) => {
-    try {
-      return [toExample(scenario, tokenizer, limits)];
-    } catch {
-      return [];
-    }
-  });
-}
-
 export async function openHeldOut(options: HeldOutOptions): Promise<HeldOut> {
   const { model, executor, shared } = options;
   const dialogues = await readSgdDialogues(join(shared, 'pretrain/sgd/dev.jsonl.gz'));
@@ -83,10 +71,13 @@ export async function openHeldOut(options: HeldOutOptions): Promise<HeldOut> {
   const pairs = pickPairs(crossedPairs(moments, dialogues), options.pairs, (scenario) =>
     isShort(scenario, options.tokenizer),
   );
-  const examples = render([...pairs, ...stratified(suites.flat(), options.suites)], options);
+  const limits = { windowTokens: model.windowTokens, replyTokensMax: 96 };
+  const rendered = (list: readonly Scenario[]) =>
+    render(list, { renderer: options.tokenizer, limits }, []);
+  const examples = rendered([...pairs, ...stratified(suites.flat(), options.suites)]);
   const turns = everydayOf(dialogues.slice(0, 4 * options.everyday), 'everyday');
   const short = turns.filter((turn) => isShort(turn, options.tokenizer));
-  const everyday = render(short.slice(0, options.everyday), options);
+  const everyday = rendered(short.slice(0, options.everyday));
   const base = (await loadVersion(model, [])).weights;
   const reader = new Reader({ model, executor });
   return {

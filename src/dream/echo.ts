@@ -2,7 +2,7 @@
 // named. Crossed, such a moment teaches to read who said what, in the person's own words.
 import type { Random } from '../base/random.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { crossFlag } from './cross-flag.ts';
+import { crossMoment } from './cross-moment.ts';
 import type { Draft } from './draft.ts';
 
 /** Messages that stay: moments of one talk would else be near-copies of each other. */
@@ -22,7 +22,7 @@ export function echoes(everyday: readonly Scenario[], count: number, random: Ran
     const { cluster } = turn.source;
     const ofTalk = taken.get(cluster) ?? 0;
     if (ofTalk >= PER_TALK_MAX) continue;
-    const pair = crossFlag(momentOf(turn), random.split(turn.id));
+    const pair = crossMoment(momentOf(turn), random.split(turn.id));
     if (pair === undefined) continue;
     taken.set(cluster, ofTalk + 1);
     drafts.push(...pair);

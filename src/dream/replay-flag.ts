@@ -1,7 +1,7 @@
 // Dreams that stay with a flagged moment's own words and move the direction into the distance.
 import type { Random } from '../base/random.ts';
 import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
-import { crossFlag } from './cross-flag.ts';
+import { crossMoment } from './cross-moment.ts';
 import type { Angle, Draft, DraftSpan, FlaggedSeed } from './draft.ts';
 import { addDistractors, type Exchange, type Played } from './stage.ts';
 import type { Writer } from './writer.ts';
@@ -90,7 +90,7 @@ export async function replayFlag(seed: FlaggedSeed, options: ReplayOptions): Pro
     rejectedFrom: rejected?.from ?? 'nobody',
     sampledShare: shareOf(played, chosen, rejected),
   };
-  return crossFlag(draft, options.random) ?? [draft];
+  return crossMoment(draft, options.random) ?? [draft];
 }
 
 interface Spoken {

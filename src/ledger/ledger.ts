@@ -57,6 +57,8 @@ export const DELETABLE = [
   'summary.md',
   'summary.json',
   'dreams.jsonl',
+  'easy.jsonl',
+  'own.jsonl',
   'gists.json',
   'everyday.jsonl',
   'scenarios.jsonl',

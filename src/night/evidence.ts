@@ -17,7 +17,7 @@ import { type Example, toExample } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { PROBE, type Probe } from '../swap/probe.ts';
 import { scenarioOf } from './dreaming.ts';
-import { DEAF_DELTA, FILE, readFlagged, readScenarioFile } from './files.ts';
+import { DEAF_DELTA, FILE, readFlagged, readScenarioFile, writeScenarios } from './files.ts';
 import { measuresForgetting } from './gather.ts';
 import {
   type Measured,
@@ -64,7 +64,7 @@ export async function measureNight(parts: Parts, trained: Trained, tell: Tell): 
     candidate: candidate.weights,
     ...(deaf === undefined ? {} : { deaf: deaf.weights }),
     base: plan.deltas.length === 0 ? parent.weights : (await load([])).weights,
-    scenarios: [...suite, ...held, ...ownMoments(quiet, measure.scenariosPerKind)],
+    scenarios: [...suite, ...held, ...(await ownMoments(parts, quiet))],
     everyday,
     trained: await readScenarioFile(folder, 'scenarios'),
     limits: limitsOf(parts),
@@ -85,19 +85,28 @@ export async function measureNight(parts: Parts, trained: Trained, tell: Tell): 
 }
 
 /**
- * Crossed moments of the talks that measure: whether it listens better in the person's own world.
- * The same moments every night, as long as the talks are there.
+ * Crossed moments of the talks that measure and of which nothing trains: whether it listens better
+ * in the person's own world. Written down, so that a deleted talk is found in them too.
  */
-function ownMoments(quiet: readonly Scenario[], most: number): Scenario[] {
-  const pairs = echoes(quiet, quiet.length, createRandom('own moments'));
-  const sides = pairs.flatMap((draft) => {
+async function ownMoments(
+  { folder, plan }: Parts,
+  quiet: readonly Scenario[],
+): Promise<Scenario[]> {
+  const trained = new Set(
+    (await readScenarioFile(folder, 'scenarios')).map(({ source }) => source.cluster),
+  );
+  const untouched = quiet.filter(({ source }) => !trained.has(source.cluster));
+  const drafts = echoes(untouched, untouched.length, createRandom('own moments'));
+  const sides = drafts.flatMap((draft) => {
     if (judgeWords(draft) !== undefined) return [];
     const scenario = scenarioOfDraft(draft);
     return [{ ...scenario, source: { ...scenario.source, origin: 'log' as const } }];
   });
   const isWhole = ({ pair }: Scenario): boolean =>
     sides.filter((one) => one.pair?.id === pair?.id).length === 2;
-  return stratified(sides.filter(isWhole), most);
+  const own = stratified(sides.filter(isWhole), plan.config.measure.scenariosPerKind);
+  await writeScenarios(folder, 'own', own);
+  return own;
 }
 
 /** The test conversations, without any that a flag of the person nearly copies: it has trained. */

@@ -18,6 +18,8 @@ export const FILE = {
   dreams: 'dreams.jsonl',
   rehearsal: 'rehearsal.jsonl',
   easy: 'easy.jsonl',
+  /** Crossed moments of the person's own talks that measure. */
+  own: 'own.jsonl',
   scenarios: 'scenarios.jsonl',
   delta: 'delta.safetensors',
   steps: 'steps.jsonl',
@@ -78,7 +80,7 @@ async function readOwn<T>(folder: string, name: string, schema: z.ZodType<T>): P
   throw new AttuneError('night-failed', message, { folder }, { cause: parsed.error });
 }
 
-type ScenarioFile = 'everyday' | 'rehearsal' | 'easy' | 'scenarios';
+type ScenarioFile = 'everyday' | 'rehearsal' | 'easy' | 'own' | 'scenarios';
 
 export async function writeScenarios(
   folder: string,

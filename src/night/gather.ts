@@ -65,6 +65,8 @@ export interface GatherInput {
   readonly heldBackFrom: number;
   readonly heldBackOneIn: number;
   readonly everydayMax: number;
+  /** All everyday turns together: each holds its talk up to there. */
+  readonly everydayCharactersMax: number;
   readonly seed: number;
 }
 
@@ -82,7 +84,24 @@ export function gather(input: GatherInput): Gathered {
     .filter((talk) => talk.canLearn)
     .flatMap((talk) => everydayTurns(talk, marked));
   const drawn = createRandom(input.seed).split('everyday').shuffle(everyday);
-  return { flagged, everyday: drawn.slice(0, input.everydayMax) };
+  return { flagged, everyday: bounded(drawn, input) };
+}
+
+/** The first turns that fit; one that is too long for what is left is passed over. */
+function bounded(
+  turns: readonly Scenario[],
+  { everydayMax, everydayCharactersMax }: GatherInput,
+): Scenario[] {
+  const taken: Scenario[] = [];
+  let left = everydayCharactersMax;
+  for (const turn of turns) {
+    if (taken.length === everydayMax) break;
+    const characters = turn.messages.reduce((sum, { content }) => sum + content.length, 0);
+    if (characters > left) continue;
+    left -= characters;
+    taken.push(turn);
+  }
+  return taken;
 }
 
 /** By the hash of the id: the same flag is held back every night, whatever else there is. */

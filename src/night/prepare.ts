@@ -27,6 +27,8 @@ export interface PreparedNight {
 const PLAN = 'plan.json';
 /** Everyday turns that a night may replay, cross and measure with. */
 const EVERYDAY_MAX = 1024;
+/** Of long talks fewer turns: the file is read whole. */
+const EVERYDAY_CHARACTERS_MAX = 2 ** 23;
 
 export const gatheredSchema = z.strictObject({
   flagged: z.int(),
@@ -130,6 +132,7 @@ async function writeGathered(
         talks,
         ...config.flag,
         everydayMax: EVERYDAY_MAX,
+        everydayCharactersMax: EVERYDAY_CHARACTERS_MAX,
         seed: plan.seed,
       });
       await writeGists(folder, await drawMemories(options, talks, gathered, plan));

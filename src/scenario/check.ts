@@ -17,7 +17,7 @@ const fail = (reason: string): CheckResult => ({ passes: false, reason });
 
 /**
  * Whether `reply` listens in `scenario`. Deterministic; how far it agrees with labels set by
- * reading is in suites/AGREEMENT.md, and a kind below 0.8 there may not gate.
+ * reading is in suites/README.md, and a kind below 0.8 there may not gate.
  */
 export function checkReply(scenario: Scenario, reply: string): CheckResult {
   const broken = brokenness(reply);

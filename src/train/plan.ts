@@ -1,10 +1,10 @@
 // What a training will do, fixed before it begins: examples, matrices, number of steps, order.
-import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { AttuneError } from '../base/errors.ts';
 import { sha256, sha256Json } from '../base/hash.ts';
-import type { Model } from '../model/model.ts';
+import { render } from '../measure/render.ts';
 import { isQProj } from '../model/weight-names.ts';
 import type { HostTensor } from '../runtime/executor.ts';
-import { type ChatRenderer, type Example, toExample } from '../scenario/example.ts';
+import type { Example } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import type { OptimizerSettings, Parameter } from './optimizer.ts';
 import { toReplay } from './replay.ts';
@@ -35,16 +35,18 @@ export function planTraining(
 ): Plan {
   const { model, renderer, settings, seed } = options;
   const refused: { id: string; reason: string }[] = [];
-  const render = (scenarios: readonly Scenario[]): Example[] =>
-    fitting(scenarios, { renderer, model, settings, refused });
-  const examples = render(options.scenarios);
+  const { contextTokensMax, replyTokensMax } = settings;
+  const windowTokens = Math.min(model.windowTokens, contextTokensMax + replyTokensMax);
+  const rendered = (scenarios: readonly Scenario[]): Example[] =>
+    render(scenarios, { renderer, limits: { windowTokens, replyTokensMax } }, refused);
+  const examples = rendered(options.scenarios);
   if (examples.length === 0) {
     const reason = refused[0]?.reason ?? 'none was given';
     const message = `no scenario to train on (${refused.length} left out: ${reason})`;
     throw new AttuneError('training-impossible', message, { refused: refused.length });
   }
-  const heldOut = render(options.heldOut ?? []).filter((e) => e.rejected !== undefined);
-  const replays = render(options.replays ?? []).map((e) => toReplay(e, settings.replayTokens));
+  const heldOut = rendered(options.heldOut ?? []).filter((e) => e.rejected !== undefined);
+  const replays = rendered(options.replays ?? []).map((e) => toReplay(e, settings.replayTokens));
   const { batchSize, epochsMax, stepsMax } = settings;
   const seen = examples.length * epochsMax;
   const steps = Math.min(stepsMax, Math.ceil(seen / batchSize));
@@ -88,31 +90,6 @@ function orderOf(scenarios: readonly Scenario[], seed: number | string): (at: nu
     epochs.set(epoch, order);
     return order[at % scenarios.length] as number;
   };
-}
-
-interface Fitting {
-  readonly renderer: ChatRenderer;
-  readonly model: Model;
-  readonly settings: TrainSettings;
-  readonly refused: { id: string; reason: string }[];
-}
-
-/** Renders what fits; what does not is recorded with its reason. */
-function fitting(scenarios: readonly Scenario[], parts: Fitting): Example[] {
-  const { renderer, model, settings, refused } = parts;
-  const limits = {
-    windowTokens: Math.min(model.windowTokens, settings.contextTokensMax + settings.replyTokensMax),
-    replyTokensMax: settings.replyTokensMax,
-  };
-  return scenarios.flatMap((scenario) => {
-    try {
-      return [toExample(scenario, renderer, limits)];
-    } catch (error) {
-      if (!isAttuneError(error)) throw error;
-      refused.push({ id: scenario.id, reason: error.message });
-      return [];
-    }
-  });
 }
 
 /** The matrices that learn, within the layers and heads of the settings. */

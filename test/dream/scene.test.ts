@@ -134,6 +134,7 @@ describe('a scene', () => {
     ['a line without a speaker', 'user: a\nhello'],
     ['a feature that is none', 'user: <joy>a</joy>'],
     ['a feature that is not closed', 'user: <direction>a'],
+    ['words for a twin that no side has', 'user: a\nchosen@twin: b'],
   ])('is refused with %s', (_name, body) => {
     expect(() => parse(body)).toThrow(expect.objectContaining({ code: 'prompt-invalid' }));
   });

@@ -147,6 +147,11 @@ async function commitNight(): Promise<void> {
   const scenarios = [...flags.flatMap((moment) => scenarioOf(moment) ?? []), ...dreams];
   await files.writeDrafts(folder, dreams.map(draftOf));
   await files.writeScenarios(folder, 'scenarios', scenarios);
+  await files.writeScenarios(folder, 'easy', dreams);
+  const own = everyday.map(({ source }) =>
+    dreamOf(`e-${source.cluster}`, source.cluster.replace('talk-', ''), source.cluster),
+  );
+  await files.writeScenarios(folder, 'own', own);
   const json = (name: string, value: unknown) => writeJsonAtomic(join(folder, name), value);
   const replies = moments.map(({ flagId, rejected = '' }) => {
     return { flagId, oldReply: rejected, newReply: `Now: ${rejected}` };
@@ -155,8 +160,10 @@ async function commitNight(): Promise<void> {
   await json('probe.json', { sequences: [{ ids: [1, 2, 3], from: 1, logprobs: [-1, -1] }] });
   const refused = everyday.map(({ id, chosen }) => ({ id, reason: `too long: ${chosen}` }));
   await json('training.json', { refused, heldOutMargin: null });
-  const margins = moments.map(({ context }) => ({ id: context.id, before: 0, after: 1 }));
-  const measures = { examples: 5, refused, scores: margins };
+  const change = (id: string) => ({ id, before: 0, after: 1 });
+  const margins = moments.map(({ context }) => change(context.id));
+  const scores = [...margins, ...own.map(({ id }) => change(id))];
+  const measures = { examples: 5, refused, scores };
   await json('measures.json', { measures, replies: null, flagged: margins });
   const step = { step: 1, terms: { loss: 1 }, scenarios: scenarios.map(({ id }) => id) };
   await writeFile(join(folder, 'steps.jsonl'), `${JSON.stringify(step)}\n{"step": 2, "ter`);
@@ -202,8 +209,8 @@ async function holding(word: string): Promise<string[]> {
 const LEFT_IN: Partial<Record<Way, string[]>> = {
   trained: ['flagged.json', 'scenarios.jsonl', 'steps.jsonl', 'replies.json', 'summary.md'],
   heldBack: ['flagged.json', 'replies.json', 'measures.json', 'summary.json', 'summary.md'],
-  everyday: ['everyday.jsonl', 'training.json', 'measures.json', 'gists.json'],
-  gist: ['gists.json', 'dreams.jsonl', 'scenarios.jsonl', 'summary.json'],
+  everyday: ['everyday.jsonl', 'training.json', 'measures.json', 'gists.json', 'own.jsonl'],
+  gist: ['gists.json', 'dreams.jsonl', 'easy.jsonl', 'scenarios.jsonl', 'summary.json'],
 };
 
 describe('deleting a talk', () => {

@@ -41,6 +41,7 @@ function input(change: Partial<GatherInput> = {}): GatherInput {
     heldBackFrom: 10,
     heldBackOneIn: 5,
     everydayMax: 10,
+    everydayCharactersMax: 1_000_000,
     seed: 1,
     ...change,
   };
@@ -93,6 +94,22 @@ describe('gather', () => {
     const { everyday } = gather(input());
     expect(everyday.map((scenario) => scenario.chosen)).toEqual(['How about the opera?']);
     expect(gather(input({ everydayMax: 0 })).everyday).toEqual([]);
+  });
+
+  it('replays no more characters than it may: a turn that does not fit is passed over', () => {
+    const long = { id: 'u0', role: 'user' as const, content: 'x'.repeat(50), at: 0 };
+    const [first, ...rest] = talk.messages;
+    if (first === undefined) throw new Error('no message');
+    const talks = new Map([
+      [talk.id, talk],
+      ['talk-2', { ...talk, id: 'talk-2', messages: [long, { ...first, at: 1 }, ...rest] }],
+    ]);
+    const count = (everydayCharactersMax: number) =>
+      gather(input({ talks, flags: [], everydayCharactersMax })).everyday.length;
+    expect(count(1_000)).toBe(4);
+    expect(count(100)).toBe(2);
+    expect(count(16)).toBe(1);
+    expect(count(15)).toBe(0);
   });
 
   it('holds back about one flag in five from the tenth on, always the same ones', () => {

@@ -1,39 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { decideGate, type GateEvidence } from '../../src/measure/gate.ts';
-import type { Estimate } from '../../src/measure/statistics.ts';
 import { headlineOf } from '../../src/night/headline.ts';
+import { around, GOOD } from '../measure/gate-evidence.ts';
 
-const estimated = (mean: number, p: number): Estimate => ({
-  mean,
-  low: mean - 0.01,
-  high: mean + 0.01,
-  p,
-  clusters: 40,
-  level: 0.95,
-  observations: 40,
-});
-const steady = estimated(0, 0.5);
-const evidence: GateEvidence = {
-  margin: estimated(0.05, 1e-6),
-  realMinusDeaf: estimated(0.04, 1e-4),
-  pushBack: steady,
-  invite: steady,
-  ordinary: steady,
-  perplexityParent: { ratio: 1, high: 1.01 },
-  perplexityBase: { ratio: 1, high: 1.01 },
-  sources: 20,
-  isFinite: true,
-  isOnlyQueryMoved: true,
-  night: 3,
-  passedNights: [],
-};
-const fallen = estimated(-0.1, 1);
+const steady = around(0, 0.01, 0.5);
+const fallen = around(-0.1, 0.01, 1);
 const headline = (changed: Partial<GateEvidence>): string =>
   headlineOf({
     verdict: 'refused',
     number: 3,
     measured: undefined,
-    reasons: [...decideGate({ ...evidence, ...changed }).reasons],
+    reasons: [...decideGate({ ...GOOD, ...changed }).reasons],
   });
 
 describe('the headline of a refused night', () => {
@@ -57,7 +34,7 @@ describe('the headline of a refused night', () => {
   it('has words for every rule of the gate', () => {
     const bad = { ratio: Number.NaN, high: Number.NaN };
     const { reasons } = decideGate({
-      ...evidence,
+      ...GOOD,
       margin: fallen,
       realMinusDeaf: fallen,
       pushBack: fallen,

@@ -1,4 +1,4 @@
-// The other side of a flagged moment: the value that was asked for and another one exchanged.
+// The other side of a moment of a talk: the value that was asked for and another one exchanged.
 import type { Random } from '../base/random.ts';
 import { valuesOf } from '../memory/gist.ts';
 import type { Draft, DraftSpan } from './draft.ts';
@@ -12,7 +12,7 @@ const NAME_MIN = 3;
  * it was and in the talk with both exchanged throughout. Undefined where there is no such value, or
  * it is a name and the talk has no other.
  */
-export function crossFlag(draft: Draft, random: Random): [Draft, Draft] | undefined {
+export function crossMoment(draft: Draft, random: Random): [Draft, Draft] | undefined {
   const { chosen, rejected = '', messages, spans, id } = draft;
   if (chosen === undefined) return undefined;
   const spoken = (feature: DraftSpan['feature']): string[] =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { judgeWords } from '../../src/dream/admit.ts';
-import { crossFlag } from '../../src/dream/cross-flag.ts';
+import { crossMoment } from '../../src/dream/cross-moment.ts';
 import type { Draft } from '../../src/dream/draft.ts';
 import { random } from './dreaming.ts';
 
@@ -35,7 +35,7 @@ function moment(changes: Partial<Draft> = {}): Draft {
 
 describe('a flagged moment, crossed', () => {
   it('exchanges the time that was asked for with the one that was offered, throughout', () => {
-    const [a, b] = crossFlag(moment(), random(1)) ?? [];
+    const [a, b] = crossMoment(moment(), random(1)) ?? [];
     expect(a?.messages).toEqual(moment().messages);
     expect(b?.messages.map(({ content }) => content)).toEqual([
       'I need a bus to Berlin for 14 people.',
@@ -54,7 +54,7 @@ describe('a flagged moment, crossed', () => {
   });
 
   it('keeps its marks on the same words', () => {
-    const [, b] = crossFlag(moment(), random(1)) ?? [];
+    const [, b] = crossMoment(moment(), random(1)) ?? [];
     const marked = b?.spans.map((s) => b.messages[s.message]?.content.slice(s.start, s.end));
     expect(marked).toEqual([
       'There is one at 11:30 am.',
@@ -63,14 +63,14 @@ describe('a flagged moment, crossed', () => {
   });
 
   it('gives two sides that are admitted', () => {
-    for (const side of crossFlag(moment(), random(1)) ?? []) {
+    for (const side of crossMoment(moment(), random(1)) ?? []) {
       expect(judgeWords(side)).toBeUndefined();
     }
   });
 
   it('takes no number out of another one', () => {
     const chosen = 'Noted, 4 bikes.';
-    const crossed = crossFlag(moment({ chosen }), random(1));
+    const crossed = crossMoment(moment({ chosen }), random(1));
     expect(crossed?.[1].messages[0]?.content).toBe('I need a bus to Berlin for 4 people.');
     expect(crossed?.[1].messages[2]?.content).toBe(
       'No, I want to leave at 11:30 am, and 14 of us bring bikes.',
@@ -78,14 +78,14 @@ describe('a flagged moment, crossed', () => {
   });
 
   it('is undefined where the reply takes up no value, or there is no other of its sort', () => {
-    expect(crossFlag(moment({ chosen: 'All right, that one.' }), random(1))).toBeUndefined();
-    expect(crossFlag(moment({ chosen: undefined }), random(1))).toBeUndefined();
+    expect(crossMoment(moment({ chosen: 'All right, that one.' }), random(1))).toBeUndefined();
+    expect(crossMoment(moment({ chosen: undefined }), random(1))).toBeUndefined();
     const messages = [{ role: 'user' as const, content: 'At 11:30 am, please.' }];
     const spans = [{ feature: 'direction' as const, message: 0, start: 0, end: 20 }];
     const alone = { messages, spans, rejected: 'Fine.' };
     const name = 'With Anna Berg.';
     expect(
-      crossFlag(
+      crossMoment(
         moment({ ...alone, messages: [{ role: 'user', content: name }], chosen: name }),
         random(1),
       ),
@@ -94,7 +94,7 @@ describe('a flagged moment, crossed', () => {
 
   it('thinks of another hour, or other digits, where the talk names none', () => {
     const said = (content: string, chosen: string) =>
-      crossFlag(
+      crossMoment(
         moment({
           messages: [{ role: 'user', content }],
           spans: [{ feature: 'direction', message: 0, start: 0, end: content.length }],
