@@ -1,7 +1,7 @@
 // What holds the rest while listening is learnt: a training a setting, on half of the scenes, read
 // on the other half and on pairs that nobody trains on. Neither suites nor sgd-dev are read.
 
-//   npm run bench:holding -- --work DIR --experiment DIR [--only NAME,NAME] [--fold 0]
+//   npm run bench:holding -- --work DIR --experiment DIR [--only 'NAME;NAME'] [--fold 0]
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -171,7 +171,7 @@ const examples = render([...selection, ...unseen], { renderer, limits }, []);
 const everyday = render(turns.slice(600), { renderer, limits }, []);
 const before = await scoreExamples(reader, examples, base);
 
-const wanted = options.only?.split(',') ?? Object.keys(SETTINGS);
+const wanted = options.only?.split(';') ?? Object.keys(SETTINGS);
 for (const name of wanted) {
   const { train = {}, replays = 'talks', hasEchoes = false } = SETTINGS[name] ?? {};
   const trained = await trainDelta({
