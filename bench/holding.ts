@@ -46,6 +46,8 @@ const { values: options } = parseArgs({
     dreams: { type: 'string', default: '416' },
     night: { type: 'string', default: '160' },
     steps: { type: 'string', default: '64' },
+    /** Pairs of crossed moments of talk that train, where a setting has them. */
+    echoes: { type: 'string', default: '60' },
     threads: { type: 'string', default: '1' },
   },
 });
@@ -162,12 +164,23 @@ const flags = createRandom('flags')
 const night = createRandom('night')
   .shuffle(admitted.filter((scenario) => !isRead(scenario)))
   .slice(0, Number(options.night));
-const crossed = echoes(turns.slice(0, 600), 60, createRandom('echoes')).map(scenarioOfDraft);
+const taught = turns.slice(0, 600);
+const crossed = echoes(taught, Number(options.echoes), createRandom('echoes')).map(scenarioOfDraft);
+const seen = new Set(taught.map(({ source }) => source.cluster));
+const others = turns.filter(({ source }) => !seen.has(source.cluster));
+const unheard = echoes(others, 60, createRandom('unheard')).map((draft) => {
+  const scenario = scenarioOfDraft(draft);
+  return {
+    ...scenario,
+    id: `echo:${draft.id}`,
+    source: { ...scenario.source, origin: 'log' as const },
+  };
+});
 
 const groupOf = ({ id, kind, source }: Scenario): string =>
   source.origin === 'dream' ? `scenes: ${kind}` : `${id.split(':', 1)[0]}: ${kind}`;
 const unseen = admitted.filter((scenario) => isRead(scenario) && scenario.rejected !== undefined);
-const examples = render([...selection, ...unseen], { renderer, limits }, []);
+const examples = render([...selection, ...unheard, ...unseen], { renderer, limits }, []);
 const everyday = render(turns.slice(600), { renderer, limits }, []);
 const before = await scoreExamples(reader, examples, base);
 

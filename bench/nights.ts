@@ -46,6 +46,8 @@ const { values: options } = parseArgs({
     /** Talks that are imported before the first day, as from another client. */
     history: { type: 'string', default: '0' },
     dreams: { type: 'string', default: '24' },
+    /** Pairs of crossed moments of talk. */
+    echoes: { type: 'string', default: '80' },
     steps: { type: 'string', default: '16' },
     /** Learning rate; a short night takes larger steps. */
     rate: { type: 'string', default: '0.03' },
@@ -79,6 +81,7 @@ const SETTINGS = [
   'memory.restMinutes=0',
   'chat.replyTokensMax=64',
   `night.dreamsMax=${options.dreams}`,
+  `dream.echoes=${options.echoes}`,
   `night.stepsMax=${options.steps}`,
   `train.learningRate=${options.rate}`,
   `measure.scenariosPerKind=${options.scenarios}`,

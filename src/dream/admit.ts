@@ -6,6 +6,7 @@ import { checkReply } from '../scenario/check.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Draft } from './draft.ts';
+import { TALK } from './echo.ts';
 import { isNearCopy, shingles } from './near-copy.ts';
 
 export interface AdmitOptions {
@@ -181,10 +182,16 @@ export async function admit(drafts: readonly Draft[], options: AdmitOptions): Pr
   return { dreams: paired.dreams, refused: [...refused, ...paired.refused] };
 }
 
-/** The two sides of a pair, and one flagged moment with its direction at several distances. */
+/**
+ * The two sides of a pair, one flagged moment with its direction at several distances, and moments
+ * of one talk, of which each has another reply.
+ */
 function isAlikeOnPurpose(one: Draft | undefined, other: Draft): boolean {
   if (one === undefined) return false;
   if (one.pair !== undefined && one.pair.id === other.pair?.id) return true;
+  if (one.prompt.name === TALK && other.prompt.name === TALK) {
+    return one.seed.cluster === other.seed.cluster && one.chosen !== other.chosen;
+  }
   const isReplay = (draft: Draft): boolean => draft.prompt.name.startsWith('dream/guidance/');
   const isSameFlag = one.seed.id === other.seed.id && isReplay(one) && isReplay(other);
   return isSameFlag && one.angle.distance !== other.angle.distance;

@@ -64,12 +64,28 @@ export function crossMoment(draft: Draft, random: Random): [Draft, Draft] | unde
   ];
 }
 
+const WEEKDAYS = 'Monday Tuesday Wednesday Thursday Friday Saturday Sunday'.split(' ');
+/** Without the one that is a verb, too. */
+const MONTHS =
+  'January February March April June July August September October November December'.split(' ');
+const DATES = Array.from({ length: 28 }, (_, at) => {
+  const suffix = Math.floor(at / 10) === 1 ? undefined : ['st', 'nd', 'rd'][at % 10];
+  return `${at + 1}${suffix ?? 'th'}`;
+});
+const isAnyOf = (names: readonly string[], value: string): boolean =>
+  names.some((name) => name.toLowerCase() === value.toLowerCase());
+
+type Sort = 'amount' | 'time' | 'count' | 'number' | 'date' | 'weekday' | 'month' | 'name';
+
 /** Only a time takes the place of a time, and a house number none of a count. */
-function sortOf(value: string): 'amount' | 'time' | 'count' | 'number' | 'name' {
+function sortOf(value: string): Sort {
   if (value.startsWith('$')) return 'amount';
   if (/\d:\d|\d ?[ap]\.?m\b/i.test(value)) return 'time';
+  if (/\d(?:st|nd|rd|th)$/i.test(value)) return 'date';
   if (/^\d{1,2}$/.test(value)) return 'count';
-  return /^\d/.test(value) ? 'number' : 'name';
+  if (/^\d/.test(value)) return 'number';
+  if (isAnyOf(WEEKDAYS, value)) return 'weekday';
+  return isAnyOf(MONTHS, value) ? 'month' : 'name';
 }
 
 /**
@@ -79,6 +95,9 @@ function sortOf(value: string): 'amount' | 'time' | 'count' | 'number' | 'name' 
 function inventedLike(value: string, random: Random): string[] {
   const sort = sortOf(value);
   if (sort === 'name') return [];
+  if (sort === 'weekday') return WEEKDAYS;
+  if (sort === 'month') return MONTHS;
+  if (sort === 'date') return DATES;
   if (sort === 'time') {
     const hour = `${1 + random.int(12)}`;
     const minute = random.pick(['00', '15', '30', '45']);
@@ -96,7 +115,8 @@ const escaped = (value: string): string => value.replace(/[$()*+.?[\\\]^{|}]/g, 
 const pattern = (...values: readonly string[]): RegExp =>
   new RegExp(`(?<![\\w:$]|\\d[.,])(?:${values.map(escaped).join('|')})(?![\\w:]|[.,]\\d)`, 'gi');
 
-const mentions = (text: string, value: string): boolean => pattern(value).test(text);
+/** The value stands in the text as a word of its own. */
+export const mentions = (text: string, value: string): boolean => pattern(value).test(text);
 
 interface Exchanged {
   readonly text: string;

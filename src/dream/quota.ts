@@ -12,7 +12,7 @@ export interface Unit {
 const WEIGHTS: Readonly<Record<Kind, number>> = {
   listen: 4,
   'push-back': 3,
-  invite: 1,
+  invite: 2,
   undercurrent: 1,
   compressed: 1,
   longing: 1,

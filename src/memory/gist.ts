@@ -103,7 +103,7 @@ function topicsOf(turns: readonly Turn[]): string[] {
 /** Names inside a sentence, numbers, hours, amounts: what a gist must not blur. */
 export function valuesOf(texts: readonly string[]): string[] {
   const pattern =
-    /\$?\d[\d:.,]*\d(?: ?[ap]\.?m\b)?|\d+(?: ?[ap]\.?m\b)?|(?<=[a-z,;] )\p{Lu}\p{Ll}+(?: \p{Lu}\p{Ll}+)*/gu;
+    /\$?\d[\d:.,]*\d(?: ?[ap]\.?m\b|(?:st|nd|rd|th)\b)?|\d+(?: ?[ap]\.?m\b|(?:st|nd|rd|th)\b)?|(?<=[a-z,;] )\p{Lu}\p{Ll}+(?: \p{Lu}\p{Ll}+)*/gu;
   const found = texts.flatMap((text) => [...text.matchAll(pattern)].map(([value]) => value));
   return [...new Set(found)].filter((value) => value.length <= 40).slice(0, VALUES_MAX);
 }

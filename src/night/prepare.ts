@@ -26,7 +26,7 @@ export interface PreparedNight {
 
 const PLAN = 'plan.json';
 /** Everyday turns that a night may replay, cross and measure with. */
-const EVERYDAY_MAX = 1024;
+const EVERYDAY_MAX = 2048;
 /** Of long talks fewer turns: the file is read whole. */
 const EVERYDAY_CHARACTERS_MAX = 2 ** 23;
 

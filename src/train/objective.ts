@@ -11,7 +11,7 @@ export interface ObjectiveSettings {
   readonly chosenWeight: number;
   readonly preferenceWeight: number;
   readonly preference: 'ipo' | 'dpo';
-  /** IPO's goal: how far the margin is to rise, nats a token. */
+  /** IPO's goal: how far `chosen` is to gain on `rejected`, nats in all. */
   readonly preferenceMargin: number;
   /** DPO's β. */
   readonly preferenceBeta: number;
@@ -66,15 +66,16 @@ export interface ObjectiveTerms {
  * The objective of one scenario: row 0 is `chosen`, row 1 (if any) `rejected`.
  *
  *     D_y = log p(y) − log p₀(y), summed over the reply's tokens; p₀ the first weights
- *     IPO:  loss = b · (d_chosen − d_rejected − τ)² + c · h(−d_chosen), d_y = D_y / tokens of y
+ *     IPO:  loss = b · ((D_chosen − D_rejected) / τ − 1)² + c · h(−d_chosen)
  *     DPO:  loss = a · −mean log p(chosen) + b · −log σ(β (D_chosen − D_rejected))
  *                  + c · h(−d_chosen)
  *     without a `rejected`: a · −mean log p(chosen) + c · h(−d_chosen)
- *     h the hinge max(0, ·) with its corner rounded
+ *     d_y = D_y / tokens of y, h the hinge max(0, ·) with its corner rounded
  *
  * Both sides of a crossed pair have the same goal under IPO, so that the one that lags is pushed
  * more, and neither candidate becomes likelier whatever stands before it; under DPO the easier
- * side runs ahead.
+ * side runs ahead. The goal is of the whole reply: counted a token, a pair that differs in one word
+ * of twenty would teach a tenth of one that differs throughout.
  *
  * Source: Azar et al. 2023, arXiv:2310.12036 (IPO); Rafailov et al. 2023, arXiv:2305.18290 (DPO);
  * the guard after Pal et al. 2024, arXiv:2402.13228 (log p(chosen) itself may fall).
@@ -98,15 +99,14 @@ export function preferenceObjective(
   const guarded = weighted(guard, settings.guardWeight);
   const taught = op.add(weighted(chosen, settings.chosenWeight), guarded);
   if (!hasRejected) return { loss: taught, terms: { chosen, guard } };
-  const counts = perRow(tensors.lossMask);
-  const rejected = op.negate(op.divide(rowOf(sums, 1), rowOf(counts, 1)));
+  const rejected = op.negate(op.divide(rowOf(sums, 1), rowOf(perRow(tensors.lossMask), 1)));
   const margin = op.subtract(rejected, chosen);
   const isIpo = settings.preference === 'ipo';
-  const ahead = (of: Tensor): Tensor => op.subtract(rowOf(of, 0), rowOf(of, 1));
-  const short = op.subtract(ahead(op.divide(gain, counts)), op.scalar(settings.preferenceMargin));
+  const ahead = op.subtract(rowOf(gain, 0), rowOf(gain, 1));
+  const short = op.subtract(weighted(ahead, 1 / settings.preferenceMargin), op.scalar(1));
   const preference = isIpo
     ? op.multiply(short, short)
-    : softplus(op.negate(weighted(ahead(gain), settings.preferenceBeta)));
+    : softplus(op.negate(weighted(ahead, settings.preferenceBeta)));
   return {
     loss: op.add(isIpo ? guarded : taught, weighted(preference, settings.preferenceWeight)),
     terms: { chosen, guard, preference, margin },

@@ -77,6 +77,22 @@ describe('a flagged moment, crossed', () => {
     );
   });
 
+  it('puts a month in the place of a month, no name', () => {
+    const content = 'To Anna in Berlin, in March or else in June.';
+    const marked = { feature: 'direction' as const, message: 0, start: 0, end: content.length };
+    const [side] =
+      crossMoment(
+        moment({
+          messages: [{ role: 'user', content }],
+          spans: [marked],
+          chosen: 'March, then.',
+          rejected: 'Fine.',
+        }),
+        random(1),
+      ) ?? [];
+    expect(side?.rejected).toBe('June, then.');
+  });
+
   it('is undefined where the reply takes up no value, or there is no other of its sort', () => {
     expect(crossMoment(moment({ chosen: 'All right, that one.' }), random(1))).toBeUndefined();
     expect(crossMoment(moment({ chosen: undefined }), random(1))).toBeUndefined();
@@ -108,5 +124,9 @@ describe('a flagged moment, crossed', () => {
     expect(hour?.rejected).not.toBe(hour?.chosen);
     const [amount] = said('Send $4,438.65 to Mum.', '$4,438.65 is sent.') ?? [];
     expect(amount?.rejected).toMatch(/^\$\d,\d{3}\.\d\d is sent\.$/);
+    const [date] = said('Come on the 22nd, please.', 'The 22nd it is.') ?? [];
+    expect(date?.rejected).toMatch(/^The (?:\d?1st|\d?2nd|\d?3rd|\d+th) it is\.$/);
+    const [weekday] = said('Then on Friday, at noon.', 'Friday is noted.') ?? [];
+    expect(weekday?.rejected).toMatch(/^(?!Friday)[A-Z][a-z]+day is noted\.$/);
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { judgeWords } from '../../src/dream/admit.ts';
+import { admit, judgeWords } from '../../src/dream/admit.ts';
 import { echoes } from '../../src/dream/echo.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
-import { random } from './dreaming.ts';
+import { createModel, random, settings, tokenizer } from './dreaming.ts';
 
 function turn(id: string, talk: string, said: string[], chosen: string): Scenario {
   return parseScenario({
@@ -37,14 +37,46 @@ describe('echoes of a talk', () => {
   it('are capped, in all and for each talk', () => {
     const many = Array.from({ length: 40 }, (_, i) => bus(`${i}`, `talk-${i % 5}`));
     expect(echoes(many, 4, random(1))).toHaveLength(8);
-    expect(echoes(many, 100, random(1))).toHaveLength(2 * 3 * 5);
+    expect(echoes(many, 100, random(1))).toHaveLength(2 * 6 * 5);
   });
 
   it('begin with the person, and not too long ago', () => {
-    const said = [...Array.from({ length: 14 }, (_, i) => `Turn ${i}.`), ...BUS.slice(1)];
-    const long = turn('1', 't', [...said.slice(0, 13), ...BUS.slice(1)], 'Booked for 11:30 am.');
+    const early = Array.from({ length: 21 }, (_, i) => `Turn number ${i < 4 ? 45 : 'x'}.`);
+    const long = turn('1', 't', [...early, ...BUS.slice(1)], 'Booked 45 for 11:30 am.');
     const [a] = echoes([long], 1, random(1));
-    expect(a?.messages.length).toBeLessThanOrEqual(8);
+    expect(a?.messages.length).toBeLessThanOrEqual(16);
     expect(a?.messages[0]?.role).toBe('user');
+    // What was named before that is out of sight.
+    expect(a?.facts?.needs).toEqual([['11:30 am']]);
+  });
+
+  it('take up what was named some turns ago, too', () => {
+    const said = [
+      'Two days in Oslo from the 6th.',
+      'When back?',
+      'Any day.',
+      'By bus?',
+      'By train.',
+    ];
+    const [a, b] = echoes([turn('1', 't', said, 'A train on the 6th, then.')], 1, random(1));
+    expect(a?.angle.distance).toBe(2);
+    expect(a?.spans).toEqual([{ feature: 'direction', message: 0, start: 0, end: 30 }]);
+    expect(a?.rejected).toMatch(/^A train on the \d+(?:st|nd|rd|th), then\.$/);
+    expect(b?.messages[0]?.content).not.toContain('6th');
+  });
+
+  it('of one talk stay apart where the replies differ', async () => {
+    const later = [...BUS, 'Booked for 11:30 am.', 'And back at 9:15 pm.'];
+    const turns = [bus('1'), turn('2', 'bus', later, 'The last one is at 9:15 pm.')];
+    const drafts = echoes(turns, 10, random(1));
+    const wide = { ...settings, marginMin: -99, marginMax: 99 };
+    const options = { engine: createModel(), tokenizer, settings: wide };
+    const admitted = await admit(drafts, options);
+    expect(admitted.refused).toEqual([]);
+    expect(admitted.dreams).toHaveLength(4);
+    // The same words in another talk are a copy.
+    const again = echoes([bus('3', 'other')], 10, random(1));
+    const { refused } = await admit([...drafts, ...again], options);
+    expect(refused.map(({ reason }) => reason)).toContain('a near-copy of another');
   });
 });

@@ -99,25 +99,25 @@ describe('the preference', () => {
       chosenWeight: 0,
       preferenceWeight: 2,
       preference,
-      preferenceMargin: 0.5,
+      preferenceMargin: 4,
       preferenceBeta: 0.1,
       guardWeight: 0,
     });
     return { loss, gradient: gradients(loss, [logProbabilities])[0] as Tensor };
   };
-  // Three tokens against two: log p − log p₀ is 0.6 and −0.4, a token 0.2 and −0.2.
+  // Three tokens against two: log p − log p₀ is 0.6 and −0.4, so 1 ahead.
   const feeds = {
     logProbabilities: f32([2, 3], [-1, -2, -3, -4, -2, 0]),
     lossMask: f32([2, 3], [1, 1, 1, 1, 1, 0]),
     reference: f32([2], [-6.6, -5.6]),
   };
 
-  it('of IPO is the squared distance of the margin, a token, to its goal', async () => {
+  it('of IPO is the squared distance of the lead to its goal, as a share of it', async () => {
     const { loss, gradient } = await evaluate(build('ipo'), feeds);
-    expect(loss?.[0]).toBeCloseTo(2 * (0.2 + 0.2 - 0.5) ** 2, 5);
-    // 2 · 2 · (0.4 − 0.5), over three tokens up and over two down; what is masked has none.
-    const slope = 4 * (0.4 - 0.5);
-    const expected = [slope / 3, slope / 3, slope / 3, -slope / 2, -slope / 2, 0];
+    expect(loss?.[0]).toBeCloseTo(2 * ((0.6 + 0.4) / 4 - 1) ** 2, 5);
+    // 2 · 2 · (0.25 − 1) / 4 at each token, up or down; what is masked has none.
+    const slope = -0.75;
+    const expected = [slope, slope, slope, -slope, -slope, 0];
     for (const [i, value] of expected.entries()) expect(gradient?.[i]).toBeCloseTo(value, 5);
   });
 

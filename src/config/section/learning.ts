@@ -85,8 +85,8 @@ export const trainSection = z.strictObject({
   /** The preference term where an example has `rejected`. */
   preferenceWeight: z.number().min(0).default(1),
   preference: z.enum(['ipo', 'dpo']).default('ipo'),
-  /** IPO's goal: rise of the margin, nats a token. */
-  preferenceMargin: z.number().gt(0).default(1),
+  /** IPO's goal: how far `chosen` is to gain on `rejected`, nats in all. */
+  preferenceMargin: z.number().gt(0).default(6),
   /** DPO's beta. */
   preferenceBeta: z.number().gt(0).default(0.4),
   /** Against a falling log p(chosen): weight of its fall below the first weights, nats a token. */
