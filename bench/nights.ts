@@ -47,7 +47,7 @@ const { values: options } = parseArgs({
     history: { type: 'string', default: '0' },
     dreams: { type: 'string', default: '24' },
     /** Pairs of crossed moments of talk. */
-    echoes: { type: 'string', default: '80' },
+    echoes: { type: 'string', default: '160' },
     steps: { type: 'string', default: '16' },
     /** Learning rate; a short night takes larger steps. */
     rate: { type: 'string', default: '0.03' },

@@ -47,7 +47,7 @@ export const dreamSection = z.strictObject({
   temperature: z.number().min(0).max(5).default(0.9),
   topP: z.number().gt(0).max(1).default(0.95),
   /** Moments of the talks themselves that are crossed: a reply took up a value that was named. */
-  echoes: z.int().min(0).max(10_000).default(80),
+  echoes: z.int().min(0).max(10_000).default(160),
   /** Talks that the model holds with itself; training holds what it says there. */
   rehearsalTalks: z.int().min(0).max(10_000).default(240),
   contextTokensMax: z.int().min(16).default(1_024),
@@ -76,8 +76,8 @@ export const trainSection = z.strictObject({
   projectionSteps: z.int().min(1).default(200),
   /** Scenarios a step; each is a micro-step of its own. */
   batchSize: z.int().min(1).default(8),
-  epochsMax: z.int().min(1).default(3),
-  stepsMax: z.int().min(1).default(200),
+  epochsMax: z.int().min(1).default(8),
+  stepsMax: z.int().min(1).default(400),
   minutesMax: z.number().gt(0).default(60),
   tokensMax: z.int().min(1).default(5_000_000),
   /** Cross-entropy on `chosen`, nats a token; under IPO only where there is no `rejected`. */
