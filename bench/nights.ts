@@ -47,11 +47,13 @@ const { values: options } = parseArgs({
     history: { type: 'string', default: '0' },
     dreams: { type: 'string', default: '24' },
     /** Pairs of crossed moments of talk. */
-    echoes: { type: 'string', default: '160' },
+    echoes: { type: 'string', default: '120' },
     steps: { type: 'string', default: '16' },
     /** Learning rate; a short night takes larger steps. */
     rate: { type: 'string', default: '0.03' },
     scenarios: { type: 'string', default: '60' },
+    /** Of the daemon and its nights; 0 = as many as there are cores. */
+    threads: { type: 'string', default: '0' },
     pairs: { type: 'string', default: '20' },
     suites: { type: 'string', default: '24' },
     everyday: { type: 'string', default: '24' },
@@ -82,6 +84,7 @@ const SETTINGS = [
   'chat.replyTokensMax=64',
   `night.dreamsMax=${options.dreams}`,
   `dream.echoes=${options.echoes}`,
+  `engine.threads=${options.threads}`,
   `night.stepsMax=${options.steps}`,
   `train.learningRate=${options.rate}`,
   `measure.scenariosPerKind=${options.scenarios}`,

@@ -47,7 +47,7 @@ export const dreamSection = z.strictObject({
   temperature: z.number().min(0).max(5).default(0.9),
   topP: z.number().gt(0).max(1).default(0.95),
   /** Moments of the talks themselves that are crossed: a reply took up a value that was named. */
-  echoes: z.int().min(0).max(10_000).default(160),
+  echoes: z.int().min(0).max(10_000).default(120),
   /** Talks that the model holds with itself; training holds what it says there. */
   rehearsalTalks: z.int().min(0).max(10_000).default(240),
   contextTokensMax: z.int().min(16).default(1_024),
