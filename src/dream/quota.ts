@@ -10,7 +10,7 @@ export interface Unit {
 }
 
 const WEIGHTS: Readonly<Record<Kind, number>> = {
-  listen: 7,
+  listen: 9,
   'push-back': 6,
   invite: 2,
   undercurrent: 1,
@@ -20,7 +20,7 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   ordinary: 1,
 };
 /** Of so many dreams each kind gets at least one. */
-const DREAMS_PER_FLOOR = 32;
+const DREAMS_PER_FLOOR = 16;
 
 /** The least number of dreams of each kind among `dreams`; below one a kind, there is no floor. */
 export function floorOf(dreams: number): number {
