@@ -36,7 +36,9 @@ function sameness({ chosen, rejected }: Scenario): number {
 
 /**
  * Indices of the scenarios in the order of one epoch. The first epoch goes from broad to narrow
- * (with chance mixed in, so that neighbours vary), later ones are shuffled.
+ * (with chance mixed in, so that neighbours vary), later ones are shuffled. The two sides of a pair
+ * come one after the other, in one step where batches are even: what they push in common is no
+ * listening, and there it cancels instead of swinging to and fro from step to step.
  */
 export function epochOrder(
   scenarios: readonly Scenario[],
@@ -44,8 +46,41 @@ export function epochOrder(
   seed: number | string,
 ): number[] {
   const random = createRandom(`order:${seed}`).split(epoch);
-  const indices = scenarios.map((_, index) => index);
-  if (epoch > 0) return random.shuffle(indices);
-  const ranks = scenarios.map((scenario) => narrowness(scenario) + random.uniform());
-  return indices.sort((a, b) => (ranks[a] as number) - (ranks[b] as number) || a - b);
+  const units = unitsOf(scenarios);
+  const rankOf = (unit: Unit): number =>
+    unit.reduce((sum, index) => sum + narrowness(scenarios[index] as Scenario), 0) / unit.length;
+  const ranked = units.map((unit) => ({ unit, rank: rankOf(unit) + random.uniform() }));
+  ranked.sort((a, b) => a.rank - b.rank);
+  const ordered = epoch > 0 ? random.shuffle(units) : ranked.map(({ unit }) => unit);
+  // An odd number of scenarios has one single too many: every other epoch begins with it.
+  return twoByTwo(ordered, (epoch * scenarios.length) % 2 === 1);
+}
+
+/** Indices that stay together: the sides of a pair, or one scenario. */
+type Unit = readonly number[];
+
+function unitsOf(scenarios: readonly Scenario[]): Unit[] {
+  const units = new Map<string, number[]>();
+  for (const [index, { id, pair }] of scenarios.entries()) {
+    const key = pair === undefined ? `alone:${id}:${index}` : `pair:${pair.id}`;
+    units.set(key, [...(units.get(key) ?? []), index]);
+  }
+  return [...units.values()];
+}
+
+/** In the given order, each single with the next one; the one that is left stands at an end. */
+function twoByTwo(units: readonly Unit[], isLeftFirst: boolean): number[] {
+  const order: number[] = [];
+  let waiting: number | undefined;
+  for (const unit of units) {
+    const [index = 0] = unit;
+    if (unit.length > 1) order.push(...unit);
+    else if (waiting === undefined) waiting = index;
+    else {
+      order.push(waiting, index);
+      waiting = undefined;
+    }
+  }
+  if (waiting === undefined) return order;
+  return isLeftFirst ? [waiting, ...order] : [...order, waiting];
 }

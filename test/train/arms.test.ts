@@ -145,4 +145,20 @@ describe('the schedule', () => {
     );
     expect(epochOrder(many, 1, 1)).not.toEqual(epochOrder(many, 2, 1));
   });
+
+  it('puts both sides of a pair into one step of even size, in every epoch', () => {
+    const sides = Array.from({ length: 12 }, (_, i) => {
+      const pair = { id: `${i % 6}`, side: i < 6 ? ('a' as const) : ('b' as const) };
+      return wordScenario(i, { pair });
+    });
+    const all = [...sides, ...Array.from({ length: 5 }, (_, i) => wordScenario(20 + i))];
+    const places = [0, 1, 2, 3].flatMap((epoch) => epochOrder(all, epoch, 7));
+    const stepOf = (place: number): number => Math.floor(place / 2);
+    for (const [place, index] of places.entries()) {
+      if (index >= 6) continue;
+      const epoch = Math.floor(place / all.length);
+      const other = places.indexOf(index + 6, epoch * all.length);
+      expect(stepOf(other)).toBe(stepOf(place));
+    }
+  });
 });
