@@ -10,8 +10,8 @@ export interface Unit {
 }
 
 const WEIGHTS: Readonly<Record<Kind, number>> = {
-  listen: 9,
-  'push-back': 6,
+  listen: 11,
+  'push-back': 8,
   invite: 2,
   undercurrent: 1,
   compressed: 1,
@@ -21,11 +21,16 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
 };
 /** Of so many dreams each kind gets at least one. */
 const DREAMS_PER_FLOOR = 16;
+/** In a long night the rest goes by weight. */
+const FLOOR_MAX = 12;
 
 /** The least number of dreams of each kind among `dreams`; below one a kind, there is no floor. */
 export function floorOf(dreams: number): number {
-  return dreams < KINDS.length ? 0 : Math.max(1, Math.floor(dreams / DREAMS_PER_FLOOR));
+  return dreams < KINDS.length ? 0 : between(1, Math.floor(dreams / DREAMS_PER_FLOOR), FLOOR_MAX);
 }
+
+const between = (least: number, value: number, most: number): number =>
+  Math.min(most, Math.max(least, value));
 
 const sizeOf = (kind: Kind): 1 | 2 => (kind === 'push-back' ? 2 : 1);
 

@@ -18,7 +18,7 @@ export const nightSection = z.strictObject({
   minutesMax: z.number().gt(0).default(120),
   /** Tokens that may be generated. */
   tokensMax: z.int().min(0).default(500_000),
-  dreamsMax: z.int().min(0).default(280),
+  dreamsMax: z.int().min(0).default(320),
   stepsMax: z.int().min(0).default(400),
   /** Scheduling priority of the night's process, 0 … 19 (19 is the lowest). */
   niceness: z.int().min(0).max(19).default(10),
