@@ -77,7 +77,7 @@ export const trainSection = z.strictObject({
   /** Scenarios a step; each is a micro-step of its own. */
   batchSize: z.int().min(1).default(8),
   epochsMax: z.int().min(1).default(8),
-  stepsMax: z.int().min(1).default(400),
+  stepsMax: z.int().min(1).default(260),
   minutesMax: z.number().gt(0).default(60),
   tokensMax: z.int().min(1).default(5_000_000),
   /** Cross-entropy on `chosen`, nats a token; under IPO only where there is no `rejected`. */

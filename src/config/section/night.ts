@@ -19,7 +19,7 @@ export const nightSection = z.strictObject({
   /** Tokens that may be generated. */
   tokensMax: z.int().min(0).default(500_000),
   dreamsMax: z.int().min(0).default(320),
-  stepsMax: z.int().min(0).default(400),
+  stepsMax: z.int().min(0).default(260),
   /** Scheduling priority of the night's process, 0 … 19 (19 is the lowest). */
   niceness: z.int().min(0).max(19).default(10),
   /** Old deltas beyond this are squashed into one. */
