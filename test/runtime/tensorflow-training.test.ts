@@ -47,7 +47,7 @@ async function train(executor: Executor, model: Model): Promise<Training> {
       ...trainSection.parse({}),
       learningRate: 0.1,
       // Out of reach: a gradient that vanishes at the goal has no digits to compare.
-      preferenceMargin: 5,
+      preferenceMargin: 20,
       warmupSteps: 1,
       batchSize: 2,
       epochsMax: 4,
