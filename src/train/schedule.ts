@@ -1,5 +1,5 @@
 // Learning rate over the steps, and the order of scenarios from broad to narrow.
-import { createRandom } from '../base/random.ts';
+import { createRandom, type Random } from '../base/random.ts';
 import { directionDistance, featureText, type Scenario } from '../scenario/scenario.ts';
 import { contentWords } from '../scenario/words.ts';
 
@@ -47,11 +47,7 @@ export function epochOrder(
 ): number[] {
   const random = createRandom(`order:${seed}`).split(epoch);
   const units = unitsOf(scenarios);
-  const rankOf = (unit: Unit): number =>
-    unit.reduce((sum, index) => sum + narrowness(scenarios[index] as Scenario), 0) / unit.length;
-  const ranked = units.map((unit) => ({ unit, rank: rankOf(unit) + random.uniform() }));
-  ranked.sort((a, b) => a.rank - b.rank);
-  const ordered = epoch > 0 ? random.shuffle(units) : ranked.map(({ unit }) => unit);
+  const ordered = epoch > 0 ? random.shuffle(units) : fromBroad(units, scenarios, random);
   // An odd number of scenarios has one single too many: every other epoch begins with it.
   return twoByTwo(ordered, (epoch * scenarios.length) % 2 === 1);
 }
@@ -66,6 +62,14 @@ function unitsOf(scenarios: readonly Scenario[]): Unit[] {
     units.set(key, [...(units.get(key) ?? []), index]);
   }
   return [...units.values()];
+}
+
+function fromBroad(units: readonly Unit[], scenarios: readonly Scenario[], random: Random): Unit[] {
+  const ranked = units.map((unit) => {
+    const all = unit.reduce((sum, at) => sum + narrowness(scenarios[at] as Scenario), 0);
+    return { unit, rank: all / unit.length + random.uniform() };
+  });
+  return ranked.sort((a, b) => a.rank - b.rank).map(({ unit }) => unit);
 }
 
 /** In the given order, each single with the next one; the one that is left stands at an end. */
