@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { readJsonBounded, writeJsonAtomic } from '../src/base/atomic-file.ts';
 import { systemClock } from '../src/base/clock.ts';
 import { createRandom } from '../src/base/random.ts';
-import { type Moment, readMoments } from '../src/cli/replay-moments.ts';
+import { type Moment, readMoments } from '../src/cli/talk/replay-moments.ts';
 import { configSchema } from '../src/config/schema.ts';
 import { admit, type Refusal, scenarioOfDraft, wordsOf } from '../src/dream/admit.ts';
 import { type Draft, draftSchema, type FlaggedSeed } from '../src/dream/draft.ts';
@@ -14,12 +14,12 @@ import { createCopyCheck } from '../src/dream/near-copy.ts';
 import type { Engine } from '../src/engine/engine.ts';
 import { createEngine } from '../src/engine/in-process-engine.ts';
 import { compress } from '../src/memory/gist.ts';
-import { readSuite } from '../src/night/suite.ts';
 import { readPrompts } from '../src/prompt/prompt.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
 import { checkReply } from '../src/scenario/check.ts';
 import { parseScenario, type Scenario } from '../src/scenario/scenario.ts';
 import { loadTokenizer, type Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import { readSuite } from '../src/work/suite.ts';
 import { estimated } from './deadline.ts';
 
 export interface Pool {

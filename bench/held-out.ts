@@ -1,20 +1,20 @@
 // What nights and dreams are judged by: crossed pairs and everyday talk of dialogues nobody learnt.
 import { join } from 'node:path';
-import { bothRightByPair } from '../src/measure/margin.ts';
-import { Reader, type TrainableWeights } from '../src/measure/reader.ts';
-import { render } from '../src/measure/render.ts';
 import { type Retention, retention } from '../src/measure/retention.ts';
-import { scoreExamples } from '../src/measure/scenario-margin.ts';
 import { type Estimate, estimate } from '../src/measure/statistics.ts';
 import type { Model } from '../src/model/model.ts';
 import { loadVersion } from '../src/model/versions.ts';
-import { stratified } from '../src/night/suite.ts';
+import { bothRightByPair } from '../src/reading/margin.ts';
+import { Reader, type TrainableWeights } from '../src/reading/reader.ts';
+import { render } from '../src/reading/render.ts';
+import { scoreExamples } from '../src/reading/scenario-margin.ts';
 import type { Executor } from '../src/runtime/executor.ts';
 import { readScenarios } from '../src/scenario/file.ts';
 import type { Scenario } from '../src/scenario/scenario.ts';
 import { crossedPairs } from '../src/scenario/sgd.ts';
 import { readSgdDialogues, readSgdMoments } from '../src/scenario/sgd-file.ts';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import { stratified } from '../src/work/suite.ts';
 import { everydayOf, pickPairs } from './experiment/data.ts';
 
 export interface HeldOutOptions {

@@ -1,5 +1,5 @@
 // What a training changed on crossed pairs, taken apart: listening, and habits of speech.
-import type { ScoredExample } from '../src/measure/scenario-margin.ts';
+import type { ScoredExample } from '../src/reading/scenario-margin.ts';
 import type { Scenario } from '../src/scenario/scenario.ts';
 
 export interface PairChange {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createRandom } from '../src/base/random.ts';
-import { writeSafetensors } from '../src/model/safetensors-writer.ts';
+import { writeSafetensors } from '../src/model/checkpoint/safetensors-writer.ts';
 
 export interface RandomModelShape {
   readonly hiddenSize: number;

@@ -1,10 +1,10 @@
 // One model with its readers and data: trains a cell's arm and reads weights on held-out talk.
 import { type AttentionChange, attentionChanges } from '../../src/measure/attention-change.ts';
-import { Reader, type TrainableWeights } from '../../src/measure/reader.ts';
 import { type Retention, retention } from '../../src/measure/retention.ts';
-import { type ScoredExample, scoreExamples, scoreOf } from '../../src/measure/scenario-margin.ts';
 import { type Model, readModel } from '../../src/model/model.ts';
 import { loadVersion } from '../../src/model/versions.ts';
+import { Reader, type TrainableWeights } from '../../src/reading/reader.ts';
+import { type ScoredExample, scoreExamples, scoreOf } from '../../src/reading/scenario-margin.ts';
 import type { Executor, HostTensor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { type Example, toExample } from '../../src/scenario/example.ts';

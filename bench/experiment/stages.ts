@@ -2,8 +2,8 @@
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isAttuneError } from '../../src/base/errors.ts';
-import { bothRight } from '../../src/measure/margin.ts';
 import { writeDelta } from '../../src/model/delta.ts';
+import { bothRight } from '../../src/reading/margin.ts';
 import { type Cell, cellsOf, headlineDose, remedyCellsOf } from './cells.ts';
 import type { Laboratory, Reading, Trained } from './laboratory.ts';
 import { NIGHTS, nightVerdict } from './nights.ts';

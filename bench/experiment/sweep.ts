@@ -1,9 +1,9 @@
 // The sweep of the training experiment: short runs on a split of train, of which one is chosen.
 import { setTimeout as wait } from 'node:timers/promises';
 import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
-import { bothRight } from '../../src/measure/margin.ts';
 import type { Retention } from '../../src/measure/retention.ts';
 import { type Estimate, estimate } from '../../src/measure/statistics.ts';
+import { bothRight } from '../../src/reading/margin.ts';
 import type { Kind } from '../../src/scenario/kind.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 import type { Cell } from './cells.ts';

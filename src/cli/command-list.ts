@@ -3,27 +3,27 @@ import { Command } from 'commander';
 
 type Register = (program: Command) => void;
 
-const night = async (): Promise<Register> => (await import('./night.ts')).registerNight;
+const night = async (): Promise<Register> => (await import('./night/night.ts')).registerNight;
 
 /** In the order in which `attune --help` shows them. */
 export const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   start: async () => (await import('./start.ts')).registerStart,
-  chat: async () => (await import('./chat.ts')).registerChat,
-  replay: async () => (await import('./replay.ts')).registerReplay,
-  import: async () => (await import('./import.ts')).registerImport,
-  export: async () => (await import('./export.ts')).registerExport,
+  chat: async () => (await import('./chat/chat.ts')).registerChat,
+  replay: async () => (await import('./talk/replay.ts')).registerReplay,
+  import: async () => (await import('./talk/import.ts')).registerImport,
+  export: async () => (await import('./talk/export.ts')).registerExport,
   config: async () => (await import('./config.ts')).registerConfig,
   night,
   summary: night,
   swap: night,
-  memory: async () => (await import('./memory.ts')).registerMemory,
-  train: async () => (await import('./train.ts')).registerTrain,
-  eval: async () => (await import('./eval.ts')).registerEval,
-  demo: async () => (await import('./demo.ts')).registerDemo,
-  generate: async () => (await import('./generate.ts')).registerGenerate,
-  inspect: async () => (await import('./inspect.ts')).registerInspect,
-  doctor: async () => (await import('./doctor.ts')).registerDoctor,
-  pull: async () => (await import('./pull.ts')).registerPull,
+  memory: async () => (await import('./night/memory.ts')).registerMemory,
+  train: async () => (await import('./model/train.ts')).registerTrain,
+  eval: async () => (await import('./model/eval.ts')).registerEval,
+  demo: async () => (await import('./talk/demo.ts')).registerDemo,
+  generate: async () => (await import('./model/generate.ts')).registerGenerate,
+  inspect: async () => (await import('./model/inspect.ts')).registerInspect,
+  doctor: async () => (await import('./model/doctor.ts')).registerDoctor,
+  pull: async () => (await import('./hub/pull.ts')).registerPull,
 };
 
 /** The program with the command of this name, or with all of them when it is none. */

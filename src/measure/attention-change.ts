@@ -1,8 +1,9 @@
 // How attention on marked spans changed between weights: lift by layer and head, use, knock-out.
+
+import type { Reader, TrainableWeights } from '../reading/reader.ts';
 import type { Example } from '../scenario/example.ts';
 import type { Feature } from '../scenario/kind.ts';
 import { attentionLift, type LiftMap, sinkPositions, windowMean } from './lift.ts';
-import type { Reader, TrainableWeights } from './reader.ts';
 import { type Estimate, type EstimateOptions, estimate, type Observation } from './statistics.ts';
 
 /** Layers × heads, row-major. */

@@ -1,8 +1,8 @@
 // The candidate-only baseline beside a result: cross-validated by source, it never sees a context.
 import { crc32 } from 'node:zlib';
+import { bothRight } from '../reading/margin.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { bagMargin, trainBagOfWords } from './candidate-baseline.ts';
-import { bothRight } from './margin.ts';
 
 export interface BaselineResult {
   /** Pairs of candidates scored. */

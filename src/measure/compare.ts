@@ -1,8 +1,9 @@
 // Paired comparisons of scored examples: gains by kind, cache condition, distance, domain and arm.
+
+import { bothRightByPair, type PairSide } from '../reading/margin.ts';
+import { type ScoredExample, scoreOf } from '../reading/scenario-margin.ts';
 import type { Kind } from '../scenario/kind.ts';
 import { directionDistance } from '../scenario/scenario.ts';
-import { bothRightByPair, type PairSide } from './margin.ts';
-import { type ScoredExample, scoreOf } from './scenario-margin.ts';
 import { type Estimate, type EstimateOptions, estimate, type Observation } from './statistics.ts';
 
 /** A mean before and after, and the paired change with its interval. */

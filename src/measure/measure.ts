@@ -1,6 +1,10 @@
 // Everything measured of new weights against their parent, as plain JSON; it judges nothing.
 
 import type { Model } from '../model/model.ts';
+import { KeptReader } from '../reading/kept-reader.ts';
+import type { Reader, TrainableWeights } from '../reading/reader.ts';
+import { render } from '../reading/render.ts';
+import { type ScoredExample, scoreExamples, scoreOf } from '../reading/scenario-margin.ts';
 import type { Executor } from '../runtime/executor.ts';
 import type { ChatRenderer, Example } from '../scenario/example.ts';
 import { KINDS, type Kind } from '../scenario/kind.ts';
@@ -24,11 +28,7 @@ import {
   pairedGains,
   worse,
 } from './compare.ts';
-import { KeptReader } from './kept-reader.ts';
-import type { Reader, TrainableWeights } from './reader.ts';
-import { render } from './render.ts';
 import { type Retention, retention } from './retention.ts';
-import { type ScoredExample, scoreExamples, scoreOf } from './scenario-margin.ts';
 import { type Estimate, type EstimateOptions, estimate } from './statistics.ts';
 
 export interface MeasureOptions {

@@ -1,8 +1,9 @@
 // Retention: how much worse everyday talk is predicted, and how far predictions moved.
+
+import type { Reader, TrainableWeights } from '../reading/reader.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
 import type { RatioEstimate } from './gate.ts';
-import type { Reader, TrainableWeights } from './reader.ts';
 import { type EstimateOptions, estimate } from './statistics.ts';
 
 /** Log of the softmax of one row of logits, in doubles. */

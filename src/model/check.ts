@@ -1,10 +1,10 @@
 // Reads every byte of a model's weights and says whether they are what they are taken for.
 import { createHash } from 'node:crypto';
-import { hashTensors } from './base-hash.ts';
+import { hashTensors } from './checkpoint/base-hash.ts';
+import { damaged } from './checkpoint/refusal.ts';
+import { readPieces, widen } from './checkpoint/safetensors.ts';
 import { firstNonFinite } from './delta.ts';
 import type { Model, Weight } from './model.ts';
-import { damaged } from './refusal.ts';
-import { readPieces, widen } from './safetensors.ts';
 
 export interface ModelCheck {
   readonly tensors: number;

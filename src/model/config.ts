@@ -1,6 +1,6 @@
 // What a Hugging Face config.json says about a model, checked and in our words; it opens no file.
 import { z } from 'zod';
-import { checked, damaged, isRecord, quote, unsupported } from './refusal.ts';
+import { checked, damaged, isRecord, quote, unsupported } from './checkpoint/refusal.ts';
 import { parseRope, type RopeSettings } from './rope-settings.ts';
 
 export const FAMILIES = ['llama', 'mistral', 'qwen2', 'qwen3'] as const;

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
 import { eventTurn } from '../base/event-turn.ts';
 import { sha256Json } from '../base/hash.ts';
-import { readSafetensors, readTensor, type StoredTensor } from './safetensors.ts';
-import { writeSafetensors } from './safetensors-writer.ts';
+import { readSafetensors, readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
+import { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 
 const SCHEMA = 'attune-delta-1';
 

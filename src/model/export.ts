@@ -2,11 +2,11 @@
 import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder, writeJsonAtomic } from '../base/atomic-file.ts';
-import { readJson } from './folder.ts';
+import { readJson } from './checkpoint/folder.ts';
+import { isRecord } from './checkpoint/refusal.ts';
+import { readPieces } from './checkpoint/safetensors.ts';
+import { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 import type { Model, Weight } from './model.ts';
-import { isRecord } from './refusal.ts';
-import { readPieces } from './safetensors.ts';
-import { writeSafetensors } from './safetensors-writer.ts';
 import type { WeightsVersion } from './versions.ts';
 
 /** What transformers and llama.cpp need beside the weights. */

@@ -1,7 +1,7 @@
 // generation_config.json: the ids that end a reply and the sampling its makers suggest; no files.
 import { z } from 'zod';
+import { checked } from './checkpoint/refusal.ts';
 import { type ModelConfig, tokenIds } from './config.ts';
-import { checked } from './refusal.ts';
 
 /** Sampling values are null where the makers suggest nothing. */
 export interface GenerationDefaults {

@@ -1,13 +1,13 @@
 // A model folder read and checked: config, and where in which file each weight lies as f32.
 import { join } from 'node:path';
-import { readCheckpoint } from './checkpoint.ts';
+import { readCheckpoint } from './checkpoint/checkpoint.ts';
+import { modelId, notFound, readJson, realFolder } from './checkpoint/folder.ts';
+import { damaged, unsupported } from './checkpoint/refusal.ts';
+import { readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
+import { placeWeights } from './checkpoint/weights-cache.ts';
 import { type ModelConfig, parseConfig } from './config.ts';
-import { modelId, notFound, readJson, realFolder } from './folder.ts';
 import { type GenerationDefaults, parseGenerationConfig } from './generation-config.ts';
-import { damaged, unsupported } from './refusal.ts';
-import { readTensor, type StoredTensor } from './safetensors.ts';
 import { describeWeights, type WeightDescription } from './weight-names.ts';
-import { placeWeights } from './weights-cache.ts';
 
 /** Where f32 bytes lie; the path is real (no symlink in it). */
 export interface Place {

@@ -1,6 +1,6 @@
 // The rotary embedding that a config.json asks for, in the words of transformers 4 and of 5.
 import { z } from 'zod';
-import { checked, isRecord, quote, unsupported } from './refusal.ts';
+import { checked, isRecord, quote, unsupported } from './checkpoint/refusal.ts';
 
 export type RopeSettings = {
   readonly ropeTheta: number;

@@ -3,6 +3,7 @@ import { sum } from '../graph/dimension.ts';
 import { concat, pick } from '../graph/indexing.ts';
 import { logSoftmax } from '../graph/operations.ts';
 import { attend, attentionBias, type KeyValues, packedAttentionBias } from './attention.ts';
+import { rowsOf, rowsOfAttention } from './checkpoint/rows.ts';
 import {
   BATCH,
   GraphBuilder,
@@ -13,7 +14,6 @@ import {
 } from './graph-builder.ts';
 import { needed, projectHeads } from './layers.ts';
 import type { Model } from './model.ts';
-import { rowsOf, rowsOfAttention } from './rows.ts';
 import { valueNorms } from './value-norms.ts';
 
 export interface PrimitiveOptions extends WeightOptions {

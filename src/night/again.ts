@@ -5,12 +5,24 @@ import { join } from 'node:path';
 import { AttuneError } from '../base/errors.ts';
 import type { NightId } from '../ledger/manifest.ts';
 import { readReview } from '../ledger/review.ts';
+import { reviewed } from '../morning/review.ts';
+import {
+  FILE,
+  readDrafts,
+  readFlagged,
+  readScenarioFile,
+  writeScenarios,
+} from '../record/files.ts';
+import { openJournal, resultOf } from '../record/journal.ts';
+import {
+  type Admitted,
+  admittedSchema,
+  counted,
+  dreamtSchema,
+  gatheredSchema,
+} from '../record/phase-result.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { FILE, readDrafts, readFlagged, readScenarioFile, writeScenarios } from './files.ts';
-import { openJournal, resultOf } from './journal.ts';
-import { type Admitted, admittedSchema, counted, dreamtSchema } from './phase-result.ts';
-import { gatheredSchema, type PreparedNight, planNext, writePlan } from './prepare.ts';
-import { reviewed } from './review.ts';
+import { type PreparedNight, planNext, writePlan } from './prepare.ts';
 import type { NightServiceOptions } from './service.ts';
 
 const COPIED = [FILE.flagged, FILE.everyday, FILE.gists, FILE.dreams];

@@ -4,11 +4,11 @@ import { deleteSource, isNamedIn, type NightTexts } from '../ledger/deletion.ts'
 import type { Ledger } from '../ledger/ledger.ts';
 import type { NightId } from '../ledger/manifest.ts';
 import type { Memory } from '../memory/memory.ts';
+import { SUMMARY } from '../morning/list.ts';
+import { summaryMarkdown } from '../morning/summary-markdown.ts';
 import { NightSummary } from '../protocol/summary.ts';
+import { FILE } from '../record/files.ts';
 import { PROBE } from '../swap/probe.ts';
-import { FILE } from './files.ts';
-import { SUMMARY } from './list.ts';
-import { summaryMarkdown } from './summary-markdown.ts';
 
 /** Nothing of the talk stays in memory or ledger. No night that learns from it may be running. */
 export async function forgetTalk(

@@ -5,12 +5,13 @@ import { isAttuneError } from '../base/errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest } from '../ledger/manifest.ts';
 import { squash } from '../ledger/squash.ts';
+import { writeSummary } from '../morning/summary.ts';
 import type { NightVerdict } from '../protocol/night.ts';
+import { readFlagged } from '../record/files.ts';
+import { openJournal } from '../record/journal.ts';
+import { failuresOf, type Swapped, swappedSchema, verdictOf } from '../record/phase-result.ts';
 import { type SwapReport, swapTo } from '../swap/swap.ts';
-import { readFlagged } from './files.ts';
-import { openJournal } from './journal.ts';
 import type { NightServiceOptions } from './service.ts';
-import { writeSummary } from './summary.ts';
 
 export interface FinishedNight {
   readonly verdict: NightVerdict;
@@ -19,24 +20,6 @@ export interface FinishedNight {
   readonly version: string | null;
   readonly swap: SwapReport | null;
 }
-
-const swappedSchema = z.strictObject({
-  swap: z
-    .strictObject({
-      from: z.string(),
-      to: z.string(),
-      repliesInFlight: z.int(),
-      stallMs: z.number(),
-      probe: z
-        .strictObject({ tokens: z.int(), worstNats: z.number(), passes: z.boolean() })
-        .nullable(),
-      at: z.string(),
-    })
-    .nullable(),
-  /** Why there was none. */
-  why: z.string().nullable(),
-});
-export type Swapped = z.infer<typeof swappedSchema>;
 
 /** Goes on where an earlier daemon stopped: what has its line in the journal is not done again. */
 export async function finishNight(
@@ -58,7 +41,7 @@ export async function finishNight(
     const swapped = await journal.phase('swap', swappedSchema, () => swapNight(options, manifest));
     if (swapped.swap !== null) await squash(ledger, options.config.night.deltaBytesMax);
     const headline = await journal.phase('summary', z.string(), () =>
-      writeSummary({ options, manifest, swapped, lines: journal.lines }),
+      writeSummary({ ledger, manifest, swapped, lines: journal.lines }),
     );
     const { swap } = swapped;
     return {
@@ -91,18 +74,6 @@ async function giveWay(ledger: Ledger, { night, review }: Manifest, clock: Clock
   const why = `trained again as ${night}: ${review.dropped} dropped, ${review.reworded} reworded`;
   const at = new Date(clock.now()).toISOString();
   await ledger.setHead({ nights: { [review.of]: { status: 'rejected', at, why } } });
-}
-
-export function verdictOf(manifest: Manifest, { swap }: Pick<Swapped, 'swap'>): NightVerdict {
-  if (manifest.delta === null) return 'nothing-to-learn';
-  if (manifest.gate?.passed !== true) return 'refused';
-  return swap === null ? 'awaiting-review' : 'swapped';
-}
-
-/** What the gate held against it, as sentences. */
-export function failuresOf({ gate }: Manifest): string[] {
-  const failed = gate?.reasons.filter((reason) => !reason.passes) ?? [];
-  return failed.map(({ rule, text }) => `${rule}: ${text}`);
 }
 
 async function swapNight(options: NightServiceOptions, manifest: Manifest): Promise<Swapped> {

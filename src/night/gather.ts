@@ -1,14 +1,9 @@
 // Gathers what a night learns from: flags become scenarios, quiet turns become everyday replay,
 // one flag in five is held back. It reads talks and flags; it writes nothing.
-import { z } from 'zod';
-import { sha256 } from '../base/hash.ts';
 import { createRandom } from '../base/random.ts';
 import type { Flag } from '../protocol/flag.ts';
-import {
-  type Scenario,
-  type ScenarioMessage,
-  writtenScenarioSchema,
-} from '../scenario/scenario.ts';
+import { type FlaggedMoment, isDrawn } from '../record/moment.ts';
+import type { Scenario, ScenarioMessage } from '../scenario/scenario.ts';
 
 /** A talk as the night sees it: in order, without replies that were regenerated away. */
 export interface Talk {
@@ -22,35 +17,6 @@ export interface Talk {
     readonly at: number;
   }[];
 }
-
-/** The moment itself; its candidates are apart, for a listening reply may still be to be found. */
-const contextSchema = writtenScenarioSchema
-  .pick({ id: true, kind: true, messages: true, source: true })
-  .extend({
-    spans: z.array(
-      z.strictObject({
-        feature: z.enum(['direction', 'own-idea']),
-        message: z.int().min(0),
-        start: z.int().min(0),
-        end: z.int().min(1),
-      }),
-    ),
-  });
-
-export const flaggedMomentSchema = z.strictObject({
-  flagId: z.string(),
-  strength: z.int(),
-  /** It measures and never trains. */
-  isHeldBack: z.boolean(),
-  kind: z.enum(['missed', 'good']),
-  context: contextSchema,
-  /** What the person said a listening reply would have been. */
-  chosen: z.string().optional(),
-  /** What was really said. */
-  rejected: z.string().optional(),
-});
-/** A flagged moment as it lies in the night's folder. */
-export type FlaggedMoment = z.infer<typeof flaggedMomentSchema>;
 
 export interface Gathered {
   readonly flagged: readonly FlaggedMoment[];
@@ -102,16 +68,6 @@ function bounded(
     taken.push(turn);
   }
   return taken;
-}
-
-/** By the hash of the id: the same flag is held back every night, whatever else there is. */
-export function isDrawn(id: string, oneIn: number): boolean {
-  return Number.parseInt(sha256(id).slice(0, 8), 16) % oneIn === 0;
-}
-
-/** True: a talk's everyday turns measure forgetting; false: they are replayed in training. */
-export function measuresForgetting({ source }: Scenario): boolean {
-  return isDrawn(`everyday:${source.cluster}`, 2);
 }
 
 function momentOf(flag: Flag, talk: Talk, isHeldBack: boolean): FlaggedMoment | undefined {

@@ -1,6 +1,5 @@
 // Before a night's process starts: its plan, and what it learns from, written into its folder.
 import { join } from 'node:path';
-import { z } from 'zod';
 import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
 import { isAttuneError } from '../base/errors.ts';
 import { sha256 } from '../base/hash.ts';
@@ -12,10 +11,11 @@ import type { ConversationState } from '../conversation/state.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { nightId } from '../ledger/manifest.ts';
 import type { Remembered } from '../memory/memory.ts';
-import { writeFlagged, writeGists, writeScenarios } from './files.ts';
+import { writeFlagged, writeGists, writeScenarios } from '../record/files.ts';
+import { openJournal } from '../record/journal.ts';
+import { type NightPlan, planSchema } from '../record/message.ts';
+import { gatheredSchema } from '../record/phase-result.ts';
 import { type Gathered, gather, type Talk } from './gather.ts';
-import { openJournal } from './journal.ts';
-import { type NightPlan, planSchema } from './message.ts';
 import { rememberTalks } from './remember.ts';
 import type { NightServiceOptions } from './service.ts';
 
@@ -29,15 +29,6 @@ const PLAN = 'plan.json';
 const EVERYDAY_MAX = 2048;
 /** Of long talks fewer turns: the file is read whole. */
 const EVERYDAY_CHARACTERS_MAX = 2 ** 23;
-
-export const gatheredSchema = z.strictObject({
-  flagged: z.int(),
-  heldBack: z.int(),
-  everyday: z.int(),
-  /** Replies given and flags made since the night before. */
-  replies: z.int(),
-  flagsNew: z.int(),
-});
 
 /** The night that was cut off, if its plan is still of this base and its parent still the last. */
 export async function findUnfinished(

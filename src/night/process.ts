@@ -12,7 +12,7 @@ import {
   type NightPlan,
   type Progress,
   type ToNight,
-} from './message.ts';
+} from '../record/message.ts';
 
 export interface NightProcessOptions {
   readonly plan: NightPlan;
@@ -36,7 +36,7 @@ export interface NightProcess {
 }
 
 const RESTARTS_MAX = 5;
-const DEFAULT_ENTRY = fileURLToPath(new URL('./child.js', import.meta.url));
+const DEFAULT_ENTRY = fileURLToPath(new URL('../work/child.js', import.meta.url));
 
 export function startNightProcess(options: NightProcessOptions): NightProcess {
   const { plan, logger, onProgress, restartsMax = RESTARTS_MAX, entry = DEFAULT_ENTRY } = options;

@@ -2,7 +2,8 @@
 import type { Turn } from '../memory/extract.ts';
 import type { Talk as Compressible } from '../memory/gist.ts';
 import type { Memory } from '../memory/memory.ts';
-import type { FlaggedMoment, Talk } from './gather.ts';
+import type { FlaggedMoment } from '../record/moment.ts';
+import type { Talk } from './gather.ts';
 
 export interface RememberOptions {
   readonly flagged: readonly FlaggedMoment[];

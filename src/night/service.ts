@@ -11,16 +11,16 @@ import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { type Verification, verifyLedger } from '../ledger/verify.ts';
 import type { Turn } from '../memory/extract.ts';
 import type { Memory } from '../memory/memory.ts';
+import { type BlindBook, openBlindBook } from '../morning/blind.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
 import type { NightProgress } from '../protocol/night.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import type { BlindAnswer, BlindView } from '../protocol/summary.ts';
+import type { Progress } from '../record/message.ts';
 import { type SwapReport, swapTo } from '../swap/swap.ts';
 import { beginAgain } from './again.ts';
-import { type BlindBook, openBlindBook } from './blind.ts';
 import { forgetTalk, isLearning } from './deletion.ts';
 import { finishNight, recoverNights } from './finish.ts';
-import type { Progress } from './message.ts';
 import { beginNight, findUnfinished, type PreparedNight } from './prepare.ts';
 import { type NightProcess, startNightProcess } from './process.ts';
 

@@ -1,10 +1,10 @@
 // HTTP routes of the nights: list, summary, slider, run, decide.
 import { z } from 'zod';
 import { NIGHT_ID } from '../ledger/manifest.ts';
-import { listNights, readSummary } from '../night/list.ts';
-import { changeDream, reviewView } from '../night/review.ts';
+import { listNights, readSummary } from '../morning/list.ts';
+import { changeDream, reviewView } from '../morning/review.ts';
+import { type SliderParts, sliderReply, sliderView } from '../morning/slider.ts';
 import type { NightService } from '../night/service.ts';
-import { type SliderParts, sliderReply, sliderView } from '../night/slider.ts';
 import { parseWith } from '../protocol/codec.ts';
 import { ReviewRequest } from '../protocol/review.ts';
 import { BlindAnswer, type NightList, SliderReplyRequest } from '../protocol/summary.ts';

@@ -3,8 +3,8 @@
 import { access } from 'node:fs/promises';
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
-import { readSafetensors, readTensor } from '../model/safetensors.ts';
-import { writeSafetensors } from '../model/safetensors-writer.ts';
+import { readSafetensors, readTensor } from '../model/checkpoint/safetensors.ts';
+import { writeSafetensors } from '../model/checkpoint/safetensors-writer.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 
 const countersSchema = z.strictObject({

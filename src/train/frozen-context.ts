@@ -1,6 +1,7 @@
 // Frozen contexts: each example's keys and values, kept between epochs within a memory budget.
-import type { ContextCache, Reader, TrainableWeights } from '../measure/reader.ts';
+
 import { klOfLogits } from '../measure/retention.ts';
+import type { ContextCache, Reader, TrainableWeights } from '../reading/reader.ts';
 import type { Example } from '../scenario/example.ts';
 
 /**

@@ -1,8 +1,8 @@
 // The device side of training: micro-steps that sum gradients, and the update that spends them.
 import { AttuneError } from '../base/errors.ts';
-import { decisionFeeds, f32 } from '../measure/decision.ts';
-import type { ContextCache } from '../measure/reader.ts';
 import type { Model } from '../model/model.ts';
+import { decisionFeeds, f32 } from '../reading/decision.ts';
+import type { ContextCache } from '../reading/reader.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
 import { type ObjectiveSettings, objectiveGraph, retentionGraph } from './objective.ts';

@@ -1,6 +1,6 @@
 // The training objective as a function of the weights alone: fixed examples, their contexts frozen.
-import { decisionFeeds, f32 } from '../measure/decision.ts';
-import type { ContextCache, Reader, TrainableWeights } from '../measure/reader.ts';
+import { decisionFeeds, f32 } from '../reading/decision.ts';
+import type { ContextCache, Reader, TrainableWeights } from '../reading/reader.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
 import type { FloatTensor } from './difference.ts';

@@ -1,8 +1,8 @@
 // What a training will do, fixed before it begins: examples, matrices, number of steps, order.
 import { AttuneError } from '../base/errors.ts';
 import { sha256, sha256Json } from '../base/hash.ts';
-import { render } from '../measure/render.ts';
 import { isQProj } from '../model/weight-names.ts';
+import { render } from '../reading/render.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';

@@ -1,8 +1,8 @@
 // The proof that only the query projections moved: every tensor of two model folders, bit by bit.
 import { createHash } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
+import { readPieces } from '../model/checkpoint/safetensors.ts';
 import type { Model, Weight } from '../model/model.ts';
-import { readPieces } from '../model/safetensors.ts';
 import { isQProj } from '../model/weight-names.ts';
 
 export interface MoveProof {

@@ -1,5 +1,5 @@
 // What the first weights say: log p₀ of replies and logits of replayed turns, computed once.
-import type { ContextCache, Reader, TrainableWeights } from '../measure/reader.ts';
+import type { ContextCache, Reader, TrainableWeights } from '../reading/reader.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Candidate, Example } from '../scenario/example.ts';
 

@@ -1,9 +1,9 @@
 // The surface arm: one trainable bias on the logits. It can learn words to say, and no listening.
 import { createRandom } from '../base/random.ts';
-import { listeningMargin } from '../measure/margin.ts';
-import type { Reader, TrainableWeights } from '../measure/reader.ts';
 import { logSoftmaxRow } from '../measure/retention.ts';
-import type { ScoredExample } from '../measure/scenario-margin.ts';
+import { listeningMargin } from '../reading/margin.ts';
+import type { Reader, TrainableWeights } from '../reading/reader.ts';
+import type { ScoredExample } from '../reading/scenario-margin.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Candidate, Example } from '../scenario/example.ts';
 

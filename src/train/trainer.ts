@@ -1,9 +1,9 @@
 // Trains the query projections on scenarios with their contexts frozen; knows no files but its own.
 import { systemClock } from '../base/clock.ts';
-import { type ContextCache, Reader } from '../measure/reader.ts';
-import { meanMargin } from '../measure/scenario-margin.ts';
 import { loadVersion } from '../model/versions.ts';
 import { isQProj } from '../model/weight-names.ts';
+import { type ContextCache, Reader } from '../reading/reader.ts';
+import { meanMargin } from '../reading/scenario-margin.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
 import {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chooseSpan, numberWords, walkEdit, walkFlag } from '../../src/cli/chat-flag.ts';
+import { chooseSpan, numberWords, walkEdit, walkFlag } from '../../src/cli/chat/chat-flag.ts';
 import type { Flag } from '../../src/protocol/flag.ts';
 
 describe('choosing words', () => {

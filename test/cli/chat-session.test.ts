@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ChatSession } from '../../src/cli/chat-session.ts';
-import { openTerminal, printable } from '../../src/cli/terminal.ts';
+import { ChatSession } from '../../src/cli/chat/chat-session.ts';
+import { openTerminal, printable } from '../../src/cli/chat/terminal.ts';
 import {
   openTestDaemon,
   type TestDaemon,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ChatView, type Shown } from '../../src/cli/chat-view.ts';
+import { ChatView, type Shown } from '../../src/cli/chat/chat-view.ts';
 import type { Conversation, Reply } from '../../src/protocol/conversation.ts';
 import type { ServerMessage } from '../../src/protocol/server-message.ts';
 

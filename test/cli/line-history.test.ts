@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { historyPath, openLineHistory } from '../../src/cli/line-history.ts';
-import { openTerminal } from '../../src/cli/terminal.ts';
+import { historyPath, openLineHistory } from '../../src/cli/chat/line-history.ts';
+import { openTerminal } from '../../src/cli/chat/terminal.ts';
 
 let folder: string;
 let path: string;

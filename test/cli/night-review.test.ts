@@ -1,7 +1,7 @@
 // `attune night review|drop|edit|blind` against a daemon whose nights are made up.
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { registerReview } from '../../src/cli/night-review.ts';
+import { registerReview } from '../../src/cli/night/night-review.ts';
 import { type ReviewRequest, ReviewView } from '../../src/protocol/review.ts';
 import { type Route, sendJson } from '../../src/server/route.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
-import { bytesText, createProgressBar } from '../../src/cli/progress-bar.ts';
-import { parseSource, pull } from '../../src/cli/pull.ts';
+import { bytesText, createProgressBar } from '../../src/cli/hub/progress-bar.ts';
+import { parseSource, pull } from '../../src/cli/hub/pull.ts';
 import { COMMIT, type HubServer, startHub } from './hub-server.ts';
 
 const random = createRandom('weights');

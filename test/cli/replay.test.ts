@@ -5,9 +5,9 @@ import { crc32, gzipSync } from 'node:zlib';
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { printConfig } from '../../src/cli/config.ts';
-import { registerExport } from '../../src/cli/export.ts';
-import { registerImport } from '../../src/cli/import.ts';
-import { registerReplay } from '../../src/cli/replay.ts';
+import { registerExport } from '../../src/cli/talk/export.ts';
+import { registerImport } from '../../src/cli/talk/import.ts';
+import { registerReplay } from '../../src/cli/talk/replay.ts';
 import { idsOf } from '../fakes/fake-speech.ts';
 import {
   openTestDaemon,

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeRandomModel } from '../../bench/random-model.ts';
-import { registerEval } from '../../src/cli/eval.ts';
-import { registerExport } from '../../src/cli/export.ts';
-import { registerTrain } from '../../src/cli/train.ts';
+import { registerEval } from '../../src/cli/model/eval.ts';
+import { registerTrain } from '../../src/cli/model/train.ts';
+import { registerExport } from '../../src/cli/talk/export.ts';
 import { readDelta } from '../../src/model/delta.ts';
 
 const TOKENIZER = fileURLToPath(new URL('../fixtures/tokenizer/chatml', import.meta.url));

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attentionChanges, knockOutDrops } from '../../src/measure/attention-change.ts';
 import { checkBaseline } from '../../src/measure/baseline-check.ts';
-import { f32 } from '../../src/measure/decision.ts';
 import { freeReplies, passShares } from '../../src/measure/free-replies.ts';
 import { changeMapSvg, linePlotSvg } from '../../src/measure/map-svg.ts';
 import { measureWeights } from '../../src/measure/measure.ts';
 import { klOfLogits, logSoftmaxRow, retention } from '../../src/measure/retention.ts';
-import { scoreExamples, scoreOf } from '../../src/measure/scenario-margin.ts';
+import { f32 } from '../../src/reading/decision.ts';
+import { scoreExamples, scoreOf } from '../../src/reading/scenario-margin.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import {
   example,
@@ -16,7 +16,7 @@ import {
   renderer,
   type TinyReading,
   wordScenario,
-} from './tiny-reading.ts';
+} from '../reading/tiny-reading.ts';
 
 let tiny: TinyReading;
 beforeAll(async () => {

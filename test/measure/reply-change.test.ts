@@ -3,7 +3,7 @@ import { measureReplies, type ReplyChangeOptions } from '../../src/measure/reply
 import type { Kind } from '../../src/scenario/kind.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
-import { renderer, wordScenario } from './tiny-reading.ts';
+import { renderer, wordScenario } from '../reading/tiny-reading.ts';
 
 const READY = 9;
 const IDLE = 8;

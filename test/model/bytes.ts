@@ -1,7 +1,7 @@
 // Makes safetensors files, sound and broken, and half-precision copies of checkpoints, for tests.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readSafetensors, readTensor } from '../../src/model/safetensors.ts';
+import { readSafetensors, readTensor } from '../../src/model/checkpoint/safetensors.ts';
 
 export interface Part {
   readonly dtype: string;

@@ -2,8 +2,12 @@ import { cp, mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'no
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { checkModel } from '../../src/model/check.ts';
+import {
+  readSafetensors,
+  readTensor,
+  type StoredTensor,
+} from '../../src/model/checkpoint/safetensors.ts';
 import { type Model, readModel, readWeight, type Weight } from '../../src/model/model.ts';
-import { readSafetensors, readTensor, type StoredTensor } from '../../src/model/safetensors.ts';
 import { encode, floats, type Part, partsOf, writeFolder } from './bytes.ts';
 import { FIXTURES, temporaryFolder } from './runner.ts';
 

@@ -1,8 +1,12 @@
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { readSafetensors, readTensor, type StoredTensor } from '../../src/model/safetensors.ts';
-import { writeSafetensors } from '../../src/model/safetensors-writer.ts';
+import {
+  readSafetensors,
+  readTensor,
+  type StoredTensor,
+} from '../../src/model/checkpoint/safetensors.ts';
+import { writeSafetensors } from '../../src/model/checkpoint/safetensors-writer.ts';
 import { encode, floats, toBfloat16, toFloat16, withHeader } from './bytes.ts';
 import { FIXTURES, temporaryFolder } from './runner.ts';
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type GatherInput, gather, isDrawn, type Talk } from '../../src/night/gather.ts';
+import { type GatherInput, gather, type Talk } from '../../src/night/gather.ts';
 import type { Flag } from '../../src/protocol/flag.ts';
+import { isDrawn } from '../../src/record/moment.ts';
 import { parseScenario, spanText } from '../../src/scenario/scenario.ts';
 
 const talk: Talk = {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bothRight } from '../../src/measure/margin.ts';
+import { bothRight } from '../../src/reading/margin.ts';
 import { featureText } from '../../src/scenario/scenario.ts';
 import {
   crossedPairs,

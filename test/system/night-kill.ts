@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
-import { readDrafts, readScenarioFile } from '../../src/night/files.ts';
-import { readLosses } from '../../src/night/samples.ts';
+import { readLosses } from '../../src/morning/samples.ts';
+import { readDrafts, readScenarioFile } from '../../src/record/files.ts';
 import type { Loop } from './open-loop.ts';
 
 /**

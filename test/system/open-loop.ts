@@ -93,7 +93,7 @@ export async function openLoop(more: ConfigPatch = {}, place: LoopPlace = {}): P
     cacheDir,
     suiteFolder,
     promptsFolder: join(installationFolder, 'prompts'),
-    entry: join(installationFolder, 'dist', 'night', 'child.js'),
+    entry: join(installationFolder, 'dist', 'work', 'child.js'),
   });
   nights = service;
   return {

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { NightId } from '../../src/ledger/manifest.ts';
 import { deleteFromReviews, readReview } from '../../src/ledger/review.ts';
-import { readScenarioFile } from '../../src/night/files.ts';
-import { changeDream, reviewView } from '../../src/night/review.ts';
+import { changeDream, reviewView } from '../../src/morning/review.ts';
 import type { ReviewRequest } from '../../src/protocol/review.ts';
+import { readScenarioFile } from '../../src/record/files.ts';
 import { TestClient } from '../server/test-client.ts';
 import { flagMoment, type Loop, openLoop } from './open-loop.ts';
 

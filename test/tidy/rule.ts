@@ -17,11 +17,15 @@ export const FLOORS = [
   'engine',
   'scenario',
   'memory',
+  'reading',
   'measure',
   'train',
   'dream',
   'ledger',
   'swap',
+  'record',
+  'work',
+  'morning',
   'night',
   'chat',
   'server',
@@ -43,7 +47,10 @@ export const WALLS: Readonly<Record<string, readonly string[]>> = {
   zod: FLOORS,
 };
 
-const FILE_LINES_MAX = 300;
+/** A file holds one idea; most have 60 to 250 lines. */
+const FILE_LINES_MAX = 450;
+/** More than this in one folder are two rooms. */
+const FOLDER_FILES_MAX = 24;
 const FUNCTION_LINES_MAX = 60;
 const COLUMNS_MAX = 100;
 /** An address, or a line that ends in a regular expression. */
@@ -69,6 +76,35 @@ export const importsRunDownwards: Rule = ({ path, imports }) => {
       (target) => `${path}: ${floorOf(path)} is below ${target}; take it as an argument instead`,
     );
 };
+
+/** Files that import each other in a loop, each loop once, from its first file. */
+export function circles(sources: readonly Source[]): string[] {
+  const importsOf = new Map(sources.map(({ path, imports }) => [path, imports]));
+  const done = new Set<string>();
+  const found: string[] = [];
+  const visit = (path: string, above: readonly string[]): void => {
+    const at = above.indexOf(path);
+    if (at >= 0) found.push([...above.slice(at), path].join(' → '));
+    if (at >= 0 || done.has(path)) return;
+    for (const next of importsOf.get(path) ?? []) {
+      if (importsOf.has(next)) visit(next, [...above, path]);
+    }
+    done.add(path);
+  };
+  for (const { path } of sources) visit(path, []);
+  return found;
+}
+
+export function crowdedFolders(sources: readonly Source[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { path } of sources) {
+    const folder = path.slice(0, path.lastIndexOf('/'));
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  return [...counts]
+    .filter(([, count]) => count > FOLDER_FILES_MAX)
+    .map(([folder, count]) => `${folder}: ${count} files; make rooms of it`);
+}
 
 export const packagesStayBehindTheirWalls: Rule = ({ path, imports }) =>
   imports

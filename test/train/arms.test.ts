@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { meanMargin } from '../../src/measure/scenario-margin.ts';
+import { meanMargin } from '../../src/reading/scenario-margin.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 import { armScenarios, isFiniteDelta, rescaled } from '../../src/train/arms.ts';
 import { differences, type FloatTensor, normOf, plus } from '../../src/train/difference.ts';
@@ -12,7 +12,7 @@ import {
   openTinyReading,
   type TinyReading,
   wordScenario,
-} from '../measure/tiny-reading.ts';
+} from '../reading/tiny-reading.ts';
 
 let tiny: TinyReading;
 beforeAll(async () => {

@@ -9,7 +9,7 @@ import {
   openTinyReading,
   type TinyReading,
   wordScenario,
-} from '../measure/tiny-reading.ts';
+} from '../reading/tiny-reading.ts';
 
 type FloatTensors = Record<string, FloatTensor>;
 

@@ -12,7 +12,7 @@ import {
   renderer,
   type TinyReading,
   wordScenario,
-} from '../measure/tiny-reading.ts';
+} from '../reading/tiny-reading.ts';
 
 let tiny: TinyReading;
 beforeAll(async () => {

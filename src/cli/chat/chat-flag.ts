@@ -1,0 +1,191 @@
+// The walk through a flag in a few keys: questions and answers; asks and tells through functions.
+import type { Span } from '../../protocol/conversation.ts';
+import type { Flag, FlagDraftInput, FlagPatch } from '../../protocol/flag.ts';
+import type { SaidMessage } from './chat-view.ts';
+
+export interface Walk {
+  readonly conversationId: string;
+  readonly reply: { readonly id: string; readonly text: string };
+  /** What the person said up to this reply, newest first. */
+  readonly messages: readonly SaidMessage[];
+  /** The next line, or undefined at the end of the input. */
+  readonly ask: (question: string) => Promise<string | undefined>;
+  readonly tell: (text: string) => void;
+}
+
+export interface FlagWalk extends Walk {
+  readonly kind: 'missed' | 'good';
+  readonly flagId: string;
+}
+
+export interface EditWalk extends Walk {
+  readonly flag: Flag;
+}
+
+interface Word {
+  readonly start: number;
+  readonly end: number;
+}
+
+function wordsOf(text: string): Word[] {
+  return [...text.matchAll(/\S+/g)].map(({ index, 0: word }) => ({
+    start: index,
+    end: index + word.length,
+  }));
+}
+
+function spanOf(text: string, start: number, end: number): Span {
+  return { start, end, text: text.slice(start, end) };
+}
+
+/** Every word with its number, for choosing by number. */
+export function numberWords(text: string): string {
+  return wordsOf(text)
+    .map(({ start, end }, at) => `${at + 1}:${text.slice(start, end)}`)
+    .join(' ');
+}
+
+/** "3-5" or "3" (word numbers), or words as they stand in the text; undefined: neither. */
+export function chooseSpan(text: string, answer: string): Span | undefined {
+  const numbers = /^(\d+)(?:\s*-\s*(\d+))?$/.exec(answer.trim());
+  if (numbers !== null) {
+    const words = wordsOf(text);
+    const first = words[Number(numbers[1]) - 1];
+    const last = words[Number(numbers[2] ?? numbers[1]) - 1];
+    if (first === undefined || last === undefined || last.end < first.end) return undefined;
+    return spanOf(text, first.start, last.end);
+  }
+  const wanted = answer.trim();
+  if (wanted === '') return undefined;
+  const exact = text.indexOf(wanted);
+  if (exact !== -1) return spanOf(text, exact, exact + wanted.length);
+  const pattern = wanted.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&').replace(/\s+/g, '\\s+');
+  const found = new RegExp(pattern, 'iu').exec(text);
+  if (found === null) return undefined;
+  return spanOf(text, found.index, found.index + found[0].length);
+}
+
+const TRIES = 3;
+
+/** Asks until the answer names words of one of the texts; an empty answer skips. */
+async function askSpan(
+  { ask, tell }: Pick<Walk, 'ask' | 'tell'>,
+  question: string,
+  texts: readonly SaidMessage[],
+): Promise<{ readonly id: string; readonly span: Span } | null> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const answer = await ask(question);
+    if (answer === undefined || answer.trim() === '') return null;
+    for (const { id, text } of texts) {
+      const span = chooseSpan(text, answer);
+      if (span !== undefined) return { id, span };
+    }
+    tell('These words are not there; give word numbers such as 3-5, or the words. Enter skips.');
+  }
+  return null;
+}
+
+/** Asks until somebody answers /cancel or leaves (Ctrl-D), and nothing from then on. */
+function cancelling({ ask }: Walk): { ask: Walk['ask']; isCancelled: () => boolean } {
+  let isCancelled = false;
+  return {
+    isCancelled: () => isCancelled,
+    async ask(question) {
+      if (isCancelled) return undefined;
+      const answer = await ask(question);
+      isCancelled = answer === undefined || answer.trim() === '/cancel';
+      return isCancelled ? undefined : answer;
+    },
+  };
+}
+
+/** Both texts with their words numbered. */
+function tellWords({ tell, messages, reply }: Walk): void {
+  const last = messages[0];
+  if (last !== undefined) tell(`You:   ${numberWords(last.text)}`);
+  tell(`Reply: ${numberWords(reply.text)}`);
+}
+
+/** The draft as the person made it, or undefined when it was given up (/cancel). */
+export async function walkFlag(walk: FlagWalk): Promise<FlagDraftInput | undefined> {
+  const { tell, reply, messages, kind } = walk;
+  const { ask, isCancelled } = cancelling(walk);
+  const asking = { ask, tell };
+  const draft = {
+    id: walk.flagId,
+    conversationId: walk.conversationId,
+    replyId: reply.id,
+    kind,
+  } as const;
+  tellWords(walk);
+  tell('Enter skips a question, /cancel gives up.');
+  const heard = kind === 'good' ? 'heard' : 'not heard';
+  const userSpan = await askSpan(asking, `Your words that were ${heard}: `, messages);
+  if (kind === 'good') {
+    return isCancelled() ? undefined : { ...draft, ...(userSpan ? userSpanOf(userSpan) : {}) };
+  }
+  const drifted = await askSpan(asking, 'Words of the reply that drifted: ', [reply]);
+  const betterWords = (await ask('What would have listened? '))?.trim();
+  const strength = await ask('How much? 1 slight, 2 clear, 3 it hurt [2]: ');
+  const reason = (await ask('Why, in a word? '))?.trim();
+  if (isCancelled()) return undefined;
+  return {
+    ...draft,
+    ...(userSpan ? userSpanOf(userSpan) : {}),
+    ...(drifted ? { replySpan: drifted.span } : {}),
+    ...(betterWords ? { betterWords } : {}),
+    ...(reason ? { reason } : {}),
+    strength: strengthOf(strength) ?? 2,
+  };
+}
+
+/** What the person changed of a flag, or undefined when that is nothing or was given up. */
+export async function walkEdit(walk: EditWalk): Promise<FlagPatch | undefined> {
+  const { tell, flag, reply, messages } = walk;
+  const { ask, isCancelled } = cancelling(walk);
+  const asking = { ask, tell };
+  tellWords(walk);
+  tell('Enter keeps what is there, - empties it, /cancel gives up.');
+  const now = (value: string | null | undefined): string =>
+    value ? ` [${value.replace(/\s+/g, ' ')}]: ` : ': ';
+  const patch: { -readonly [Key in keyof FlagPatch]: FlagPatch[Key] } = {};
+  const said = await askChange(asking, `Your words${now(flag.userSpan?.span.text)}`, messages);
+  if (said !== undefined) patch.userSpan = said && userSpanOf(said).userSpan;
+  const heard = await askChange(asking, `Words of the reply${now(flag.replySpan?.text)}`, [reply]);
+  if (heard !== undefined) patch.replySpan = heard === null ? null : heard.span;
+  if (flag.kind === 'missed') {
+    const better = await ask(`What would have listened${now(flag.betterWords)}`);
+    if (better?.trim()) patch.betterWords = emptied(better);
+  }
+  const strength = strengthOf(await ask(`How much? 1, 2 or 3 [${flag.strength}]: `));
+  if (strength !== undefined) patch.strength = strength;
+  const reason = await ask(`Why, in a word${now(flag.reason)}`);
+  if (reason?.trim()) patch.reason = emptied(reason);
+  return isCancelled() || Object.keys(patch).length === 0 ? undefined : patch;
+}
+
+/** Undefined keeps the words as they are, null takes them away. */
+async function askChange(
+  asking: Pick<Walk, 'ask' | 'tell'>,
+  question: string,
+  texts: readonly SaidMessage[],
+): Promise<Awaited<ReturnType<typeof askSpan>> | undefined> {
+  let isEmptied = false;
+  const ask: Walk['ask'] = async (text) => {
+    const answer = await asking.ask(text);
+    isEmptied = answer?.trim() === '-';
+    return isEmptied ? '' : answer;
+  };
+  const found = await askSpan({ ...asking, ask }, question, texts);
+  return found ?? (isEmptied ? null : undefined);
+}
+
+const emptied = (answer: string): string | null => (answer.trim() === '-' ? null : answer.trim());
+
+function strengthOf(answer: string | undefined): number | undefined {
+  return /^[123]$/.test(answer?.trim() ?? '') ? Number(answer) : undefined;
+}
+
+function userSpanOf({ id, span }: { readonly id: string; readonly span: Span }) {
+  return { userSpan: { messageId: id, span } };
+}

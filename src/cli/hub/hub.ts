@@ -1,0 +1,238 @@
+// The Hugging Face hub's API as far as a pull needs it: a commit, its files, and ranges of one.
+import { z } from 'zod';
+import { AttuneError } from '../../base/errors.ts';
+
+export interface HubOptions {
+  /** Such as https://huggingface.co, without a path. */
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  /** Silence on a connection after which it counts as lost. */
+  readonly stallMs: number;
+}
+
+export interface HubFile {
+  /** Relative, checked: no way out of the target folder. */
+  readonly path: string;
+  readonly size: number;
+  /** What the content must hash to: SHA-256 of large files, git's blob hash of small ones. */
+  readonly hash: { readonly kind: 'sha256' | 'git'; readonly hex: string };
+}
+
+export interface HubRange {
+  readonly start: number;
+  /** Of the whole file, as the hub says now. */
+  readonly total: number;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+const LISTING_BYTES_MAX = 16 * 2 ** 20;
+const PAGES_MAX = 50;
+const FILES_MAX = 10_000;
+/** Above any model that this engine could run. */
+const FILE_BYTES_MAX = 2 ** 40;
+
+const revisionSchema = z.looseObject({ sha: z.string().regex(/^[0-9a-f]{40}$/) });
+const hex = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
+const size = z.int().min(0).max(FILE_BYTES_MAX);
+const entrySchema = z.looseObject({
+  type: z.string(),
+  path: z.string().min(1).max(1024),
+  size,
+  oid: z.string(),
+  lfs: z.looseObject({ oid: hex(64), size }).nullish(),
+});
+const pageSchema = z.array(entrySchema).max(FILES_MAX);
+
+export class Hub {
+  readonly #options: HubOptions;
+
+  /** @throws config-invalid */
+  constructor(options: HubOptions) {
+    const isHttp =
+      URL.canParse(options.endpoint) && /^https?:$/.test(new URL(options.endpoint).protocol);
+    if (!isHttp) {
+      const message = `HF_ENDPOINT is ${options.endpoint}; write https://huggingface.co`;
+      throw new AttuneError('config-invalid', message, { endpoint: options.endpoint });
+    }
+    this.#options = { ...options, endpoint: options.endpoint.replace(/\/+$/, '') };
+  }
+
+  /**
+   * The commit that a branch, tag or commit stands for.
+   * @throws hub-not-found, hub-refused, hub-failed
+   */
+  async commitOf(repository: string, revision: string): Promise<string> {
+    const path = `/api/models/${repository}/revision/${encodeURIComponent(revision)}`;
+    const response = await this.#fetch(this.#url(path), {}, `${repository}@${revision}`);
+    return this.#parse(revisionSchema, await this.#json(response), path).sha;
+  }
+
+  /** All files of a commit. @throws hub-failed when the list is broken or names a forbidden path */
+  async files(repository: string, commit: string): Promise<HubFile[]> {
+    const files: HubFile[] = [];
+    let next: string | undefined = this.#url(
+      `/api/models/${repository}/tree/${commit}?recursive=true`,
+    );
+    for (let page = 0; next !== undefined; page++) {
+      if (page === PAGES_MAX) throw broken(next, `it has more than ${PAGES_MAX} pages`);
+      const response: Response = await this.#fetch(next, {}, repository);
+      const entries = this.#parse(pageSchema, await this.#json(response), next);
+      for (const entry of entries) if (entry.type === 'file') files.push(fileOf(entry, next));
+      next = this.#nextPage(response, next);
+    }
+    return files;
+  }
+
+  /** Bytes `[start, end)` of a file, or all of it where the server does not do ranges. */
+  async range(
+    source: { repository: string; commit: string; path: string },
+    [start, end]: readonly [start: number, end: number],
+  ): Promise<HubRange> {
+    const path = source.path.split('/').map(encodeURIComponent).join('/');
+    const url = this.#url(`/${source.repository}/resolve/${source.commit}/${path}`);
+    const headers = { Range: `bytes=${start}-${end - 1}`, 'Accept-Encoding': 'identity' };
+    const response = await this.#fetch(url, headers, source.path);
+    const body = this.#watched(response);
+    if (response.status !== 206) {
+      return {
+        start: 0,
+        total: Number(response.headers.get('content-length') ?? Number.NaN),
+        body,
+      };
+    }
+    const given = response.headers.get('content-range') ?? '';
+    const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(given);
+    if (match === null) throw broken(url, `its Content-Range is "${given}"`);
+    return { start: Number(match[1]), total: Number(match[2]), body };
+  }
+
+  #url(path: string): string {
+    return this.#options.endpoint + path;
+  }
+
+  async #fetch(url: string, headers: Record<string, string>, what: string): Promise<Response> {
+    const { endpoint, token, stallMs } = this.#options;
+    // A page may name another host as the next one; the token is for the hub alone.
+    const isOurs = new URL(url).origin === new URL(endpoint).origin;
+    const authorization: Record<string, string> =
+      token !== undefined && isOurs ? { Authorization: `Bearer ${token}` } : {};
+    const headersDue = new AbortController();
+    const timer = setTimeout(
+      () => headersDue.abort(new Error(`no answer in ${stallMs} ms`)),
+      stallMs,
+    );
+    const response = await fetch(url, {
+      headers: { 'User-Agent': 'attune', ...headers, ...authorization },
+      signal: headersDue.signal,
+    })
+      .catch((cause: unknown) => {
+        const message = `${endpoint} does not answer: ${reasonOf(cause)}`;
+        throw new AttuneError('hub-failed', message, { url }, { cause });
+      })
+      .finally(() => clearTimeout(timer));
+    if (response.ok) return response;
+    await response.body?.cancel();
+    throw refusal(response.status, what, url);
+  }
+
+  async #json(response: Response): Promise<unknown> {
+    const parts: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const part of this.#watched(response)) {
+      bytes += part.length;
+      if (bytes > LISTING_BYTES_MAX) throw broken(response.url, 'its answer has no end');
+      parts.push(part);
+    }
+    try {
+      return JSON.parse(Buffer.concat(parts).toString('utf8'));
+    } catch (cause) {
+      throw broken(response.url, `its answer is no JSON: ${reasonOf(cause)}`);
+    }
+  }
+
+  #parse<T>(schema: z.ZodType<T>, value: unknown, url: string): T {
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    throw broken(url, z.prettifyError(parsed.error).replaceAll('\n', ' '));
+  }
+
+  #nextPage(response: Response, url: string): string | undefined {
+    const match = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('link') ?? '');
+    if (match === null) return undefined;
+    const next = new URL(match[1] as string, url);
+    if (next.origin === new URL(this.#options.endpoint).origin) return next.href;
+    throw broken(url, `it sends us on to ${next.origin}`);
+  }
+
+  /** The body; a connection on which nothing comes for a while is given up. */
+  async *#watched(response: Response): AsyncGenerator<Uint8Array> {
+    const reader = response.body?.getReader();
+    if (reader === undefined) return;
+    const { stallMs } = this.#options;
+    try {
+      for (;;) {
+        let timer: NodeJS.Timeout | undefined;
+        const stalled = new Promise<never>((_, reject) => {
+          const error = new AttuneError(
+            'hub-failed',
+            `nothing came for ${stallMs} ms from ${response.url}`,
+          );
+          timer = setTimeout(() => reject(error), stallMs);
+        });
+        const { done, value } = await Promise.race([reader.read(), stalled]).finally(() =>
+          clearTimeout(timer),
+        );
+        if (done) return;
+        yield value;
+      }
+    } catch (cause) {
+      if (cause instanceof AttuneError) throw cause;
+      throw new AttuneError(
+        'hub-failed',
+        `the connection broke: ${reasonOf(cause)}`,
+        {},
+        { cause },
+      );
+    } finally {
+      await reader.cancel().catch(() => undefined);
+    }
+  }
+}
+
+/** @throws hub-failed when the path leads out of the folder it is for, or cannot be a file name */
+function fileOf(entry: z.infer<typeof entrySchema>, url: string): HubFile {
+  const { path, oid, lfs } = entry;
+  const parts = path.split('/');
+  const isForbidden =
+    parts.some((part) => part === '' || part === '.' || part === '..') ||
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones to refuse
+    /[\u0000-\u001f\\:]/.test(path);
+  if (isForbidden) throw broken(url, `it lists a file at ${JSON.stringify(path)}`);
+  if (lfs != null) return { path, size: lfs.size, hash: { kind: 'sha256', hex: lfs.oid } };
+  if (!/^[0-9a-f]{40}$/.test(oid)) throw broken(url, `${path} has the hash ${JSON.stringify(oid)}`);
+  return { path, size: entry.size, hash: { kind: 'git', hex: oid } };
+}
+
+function refusal(status: number, what: string, url: string): AttuneError {
+  const facts = { status, url };
+  if (status === 404) return new AttuneError('hub-not-found', `the hub has no ${what}`, facts);
+  if (status === 401 || status === 403) {
+    const message =
+      `the hub refuses ${what} (${status}): it may be private or gated, or not exist; ` +
+      'accept its terms on its page and set HF_TOKEN';
+    return new AttuneError('hub-refused', message, facts);
+  }
+  return new AttuneError('hub-failed', `the hub answered ${status} to ${what}`, facts);
+}
+
+function broken(url: string, why: string): AttuneError {
+  return new AttuneError('hub-failed', `the hub's answer cannot be used (${url}): ${why}`, {
+    url,
+    isLasting: true,
+  });
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
+}

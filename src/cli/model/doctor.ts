@@ -1,0 +1,135 @@
+// `attune doctor`: what here can run and train the model, measured, and why not the rest.
+import { fork } from 'node:child_process';
+import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { withHugePages } from '../../base/huge-pages.ts';
+import { bytesText } from '../hub/progress-bar.ts';
+import type { Examination, ExaminationRequest, Examined } from './examination.ts';
+import { addModelOptions, findModel, type ModelOptions } from './model-options.ts';
+
+interface DoctorOptions extends ModelOptions {
+  readonly json?: boolean;
+}
+
+export interface Diagnosis {
+  readonly schema: 1;
+  readonly node: string;
+  readonly platform: string;
+  readonly cpu: string;
+  readonly memoryBytes: number;
+  readonly modelDir: string;
+  readonly found: readonly Examination[];
+  /** The quickest training step of those that pass the self-test. */
+  readonly trainsFastest: string | null;
+  /** The quickest decode of the same. */
+  readonly servesFastest: string | null;
+}
+
+const EXAMINED: readonly Examined[] = [
+  'onnx cpu',
+  'onnx webgpu',
+  'onnx cuda',
+  'tensorflow',
+  'tfjs wasm',
+];
+/** An examination that takes longer is a finding as well. */
+const EXAMINATION_MS_MAX = 180_000;
+const CHILD = fileURLToPath(new URL('../child.js', import.meta.url));
+
+export function registerDoctor(program: Command): void {
+  addModelOptions(program.command('doctor'))
+    .description('examine the devices of this machine: self-test, decode, one training step')
+    .option('--json', 'as JSON')
+    .action(async (options: DoctorOptions) => {
+      const diagnosis = await diagnose(options);
+      const text =
+        options.json === true ? `${JSON.stringify(diagnosis, null, 2)}\n` : print(diagnosis);
+      process.stdout.write(text);
+    });
+}
+
+/** @throws config-invalid, model-not-found, model-unsupported, model-damaged */
+async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
+  const { modelDir, cacheDir, config } = await findModel(options);
+  const { readModel } = await import('../../model/model.ts');
+  await readModel(modelDir, { cacheDir }); // refuses here what no device could run
+  const found: Examination[] = [];
+  for (const what of EXAMINED) {
+    const request = { what, modelDir, cacheDir, threads: config.engine.threads };
+    found.push(await examineApart(request));
+  }
+  return diagnosisOf(modelDir, found);
+}
+
+/** One examination in a process of its own, which may die of it. */
+export function examineApart(request: ExaminationRequest, entry = CHILD): Promise<Examination> {
+  return new Promise((resolve) => {
+    const child = fork(entry, [], {
+      env: withHugePages(process.env),
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    });
+    const timer = setTimeout(() => child.kill('SIGKILL'), EXAMINATION_MS_MAX);
+    const failed = (reason: string): void =>
+      resolve({ what: request.what, isPresent: false, reason });
+    child.once('message', (found) => resolve(found as Examination));
+    child.once('error', (error) => failed(error.message));
+    child.once('exit', (code, signal) => {
+      clearTimeout(timer);
+      failed(`its process ended during the examination: ${signal ?? `exit code ${code}`}`);
+    });
+    child.send(request, () => undefined);
+  });
+}
+
+export function diagnosisOf(modelDir: string, found: readonly Examination[]): Diagnosis {
+  const sound = found.filter((each) => each.passesSelfTest === true);
+  const best = (score: (each: Examination) => number | undefined): string | null =>
+    sound
+      .filter((each) => score(each) !== undefined)
+      .sort((a, b) => (score(a) as number) - (score(b) as number))[0]?.what ?? null;
+  return {
+    schema: 1,
+    node: process.version,
+    platform: `${platform()} ${arch()}`,
+    cpu: `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} threads`,
+    memoryBytes: totalmem(),
+    modelDir,
+    found,
+    trainsFastest: best((each) => each.trainStepMs),
+    servesFastest: best((each) => {
+      const speed = each.decodeTokensPerSecond;
+      return speed === undefined ? undefined : -speed;
+    }),
+  };
+}
+
+export function print(diagnosis: Diagnosis): string {
+  const { node, platform: system, cpu, memoryBytes, modelDir, found } = diagnosis;
+  const machine = `Node ${node}, ${system}, ${cpu}, ${bytesText(memoryBytes)} memory`;
+  const head = `${machine}\nModel ${modelDir}\n`;
+  const lines = found.map((each) => `\n${each.what}: ${sentence(each)}\n`);
+  const choice = (verb: string, what: string | null): string =>
+    `${verb} fastest here: ${what ?? 'nothing'}\n`;
+  const choices =
+    choice('Serves', diagnosis.servesFastest) + choice('Trains', diagnosis.trainsFastest);
+  return `${head}${lines.join('')}\n${choices}`;
+}
+
+function sentence(each: Examination): string {
+  // Nobody has run it on such a device yet; its numbers would be the first.
+  const mark = each.what === 'onnx cuda' ? 'unverified; ' : '';
+  if (!each.isPresent) return `${mark}not there: ${each.reason}`;
+  const parts = [each.description ?? ''];
+  if (each.selfTestError !== undefined) {
+    const verdict = each.passesSelfTest === true ? 'agrees with the CPU' : 'DISAGREES with the CPU';
+    parts.push(`${verdict} (largest error ${each.selfTestError.toExponential(1)})`);
+  }
+  if (each.decodeTokensPerSecond !== undefined) {
+    parts.push(`decodes ${each.decodeTokensPerSecond.toFixed(1)} tokens/s`);
+  }
+  if (each.trainStepMs !== undefined)
+    parts.push(`trains a step in ${each.trainStepMs.toFixed(1)} ms`);
+  if (each.reason !== undefined) parts.push(`failed: ${each.reason}`);
+  return mark + parts.filter(Boolean).join('; ');
+}

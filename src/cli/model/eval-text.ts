@@ -1,0 +1,110 @@
+// The page that `attune eval` prints: each number with its interval; it measures nothing.
+import type { Change } from '../../measure/compare.ts';
+import { passShares } from '../../measure/free-replies.ts';
+import type { Measures } from '../../measure/measure.ts';
+import type { Estimate } from '../../measure/statistics.ts';
+import type { Evaluation } from './eval.ts';
+
+const fixed = (value: number, digits = 3): string =>
+  Math.abs(value) > 1e300 ? (value < 0 ? '−∞' : '∞') : value.toFixed(digits);
+
+export const estimateText = (e: Estimate): string =>
+  `${fixed(e.mean)} [${fixed(e.low)}, ${fixed(e.high)}] p ${e.p.toPrecision(2)} ` +
+  `(${e.clusters} sources)`;
+
+const changeText = (name: string, { before, after, change }: Change): string =>
+  `  ${name.padEnd(16)} ${fixed(before).padStart(8)} → ${fixed(after).padStart(8)}   ` +
+  estimateText(change);
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+/** @returns text that ends with a line break */
+export function measuresText({ measures, verdict, replies }: Evaluation): string {
+  const { kinds, conditions, bothRight, candidateOnly, retention, defenceGap } = measures;
+  const lines = [
+    `${measures.examples} scenarios, ${measures.refused.length} left out`,
+    '',
+    'Margins, nats a token (log p of chosen where there is no rejected), before → after, change:',
+    ...Object.entries(kinds).map(([kind, change]) => changeText(kind, change)),
+    changeText('listen, kept', conditions.kept),
+    '',
+    `Crossed pairs, both right: ${percent(bothRight.before)} → ${percent(bothRight.after)} of ` +
+      `${bothRight.pairs}, change ${estimateText(bothRight.change)}`,
+    `  beside it, a bag of words that sees no context: ${percent(candidateOnly.bothRight)} both ` +
+      `right, ${percent(candidateOnly.accuracy)} of ${candidateOnly.pairs} single pairs`,
+    ...deafLines(measures),
+    changeText('defence gap', defenceGap),
+    ...Object.entries(measures.distance).map(([age, change]) =>
+      changeText(`${age} turns back`, change),
+    ),
+    ...breadthLines(measures),
+    '',
+    `Perplexity × ${fixed(retention.parent.perplexity.ratio, 4)} (at most ` +
+      `${fixed(retention.parent.perplexity.high, 4)}) of the parent, × ` +
+      `${fixed(retention.base.perplexity.ratio, 4)} of the base; ` +
+      `KL ${fixed(retention.parent.kl, 4)}`,
+    ...(measures.trainedKl === undefined
+      ? []
+      : [`KL on what was trained on: ${fixed(measures.trainedKl, 4)}`]),
+    '',
+    ...attentionLines(measures),
+    ...gateLines(verdict),
+    ...replyLines(replies),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function deafLines({ realMinusDeaf, bothRightBeyondDeaf }: Measures): string[] {
+  if (realMinusDeaf === undefined) return [];
+  const beyond = bothRightBeyondDeaf;
+  return [
+    `Real − deaf, margin: ${estimateText(realMinusDeaf)}`,
+    ...(beyond === undefined ? [] : [`Real − deaf, both right: ${estimateText(beyond.change)}`]),
+  ];
+}
+
+function breadthLines({ breadth }: Measures): string[] {
+  if (breadth.ratio === null) return [];
+  return [`Breadth: gain on unseen domains ÷ on seen ones = ${fixed(breadth.ratio, 2)}`];
+}
+
+function attentionLines({ attention, knockOut }: Measures): string[] {
+  const changes = Object.values(attention).flatMap((change) => [
+    `Attention lift on ${change.feature}, window: ${estimateText(change.window)}; ` +
+      `value-weighted ${estimateText(change.valueWindow)}`,
+    `  sink ${fixed(change.sinkBefore)} → ${fixed(change.sinkAfter)}` +
+      (change.windowBeyondDeaf === undefined
+        ? ''
+        : `; beyond deaf ${estimateText(change.windowBeyondDeaf)}`),
+  ]);
+  const { before, after, change } = knockOut;
+  return [
+    ...changes,
+    `Direction hidden, log p(chosen) falls by ${fixed(before)} → ${fixed(after)}, ` +
+      `change ${estimateText(change)}`,
+  ];
+}
+
+function gateLines(verdict: Evaluation['verdict']): string[] {
+  if (verdict === undefined) return [];
+  return [
+    '',
+    `The gate, as on a first night: ${verdict.passes ? 'passes' : 'refused'}`,
+    ...verdict.reasons.map(
+      ({ rule, passes, text }) => `  ${passes ? 'holds' : 'FAILS'}  ${rule}: ${text}`,
+    ),
+  ];
+}
+
+function replyLines(replies: Evaluation['replies']): string[] {
+  if (replies === undefined) return [];
+  const [before, after] = [passShares(replies.before), passShares(replies.after)];
+  return [
+    '',
+    'Free replies that pass the check of their kind, before → after:',
+    ...Object.entries(after).map(([kind, share]) => {
+      const was = percent(before[kind as keyof typeof before] ?? 0);
+      return `  ${kind.padEnd(16)} ${was} → ${percent(share)}`;
+    }),
+  ];
+}

@@ -1,0 +1,197 @@
+// Examines one executor on one device: whether it agrees with the CPU, how fast it runs and learns.
+import { gradients } from '../../graph/gradient.ts';
+import { multiply, reduceSum, scalar } from '../../graph/operations.ts';
+import type { Tensor } from '../../graph/tensor.ts';
+import { type Model, readModel } from '../../model/model.ts';
+import { primitiveGraph } from '../../model/transformer.ts';
+import { loadVersion, type WeightsVersion } from '../../model/versions.ts';
+import type { Executor, HostTensor, Program } from '../../runtime/executor.ts';
+
+export type Examined = 'onnx cpu' | 'onnx webgpu' | 'onnx cuda' | 'tensorflow' | 'tfjs wasm';
+
+export interface ExaminationRequest {
+  readonly what: Examined;
+  readonly modelDir: string;
+  readonly cacheDir: string;
+  readonly threads: number;
+}
+
+export interface Examination {
+  readonly what: Examined;
+  readonly isPresent: boolean;
+  /** Why it is not there or failed, and what to do. */
+  readonly reason?: string;
+  /** Package and versions. */
+  readonly description?: string;
+  /** Largest difference of any logit from ONNX Runtime's on the CPU. */
+  readonly selfTestError?: number;
+  readonly passesSelfTest?: boolean;
+  /** Of one sequence; only ONNX Runtime serves. */
+  readonly decodeTokensPerSecond?: number;
+  /** Gradient of a 16-token decision with respect to every W_q against a context of 64. */
+  readonly trainStepMs?: number;
+}
+
+/** Executors sum in different orders; further apart than this is wrong. */
+const LOGIT_ERROR_MAX = 1e-3;
+const CONTEXT_TOKENS = 64;
+const DECISION_TOKENS = 16;
+const REPLY_TOKENS = 32;
+const REPEATS = 3;
+
+/** Never throws: what goes wrong is the finding. */
+export async function examine(request: ExaminationRequest): Promise<Examination> {
+  const { what } = request;
+  let executor: Executor | undefined;
+  let description = '';
+  try {
+    ({ executor, description } = await openExecutor(what, request.threads));
+  } catch (error) {
+    return { what, isPresent: false, reason: (error as Error).message };
+  }
+  try {
+    const model = await readModel(request.modelDir, { cacheDir: request.cacheDir });
+    const version = await loadVersion(model, []);
+    const selfTestError = await selfTest(executor, model, version);
+    const trainStepMs = await trainStep(executor, model, version);
+    const decoded = what.startsWith('onnx') ? await decodeSpeed(executor, request) : undefined;
+    const passesSelfTest = selfTestError <= LOGIT_ERROR_MAX;
+    const found = {
+      what,
+      isPresent: true,
+      description,
+      selfTestError,
+      passesSelfTest,
+      trainStepMs,
+    };
+    return decoded === undefined ? found : { ...found, decodeTokensPerSecond: decoded };
+  } catch (error) {
+    return { what, isPresent: true, description, reason: (error as Error).message };
+  } finally {
+    await executor.close().catch(() => undefined);
+  }
+}
+
+async function openExecutor(
+  what: Examined,
+  threads: number,
+): Promise<{ executor: Executor; description: string }> {
+  if (what === 'tensorflow' || what === 'tfjs wasm') {
+    const { createTensorFlowExecutor } = await import('../../runtime/tensorflow.ts');
+    const backend = what === 'tensorflow' ? 'tensorflow' : 'wasm';
+    const executor = await createTensorFlowExecutor({ backend });
+    return { executor, description: executor.description };
+  }
+  const { createOnnxExecutor } = await import('../../runtime/onnx.ts');
+  const device = what.split(' ')[1] as 'cpu' | 'webgpu' | 'cuda';
+  const executor = await createOnnxExecutor({ device, ...(threads > 0 ? { threads } : {}) });
+  return { executor, description: executor.description };
+}
+
+/** Fixed ids that differ from each other. */
+const someIds = (count: number, model: Model): Int32Array =>
+  Int32Array.from({ length: count }, (_, i) => (i * 7919 + 13) % model.config.vocabSize);
+
+const i32 = (data: Int32Array): HostTensor => ({ dtype: 'i32', shape: [1, data.length], data });
+
+function inputsOf(count: number, model: Model): Record<string, HostTensor> {
+  const mask = new Uint8Array(count).fill(1);
+  return {
+    ids: i32(someIds(count, model)),
+    positions: i32(Int32Array.from({ length: count }, (_, i) => i)),
+    keyMask: { dtype: 'bool', shape: [1, count], data: mask },
+  };
+}
+
+/** Largest difference between this executor's logits and ONNX Runtime's on the CPU. */
+async function selfTest(
+  executor: Executor,
+  model: Model,
+  { weights }: WeightsVersion,
+): Promise<number> {
+  const { createOnnxExecutor } = await import('../../runtime/onnx.ts');
+  const reference = await createOnnxExecutor({ device: 'cpu' });
+  const graph = primitiveGraph(model, { past: 'none', outputs: { logits: true } });
+  const run = async (on: Executor): Promise<Float32Array> => {
+    const program = await on.compile(graph.outputs);
+    const { logits } = await program.run({ ...weights, ...inputsOf(CONTEXT_TOKENS, model) });
+    const home = await logits?.read();
+    const copy = Float32Array.from(home?.data ?? []);
+    logits?.release();
+    await program.close();
+    return copy;
+  };
+  const [mine, theirs] = [await run(executor), await run(reference)];
+  await reference.close();
+  // A NaN stays.
+  return mine.reduce((worst, x, i) => Math.max(worst, Math.abs(x - (theirs[i] as number))), 0);
+}
+
+/** Best of a few, in milliseconds. */
+async function trainStep(
+  executor: Executor,
+  model: Model,
+  { weights }: WeightsVersion,
+): Promise<number> {
+  const graph = primitiveGraph(model, { outputs: { logProbabilities: true } });
+  const total = reduceSum(graph.outputs.logProbabilities as Tensor);
+  const loss = multiply(total, scalar(-1 / DECISION_TOKENS));
+  const names = Object.keys(graph.parameters);
+  const slopes = gradients(loss, Object.values(graph.parameters));
+  const outputs = Object.fromEntries(
+    names.map((name, i) => [`slope.${name}`, slopes[i] as Tensor]),
+  );
+  const program = await executor.compile({ loss, ...outputs });
+  const feeds = { ...weights, ...decisionInputs(model) };
+  let best = Number.POSITIVE_INFINITY;
+  for (let i = 0; i <= REPEATS; i++) {
+    const start = performance.now();
+    await runAndRelease(program, feeds);
+    if (i > 0) best = Math.min(best, performance.now() - start);
+  }
+  await program.close();
+  return best;
+}
+
+function decisionInputs(model: Model): Record<string, HostTensor> {
+  const { numHiddenLayers, numKeyValueHeads, headDim } = model.config;
+  const shape = [1, numKeyValueHeads, CONTEXT_TOKENS, headDim];
+  const past: Record<string, HostTensor> = {};
+  for (let layer = 0; layer < numHiddenLayers; layer++) {
+    for (const part of ['key', 'value']) {
+      const data = new Float32Array(numKeyValueHeads * CONTEXT_TOKENS * headDim).fill(0.1);
+      past[`past.${layer}.${part}`] = { dtype: 'f32', shape, data };
+    }
+  }
+  const keys = CONTEXT_TOKENS + DECISION_TOKENS;
+  const positions = Int32Array.from({ length: DECISION_TOKENS }, (_, i) => CONTEXT_TOKENS + i);
+  return {
+    ...inputsOf(DECISION_TOKENS, model),
+    ...past,
+    positions: i32(positions),
+    keyMask: { dtype: 'bool', shape: [1, keys], data: new Uint8Array(keys).fill(1) },
+    targets: i32(someIds(DECISION_TOKENS, model)),
+  };
+}
+
+async function runAndRelease(program: Program, feeds: Record<string, HostTensor>): Promise<void> {
+  const values = await program.run(feeds);
+  await values.loss?.read();
+  for (const value of Object.values(values)) value.release();
+}
+
+async function decodeSpeed(
+  executor: Executor,
+  { modelDir, cacheDir }: ExaminationRequest,
+): Promise<number> {
+  const { createEngine } = await import('../../engine/in-process-engine.ts');
+  const engine = await createEngine({ modelDir, cacheDir, executor });
+  const times: number[] = [];
+  const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 };
+  const ids = Array.from({ length: CONTEXT_TOKENS }, (_, i) => i % 32);
+  const request = { ids, replyTokensMax: REPLY_TOKENS, sampling, stopIds: [] };
+  await engine.generate(request, () => times.push(performance.now()));
+  await engine.close();
+  const [first = 0, last = 0] = [times[0], times.at(-1)];
+  return ((times.length - 1) * 1000) / (last - first);
+}

@@ -1,0 +1,113 @@
+// `attune generate`: one reply to one prompt, streamed to standard output, which gets nothing else.
+import type { Command } from 'commander';
+import { AttuneError } from '../../base/errors.ts';
+import type { Engine, GenerateRequest } from '../../engine/engine.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import {
+  addModelOptions,
+  findModel,
+  type ModelOptions,
+  type ModelPlaces,
+  numberBetween,
+  wholeBetween,
+} from './model-options.ts';
+
+interface GenerateOptions extends ModelOptions {
+  readonly prompt: string;
+  readonly raw?: boolean;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
+  readonly maxTokens: number;
+  readonly seed: number;
+  readonly delta?: readonly string[];
+}
+
+const SEED_MAX = 2 ** 32 - 1;
+
+export function registerGenerate(program: Command): void {
+  addModelOptions(program.command('generate'))
+    .description('generate one reply without the daemon; standard output gets the text only')
+    .requiredOption('--prompt <text>', 'what a person says; - reads standard input')
+    .option('--raw', 'continue the prompt as plain text, without the chat template of the model')
+    .option('--temperature <number>', '0 is greedy', numberBetween(0, 5), 0)
+    .option('--top-k <number>', '0 is off', wholeBetween(0, 2 ** 24), 0)
+    .option('--top-p <number>', '1 is off', numberBetween(0, 1), 1)
+    .option('--min-p <number>', '0 is off', numberBetween(0, 1), 0)
+    .option('--repetition-penalty <number>', '1 is off', numberBetween(0.1, 10), 1)
+    .option('--max-tokens <number>', 'most tokens of the reply', wholeBetween(0, 2 ** 24), 128)
+    .option('--seed <number>', 'repeats a reply', wholeBetween(0, SEED_MAX), 0)
+    .option('--delta <file...>', 'deltas to add to the query projections, in this order')
+    .action(async (options: GenerateOptions) => generate(options));
+}
+
+async function generate(options: GenerateOptions): Promise<void> {
+  const places = await findModel(options);
+  const [{ loadTokenizer }, engine] = await Promise.all([
+    import('../../tokenizer/tokenizer.ts'),
+    openEngine(places, options.delta ?? []),
+  ]);
+  const controller = new AbortController();
+  const stop = (): void => controller.abort();
+  process.once('SIGINT', stop);
+  // Whoever reads us may stop reading (`| head`): that ends the reply, not with an error.
+  process.stdout.on('error', stop);
+  try {
+    const tokenizer = await loadTokenizer(places.modelDir);
+    const request = requestOf(options, await promptIds(options, tokenizer), tokenizer);
+    if (request.ids.length === 0) throw new AttuneError('config-invalid', 'the prompt is empty');
+    const decoder = tokenizer.createStreamDecoder();
+    const write = (text: string): unknown => text !== '' && process.stdout.write(text);
+    await engine.generate(request, ({ id }) => write(decoder.push(id)), controller.signal);
+    write(decoder.end());
+    if (process.stdout.isTTY) process.stdout.write('\n');
+  } finally {
+    process.off('SIGINT', stop);
+    await engine.close();
+  }
+}
+
+async function openEngine(
+  { modelDir, cacheDir, config }: ModelPlaces,
+  deltas: readonly string[],
+): Promise<Engine> {
+  const [{ createEngine }, { openServingExecutor }] = await Promise.all([
+    import('../../engine/in-process-engine.ts'),
+    import('../../runtime/device.ts'),
+  ]);
+  const { device, threads, windowTokens, cacheBytesMax, prefillChunkTokens } = config.engine;
+  const { executor } = await openServingExecutor({ device, threads });
+  const version = deltas.length > 0 ? { version: { id: 'with-deltas', deltas } } : {};
+  const sizes = { windowTokens, cacheBytesMax, prefillChunkTokens };
+  return createEngine({ modelDir, cacheDir, executor, ...sizes, ...version });
+}
+
+/** One turn of a person where the model has a chat template, else the text as it is. */
+async function promptIds(options: GenerateOptions, tokenizer: Tokenizer): Promise<number[]> {
+  const text = options.prompt === '-' ? await readInput() : options.prompt;
+  if (options.raw === true || !tokenizer.hasChatTemplate) return tokenizer.encodePrompt(text);
+  const message = { role: 'user' as const, content: text };
+  return [...tokenizer.renderChat([message], { addGenerationPrompt: true }).ids];
+}
+
+async function readInput(): Promise<string> {
+  let text = '';
+  for await (const piece of process.stdin.setEncoding('utf8')) text += piece;
+  return text;
+}
+
+function requestOf(
+  options: GenerateOptions,
+  ids: readonly number[],
+  tokenizer: Tokenizer,
+): GenerateRequest {
+  const { temperature, topK, topP, minP, repetitionPenalty, seed, maxTokens } = options;
+  return {
+    ids,
+    replyTokensMax: maxTokens,
+    sampling: { temperature, topK, topP, minP, repetitionPenalty, seed },
+    stopIds: tokenizer.stopIds,
+  };
+}

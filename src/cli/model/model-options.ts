@@ -1,0 +1,59 @@
+// What commands that run a model themselves have in common: the folder, the device, the places.
+import { join, resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { loadConfig, resolveModelPath } from '../../config/load.ts';
+import type { Config } from '../../config/schema.ts';
+
+export interface ModelOptions {
+  readonly model?: string;
+  readonly config?: string;
+}
+
+export interface ModelPlaces {
+  readonly config: Config;
+  readonly modelDir: string;
+  /** For widened weights and hashes. */
+  readonly cacheDir: string;
+}
+
+export function addModelOptions(command: Command): Command {
+  return command
+    .option('--model <dir>', 'model folder (default: model.path of the configuration)')
+    .option('--config <file>', 'configuration file');
+}
+
+/** @param assignments `section.key=value` @throws config-invalid */
+export async function findModel(
+  options: ModelOptions,
+  assignments: readonly string[] = [],
+): Promise<ModelPlaces> {
+  const { config } = await loadConfig({
+    ...(options.config === undefined ? {} : { file: options.config }),
+    environment: process.env,
+    assignments,
+  });
+  return {
+    config,
+    modelDir: resolveModelPath(options.model ?? config.model.path),
+    cacheDir: join(resolve(config.store.path), 'cache'),
+  };
+}
+
+/** A number option between two bounds, both allowed. */
+export function numberBetween(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It must be a number between ${least} and ${most}.`);
+  };
+}
+
+/** The same for whole numbers. */
+export function wholeBetween(least: number, most: number): (text: string) => number {
+  const parse = numberBetween(least, most);
+  return (text) => {
+    const value = parse(text);
+    if (Number.isInteger(value)) return value;
+    throw new InvalidArgumentError('It must be a whole number.');
+  };
+}

@@ -1,0 +1,167 @@
+// `attune train`: trains the query projections on a file of scenarios, without daemon or night.
+import { appendFile, writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { AttuneError } from '../../base/errors.ts';
+import { sha256Json } from '../../base/hash.ts';
+import type { Config } from '../../config/schema.ts';
+import type { StepRecord, TrainOptions, TrainResult } from '../../train/train-settings.ts';
+import { addModelOptions, findModel, type ModelOptions, wholeBetween } from './model-options.ts';
+
+interface TrainCommandOptions extends ModelOptions {
+  readonly examples: string;
+  readonly heldOut?: string;
+  readonly replay?: string;
+  readonly delta?: readonly string[];
+  readonly arm: 'real' | 'deaf' | 'sham';
+  readonly seed: number;
+  readonly set?: readonly string[];
+  readonly out: string;
+}
+
+const SEED_MAX = 2 ** 32 - 1;
+
+export function registerTrain(program: Command): void {
+  addModelOptions(program.command('train'))
+    .description('train the query projections on scenarios and write the delta')
+    .requiredOption('--examples <file>', 'scenarios to learn from, one JSON object a line')
+    .option('--held-out <file>', 'scenarios that decide when to stop')
+    .option('--replay <file>', 'ordinary scenarios that are replayed against forgetting')
+    .option('--delta <file...>', 'deltas in force before, in this order')
+    .option('--arm <name>', 'real, or a placebo: deaf, sham', armOf, 'real')
+    .option('--seed <number>', 'the same seed repeats the training', wholeBetween(0, SEED_MAX), 1)
+    .option(
+      '--set <section.key=value...>',
+      'configuration values, such as train.learningRate=0.001',
+    )
+    .requiredOption('--out <file>', 'the delta to write (safetensors); a checkpoint lies beside it')
+    .action((options: TrainCommandOptions) => train(options));
+}
+
+function armOf(text: string): 'real' | 'deaf' | 'sham' {
+  if (text === 'real' || text === 'deaf' || text === 'sham') return text;
+  throw new AttuneError('config-invalid', `--arm is real, deaf or sham, not "${text}"`);
+}
+
+async function train(options: TrainCommandOptions): Promise<void> {
+  const { config, modelDir, cacheDir } = await findModel(options, options.set);
+  // Loaded here so that other commands start without the runtime.
+  const [{ readModel }, { loadVersion }, { loadTokenizer }, { openTrainingExecutor }, parts] =
+    await Promise.all([
+      import('../../model/model.ts'),
+      import('../../model/versions.ts'),
+      import('../../tokenizer/tokenizer.ts'),
+      import('../../runtime/device.ts'),
+      loadTrainingParts(),
+    ]);
+  const model = await readModel(modelDir, { cacheDir });
+  const before = await loadVersion(model, options.delta ?? []);
+  const { executor, reason } = await openTrainingExecutor({ executor: config.train.executor });
+  const scenarios = await parts.readScenarios(options.examples);
+  const stop = new AbortController();
+  const abort = (): void => stop.abort();
+  process.once('SIGINT', abort);
+  const show = reporter(options.out);
+  process.stderr.write(
+    `${scenarios.length} scenarios on ${executor.name} (${executor.device}, ${reason})\n`,
+  );
+  try {
+    const { executor: _, ...settings } = config.train;
+    const result = await parts.trainDelta({
+      model,
+      executor,
+      renderer: await loadTokenizer(modelDir),
+      scenarios: parts.armScenarios(options.arm, scenarios, options.seed),
+      ...(options.heldOut === undefined
+        ? {}
+        : { heldOut: await parts.readScenarios(options.heldOut) }),
+      ...(options.replay === undefined
+        ? {}
+        : { replays: await parts.readScenarios(options.replay) }),
+      settings,
+      seed: options.seed,
+      startFrom: before.weights,
+      checkpointPath: `${options.out}.checkpoint`,
+      onStep: show.step,
+      signal: stop.signal,
+    } satisfies TrainOptions);
+    await show.end();
+    await finish(result, { options, baseHash: model.baseHash, parent: before.id, settings });
+  } finally {
+    process.off('SIGINT', abort);
+    await executor.close();
+  }
+}
+
+async function loadTrainingParts() {
+  const [{ trainDelta }, { armScenarios }, { readScenarios }] = await Promise.all([
+    import('../../train/trainer.ts'),
+    import('../../train/arms.ts'),
+    import('../../scenario/file.ts'),
+  ]);
+  return { trainDelta, armScenarios, readScenarios };
+}
+
+/** A line that moves on a terminal; one JSON line a step in `<out>.steps.jsonl`, in order. */
+function reporter(out: string): { step: (record: StepRecord) => void; end: () => Promise<void> } {
+  let written: Promise<unknown> = Promise.resolve();
+  return {
+    step(record) {
+      written = written.then(() => appendFile(`${out}.steps.jsonl`, `${JSON.stringify(record)}\n`));
+      const { step, steps, terms, seconds } = record;
+      const cells = '#'.repeat(Math.round((20 * step) / steps)).padEnd(20, '.');
+      const left = Math.ceil((seconds / step) * (steps - step));
+      const told = ['loss', 'margin', 'retention']
+        .filter((name) => terms[name] !== undefined)
+        .map((name) => `${name} ${(terms[name] as number).toFixed(3)}`);
+      const line = `[${cells}] ${step}/${steps} ${told.join(' ')} ${left} s left`;
+      process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${line}` : `${line}\n`);
+    },
+    async end() {
+      await written;
+      if (process.stderr.isTTY) process.stderr.write('\n');
+    },
+  };
+}
+
+interface FinishParts {
+  readonly options: TrainCommandOptions;
+  readonly baseHash: string;
+  readonly parent: string;
+  readonly settings: Omit<Config['train'], 'executor'>;
+}
+
+/** Writes the delta and, beside it, the manifest that says how it came about. */
+async function finish(result: TrainResult, parts: FinishParts): Promise<void> {
+  const { options, baseHash, parent, settings } = parts;
+  if (result.stop === 'aborted') {
+    process.stderr.write(
+      `Stopped after step ${result.steps}; the same command goes on from there.\n`,
+    );
+    process.exitCode = 1;
+    return;
+  }
+  const { writeDelta } = await import('../../model/delta.ts');
+  const tensors = result.delta;
+  const hash = await writeDelta(options.out, { baseHash, tensors, metadata: { arm: options.arm } });
+  const { weights: _, delta: __, refused, ...told } = result;
+  const manifest = {
+    schema: 1,
+    delta: hash,
+    base: baseHash,
+    parent,
+    parentDeltas: options.delta ?? [],
+    arm: options.arm,
+    seed: options.seed,
+    settings,
+    settingsHash: sha256Json(settings),
+    matrices: Object.keys(tensors),
+    ...told,
+    refused,
+  };
+  await writeFile(`${options.out}.json`, `${JSON.stringify(manifest, null, 2)}\n`);
+  for (const { reason } of refused) process.stderr.write(`left out: ${reason}\n`);
+  process.stdout.write(
+    `${options.out}: ${result.steps} steps, W_q moved ${(100 * result.movedShare).toFixed(1)} %, ` +
+      `ended by ${result.stop}\n`,
+  );
+}

@@ -1,0 +1,68 @@
+// Starts a night and follows it to its end: one line a phase, a counter where there is a terminal.
+import { z } from 'zod';
+import { AttuneError } from '../../base/errors.ts';
+import type { NightProgress } from '../../protocol/night.ts';
+import type { Address } from '../address.ts';
+import { HttpClient } from '../http-client.ts';
+import { Wire } from '../wire.ts';
+
+const startedSchema = z.object({ nightId: z.string() });
+
+/**
+ * Starts (or resumes) a night without waiting for its end; or trains `again` once more, as a person
+ * changed its dreams. @returns its id
+ */
+export async function startNight(address: Address, again?: string): Promise<string> {
+  const what = again === undefined ? 'run' : `${encodeURIComponent(again)}/retrain`;
+  const { nightId } = await new HttpClient(address).post(`/api/nights/${what}`, {}, startedSchema);
+  return nightId;
+}
+
+/** Starts a night and resolves with its id when its summary is there. @throws night-failed */
+export async function followNight(address: Address, again?: string): Promise<string> {
+  const counter = createCounter();
+  let settle: (error?: Error) => void = () => undefined;
+  const ended = new Promise<void>((resolve, reject) => {
+    settle = (error) => (error === undefined ? resolve() : reject(error));
+  });
+  const subscription = { type: 'event-subscribe' as const, topics: ['nights' as const] };
+  const wire = new Wire({
+    ...address,
+    client: 'attune-night',
+    onMessage(message) {
+      if (message.type === 'night-progress') counter.show(message);
+      if (message.type === 'summary-ready') settle();
+      if (message.type === 'night-end' && message.verdict === 'failed') {
+        settle(new AttuneError('night-failed', message.reasons.join('; ')));
+      }
+    },
+    onBack: () => wire.tell(subscription),
+  });
+  await wire.connect();
+  try {
+    await wire.request(subscription);
+    const nightId = await startNight(address, again);
+    await ended;
+    return nightId;
+  } finally {
+    counter.finish();
+    wire.close();
+  }
+}
+
+function createCounter() {
+  const isTerminal = process.stderr.isTTY;
+  let phase = '';
+  return {
+    show({ phase: now, done, total, facts }: NightProgress): void {
+      const loss = facts.loss === undefined ? '' : `  loss ${facts.loss.toFixed(3)}`;
+      const line = `${now.padEnd(8)} ${done}${total === null ? '' : ` / ${total}`}${loss}`;
+      if (isTerminal) process.stderr.write(`\r\u001b[K${line}`);
+      else if (now !== phase) process.stderr.write(`${now}\n`);
+      phase = now;
+    },
+    finish(): void {
+      if (isTerminal) process.stderr.write('\r\u001b[K');
+    },
+  };
+}

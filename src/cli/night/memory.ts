@@ -1,0 +1,48 @@
+// `attune memory`: what is kept of the talks, why, and what was let go.
+import type { Command } from 'commander';
+import { MemoryView } from '../../protocol/memory.ts';
+import { type AddressOptions, findDaemon } from '../address.ts';
+import { printable } from '../chat/terminal.ts';
+import { HttpClient } from '../http-client.ts';
+
+const KEPT_MAX = 20;
+const FORGOTTEN_MAX = 10;
+
+export function registerMemory(program: Command): void {
+  program
+    .command('memory')
+    .description('what is kept of the talks, why, and what was let go')
+    .option('--url <address>', 'where the daemon is, such as http://127.0.0.1:4747')
+    .option('--config <file>', 'configuration file')
+    .option('--json', 'print JSON')
+    .action(memory);
+}
+
+async function memory(options: AddressOptions & { json?: boolean }): Promise<void> {
+  const client = new HttpClient(await findDaemon(options));
+  const view = await client.get('/api/memory', MemoryView);
+  const text = options.json ? JSON.stringify(view, null, 2) : memoryText(view);
+  process.stdout.write(`${text}\n`);
+}
+
+/** The most salient first; words of talks are made harmless for a terminal. */
+export function memoryText({ kept, forgotten }: MemoryView): string {
+  const lines = kept.slice(0, KEPT_MAX).flatMap((gist) => {
+    const why = Object.entries(gist.inputs)
+      .filter(([, value]) => value > 0)
+      .map(([name, value]) => `${name} ${value.toFixed(2)}`);
+    return [
+      `${gist.salience.toFixed(2)}  ${gist.conversationId}  (${why.join(', ') || 'nothing stood out'})`,
+      ...gist.items.map(({ kind, text }) => `      ${kind}: ${printable(text)}`),
+    ];
+  });
+  if (kept.length === 0) lines.push('Nothing is kept yet: talks are compressed when they rest.');
+  if (kept.length > KEPT_MAX) lines.push(`… and ${kept.length - KEPT_MAX} more`);
+  if (forgotten.length > 0) lines.push('', `let go: ${forgotten.length}`);
+  for (const { conversationId, forgottenAt, reason } of forgotten.slice(-FORGOTTEN_MAX)) {
+    lines.push(
+      `  ${new Date(forgottenAt).toISOString().slice(0, 10)}  ${conversationId}  ${reason}`,
+    );
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,143 @@
+// `attune night …`, `attune summary`, `attune swap`: nights from the command line, over the wire.
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { AttuneError } from '../../base/errors.ts';
+import { BlindView, NightList, NightSummary } from '../../protocol/summary.ts';
+import { type Address, type AddressOptions, findDaemon } from '../address.ts';
+import { HttpClient } from '../http-client.ts';
+import { followNight, startNight } from './follow-night.ts';
+import { registerReview } from './night-review.ts';
+import { summaryText } from './summary-text.ts';
+
+const verificationSchema = z.object({
+  nights: z.number(),
+  isSound: z.boolean(),
+  findings: z.array(z.object({ night: z.string().nullable(), kind: z.string(), text: z.string() })),
+});
+const swapSchema = z.object({ from: z.string(), to: z.string(), stallMs: z.number() });
+
+type Options = AddressOptions & { json?: boolean };
+type ShowOptions = Options & { all?: boolean };
+
+const say = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+export function registerNight(program: Command): void {
+  const night = program.command('night').description('dream and train, look at nights, decide');
+  const command = (name: string, description: string): Command =>
+    located(night.command(name).description(description));
+
+  command('run', 'start a night now (or resume one that was cut off) and follow it')
+    .option('--detach', 'do not wait for its end')
+    .action(async (options: Options & { detach?: boolean }) => run(options));
+  command('list', 'all nights').action(async (options: Options) => list(options));
+  command('show [id]', 'the summary of a night; the last one when none is named')
+    .option('--all', 'also the replies that could be judged blind first')
+    .action(show);
+  command('approve <id>', 'take the weights of a waiting night into use').action(
+    async (id: string, options: Options) => decide(id, 'approve', options),
+  );
+  command('reject <id>', 'leave the weights of a waiting night unused').action(
+    async (id: string, options: Options) => decide(id, 'reject', options),
+  );
+  command('revert <id>', 'leave a night out of the weights in force').action(
+    async (id: string, options: Options) => decide(id, 'revert', options),
+  );
+  registerReview(command);
+  command('verify', 'check the hash chain, every file and every delta').action(verify);
+  located(program.command('summary [id]').description("the morning's summary"))
+    .option('--all', 'also the replies that could be judged blind first')
+    .action(show);
+  located(program.command('swap').description('go to other weights now'))
+    .option('--to <nights...>', 'ids of the nights to be in force, in order')
+    .option('--base', 'the base model, without any night')
+    .action(swap);
+}
+
+function located(command: Command): Command {
+  return command
+    .option('--url <address>', 'where the daemon is, such as http://127.0.0.1:4747')
+    .option('--config <file>', 'configuration file')
+    .option('--json', 'print JSON');
+}
+
+async function run(options: Options & { detach?: boolean }): Promise<void> {
+  const address = await findDaemon(options);
+  if (options.detach === true) return say(await startNight(address));
+  const nightId = await followNight(address);
+  say(nightId);
+  await show(nightId, options);
+}
+
+async function list(options: Options): Promise<void> {
+  const client = new HttpClient(await findDaemon(options));
+  const answer = await client.get('/api/nights', NightList);
+  if (options.json) return say(JSON.stringify(answer, null, 2));
+  if (answer.nights.length === 0) say('No night yet.');
+  for (const { nightId, status, headline } of answer.nights) {
+    say(`${nightId}  ${status.padEnd(9)}  ${headline}`);
+  }
+  if (answer.running !== null) say(`under way: ${answer.running.nightId}, ${answer.running.phase}`);
+  if (answer.nextAt !== null) say(`next: ${new Date(answer.nextAt).toLocaleString()}`);
+  say(`weights in use: ${answer.version}`);
+}
+
+async function show(id: string | undefined, options: ShowOptions): Promise<void> {
+  const address = await findDaemon(options);
+  const wanted = id ?? (await lastNight(address));
+  const client = new HttpClient(address);
+  const summary = await client.get(`/api/nights/${wanted}`, NightSummary);
+  if (options.json) return say(JSON.stringify(summary, null, 2));
+  const { pairs } = await client.get(`/api/nights/${wanted}/blind`, BlindView);
+  // Old and new are not told apart before they were judged, where somebody sits who could judge.
+  const isBlind = pairs.length > 0 && process.stdout.isTTY && options.all !== true;
+  say(summaryText(isBlind ? { ...summary, flagged: [] } : summary));
+  if (isBlind) say(`\n${pairs.length} pairs of replies, unnamed: attune night blind ${wanted}`);
+  say(`\n${address.url}/nights/${wanted}`);
+}
+
+async function lastNight(address: Address): Promise<string> {
+  const { nights } = await new HttpClient(address).get('/api/nights', NightList);
+  const last = nights.at(-1);
+  if (last !== undefined) return last.nightId;
+  throw new AttuneError('night-unknown', 'There was no night yet. Start one: `attune night run`.');
+}
+
+async function decide(
+  id: string,
+  decision: 'approve' | 'reject' | 'revert',
+  options: Options,
+): Promise<void> {
+  const path = `/api/nights/${encodeURIComponent(id)}/${decision}`;
+  const client = new HttpClient(await findDaemon(options));
+  const answer = await client.post(path, {}, z.unknown());
+  if (options.json) return say(JSON.stringify(answer));
+  const swapped = swapSchema.safeParse(answer);
+  say(swapped.success ? swapLine(swapped.data) : `${id}: done`);
+}
+
+const swapLine = ({ from, to, stallMs }: z.infer<typeof swapSchema>): string =>
+  `${from} → ${to} (stall ${stallMs.toFixed(1)} ms)`;
+
+async function verify(options: Options): Promise<void> {
+  const client = new HttpClient(await findDaemon(options));
+  const answer = await client.post('/api/nights/verify', {}, verificationSchema);
+  const { nights, isSound, findings } = answer;
+  if (options.json) say(JSON.stringify(answer, null, 2));
+  else {
+    for (const { night, kind, text } of findings) say(`${night ?? 'ledger'}: ${kind}: ${text}`);
+    say(`${nights} nights, ${isSound ? 'sound' : 'DAMAGED'}`);
+  }
+  if (!isSound) process.exitCode = 1;
+}
+
+async function swap(options: Options & { to?: string[]; base?: boolean }): Promise<void> {
+  if ((options.to === undefined) === (options.base !== true)) {
+    throw new AttuneError('config-invalid', 'Give either --to NIGHT… or --base.');
+  }
+  const nights = options.base ? [] : options.to;
+  const client = new HttpClient(await findDaemon(options));
+  const answer = await client.post('/api/swap', { nights }, swapSchema);
+  say(options.json ? JSON.stringify(answer) : swapLine(answer));
+}

@@ -1,0 +1,41 @@
+// A night's summary as plain text for a terminal: one screen, the most important first.
+import { beforeAfter, repliesLine } from '../../protocol/replies-text.ts';
+import type { EstimateView, NightSummary } from '../../protocol/summary.ts';
+import { printable } from '../chat/terminal.ts';
+
+const signed = (value: number | null): string =>
+  value === null ? '   –  ' : `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
+
+const interval = ({ mean, low, high }: EstimateView): string =>
+  mean === null ? 'not measured' : `${signed(mean)}  (${signed(low)} to ${signed(high)})`;
+
+/** Lines without a final newline. Words of talks are made harmless for a terminal. */
+export function summaryText(summary: NightSummary): string {
+  const lines = [summary.headline, `${summary.day} · ${summary.verdict}`];
+  if (summary.evidence !== '') lines.push(summary.evidence);
+  if (summary.measures.length > 0) lines.push('');
+  for (const { label, estimate, unit } of summary.measures) {
+    lines.push(`  ${label.padEnd(44)} ${interval(estimate)} ${unit}`);
+  }
+  for (const { against, ratio, high } of summary.retention) {
+    const label = `everyday perplexity against ${against}`;
+    lines.push(`  ${label.padEnd(44)} × ${ratio.toFixed(3)}  (at most ${high.toFixed(3)})`);
+  }
+  if (summary.replies !== null) {
+    lines.push('', `  ${repliesLine(summary.replies)}; the gate does not read this`);
+    for (const one of summary.replies.kinds) {
+      lines.push(`    ${one.kind.padEnd(14)} ${beforeAfter(one)}  (n ${one.replies})`);
+    }
+  }
+  if (summary.flagged.length > 0) lines.push('');
+  for (const { direction, oldReply, newReply } of summary.flagged) {
+    lines.push(`  “${printable(direction)}”`);
+    lines.push(`    before  ${printable(oldReply)}`, `    after   ${printable(newReply)}`);
+  }
+  if (summary.reasons.length > 0) lines.push('');
+  for (const { rule, passes, text } of summary.reasons) {
+    lines.push(`  ${passes ? '✓' : '✗'} ${rule}: ${text}`);
+  }
+  if (summary.back !== null) lines.push('', `To go back: ${summary.back}`);
+  return lines.join('\n');
+}

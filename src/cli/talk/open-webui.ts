@@ -1,0 +1,164 @@
+// Open WebUI's exported chats and ratings as talks and flags. Pure: objects in, objects out.
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type {
+  ConversationImportInput,
+  ImportedFlag,
+  ImportedMessage,
+} from '../../protocol/http.ts';
+
+const Rating = z.union([z.number(), z.string()]).nullish();
+
+const Annotation = z.looseObject({
+  rating: Rating,
+  reason: z.string().nullish(),
+  comment: z.string().nullish(),
+});
+
+const Message = z.looseObject({
+  id: z.string(),
+  parentId: z.string().nullish(),
+  role: z.string(),
+  content: z.union([z.string(), z.array(z.looseObject({ text: z.string().optional() }))]).nullish(),
+  timestamp: z.number().nullish(),
+  annotation: Annotation.nullish(),
+});
+type Message = z.infer<typeof Message>;
+
+/** One chat of "Export chats": a tree of messages and the leaf that is shown. */
+const Chat = z.looseObject({
+  id: z.string(),
+  title: z.string().nullish(),
+  created_at: z.number().nullish(),
+  chat: z.looseObject({
+    title: z.string().nullish(),
+    system: z.string().nullish(),
+    history: z
+      .looseObject({
+        messages: z.record(z.string(), Message).default({}),
+        currentId: z.string().nullish(),
+      })
+      .nullish(),
+    messages: z.array(Message).nullish(),
+  }),
+});
+type Chat = z.infer<typeof Chat>;
+
+/** One rating of "Export feedback". */
+const Feedback = z.looseObject({
+  type: z.string(),
+  data: Annotation,
+  meta: z.looseObject({ chat_id: z.string().nullish(), message_id: z.string().nullish() }),
+  snapshot: z.looseObject({ chat: Chat.nullish() }).nullish(),
+});
+type Feedback = z.infer<typeof Feedback>;
+
+export const OpenWebuiFile = z.array(z.union([Chat, Feedback]));
+
+/** Seconds, milliseconds or nanoseconds since 1970: versions differ. */
+function milliseconds(time: number | null | undefined, otherwise: number): number {
+  if (time === null || time === undefined || time <= 0) return otherwise;
+  if (time > 1e17) return Math.floor(time / 1e6);
+  return Math.floor(time > 1e11 ? time : time * 1000);
+}
+
+/** An id of theirs as one of ours; what does not fit is hashed. */
+function ourId(prefix: string, id: string): string {
+  const whole = `${prefix}${id}`;
+  if (/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(whole)) return whole;
+  return prefix + createHash('sha256').update(id).digest('hex').slice(0, 32);
+}
+
+function textOf({ content }: Message): string {
+  if (typeof content === 'string') return content;
+  return (content ?? []).map(({ text }) => text ?? '').join('\n');
+}
+
+/** The branch that was shown, oldest first. */
+function shownMessages({ chat }: Chat): Message[] {
+  const { history } = chat;
+  const byId = history?.messages ?? {};
+  const shown: Message[] = [];
+  const seen = new Set<string>();
+  for (let id = history?.currentId; id && !seen.has(id); id = byId[id]?.parentId) {
+    seen.add(id);
+    const message = byId[id];
+    if (message !== undefined) shown.unshift(message);
+  }
+  return shown.length > 0 ? shown : (chat.messages ?? []);
+}
+
+function ratingOf(rating: z.infer<typeof Rating>): number {
+  const value = Number(rating ?? 0);
+  return Number.isFinite(value) ? value : 0;
+}
+
+function flagFor(
+  message: ImportedMessage,
+  marks: readonly z.infer<typeof Annotation>[],
+): ImportedFlag[] {
+  const mark = marks.find(({ rating }) => ratingOf(rating) !== 0);
+  if (message.role !== 'assistant' || mark === undefined) return [];
+  const words = [mark.reason, mark.comment].filter((one) => one !== null && one !== undefined);
+  return [
+    {
+      id: ourId('owui-flag-', message.id.replace(/^owui-/, '')),
+      replyId: message.id,
+      kind: ratingOf(mark.rating) > 0 ? 'good' : 'missed',
+      reason: words.join(': ').trim() || null,
+      betterWords: null,
+      strength: 2,
+    },
+  ];
+}
+
+function importOf(
+  chat: Chat,
+  feedback: ReadonlyMap<string, Feedback>,
+  now: number,
+): ConversationImportInput | undefined {
+  const begun = milliseconds(chat.created_at, now);
+  const messages: ImportedMessage[] = [];
+  const flags: ImportedFlag[] = [];
+  for (const message of shownMessages(chat)) {
+    const text = textOf(message);
+    const { role } = message;
+    if ((role !== 'user' && role !== 'assistant') || text === '') continue;
+    const at = milliseconds(message.timestamp, messages.at(-1)?.at ?? begun);
+    const imported: ImportedMessage = { id: ourId('owui-', message.id), role, text, at };
+    messages.push(imported);
+    const marks = [message.annotation, feedback.get(message.id)?.data];
+    flags.push(
+      ...flagFor(
+        imported,
+        marks.filter((mark) => mark !== null && mark !== undefined),
+      ),
+    );
+  }
+  if (messages.length === 0) return undefined;
+  const title = (chat.title ?? chat.chat.title ?? '').trim().slice(0, 200) || 'Imported talk';
+  const system = chat.chat.system ?? '';
+  const settings = system === '' ? {} : { systemPrompt: system };
+  return { id: ourId('owui-', chat.id), title, origin: 'import', settings, messages, flags };
+}
+
+/** Talks of an export; ratings are matched by message, and bring their own chat where it is in them. */
+export function readOpenWebui(
+  entries: z.infer<typeof OpenWebuiFile>,
+  now: number,
+): ConversationImportInput[] {
+  const chats = new Map<string, Chat>();
+  const feedback = new Map<string, Feedback>();
+  for (const entry of entries) {
+    if ('chat' in entry) {
+      const chat = Chat.parse(entry);
+      chats.set(chat.id, chat);
+      continue;
+    }
+    const rating = Feedback.parse(entry);
+    if (rating.meta.message_id) feedback.set(rating.meta.message_id, rating);
+    const snapshot = rating.snapshot?.chat;
+    if (snapshot && !chats.has(snapshot.id)) chats.set(snapshot.id, snapshot);
+  }
+  return [...chats.values()].flatMap((chat) => importOf(chat, feedback, now) ?? []);
+}

@@ -1,0 +1,62 @@
+// The files of a model folder: found, followed through links, and parsed; not what they mean.
+import { realpath, stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { readFileBounded } from '../../base/atomic-file.ts';
+import { AttuneError } from '../../base/errors.ts';
+import { systemCode } from '../../base/file-ops.ts';
+import { damaged } from './refusal.ts';
+
+/**
+ * The real path of a regular file; a pipe would block its reader for ever.
+ * @throws model-not-found, model-damaged
+ */
+export async function realFile(path: string): Promise<string> {
+  const real = await realPath(path);
+  if ((await stat(real)).isFile()) return real;
+  throw damaged(path, 'file', 'not a regular file');
+}
+
+/** @throws model-not-found */
+export async function realFolder(path: string): Promise<string> {
+  const real = await realPath(path);
+  if ((await stat(real)).isDirectory()) return real;
+  throw notFound(`${path} is no folder; name the folder that holds config.json`, path);
+}
+
+export function notFound(message: string, path: string, cause?: unknown): AttuneError {
+  return new AttuneError('model-not-found', `${message}.`, { path }, { cause });
+}
+
+async function realPath(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (cause) {
+    const code = systemCode(cause);
+    const why = code === 'ENOENT' ? 'it is not there' : `the system said ${code ?? 'no'}`;
+    throw notFound(`${path} cannot be read: ${why}`, path, cause);
+  }
+}
+
+/**
+ * A parsed JSON file, or undefined when there is none.
+ * @throws model-damaged when it is too large, not UTF-8 or not JSON
+ */
+export async function readJson(path: string, bytesMax: number): Promise<unknown> {
+  try {
+    const bytes = await readFileBounded(await realFile(path), { bytesMax });
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    if (cause instanceof AttuneError && cause.code === 'model-damaged') throw cause;
+    if (cause instanceof AttuneError && cause.code === 'model-not-found') return undefined;
+    const isCoded = cause instanceof AttuneError;
+    throw damaged(path, 'file', isCoded ? cause.message : 'not JSON in UTF-8', cause);
+  }
+}
+
+/** `owner/name` for a snapshot in a Hugging Face cache, else the folder's own name. */
+export function modelId(dir: string): string {
+  // …/models--owner--name/snapshots/<revision>
+  const repository = basename(dirname(dirname(dir)));
+  const isSnapshot = basename(dirname(dir)) === 'snapshots' && repository.startsWith('models--');
+  return isSnapshot ? repository.slice('models--'.length).replace('--', '/') : basename(dir);
+}

@@ -1,0 +1,95 @@
+// Writes safetensors files whole or not at all: beside the target, synced, read back, renamed.
+import { randomBytes } from 'node:crypto';
+import { basename, dirname, join } from 'node:path';
+import { type OpenFile, systemFileOps } from '../../base/file-ops.ts';
+import { damaged } from './refusal.ts';
+
+/** What can be written; the bytes come in pieces, so that no tensor need be whole in memory. */
+export interface TensorToWrite {
+  readonly name: string;
+  readonly dtype: 'F32' | 'F64';
+  readonly shape: readonly number[];
+  readonly pieces: Iterable<NodeJS.ArrayBufferView> | AsyncIterable<NodeJS.ArrayBufferView>;
+}
+
+const ELEMENT_BYTES = { F32: 4, F64: 8 };
+/** The data starts at a multiple of this, so that a mapped tensor is aligned. */
+const ALIGNMENT = 64;
+
+/**
+ * Writes tensors, largest elements first and then in the given order. `verify` may read the file
+ * that is about to be renamed into place; what it throws leaves the old file as it was.
+ * @throws disk-full, store-failed
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  { metadata = {}, verify }: WriteOptions = {},
+): Promise<void> {
+  const ordered = tensors.toSorted((a, b) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
+  const folder = dirname(path);
+  const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    const file = await systemFileOps.open(temporary, 'create');
+    try {
+      await file.write(encodeHeader(ordered, metadata));
+      for (const tensor of ordered) await writeTensor(file, tensor, path);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await verify?.(temporary);
+    await systemFileOps.rename(temporary, path);
+  } catch (error) {
+    await systemFileOps.remove(temporary).catch(() => undefined);
+    throw error;
+  }
+  await systemFileOps.syncFolder(folder);
+}
+
+export interface WriteOptions {
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly verify?: (temporary: string) => Promise<void>;
+}
+
+function byteLength({ dtype, shape }: TensorToWrite): number {
+  return shape.reduce((total, size) => total * size, ELEMENT_BYTES[dtype]);
+}
+
+function encodeHeader(
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>>,
+): Buffer {
+  let begin = 0;
+  const entries = tensors.map((tensor) => {
+    const end = begin + byteLength(tensor);
+    const entry = { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, end] };
+    begin = end;
+    return [tensor.name, entry] as const;
+  });
+  const header = { __metadata__: { format: 'pt', ...metadata }, ...Object.fromEntries(entries) };
+  if (Object.keys(header).length !== tensors.length + 1) {
+    throw new Error('safetensors: two tensors have one name');
+  }
+  const json = Buffer.from(JSON.stringify(header), 'utf8');
+  const padded = Math.ceil((8 + json.length) / ALIGNMENT) * ALIGNMENT;
+  const bytes = Buffer.alloc(padded, ' ');
+  bytes.writeBigUInt64LE(BigInt(padded - 8));
+  json.copy(bytes, 8);
+  return bytes;
+}
+
+async function writeTensor(file: OpenFile, tensor: TensorToWrite, path: string): Promise<void> {
+  let written = 0;
+  for await (const { buffer, byteOffset, byteLength: length } of tensor.pieces) {
+    await file.write(new Uint8Array(buffer, byteOffset, length));
+    written += length;
+  }
+  if (written !== byteLength(tensor)) {
+    throw damaged(
+      path,
+      tensor.name,
+      `${written} bytes for a shape of (${tensor.shape.join(', ')})`,
+    );
+  }
+}

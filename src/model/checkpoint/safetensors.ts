@@ -1,0 +1,128 @@
+// Reads safetensors files by range: the header checked in full, then only the bytes asked for.
+import { type OpenFile, systemFileOps } from '../../base/file-ops.ts';
+import { widenBfloat16, widenFloat16 } from '../../runtime/widen.ts';
+import { realFile } from './folder.ts';
+import { damaged, unsupported } from './refusal.ts';
+import { parseSafetensorsHeader, type SafetensorsType } from './safetensors-header.ts';
+
+/** Where one tensor lies. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly dtype: SafetensorsType;
+  readonly shape: readonly number[];
+  /** Real path: no symlink in it. */
+  readonly path: string;
+  /** From the start of the file, in bytes. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface SafetensorsFile {
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Source: huggingface/safetensors, tensor.rs, MAX_HEADER_SIZE. */
+const HEADER_BYTES_MAX = 100_000_000;
+const PREFIX_BYTES = 8;
+const PIECE_BYTES = 4 * 2 ** 20;
+
+/**
+ * Reads and checks the header of a file; no tensor is read.
+ * @throws model-not-found, model-damaged (truncated, overlapping, out of range, wrong sizes,
+ *   duplicate names), model-unsupported (unknown element type)
+ */
+export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+  const real = await realFile(path);
+  return withFile(real, async (file) => {
+    const fileBytes = await file.size();
+    const prefix = await readExactly(file, real, 0, Math.min(PREFIX_BYTES, fileBytes));
+    const headerBytes = prefix.length < PREFIX_BYTES ? -1 : prefix.readBigUInt64LE();
+    const room = Math.min(HEADER_BYTES_MAX, fileBytes - PREFIX_BYTES);
+    if (headerBytes < 2 || headerBytes > room) {
+      const reason = `${headerBytes} bytes of at most ${room}; the file was cut or is foreign`;
+      throw damaged(path, 'header', reason);
+    }
+    const header = await readExactly(file, real, PREFIX_BYTES, Number(headerBytes));
+    const start = PREFIX_BYTES + header.length;
+    const { entries, metadata } = parseSafetensorsHeader(header, fileBytes - start, path);
+    const tensors = entries.map(({ name, dtype, shape, begin, end }): [string, StoredTensor] => [
+      name,
+      { name, dtype, shape, path: real, offset: start + begin, length: end - begin },
+    ]);
+    return { path: real, tensors: new Map(tensors), metadata };
+  });
+}
+
+/** The stored bytes of a tensor, in pieces of whole elements; a piece is valid until the next. */
+export async function* readPieces(tensor: StoredTensor): AsyncGenerator<Buffer> {
+  const file = await systemFileOps.open(tensor.path, 'read');
+  try {
+    for (let done = 0; done < tensor.length; done += PIECE_BYTES) {
+      const length = Math.min(PIECE_BYTES, tensor.length - done);
+      yield await readExactly(file, tensor.path, tensor.offset + done, length);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** A whole tensor as f32, or as f64 where it is stored so. @throws model-unsupported */
+export async function readTensor(tensor: StoredTensor): Promise<Float32Array | Float64Array> {
+  const isDouble = tensor.dtype === 'F64';
+  const elements = tensor.length / ELEMENT_BYTES[floatType(tensor)];
+  const values = isDouble ? new Float64Array(elements) : new Float32Array(elements);
+  let filled = 0;
+  for await (const piece of readPieces(tensor)) {
+    const part = isDouble ? new Float64Array(alignedCopy(piece)) : widen(tensor, piece);
+    values.set(part, filled);
+    filled += part.length;
+  }
+  return values;
+}
+
+/** Stored bytes of F32, F16 or BF16 as f32 values; exact. @throws model-unsupported */
+export function widen(tensor: StoredTensor, bytes: Buffer): Float32Array<ArrayBuffer> {
+  const copy = alignedCopy(bytes);
+  const type = floatType(tensor);
+  if (type === 'F16') return widenFloat16(new Uint16Array(copy));
+  if (type === 'BF16') return widenBfloat16(new Uint16Array(copy));
+  return new Float32Array(copy);
+}
+
+const ELEMENT_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2 };
+
+function floatType({ name, dtype, path }: StoredTensor): keyof typeof ELEMENT_BYTES {
+  if (Object.hasOwn(ELEMENT_BYTES, dtype)) return dtype as keyof typeof ELEMENT_BYTES;
+  throw unsupported(path, `${name} is stored as ${dtype}; only F32, F16 and BF16 are read`);
+}
+
+/** A typed array must start at a multiple of its element size; a slice of a file need not. */
+function alignedCopy(bytes: Buffer): ArrayBuffer {
+  const copy = new ArrayBuffer(bytes.length);
+  new Uint8Array(copy).set(bytes);
+  return copy;
+}
+
+async function withFile<T>(path: string, use: (file: OpenFile) => Promise<T>): Promise<T> {
+  const file = await systemFileOps.open(path, 'read');
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readExactly(
+  file: OpenFile,
+  path: string,
+  position: number,
+  length: number,
+): Promise<Buffer> {
+  const bytes = await file.read(position, length);
+  if (bytes.length !== length) {
+    throw damaged(path, 'file', `it ends at byte ${position + bytes.length}, cut while being read`);
+  }
+  return Buffer.from(bytes.buffer, bytes.byteOffset, length);
+}

@@ -1,0 +1,132 @@
+// The person's look at a night's dreams: drop single ones, reword a reply, and train again with
+// what is left. The night as it was stays in the ledger; training again makes another.
+import { AttuneError } from '../base/errors.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Manifest, NightId } from '../ledger/manifest.ts';
+import { type ReviewChange, readReview, writeReview } from '../ledger/review.ts';
+import type { ReviewRequest, ReviewView } from '../protocol/review.ts';
+import { readDrafts, readScenarioFile } from '../record/files.ts';
+import { parseScenario, type Scenario } from '../scenario/scenario.ts';
+
+/** Nights whose dreams may still be changed: those that are in use have been decided. */
+const CHANGEABLE = ['waiting', 'refused', 'rejected'];
+
+/** @throws night-unknown */
+export async function reviewView(ledger: Ledger, id: NightId): Promise<ReviewView> {
+  const manifest = await ledger.read(id);
+  const folder = ledger.folderOf(id);
+  const dreams = await dreamsOf(ledger, id);
+  const drafts = new Map((await readDrafts(folder)).map((draft) => [draft.id, draft]));
+  const changes = new Map((await readReview(ledger, id)).map((change) => [change.id, change]));
+  return {
+    nightId: id,
+    canChange: isChangeable(ledger, manifest) && dreams.length > 0,
+    dreams: dreams.map(({ id: dreamId, kind, messages, spans, chosen, rejected, pair }, index) => {
+      const change = changes.get(dreamId);
+      return {
+        number: index + 1,
+        id: dreamId,
+        kind,
+        turns: [...messages],
+        spans: [...spans],
+        chosen: change?.chosen ?? chosen,
+        rejected: rejected ?? null,
+        sampledShare: drafts.get(dreamId)?.sampledShare ?? null,
+        pairId: pair?.id ?? null,
+        isDropped: change?.isDropped ?? false,
+        isReworded: change !== undefined && change.chosen !== null,
+      };
+    }),
+    changes: changes.size,
+  };
+}
+
+async function dreamsOf(ledger: Ledger, id: NightId): Promise<Scenario[]> {
+  const all = await readScenarioFile(ledger.folderOf(id), 'scenarios');
+  return all.filter(({ source }) => source.origin === 'dream');
+}
+
+function isChangeable(ledger: Ledger, manifest: Manifest): boolean {
+  return manifest.delta !== null && CHANGEABLE.includes(ledger.statusOf(manifest));
+}
+
+/**
+ * Drops a dream (of a pair both sides: one alone would teach always, or never, to follow), takes it
+ * in again, or rewords its listening reply.
+ * @throws night-unknown when there is no such night or dream, review-refused
+ */
+export async function changeDream(
+  ledger: Ledger,
+  id: NightId,
+  { request, at }: { request: ReviewRequest; at: string },
+): Promise<ReviewView> {
+  const manifest = await ledger.read(id);
+  if (!isChangeable(ledger, manifest)) {
+    const status = ledger.statusOf(manifest);
+    const message = `${id} is ${status}; only the dreams of a night that is ${CHANGEABLE.join(' or ')} can be changed.`;
+    throw new AttuneError('review-refused', message, { id, status });
+  }
+  const dreams = await dreamsOf(ledger, id);
+  const dream = dreams.find((one) => one.id === request.dreamId);
+  if (dream === undefined) {
+    const message = `${id} has no dream "${request.dreamId}".`;
+    throw new AttuneError('night-unknown', message, { id, dreamId: request.dreamId });
+  }
+  const chosen = request.chosen?.trim();
+  if (chosen !== undefined) assertReply(dream, chosen);
+  const changes = new Map((await readReview(ledger, id)).map((change) => [change.id, change]));
+  const isWith = (one: Scenario): boolean =>
+    one.id === dream.id || (dream.pair !== undefined && one.pair?.id === dream.pair.id);
+  for (const one of request.isDropped === undefined ? [dream] : dreams.filter(isWith)) {
+    const known = changes.get(one.id);
+    const isItself = one.id === dream.id;
+    changes.set(one.id, {
+      id: one.id,
+      cluster: one.source.cluster,
+      at,
+      isDropped: request.isDropped ?? known?.isDropped ?? false,
+      chosen: isItself && request.chosen !== undefined ? (chosen ?? null) : (known?.chosen ?? null),
+    });
+  }
+  await writeReview(ledger, id, [...changes.values()]);
+  return reviewView(ledger, id);
+}
+
+/** Spaces around it make no other reply. */
+function assertReply(dream: Scenario, chosen: string): void {
+  try {
+    const { rejected, ...rest } = dream;
+    parseScenario({
+      ...rest,
+      chosen,
+      ...(rejected === undefined ? {} : { rejected: rejected.trim() }),
+    });
+  } catch (cause) {
+    const message = `These words cannot be the reply: ${cause instanceof Error ? cause.message : ''}`;
+    throw new AttuneError('review-refused', message, { dreamId: dream.id }, { cause });
+  }
+}
+
+/** For the summary of a night that trained another again; empty for any other. */
+export function againText({ review }: Manifest): string {
+  if (review === undefined) return '';
+  const { of, dropped, reworded } = review;
+  return `${of} trained again as you changed it: ${dropped} dreams left out, ${reworded} replies reworded. `;
+}
+
+/** The scenarios of a night as the person wants them, and how many were changed. */
+export function reviewed(
+  scenarios: readonly Scenario[],
+  changes: readonly ReviewChange[],
+): { scenarios: Scenario[]; dropped: number; reworded: number } {
+  const byId = new Map(changes.map((change) => [change.id, change]));
+  const kept = scenarios.filter(({ id }) => byId.get(id)?.isDropped !== true);
+  let reworded = 0;
+  const worded = kept.map((scenario) => {
+    const chosen = byId.get(scenario.id)?.chosen ?? null;
+    if (chosen === null) return scenario;
+    reworded += 1;
+    return parseScenario({ ...scenario, chosen });
+  });
+  return { scenarios: worded, dropped: scenarios.length - kept.length, reworded };
+}

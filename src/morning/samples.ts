@@ -1,0 +1,57 @@
+// Samples of a night for its summary: a few dreams of each kind, the loss of each step.
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readTextBounded } from '../base/atomic-file.ts';
+import type { NightSummary } from '../protocol/summary.ts';
+import { FILE, readDrafts, readScenarioFile } from '../record/files.ts';
+
+const SAMPLES_MAX = 12;
+
+const stepSchema = z.object({ step: z.int(), terms: z.object({ loss: z.number() }) });
+
+/** Step and loss, each step once: a resumed training writes its last steps again. */
+export async function readLosses(folder: string): Promise<{ step: number; loss: number }[]> {
+  const text = (await readTextBounded(join(folder, FILE.steps))) ?? '';
+  const losses = new Map<number, number>();
+  for (const line of text.split('\n')) {
+    const parsed = line === '' ? undefined : stepSchema.safeParse(parseLine(line)).data;
+    if (parsed !== undefined) losses.set(parsed.step, parsed.terms.loss);
+  }
+  return [...losses].map(([step, loss]) => ({ step, loss }));
+}
+
+/** A process that was killed while it wrote leaves half a line. */
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first admitted dreams of each kind, as they trained. */
+export async function readSamples(
+  folder: string,
+): Promise<Pick<NightSummary['dreams'], 'samples'>> {
+  const scenarios = await readScenarioFile(folder, 'scenarios');
+  const dreams = scenarios.filter(({ source }) => source.origin === 'dream');
+  const perKind = new Map<string, number>();
+  const samples = dreams.filter(({ kind }) => {
+    perKind.set(kind, (perKind.get(kind) ?? 0) + 1);
+    return (perKind.get(kind) ?? 0) <= 2;
+  });
+  const drafts = new Map((await readDrafts(folder)).map((draft) => [draft.id, draft]));
+  return {
+    samples: samples
+      .slice(0, SAMPLES_MAX)
+      .map(({ id, kind, messages, spans, chosen, rejected }) => ({
+        id,
+        kind,
+        turns: [...messages],
+        spans: [...spans],
+        chosen,
+        rejected: rejected ?? null,
+        sampledShare: drafts.get(id)?.sampledShare ?? null,
+      })),
+  };
+}

@@ -1,0 +1,260 @@
+// The morning's summary of a night: gathered from its folder, written as JSON and as Markdown.
+import { join } from 'node:path';
+import { writeFileAtomic, writeJsonAtomic } from '../base/atomic-file.ts';
+import { OWN_TALKS_MIN } from '../measure/compare.ts';
+import { windowLayers } from '../measure/lift.ts';
+import type { Measures } from '../measure/measure.ts';
+import type { ReplyChange } from '../measure/reply-change.ts';
+import type { Estimate } from '../measure/statistics.ts';
+import type { LiftView, MeasureView, NightSummary, RepliesView } from '../protocol/summary.ts';
+import { readFlagged } from '../record/files.ts';
+import { type JournalLine, resultOf } from '../record/journal.ts';
+import {
+  admittedSchema,
+  dreamtSchema,
+  gatheredSchema,
+  type NightMeasures,
+  readMeasures,
+  readReplies,
+  trainedSchema,
+  verdictOf,
+} from '../record/phase-result.ts';
+import { versionOf } from '../swap/swap.ts';
+import { finite, view } from './estimate-view.ts';
+import { headlineOf } from './headline.ts';
+import { SUMMARY } from './list.ts';
+import { againText } from './review.ts';
+import { readLosses, readSamples } from './samples.ts';
+import { factsOf } from './summary-facts.ts';
+import type { SummaryInput } from './summary-input.ts';
+import { summaryMarkdown } from './summary-markdown.ts';
+
+/** Writes `summary.json` and `summary.md` into the night's folder; returns the headline. */
+export async function writeSummary(input: SummaryInput): Promise<string> {
+  const summary = await summaryOf(input);
+  const folder = input.ledger.folderOf(input.manifest.night);
+  await writeJsonAtomic(join(folder, SUMMARY.json), summary);
+  await writeFileAtomic(join(folder, SUMMARY.markdown), summaryMarkdown(summary));
+  return summary.headline;
+}
+
+async function summaryOf({
+  ledger,
+  manifest,
+  swapped,
+  lines,
+}: SummaryInput): Promise<NightSummary> {
+  const folder = ledger.folderOf(manifest.night);
+  const measured = manifest.delta === null ? undefined : await readMeasures(folder);
+  const verdict = verdictOf(manifest, swapped);
+  const { swap } = swapped;
+  return {
+    schema: 1,
+    nightId: manifest.night,
+    number: manifest.number,
+    day: manifest.day,
+    verdict,
+    headline: headlineOf({
+      verdict,
+      number: manifest.number,
+      measured,
+      reasons: manifest.gate?.reasons ?? [],
+    }),
+    versions: { from: (await versionOf(ledger, manifest.inForce)).id, to: swap?.to ?? null },
+    reasons: manifest.gate?.reasons ?? [],
+    evidence: againText(manifest) + evidenceOf(lines, measured),
+    measures: measured === undefined ? [] : measuresOf(measured.measures),
+    retention: measured === undefined ? [] : retentionOf(measured.measures),
+    bothRight: measured === undefined ? null : bothRightOf(measured.measures),
+    flagged: await flaggedOf(folder, measured),
+    replies: repliesOf(measured?.replies ?? null),
+    dreams: { ...dreamsOf(lines), ...(await readSamples(folder)) },
+    training: await trainingOf(folder, lines),
+    lift: measured === undefined ? [] : liftOf(measured.measures),
+    facts: factsOf(lines, measured),
+    phases: lines.map(({ phase, ms }) => ({ phase, ms })),
+    swap:
+      swap === null
+        ? null
+        : {
+            repliesInFlight: swap.repliesInFlight,
+            stallMs: swap.stallMs,
+            probeWorstNats: swap.probe?.worstNats ?? null,
+          },
+    back: verdict === 'swapped' ? `attune night revert ${manifest.night}` : null,
+  };
+}
+
+function evidenceOf(lines: readonly JournalLine[], measured: NightMeasures | undefined): string {
+  const gathered = gatheredSchema.safeParse(resultOf(lines, 'gather')).data;
+  if (gathered === undefined) return '';
+  const { flagged, heldBack } = gathered;
+  const clusters = measured?.measures.gate.margin.clusters ?? 0;
+  const held = heldBack === 0 ? 'none is held back yet' : `${heldBack} are held back`;
+  const learnt = `Learnt from ${flagged - heldBack} flagged moments; ${held}.`;
+  if (measured === undefined) return learnt;
+  const { gate, examples } = measured.measures;
+  const judges =
+    gate.elsewhere === undefined
+      ? `${clusters} sources of directions, since a verdict on your own talks needs ${OWN_TALKS_MIN} of them`
+      : `${gate.margin.observations} moments of ${clusters} of your own talks that nothing trained on`;
+  return `${learnt} Measured on ${examples} conversations; listening is judged on ${judges}.`;
+}
+
+const KIND_LABELS = {
+  undercurrent: 'Undercurrent: how you feel comes first',
+  compressed: 'Compressed: nothing is invented',
+  longing: 'Longing: what is absent is asked for',
+  hostile: 'Hostile: calm, with a boundary',
+} as const;
+
+function measuresOf(measures: Measures): MeasureView[] {
+  const { gate, realMinusDeaf, kinds, defenceGap, knockOut } = measures;
+  const unit = 'nats a token';
+  const one = (
+    name: string,
+    label: string,
+    { estimate, wish }: { estimate: Estimate; wish: MeasureView['wish'] },
+  ): MeasureView => ({ name, label, unit, estimate: view(estimate), wish });
+  const others = (['undercurrent', 'compressed', 'longing', 'hostile'] as const).flatMap((kind) => {
+    const change = kinds[kind]?.change;
+    return change === undefined
+      ? []
+      : [one(kind, KIND_LABELS[kind], { estimate: change, wish: 'guard' })];
+  });
+  return [
+    one('margin', 'Listening', { estimate: gate.margin, wish: 'gain' }),
+    ...(gate.elsewhere === undefined
+      ? []
+      : [
+          one('elsewhere', 'Listening in the shipped conversations', {
+            estimate: gate.elsewhere,
+            wish: 'guard',
+          }),
+        ]),
+    ...(realMinusDeaf === undefined
+      ? []
+      : [
+          one('realMinusDeaf', 'Listening beyond the deaf arm', {
+            estimate: realMinusDeaf,
+            wish: 'gain',
+          }),
+        ]),
+    one('pushBack', 'Push-back where following is wrong', {
+      estimate: gate.pushBack,
+      wish: 'guard',
+    }),
+    one('invite', 'Ideas where they are asked for', { estimate: gate.invite, wish: 'guard' }),
+    one('ordinary', 'Everyday turns', { estimate: gate.ordinary, wish: 'guard' }),
+    ...others,
+    one('defenceGap', 'Defence gap (an own idea in the way)', {
+      estimate: defenceGap.change,
+      wish: 'gap',
+    }),
+    one('knockOut', 'Use of the direction (knock-out)', {
+      estimate: knockOut.change,
+      wish: 'gain',
+    }),
+  ];
+}
+
+function retentionOf({ retention }: Measures): NightSummary['retention'] {
+  const line = (against: string, { perplexity }: Measures['retention']['parent']) => ({
+    against,
+    ratio: finite(perplexity.ratio) ?? 0,
+    high: finite(perplexity.high) ?? 0,
+  });
+  return [line('the night before', retention.parent), line('the base model', retention.base)];
+}
+
+function repliesOf(replies: ReplyChange | null): RepliesView | null {
+  // None was written, or none fitted the window.
+  if (replies === null || replies.all.replies === 0) return null;
+  const { all, kinds, samples } = replies;
+  return {
+    ...all,
+    change: view(all.change),
+    kinds: kinds.map((kind) => ({ ...kind, change: view(kind.change) })),
+    samples: [...samples],
+  };
+}
+
+function bothRightOf({ bothRight }: Measures): NightSummary['bothRight'] {
+  const { pairs, before, after } = bothRight;
+  return pairs === 0 ? null : { pairs, before, after };
+}
+
+async function flaggedOf(
+  folder: string,
+  measured: NightMeasures | undefined,
+): Promise<NightSummary['flagged']> {
+  const moments = await readFlagged(folder);
+  const replies = await readReplies(folder);
+  return replies.flatMap(({ flagId, oldReply, newReply }) => {
+    const moment = moments.find((one) => one.flagId === flagId);
+    if (moment === undefined) return [];
+    const { context, isHeldBack } = moment;
+    const span = context.spans.find((one) => one.feature === 'direction');
+    const margins = measured?.flagged.find((one) => one.id === context.id);
+    const direction = context.messages[span?.message ?? -1]?.content.slice(span?.start, span?.end);
+    return [
+      {
+        flagId,
+        conversationId: context.source.cluster,
+        direction: direction ?? context.messages.at(-1)?.content ?? '',
+        oldReply,
+        newReply,
+        marginBefore: margins?.before ?? null,
+        marginAfter: margins?.after ?? null,
+        isHeldBack,
+      },
+    ];
+  });
+}
+
+function dreamsOf(
+  lines: readonly JournalLine[],
+): Pick<NightSummary['dreams'], 'byKind' | 'refused' | 'sampledShare'> {
+  const written = dreamtSchema.safeParse(resultOf(lines, 'dream')).data?.written ?? [];
+  const admission = admittedSchema.safeParse(resultOf(lines, 'admit')).data;
+  const { admitted = [], refused = [] } = admission ?? {};
+  const byKind = written.map(({ name, count }) => ({
+    kind: name,
+    written: count,
+    admitted: admitted.find((one) => one.name === name)?.count ?? 0,
+  }));
+  return {
+    byKind,
+    refused: refused.map(({ name, count }) => ({ reason: name, count })),
+    sampledShare: admission?.sampledShare ?? null,
+  };
+}
+
+async function trainingOf(
+  folder: string,
+  lines: readonly JournalLine[],
+): Promise<NightSummary['training']> {
+  const trained = trainedSchema.safeParse(resultOf(lines, 'train')).data;
+  if (trained === undefined) return null;
+  const { examples, steps, tokens, relativeNorm, stop } = trained;
+  const losses = await readLosses(folder);
+  return { examples, steps, tokens, relativeNorm, stoppedBecause: stop, losses };
+}
+
+function liftOf({ attention }: Measures): LiftView[] {
+  return [attention.direction, attention.ownIdea].flatMap((change) => {
+    if (change === undefined) return [];
+    const { layers, heads } = change.before;
+    return [
+      {
+        feature: change.feature,
+        layers,
+        heads,
+        before: change.before.values.map(finite),
+        after: change.after.values.map(finite),
+        window: view(change.window),
+        windowLayers: windowLayers(layers),
+      },
+    ];
+  });
+}

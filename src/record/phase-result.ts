@@ -1,0 +1,196 @@
+// What each phase of a night leaves behind, checked when it is read; no model in here, so that the
+// daemon can read a night without loading a runtime.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readJsonBounded } from '../base/atomic-file.ts';
+import { AttuneError } from '../base/errors.ts';
+import type { Manifest } from '../ledger/manifest.ts';
+import type { Measures } from '../measure/measure.ts';
+import type { ReplyChange } from '../measure/reply-change.ts';
+import type { NightVerdict } from '../protocol/night.ts';
+import { KINDS } from '../scenario/kind.ts';
+import { FILE } from './files.ts';
+
+const countsSchema = z.array(z.strictObject({ name: z.string(), count: z.int() }));
+export type Counts = z.infer<typeof countsSchema>;
+
+/** Kinds in their own order, everything else by frequency. */
+export function counted(names: readonly string[]): Counts {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const rank = (name: string): number => (KINDS as readonly string[]).indexOf(name);
+  return [...counts]
+    .map(([name, count]) => ({ name, count }))
+    .sort((a, b) => rank(a.name) - rank(b.name) || b.count - a.count);
+}
+
+export const gatheredSchema = z.strictObject({
+  flagged: z.int(),
+  heldBack: z.int(),
+  everyday: z.int(),
+  /** Replies given and flags made since the night before. */
+  replies: z.int(),
+  flagsNew: z.int(),
+});
+
+export const dreamtSchema = z.strictObject({
+  /** Dreams written, by kind. */
+  written: countsSchema,
+  /** Dreams that could not be written, by reason. */
+  failed: countsSchema,
+  /** Talks that the model held with itself. */
+  rehearsals: z.int().default(0),
+  /** Tokens that were generated. */
+  tokens: z.int(),
+  stop: z.string(),
+  /** Hash of all prompts they were written from. */
+  prompts: z.string(),
+});
+export type Dreamt = z.infer<typeof dreamtSchema>;
+
+export const admittedSchema = z.strictObject({
+  /** By kind. */
+  admitted: countsSchema,
+  /** By reason. */
+  refused: countsSchema,
+  /** Scenarios that train, flags and dreams together. */
+  training: z.int(),
+  flags: z.int(),
+  heldBack: z.int(),
+  /** Mean share of the admitted dreams' tokens that the model sampled. */
+  sampledShare: z.number().nullable(),
+});
+export type Admitted = z.infer<typeof admittedSchema>;
+
+export const trainedSchema = z.strictObject({
+  deltaHash: z.string(),
+  deafHash: z.string().nullable(),
+  steps: z.int(),
+  tokens: z.int(),
+  seconds: z.number(),
+  stop: z.string(),
+  relativeNorm: z.number(),
+  deafRelativeNorm: z.number().nullable(),
+  sources: z.int(),
+  examples: z.int(),
+  refused: z.int(),
+  memoryBytes: z.int(),
+});
+export type Trained = z.infer<typeof trainedSchema>;
+
+export const measuredSchema = z.strictObject({
+  /** Scenarios of the suite and held-back flags. */
+  examples: z.int(),
+  heldBackFlags: z.int(),
+  everyday: z.int(),
+});
+export type Measured = z.infer<typeof measuredSchema>;
+
+export const verdictSchema = z.strictObject({
+  passed: z.boolean(),
+  reasons: z.array(z.strictObject({ rule: z.string(), passes: z.boolean(), text: z.string() })),
+});
+export type Verdict = z.infer<typeof verdictSchema>;
+
+export const swappedSchema = z.strictObject({
+  swap: z
+    .strictObject({
+      from: z.string(),
+      to: z.string(),
+      repliesInFlight: z.int(),
+      stallMs: z.number(),
+      probe: z
+        .strictObject({ tokens: z.int(), worstNats: z.number(), passes: z.boolean() })
+        .nullable(),
+      at: z.string(),
+    })
+    .nullable(),
+  /** Why there was none. */
+  why: z.string().nullable(),
+});
+export type Swapped = z.infer<typeof swappedSchema>;
+
+export function verdictOf(manifest: Manifest, { swap }: Pick<Swapped, 'swap'>): NightVerdict {
+  if (manifest.delta === null) return 'nothing-to-learn';
+  if (manifest.gate?.passed !== true) return 'refused';
+  return swap === null ? 'awaiting-review' : 'swapped';
+}
+
+/** What the gate held against it, as sentences. */
+export function failuresOf({ gate }: Manifest): string[] {
+  const failed = gate?.reasons.filter((reason) => !reason.passes) ?? [];
+  return failed.map(({ rule, text }) => `${rule}: ${text}`);
+}
+
+const estimateSchema = z.strictObject({
+  mean: z.number(),
+  low: z.number(),
+  high: z.number(),
+  level: z.number(),
+  p: z.number(),
+  observations: z.int(),
+  clusters: z.int(),
+});
+const replySharesSchema = z.strictObject({
+  replies: z.int(),
+  before: z.number(),
+  after: z.number(),
+  deaf: z.number().nullable(),
+  change: estimateSchema,
+});
+const sampledSchema = z.strictObject({
+  reply: z.string(),
+  passes: z.boolean(),
+  reason: z.string(),
+});
+const replyChangeSchema = z.strictObject({
+  all: replySharesSchema,
+  kinds: z.array(replySharesSchema.extend({ kind: z.enum(KINDS) })),
+  samples: z.array(
+    z.strictObject({
+      id: z.string(),
+      kind: z.enum(KINDS),
+      said: z.string(),
+      before: sampledSchema,
+      after: sampledSchema,
+    }),
+  ),
+});
+/** Nights of before replies were checked have none. */
+const withReplies = z.looseObject({ replies: replyChangeSchema.nullable().default(null) });
+
+/** What `measures.json` holds. */
+export interface NightMeasures {
+  readonly measures: Measures;
+  /** Replies that pass their check: shown, never gated. Null: none was written. */
+  readonly replies: ReplyChange | null;
+  /** Every flagged moment with both candidates, also those that trained: shown, never gated. */
+  readonly flagged: readonly {
+    readonly id: string;
+    readonly before: number;
+    readonly after: number;
+  }[];
+}
+
+/**
+ * JSON has no NaN: what could not be measured comes back as null and fails every rule.
+ * @throws night-failed when its replies are not what a night wrote
+ */
+export async function readMeasures(folder: string): Promise<NightMeasures> {
+  const path = join(folder, FILE.measures);
+  const read = JSON.parse(await readFile(path, 'utf8')) as NightMeasures;
+  const parsed = withReplies.safeParse(read);
+  if (parsed.success) return { ...read, replies: parsed.data.replies };
+  const message = `${path} is not what this night wrote.`;
+  throw new AttuneError('night-failed', message, { folder }, { cause: parsed.error });
+}
+
+const repliesSchema = z.array(
+  z.strictObject({ flagId: z.string(), oldReply: z.string(), newReply: z.string() }),
+);
+export type Replies = z.infer<typeof repliesSchema>;
+
+export async function readReplies(folder: string): Promise<Replies> {
+  return (await readJsonBounded(join(folder, FILE.replies), repliesSchema)) ?? [];
+}

@@ -1,0 +1,72 @@
+// The night's own process: takes a plan over IPC, works through it, reports, ends.
+import { systemClock } from '../base/clock.ts';
+import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { readModel } from '../model/model.ts';
+import { type FromNight, type NightPlan, toNightSchema } from '../record/message.ts';
+import { openTrainingExecutor } from '../runtime/device.ts';
+import { loadTokenizer } from '../tokenizer/tokenizer.ts';
+import { Courtesy } from './courtesy.ts';
+import { work } from './work.ts';
+
+const courtesy = new Courtesy(() => systemClock.monotonicMs());
+const abort = new AbortController();
+
+function tell(message: FromNight): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send === undefined) resolve();
+    else process.send(message, () => resolve());
+  });
+}
+
+async function run(plan: NightPlan): Promise<void> {
+  const { engine, train } = plan.config;
+  const [model, tokenizer, opened] = await Promise.all([
+    readModel(plan.modelDir, { cacheDir: plan.cacheDir, windowTokens: engine.windowTokens }),
+    loadTokenizer(plan.modelDir),
+    openTrainingExecutor({ executor: train.executor, threads: engine.threads }),
+  ]);
+  const { executor } = opened;
+  try {
+    assertSame(model.baseHash, plan);
+    const manifest = await work({
+      plan,
+      model,
+      tokenizer,
+      executor,
+      clock: systemClock,
+      courtesy,
+      signal: abort.signal,
+      report: (progress) => void tell(progress),
+    });
+    await tell({ type: 'committed', manifest });
+  } finally {
+    await executor.close();
+  }
+}
+
+/** Another model in the folder would learn from this one's talks, and its delta would fit neither. */
+function assertSame(found: string, { base, modelDir, night }: NightPlan): void {
+  if (found === base) return;
+  const message =
+    `${modelDir} holds another model than the one that speaks (${found.slice(0, 12)}, not ` +
+    `${base.slice(0, 12)}); put it back, or start the daemon again with a store of its own.`;
+  throw new AttuneError('model-changed', message, { night, found, expected: base });
+}
+
+process.on('message', (raw) => {
+  const message = toNightSchema.parse(raw);
+  if (message.type === 'pause') courtesy.pause();
+  else if (message.type === 'resume') courtesy.resume();
+  else if (message.type === 'abort') abort.abort(new Error('the night was stopped'));
+  else {
+    run(message.plan)
+      .catch((error: unknown) => {
+        const code = isAttuneError(error) ? error.code : 'night-failed';
+        const text = error instanceof Error ? error.message : String(error);
+        return tell({ type: 'failed', code, message: text });
+      })
+      .finally(() => process.disconnect?.());
+  }
+});
+// The daemon is gone: there is nobody to report to; the next daemon resumes the night.
+process.on('disconnect', () => process.exit());

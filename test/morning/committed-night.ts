@@ -1,0 +1,77 @@
+// One committed night in a real ledger, and the daemon's routes over it: for tests of what a person
+// does with a night in the morning.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../../src/base/clock.ts';
+import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
+import type { SliderParts } from '../../src/morning/slider.ts';
+import { NightService, type NightServiceOptions } from '../../src/night/service.ts';
+import { nightRoutes } from '../../src/server/night-routes.ts';
+import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
+
+export const NIGHT = 'n0001-2026-03-03';
+const BASE = 'b'.repeat(64);
+
+export interface Morning {
+  readonly ledger: Ledger;
+  /** Of its parts, judging and changing a night touch no other than ledger and clock. */
+  readonly nights: NightService;
+  /** As after a restart of the daemon. */
+  restarted(): NightService;
+  /** Commits the night; `prepare` writes what else its folder holds. */
+  commit(night?: {
+    readonly passed?: boolean;
+    readonly prepare?: (building: string) => Promise<void>;
+  }): Promise<void>;
+  /** The daemon whose only routes are those of nights. */
+  openDaemon(): Promise<TestDaemon>;
+  end(): Promise<void>;
+}
+
+export async function openMorning(): Promise<Morning> {
+  const folder = await mkdtemp(join(tmpdir(), 'attune-morning-'));
+  const ledger = await openLedger(folder, BASE);
+  const start = (): NightService =>
+    new NightService({ ledger, clock: systemClock } as NightServiceOptions);
+  const nights = start();
+  return {
+    ledger,
+    nights,
+    restarted: start,
+    async commit({ passed = true, prepare } = {}) {
+      const building = await ledger.building(NIGHT);
+      await writeFile(join(building, 'delta.safetensors'), 'delta');
+      await prepare?.(building);
+      await ledger.commit({
+        night: NIGHT,
+        number: 1,
+        day: '2026-03-03',
+        base: BASE,
+        parent: null,
+        inForce: [],
+        seed: 1,
+        config: 'c'.repeat(64),
+        software: {},
+        data: [],
+        delta: { file: 'delta.safetensors', hash: 'd'.repeat(64), relativeNorm: 0.1, steps: 1 },
+        gate: { passed, reasons: [] },
+        startedAt: '2026-03-03T02:00:00.000Z',
+        endedAt: '2026-03-03T02:30:00.000Z',
+      });
+    },
+    openDaemon() {
+      const slider = {} as SliderParts;
+      const routes = () => nightRoutes({ nights, slider, nextAt: () => null });
+      return openTestDaemon({ more: { routes } });
+    },
+    end: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+export const postJson = (url: string, body: object): Promise<Response> =>
+  fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });

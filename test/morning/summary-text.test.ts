@@ -1,0 +1,62 @@
+// The words of a summary about replies, in Markdown and for a terminal.
+import { describe, expect, it } from 'vitest';
+import { summaryText } from '../../src/cli/night/summary-text.ts';
+import { summaryMarkdown } from '../../src/morning/summary-markdown.ts';
+import { pointsText, repliesLine } from '../../src/protocol/replies-text.ts';
+import { NightSummary, type RepliesView } from '../../src/protocol/summary.ts';
+import { night } from '../web/night-example.ts';
+
+const { status: _, ...summary } = night('waiting');
+const replies = summary.replies as RepliesView;
+
+describe('replies that pass their check', () => {
+  it('are one line: before, after, how many, and how sure', () => {
+    expect(repliesLine(replies)).toBe(
+      'replies that pass their check: 42 % → 50 % (n 24, deaf arm 42 %); ' +
+        '+8 points, 95 % −4 to +20',
+    );
+    expect(repliesLine({ ...replies, deaf: null })).toContain('50 % (n 24);');
+  });
+
+  it('say when too few sources spoke for an interval', () => {
+    const known = { mean: -0.5, p: 1, clusters: 1 };
+    const text = pointsText({ ...known, low: null, high: null });
+    expect(text).toBe('−50 points, too few sources for more');
+    expect(pointsText({ ...known, mean: null, low: null, high: null })).toBe('not known');
+    expect(pointsText({ ...known, mean: 0.001, low: -0.001, high: 0.2 })).toContain('0 points');
+  });
+
+  it('stand in the Markdown by kind, with samples and the word that they judge nothing', () => {
+    const text = summaryMarkdown(summary);
+    expect(text).toContain('Replies that pass their check: 42 % → 50 % (n 24');
+    expect(text).toContain('They judge nothing: the gate reads margins.');
+    expect(text).toContain('| push-back | 12 | 59 % → 50 % | −9 points, 95 % −21 to +3 |');
+    expect(text).toContain('- listen: “Put 72 bunks on the sheet.”');
+    expect(text).toContain('  - before: Let us take 26. (does not pass: lacks "72")');
+    expect(text).toContain('  - after: The sheet says 72. (passes: the direction comes first)');
+  });
+
+  it('never become Markdown themselves', () => {
+    const sample = {
+      ...replies.samples[0],
+      said: '# [x](http://a) `b`',
+    } as (typeof replies.samples)[0];
+    const text = summaryMarkdown({ ...summary, replies: { ...replies, samples: [sample] } });
+    expect(text).toContain('“# \\[x\\](http://a) \\`b\\`”');
+  });
+
+  it('stand in the terminal by kind', () => {
+    const text = summaryText(summary);
+    expect(text).toContain('42 % → 50 % (n 24');
+    expect(text).toContain('; the gate does not read this');
+    expect(text).toMatch(/^ {4}listen +25 % → 50 % {2}\(n 12\)$/m);
+  });
+
+  it('are not mentioned where none was written, nor in summaries of before', () => {
+    const { replies: _replies, ...older } = summary;
+    const read = NightSummary.parse(older);
+    expect(read.replies).toBeNull();
+    expect(summaryMarkdown(read)).not.toContain('their check');
+    expect(summaryText(read)).not.toContain('their check');
+  });
+});
