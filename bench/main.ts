@@ -9,10 +9,10 @@ import { withHugePages } from '../src/base/huge-pages.ts';
 import { createEngine } from '../src/engine/in-process-engine.ts';
 import { type Model, readModel } from '../src/model/model.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
+import { LLAMA_14M, writeRandomModel } from '../test/model/random-model.ts';
 import { comparePeers } from './compare.ts';
 import { createStep, DECISION_TOKENS } from './learn.ts';
 import { bestOf, describeMachine, matMulPeak, median, proportionalBytes } from './machine.ts';
-import { LLAMA_14M, writeRandomModel } from './random-model.ts';
 import { batchSpeed, benchIds, decode } from './serve.ts';
 import { benchServer } from './server.ts';
 

@@ -1,10 +1,10 @@
-// Time to the first token of a chat while a night trains, against while none does: a daemon of its
-// own with the demo's talks, flagged, and one person who keeps asking.
+// `npm run bench:night`: time to the first token of a chat while a night trains, against none.
+// A daemon of its own has the demo's conversations, flagged, and one person keeps asking.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { writeJsonAtomic } from '../src/base/atomic-file.ts';
 import { HttpClient } from '../src/cli/http-client.ts';
 import { startNight } from '../src/cli/night/follow-night.ts';
 import { LiveTalks } from '../src/cli/talk/live-talk.ts';
@@ -12,9 +12,12 @@ import { Wire } from '../src/cli/wire.ts';
 import type { ServerMessage } from '../src/protocol/server-message.ts';
 import { NightList } from '../src/protocol/summary.ts';
 import { startDaemon } from './daemon.ts';
-import { type Deadline, estimated } from './deadline.ts';
-import { median } from './machine.ts';
-import { quantile } from './swap-report.ts';
+import { median, quantile } from './machine.ts';
+
+const { values: options } = parseArgs({
+  options: { model: { type: 'string', default: 'models/companion' } },
+});
+const say = (line: string): void => console.log(line);
 
 const FLAGS = 16;
 const QUIET_ASKED = 40;
@@ -104,14 +107,7 @@ async function createPerson(url: string) {
   };
 }
 
-export interface NightLatencyOptions {
-  readonly say: (line: string) => void;
-  /** The numbers are kept in `night-latency.json` here. */
-  readonly work: string;
-  readonly deadline: Deadline;
-}
-
-/** Asks until so many answers are there, the time is over or `goesOn` says no. */
+/** Asks until there are `most` answers or `goesOn` says no. */
 async function ask(
   person: Awaited<ReturnType<typeof createPerson>>,
   { most, goesOn }: { most: number; goesOn: () => Promise<boolean> },
@@ -127,36 +123,28 @@ async function ask(
 
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
-export async function benchNight(
-  modelDir: string,
-  { say, work, deadline }: NightLatencyOptions,
-): Promise<void> {
+async function benchNight(modelDir: string): Promise<void> {
   const store = await mkdtemp(join(tmpdir(), 'attune-bench-night-'));
   const daemon = await startDaemon({ modelDir, store, set: SETTINGS });
   try {
     const { address } = daemon;
     const client = new HttpClient(address);
-    const isTime = (): boolean => deadline.leftMs() > 0;
     await flagDay(address.url);
     const person = await createPerson(address.url);
-    const begun = performance.now();
-    const quiet = await ask(person, { most: QUIET_ASKED, goesOn: async () => isTime() });
-    const each = (performance.now() - begun) / QUIET_ASKED;
-    say(`no night: ${line(quiet)}; while one trains: ${estimated(each * TRAINING_ASKED)}`);
+    const quiet = await ask(person, { most: QUIET_ASKED, goesOn: async () => true });
+    say(`first token, no night:       ${line(quiet)}`);
     await startNight(address);
     const list = (): Promise<NightList> => client.get('/api/nights', NightList);
     const phase = async (): Promise<string> => (await list()).running?.phase ?? 'none';
-    for (let now = await phase(); isTime() && now !== 'train'; now = await phase()) {
+    for (let now = await phase(); now !== 'train'; now = await phase()) {
       if ((await list()).running === null) throw new Error('the night ended without training');
       await pause(100);
     }
-    const goesOn = async (): Promise<boolean> => isTime() && (await phase()) === 'train';
+    const goesOn = async (): Promise<boolean> => (await phase()) === 'train';
     const training = await ask(person, { most: TRAINING_ASKED, goesOn });
     person.close();
-    say(`first token, no night:       ${line(quiet)}`);
     say(`first token, a night trains: ${line(training)}`);
     say(`the night is now at: ${await phase()}`);
-    await writeJsonAtomic(join(work, 'night-latency.json'), { quiet, training });
   } finally {
     await daemon.close();
     await rm(store, { recursive: true, force: true });
@@ -168,3 +156,5 @@ const line = (values: readonly number[]): string =>
     ? 'nobody was answered in time'
     : `p50 ${median(values).toFixed(1)}, p90 ${quantile(values, 0.9).toFixed(1)}, p99 ` +
       `${quantile(values, 0.99).toFixed(1)} ms (${values.length} replies)`;
+
+await benchNight(resolve(options.model));

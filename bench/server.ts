@@ -13,8 +13,9 @@ import { openEngineProcess } from '../src/engine/process/client.ts';
 import { forkEngine } from '../src/engine/process/fork.ts';
 import { openDaemon } from '../src/server/daemon.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
+import { LLAMA_14M, writeRandomModel } from '../test/model/random-model.ts';
+import { quantile } from './machine.ts';
 import type { PeopleOptions, PeopleTimes } from './people.ts';
-import { LLAMA_14M, writeRandomModel } from './random-model.ts';
 import { benchStart } from './start.ts';
 
 const REPLY_TOKENS = 32;
@@ -23,11 +24,6 @@ const COMPANION = resolve('models', 'companion');
 const ENGINE_ENTRY = resolve('dist', 'engine', 'process', 'child.js');
 
 type Say = (line: string) => void;
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-}
 
 function spread(values: readonly number[]): { p50: number; p99: number } {
   return { p50: quantile(values, 0.5), p99: quantile(values, 0.99) };

@@ -1,13 +1,9 @@
-// A hundred swaps while replies stream, through the engine's own process: what is lost, repeated or
-// changed, and how long a stream stands still. With --night also the time to the
-// first token while a night trains.
-
-//   npm run bench:swap -- [--work DIR] [--until HH:MM] [--model DIR] [--night]
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+// `npm run bench:swap`: a hundred swaps while replies stream, through the engine's own process:
+// what is lost, repeated or changed, and how long a stream stands still.
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readJsonBounded, writeJsonAtomic } from '../src/base/atomic-file.ts';
 import type { DecodedToken, Engine, GenerateResult, VersionSource } from '../src/engine/engine.ts';
 import { openEngineProcess } from '../src/engine/process/client.ts';
 import { forkEngine } from '../src/engine/process/fork.ts';
@@ -16,22 +12,14 @@ import { readModel } from '../src/model/model.ts';
 import { versionId } from '../src/model/versions.ts';
 import { isQProj } from '../src/model/weight-names.ts';
 import { type Probe, runProbe } from '../src/swap/probe.ts';
-import { estimated, openDeadline } from './deadline.ts';
-import { describeMachine, median } from './machine.ts';
-import { benchNight } from './night-latency.ts';
+import { describeMachine, median, quantile } from './machine.ts';
 import { benchIds } from './serve.ts';
-import { type Part, partsSchema, swapLine } from './swap-report.ts';
 
 const { values: options } = parseArgs({
   options: {
     model: { type: 'string', default: 'models/companion' },
     swaps: { type: 'string', default: '100' },
     streams: { type: 'string', default: '4,64' },
-    night: { type: 'boolean', default: false },
-    /** What was measured before: the same command goes on where it was ended. */
-    work: { type: 'string', default: 'store/swaps' },
-    /** No swap begins after this time of day, HH:MM. */
-    until: { type: 'string' },
   },
 });
 const ENGINE_ENTRY = resolve('dist', 'engine', 'process', 'child.js');
@@ -42,8 +30,6 @@ const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1
 const PROBE_SEQUENCES = 4;
 /** An engine prepares what a probe needs when it was idle for three seconds. */
 const IDLE_MS = 5_000;
-const PART_SWAPS = 10;
-const deadline = openDeadline(options.until);
 const say = (line: string): void => console.log(line);
 
 /** Deltas of zeros: other versions, other arrays, the same weights; so every reply must be the same. */
@@ -126,6 +112,20 @@ function longestWait(streams: readonly Stream[], from: number, to: number): numb
   return longest;
 }
 
+/** What swaps under a number of streams came to. Times in ms. */
+interface Found {
+  readonly replies: number;
+  readonly tokens: number;
+  readonly faults: readonly string[];
+  /** From one token of a reply to the next. */
+  readonly tokenMs: number;
+  /** The longest wait for a token during each swap, and in times as long without one. */
+  readonly waits: readonly number[];
+  readonly calm: readonly number[];
+  readonly switchMs: readonly number[];
+  readonly wholeMs: readonly number[];
+}
+
 interface Window {
   readonly from: number;
   readonly to: number;
@@ -145,7 +145,7 @@ async function probeOf(engine: Engine, prompts: readonly number[][]): Promise<Pr
   };
 }
 
-/** What all parts of a case have in common. */
+/** An engine under a number of streams, ready to be swapped. */
 interface Case {
   readonly engine: Engine;
   readonly versions: readonly VersionSource[];
@@ -184,7 +184,7 @@ async function openCase(root: string, streams: number): Promise<Case> {
 async function benchSwaps(
   { engine, versions, prompts, wanted, probe }: Case,
   wantedSwaps: number,
-): Promise<Part> {
+): Promise<Found> {
   const streams: Stream[] = prompts.map(() => ({ times: [], faults: [], replies: 0, tokens: 0 }));
   let isOver = false;
   const running = prompts.map((ids, i) =>
@@ -197,7 +197,7 @@ async function benchSwaps(
   await pause(1500);
   const swaps: (Window & { stallMs: number })[] = [];
   const calm: Window[] = [];
-  for (let i = 1; i <= wantedSwaps && deadline.leftMs() > 0; i += 1) {
+  for (let i = 1; i <= wantedSwaps; i += 1) {
     const target = versions[i % versions.length] as VersionSource;
     const from = performance.now();
     await engine.loadVersion(target);
@@ -214,14 +214,14 @@ async function benchSwaps(
   }
   isOver = true;
   await Promise.all(running);
-  return partOf(streams, swaps, calm);
+  return summarize(streams, swaps, calm);
 }
 
-function partOf(
+function summarize(
   streams: readonly Stream[],
   swaps: readonly (Window & { stallMs: number })[],
   calm: readonly Window[],
-): Part {
+): Found {
   const gaps = streams.flatMap(({ times }) =>
     times.slice(1).flatMap((time, i) => {
       const gap = time - (times[i] as number);
@@ -242,41 +242,38 @@ function partOf(
   };
 }
 
-/** Part by part, each kept when it is whole. */
+const spread = (values: readonly number[]): string =>
+  [0.5, 0.9, 0.99, 1].map((share) => quantile(values, share).toFixed(1)).join(' / ');
+
+function swapLine(streams: number, { replies, tokens, faults, tokenMs, ...times }: Found): string {
+  const { waits, calm, switchMs, wholeMs } = times;
+  const added = (share: number): number => quantile(waits, share) - quantile(calm, share);
+  const inTokens = (added(0.99) / tokenMs).toFixed(1);
+  return [
+    `${streams} streams, ${waits.length} swaps: ${faults.length} faults in ` +
+      `${tokens} tokens of ${replies} replies` +
+      `${faults.length > 0 ? ` (${[...new Set(faults)].join(', ')})` : ''}`,
+    `  a token every ${tokenMs.toFixed(1)} ms; p50 / p90 / p99 / most, ms:`,
+    `  longest wait at a swap     ${spread(waits)}   (the first: ${waits[0]?.toFixed(1)})`,
+    `  as long a time without one ${spread(calm)}`,
+    `  whole swap                 ${spread(wholeMs)}`,
+    `  the switch itself          ${spread(switchMs)}`,
+    `  added by a swap: p50 ${added(0.5).toFixed(1)} ms, p99 ${added(0.99).toFixed(1)} ms ` +
+      `= ${inTokens} token times`,
+  ].join('\n');
+}
+
 async function benchCase(root: string, streams: number): Promise<void> {
-  const file = join(options.work, `swap-${streams}.json`);
-  const parts = (await readJsonBounded(file, partsSchema, { bytesMax: 2 ** 24 })) ?? [];
-  const left = (): number =>
-    Number(options.swaps) - parts.reduce((total, { waits }) => total + waits.length, 0);
-  if (left() > 0 && deadline.leftMs() > 0) {
-    const opened = await openCase(root, streams);
-    while (left() > 0 && deadline.leftMs() > 0) {
-      const begun = performance.now();
-      const count = Math.min(PART_SWAPS, left());
-      parts.push(await benchSwaps(opened, count));
-      await writeJsonAtomic(file, parts);
-      const each = (performance.now() - begun) / count;
-      if (left() > 0) say(`${streams} streams, ${left()} more swaps: ${estimated(each * left())}`);
-    }
-    await opened.engine.close();
-  }
-  say(swapLine(streams, parts));
-  if (left() > 0) say(`  ${left()} swaps are missing: the same command goes on`);
+  const opened = await openCase(root, streams);
+  say(swapLine(streams, await benchSwaps(opened, Number(options.swaps))));
+  await opened.engine.close();
 }
 
 const root = await mkdtemp(join(tmpdir(), 'attune-bench-swap-'));
 const { cpu, threads, load } = describeMachine();
 say(`${resolve(options.model)}; ${cpu}, ${threads} threads, load ${load.toFixed(1)}`);
 try {
-  await mkdir(options.work, { recursive: true });
-  if (options.night)
-    await benchNight(resolve(options.model), { say, work: options.work, deadline });
-  else for (const count of options.streams.split(',').map(Number)) await benchCase(root, count);
-} catch (error) {
-  // Whole parts are kept; the same command goes on after them.
-  process.exitCode = 1;
-  say(`Stopped: ${error instanceof Error ? error.message : String(error)}`);
+  for (const count of options.streams.split(',').map(Number)) await benchCase(root, count);
 } finally {
   await rm(root, { recursive: true });
-  deadline.close();
 }

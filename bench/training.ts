@@ -17,9 +17,9 @@ import type { Example } from '../src/scenario/example.ts';
 import type { Scenario } from '../src/scenario/scenario.ts';
 import { Learner } from '../src/train/learner.ts';
 import { type OptimizerName, type Parameter, stateBytes } from '../src/train/optimizer.ts';
+import { LLAMA_14M, writeRandomModel } from '../test/model/random-model.ts';
 import { compareSteps, ratioOf } from './compare.ts';
 import { describeMachine } from './machine.ts';
-import { LLAMA_14M, writeRandomModel } from './random-model.ts';
 
 const { values: options } = parseArgs({
   options: {

@@ -1,7 +1,7 @@
 // Holds the sources to the rules of the house; each failure names the file and what to do.
 import { describe, expect, it } from 'vitest';
 import * as rule from './tidy/rule.ts';
-import { readSource, readSources, type Source } from './tidy/source.ts';
+import { readPythonImports, readSource, readSources, type Source } from './tidy/source.ts';
 
 const product = readSources('src');
 const tests = readSources('test');
@@ -21,6 +21,14 @@ describe('the house', () => {
 
   it('has no files that import each other in a circle', () => {
     expect([product, web, bench].flatMap(rule.circles)).toEqual([]);
+  });
+
+  it('has no circle in the recipe of the companion', () => {
+    expect(rule.circles(readPythonImports('models/companion/recipe'))).toEqual([]);
+  });
+
+  it('has tests that import nothing from the bench', () => {
+    expect(complaints(tests, rule.testsKnowNoBench)).toEqual([]);
   });
 
   it('has no folder of more than 24 files', () => {
@@ -97,6 +105,13 @@ describe('the rules', () => {
       'src/base/a.ts → src/base/b.ts → src/base/c.ts → src/base/a.ts',
     ]);
     expect(rule.circles(sources.slice(0, 2))).toEqual([]);
+  });
+
+  it('refuse a test that takes something from the bench', () => {
+    const source = read('test/cli/a.test.ts', "import { go } from '../../bench/go.ts';");
+    expect(rule.testsKnowNoBench(source)).toEqual([
+      'test/cli/a.test.ts: imports bench/go.ts; move what it needs to test/',
+    ]);
   });
 
   it('refuse a folder that has no floor', () => {

@@ -3,13 +3,13 @@ import { copyFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeRandomModel } from '../../bench/random-model.ts';
 import { AttuneError } from '../../src/base/errors.ts';
 import { diagnosisOf, examineApart, print } from '../../src/cli/model/doctor.ts';
 import type { Examination } from '../../src/cli/model/examination.ts';
 import { reportError } from '../../src/cli/report.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { generate, openEngine, request, TINY } from '../engine/tiny-engine.ts';
+import { writeRandomModel } from '../model/random-model.ts';
 
 interface Ended {
   readonly code: number;

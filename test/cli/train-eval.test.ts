@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { writeRandomModel } from '../../bench/random-model.ts';
 import { registerEval } from '../../src/cli/model/eval.ts';
 import { registerTrain } from '../../src/cli/model/train.ts';
 import { registerExport } from '../../src/cli/talk/export.ts';
 import { readDelta } from '../../src/model/delta.ts';
+import { writeRandomModel } from '../model/random-model.ts';
 
 const TOKENIZER = fileURLToPath(new URL('../fixtures/tokenizer/chatml', import.meta.url));
 const SHAPE = {

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import { type RandomModelShape, writeRandomModel } from '../../bench/random-model.ts';
 import type {
   DecodedToken,
   Engine,
@@ -13,6 +12,7 @@ import type {
 import { createEngine, type EngineOptions } from '../../src/engine/in-process-engine.ts';
 import { type Model, readModel } from '../../src/model/model.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
+import { type RandomModelShape, writeRandomModel } from '../model/random-model.ts';
 
 export const TINY: RandomModelShape = {
   hiddenSize: 64,

@@ -2,8 +2,8 @@
 import { copyFile, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { writeRandomModel } from '../../bench/random-model.ts';
 import { installationFolder } from '../../src/config/load.ts';
+import { writeRandomModel } from '../model/random-model.ts';
 
 const COMPANION = join(installationFolder, 'models', 'companion');
 

@@ -78,7 +78,7 @@ export const importsRunDownwards: Rule = ({ path, imports }) => {
 };
 
 /** Files that import each other in a loop, each loop once, from its first file. */
-export function circles(sources: readonly Source[]): string[] {
+export function circles(sources: readonly Pick<Source, 'path' | 'imports'>[]): string[] {
   const importsOf = new Map(sources.map(({ path, imports }) => [path, imports]));
   const done = new Set<string>();
   const found: string[] = [];
@@ -105,6 +105,12 @@ export function crowdedFolders(sources: readonly Source[]): string[] {
     .filter(([, count]) => count > FOLDER_FILES_MAX)
     .map(([folder, count]) => `${folder}: ${count} files; make rooms of it`);
 }
+
+/** What a test needs stands in `test`; `bench` may take it from there. */
+export const testsKnowNoBench: Rule = ({ path, imports }) =>
+  imports
+    .filter((target) => target.startsWith('bench/'))
+    .map((target) => `${path}: imports ${target}; move what it needs to test/`);
 
 export const packagesStayBehindTheirWalls: Rule = ({ path, imports }) =>
   imports

@@ -38,6 +38,17 @@ export function readSources(folder: string): Source[] {
   });
 }
 
+/** The Python files of a folder and which of their neighbours each imports, anywhere in it. */
+export function readPythonImports(folder: string): Pick<Source, 'path' | 'imports'>[] {
+  return readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith('.py'))
+    .map((name) => {
+      const text = readFileSync(join(ROOT, folder, name), 'utf8');
+      const imports = [...text.matchAll(/^\s*(?:from|import) (\w+)/gm)];
+      return { path: name, imports: imports.map(([, module]) => `${module}.py`) };
+    });
+}
+
 function list(folder: string): string[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {

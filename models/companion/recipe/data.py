@@ -9,6 +9,8 @@ from zlib import crc32
 
 import numpy as np
 
+from chat import END, render
+
 SETS = {
     "sgd": "pretrain/sgd/train", "self_dialogue": "pretrain/self_dialogue/dialogues",
     "star": "pretrain/star/dialogues", "persona": "pretrain/synthetic_persona_chat/valid_test",
@@ -78,8 +80,6 @@ def real_sets(root: Path):
 
 def encode(tokenizer, dialogues):
     """-> flat uint16 ids and int64 offsets; too long ones end at the last whole turn that fits."""
-    from tokenizer import END, render
-
     flat, offsets = [], [0]
     for d in dialogues:
         ids = render(tokenizer, d["turns"], d["system"])

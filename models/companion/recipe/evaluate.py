@@ -18,10 +18,10 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 import generate as G
+from chat import ASSISTANT, END, PAD, USER, render
 from crossed import KINDS, crossed_pairs, plain_pairs
 from data import clean, read, real_sets, turns_of
 from ngram import KneserNey
-from tokenizer import ASSISTANT, END, PAD, USER, render
 
 SETS = ("sgd", "self_dialogue", "star", "persona", "topical", "taskmaster3", "taskmaster4", "generated")
 results: dict = {}

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from chat import BOS, END, PAD
 from model import Companion, Shape
-from tokenizer import BOS, END, PAD
 
 CONTEXT_MAX = 1024
 SAMPLING = {"do_sample": True, "temperature": 0.7, "top_p": 0.9, "max_new_tokens": 120}

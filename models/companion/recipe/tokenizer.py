@@ -6,21 +6,12 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-VOCAB = 4096
-SPECIAL = ["<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>",
-           "<|reserved_0|>", "<|reserved_1|>"]
-PAD, BOS, END, SYSTEM, USER, ASSISTANT = range(6)
-ROLE = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
+from chat import CHAT_TEMPLATE, SPECIAL
+from data import real_sets
 
+VOCAB = 4096
 # Each digit stands alone, so that any number is a run of known tokens and copying it is exact.
 SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-
-# <|bos|> stands in the template and the tokenizer adds nothing itself: it can never be doubled.
-CHAT_TEMPLATE = (
-    "{{ '<|bos|>' }}{% for message in messages %}"
-    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
 
 
 def train(texts, folder: Path):
@@ -46,19 +37,8 @@ def train(texts, folder: Path):
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def render(tokenizer: Tokenizer, dialogue, system: str | None = None) -> list[int]:
-    """A whole conversation -> ids, exactly as the chat template renders it. dialogue: [(role, text)]."""
-    turns = ([("system", system)] if system else []) + list(dialogue)
-    ids = [BOS]
-    encoded = tokenizer.encode_batch([text for _, text in turns], add_special_tokens=False)
-    for (role, _), e in zip(turns, encoded):
-        ids += [ROLE[role], *e.ids, END]
-    return ids
-
-
 if __name__ == "__main__":
-    from data import real_sets  # python tokenizer.py <shared data> <model folder>
-
+    # python tokenizer.py <shared data> <model folder>
     def texts():
         for name, dialogues in real_sets(Path(sys.argv[1])).items():
             for d in dialogues["train"][:: 3 if name == "self_dialogue" else 1]:

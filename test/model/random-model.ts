@@ -1,9 +1,9 @@
-// Writes a Llama with random weights as a Hugging Face folder, so that the bench needs no download.
+// Writes a Llama with random weights as a Hugging Face folder, so that tests and bench need no download.
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createRandom } from '../src/base/random.ts';
-import { writeSafetensors } from '../src/model/checkpoint/safetensors-writer.ts';
+import { createRandom } from '../../src/base/random.ts';
+import { writeSafetensors } from '../../src/model/checkpoint/safetensors-writer.ts';
 
 export interface RandomModelShape {
   readonly hiddenSize: number;
