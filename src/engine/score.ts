@@ -1,6 +1,6 @@
 // Log-probabilities of given tokens, run by run; contexts that sequences share are run once.
 import type { HostTensor, Program } from '../runtime/executor.ts';
-import type { ScoreRequest } from './engine.ts';
+import type { Engine, ScoreRequest } from './engine.ts';
 import { atHome, i32 } from './host-runner.ts';
 import type { Row, Runner, WeightFeeds } from './runner.ts';
 
@@ -15,6 +15,25 @@ export interface ScoreOptions {
 }
 
 type Sequence = ScoreRequest['sequences'][number];
+
+const WARM_UP_TOKENS = 32;
+
+/**
+ * Scores once when nobody is answered, so that the program of a swap's probe is compiled then and
+ * not between two tokens of a reply. Keeps no process alive.
+ * @param afterMs how long after now, and again while it is busy then
+ */
+export function warmUpScoring(
+  engine: Engine,
+  options: { readonly isBusy: () => boolean; readonly afterMs: number },
+): void {
+  setTimeout(() => {
+    if (options.isBusy()) return warmUpScoring(engine, options);
+    const ids = new Array<number>(WARM_UP_TOKENS).fill(0);
+    // What fails here fails again, and is reported, when a probe is asked for.
+    engine.score({ sequences: [{ ids, from: 1 }] }).catch(() => undefined);
+  }, options.afterMs).unref();
+}
 
 /** Yields after each run. @returns for each sequence log p of its tokens from `from` on */
 export async function* score(

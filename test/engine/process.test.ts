@@ -3,7 +3,6 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { type EngineProcess, openEngineProcess } from '../../src/engine/process/client.ts';
 import { forkEngine } from '../../src/engine/process/fork.ts';
-import { checkMessage } from '../../src/engine/process/message.ts';
 import {
   type EngineState,
   type SupervisedEngine,
@@ -134,13 +133,6 @@ describe('an engine in a process of its own', () => {
     expect(await engine.ended).toBeUndefined();
     await expect(generate(engine, request([1]))).rejects.toMatchObject({ code: 'engine-failed' });
   });
-
-  it.each([null, 7, {}, { type: 'nothing' }, { type: 'reply-ask', id: '1', request: {} }])(
-    'takes the message %j for a mistake',
-    (raw) => {
-      expect(() => checkMessage(raw)).toThrow();
-    },
-  );
 });
 
 describe('a supervised engine', () => {

@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { warmUpWhenIdle } from '../../src/engine/process/warm-up.ts';
+import { warmUpScoring } from '../../src/engine/score.ts';
+import { FakeEngine } from '../fakes/fake-engine.ts';
+
+class CountingEngine extends FakeEngine {
+  scored = 0;
+  override score(...[request]: Parameters<FakeEngine['score']>): Promise<Float32Array[]> {
+    this.scored += 1;
+    return super.score(request);
+  }
+}
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -10,22 +19,22 @@ afterEach(() => {
 
 describe('warming up', () => {
   it('happens once, and not before its time', () => {
-    const warmUp = vi.fn();
-    warmUpWhenIdle({ isBusy: () => false, warmUp, afterMs: 100 });
+    const engine = new CountingEngine();
+    warmUpScoring(engine, { isBusy: () => false, afterMs: 100 });
     vi.advanceTimersByTime(99);
-    expect(warmUp).not.toHaveBeenCalled();
+    expect(engine.scored).toBe(0);
     vi.advanceTimersByTime(1000);
-    expect(warmUp).toHaveBeenCalledTimes(1);
+    expect(engine.scored).toBe(1);
   });
 
   it('waits as long as somebody is answered', () => {
     let isBusy = true;
-    const warmUp = vi.fn();
-    warmUpWhenIdle({ isBusy: () => isBusy, warmUp, afterMs: 100 });
+    const engine = new CountingEngine();
+    warmUpScoring(engine, { isBusy: () => isBusy, afterMs: 100 });
     vi.advanceTimersByTime(550);
-    expect(warmUp).not.toHaveBeenCalled();
+    expect(engine.scored).toBe(0);
     isBusy = false;
     vi.advanceTimersByTime(50);
-    expect(warmUp).toHaveBeenCalledTimes(1);
+    expect(engine.scored).toBe(1);
   });
 });

@@ -1,27 +1,15 @@
 // The engine of another process behind the same interface; it knows the pipe and no model.
 import type { ChildProcess } from 'node:child_process';
 import { AttuneError } from '../../base/errors.ts';
-import type {
-  AttentionCapture,
-  CaptureRequest,
-  DecodedToken,
-  Engine,
-  EngineDescription,
-  GenerateRequest,
-  GenerateResult,
-  ScoreRequest,
-  SwitchResult,
-  VersionSource,
-} from '../engine.ts';
+import type { DecodedToken, Engine } from '../engine.ts';
+import { type Call, forwardCalls } from './call.ts';
 import { forkEngine } from './fork.ts';
 import {
-  type Call,
-  checkMessage,
   type EngineProcessOptions,
   type FromEngine,
   type ToEngine,
+  unpackError,
 } from './message.ts';
-import { unpackError } from './sent-error.ts';
 
 /** An engine that lives in a child process until it is closed or dies. */
 export interface EngineProcess extends Engine {
@@ -31,7 +19,7 @@ export interface EngineProcess extends Engine {
 }
 
 interface Pending {
-  readonly resolve: (value: never) => void;
+  readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
   readonly onToken: ((token: DecodedToken) => void) | undefined;
 }
@@ -48,10 +36,15 @@ export async function openEngineProcess(
 ): Promise<EngineProcess> {
   const client = new EngineClient(child);
   await client.open(options);
-  return client;
+  return {
+    ...forwardCalls((call) => client.ask(call)),
+    close: () => client.close(),
+    pid: client.pid,
+    ended: client.ended,
+  };
 }
 
-class EngineClient implements EngineProcess {
+class EngineClient {
   readonly pid: number;
   readonly ended: Promise<AttuneError | undefined>;
   readonly #child: ChildProcess;
@@ -64,7 +57,7 @@ class EngineClient implements EngineProcess {
   constructor(child: ChildProcess) {
     this.#child = child;
     this.pid = child.pid ?? -1;
-    child.on('message', (raw) => this.#receive(checkMessage<FromEngine>(raw)));
+    child.on('message', (raw) => this.#receive(raw as FromEngine));
     this.ended = new Promise((resolve) => {
       const end = (reason: string): void => resolve(this.#end(reason));
       child.once('error', (error) => end(error.message));
@@ -83,36 +76,17 @@ class EngineClient implements EngineProcess {
     });
   }
 
-  describe(): Promise<EngineDescription> {
-    return this.#call({ method: 'describe' });
-  }
-
-  generate(
-    request: GenerateRequest,
-    onToken: (token: DecodedToken) => void,
-    signal?: AbortSignal,
-  ): Promise<GenerateResult> {
-    return this.#ask((id) => ({ type: 'reply-ask', id, request }), signal, onToken);
-  }
-
-  score(request: ScoreRequest, signal?: AbortSignal): Promise<Float32Array[]> {
-    return this.#call({ method: 'score', argument: request }, signal);
-  }
-
-  capture(request: CaptureRequest, signal?: AbortSignal): Promise<AttentionCapture> {
-    return this.#call({ method: 'capture', argument: request }, signal);
-  }
-
-  loadVersion(source: VersionSource): Promise<void> {
-    return this.#call({ method: 'loadVersion', argument: source });
-  }
-
-  switchVersion(id: string): Promise<SwitchResult> {
-    return this.#call({ method: 'switchVersion', argument: id });
-  }
-
-  forget(cacheKey: string): Promise<void> {
-    return this.#call({ method: 'forget', argument: cacheKey });
+  ask({ method, argument, onToken, signal }: Call): Promise<unknown> {
+    const id = this.#nextId++;
+    const abort = (): void => this.#tell({ type: 'request-abort', id });
+    const answered = new Promise<unknown>((resolve, reject) => {
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#pending.set(id, { resolve, reject, onToken });
+      this.#tell({ type: 'request', id, method, argument });
+      if (signal?.aborted === true) abort();
+      else signal?.addEventListener('abort', abort, { once: true });
+    });
+    return answered.finally(() => signal?.removeEventListener('abort', abort));
   }
 
   async close(): Promise<void> {
@@ -121,27 +95,6 @@ class EngineClient implements EngineProcess {
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), CLOSE_GRACE_MS);
     await this.ended;
     clearTimeout(timer);
-  }
-
-  #call<T>(call: Call, signal?: AbortSignal): Promise<T> {
-    return this.#ask((id) => ({ type: 'call-ask', id, call }), signal);
-  }
-
-  #ask<T>(
-    message: (id: number) => ToEngine,
-    signal?: AbortSignal,
-    onToken?: (token: DecodedToken) => void,
-  ): Promise<T> {
-    const id = this.#nextId++;
-    const abort = (): void => this.#tell({ type: 'request-abort', id });
-    const answered = new Promise<T>((resolve, reject) => {
-      if (this.#failure !== undefined) throw this.#failure;
-      this.#pending.set(id, { resolve, reject, onToken });
-      this.#tell(message(id));
-      if (signal?.aborted === true) abort();
-      else signal?.addEventListener('abort', abort, { once: true });
-    });
-    return answered.finally(() => signal?.removeEventListener('abort', abort));
   }
 
   #tell(message: ToEngine): void {
@@ -163,7 +116,7 @@ class EngineClient implements EngineProcess {
         for (const [id, token] of message.tokens) this.#deliver(id, token);
         break;
       case 'request-end':
-        this.#pending.get(message.id)?.resolve(message.value as never);
+        this.#pending.get(message.id)?.resolve(message.value);
         this.#pending.delete(message.id);
         break;
       case 'request-fail':

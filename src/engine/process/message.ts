@@ -1,12 +1,8 @@
 // What crosses the pipe between the server's process and the engine's: ids, numbers and paths only.
-import type {
-  CaptureRequest,
-  DecodedToken,
-  EngineDescription,
-  GenerateRequest,
-  ScoreRequest,
-  VersionSource,
-} from '../engine.ts';
+// Both ends are of one build, so messages are not checked again when they arrive.
+import { AttuneError, ERROR_STATUS, type ErrorCode, isAttuneError } from '../../base/errors.ts';
+import type { DecodedToken, VersionSource } from '../engine.ts';
+import type { Method } from './call.ts';
 
 /** Everything a child needs to open its engine. */
 export interface EngineProcessOptions {
@@ -23,22 +19,25 @@ export interface EngineProcessOptions {
   readonly prefillChunkTokens?: number;
 }
 
-/** Methods of the engine that take one value and give one. */
-export type Call =
-  | { readonly method: 'describe' }
-  | { readonly method: 'score'; readonly argument: ScoreRequest }
-  | { readonly method: 'capture'; readonly argument: CaptureRequest }
-  | { readonly method: 'loadVersion'; readonly argument: VersionSource }
-  | { readonly method: 'switchVersion'; readonly argument: string }
-  | { readonly method: 'forget'; readonly argument: string };
-
 /** To the engine's process. */
 export type ToEngine =
   | { readonly type: 'engine-open'; readonly options: EngineProcessOptions }
-  | { readonly type: 'reply-ask'; readonly id: number; readonly request: GenerateRequest }
-  | { readonly type: 'call-ask'; readonly id: number; readonly call: Call }
+  | {
+      readonly type: 'request';
+      readonly id: number;
+      readonly method: Method;
+      readonly argument: unknown;
+    }
   | { readonly type: 'request-abort'; readonly id: number }
   | { readonly type: 'engine-close' };
+
+/** From the engine's process. */
+export type FromEngine =
+  | { readonly type: 'engine-opened' }
+  | { readonly type: 'engine-refused'; readonly error: SentError }
+  | { readonly type: 'token-batch'; readonly tokens: readonly (readonly [number, DecodedToken])[] }
+  | { readonly type: 'request-end'; readonly id: number; readonly value: unknown }
+  | { readonly type: 'request-fail'; readonly id: number; readonly error: SentError };
 
 /** An error as it crosses; a `code` that is not an AttuneError's is a programmer's mistake. */
 export interface SentError {
@@ -47,38 +46,20 @@ export interface SentError {
   readonly facts: Readonly<Record<string, string | number | boolean | null>>;
 }
 
-/** From the engine's process. */
-export type FromEngine =
-  | { readonly type: 'engine-opened'; readonly description: EngineDescription }
-  | { readonly type: 'engine-refused'; readonly error: SentError }
-  | { readonly type: 'token-batch'; readonly tokens: readonly (readonly [number, DecodedToken])[] }
-  | { readonly type: 'request-end'; readonly id: number; readonly value: unknown }
-  | { readonly type: 'request-fail'; readonly id: number; readonly error: SentError };
-
-/** Fields of each message with the type they must have. */
-const SHAPES: Readonly<Record<string, Readonly<Record<string, 'number' | 'object' | 'any'>>>> = {
-  'engine-open': { options: 'object' },
-  'reply-ask': { id: 'number', request: 'object' },
-  'call-ask': { id: 'number', call: 'object' },
-  'request-abort': { id: 'number' },
-  'engine-close': {},
-  'engine-opened': { description: 'object' },
-  'engine-refused': { error: 'object' },
-  'token-batch': { tokens: 'object' },
-  'request-end': { id: 'number', value: 'any' },
-  'request-fail': { id: 'number', error: 'object' },
-};
-
-/** Both ends are ours: a message of another shape is a mistake, and named as one. */
-export function checkMessage<T extends ToEngine | FromEngine>(raw: unknown): T {
-  const message = raw as Readonly<Record<string, unknown>> | null;
-  const type = typeof message === 'object' && message !== null ? message.type : undefined;
-  const shape = typeof type === 'string' ? SHAPES[type] : undefined;
-  if (shape === undefined) throw new Error(`no message of the engine: ${String(type)}`);
-  for (const [field, wanted] of Object.entries(shape)) {
-    const value = message?.[field];
-    const isFit = wanted === 'any' || (typeof value === wanted && value !== null);
-    if (!isFit) throw new Error(`${type}: ${field} is no ${wanted}`);
+/** Codes and facts arrive as they were thrown. */
+export function packError(error: unknown): SentError {
+  if (isAttuneError(error)) {
+    return { code: error.code, message: error.message, facts: error.facts };
   }
-  return raw as T;
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof RangeError ? 'RangeError' : undefined;
+  return { code, message, facts: {} };
+}
+
+export function unpackError({ code, message, facts }: SentError): Error {
+  if (code !== undefined && Object.hasOwn(ERROR_STATUS, code)) {
+    return new AttuneError(code as ErrorCode, message, facts);
+  }
+  if (code === 'RangeError') return new RangeError(message);
+  return new AttuneError('engine-failed', message, { ...facts, isUnexpected: true });
 }

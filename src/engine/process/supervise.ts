@@ -1,18 +1,8 @@
 // Keeps an engine process alive: a dead one is started again, later and later, then no more.
 import { type Clock, sleep, systemClock } from '../../base/clock.ts';
 import { AttuneError } from '../../base/errors.ts';
-import type {
-  AttentionCapture,
-  CaptureRequest,
-  DecodedToken,
-  Engine,
-  EngineDescription,
-  GenerateRequest,
-  GenerateResult,
-  ScoreRequest,
-  SwitchResult,
-  VersionSource,
-} from '../engine.ts';
+import type { Engine, VersionSource } from '../engine.ts';
+import { forwardCalls, performCall } from './call.ts';
 import type { EngineProcess } from './client.ts';
 
 export type EngineState = 'starting' | 'ready' | 'restarting' | 'failed' | 'closed';
@@ -23,7 +13,7 @@ export interface SuperviseOptions {
   readonly version?: VersionSource;
   /** Restarts within ten minutes before it stays down. */
   readonly restartsMax: number;
-  /** Told of each change, with what ended the process where one ended. */
+  /** Called on every state change, with the exit reason when the process ended. */
   readonly onChange?: (state: EngineState, reason?: Error) => void;
   readonly clock?: Clock;
 }
@@ -44,20 +34,38 @@ const BACKOFF_MAX_MS = 10_000;
  * @throws whatever the first start throws
  */
 export async function superviseEngine(options: SuperviseOptions): Promise<SupervisedEngine> {
-  const engine = new Supervisor(options);
-  await engine.start();
-  return engine;
+  const supervisor = new Supervisor(options);
+  await supervisor.start();
+  const forwarded = forwardCalls(async (call) => performCall(await supervisor.current, call));
+  return {
+    ...forwarded,
+    async loadVersion(source) {
+      await forwarded.loadVersion(source);
+      supervisor.sources.set(source.id, source);
+    },
+    async switchVersion(id) {
+      const result = await forwarded.switchVersion(id);
+      supervisor.restartUnder(id);
+      return result;
+    },
+    close: () => supervisor.close(),
+    get state() {
+      return supervisor.state;
+    },
+    get pid() {
+      return supervisor.pid;
+    },
+  };
 }
 
-class Supervisor implements SupervisedEngine {
+class Supervisor {
+  /** Every version that may be switched to, as last loaded. */
+  readonly sources = new Map<string, VersionSource>();
   readonly #options: SuperviseOptions;
   readonly #clock: Clock;
-  /** The engine that serves, or the one to come. */
   #current: Promise<EngineProcess>;
   #process: EngineProcess | undefined;
   #state: EngineState = 'starting';
-  /** Every version that may be switched to, as last loaded. */
-  readonly #sources = new Map<string, VersionSource>();
   #version: VersionSource | undefined;
   readonly #restarts: number[] = [];
   readonly #stop = new AbortController();
@@ -78,44 +86,18 @@ class Supervisor implements SupervisedEngine {
     return this.#process?.pid;
   }
 
+  /** The engine that serves, or the one to come. */
+  get current(): Promise<EngineProcess> {
+    return this.#current;
+  }
+
   async start(): Promise<void> {
     this.#current = this.#open();
     await this.#current;
   }
 
-  async describe(): Promise<EngineDescription> {
-    return (await this.#current).describe();
-  }
-
-  async generate(
-    request: GenerateRequest,
-    onToken: (token: DecodedToken) => void,
-    signal?: AbortSignal,
-  ): Promise<GenerateResult> {
-    return (await this.#current).generate(request, onToken, signal);
-  }
-
-  async score(request: ScoreRequest, signal?: AbortSignal): Promise<Float32Array[]> {
-    return (await this.#current).score(request, signal);
-  }
-
-  async capture(request: CaptureRequest, signal?: AbortSignal): Promise<AttentionCapture> {
-    return (await this.#current).capture(request, signal);
-  }
-
-  async loadVersion(source: VersionSource): Promise<void> {
-    await (await this.#current).loadVersion(source);
-    this.#sources.set(source.id, source);
-  }
-
-  async switchVersion(id: string): Promise<SwitchResult> {
-    const result = await (await this.#current).switchVersion(id);
-    this.#version = this.#sources.get(id) ?? this.#version;
-    return result;
-  }
-
-  async forget(cacheKey: string): Promise<void> {
-    await (await this.#current).forget(cacheKey);
+  restartUnder(id: string): void {
+    this.#version = this.sources.get(id) ?? this.#version;
   }
 
   async close(): Promise<void> {
@@ -131,7 +113,7 @@ class Supervisor implements SupervisedEngine {
     // The base has no source of its own until now: its id is known only by the engine.
     const started = this.#version ?? { id: version, deltas: [] };
     this.#version = started;
-    this.#sources.set(started.id, started);
+    this.sources.set(started.id, started);
     this.#process = engine;
     void engine.ended.then((reason) => this.#onEnd(reason));
     if (this.#state !== 'closed') this.#change('ready');
