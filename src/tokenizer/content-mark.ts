@@ -82,16 +82,16 @@ function regionsOf(messages: readonly TemplateMessage[], splitsThoughts: boolean
 
 /** First of `2 * count` code points for private use that stand in no content. */
 function chooseMarks(messages: readonly TemplateMessage[], count: number): number {
-  const used = new Set<number>();
-  for (const { content } of messages) {
-    for (const [character] of content.matchAll(/[\u{f0000}-\u{10ffff}]/gu)) {
-      used.add(character.codePointAt(0) ?? 0);
-    }
-  }
   const width = Math.max(2, 2 * count);
   for (const plane of PRIVATE_PLANES) {
-    for (let first = plane; first + width <= plane + PLANE_SIZE; first += width) {
-      if (![...used].some((code) => code >= first && code < first + width)) return first;
+    const taken = new Set<number>();
+    for (const { content } of messages) {
+      for (const [character] of content.matchAll(/[\u{f0000}-\u{10ffff}]/gu)) {
+        taken.add(Math.floor(((character.codePointAt(0) ?? 0) - plane) / width));
+      }
+    }
+    for (let stretch = 0; (stretch + 1) * width <= PLANE_SIZE; stretch++) {
+      if (!taken.has(stretch)) return plane + stretch * width;
     }
   }
   throw unaligned('there are too many of them, or they use the characters that mark contents');
@@ -163,13 +163,20 @@ function readMarks(
 /** A content as it is, and as templates trim it: [cut at its start, cut at its end]. */
 function trims(content: string): [number, number][] {
   const starts = [0, content.length - content.trimStart().length, /^\n*/.exec(content)?.[0].length];
-  const ends = [0, content.length - content.trimEnd().length, /\n*$/.exec(content)?.[0].length];
+  const ends = [0, content.length - content.trimEnd().length, newlinesAtEnd(content)];
   const pairs = starts.flatMap((start = 0) => ends.map((end = 0) => [start, end] as const));
   return pairs
     .filter(([start, end]) => start + end <= content.length)
     .sort((a, b) => a[0] + a[1] - (b[0] + b[1]))
     .filter(([s, e], index, all) => all.findIndex(([x, y]) => x === s && y === e) === index)
     .map(([start, end]) => [start, end]);
+}
+
+/** `/\n*$/` tries again from every newline, which takes minutes on a long run of them. */
+function newlinesAtEnd(content: string): number {
+  let start = content.length;
+  while (content[start - 1] === '\n') start--;
+  return content.length - start;
 }
 
 interface State {

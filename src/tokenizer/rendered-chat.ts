@@ -101,8 +101,8 @@ function permission(
   messages: readonly ChatMessage[],
 ): (token: AddedToken, start: number, end: number) => boolean {
   return (token, start, end) => {
-    const place = places.find((one) => one.start < end && start < one.end);
-    if (place === undefined) return true;
+    const place = places[firstWhere(places, (one) => one.end > start)];
+    if (place === undefined || place.start >= end) return true;
     const isInside = place.start <= start && end <= place.end;
     if (!isInside || token.isControl) return false;
     return messages[place.message]?.role === 'assistant' || !token.isMarkup;
@@ -156,13 +156,13 @@ function align(text: string, ids: readonly number[], tokens: TokenBytes, isTrimm
   );
 }
 
-/** The first row of which it is so; rows are in the order of the text, so it stays so. */
-function firstWhere(rows: readonly Row[], isSo: (row: Row) => boolean): number {
+/** The first item of which it is so; items are in the order of the text, so it stays so. */
+function firstWhere<Item>(items: readonly Item[], isSo: (item: Item) => boolean): number {
   let low = 0;
-  let high = rows.length;
+  let high = items.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (isSo(rows[middle] as Row)) high = middle;
+    if (isSo(items[middle] as Item)) high = middle;
     else low = middle + 1;
   }
   return low;
