@@ -1,4 +1,6 @@
 // Holds the sources to the rules of the house; each failure names the file and what to do.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as rule from './tidy/rule.ts';
 import { readPythonImports, readSource, readSources, type Source } from './tidy/source.ts';
@@ -78,6 +80,36 @@ describe('the house', () => {
 
   it('has tests that run, or say what they need', () => {
     expect(complaints(tests, rule.testsRunOrSayWhyNot)).toEqual([]);
+  });
+});
+
+describe('the papers', () => {
+  const linesOf = (path: string): number => readFileSync(path, 'utf8').trimEnd().split('\n').length;
+  const folders = readdirSync('experiments');
+  const papers = [
+    ...['README.md', 'ARCHITECTURE.md', 'EXPERIMENTS.md'],
+    ...readdirSync('docs').flatMap((name) => (name.endsWith('.md') ? [join('docs', name)] : [])),
+    ...folders.map((folder) => join('experiments', folder, 'README.md')),
+  ];
+
+  it('are short: an architecture of 250 lines, an index of experiments of 150', () => {
+    expect(linesOf('ARCHITECTURE.md')).toBeLessThanOrEqual(250);
+    expect(linesOf('EXPERIMENTS.md')).toBeLessThanOrEqual(150);
+  });
+
+  it('list every experiment in the index', () => {
+    const index = readFileSync('EXPERIMENTS.md', 'utf8');
+    expect(folders.filter((name) => !index.includes(`experiments/${name}/README.md`))).toEqual([]);
+  });
+
+  it('link to files that exist', () => {
+    const broken = papers.flatMap((paper) =>
+      [...readFileSync(paper, 'utf8').matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)]
+        .map(([, target]) => target as string)
+        .filter((target) => !existsSync(join(dirname(paper), target)))
+        .map((target) => `${paper}: ${target}`),
+    );
+    expect(broken).toEqual([]);
   });
 });
 
