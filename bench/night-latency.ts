@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { LiveConversations } from '../src/cli/conversation/live-conversation.ts';
 import { HttpClient } from '../src/cli/http-client.ts';
 import { startNight } from '../src/cli/night/follow-night.ts';
-import { LiveTalks } from '../src/cli/talk/live-talk.ts';
 import { Wire } from '../src/cli/wire.ts';
 import type { ServerMessage } from '../src/protocol/server-message.ts';
 import { NightList } from '../src/protocol/summary.ts';
@@ -41,7 +41,7 @@ const SETTINGS = [
 /** Says and flags the demo's first talks, whatever was answered. */
 async function flagDay(url: string): Promise<void> {
   const client = new HttpClient({ url, token: '' });
-  const talks = new LiveTalks({ url, token: '' });
+  const talks = new LiveConversations({ url, token: '' });
   await talks.connect();
   const lines = (await readFile(join('demo', 'day.jsonl'), 'utf8')).trim().split('\n');
   for (const line of lines.slice(0, FLAGS)) {

@@ -18,7 +18,7 @@ import { courteousEngine } from './night/courteous-engine.ts';
 import { forgetTalk } from './night/deletion.ts';
 import { createNightly } from './night/nightly.ts';
 import { NightService } from './night/service.ts';
-import type { Schedule } from './schedule/schedule.ts';
+import type { Schedule } from './schedule/job-schedule.ts';
 import { type Daemon, lockStore, openDaemon, openRooms } from './server/daemon.ts';
 import { memoryRoutes } from './server/memory-routes.ts';
 import { nightRoutes } from './server/night-routes.ts';

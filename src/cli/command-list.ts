@@ -3,23 +3,24 @@ import { Command } from 'commander';
 
 type Register = (program: Command) => void;
 
-const night = async (): Promise<Register> => (await import('./night/night.ts')).registerNight;
+const night = async (): Promise<Register> =>
+  (await import('./night/night-command.ts')).registerNight;
 
 /** In the order in which `attune --help` shows them. */
 export const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   start: async () => (await import('./start.ts')).registerStart,
   chat: async () => (await import('./chat/chat.ts')).registerChat,
-  replay: async () => (await import('./talk/replay.ts')).registerReplay,
-  import: async () => (await import('./talk/import.ts')).registerImport,
-  export: async () => (await import('./talk/export.ts')).registerExport,
-  config: async () => (await import('./config.ts')).registerConfig,
+  replay: async () => (await import('./conversation/replay.ts')).registerReplay,
+  import: async () => (await import('./conversation/import.ts')).registerImport,
+  export: async () => (await import('./conversation/export.ts')).registerExport,
+  config: async () => (await import('./print-config.ts')).registerConfig,
   night,
   summary: night,
   swap: night,
-  memory: async () => (await import('./night/memory.ts')).registerMemory,
+  memory: async () => (await import('./night/memory-list.ts')).registerMemory,
   train: async () => (await import('./model/train.ts')).registerTrain,
   eval: async () => (await import('./model/eval.ts')).registerEval,
-  demo: async () => (await import('./talk/demo.ts')).registerDemo,
+  demo: async () => (await import('./conversation/demo.ts')).registerDemo,
   generate: async () => (await import('./model/generate.ts')).registerGenerate,
   inspect: async () => (await import('./model/inspect.ts')).registerInspect,
   doctor: async () => (await import('./model/doctor.ts')).registerDoctor,

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/schema.ts';
-import { createSchedule, type Schedule } from '../schedule/schedule.ts';
+import { createSchedule, type Schedule } from '../schedule/job-schedule.ts';
 import type { NightService } from './service.ts';
 
 export interface NightlyOptions {

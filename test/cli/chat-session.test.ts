@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ChatSession } from '../../src/cli/chat/chat-session.ts';
+import { runCommand } from '../../src/cli/chat/slash-command.ts';
 import { openTerminal, printable } from '../../src/cli/chat/terminal.ts';
 import {
   openTestDaemon,
@@ -43,7 +44,7 @@ function attach(url: string): Piped {
       return true;
     },
   });
-  session = new ChatSession({ url, token: '' }, terminal);
+  session = new ChatSession({ url, token: '' }, terminal, runCommand);
   return { input, session, done: session.run(), text: () => text };
 }
 

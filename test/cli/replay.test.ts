@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { crc32, gzipSync } from 'node:zlib';
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { printConfig } from '../../src/cli/config.ts';
-import { registerExport } from '../../src/cli/talk/export.ts';
-import { registerImport } from '../../src/cli/talk/import.ts';
-import { registerReplay } from '../../src/cli/talk/replay.ts';
+import { registerExport } from '../../src/cli/conversation/export.ts';
+import { registerImport } from '../../src/cli/conversation/import.ts';
+import { registerReplay } from '../../src/cli/conversation/replay.ts';
+import { printConfig } from '../../src/cli/print-config.ts';
 import { idsOf } from '../fakes/fake-speech.ts';
 import {
   openTestDaemon,

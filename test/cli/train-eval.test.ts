@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { registerExport } from '../../src/cli/conversation/export.ts';
 import { registerEval } from '../../src/cli/model/eval.ts';
 import { registerTrain } from '../../src/cli/model/train.ts';
-import { registerExport } from '../../src/cli/talk/export.ts';
 import { readDelta } from '../../src/model/delta.ts';
 import { writeRandomModel } from '../model/random-model.ts';
 

@@ -1,7 +1,7 @@
 // A button that puts a text into the clipboard, and says so: a clipboard cannot be seen.
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import { tell } from './state.ts';
+import { tell } from './page-state.ts';
 
 export function CopyButton({ text, what = '' }: { text: string; what?: string }): VNode {
   const [isCopied, setCopied] = useState(false);

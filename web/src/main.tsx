@@ -1,18 +1,18 @@
 // The page: puts the parts together and listens to the keyboard.
 import { render, type VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { isSettingsOpen } from './chat/settings.tsx';
+import { isSettingsOpen } from './chat/conversation-settings.tsx';
 import { isSidebarOpen, newTalk, Sidebar } from './chat/sidebar.tsx';
 import { Talk } from './chat/talk.tsx';
 import { connect, connectionState, onOpen, setToken, token } from './connection.ts';
-import { beginFlag, flagDraft } from './flag/draft.ts';
-import { FlagList } from './flag/list.tsx';
+import { beginFlag, flagDraft } from './flag/flag-draft.ts';
+import { FlagList } from './flag/flag-list.tsx';
 import { SelectionToolbar } from './flag/toolbar.tsx';
-import { Nights } from './night/nights.tsx';
-import { deliverAll } from './outbox.ts';
+import { Nights } from './night/night-list.tsx';
+import { follow, route } from './page-route.ts';
+import { catchUp, history, isRunning, notice, open, regenerate, stop } from './page-state.ts';
 import { listen } from './receive.ts';
-import { follow, route } from './route.ts';
-import { catchUp, history, isRunning, notice, open, regenerate, stop } from './state.ts';
+import { deliverAll } from './unstored-message.ts';
 
 function Page(): VNode {
   switch (route.value.page) {

@@ -4,7 +4,7 @@ import { Lexer, type Token, type Tokens } from 'marked';
 import { Fragment, type VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { CopyButton } from './copy.tsx';
-import { findIn, type Piece, runsOf, wholeOf } from './place.ts';
+import { findIn, type Piece, runsOf, wholeOf } from './source-offset.ts';
 
 type Node = VNode | string | VNode[];
 type Render = (token: Token, piece: Piece) => Node;

@@ -20,7 +20,7 @@ import {
   notice,
   open,
   running,
-} from './state.ts';
+} from './page-state.ts';
 
 export function listen(): void {
   onMessage((message) => batch(() => receive(message)));

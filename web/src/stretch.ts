@@ -2,7 +2,7 @@
 // It knows no elements and no scrolling.
 import { computed, signal } from '@preact/signals';
 import { request } from './connection.ts';
-import { attempt, history, open } from './state.ts';
+import { attempt, history, open } from './page-state.ts';
 
 /** Messages on the page when a talk opens, how many a step adds, and the most it ever shows. */
 const SHOWN = 80;

@@ -6,7 +6,6 @@ import type { Flag } from '../../protocol/flag.ts';
 import type { ServerMessage, ServerMessageOf } from '../../protocol/server-message.ts';
 import type { Address } from '../address.ts';
 import { Wire } from '../wire.ts';
-import { runCommand } from './chat-command.ts';
 import { ChatView, type Shown } from './chat-view.ts';
 import { printable, type Terminal } from './terminal.ts';
 
@@ -18,6 +17,9 @@ const REPLY = 'attune › ';
 const KNOWN_MAX = 500;
 const SHOWN_MAX = 40;
 
+/** Carries out "/name rest". @returns true: leave */
+type RunCommand = (line: string, session: ChatSession) => Promise<boolean>;
+
 export class ChatSession {
   readonly wire: Wire;
   readonly terminal: Terminal;
@@ -26,13 +28,15 @@ export class ChatSession {
   listed: readonly ConversationSummary[] = [];
   /** What `/flags` showed last, for `/edit 1` and `/withdraw 1`. */
   flagged: readonly Flag[] = [];
+  readonly #runCommand: RunCommand;
   #onQuiet: (() => void)[] = [];
   #isAtLineStart = true;
   #hasFailed = false;
   #isLeaving = false;
 
-  constructor(address: Address, terminal: Terminal) {
+  constructor(address: Address, terminal: Terminal, runCommand: RunCommand) {
     this.terminal = terminal;
+    this.#runCommand = runCommand;
     this.wire = new Wire({
       ...address,
       client: 'attune chat',
@@ -55,7 +59,7 @@ export class ChatSession {
       if (line === undefined || this.#isLeaving) break;
       try {
         if (line.startsWith('/')) {
-          if (await runCommand(line, this)) break;
+          if (await this.#runCommand(line, this)) break;
         } else if (line.trim() !== '') {
           await this.say(line);
         }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { type AddressOptions, findDaemon } from '../address.ts';
 import { ChatSession } from './chat-session.ts';
 import { openLineHistory } from './line-history.ts';
+import { runCommand } from './slash-command.ts';
 import { openTerminal } from './terminal.ts';
 
 interface ChatOptions extends AddressOptions {
@@ -33,7 +34,7 @@ async function chat(options: ChatOptions): Promise<void> {
       return true;
     },
   });
-  session = new ChatSession(address, terminal);
+  session = new ChatSession(address, terminal, runCommand);
   try {
     await session.run({ open: options.open });
   } finally {

@@ -4,7 +4,7 @@ import { createReadStream, promises as fs } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Clock, sleep } from '../../base/clock.ts';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
-import type { Hub, HubFile } from './hub.ts';
+import type { Hub, HubFile } from './hugging-face.ts';
 
 export interface DownloadOptions {
   readonly hub: Hub;

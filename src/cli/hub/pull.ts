@@ -6,7 +6,7 @@ import { type Clock, systemClock } from '../../base/clock.ts';
 import { AttuneError } from '../../base/errors.ts';
 import { loadConfig } from '../../config/load.ts';
 import { download } from './download.ts';
-import { Hub, type HubFile } from './hub.ts';
+import { Hub, type HubFile } from './hugging-face.ts';
 import { bytesText, createProgressBar } from './progress-bar.ts';
 
 export interface PullOptions {

@@ -35,7 +35,7 @@ const EXAMINED: readonly Examined[] = [
 ];
 /** An examination that takes longer is a finding as well. */
 const EXAMINATION_MS_MAX = 180_000;
-const CHILD = fileURLToPath(new URL('../child.js', import.meta.url));
+const CHILD = fileURLToPath(new URL('./examination-process.js', import.meta.url));
 
 export function registerDoctor(program: Command): void {
   addModelOptions(program.command('doctor'))

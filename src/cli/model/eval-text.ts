@@ -1,9 +1,20 @@
 // The page that `attune eval` prints: each number with its interval; it measures nothing.
 import type { Change } from '../../measure/compare.ts';
-import { passShares } from '../../measure/free-replies.ts';
+import { type FreeReply, passShares } from '../../measure/free-replies.ts';
+import type { GateVerdict } from '../../measure/gate.ts';
 import type { Measures } from '../../measure/measure.ts';
 import type { Estimate } from '../../measure/statistics.ts';
-import type { Evaluation } from './eval.ts';
+
+export interface Evaluation {
+  readonly measures: Measures;
+  /** What the gate would say of it on a first night; absent without a delta. */
+  readonly verdict?: GateVerdict;
+  /** Greedy first takes under the parent and under the candidate, where they were asked for. */
+  readonly replies?: {
+    readonly before: readonly FreeReply[];
+    readonly after: readonly FreeReply[];
+  };
+}
 
 const fixed = (value: number, digits = 3): string =>
   Math.abs(value) > 1e300 ? (value < 0 ? '−∞' : '∞') : value.toFixed(digits);

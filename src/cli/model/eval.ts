@@ -6,7 +6,7 @@ import type { FreeReply } from '../../measure/free-replies.ts';
 import { decideGate, type GateSettings, type GateVerdict } from '../../measure/gate.ts';
 import type { Measures } from '../../measure/measure.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
-import { measuresText } from './eval-text.ts';
+import { type Evaluation, measuresText } from './eval-text.ts';
 import { addModelOptions, findModel, type ModelOptions, wholeBetween } from './model-options.ts';
 
 interface EvalOptions extends ModelOptions {
@@ -19,17 +19,6 @@ interface EvalOptions extends ModelOptions {
   readonly replies: number;
   readonly json?: boolean;
   readonly svg?: string;
-}
-
-export interface Evaluation {
-  readonly measures: Measures;
-  /** What the gate would say of it on a first night; absent without a delta. */
-  readonly verdict?: GateVerdict;
-  /** Greedy first takes under the parent and under the candidate, where they were asked for. */
-  readonly replies?: {
-    readonly before: readonly FreeReply[];
-    readonly after: readonly FreeReply[];
-  };
 }
 
 export function registerEval(program: Command): void {

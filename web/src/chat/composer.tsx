@@ -1,9 +1,9 @@
 // Where the person writes. Enter says it, Shift+Enter breaks the line, Escape stops the reply.
 import type { VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
-import { drafts, say, unstored, write } from '../outbox.ts';
-import { route } from '../route.ts';
-import { isRunning, open, stop } from '../state.ts';
+import { route } from '../page-route.ts';
+import { isRunning, open, stop } from '../page-state.ts';
+import { drafts, say, unstored, write } from '../unstored-message.ts';
 
 /** The field grows with its text, and is ready when the page is opened to begin a talk. */
 function useArea(text: string) {

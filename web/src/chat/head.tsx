@@ -2,8 +2,8 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { connectionState } from '../connection.ts';
-import { open, rename } from '../state.ts';
-import { isSettingsOpen, Settings } from './settings.tsx';
+import { open, rename } from '../page-state.ts';
+import { isSettingsOpen, Settings } from './conversation-settings.tsx';
 import { isSidebarOpen } from './sidebar.tsx';
 
 export function MenuButton(): VNode {

@@ -1,8 +1,7 @@
 // What of a talk is in view: its end while the person is there, else the words that they read.
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { flagDraft } from '../flag/draft.ts';
-import { unstored } from '../outbox.ts';
-import { history, open } from '../state.ts';
+import { flagDraft } from '../flag/flag-draft.ts';
+import { history, open } from '../page-state.ts';
 import {
   hasEarlier,
   hasLater,
@@ -15,6 +14,7 @@ import {
   shown,
   soughtMessage,
 } from '../stretch.ts';
+import { unstored } from '../unstored-message.ts';
 
 /** So near to the end counts as being there, in CSS pixels; so near to an edge brings more. */
 const END = 60;

@@ -4,7 +4,7 @@ import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type { ConversationSummary, SearchHit } from '../../../src/protocol/conversation.ts';
 import { connectionState, request } from '../connection.ts';
-import { follow, go, route } from '../route.ts';
+import { follow, go, route } from '../page-route.ts';
 import {
   conversations,
   engine,
@@ -15,7 +15,7 @@ import {
   standingFlags,
   startConversation,
   tell,
-} from '../state.ts';
+} from '../page-state.ts';
 import { soughtMessage } from '../stretch.ts';
 
 export const isSidebarOpen = signal(false);

@@ -2,15 +2,22 @@
 import type { VNode } from 'preact';
 import { useEffect, useLayoutEffect, useState } from 'preact/hooks';
 import { isDemonstration } from '../../../src/protocol/demonstration.ts';
-import { flagDraft } from '../flag/draft.ts';
+import { flagDraft } from '../flag/flag-draft.ts';
 import { FlagSheet } from '../flag/sheet.tsx';
-import { unstored } from '../outbox.ts';
-import { go, route } from '../route.ts';
-import { engine, history, open, openConversation, running, startConversation } from '../state.ts';
+import { go, route } from '../page-route.ts';
+import {
+  engine,
+  history,
+  open,
+  openConversation,
+  running,
+  startConversation,
+} from '../page-state.ts';
 import { hasEarlier, hasLater, showEarlier, showLater, shown } from '../stretch.ts';
+import { unstored } from '../unstored-message.ts';
 import { Composer } from './composer.tsx';
 import { Head } from './head.tsx';
-import { PersonMessage, ReplyMessage, RunningMessage, Unanswered } from './message.tsx';
+import { PersonMessage, ReplyMessage, RunningMessage, Unanswered } from './message-view.tsx';
 import { focusOn, useScroll } from './scroll.ts';
 
 function Empty(): VNode {

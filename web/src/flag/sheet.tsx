@@ -2,7 +2,7 @@
 // been better. Only the reply has to be named; everything else is a help for the night.
 import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { open } from '../state.ts';
+import { open } from '../page-state.ts';
 import { reach, soughtMessage } from '../stretch.ts';
 import {
   type Draft,
@@ -14,7 +14,7 @@ import {
   takeSelection,
   type Words,
   wordsOf,
-} from './draft.ts';
+} from './flag-draft.ts';
 
 const STRENGTHS = [
   [1, 'slight'],

@@ -3,7 +3,7 @@ import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { type SelectedSpan, selectedSpan } from '../selection.ts';
-import { beginFlagFrom, flagDraft } from './draft.ts';
+import { beginFlagFrom, flagDraft } from './flag-draft.ts';
 
 const found = signal<{ span: SelectedSpan; rect: DOMRect } | null>(null);
 

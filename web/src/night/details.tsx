@@ -2,7 +2,7 @@
 import type { VNode } from 'preact';
 import type { DreamView, NightSummary } from '../../../src/protocol/summary.ts';
 import { HeadMap, Losses } from './plot.tsx';
-import { Replies } from './replies.tsx';
+import { Replies } from './reply-samples.tsx';
 
 /** A dream as it trained, its marked words lit. */
 export function Dream({ dream }: { dream: DreamView }): VNode {

@@ -3,7 +3,7 @@ import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Conversation, SettingsPatch } from '../../../src/protocol/conversation.ts';
-import { configure, exported, open, remove, tell } from '../state.ts';
+import { configure, exported, open, remove, tell } from '../page-state.ts';
 
 export const isSettingsOpen = signal(false);
 

@@ -2,15 +2,15 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { BlindView, FlaggedView, NightView } from '../../../src/protocol/summary.ts';
-import { follow } from '../route.ts';
-import { nightsDone, tell } from '../state.ts';
+import { follow } from '../page-route.ts';
+import { nightsDone, tell } from '../page-state.ts';
 import { decide, loadBlind, loadSummary, STATUS } from './api.ts';
-import { Blind, Tally } from './blind.tsx';
+import { Blind, Tally } from './blind-pairs.tsx';
 import { Details } from './details.tsx';
+import { Review } from './dream-review.tsx';
 import { Glance } from './glance.tsx';
 import { Gate, Numbers } from './numbers.tsx';
 import { signed } from './plot.tsx';
-import { Review } from './review.tsx';
 
 function Flagged({ moment }: { moment: FlaggedView }): VNode {
   const { marginBefore: before, marginAfter: after } = moment;

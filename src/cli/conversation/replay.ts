@@ -1,25 +1,19 @@
 // `attune replay`: plays the person's side of real conversations against the running daemon.
-import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { readLineFile } from '../../base/line-file.ts';
-import { type AddressOptions, findDaemon } from '../address.ts';
+import { findDaemon } from '../address.ts';
 import { printable } from '../chat/terminal.ts';
-import { LiveTalks } from './live-talk.ts';
+import { LiveConversations } from './live-conversation.ts';
 import { replayMoments } from './replay-moments.ts';
-
-export interface ReplayOptions extends AddressOptions {
-  readonly moments?: boolean;
-  readonly limit?: number;
-  readonly skip: number;
-  /** Seconds between the messages of a talk. */
-  readonly pace: number;
-  /** Talks at once. */
-  readonly at: number;
-  readonly dialogues?: string;
-  readonly kind?: string;
-  readonly quiet?: boolean;
-}
+import {
+  chosenOf,
+  eachAtOnce,
+  type ReplayIo,
+  type ReplayOptions,
+  type ReplayParts,
+  replayedId,
+} from './replay-plan.ts';
 
 /** One dialogue of a file; other keys (labels, questionnaires) are not for us. */
 const Dialogue = z.object({
@@ -29,11 +23,6 @@ const Dialogue = z.object({
     .min(1),
 });
 type Dialogue = z.infer<typeof Dialogue>;
-
-export interface ReplayIo {
-  readonly write: (line: string) => void;
-  readonly sleep: (ms: number) => Promise<void>;
-}
 
 const whole = (text: string): number => z.coerce.number().int().min(0).parse(text);
 
@@ -56,7 +45,7 @@ export function registerReplay(program: Command): void {
 }
 
 async function replay(file: string, options: ReplayOptions): Promise<void> {
-  const talks = new LiveTalks(await findDaemon(options));
+  const talks = new LiveConversations(await findDaemon(options));
   await talks.connect();
   const io: ReplayIo = {
     write: (line) => void process.stdout.write(`${line}\n`),
@@ -67,45 +56,6 @@ async function replay(file: string, options: ReplayOptions): Promise<void> {
     else await replayDialogues(file, options, { talks, io });
   } finally {
     talks.close();
-  }
-}
-
-/** Ids of the file's talks: played again, the same talk is the same talk. */
-export function talkId(file: string, id: string): string {
-  const name = basename(file).replace(/\..*$/, '');
-  return `${name}-${id}`.replace(/[^A-Za-z0-9_-]/g, '-').slice(0, 60);
-}
-
-export interface ReplayParts {
-  readonly talks: LiveTalks;
-  readonly io: ReplayIo;
-}
-
-/** Hands out items to so many workers; the first failure ends it. */
-export async function eachAtOnce<T>(
-  items: AsyncIterable<T>,
-  atOnce: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const iterator = items[Symbol.asyncIterator]();
-  const worker = async (): Promise<void> => {
-    for (;;) {
-      const next = await iterator.next();
-      if (next.done === true) return;
-      await work(next.value);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.max(1, atOnce) }, worker));
-}
-
-export async function* chosenOf<T>(
-  items: AsyncIterable<T>,
-  { skip, limit }: Pick<ReplayOptions, 'skip' | 'limit'>,
-): AsyncGenerator<T> {
-  let at = 0;
-  for await (const item of items) {
-    if (limit !== undefined && at >= skip + limit) return;
-    if (at++ >= skip) yield item;
   }
 }
 
@@ -121,7 +71,7 @@ export async function replayDialogues(
     chosenOf(readLineFile(file, Dialogue), options),
     options.at,
     async (dialogue) => {
-      const conversationId = talkId(file, dialogue.id);
+      const conversationId = replayedId(file, dialogue.id);
       const said = await playOne(conversationId, dialogue, { ...options, talks, io });
       messages += said;
       played++;

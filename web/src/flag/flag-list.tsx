@@ -2,10 +2,10 @@
 import type { VNode } from 'preact';
 import type { Flag } from '../../../src/protocol/flag.ts';
 import { MenuButton } from '../chat/head.tsx';
-import { follow, go } from '../route.ts';
-import { openConversation, standingFlags, withdrawFlag } from '../state.ts';
+import { follow, go } from '../page-route.ts';
+import { openConversation, standingFlags, withdrawFlag } from '../page-state.ts';
 import { soughtMessage } from '../stretch.ts';
-import { beginEdit } from './draft.ts';
+import { beginEdit } from './flag-draft.ts';
 
 async function edit(flag: Flag): Promise<void> {
   await openConversation(flag.conversationId);

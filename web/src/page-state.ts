@@ -11,7 +11,7 @@ import type { Flag, FlagDraftInput, FlagPatch } from '../../src/protocol/flag.ts
 import type { NightProgress } from '../../src/protocol/night.ts';
 import type { EngineView } from '../../src/protocol/server-message.ts';
 import { newId, RequestError, request, send } from './connection.ts';
-import { go, route } from './route.ts';
+import { go, route } from './page-route.ts';
 
 export const engine = signal<EngineView | null>(null);
 export const conversations = signal<readonly ConversationSummary[]>([]);

@@ -2,7 +2,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { BlindAnswer, BlindPair, BlindView } from '../../../src/protocol/summary.ts';
-import { tell } from '../state.ts';
+import { tell } from '../page-state.ts';
 import { answerBlind, decide } from './api.ts';
 
 interface PairProps {

@@ -3,7 +3,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { SliderMoment, SliderToken, SliderView } from '../../../src/protocol/summary.ts';
-import { follow } from '../route.ts';
+import { follow } from '../page-route.ts';
 import { loadSlider, sliderReply } from './api.ts';
 import { signed } from './plot.tsx';
 

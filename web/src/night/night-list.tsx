@@ -3,12 +3,12 @@ import type { VNode } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { NightLine, NightList } from '../../../src/protocol/summary.ts';
 import { MenuButton } from '../chat/head.tsx';
-import { follow, go } from '../route.ts';
-import { night, nightsDone, tell } from '../state.ts';
+import { follow, go } from '../page-route.ts';
+import { night, nightsDone, tell } from '../page-state.ts';
 import { loadNights, nights, runNight, STATUS } from './api.ts';
+import { Slider } from './attention-slider.tsx';
+import { Summary } from './night-summary.tsx';
 import { signed, Trend } from './plot.tsx';
-import { Slider } from './slider.tsx';
-import { Summary } from './summary.tsx';
 
 const momentOf = (at: number): string =>
   new Date(at).toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'short' });

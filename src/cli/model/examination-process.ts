@@ -1,5 +1,5 @@
 // The process in which `attune doctor` examines one device, so that a fault there is a finding.
-import { type ExaminationRequest, examine } from './model/examination.ts';
+import { type ExaminationRequest, examine } from './examination.ts';
 
 process.once('message', (request) => {
   void examine(request as ExaminationRequest).then((found) => {

@@ -4,9 +4,16 @@ import { useState } from 'preact/hooks';
 import type { Reply, RunningReply } from '../../../src/protocol/conversation.ts';
 import type { Flag } from '../../../src/protocol/flag.ts';
 import { CopyButton } from '../copy.tsx';
-import { beginEdit, beginFlag } from '../flag/draft.ts';
+import { beginEdit, beginFlag } from '../flag/flag-draft.ts';
 import { Markdown } from '../markdown.tsx';
-import { failure, history, isRunning, isUnanswered, regenerate, standingFlags } from '../state.ts';
+import {
+  failure,
+  history,
+  isRunning,
+  isUnanswered,
+  regenerate,
+  standingFlags,
+} from '../page-state.ts';
 
 interface PersonProps {
   readonly id: string;

@@ -2,8 +2,8 @@
 import { signal } from '@preact/signals';
 import type { Flag, FlagDraftInput } from '../../../src/protocol/flag.ts';
 import { newId } from '../connection.ts';
+import { addFlag, editFlag, history, open, tell } from '../page-state.ts';
 import { type SelectedSpan, selectedSpan, trimmed } from '../selection.ts';
-import { addFlag, editFlag, history, open, tell } from '../state.ts';
 import { reach } from '../stretch.ts';
 
 /** Words that were selected, or typed and looked for; typed words may not be found. */

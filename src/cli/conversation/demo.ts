@@ -14,7 +14,7 @@ import type { Address } from '../address.ts';
 import { HttpClient } from '../http-client.ts';
 import { followNight } from '../night/follow-night.ts';
 import { summaryText } from '../night/summary-text.ts';
-import { LiveTalks } from './live-talk.ts';
+import { LiveConversations } from './live-conversation.ts';
 
 /** One talk of the day: its beginning is written, its last answer is the model's own, live. */
 const talkSchema = z.strictObject({
@@ -101,7 +101,7 @@ async function readDay({ talks }: DemoOptions): Promise<DemoTalk[]> {
 
 async function liveDay(address: Address, day: readonly DemoTalk[]): Promise<void> {
   const client = new HttpClient(address);
-  const talks = new LiveTalks(address);
+  const talks = new LiveConversations(address);
   await talks.connect();
   try {
     const missed = await talkAll({ client, talks }, day);
@@ -120,7 +120,7 @@ async function liveDay(address: Address, day: readonly DemoTalk[]): Promise<void
 
 interface Parts {
   readonly client: HttpClient;
-  readonly talks: LiveTalks;
+  readonly talks: LiveConversations;
 }
 
 /** Loads a talk's beginning, says the last words and gives the live answer. */

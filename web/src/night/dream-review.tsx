@@ -2,7 +2,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { ReviewedDream, ReviewRequest, ReviewView } from '../../../src/protocol/review.ts';
-import { tell } from '../state.ts';
+import { tell } from '../page-state.ts';
 import { changeDream, loadReview, retrain } from './api.ts';
 import { Dream } from './details.tsx';
 

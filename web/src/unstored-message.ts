@@ -1,7 +1,7 @@
 // What was said and is not acknowledged yet: sent again after a reconnect or a reload of the page.
 import { effect, signal } from '@preact/signals';
 import { newId, RequestError, request } from './connection.ts';
-import { notice, open, tell } from './state.ts';
+import { notice, open, tell } from './page-state.ts';
 
 interface Unstored {
   readonly conversationId: string;

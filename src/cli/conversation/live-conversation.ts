@@ -11,13 +11,13 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-export interface NewLiveTalk {
+export interface NewLiveConversation {
   readonly conversationId: string;
   readonly title: string;
 }
 
 /** Ids are the caller's: said twice, after a loss or in a second run, it happens once. */
-export class LiveTalks {
+export class LiveConversations {
   readonly #wire: Wire;
   readonly #waiting = new Map<string, Waiting>();
   readonly #open = new Set<string>();
@@ -39,7 +39,7 @@ export class LiveTalks {
     this.#wire.close();
   }
 
-  async begin({ conversationId, title }: NewLiveTalk): Promise<void> {
+  async begin({ conversationId, title }: NewLiveConversation): Promise<void> {
     await this.#ask({ type: 'conversation-create', conversationId, title, origin: 'replay' });
   }
 

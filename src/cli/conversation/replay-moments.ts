@@ -11,7 +11,13 @@ import { readSgdDialogues, readSgdMoments } from '../../scenario/sgd-file.ts';
 import { findDaemon } from '../address.ts';
 import { printable } from '../chat/terminal.ts';
 import { HttpClient } from '../http-client.ts';
-import { chosenOf, eachAtOnce, type ReplayOptions, type ReplayParts, talkId } from './replay.ts';
+import {
+  chosenOf,
+  eachAtOnce,
+  type ReplayOptions,
+  type ReplayParts,
+  replayedId,
+} from './replay-plan.ts';
 
 /** A real context up to a direction, with what listens and what does not. */
 export interface Moment {
@@ -63,7 +69,7 @@ export async function readMoments(
   return plainPairs(moments, dialogues).flatMap((scenario) => {
     const moment = byId.get(momentId(scenario));
     if (moment === undefined) return [];
-    const conversationId = talkId(file, moment.id);
+    const conversationId = replayedId(file, moment.id);
     return [{ scenario: { ...scenario, facts: factsOf(moment) }, conversationId }];
   });
 }

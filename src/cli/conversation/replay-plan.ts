@@ -1,0 +1,61 @@
+// What both kinds of replay share: which conversations of a file, how many at once, their ids.
+import { basename } from 'node:path';
+import type { AddressOptions } from '../address.ts';
+import type { LiveConversations } from './live-conversation.ts';
+
+export interface ReplayOptions extends AddressOptions {
+  readonly moments?: boolean;
+  readonly limit?: number;
+  readonly skip: number;
+  /** Seconds between the messages of a talk. */
+  readonly pace: number;
+  /** Talks at once. */
+  readonly at: number;
+  readonly dialogues?: string;
+  readonly kind?: string;
+  readonly quiet?: boolean;
+}
+
+export interface ReplayIo {
+  readonly write: (line: string) => void;
+  readonly sleep: (ms: number) => Promise<void>;
+}
+
+/** Ids of the file's talks: played again, the same talk is the same talk. */
+export function replayedId(file: string, id: string): string {
+  const name = basename(file).replace(/\..*$/, '');
+  return `${name}-${id}`.replace(/[^A-Za-z0-9_-]/g, '-').slice(0, 60);
+}
+
+export interface ReplayParts {
+  readonly talks: LiveConversations;
+  readonly io: ReplayIo;
+}
+
+/** Hands out items to so many workers; the first failure ends it. */
+export async function eachAtOnce<T>(
+  items: AsyncIterable<T>,
+  atOnce: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const iterator = items[Symbol.asyncIterator]();
+  const worker = async (): Promise<void> => {
+    for (;;) {
+      const next = await iterator.next();
+      if (next.done === true) return;
+      await work(next.value);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, atOnce) }, worker));
+}
+
+export async function* chosenOf<T>(
+  items: AsyncIterable<T>,
+  { skip, limit }: Pick<ReplayOptions, 'skip' | 'limit'>,
+): AsyncGenerator<T> {
+  let at = 0;
+  for await (const item of items) {
+    if (limit !== undefined && at >= skip + limit) return;
+    if (at++ >= skip) yield item;
+  }
+}
