@@ -3,6 +3,7 @@ import { isAttuneError } from '../base/errors.ts';
 import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engine/engine.ts';
 import { checkReply } from '../scenario/check.ts';
+import { KIND } from '../scenario/kind.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Draft } from './draft.ts';
@@ -73,7 +74,7 @@ export function judgeWords(draft: Draft): string | undefined {
   if (!isPersons && !checkReply(scenario, scenario.chosen).passes)
     return '`chosen` does not listen';
   if (scenario.rejected === undefined) {
-    return draft.kind === 'ordinary' ? undefined : 'no reply that fails to listen was found';
+    return !KIND[draft.kind].hasRejected ? undefined : 'no reply that fails to listen was found';
   }
   if (draft.rejectedFrom !== 'said' && checkReply(scenario, scenario.rejected).passes) {
     return '`rejected` listens too';

@@ -1,7 +1,8 @@
 // What dreaming works with: seeds it starts from, drafts it writes. Plain data that fits into JSON.
 import { z } from 'zod';
-import { FEATURES, KINDS, type Kind } from '../scenario/kind.ts';
+import { KINDS, type Kind } from '../scenario/kind.ts';
 import { writtenScenarioSchema } from '../scenario/scenario.ts';
+import { FEATURES } from '../scenario/span.ts';
 
 /** A flagged moment: the context that a reply ended, and what should have been said. */
 export interface FlaggedSeed {

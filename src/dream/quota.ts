@@ -1,24 +1,14 @@
 // How a night's dreams are spread over the kinds: each kind has a floor, the rest goes by weight.
 import type { Random } from '../base/random.ts';
-import { KINDS, type Kind } from '../scenario/kind.ts';
+import { KIND, KINDS, type Kind } from '../scenario/kind.ts';
 
-/** A dream to be planned; a push-back comes with its other side, a listen. */
+/** A dream to be planned; of a pair both sides, the other one a listen. */
 export interface Unit {
   readonly kind: Kind;
   /** Dreams that it makes. */
   readonly size: 1 | 2;
 }
 
-const WEIGHTS: Readonly<Record<Kind, number>> = {
-  listen: 11,
-  'push-back': 8,
-  invite: 2,
-  undercurrent: 1,
-  compressed: 1,
-  longing: 1,
-  hostile: 0.5,
-  ordinary: 1,
-};
 /** Of so many dreams each kind gets at least one. */
 const DREAMS_PER_FLOOR = 16;
 /** In a long night the rest goes by weight. */
@@ -32,7 +22,7 @@ export function floorOf(dreams: number): number {
 const between = (least: number, value: number, most: number): number =>
   Math.min(most, Math.max(least, value));
 
-const sizeOf = (kind: Kind): 1 | 2 => (kind === 'push-back' ? 2 : 1);
+const sizeOf = (kind: Kind): 1 | 2 => (KIND[kind].isPaired ? 2 : 1);
 
 /** Units that make exactly `dreams` dreams, by kind; of one night always the same. */
 function unitsOf(dreams: number): Unit[] {
@@ -43,7 +33,7 @@ function unitsOf(dreams: number): Unit[] {
   const add = (kind: Kind): void => {
     units.push({ kind, size: sizeOf(kind) });
     made.set(kind, of(kind) + 1);
-    if (kind === 'push-back') made.set('listen', of('listen') + 1);
+    if (KIND[kind].isPaired) made.set('listen', of('listen') + 1);
     left -= sizeOf(kind);
   };
   const floor = floorOf(left);
@@ -61,7 +51,8 @@ function unitsOf(dreams: number): Unit[] {
 }
 
 /** D'Hondt's quotient: who has the largest gets the next seat. */
-const due = (kind: Kind, of: (kind: Kind) => number): number => WEIGHTS[kind] / (of(kind) + 1);
+const due = (kind: Kind, of: (kind: Kind) => number): number =>
+  KIND[kind].dreamWeight / (of(kind) + 1);
 
 /**
  * Units for exactly `dreams` dreams, in an order that may stop anywhere: each kind is spread evenly

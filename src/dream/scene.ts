@@ -3,7 +3,8 @@
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
 import type { Prompt } from '../prompt/prompt.ts';
-import { FEATURES, KINDS, type Kind } from '../scenario/kind.ts';
+import { KINDS, type Kind } from '../scenario/kind.ts';
+import { FEATURES } from '../scenario/span.ts';
 
 const frontSchema = z.strictObject({
   kind: z.enum(KINDS),

@@ -2,6 +2,7 @@
 import type { Random } from '../base/random.ts';
 import type { Gist } from '../memory/gist.ts';
 import type { Prompt, PromptFolder } from '../prompt/prompt.ts';
+import { KIND } from '../scenario/kind.ts';
 import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
 import type { Angle, Draft } from './draft.ts';
 import { shareOf } from './replay-flag.ts';
@@ -134,7 +135,8 @@ async function candidates(
   };
   const chosen =
     (await findChosen(played.messages, asking, listens)) ?? (await own(side.chosen, listens));
-  if (chosen === undefined || (twin === undefined && side.kind === 'ordinary')) return { chosen };
+  if (chosen === undefined || (twin === undefined && !KIND[side.kind].hasRejected))
+    return { chosen };
   const rejected =
     (await findRejected(played.messages, asking, drifts)) ?? (await own(side.rejected, drifts));
   return { chosen, rejected };

@@ -1,7 +1,8 @@
 // Dreams of a large model: it writes a whole scene, and the quotes of its features are looked up.
 import type { Random } from '../base/random.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
-import type { Feature, Kind } from '../scenario/kind.ts';
+import { KIND, type Kind } from '../scenario/kind.ts';
+import type { Feature } from '../scenario/span.ts';
 import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
 import type { Angle, Draft, DraftSpan } from './draft.ts';
 import { shareOf } from './replay-flag.ts';
@@ -39,15 +40,6 @@ const FEATURES: Readonly<Record<string, Feature>> = {
   emotion: 'emotion',
   technical: 'technical',
   absence: 'absence',
-};
-/** The features without which a scene of the kind is none. */
-const REQUIRED: Partial<Record<Kind, readonly Feature[]>> = {
-  listen: ['direction', 'own-idea'],
-  'push-back': ['direction'],
-  invite: ['direction'],
-  undercurrent: ['emotion'],
-  longing: ['absence'],
-  hostile: ['emotion'],
 };
 const TURNS_MAX = 40;
 const LINE = /^\**([A-Za-z ]{3,12})\**:\**\s*(.*)$/;
@@ -105,7 +97,7 @@ export function parseWholeScene(text: string, kind: Kind): WholeScene | string {
     if (typeof placed === 'string') return placed;
     spans.push(placed);
   }
-  const missing = REQUIRED[kind]?.find(
+  const missing = KIND[kind].marks.find(
     (feature) => !spans.some((span) => span.feature === feature),
   );
   return missing === undefined ? { messages, spans } : `it marks no ${missing}`;
@@ -149,7 +141,7 @@ export async function dreamWhole(kind: Kind, options: WholeOptions): Promise<Dra
   };
   const chosen = await findChosen(messages, asking, (text) => passes(scenario, text));
   const rejected =
-    chosen === undefined || kind === 'ordinary'
+    chosen === undefined || !KIND[kind].hasRejected
       ? undefined
       : await findRejected(messages, asking, (text) => !passes(scenario, text));
   const played = { messages, spans, sampled: messages.map(({ content }) => content) };

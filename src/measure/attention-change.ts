@@ -2,7 +2,7 @@
 
 import type { Reader, TrainableWeights } from '../reading/reader.ts';
 import type { Example } from '../scenario/example.ts';
-import type { Feature } from '../scenario/kind.ts';
+import type { Feature } from '../scenario/span.ts';
 import { attentionLift, type LiftMap, sinkPositions, windowMean } from './lift.ts';
 import { type Estimate, type EstimateOptions, estimate, type Observation } from './statistics.ts';
 

@@ -29,9 +29,6 @@ export interface GateEvidence {
   readonly passedNights: readonly number[];
 }
 
-/** Kinds whose margins the gate judges. */
-export const GATED_KINDS: readonly Kind[] = ['listen', 'push-back', 'invite', 'ordinary'];
-
 /** The `gate` section of the configuration. */
 export interface GateSettings {
   readonly marginGainMin: number;

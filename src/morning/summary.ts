@@ -19,6 +19,7 @@ import {
   trainedSchema,
   verdictOf,
 } from '../record/phase-result.ts';
+import { KIND, KINDS } from '../scenario/kind.ts';
 import { versionOf } from '../swap/swap.ts';
 import { finite, view } from './estimate-view.ts';
 import { headlineOf } from './headline.ts';
@@ -101,13 +102,6 @@ function evidenceOf(lines: readonly JournalLine[], measured: NightMeasures | und
   return `${learnt} Measured on ${examples} conversations; listening is judged on ${judges}.`;
 }
 
-const KIND_LABELS = {
-  undercurrent: 'Undercurrent: how you feel comes first',
-  compressed: 'Compressed: nothing is invented',
-  longing: 'Longing: what is absent is asked for',
-  hostile: 'Hostile: calm, with a boundary',
-} as const;
-
 function measuresOf(measures: Measures): MeasureView[] {
   const { gate, realMinusDeaf, kinds, defenceGap, knockOut } = measures;
   const unit = 'nats a token';
@@ -116,14 +110,14 @@ function measuresOf(measures: Measures): MeasureView[] {
     label: string,
     { estimate, wish }: { estimate: Estimate; wish: MeasureView['wish'] },
   ): MeasureView => ({ name, label, unit, estimate: view(estimate), wish });
-  const others = (['undercurrent', 'compressed', 'longing', 'hostile'] as const).flatMap((kind) => {
+  const others = KINDS.filter((kind) => !KIND[kind].isGated).flatMap((kind) => {
     const change = kinds[kind]?.change;
     return change === undefined
       ? []
-      : [one(kind, KIND_LABELS[kind], { estimate: change, wish: 'guard' })];
+      : [one(kind, KIND[kind].label, { estimate: change, wish: 'guard' })];
   });
   return [
-    one('margin', 'Listening', { estimate: gate.margin, wish: 'gain' }),
+    one('margin', KIND.listen.label, { estimate: gate.margin, wish: 'gain' }),
     ...(gate.elsewhere === undefined
       ? []
       : [
@@ -140,12 +134,12 @@ function measuresOf(measures: Measures): MeasureView[] {
             wish: 'gain',
           }),
         ]),
-    one('pushBack', 'Push-back where following is wrong', {
+    one('pushBack', KIND['push-back'].label, {
       estimate: gate.pushBack,
       wish: 'guard',
     }),
-    one('invite', 'Ideas where they are asked for', { estimate: gate.invite, wish: 'guard' }),
-    one('ordinary', 'Everyday turns', { estimate: gate.ordinary, wish: 'guard' }),
+    one('invite', KIND.invite.label, { estimate: gate.invite, wish: 'guard' }),
+    one('ordinary', KIND.ordinary.label, { estimate: gate.ordinary, wish: 'guard' }),
     ...others,
     one('defenceGap', 'Defence gap (an own idea in the way)', {
       estimate: defenceGap.change,

@@ -2,7 +2,8 @@
 import { AttuneError } from '../base/errors.ts';
 import { firstKeptTurn } from '../conversation/window.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { Scenario, ScenarioMessage, Span } from './scenario.ts';
+import type { Scenario, ScenarioMessage } from './scenario.ts';
+import type { Span } from './span.ts';
 
 /** What is needed of a tokenizer. */
 export type ChatRenderer = Pick<Tokenizer, 'renderChat' | 'renderReply'>;

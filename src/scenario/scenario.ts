@@ -2,8 +2,11 @@
 // that does not. It is also the training example's file format. It knows text, never tokens.
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
-import { FEATURES, KINDS, ORIGINS } from './kind.ts';
-import { placeQuote } from './place.ts';
+import { KINDS, type Kind } from './kind.ts';
+import { FEATURES, placeQuote, type Span } from './span.ts';
+
+/** Where a scenario comes from. `suite` and `sgd` are never dreamt. */
+const ORIGINS = ['suite', 'sgd', 'flag', 'dream', 'log'] as const;
 
 const messageSchema = z.strictObject({
   role: z.enum(['system', 'user', 'assistant']),
@@ -54,20 +57,11 @@ export const writtenScenarioSchema = z.strictObject({
 });
 
 export type ScenarioMessage = z.infer<typeof messageSchema>;
-export type CheckFacts = z.infer<typeof factsSchema>;
-
-/** Characters `[start, end)` (UTF-16 units) of `messages[message].content`. */
-export interface Span {
-  readonly feature: (typeof FEATURES)[number];
-  readonly message: number;
-  readonly start: number;
-  readonly end: number;
-}
 
 /** A checked scenario: the last message is the person's, spans lie where they claim. */
 export interface Scenario {
   readonly id: string;
-  readonly kind: (typeof KINDS)[number];
+  readonly kind: Kind;
   readonly messages: readonly Readonly<ScenarioMessage>[];
   readonly spans: readonly Span[];
   /** The reply that listens. */
@@ -81,7 +75,7 @@ export interface Scenario {
   };
   /** The two sides of a crossed pair have the same two candidates, exchanged. */
   readonly pair?: { readonly id: string; readonly side: 'a' | 'b' };
-  readonly facts?: Readonly<CheckFacts>;
+  readonly facts?: Readonly<z.infer<typeof factsSchema>>;
 }
 
 /** Checks a written scenario. @throws AttuneError scenario-invalid with what does not fit. */
@@ -127,16 +121,6 @@ function placeSpan(
 
 function invalid(where: string, reason: string): AttuneError {
   return new AttuneError('scenario-invalid', `${where}: ${reason}`, { where });
-}
-
-/** The words of a span. */
-export function spanText(scenario: Scenario, span: Span): string {
-  return scenario.messages[span.message]?.content.slice(span.start, span.end) ?? '';
-}
-
-/** Words of all spans of a feature, in order. */
-export function featureText(scenario: Scenario, feature: Span['feature']): string[] {
-  return scenario.spans.filter((s) => s.feature === feature).map((s) => spanText(scenario, s));
 }
 
 /** How many of the person's turns ago the latest direction was given; 1 = the last turn. */

@@ -1,5 +1,6 @@
 // Other versions of one scenario for controls: without the own idea, with another's direction.
-import type { Scenario, ScenarioMessage, Span } from './scenario.ts';
+import type { Scenario, ScenarioMessage } from './scenario.ts';
+import type { Span } from './span.ts';
 
 /** Stands where a cut leaves a message empty. */
 const NEUTRAL = { assistant: 'Okay.', user: 'Okay.', system: 'Hello.' } as const;

@@ -1,6 +1,7 @@
 // Learning rate over the steps, and the order of scenarios from broad to narrow.
 import { createRandom, type Random } from '../base/random.ts';
-import { directionDistance, featureText, type Scenario } from '../scenario/scenario.ts';
+import { directionDistance, type Scenario } from '../scenario/scenario.ts';
+import { featureText } from '../scenario/span.ts';
 import { contentWords } from '../scenario/words.ts';
 
 /** Linear warm-up over `warmupSteps`, then linear decay to nothing at `steps`; step from 0. */

@@ -2,9 +2,8 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../base/hash.ts';
-import { GATED_KINDS } from '../measure/gate.ts';
 import { readScenarios } from '../scenario/file.ts';
-import { KINDS } from '../scenario/kind.ts';
+import { KIND, KINDS } from '../scenario/kind.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 
 /** All scenarios of the JSONL files of a folder, by file name. */
@@ -14,12 +13,13 @@ export async function readSuite(folder: string): Promise<Scenario[]> {
   return files.flat();
 }
 
+const isGated = ({ kind }: Scenario): boolean => KIND[kind].isGated;
+
 /** What a night measures on: many of the kinds that the gate judges, some of the others. */
 export function nightSuite(
   scenarios: readonly Scenario[],
   { gated, ungated }: { gated: number; ungated: number },
 ): Scenario[] {
-  const isGated = ({ kind }: Scenario): boolean => GATED_KINDS.includes(kind);
   return [
     ...stratified(scenarios.filter(isGated), gated),
     ...stratified(
@@ -36,7 +36,7 @@ export function toAnswer(
   perKind: number,
 ): Scenario[] {
   if (perKind === 0) return [];
-  const gated = suite.filter(({ kind }) => GATED_KINDS.includes(kind));
+  const gated = suite.filter(isGated);
   return [...stratified(gated, perKind), ...heldBack];
 }
 

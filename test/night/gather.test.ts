@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { type GatherInput, gather, type Talk } from '../../src/night/gather.ts';
 import type { Flag } from '../../src/protocol/flag.ts';
 import { isDrawn } from '../../src/record/moment.ts';
-import { parseScenario, spanText } from '../../src/scenario/scenario.ts';
+import { parseScenario } from '../../src/scenario/scenario.ts';
+import { spanText } from '../../src/scenario/span.ts';
 
 const talk: Talk = {
   id: 'talk-1',

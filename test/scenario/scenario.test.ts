@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseScenarios, printScenarios } from '../../src/scenario/file.ts';
-import { placeQuote } from '../../src/scenario/place.ts';
-import { directionDistance, featureText, parseScenario } from '../../src/scenario/scenario.ts';
+import { directionDistance, parseScenario } from '../../src/scenario/scenario.ts';
+import { featureText, placeQuote } from '../../src/scenario/span.ts';
 import { deafened, flipped, withoutOwnIdea } from '../../src/scenario/variant.ts';
 
 const written = (changes: Record<string, unknown> = {}): unknown => ({

@@ -4,10 +4,9 @@ import { dirname, join } from 'node:path';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import type { Reply } from '../../protocol/conversation.ts';
 import { ConversationImported } from '../../protocol/http.ts';
-import { type CheckResult, checkReply } from '../../scenario/check.ts';
+import { checkReply } from '../../scenario/check.ts';
+import type { CheckResult } from '../../scenario/kind.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
-import { isHeldBack, plainPairs, type SgdMoment } from '../../scenario/sgd.ts';
-import { readSgdDialogues, readSgdMoments } from '../../scenario/sgd-file.ts';
 import { findDaemon } from '../address.ts';
 import { printable } from '../chat/terminal.ts';
 import { HttpClient } from '../http-client.ts';
@@ -18,6 +17,7 @@ import {
   type ReplayParts,
   replayedId,
 } from './replay-plan.ts';
+import { isHeldBack, plainPairs, readSgdDialogues, readSgdMoments, type SgdMoment } from './sgd.ts';
 
 /** A real context up to a direction, with what listens and what does not. */
 export interface Moment {
