@@ -1,8 +1,9 @@
 // Measures what serving costs: prefill, decode alone and in batches.
 import type { Engine } from '../src/engine/engine.ts';
+import { GREEDY } from '../src/protocol/sampling.ts';
 import { median } from './machine.ts';
 
-const SAMPLING = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+const SAMPLING = { ...GREEDY, seed: 1 };
 
 /** The ids that all sides of a comparison run. */
 export function benchIds(count: number, vocabularySize: number): number[] {

@@ -11,6 +11,7 @@ import { openConversationStore } from '../src/conversation/conversation-store.ts
 import type { LogRecord } from '../src/conversation/record.ts';
 import { openEngineProcess } from '../src/engine/process/client.ts';
 import { forkEngine } from '../src/engine/process/fork.ts';
+import { resolveSampling } from '../src/protocol/sampling.ts';
 import { openDaemon } from '../src/server/daemon.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
 import { LLAMA_14M, writeRandomModel } from '../test/model/random-model.ts';
@@ -156,6 +157,7 @@ async function benchReplies(
   const tokenizer = await loadTokenizer(modelDir);
   const daemon = await openDaemon({
     config,
+    sampling: resolveSampling([config.chat.sampling]),
     storeFolder: join(root, 'store'),
     engine,
     // Every reply runs to its full length, so that all clients stay busy.

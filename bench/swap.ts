@@ -11,6 +11,7 @@ import { writeDelta } from '../src/model/delta.ts';
 import { readModel } from '../src/model/model.ts';
 import { versionId } from '../src/model/versions.ts';
 import { isQProj } from '../src/model/weight-names.ts';
+import { GREEDY } from '../src/protocol/sampling.ts';
 import { type Probe, runProbe } from '../src/swap/probe.ts';
 import { describeMachine, median, quantile } from './machine.ts';
 import { benchIds } from './serve.ts';
@@ -25,7 +26,7 @@ const { values: options } = parseArgs({
 const ENGINE_ENTRY = resolve('dist', 'engine', 'process', 'child.js');
 const CONTEXT = 128;
 const REPLY = 160;
-const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+const SAMPLING = { ...GREEDY, seed: 1 };
 /** As many as a night writes. */
 const PROBE_SEQUENCES = 4;
 /** An engine prepares what a probe needs when it was idle for three seconds. */
@@ -89,7 +90,7 @@ async function stream(
   while (!isOver()) {
     const seen: DecodedToken[] = [];
     own.times.push(Number.NaN);
-    const request = { ids, replyTokensMax: REPLY, sampling: GREEDY, stopIds: [] };
+    const request = { ids, replyTokensMax: REPLY, sampling: SAMPLING, stopIds: [] };
     const reply = await engine.generate(request, (token) => {
       seen.push(token);
       own.times.push(performance.now());
@@ -171,7 +172,7 @@ async function openCase(root: string, streams: number): Promise<Case> {
   const engine = await openEngineProcess(settings, forkEngine(ENGINE_ENTRY));
   const { vocabularySize } = await engine.describe();
   const prompts = Array.from({ length: streams }, (_, i) => prompt(i, vocabularySize));
-  const request = { replyTokensMax: REPLY, sampling: GREEDY, stopIds: [] };
+  const request = { replyTokensMax: REPLY, sampling: SAMPLING, stopIds: [] };
   const wanted = await Promise.all(
     prompts.map((ids) => engine.generate({ ...request, ids }, () => undefined)),
   );

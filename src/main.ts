@@ -18,11 +18,13 @@ import { courteousEngine } from './night/courteous-engine.ts';
 import { forgetTalk } from './night/deletion.ts';
 import { createNightly } from './night/nightly.ts';
 import { NightService } from './night/service.ts';
+import { resolveSampling } from './protocol/sampling.ts';
 import type { Schedule } from './schedule/job-schedule.ts';
 import { type Daemon, lockStore, openDaemon, openRooms } from './server/daemon.ts';
 import { memoryRoutes } from './server/memory-routes.ts';
 import { nightRoutes } from './server/night-routes.ts';
 import { versionOf } from './swap/swap.ts';
+import { readGenerationConfig } from './tokenizer/generation-config.ts';
 import { loadTokenizer } from './tokenizer/tokenizer.ts';
 
 export interface RunningDaemon {
@@ -108,11 +110,19 @@ async function openAll(config: Config, parts: StartParts, opening: Promise<Super
   };
   const openedRooms = openRooms({ config, storeFolder, clock: systemClock, logger, onDelete });
   const openedTokenizer = loadTokenizer(modelDir);
-  const all = [opening, openedMemory, openedLedger, openedRooms, openedTokenizer] as const;
+  const generation = readGenerationConfig(modelDir);
+  const all = [
+    opening,
+    openedMemory,
+    openedLedger,
+    openedRooms,
+    openedTokenizer,
+    generation,
+  ] as const;
   // The others are waited for, so that nothing goes on behind a failure.
   await Promise.allSettled(all);
-  const [engine, memory, ledger, rooms, tokenizer] = await Promise.all(all);
-  return { engine, memory, ledger, rooms, tokenizer };
+  const [engine, memory, ledger, rooms, tokenizer, { sampling }] = await Promise.all(all);
+  return { engine, memory, ledger, rooms, tokenizer, modelSampling: sampling };
 }
 
 type Opened = Awaited<ReturnType<typeof openAll>>;
@@ -131,6 +141,7 @@ async function wire(
 ): Promise<Wired> {
   const { places, logger, lock, late, opened } = parts;
   const { engine: inner, memory, ledger, rooms, tokenizer } = opened;
+  const sampling = resolveSampling([opened.modelSampling, config.chat.sampling]);
   const clock = systemClock;
   await returnToVersion(inner, ledger, logger);
   const { parameters } = await inner.describe();
@@ -145,13 +156,14 @@ async function wire(
     rooms,
     engine,
     speech: createSpeech(tokenizer),
+    sampling,
     clock,
     logger,
     version: await packageVersion(),
     webFolder: join(installationFolder, 'dist-web'),
     lock,
     routes: ({ flags, store, publish }) => {
-      const shared = { config, engine, ledger };
+      const shared = { config, sampling, engine, ledger };
       const promptsFolder = join(installationFolder, 'prompts');
       const own = { ...places, suiteFolder: suiteOf(parameters), promptsFolder };
       const nights = new NightService({

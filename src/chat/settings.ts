@@ -1,13 +1,13 @@
 // The settings of one reply: the configuration's, then the talk's, then those of the request.
-import type { SamplingSettings } from '../engine/engine.ts';
 import type { ConversationSettings } from '../protocol/conversation.ts';
+import { resolveSampling, type Sampling, type SamplingSettings } from '../protocol/sampling.ts';
 
 /** What the configuration says about replies; every field has a value. */
 export interface ChatDefaults {
   readonly systemPrompt: string;
   readonly replyTokensMax: number;
   readonly stop: readonly string[];
-  readonly sampling: Omit<SamplingSettings, 'seed'>;
+  readonly sampling: Sampling;
 }
 
 export interface ReplySettings {
@@ -25,17 +25,12 @@ export function resolveSettings(
 ): ReplySettings {
   const last = <K extends keyof ConversationSettings>(key: K) =>
     layers.findLast((layer) => layer[key] !== undefined)?.[key];
-  const { sampling } = defaults;
   return {
     systemPrompt: last('systemPrompt') ?? defaults.systemPrompt,
     replyTokensMax: last('replyTokensMax') ?? defaults.replyTokensMax,
     stop: last('stop') ?? defaults.stop,
     sampling: {
-      temperature: last('temperature') ?? sampling.temperature,
-      topK: last('topK') ?? sampling.topK,
-      topP: last('topP') ?? sampling.topP,
-      minP: last('minP') ?? sampling.minP,
-      repetitionPenalty: last('repetitionPenalty') ?? sampling.repetitionPenalty,
+      ...resolveSampling([defaults.sampling, ...layers]),
       seed: last('seed') ?? drawSeed(),
     },
   };

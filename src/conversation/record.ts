@@ -10,6 +10,7 @@ import {
   VersionRun,
   WindowView,
 } from '../protocol/conversation.ts';
+import { Seed, samplingLayerShape } from '../protocol/sampling-schema.ts';
 
 /** Raised when a line's meaning changes; an upgrade is a named function beside `parseRecord`. */
 export const LOG_SCHEMA_VERSION = 1;
@@ -40,14 +41,8 @@ export type MessageRecord = z.infer<typeof MessageRecord>;
 export const Making = z.object({
   modelId: z.string(),
   baseHash: z.string(),
-  sampling: z.object({
-    temperature: z.number(),
-    topK: z.number(),
-    topP: z.number(),
-    minP: z.number(),
-    repetitionPenalty: z.number(),
-    seed: z.number(),
-  }),
+  /** A setting that is absent was not there yet. */
+  sampling: z.object({ ...samplingLayerShape, seed: Seed }),
 });
 export type Making = z.infer<typeof Making>;
 

@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { Engine } from '../engine/engine.ts';
+import { GREEDY } from '../protocol/sampling.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Role } from './draft.ts';
 
@@ -116,11 +117,9 @@ export function createWriter(options: WriterOptions): Writer {
         ids,
         replyTokensMax: Math.min(request.tokensMax, room, Math.max(1, budget.tokensMax - tokens)),
         sampling: {
+          ...GREEDY,
           temperature: request.temperature ?? options.temperature,
-          topK: 0,
           topP: options.topP,
-          minP: 0,
-          repetitionPenalty: 1,
           seed: request.seed,
         },
         stopIds: tokenizer.stopIds,

@@ -1,19 +1,5 @@
 // What the engine promises to the rest of the house: token ids in, token ids out, never text.
-
-export interface SamplingSettings {
-  /** 0 is greedy. */
-  readonly temperature: number;
-  /** 0 = off. */
-  readonly topK: number;
-  /** 1 = off. */
-  readonly topP: number;
-  /** 0 = off. */
-  readonly minP: number;
-  /** 1 = off. */
-  readonly repetitionPenalty: number;
-  /** The same seed repeats a reply, whatever else is in the batch. */
-  readonly seed: number;
-}
+import type { SamplingSettings } from '../protocol/sampling.ts';
 
 export interface GenerateRequest {
   /** The whole prompt. A cached prefix of `cacheKey` is reused, the rest is prefilled. */

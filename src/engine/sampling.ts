@@ -1,7 +1,7 @@
 // Draws the next token from a row of logits; it knows nothing of models, caches or batches.
 import { AttuneError } from '../base/errors.ts';
 import { createRandom, type Random } from '../base/random.ts';
-import type { SamplingSettings } from './engine.ts';
+import type { SamplingSettings } from '../protocol/sampling.ts';
 
 export interface Ranked {
   readonly id: number;

@@ -1,5 +1,6 @@
 // Replies that the model writes by itself, and whether they pass the check of their kind.
 import type { Engine } from '../engine/engine.ts';
+import { GREEDY } from '../protocol/sampling.ts';
 import { checkReply } from '../scenario/check.ts';
 import type { Kind } from '../scenario/kind.ts';
 import type { Scenario } from '../scenario/scenario.ts';
@@ -55,8 +56,6 @@ export async function freeReplies(
   }
   return replies;
 }
-
-const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
 
 /** Share of passed replies by kind. */
 export function passShares(replies: readonly FreeReply[]): Partial<Record<Kind, number>> {

@@ -30,9 +30,6 @@ export interface ModelConfig {
   readonly hasQkNorm: boolean;
   /** Tokens after which attention would no longer see the first one; null = never. */
   readonly slidingWindow: number | null;
-  readonly bosTokenId: number | null;
-  readonly eosTokenIds: readonly number[];
-  readonly padTokenId: number | null;
 }
 
 const ARCHITECTURES: Readonly<Record<Family, string>> = {
@@ -47,11 +44,6 @@ const SIZE_MAX = 2 ** 24;
 const LAYERS_MAX = 1024;
 
 const size = z.int().min(1).max(SIZE_MAX);
-const tokenId = z.int().min(0).max(SIZE_MAX);
-export const tokenIds = z
-  .union([tokenId, z.array(tokenId).max(1024)])
-  .nullish()
-  .transform((ids) => (ids == null ? [] : [ids].flat()));
 
 const schema = z.looseObject({
   model_type: z.string(),
@@ -74,9 +66,6 @@ const schema = z.looseObject({
   sliding_window: size.nullish(),
   max_window_layers: z.int().min(0).nullish(),
   layer_types: z.array(z.string()).max(LAYERS_MAX).nullish(),
-  bos_token_id: tokenIds,
-  eos_token_id: tokenIds,
-  pad_token_id: z.int().nullish(),
 });
 type RawConfig = z.infer<typeof schema>;
 
@@ -108,9 +97,6 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
     hasMlpBias: family === 'llama' && raw.mlp_bias,
     hasQkNorm: family === 'qwen3',
     slidingWindow: slidingWindow(raw, family, where),
-    bosTokenId: raw.bos_token_id[0] ?? null,
-    eosTokenIds: raw.eos_token_id,
-    padTokenId: raw.pad_token_id ?? null,
   };
 }
 

@@ -6,7 +6,6 @@ import { damaged, unsupported } from './checkpoint/refusal.ts';
 import { readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
 import { placeWeights } from './checkpoint/weights-cache.ts';
 import { type ModelConfig, parseConfig } from './config.ts';
-import { type GenerationDefaults, parseGenerationConfig } from './generation-config.ts';
 import { describeWeights, type WeightDescription } from './weight-names.ts';
 
 /** Where f32 bytes lie; the path is real (no symlink in it). */
@@ -32,7 +31,6 @@ export interface Model {
   /** Real path of the folder. */
   readonly dir: string;
   readonly config: ModelConfig;
-  readonly generation: GenerationDefaults;
   /** 64 hex digits: names, types, shapes and bytes of the weights, however they are sharded. */
   readonly baseHash: string;
   /** Tokens that prompt and reply may have together. */
@@ -74,8 +72,6 @@ export async function readModel(
   if (json === undefined) throw notFound(`${dir} has no config.json; is it a model folder?`, dir);
   const config = parseConfig(json, where);
   const window = windowOf(config, windowTokens, where);
-  const generationPath = join(real, 'generation_config.json');
-  const generationJson = await readJson(generationPath, CONFIG_BYTES_MAX);
   const tensors = await readCheckpoint(real);
   const used = describeWeights(config).map((weight) => ({
     weight,
@@ -94,7 +90,6 @@ export async function readModel(
     id: modelId(real),
     dir: real,
     config,
-    generation: parseGenerationConfig(generationJson, config, generationPath),
     baseHash: placed.baseHash,
     windowTokens: window,
     parameters: weights.reduce((total, [, weight]) => total + weight.place.length / 4, 0),

@@ -7,6 +7,7 @@ import type { AttentionCapture, Engine } from '../engine/engine.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { NightId } from '../ledger/manifest.ts';
 import { sinkPositions, windowLayers } from '../measure/lift.ts';
+import type { Sampling } from '../protocol/sampling.ts';
 import type { SliderMoment, SliderReply, SliderView } from '../protocol/summary.ts';
 import { readFlagged } from '../record/files.ts';
 import type { FlaggedMoment } from '../record/moment.ts';
@@ -20,6 +21,7 @@ export interface SliderParts {
   readonly ledger: Ledger;
   readonly tokenizer: Tokenizer;
   readonly config: Config;
+  readonly sampling: Sampling;
 }
 
 const MOMENTS_MAX = 3;
@@ -165,12 +167,12 @@ export async function sliderReply(
   }
   const version = await ready(parts, target);
   const { ids } = promptOf(parts.tokenizer, moment);
-  const { replyTokensMax, sampling } = parts.config.chat;
+  const { replyTokensMax } = parts.config.chat;
   const { stopIds } = parts.tokenizer;
   const request = {
     ids,
     replyTokensMax,
-    sampling: { ...sampling, seed: REPLY_SEED },
+    sampling: { ...parts.sampling, seed: REPLY_SEED },
     stopIds,
     version,
   };

@@ -88,6 +88,7 @@ export async function planNext(options: NightServiceOptions): Promise<NightPlan>
     passedNights: await passedNights(options),
     seed: Number.parseInt(sha256(`${ledger.base}:${night}`).slice(0, 8), 16),
     config: withoutSecrets(config),
+    sampling: options.sampling,
     configHash: configHash(config),
   } satisfies NightPlan);
 }

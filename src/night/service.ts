@@ -14,6 +14,7 @@ import type { Memory } from '../memory/memory.ts';
 import { type BlindBook, openBlindBook } from '../morning/blind.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
 import type { NightProgress } from '../protocol/night.ts';
+import type { Sampling } from '../protocol/sampling.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import type { BlindAnswer, BlindView } from '../protocol/summary.ts';
 import type { Progress } from '../record/message.ts';
@@ -26,6 +27,8 @@ import { type NightProcess, startNightProcess } from './process.ts';
 
 export interface NightServiceOptions {
   readonly config: Config;
+  /** How a reply is drawn unless somebody says otherwise. */
+  readonly sampling: Sampling;
   readonly ledger: Ledger;
   readonly engine: Engine;
   readonly flags: FlagStore;

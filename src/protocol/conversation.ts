@@ -1,5 +1,6 @@
 // What a conversation looks like on the wire: ids, spans, settings, messages, replies, summaries.
 import { z } from 'zod';
+import { Seed, samplingLayerShape } from './sampling-schema.ts';
 
 /** Ids are chosen by whoever creates the thing; safe as a file name by construction. */
 export const Id = z
@@ -25,30 +26,21 @@ export type Span = z.infer<typeof Span>;
 /** What a talk may set for itself; what is absent comes from the configuration. */
 export const ConversationSettings = z.strictObject({
   systemPrompt: z.string().optional(),
-  temperature: z.number().min(0).max(5).optional(),
-  topK: z.number().int().min(0).optional(),
-  topP: z.number().gt(0).max(1).optional(),
-  minP: z.number().min(0).max(1).optional(),
-  repetitionPenalty: z.number().gt(0).max(10).optional(),
+  ...samplingLayerShape,
   /** Absent: a new seed for each reply, written into the log. */
-  seed: z.number().int().min(0).max(0xffffffff).optional(),
+  seed: Seed.optional(),
   replyTokensMax: z.number().int().positive().optional(),
   stop: z.array(z.string().min(1).max(256)).max(16).optional(),
 });
 export type ConversationSettings = z.infer<typeof ConversationSettings>;
 
+type Shape = typeof ConversationSettings.shape;
+const nullableShape = Object.fromEntries(
+  Object.entries(ConversationSettings.shape).map(([name, schema]) => [name, schema.nullable()]),
+) as { [K in keyof Shape]: z.ZodNullable<Shape[K]> };
+
 /** A change of settings: `null` takes a setting back to the configuration's value. */
-export const SettingsPatch = z.strictObject({
-  systemPrompt: ConversationSettings.shape.systemPrompt.nullable(),
-  temperature: ConversationSettings.shape.temperature.nullable(),
-  topK: ConversationSettings.shape.topK.nullable(),
-  topP: ConversationSettings.shape.topP.nullable(),
-  minP: ConversationSettings.shape.minP.nullable(),
-  repetitionPenalty: ConversationSettings.shape.repetitionPenalty.nullable(),
-  seed: ConversationSettings.shape.seed.nullable(),
-  replyTokensMax: ConversationSettings.shape.replyTokensMax.nullable(),
-  stop: ConversationSettings.shape.stop.nullable(),
-});
+export const SettingsPatch = z.strictObject(nullableShape);
 export type SettingsPatch = z.infer<typeof SettingsPatch>;
 
 /** Where a message came from: a live talk, the OpenAI routes, a replayed or an imported talk. */

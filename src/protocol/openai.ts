@@ -1,5 +1,6 @@
 // The part of OpenAI's chat completions API that the daemon speaks: requests are checked here.
 import { z } from 'zod';
+import { externalSamplingShape } from './sampling-schema.ts';
 
 const TextPart = z.object({ type: z.literal('text'), text: z.string() });
 const Content = z.union([z.string(), z.array(TextPart)]);
@@ -20,8 +21,8 @@ export const ChatCompletionRequest = z.object({
   stream_options: z.object({ include_usage: z.boolean().optional() }).nullish(),
   stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(16)]).nullish(),
   seed: z.number().int().nullish(),
-  temperature: z.number().min(0).max(2).nullish(),
-  top_p: z.number().gt(0).max(1).nullish(),
+  // Besides temperature and top_p the ones that others serve under these names too.
+  ...externalSamplingShape,
   max_tokens: z.number().int().positive().nullish(),
   max_completion_tokens: z.number().int().positive().nullish(),
   logprobs: z.boolean().nullish(),

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { configSchema } from '../config/schema.ts';
 import { manifestSchema, nightIdSchema } from '../ledger/manifest.ts';
+import { samplingShape } from '../protocol/sampling-schema.ts';
 import { PHASES } from './journal.ts';
 
 /** All that a night's process needs to know. It never opens the log or the flags itself. */
@@ -27,6 +28,8 @@ export const planSchema = z.strictObject({
   passedNights: z.array(z.int().min(1)),
   seed: z.int().min(0),
   config: configSchema,
+  /** How its replies are drawn: the configuration's values, else the model's. */
+  sampling: z.strictObject(samplingShape),
   configHash: z.string(),
   /** The night that is trained again, and what the person changed. */
   review: manifestSchema.shape.review,

@@ -16,6 +16,7 @@ import {
 import type { Engine } from '../engine/engine.ts';
 import { type FlagStore, openFlagStore } from '../flag/flag-store.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
+import type { Sampling } from '../protocol/sampling.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import { apiRoutes } from './api-routes.ts';
 import { EngineWatch } from './engine-watch.ts';
@@ -45,6 +46,8 @@ export interface Rooms {
 export interface DaemonOptions extends RoomOptions {
   readonly engine: Engine;
   readonly speech: Speech;
+  /** How replies are drawn unless a conversation or a request says otherwise. */
+  readonly sampling: Sampling;
   readonly version: string;
   /** Where they are open already; closed with the daemon. */
   readonly rooms?: Rooms;
@@ -129,14 +132,19 @@ async function openParts(options: DaemonOptions): Promise<Parts> {
     view: Parameters<ConstructorParameters<typeof EngineWatch>[0]['onChange']>[0],
   ) => hub.publish('engine', { type: 'engine-changed', engine: view });
   const watch = new EngineWatch({ engine, clock, logger, onChange });
-  const { systemPrompt, replyTokensMax, sampling, replyReserveTokens } = config.chat;
+  const { systemPrompt, replyTokensMax, stopStrings, replyReserveTokens } = config.chat;
   const chat = new Chat({
     store,
     engine,
     describeEngine: () => watch.description,
     onEngineFailure: (error) => watch.onFailure(error),
     speech: options.speech,
-    defaults: { systemPrompt, replyTokensMax, sampling, stop: config.chat.stopStrings },
+    defaults: {
+      systemPrompt,
+      replyTokensMax,
+      sampling: options.sampling,
+      stop: stopStrings,
+    },
     events: hub,
     clock,
     logger,

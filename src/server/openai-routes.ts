@@ -8,6 +8,7 @@ import type { InFlight } from '../chat/reply-runner.ts';
 import type { Speech } from '../chat/speech.ts';
 import type { ConversationSettings, Reply } from '../protocol/conversation.ts';
 import { ChatCompletionRequest } from '../protocol/openai.ts';
+import { fromExternal } from '../protocol/sampling.ts';
 import type { EngineView } from '../protocol/server-message.ts';
 import {
   type CompletionHead,
@@ -82,8 +83,7 @@ function optionsOf(request: ChatCompletionRequest): ReplyOptions {
   const stop = typeof request.stop === 'string' ? [request.stop] : request.stop;
   const wanted: { [K in keyof ConversationSettings]: ConversationSettings[K] | null | undefined } =
     {
-      temperature: request.temperature,
-      topP: request.top_p,
+      ...fromExternal(request),
       seed: request.seed === null || request.seed === undefined ? null : request.seed >>> 0,
       replyTokensMax: request.max_completion_tokens ?? request.max_tokens,
       stop,

@@ -2,9 +2,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readTextBounded } from '../base/atomic-file.ts';
-import { AttuneError } from '../base/errors.ts';
 import { systemCode } from '../base/file-ops.ts';
+import { readGenerationConfig } from './generation-config.ts';
+import { invalid, readJson, readText } from './model-file.ts';
 
 export interface AddedToken {
   readonly id: number;
@@ -29,12 +29,11 @@ export interface TokenizerFiles {
   readonly namedTokens: Readonly<Record<string, string>>;
   /** Chat templates by name; `default` is the one for talk. */
   readonly templates: ReadonlyMap<string, string>;
-  /** Ids that end a reply, from generation_config.json and the end-of-sequence token. */
+  /** Ids that end a reply, from the generation config and the end-of-sequence token. */
   readonly stopIds: readonly number[];
 }
 
 const TOKENIZER_BYTES_MAX = 128 * 2 ** 20;
-const CONFIG_BYTES_MAX = 16 * 2 ** 20;
 const TEMPLATE_BYTES_MAX = 2 ** 20;
 /** The largest vocabularies in use have about 262 thousand entries. */
 const ID_MAX = 2 ** 22;
@@ -70,43 +69,8 @@ const configSchema = z.looseObject({
     .nullish(),
 });
 
-const generationSchema = z.looseObject({
-  eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),
-});
-
 const MARKUP = /^(?:<.*>|\[.*\])$/s;
 const NAMED = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token'];
-
-function invalid(dir: string, message: string, cause?: unknown): AttuneError {
-  return new AttuneError('tokenizer-invalid', `${dir}: ${message}`, { dir }, { cause });
-}
-
-async function readJson<T>(
-  path: string,
-  schema: z.ZodType<T>,
-  bytesMax: number,
-): Promise<T | undefined> {
-  const text = await readText(path, bytesMax);
-  if (text === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw invalid(path, 'is not JSON.', cause);
-  }
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw invalid(path, `${issue?.path.map(String).join('.') || '(root)'}: ${issue?.message}.`);
-}
-
-async function readText(path: string, bytesMax: number): Promise<string | undefined> {
-  try {
-    return await readTextBounded(path, { bytesMax });
-  } catch (cause) {
-    throw invalid(path, cause instanceof Error ? cause.message : 'cannot be read.', cause);
-  }
-}
 
 /** Vocabulary and merges are large, so they are checked by hand and not by a schema. */
 function checkModel(dir: string, model: Readonly<Record<string, unknown>>): void {
@@ -197,9 +161,8 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
   checkModel(dir, definition.model);
   checkPatterns(dir, [definition.normalizer, definition.pre_tokenizer, definition.decoder]);
   const configPath = join(dir, 'tokenizer_config.json');
-  const config = (await readJson(configPath, configSchema, CONFIG_BYTES_MAX)) ?? {};
-  const generationPath = join(dir, 'generation_config.json');
-  const generation = (await readJson(generationPath, generationSchema, CONFIG_BYTES_MAX)) ?? {};
+  const config = (await readJson(configPath, configSchema)) ?? {};
+  const generation = await readGenerationConfig(dir);
 
   const namedTokens: Record<string, string> = {};
   for (const name of NAMED) {
@@ -231,10 +194,7 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
     if (added !== undefined) return [added.id];
     return content !== undefined && Object.hasOwn(vocab, content) ? [vocab[content] as number] : [];
   };
-  const stopIds = new Set([
-    ...[generation.eos_token_id ?? []].flat(),
-    ...idOf(namedTokens.eos_token),
-  ]);
+  const stopIds = new Set([...generation.stopIds, ...idOf(namedTokens.eos_token)]);
   return {
     definition,
     addedTokens,

@@ -82,13 +82,12 @@ async function reply(
   { moment, version }: { moment: FlaggedMoment; version: string },
 ): Promise<string> {
   const { ids } = tokenizer.renderChat(moment.context.messages, { addGenerationPrompt: true });
-  const { sampling, replyTokensMax } = plan.config.chat;
   const result = await engine.generate(
     {
       ids,
       version,
-      replyTokensMax: Math.min(replyTokensMax, REPLY_TOKENS_MAX),
-      sampling: { ...sampling, seed: SEED },
+      replyTokensMax: Math.min(plan.config.chat.replyTokensMax, REPLY_TOKENS_MAX),
+      sampling: { ...plan.sampling, seed: SEED },
       stopIds: tokenizer.stopIds,
     },
     () => undefined,

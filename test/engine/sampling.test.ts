@@ -1,18 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { createRandom } from '../../src/base/random.ts';
-import type { SamplingSettings } from '../../src/engine/engine.ts';
 import { nucleus, Sampler, type Scores } from '../../src/engine/sampling.ts';
+import { GREEDY as ALL_OFF, type SamplingSettings } from '../../src/protocol/sampling.ts';
 import { fc } from '../property.ts';
 
-const GREEDY: SamplingSettings = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  seed: 1,
-};
+const GREEDY: SamplingSettings = { ...ALL_OFF, seed: 1 };
 
 const scratch = (size: number) => new Float64Array(size);
 

@@ -11,6 +11,7 @@ import type {
 } from '../../src/engine/engine.ts';
 import { createEngine, type EngineOptions } from '../../src/engine/in-process-engine.ts';
 import { type Model, readModel } from '../../src/model/model.ts';
+import { GREEDY } from '../../src/protocol/sampling.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { type RandomModelShape, writeRandomModel } from '../model/random-model.ts';
 
@@ -61,8 +62,7 @@ export function request(
   ids: readonly number[],
   more: Partial<GenerateRequest> = {},
 ): GenerateRequest {
-  const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
-  return { ids, replyTokensMax: 12, sampling, stopIds: [], ...more };
+  return { ids, replyTokensMax: 12, sampling: { ...GREEDY, seed: 1 }, stopIds: [], ...more };
 }
 
 export interface Replied extends GenerateResult {

@@ -1,9 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/model/config.ts';
-import { parseGenerationConfig } from '../../src/model/generation-config.ts';
-import { FIXTURES } from './runner.ts';
 
 /** As transformers 4 wrote it for SmolLM2-135M-Instruct. Source: huggingface.co, config.json. */
 const SMOLLM2 = {
@@ -83,9 +79,6 @@ describe('a config', () => {
       hasMlpBias: false,
       hasQkNorm: false,
       slidingWindow: null,
-      bosTokenId: 1,
-      eosTokenIds: [2],
-      padTokenId: 2,
     });
   });
 
@@ -140,11 +133,6 @@ describe('a config', () => {
     expect(biases({ ...qwen3, ...asked })).toEqual([true, true, false]);
   });
 
-  test('may list several ids that end a reply', () => {
-    expect(parse({ ...SMOLLM2, eos_token_id: [5, 7] }).eosTokenIds).toEqual([5, 7]);
-    expect(parse({ ...SMOLLM2, eos_token_id: null }).eosTokenIds).toEqual([]);
-  });
-
   test('with a sliding window that is switched off has none', () => {
     expect(parse(QWEN2).slidingWindow).toBeNull();
     expect(parse({ ...QWEN2, use_sliding_window: true }).slidingWindow).toBe(32768);
@@ -197,7 +185,6 @@ describe('a config is refused by name', () => {
     ['max_position_embeddings', { max_position_embeddings: 1.5 }],
     ['factor', { rope_scaling: { type: 'linear' } }],
     ['high_freq_factor', { rope_scaling: { ...LLAMA3_SCALING, high_freq_factor: 0 } }],
-    ['eos_token_id', { eos_token_id: -1 }],
     ['tie_word_embeddings', { tie_word_embeddings: 'yes' }],
     ['sliding_window', { layer_types: ['sliding_attention'] }],
   ])('when %s is wrong', (field, change) => {
@@ -209,49 +196,4 @@ describe('a config is refused by name', () => {
   test.each([[null], [[]], ['text'], [7]])('when it is %j', (json) => {
     expect(refusal(json).code).toBe('model-damaged');
   });
-});
-
-describe('a generation config', () => {
-  const config = parse(SMOLLM2);
-  const read = (json: unknown) => parseGenerationConfig(json, config, 'generation_config.json');
-
-  test('of transformers is read', async () => {
-    const json = JSON.parse(await readFile(join(FIXTURES, 'llama/generation_config.json'), 'utf8'));
-    expect(read(json)).toMatchObject({ bosTokenId: 1, eosTokenIds: [2], temperature: null });
-  });
-
-  test('adds ids that end a reply and suggests how to sample', () => {
-    const json = {
-      eos_token_id: [2, 0, 2],
-      do_sample: true,
-      temperature: 0.6,
-      top_k: 20,
-      top_p: 0.9,
-    };
-    expect(read({ ...json, min_p: 0.05, repetition_penalty: 1.1, pad_token_id: 9 })).toEqual({
-      bosTokenId: 1,
-      eosTokenIds: [2, 0],
-      padTokenId: 9,
-      temperature: 0.6,
-      topK: 20,
-      topP: 0.9,
-      minP: 0.05,
-      repetitionPenalty: 1.1,
-    });
-  });
-
-  test('that is absent leaves the ids of the config and suggests nothing', () => {
-    expect(read(undefined)).toMatchObject({ eosTokenIds: [2], temperature: null, topK: null });
-  });
-
-  test('that does not sample is greedy', () => {
-    expect(read({ do_sample: false, temperature: 0.6 }).temperature).toBe(0);
-  });
-
-  test.each([[[]], [{ temperature: -1 }], [{ top_p: 2 }], [{ eos_token_id: 'x' }]])(
-    '%j is refused as damaged',
-    (json) => {
-      expect(() => read(json)).toThrow(expect.objectContaining({ code: 'model-damaged' }));
-    },
-  );
 });

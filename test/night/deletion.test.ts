@@ -16,6 +16,7 @@ import { summaryMarkdown } from '../../src/morning/summary-markdown.ts';
 import { textsWithout } from '../../src/night/deletion.ts';
 import { beginNight } from '../../src/night/prepare.ts';
 import { NightService, type NightServiceOptions } from '../../src/night/service.ts';
+import { resolveSampling } from '../../src/protocol/sampling.ts';
 import type { ServerMessage } from '../../src/protocol/server-message.ts';
 import * as files from '../../src/record/files.ts';
 import { isDrawn, scenarioOf } from '../../src/record/moment.ts';
@@ -71,6 +72,7 @@ beforeAll(async () => {
   options = {
     ...{ config, ledger, engine, flags, store, memory, entry, clock: systemClock },
     ...{ modelDir: '/none', cacheDir: '/none', suiteFolder: '/none', promptsFolder: '/none' },
+    sampling: resolveSampling([config.chat.sampling]),
     logger: silentLogger,
     publish: (_, message) => void published.push(message),
   };

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ConfigPatch } from '../../src/config/schema.ts';
+import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { textOfIds } from '../fakes/fake-speech.ts';
 import { openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
 
@@ -34,6 +35,20 @@ describe('what the configuration says of every talk', () => {
       sampling: { temperature: 1.5, topK: 3, topP: 0.95 },
     });
     expect([reply.text, reply.stopReason]).toEqual(['You s', 'length']);
+  });
+
+  it("sampling: the model's values hold under the talk's and the configuration's", async () => {
+    const sampling = resolveSampling([{ temperature: 0.3, topK: 9, topP: 0.5 }, { topK: 8 }]);
+    daemon = await openTestDaemon({ more: { sampling } });
+    const client = await daemon.connect();
+    const settings = { topP: 0.6 };
+    client.send({ type: 'conversation-create', conversationId: 'a', settings });
+    await client.next('conversation-created');
+    await client.say('a', 'a1', 'hello');
+    expect(asked()?.sampling).toMatchObject({
+      ...{ temperature: 0.3, topK: 8, topP: 0.6 },
+      ...{ minP: 0, repetitionPenalty: 1.1 },
+    });
   });
 
   it('stopStrings: end every reply before them', async () => {

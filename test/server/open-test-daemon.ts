@@ -7,6 +7,7 @@ import { type Logger, silentLogger } from '../../src/base/logger.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { ConfigPatch } from '../../src/config/schema.ts';
 import type { GenerateRequest } from '../../src/engine/engine.ts';
+import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { type Daemon, type DaemonOptions, openDaemon } from '../../src/server/daemon.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { END_ID, FAKE_VOCABULARY, fakeSpeech, idsOf } from '../fakes/fake-speech.ts';
@@ -58,6 +59,7 @@ export async function openTestDaemon(options: TestDaemonOptions = {}): Promise<T
     storeFolder: folder,
     engine,
     speech: fakeSpeech,
+    sampling: resolveSampling([config.chat.sampling]),
     clock: systemClock,
     logger: options.logger ?? silentLogger,
     version: 'test',

@@ -71,6 +71,14 @@ describe('the official openai client', () => {
       topP: 0.5,
       seed: 42,
     });
+    // What is not OpenAI's has the name under which other servers take it.
+    const extra = { top_k: 7, min_p: 0.1, repetition_penalty: 1.2 };
+    const body = { model: 'attune', messages, ...extra };
+    await client.chat.completions.create(body);
+    expect(daemon.engine.requests.at(-1)?.sampling).toMatchObject({
+      ...{ temperature: 0.7, topP: 0.95 },
+      ...{ topK: 7, minP: 0.1, repetitionPenalty: 1.2 },
+    });
     const short = await client.chat.completions.create({
       model: 'attune',
       messages,

@@ -7,6 +7,7 @@ import { sha256 } from '../../src/base/hash.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import { nightId } from '../../src/ledger/manifest.ts';
 import { versionId } from '../../src/model/versions.ts';
+import { GREEDY } from '../../src/protocol/sampling.ts';
 import { swapTo, versionOf } from '../../src/swap/swap.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 
@@ -83,10 +84,9 @@ describe('swap', () => {
   it('lets a reply in flight go on and marks where its version changed', async () => {
     const engine = new FakeEngine({ version: 'base', tokenDelayMs: 5 });
     const night = await addNight();
-    const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 };
     let swapped: Promise<{ to: string; repliesInFlight: number }> | undefined;
     const reply = await engine.generate(
-      { ids: [1], replyTokensMax: 20, sampling, stopIds: [] },
+      { ids: [1], replyTokensMax: 20, sampling: { ...GREEDY, seed: 0 }, stopIds: [] },
       () => {
         swapped ??= swapTo({ engine, ledger, clock: systemClock }, { nights: [night] });
       },

@@ -10,6 +10,7 @@ import { createSpeech } from '../../src/chat/model-speech.ts';
 import { installationFolder, loadConfig } from '../../src/config/load.ts';
 import { openEngineProcess } from '../../src/engine/process/client.ts';
 import { type SupervisedEngine, superviseEngine } from '../../src/engine/process/supervise.ts';
+import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { type Daemon, openDaemon } from '../../src/server/daemon.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { TestClient } from '../server/test-client.ts';
@@ -41,6 +42,7 @@ beforeAll(async () => {
   });
   daemon = await openDaemon({
     config,
+    sampling: resolveSampling([config.chat.sampling]),
     storeFolder: folder,
     engine,
     speech: createSpeech(await loadTokenizer(modelDir)),

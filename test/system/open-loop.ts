@@ -13,6 +13,7 @@ import { openLedger } from '../../src/ledger/ledger.ts';
 import { openMemory } from '../../src/memory/memory.ts';
 import { courteousEngine } from '../../src/night/courteous-engine.ts';
 import { NightService } from '../../src/night/service.ts';
+import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { type Daemon, openDaemon } from '../../src/server/daemon.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
@@ -67,7 +68,8 @@ export async function openLoop(more: ConfigPatch = {}, place: LoopPlace = {}): P
     onIdle: () => nights?.onIdle(),
   });
   const { baseHash } = await engine.describe();
-  const shared = { config, engine, clock, logger: silentLogger };
+  const sampling = resolveSampling([config.chat.sampling]);
+  const shared = { config, sampling, engine, clock, logger: silentLogger };
   const memory = await openMemory({
     path: join(folder, 'memory.json'),
     clock,

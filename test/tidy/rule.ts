@@ -4,8 +4,8 @@ import type { Source } from './source.ts';
 /** Lowest first: a file imports from its own folder and from folders before it. */
 export const FLOORS = [
   'base',
-  'config',
   'protocol',
+  'config',
   'prompt',
   'schedule',
   'tokenizer',

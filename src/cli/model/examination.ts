@@ -5,6 +5,7 @@ import type { Tensor } from '../../graph/tensor.ts';
 import { type Model, readModel } from '../../model/model.ts';
 import { primitiveGraph } from '../../model/transformer.ts';
 import { loadVersion, type WeightsVersion } from '../../model/versions.ts';
+import { GREEDY } from '../../protocol/sampling.ts';
 import type { Executor, HostTensor, Program } from '../../runtime/executor.ts';
 
 export type Examined = 'onnx cpu' | 'onnx webgpu' | 'onnx cuda' | 'tensorflow' | 'tfjs wasm';
@@ -187,9 +188,13 @@ async function decodeSpeed(
   const { createEngine } = await import('../../engine/in-process-engine.ts');
   const engine = await createEngine({ modelDir, cacheDir, executor });
   const times: number[] = [];
-  const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 };
   const ids = Array.from({ length: CONTEXT_TOKENS }, (_, i) => i % 32);
-  const request = { ids, replyTokensMax: REPLY_TOKENS, sampling, stopIds: [] };
+  const request = {
+    ids,
+    replyTokensMax: REPLY_TOKENS,
+    sampling: { ...GREEDY, seed: 0 },
+    stopIds: [],
+  };
   await engine.generate(request, () => times.push(performance.now()));
   await engine.close();
   const [first = 0, last = 0] = [times[0], times.at(-1)];

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { AttuneError } from '../../base/errors.ts';
 import type { Engine, GenerateRequest } from '../../engine/engine.ts';
+import { eachSampling, leastOf, type Sampling, SEED_MAX } from '../../protocol/sampling.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import {
   addModelOptions,
@@ -12,35 +13,29 @@ import {
   wholeBetween,
 } from './model-options.ts';
 
-interface GenerateOptions extends ModelOptions {
+interface GenerateOptions extends ModelOptions, Sampling {
   readonly prompt: string;
   readonly raw?: boolean;
-  readonly temperature: number;
-  readonly topK: number;
-  readonly topP: number;
-  readonly minP: number;
-  readonly repetitionPenalty: number;
   readonly maxTokens: number;
   readonly seed: number;
   readonly delta?: readonly string[];
 }
 
-const SEED_MAX = 2 ** 32 - 1;
-
 export function registerGenerate(program: Command): void {
-  addModelOptions(program.command('generate'))
+  const command = addModelOptions(program.command('generate'))
     .description('generate one reply without the daemon; standard output gets the text only')
     .requiredOption('--prompt <text>', 'what a person says; - reads standard input')
     .option('--raw', 'continue the prompt as plain text, without the chat template of the model')
-    .option('--temperature <number>', '0 is greedy', numberBetween(0, 5), 0)
-    .option('--top-k <number>', '0 is off', wholeBetween(0, 2 ** 24), 0)
-    .option('--top-p <number>', '1 is off', numberBetween(0, 1), 1)
-    .option('--min-p <number>', '0 is off', numberBetween(0, 1), 0)
-    .option('--repetition-penalty <number>', '1 is off', numberBetween(0.1, 10), 1)
     .option('--max-tokens <number>', 'most tokens of the reply', wholeBetween(0, 2 ** 24), 128)
     .option('--seed <number>', 'repeats a reply', wholeBetween(0, SEED_MAX), 0)
     .option('--delta <file...>', 'deltas to add to the query projections, in this order')
     .action(async (options: GenerateOptions) => generate(options));
+  eachSampling((rule) => {
+    const between = rule.step === 1 ? wholeBetween : numberBetween;
+    const parse = between(leastOf(rule), rule.max ?? Number.MAX_SAFE_INTEGER);
+    const name = rule.externalName.replaceAll('_', '-');
+    command.option(`--${name} <number>`, rule.description, parse, rule.off);
+  });
 }
 
 async function generate(options: GenerateOptions): Promise<void> {
@@ -103,11 +98,10 @@ function requestOf(
   ids: readonly number[],
   tokenizer: Tokenizer,
 ): GenerateRequest {
-  const { temperature, topK, topP, minP, repetitionPenalty, seed, maxTokens } = options;
   return {
     ids,
-    replyTokensMax: maxTokens,
-    sampling: { temperature, topK, topP, minP, repetitionPenalty, seed },
+    replyTokensMax: options.maxTokens,
+    sampling: { ...eachSampling((_, name) => options[name]), seed: options.seed },
     stopIds: tokenizer.stopIds,
   };
 }

@@ -1,18 +1,6 @@
 // Config sections of the engine and of the chat that uses it.
 import { z } from 'zod';
-
-export const samplingSection = z.strictObject({
-  /** 0 is greedy. */
-  temperature: z.number().min(0).max(5).default(0.7),
-  /** 0 = off. */
-  topK: z.int().min(0).default(40),
-  /** 1 = off. */
-  topP: z.number().gt(0).max(1).default(0.95),
-  /** 0 = off. */
-  minP: z.number().min(0).max(1).default(0),
-  /** 1 = off. */
-  repetitionPenalty: z.number().gt(0).max(2).default(1.1),
-});
+import { samplingLayerShape } from '../../protocol/sampling-schema.ts';
 
 export const engineSection = z.strictObject({
   device: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
@@ -34,7 +22,8 @@ export const chatSection = z.strictObject({
   /** First message of every talk that has none of its own; empty: none. */
   systemPrompt: z.string().default(''),
   replyTokensMax: z.int().min(1).default(512),
-  sampling: samplingSection.prefault({}),
+  /** What is absent is as the model's makers suggest. */
+  sampling: z.strictObject(samplingLayerShape).prefault({}),
   /** A reply ends before one of these. */
   stopStrings: z.array(z.string().min(1)).max(16).default([]),
   /** Prompt tokens that are kept free for the reply when old turns must leave the window. */

@@ -1,5 +1,6 @@
 // Config sections of what is kept and learnt from: flags, memory, dreams, training.
 import { z } from 'zod';
+import { samplingShape } from '../../protocol/sampling-schema.ts';
 
 export const flagSection = z.strictObject({
   /** From this flag on, a part is held back: it measures and never trains. */
@@ -44,8 +45,8 @@ export const dreamSection = z.strictObject({
   retriesPerDream: z.int().min(0).max(10).default(2),
   /** How scenes are written: slot by slot (small models), whole (large ones), or by model size. */
   strength: z.enum(['auto', 'structured', 'whole']).default('auto'),
-  temperature: z.number().min(0).max(5).default(0.9),
-  topP: z.number().gt(0).max(1).default(0.95),
+  temperature: samplingShape.temperature.default(0.9),
+  topP: samplingShape.topP.default(0.95),
   /** Moments of the talks themselves that are crossed: a reply took up a value that was named. */
   echoes: z.int().min(0).max(10_000).default(120),
   /** Talks that the model holds with itself; training holds what it says there. */

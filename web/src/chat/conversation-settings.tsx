@@ -3,6 +3,7 @@ import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Conversation, SettingsPatch } from '../../../src/protocol/conversation.ts';
+import { eachSampling, leastOf, SEED_MAX } from '../../../src/protocol/sampling.ts';
 import { configure, exported, open, remove, tell } from '../page-state.ts';
 
 export const isSettingsOpen = signal(false);
@@ -11,24 +12,17 @@ interface NumberSetting {
   readonly name: keyof SettingsPatch;
   readonly label: string;
   readonly min: number;
-  readonly max: number;
+  readonly max?: number | undefined;
   readonly step: number;
 }
 
-const TEMPERATURE: NumberSetting = {
-  name: 'temperature',
-  label: 'Temperature',
-  min: 0,
-  max: 5,
-  step: 0.1,
-};
-const SAMPLING: readonly NumberSetting[] = [
-  { name: 'topP', label: 'Top p', min: 0.01, max: 1, step: 0.01 },
-  { name: 'topK', label: 'Top k', min: 0, max: 100_000, step: 1 },
-  { name: 'minP', label: 'Min p', min: 0, max: 1, step: 0.01 },
-  { name: 'repetitionPenalty', label: 'Repetition penalty', min: 0.01, max: 10, step: 0.01 },
-  { name: 'replyTokensMax', label: 'Longest reply (tokens)', min: 1, max: 100_000, step: 1 },
-  { name: 'seed', label: 'Seed', min: 0, max: 0xffffffff, step: 1 },
+const { temperature: TEMPERATURE, ...OTHER_SAMPLING } = eachSampling(
+  (rule, name): NumberSetting => ({ ...rule, name, min: leastOf(rule) }),
+);
+const OTHERS: readonly NumberSetting[] = [
+  ...Object.values(OTHER_SAMPLING),
+  { name: 'replyTokensMax', label: 'Longest reply (tokens)', min: 1, step: 1 },
+  { name: 'seed', label: 'Seed', min: 0, max: SEED_MAX, step: 1 },
 ];
 
 /** Hands the talk to the browser as a file. */
@@ -153,7 +147,7 @@ export function Settings(): VNode | null {
       <details>
         <summary>More of how it speaks</summary>
         <div class="grid">
-          {SAMPLING.map((setting) => (
+          {OTHERS.map((setting) => (
             <NumberField key={setting.name} talk={talk} setting={setting} />
           ))}
         </div>

@@ -1,0 +1,39 @@
+// Reads a small file of a model folder, bounded and checked; what is wrong is named with its place.
+import type { z } from 'zod';
+import { readTextBounded } from '../base/atomic-file.ts';
+import { AttuneError } from '../base/errors.ts';
+
+export const CONFIG_BYTES_MAX = 16 * 2 ** 20;
+
+export function invalid(dir: string, message: string, cause?: unknown): AttuneError {
+  return new AttuneError('tokenizer-invalid', `${dir}: ${message}`, { dir }, { cause });
+}
+
+/** @returns undefined where there is no such file @throws tokenizer-invalid */
+export async function readJson<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  bytesMax = CONFIG_BYTES_MAX,
+): Promise<T | undefined> {
+  const text = await readText(path, bytesMax);
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw invalid(path, 'is not JSON.', cause);
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw invalid(path, `${issue?.path.map(String).join('.') || '(root)'}: ${issue?.message}.`);
+}
+
+/** @returns undefined where there is no such file @throws tokenizer-invalid */
+export async function readText(path: string, bytesMax: number): Promise<string | undefined> {
+  try {
+    return await readTextBounded(path, { bytesMax });
+  } catch (cause) {
+    throw invalid(path, cause instanceof Error ? cause.message : 'cannot be read.', cause);
+  }
+}
