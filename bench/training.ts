@@ -16,7 +16,7 @@ import { createOnnxExecutor } from '../src/runtime/onnx.ts';
 import type { Example } from '../src/scenario/example.ts';
 import type { Scenario } from '../src/scenario/scenario.ts';
 import { Learner } from '../src/train/learner.ts';
-import { type OptimizerName, type Parameter, stateBytes } from '../src/train/optimizer.ts';
+import type { OptimizerName, Parameter } from '../src/train/optimizer.ts';
 import { LLAMA_14M, writeRandomModel } from '../test/model/random-model.ts';
 import { compareSteps, ratioOf } from './compare.ts';
 import { describeMachine } from './machine.ts';
@@ -74,7 +74,7 @@ interface Bench {
   readonly weights: Record<string, HostTensor>;
 }
 
-function createLearner(
+async function createLearner(
   { model, executor, weights }: Bench,
   optimizer: OptimizerName,
   rank: number,
@@ -86,15 +86,14 @@ function createLearner(
   const objective = {
     chosenWeight: 1,
     preferenceWeight: 0,
-    preference: 'dpo' as const,
     preferenceMargin: 1,
-    preferenceBeta: 0.1,
     guardWeight: 0,
   };
   const settings = { optimizer, rank, projectionSteps: 200, seed: 1, gradientNormMax: 0 };
   const parts = { model, executor, fed: isQProj, parameters, objective, optimizer: settings };
-  const bytes = stateBytes(settings, parameters);
-  return Learner.create(parts, weights).then((learner) => ({ learner, bytes }));
+  const learner = await Learner.create(parts, weights);
+  const state = Object.values(await learner.readState());
+  return { learner, bytes: state.reduce((total, { data }) => total + 4 * data.length, 0) };
 }
 
 function exampleOf({ model }: Bench, context: number): Example {

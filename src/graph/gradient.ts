@@ -4,7 +4,7 @@ import { scalar } from './operations.ts';
 import { recomputed } from './recompute.ts';
 import { binaryRule, selectRule, unaryRule } from './rules/elementwise.ts';
 import * as indexing from './rules/indexing.ts';
-import { logSoftmaxRule, matMulRule, reduceRule, softmaxRule } from './rules/linear.ts';
+import { logSoftmaxRule, matMulRule, reduceSumRule, softmaxRule } from './rules/linear.ts';
 import { accumulate, type Rule, zeros } from './rules/rule.ts';
 import { type Operation, refuse, scope, type Tensor, topological } from './tensor.ts';
 
@@ -14,7 +14,7 @@ const RULES: { readonly [Kind in Operation['kind']]?: Rule<Kind> } = {
   unary: unaryRule,
   binary: binaryRule,
   select: selectRule,
-  reduce: reduceRule,
+  reduceSum: reduceSumRule,
   softmax: softmaxRule,
   logSoftmax: logSoftmaxRule,
   reshape: indexing.reshapeRule,

@@ -151,34 +151,25 @@ export function cast(x: Tensor, to: DataType): Tensor {
   return x.dtype === to ? x : node({ kind: 'cast' }, [x], to, x.shape);
 }
 
-function reduce(fn: 'sum' | 'max', x: Tensor, axes: readonly number[], keep: boolean): Tensor {
+const allAxes = (x: Tensor): number[] => x.shape.map((_, axis) => axis);
+
+/** Over `axes` (all when absent, negative ones from the end), left out or kept as literal 1s. */
+export function reduceSum(x: Tensor, axes = allAxes(x), { keep = false } = {}): Tensor {
   const rank = x.shape.length;
   const positive = axes.map((axis) => (axis < 0 ? axis + rank : axis)).sort((a, b) => a - b);
   if (positive.length === 0) return x;
   const isSet = new Set(positive).size === positive.length;
   if (!isSet || positive.some((axis) => axis < 0 || axis >= rank))
-    refuse(fn, `no axis [${axes}]`, [x]);
-  if (x.dtype !== 'f32') refuse(fn, 'operand must be f32', [x]);
+    refuse('sum', `no axis [${axes}]`, [x]);
+  if (x.dtype !== 'f32') refuse('sum', 'operand must be f32', [x]);
   const kept = x.shape.map((d, axis) => (positive.includes(axis) ? 1 : d));
-  const reduced = node({ kind: 'reduce', fn, axes: positive }, [x], 'f32', kept);
+  const reduced = node({ kind: 'reduceSum', axes: positive }, [x], 'f32', kept);
   return keep
     ? reduced
     : reshape(
         reduced,
         kept.filter((_, axis) => !positive.includes(axis)),
       );
-}
-
-const allAxes = (x: Tensor): number[] => x.shape.map((_, axis) => axis);
-
-/** Over `axes` (all when absent, negative ones from the end), left out or kept as literal 1s. */
-export function reduceSum(x: Tensor, axes = allAxes(x), { keep = false } = {}): Tensor {
-  return reduce('sum', x, axes, keep);
-}
-
-/** Over axes as for `reduceSum`. */
-export function reduceMax(x: Tensor, axes = allAxes(x), { keep = false } = {}): Tensor {
-  return reduce('max', x, axes, keep);
 }
 
 /** `exp(x) / Σ exp(x)` over the last axis, f32 (…, n) → (…, n). */

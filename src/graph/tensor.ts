@@ -54,7 +54,7 @@ export type Operation =
   /** (condition bool, whenTrue, whenFalse). */
   | { readonly kind: 'select' }
   | { readonly kind: 'cast' }
-  | { readonly kind: 'reduce'; readonly fn: 'sum' | 'max'; readonly axes: readonly number[] }
+  | { readonly kind: 'reduceSum'; readonly axes: readonly number[] }
   | { readonly kind: 'softmax' }
   | { readonly kind: 'logSoftmax' }
   | { readonly kind: 'reshape' }

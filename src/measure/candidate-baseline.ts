@@ -63,10 +63,3 @@ function dot(weights: BagOfWords, features: ReadonlyMap<string, number>): number
 export function bagMargin(weights: BagOfWords, scenario: Scenario): number {
   return dot(weights, difference(scenario) ?? new Map());
 }
-
-/** Share of pairs in which the baseline prefers `chosen`; half for a tie. */
-export function bagAccuracy(weights: BagOfWords, scenarios: readonly Scenario[]): number {
-  const pairs = scenarios.filter((s) => s.rejected !== undefined);
-  const right = pairs.map((s) => bagMargin(weights, s)).map((m) => (m > 0 ? 1 : m === 0 ? 0.5 : 0));
-  return right.reduce<number>((total, r) => total + r, 0) / pairs.length;
-}

@@ -1,5 +1,4 @@
 // The gate: from measured evidence to a verdict with reasons. It measures nothing itself.
-import type { Kind } from '../scenario/kind.ts';
 import { type Estimate, spentLevel } from './statistics.ts';
 
 /** Perplexity after ÷ before, with its upper bound. */
@@ -164,13 +163,4 @@ function ratio(rule: string, { ratio: value, high }: RatioEstimate, most: number
     passes: Number.isFinite(value) && high <= most,
     text: `${number(value)}, upper bound ${number(high)}; at most ${most}`,
   };
-}
-
-/** Whether a kind's check may gate, given its agreement with labels set by reading. */
-export function canCheckGate(
-  kind: Kind,
-  agreement: Partial<Record<Kind, number>>,
-  settings: GateSettings = GATE_DEFAULTS,
-): boolean {
-  return (agreement[kind] ?? 0) >= settings.agreementMin;
 }

@@ -141,26 +141,6 @@ function standardDeviation(values: readonly number[]): number {
 }
 
 /**
- * The mean over training seeds, seeds as the random effect: a Student interval over one number per
- * seed. One seed says nothing about training noise: its interval is all numbers and p = 1.
- */
-export function acrossSeeds(values: readonly number[], level = 0.95): Estimate {
-  const counts = { level, observations: values.length, clusters: values.length };
-  if (values.length === 0) return { ...NOTHING, p: 1, ...counts };
-  const center = mean(values);
-  if (values.length < 2) return { ...NOTHING, mean: center, p: 1, ...counts };
-  const error = standardDeviation(values) / Math.sqrt(values.length);
-  const reach = studentQuantile((1 + level) / 2, values.length - 1) * error;
-  return {
-    mean: center,
-    low: center - reach,
-    high: center + reach,
-    p: studentP(values),
-    ...counts,
-  };
-}
-
-/**
  * The level at which night `night` (from 1) is tested so that in the long run at most `rate` of the
  * swaps made are false: every night spends from a purse that each passed night refills.
  * `α_t = γ_t w + (rate − w) γ_{t−τ₁} + rate Σ_{j≥2} γ_{t−τ_j}`, `γ_j = 6 / (π j)²`, `w = rate / 2`.

@@ -2,7 +2,6 @@
 import type { z } from 'zod';
 import { describeIssues } from '../base/describe-issues.ts';
 import { AttuneError } from '../base/errors.ts';
-import { ClientMessage } from './client-message.ts';
 import { ServerMessage } from './server-message.ts';
 
 /** @throws message-invalid */
@@ -24,11 +23,6 @@ export function parseWith<S extends z.ZodType>(schema: S, value: unknown): z.inf
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw new AttuneError('message-invalid', describeIssues(result.error));
-}
-
-/** @throws message-invalid */
-export function parseClientMessage(text: string): ClientMessage {
-  return parseWith(ClientMessage, parseJson(text));
 }
 
 /** For clients. @throws message-invalid */

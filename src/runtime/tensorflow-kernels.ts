@@ -93,10 +93,7 @@ const KERNELS: KernelTable = {
     return tf.logicalOr(tf.logicalAnd(condition, a), otherwise);
   },
   cast: (_, { operands, dtype }) => castTo(dtype, operands[0] as tf.Tensor),
-  reduce: ({ fn, axes }, { operands: [x] }) => {
-    if (axes.length === 0) return tf.clone(x as tf.Tensor);
-    return (fn === 'sum' ? tf.sum : tf.max)(x as tf.Tensor, [...axes], true);
-  },
+  reduceSum: ({ axes }, { operands: [x] }) => tf.sum(x as tf.Tensor, [...axes], true),
   softmax: (_, { operands }) => tf.softmax(operands[0] as tf.Tensor),
   logSoftmax: (_, { operands }) => {
     const x = operands[0] as tf.Tensor;

@@ -68,10 +68,3 @@ function directionMessages(scenario: Scenario): number[] {
   const all = marked.length > 0 ? marked.map((s) => s.message) : [scenario.messages.length - 1];
   return [...new Set(all)].sort((a, b) => a - b);
 }
-
-/** The same scenario with its labels exchanged (sham arm, poisoned night). */
-export function flipped(scenario: Scenario): Scenario {
-  if (scenario.rejected === undefined) return scenario;
-  const { chosen, rejected } = scenario;
-  return { ...scenario, id: `${scenario.id}~flipped`, chosen: rejected, rejected: chosen };
-}

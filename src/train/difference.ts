@@ -45,17 +45,13 @@ export function movedShare(
   return normOf(differences(after, before, names)) / normOf(start);
 }
 
-/** before + factor × delta, for every matrix of `before`. */
-export function plus(
-  before: HostTensors,
-  delta: HostTensors,
-  factor: number,
-): Record<string, HostTensor> {
+/** before + delta, for every matrix of `before`. */
+export function plus(before: HostTensors, delta: HostTensors): Record<string, HostTensor> {
   return Object.fromEntries(
     Object.entries(before).map(([name, tensor]) => {
       const change = delta[name]?.data;
       if (change === undefined) return [name, tensor];
-      const data = Float32Array.from(tensor.data, (v, i) => v + factor * (change[i] as number));
+      const data = Float32Array.from(tensor.data, (v, i) => v + (change[i] as number));
       return [name, { ...tensor, data }];
     }),
   );

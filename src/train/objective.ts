@@ -1,20 +1,17 @@
 // The training objectives as tensor graph: each term apart, and the gradient of their sum.
 import { gradients } from '../graph/gradient.ts';
-import { concat, slice } from '../graph/indexing.ts';
+import { slice } from '../graph/indexing.ts';
 import * as op from '../graph/operations.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Model } from '../model/model.ts';
 import { primitiveGraph } from '../model/transformer.ts';
 
 export interface ObjectiveSettings {
-  /** Weight of the cross-entropy on `chosen`, nats a token; IPO has it only without a `rejected`. */
+  /** Weight of the cross-entropy on `chosen`, nats a token; only without a `rejected`. */
   readonly chosenWeight: number;
   readonly preferenceWeight: number;
-  readonly preference: 'ipo' | 'dpo';
-  /** IPO's goal: how far `chosen` is to gain on `rejected`, nats in all. */
+  /** The goal: how far `chosen` is to gain on `rejected`, nats in all. */
   readonly preferenceMargin: number;
-  /** DPO's β. */
-  readonly preferenceBeta: number;
   /** Weight of the fall of log p(chosen) below the first weights, nats a token. */
   readonly guardWeight: number;
 }
@@ -29,15 +26,6 @@ export interface GraphOptions {
 const perRow = (x: Tensor): Tensor => op.reduceSum(x, [1]); // (batch, length) → (batch)
 /** (batch) → (). */
 const rowOf = (x: Tensor, row: number): Tensor => op.reshape(slice(x, 0, row, 1), []);
-
-/**
- * `log(1 + eˣ)` of a scalar () as `−log softmax([0, x])₀`: no overflow, and smooth at 0, where
- * every preference begins (built from |x| and max(x, 0), the slope exactly there would not be ½).
- */
-function softplus(x: Tensor): Tensor {
-  const both = concat([op.reshape(op.scalar(0), [1]), op.reshape(x, [1])], 0); // (2)
-  return op.negate(rowOf(op.logSoftmax(both), 0));
-}
 
 /** Nats a token below which a fall of log p(chosen) is smoothed. */
 export const GUARD_WIDTH = 0.05;
@@ -66,19 +54,17 @@ export interface ObjectiveTerms {
  * The objective of one scenario: row 0 is `chosen`, row 1 (if any) `rejected`.
  *
  *     D_y = log p(y) − log p₀(y), summed over the reply's tokens; p₀ the first weights
- *     IPO:  loss = b · ((D_chosen − D_rejected) / τ − 1)² + c · h(−d_chosen)
- *     DPO:  loss = a · −mean log p(chosen) + b · −log σ(β (D_chosen − D_rejected))
- *                  + c · h(−d_chosen)
- *     without a `rejected`: a · −mean log p(chosen) + c · h(−d_chosen)
+ *     with a `rejected`:    loss = b · ((D_chosen − D_rejected) / τ − 1)² + c · h(−d_chosen)
+ *     without a `rejected`: loss = a · −mean log p(chosen) + c · h(−d_chosen)
  *     d_y = D_y / tokens of y, h the hinge max(0, ·) with its corner rounded
  *
- * Both sides of a crossed pair have the same goal under IPO, so that the one that lags is pushed
- * more, and neither candidate becomes likelier whatever stands before it; under DPO the easier
- * side runs ahead. The goal is of the whole reply: counted a token, a pair that differs in one word
- * of twenty would teach a tenth of one that differs throughout.
+ * Both sides of a crossed pair have the same goal, so that the one that lags is pushed more, and
+ * neither candidate becomes likelier whatever stands before it. The goal is of the whole reply:
+ * counted a token, a pair that differs in one word of twenty would teach a tenth of one that
+ * differs throughout.
  *
- * Source: Azar et al. 2023, arXiv:2310.12036 (IPO); Rafailov et al. 2023, arXiv:2305.18290 (DPO);
- * the guard after Pal et al. 2024, arXiv:2402.13228 (log p(chosen) itself may fall).
+ * Source: Azar et al. 2023, arXiv:2310.12036 (IPO); the guard after Pal et al. 2024,
+ * arXiv:2402.13228 (log p(chosen) itself may fall).
  *
  * @param logProbabilities (batch, length)
  * @param lossMask (batch, length), 1 = counts
@@ -97,18 +83,17 @@ export function preferenceObjective(
   const guard = smoothHinge(fall, GUARD_WIDTH);
   const weighted = (term: Tensor, weight: number): Tensor => op.multiply(term, op.scalar(weight));
   const guarded = weighted(guard, settings.guardWeight);
-  const taught = op.add(weighted(chosen, settings.chosenWeight), guarded);
-  if (!hasRejected) return { loss: taught, terms: { chosen, guard } };
+  if (!hasRejected) {
+    const loss = op.add(weighted(chosen, settings.chosenWeight), guarded);
+    return { loss, terms: { chosen, guard } };
+  }
   const rejected = op.negate(op.divide(rowOf(sums, 1), rowOf(perRow(tensors.lossMask), 1)));
   const margin = op.subtract(rejected, chosen);
-  const isIpo = settings.preference === 'ipo';
   const ahead = op.subtract(rowOf(gain, 0), rowOf(gain, 1));
   const short = op.subtract(weighted(ahead, 1 / settings.preferenceMargin), op.scalar(1));
-  const preference = isIpo
-    ? op.multiply(short, short)
-    : softplus(op.negate(weighted(ahead, settings.preferenceBeta)));
+  const preference = op.multiply(short, short);
   return {
-    loss: op.add(isIpo ? guarded : taught, weighted(preference, settings.preferenceWeight)),
+    loss: op.add(guarded, weighted(preference, settings.preferenceWeight)),
     terms: { chosen, guard, preference, margin },
   };
 }

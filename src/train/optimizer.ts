@@ -82,12 +82,6 @@ export function initState(settings: OptimizerSettings, parameters: readonly Para
   return state;
 }
 
-/** Bytes the optimizer keeps between steps: state, and projections are drawn again, not kept. */
-export function stateBytes(settings: OptimizerSettings, parameters: readonly Parameter[]): number {
-  const state = Object.values(initState(settings, parameters));
-  return state.reduce((total, tensor) => total + 4 * tensor.data.length, 0);
-}
-
 /** Number of the draw that step `step` (from 0) uses. */
 export function drawIndex(settings: OptimizerSettings, step: number): number {
   return Math.floor(step / settings.projectionSteps);

@@ -276,7 +276,7 @@ class Training {
     const last = this.#kept ?? (await this.#learner.readWeights());
     const delta = differences(last, before, names);
     // What others get by adding the delta, to the last bit.
-    const weights = plus(before, delta, 1);
+    const weights = plus(before, delta);
     return {
       stop,
       steps: step,

@@ -12,7 +12,7 @@ import { isDrawn } from '../record/moment.ts';
 import type { Executor } from '../runtime/executor.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { type Arm, armScenarios } from '../train/arms.ts';
+import { placeboScenarios } from '../train/placebo.ts';
 import type { StepRecord, TrainResult } from '../train/train-settings.ts';
 import { trainDelta } from '../train/trainer.ts';
 import type { Courtesy } from './courtesy.ts';
@@ -44,7 +44,7 @@ const HELD_OUT_ONE_IN = 8;
 export async function trainArm(
   parts: TrainingParts,
   input: TrainingInput,
-  arm: Exclude<Arm, 'sham'>,
+  arm: 'real' | 'deaf',
 ): Promise<{ result: TrainResult; deltaHash: string }> {
   const { plan, folder, model, tokenizer, executor, courtesy, signal, onStep } = parts;
   await mkdir(join(folder, WORK), { recursive: true });
@@ -57,7 +57,7 @@ export async function trainArm(
     model,
     executor,
     renderer: tokenizer,
-    scenarios: armScenarios(arm, scenarios, plan.seed),
+    scenarios: arm === 'real' ? scenarios : placeboScenarios(scenarios, plan.seed),
     heldOut: input.steps === undefined ? heldOut : [],
     replays: input.replays,
     settings: {

@@ -117,7 +117,7 @@ async function trainNight(parts: WorkParts & { folder: string }, tell: Tell): Pr
   const easy = await readScenarioFile(folder, 'easy');
   const own = everyday.filter((turn) => !measuresForgetting(turn));
   const replays = [...own, ...rehearsal, ...easy];
-  const hasDeaf = plan.config.measure.deafArms > 0;
+  const hasDeaf = plan.config.measure.hasPlacebo;
   const arms = hasDeaf ? 2 : 1;
   const onStep = (arm: number) => (record: { step: number; steps: number; terms: object }) =>
     tell(arm * record.steps + record.step, arms * record.steps, {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attentionChanges, knockOutDrops } from '../../src/measure/attention-change.ts';
 import { checkBaseline } from '../../src/measure/baseline-check.ts';
 import { freeReplies, passShares } from '../../src/measure/free-replies.ts';
-import { changeMapSvg, linePlotSvg } from '../../src/measure/map-svg.ts';
+import { changeMapSvg } from '../../src/measure/map-svg.ts';
 import { measureWeights } from '../../src/measure/measure.ts';
 import { klOfLogits, logSoftmaxRow, retention } from '../../src/measure/retention.ts';
 import { f32 } from '../../src/reading/decision.ts';
@@ -219,25 +219,10 @@ describe('beside the margins', () => {
     expect(passShares(replies)).toEqual({ listen: 1 });
   });
 
-  it('maps and plots are drawn as SVG with escaped titles', () => {
+  it('draws maps as SVG with escaped titles', () => {
     const map = { layers: 2, heads: 2, values: [0, 0, 0, 0] };
     const svg = changeMapSvg('a < b', map, { ...map, values: [1, -1, 0, 2] });
     expect(svg.match(/<rect/g)).toHaveLength(4);
     expect(svg).toContain('a &lt; b');
-    const series = [
-      {
-        name: 'real',
-        points: [
-          { x: 5, y: 0.1 },
-          { x: 500, y: 0.4, error: 0.1 },
-        ],
-      },
-    ];
-    expect(linePlotSvg('dose', series, { isLog: true })).not.toContain('NaN');
-    const six = Array.from({ length: 6 }, (_, i) => ({ ...series[0], name: `arm ${i}` }));
-    const plot = linePlotSvg('dose', six as typeof series);
-    const names = [...plot.matchAll(/<text x="(\d+)" y="\d+"[^>]*>arm/g)].map(([, x]) => Number(x));
-    expect(names).toHaveLength(6);
-    expect(Math.max(...names)).toBeLessThan(360);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
 import { studentQuantile, studentTail } from '../../src/measure/distribution.ts';
-import { acrossSeeds, estimate, signFlip, spentLevel } from '../../src/measure/statistics.ts';
+import { estimate, signFlip, spentLevel } from '../../src/measure/statistics.ts';
 
 describe('Student’s t', () => {
   // Values from the standard printed table (two-sided 95 %).
@@ -82,18 +82,6 @@ describe('the sign-flip test', () => {
     }
     expect(rejected / 300).toBeLessThan(0.09);
     expect(rejected).toBeGreaterThan(3);
-  });
-});
-
-describe('across seeds', () => {
-  it('is the Student interval of one number per seed', () => {
-    const result = acrossSeeds([1, 2, 3, 4, 5]);
-    expect(result.mean).toBe(3);
-    expect(result.high - 3).toBeCloseTo(2.77645 * Math.sqrt(2.5 / 5), 3);
-  });
-
-  it('says that one seed tells nothing', () => {
-    expect(acrossSeeds([7])).toMatchObject({ mean: 7, p: 1, high: Number.MAX_VALUE });
   });
 });
 

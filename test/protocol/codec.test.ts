@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { AttuneError, ERROR_STATUS } from '../../src/base/errors.ts';
 import { ClientMessage } from '../../src/protocol/client-message.ts';
-import { parseClientMessage, parseServerMessage, requestIdOf } from '../../src/protocol/codec.ts';
+import { parseJson, parseServerMessage, parseWith, requestIdOf } from '../../src/protocol/codec.ts';
 import { Id, Span } from '../../src/protocol/conversation.ts';
 import { CLOSE_CODE, ServerMessage } from '../../src/protocol/server-message.ts';
 import { fc } from '../property.ts';
 
+const parseClientMessage = (text: string): ClientMessage =>
+  parseWith(ClientMessage, parseJson(text));
 const types = (schema: typeof ClientMessage | typeof ServerMessage): string[] =>
   schema.options.flatMap((option) => [...option.shape.type.values]);
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bagAccuracy, bagMargin, trainBagOfWords } from '../../src/measure/candidate-baseline.ts';
+import { bagMargin, trainBagOfWords } from '../../src/measure/candidate-baseline.ts';
 import { bothRight, firstDifference, listeningMargin } from '../../src/reading/margin.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 
@@ -52,7 +52,7 @@ describe('the candidate-only baseline', () => {
       scene('2', 'Good day to you.', 'Where shall I book?'),
     ];
     const weights = trainBagOfWords(train);
-    expect(bagAccuracy(weights, [scene('3', 'A good one.', 'Shall I book it?')])).toBe(1);
+    expect(bagMargin(weights, scene('3', 'A good one.', 'Shall I book it?'))).toBeGreaterThan(0);
   });
 
   it('is blind on crossed pairs: what it gains on one side it loses on the other', () => {
@@ -60,6 +60,5 @@ describe('the candidate-only baseline', () => {
     const b = scene('b', 'Blue it is.', 'Red it is.');
     const weights = trainBagOfWords([a, a, b]);
     expect(bagMargin(weights, a)).toBeCloseTo(-bagMargin(weights, b));
-    expect(bagAccuracy(weights, [a, b])).toBe(0.5);
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseScenarios, printScenarios } from '../../src/scenario/file.ts';
 import { directionDistance, parseScenario } from '../../src/scenario/scenario.ts';
 import { featureText, placeQuote } from '../../src/scenario/span.ts';
-import { deafened, flipped, withoutOwnIdea } from '../../src/scenario/variant.ts';
+import { deafened, withoutOwnIdea } from '../../src/scenario/variant.ts';
 
 const written = (changes: Record<string, unknown> = {}): unknown => ({
   id: 'one',
@@ -90,7 +90,7 @@ describe('variants for controls', () => {
     expect(withoutOwnIdea(parseScenario(written({ spans })))?.messages[1]?.content).toBe('Okay.');
   });
 
-  it('exchange the direction’s message with another example’s in the deaf arm', () => {
+  it('exchange the direction’s message with another example’s in the placebo', () => {
     const other = parseScenario(
       written({
         id: 'two',
@@ -102,11 +102,5 @@ describe('variants for controls', () => {
     expect(deaf.messages.at(-1)?.content).toBe('Just tell me the price.');
     expect(deaf.chosen).toBe('Loosen the left bracket and raise it.');
     expect(featureText(deaf, 'direction')).toEqual([]);
-  });
-
-  it('exchange the labels when flipped', () => {
-    const scenario = parseScenario(written());
-    expect(flipped(flipped(scenario)).chosen).toBe(scenario.chosen);
-    expect(flipped(scenario).chosen).toBe(scenario.rejected);
   });
 });

@@ -1,11 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { meanMargin } from '../../src/reading/scenario-margin.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
-import { armScenarios, isFiniteDelta, rescaled } from '../../src/train/arms.ts';
-import { differences, type FloatTensor, normOf, plus } from '../../src/train/difference.ts';
+import { differences, plus } from '../../src/train/difference.ts';
 import { FrozenContexts } from '../../src/train/frozen-context.ts';
+import { placeboScenarios } from '../../src/train/placebo.ts';
 import { epochOrder, learningRate, narrowness } from '../../src/train/schedule.ts';
-import { scoreWithBias, trainSurface } from '../../src/train/surface.ts';
 import {
   example,
   nudged,
@@ -23,64 +21,30 @@ afterAll(() => tiny.close());
 const scenarios = [0, 1, 2, 3, 4, 5].map((i) => wordScenario(i));
 const last = (s: Scenario): string => s.messages.at(-1)?.content ?? '';
 
-describe('placebo arms', () => {
-  it('deaf: every direction is another source’s, candidates stay', () => {
-    const deaf = armScenarios('deaf', scenarios, 1);
-    for (const [i, scenario] of deaf.entries()) {
+describe('the placebo', () => {
+  it('has every direction from another source, and the candidates as they are', () => {
+    const placebo = placeboScenarios(scenarios, 1);
+    for (const [i, scenario] of placebo.entries()) {
       expect(last(scenario)).not.toBe(last(scenarios[i] as Scenario));
       expect(scenario.chosen).toBe(scenarios[i]?.chosen);
     }
-    expect(armScenarios('deaf', scenarios, 1)).toEqual(deaf);
+    expect(placeboScenarios(scenarios, 1)).toEqual(placebo);
+    expect(placeboScenarios(scenarios, 2)).not.toEqual(placebo);
   });
 
-  it('sham: exactly half of the labels are exchanged', () => {
-    const sham = armScenarios('sham', scenarios, 1);
-    const swapped = sham.filter((s, i) => s.chosen === scenarios[i]?.rejected);
-    expect(swapped).toHaveLength(3);
-    expect(armScenarios('real', scenarios, 1)).toEqual(scenarios);
-  });
-
-  it('deaf with one source only stays as it is, for there is nothing to exchange', () => {
-    expect(armScenarios('deaf', scenarios.slice(0, 1), 1)).toEqual(scenarios.slice(0, 1));
-  });
-
-  it('are brought to the same norm', () => {
-    const after = nudged(tiny.base, 'move');
-    const delta = differences(after, tiny.base, Object.keys(tiny.base));
-    expect(normOf(rescaled(delta, 3))).toBeCloseTo(3, 4);
-    expect(normOf(rescaled(rescaled(delta, 0), 3))).toBe(0);
-    const back = plus(tiny.base, delta, 1);
-    const name = 'layers.0.qProj';
-    for (const [i, value] of (after[name]?.data ?? []).entries()) {
-      expect(back[name]?.data[i]).toBeCloseTo(value, 5);
-    }
-    expect(isFiniteDelta(delta)).toBe(true);
-    const broken = { x: { ...(delta[name] as FloatTensor), data: Float32Array.of(Number.NaN) } };
-    expect(isFiniteDelta(broken)).toBe(false);
+  it('of one source only stays as it is, for there is nothing to exchange', () => {
+    expect(placeboScenarios(scenarios.slice(0, 1), 1)).toEqual(scenarios.slice(0, 1));
   });
 });
 
-describe('the surface arm', () => {
-  it('learns which words to say and nothing about contexts: crossed pairs stay at one right', async () => {
-    const pairs = scenarios.slice(0, 3).flatMap((a, i) => {
-      const { chosen, rejected = '' } = a;
-      const b = { ...a, id: `${a.id}b`, chosen: rejected, rejected: chosen };
-      return [
-        { ...a, pair: { id: `p${i}`, side: 'a' as const } },
-        { ...b, pair: { id: `p${i}`, side: 'b' as const } },
-      ];
-    });
-    const plain = scenarios.map(example);
-    const settings = { epochs: 4, rate: 0.1, beta: 0.1, chosenWeight: 0.3, seed: 1 };
-    const bias = await trainSurface(tiny.reader, plain, tiny.base, settings);
-    const before = await meanMargin(tiny.reader, plain, tiny.base);
-    const after = await scoreWithBias(tiny.reader, plain, tiny.base, bias);
-    const mean = after.reduce((total, { margin }) => total + margin.perToken, 0) / after.length;
-    expect(mean).toBeGreaterThan(before + 0.2);
-    const crossed = await scoreWithBias(tiny.reader, pairs.map(example), tiny.base, bias);
-    for (let i = 0; i < crossed.length; i += 2) {
-      const sum = (crossed[i]?.margin.total ?? 0) + (crossed[i + 1]?.margin.total ?? 0);
-      expect(sum).toBeCloseTo(0, 3);
+describe('a difference', () => {
+  it('leads from the weights before to those after', () => {
+    const after = nudged(tiny.base, 'move');
+    const delta = differences(after, tiny.base, Object.keys(tiny.base));
+    const back = plus(tiny.base, delta);
+    const name = 'layers.0.qProj';
+    for (const [i, value] of (after[name]?.data ?? []).entries()) {
+      expect(back[name]?.data[i]).toBeCloseTo(value, 5);
     }
   });
 });

@@ -82,9 +82,7 @@ const newLearner = (optimizer: OptimizerSettings): Promise<Learner> =>
       objective: {
         chosenWeight: expected.weights.chosen,
         preferenceWeight: expected.weights.preference,
-        preference: 'dpo',
-        preferenceMargin: 1,
-        preferenceBeta: expected.weights.beta,
+        preferenceMargin: expected.weights.margin,
         guardWeight: expected.weights.guard,
       },
     },

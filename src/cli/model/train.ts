@@ -1,7 +1,6 @@
 // `attune train`: trains the query projections on a file of scenarios, without daemon or night.
 import { appendFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { AttuneError } from '../../base/errors.ts';
 import { sha256Json } from '../../base/hash.ts';
 import type { Config } from '../../config/schema.ts';
 import type { StepRecord, TrainOptions, TrainResult } from '../../train/train-settings.ts';
@@ -12,7 +11,7 @@ interface TrainCommandOptions extends ModelOptions {
   readonly heldOut?: string;
   readonly replay?: string;
   readonly delta?: readonly string[];
-  readonly arm: 'real' | 'deaf' | 'sham';
+  readonly placebo?: boolean;
   readonly seed: number;
   readonly set?: readonly string[];
   readonly out: string;
@@ -27,7 +26,7 @@ export function registerTrain(program: Command): void {
     .option('--held-out <file>', 'scenarios that decide when to stop')
     .option('--replay <file>', 'ordinary scenarios that are replayed against forgetting')
     .option('--delta <file...>', 'deltas in force before, in this order')
-    .option('--arm <name>', 'real, or a placebo: deaf, sham', armOf, 'real')
+    .option('--placebo', 'train on exchanged directions, from which listening cannot be learnt')
     .option('--seed <number>', 'the same seed repeats the training', wholeBetween(0, SEED_MAX), 1)
     .option(
       '--set <section.key=value...>',
@@ -35,11 +34,6 @@ export function registerTrain(program: Command): void {
     )
     .requiredOption('--out <file>', 'the delta to write (safetensors); a checkpoint lies beside it')
     .action((options: TrainCommandOptions) => train(options));
-}
-
-function armOf(text: string): 'real' | 'deaf' | 'sham' {
-  if (text === 'real' || text === 'deaf' || text === 'sham') return text;
-  throw new AttuneError('config-invalid', `--arm is real, deaf or sham, not "${text}"`);
 }
 
 async function train(options: TrainCommandOptions): Promise<void> {
@@ -70,7 +64,8 @@ async function train(options: TrainCommandOptions): Promise<void> {
       model,
       executor,
       renderer: await loadTokenizer(modelDir),
-      scenarios: parts.armScenarios(options.arm, scenarios, options.seed),
+      scenarios:
+        options.placebo === true ? parts.placeboScenarios(scenarios, options.seed) : scenarios,
       ...(options.heldOut === undefined
         ? {}
         : { heldOut: await parts.readScenarios(options.heldOut) }),
@@ -93,12 +88,12 @@ async function train(options: TrainCommandOptions): Promise<void> {
 }
 
 async function loadTrainingParts() {
-  const [{ trainDelta }, { armScenarios }, { readScenarios }] = await Promise.all([
+  const [{ trainDelta }, { placeboScenarios }, { readScenarios }] = await Promise.all([
     import('../../train/trainer.ts'),
-    import('../../train/arms.ts'),
+    import('../../train/placebo.ts'),
     import('../../scenario/file.ts'),
   ]);
-  return { trainDelta, armScenarios, readScenarios };
+  return { trainDelta, placeboScenarios, readScenarios };
 }
 
 /** A line that moves on a terminal; one JSON line a step in `<out>.steps.jsonl`, in order. */
@@ -133,6 +128,7 @@ interface FinishParts {
 /** Writes the delta and, beside it, the manifest that says how it came about. */
 async function finish(result: TrainResult, parts: FinishParts): Promise<void> {
   const { options, baseHash, parent, settings } = parts;
+  const arm = options.placebo === true ? 'placebo' : 'real';
   if (result.stop === 'aborted') {
     process.stderr.write(
       `Stopped after step ${result.steps}; the same command goes on from there.\n`,
@@ -142,7 +138,7 @@ async function finish(result: TrainResult, parts: FinishParts): Promise<void> {
   }
   const { writeDelta } = await import('../../model/delta.ts');
   const tensors = result.delta;
-  const hash = await writeDelta(options.out, { baseHash, tensors, metadata: { arm: options.arm } });
+  const hash = await writeDelta(options.out, { baseHash, tensors, metadata: { arm } });
   const { weights: _, delta: __, refused, ...told } = result;
   const manifest = {
     schema: 1,
@@ -150,7 +146,7 @@ async function finish(result: TrainResult, parts: FinishParts): Promise<void> {
     base: baseHash,
     parent,
     parentDeltas: options.delta ?? [],
-    arm: options.arm,
+    arm,
     seed: options.seed,
     settings,
     settingsHash: sha256Json(settings),

@@ -81,15 +81,12 @@ export const trainSection = z.strictObject({
   stepsMax: z.int().min(1).default(260),
   minutesMax: z.number().gt(0).default(60),
   tokensMax: z.int().min(1).default(5_000_000),
-  /** Cross-entropy on `chosen`, nats a token; under IPO only where there is no `rejected`. */
+  /** Cross-entropy on `chosen`, nats a token; only where an example has no `rejected`. */
   chosenWeight: z.number().min(0).default(0.3),
   /** The preference term where an example has `rejected`. */
   preferenceWeight: z.number().min(0).default(1),
-  preference: z.enum(['ipo', 'dpo']).default('ipo'),
-  /** IPO's goal: how far `chosen` is to gain on `rejected`, nats in all. */
+  /** The goal of the preference: how far `chosen` is to gain on `rejected`, nats in all. */
   preferenceMargin: z.number().gt(0).default(6),
-  /** DPO's beta. */
-  preferenceBeta: z.number().gt(0).default(0.4),
   /** Against a falling log p(chosen): weight of its fall below the first weights, nats a token. */
   guardWeight: z.number().min(0).default(1),
   /** KL to the first weights on replayed talk: everyday turns and rehearsals. */

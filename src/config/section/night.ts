@@ -45,15 +45,15 @@ export const measureSection = z.strictObject({
     .gt(0)
     .max(1)
     .default(2 / 3),
-  /** Placebo arms a night trains. */
-  deafArms: z.int().min(0).default(1),
+  /** Whether a night trains a placebo; without it the gate refuses the night. */
+  hasPlacebo: z.boolean().default(true),
 });
 
 export const gateSection = z.strictObject({
   /** Nats a token. */
   marginGainMin: z.number().default(0.02),
   marginPMax: probability.default(0.01),
-  /** p of real − deaf > 0. */
+  /** p of real − placebo > 0. */
   deafPMax: probability.default(0.05),
   /** 95 % lower bound on push-back, invite and ordinary. */
   guardLowerBoundMin: z.number().default(-0.02),

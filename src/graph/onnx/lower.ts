@@ -51,12 +51,10 @@ const RULES: { readonly [Kind in LoweredKind]: Rule<Kind> } = {
     operation.fn === 'or' ? either(inputs, to) : to.emit(COMPARE[operation.fn], inputs),
   select,
   cast: ({ tensor, inputs }, to) => cast(inputs[0] as string, tensor.dtype, to),
-  reduce: ({ operation, inputs }, to) =>
-    to.emit(
-      operation.fn === 'sum' ? 'ReduceSum' : 'ReduceMax',
-      [...inputs, to.integers('i64', operation.axes)],
-      { attributes: { keepdims: 1 } },
-    ),
+  reduceSum: ({ operation, inputs }, to) =>
+    to.emit('ReduceSum', [...inputs, to.integers('i64', operation.axes)], {
+      attributes: { keepdims: 1 },
+    }),
   softmax: ({ inputs }, to) => to.emit('Softmax', inputs, { attributes: { axis: -1 } }),
   logSoftmax,
   reshape: ({ tensor, inputs: [value] }, to) =>

@@ -1,10 +1,7 @@
-// Derivatives of matrix products, sums, maxima and softmax.
+// Derivatives of matrix products, sums and softmax.
 import { product } from '../dimension.ts';
 import { addPicked, broadcast } from '../indexing.ts';
 import {
-  cast,
-  divide,
-  equal,
   exp,
   matMul,
   negate,
@@ -49,15 +46,9 @@ function swapLastTwo(x: Tensor): Tensor {
 const flatRows = (x: Tensor): Tensor =>
   reshape(x, [product(...x.shape.slice(0, -1)), x.shape.at(-1) ?? 0]);
 
-export const reduceRule: Rule<'reduce'> = ({ operation, operands, cotangent, result }) => {
-  const x = operands[0] as Tensor;
-  if (operation.fn === 'sum') return [() => broadcast(cotangent, x.shape)];
-  // Entries that tie for the maximum share its gradient.
-  const isLargest = (): Tensor => cast(equal(x, result), 'f32');
-  const share = (): Tensor =>
-    divide(cotangent, reduceSum(isLargest(), [...operation.axes], { keep: true }));
-  return [() => times(share(), isLargest())];
-};
+export const reduceSumRule: Rule<'reduceSum'> = ({ operands: [x], cotangent }) => [
+  () => broadcast(cotangent, (x as Tensor).shape),
+];
 
 /** For y = softmax(x): dx = y (dy − Σ y dy). */
 export const softmaxRule: Rule<'softmax'> = ({ cotangent, result, usersOf }) => [
