@@ -11,7 +11,7 @@ import { benchIds } from './serve.ts';
 export const DECISION_TOKENS = 64;
 
 export interface Step {
-  /** Runs it once against a cache of so many tokens. @returns the loss */
+  /** Runs it once against a cache of this many tokens. @returns the loss */
   run(context: number): Promise<number>;
   close(): Promise<void>;
 }

@@ -38,11 +38,11 @@ const SETTINGS = [
   'measure.scenariosPerKind=2',
 ];
 
-/** Says and flags the demo's first talks, whatever was answered. */
+/** Plays the demo's first conversations and flags each reply, whatever it says. */
 async function flagDay(url: string): Promise<void> {
   const client = new HttpClient({ url, token: '' });
-  const talks = new LiveConversations({ url, token: '' });
-  await talks.connect();
+  const conversations = new LiveConversations({ url, token: '' });
+  await conversations.connect();
   const lines = (await readFile(join('demo', 'day.jsonl'), 'utf8')).trim().split('\n');
   for (const line of lines.slice(0, FLAGS)) {
     const { id, messages, say, better } = JSON.parse(line) as Day;
@@ -58,18 +58,18 @@ async function flagDay(url: string): Promise<void> {
       { id, title: id, origin: 'replay', messages: told },
       z.unknown(),
     );
-    const reply = await talks.say(id, `${id}-say`, say);
-    await talks.flag({
+    const reply = await conversations.say(id, `${id}-say`, say);
+    await conversations.flag({
       id: `flag-${id}`,
       conversationId: id,
       replyId: reply.id,
       betterWords: better,
     });
   }
-  talks.close();
+  conversations.close();
 }
 
-/** One person in a new talk each time, so that nothing is cached; ms to the first token. */
+/** One person in a new conversation each time, so that nothing is cached; ms to the first token. */
 async function createPerson(url: string) {
   let heard: (ms: number) => void = () => undefined;
   let ended: () => void = () => undefined;
@@ -153,7 +153,7 @@ async function benchNight(modelDir: string): Promise<void> {
 
 const line = (values: readonly number[]): string =>
   values.length === 0
-    ? 'nobody was answered in time'
+    ? 'no replies'
     : `p50 ${median(values).toFixed(1)}, p90 ${quantile(values, 0.9).toFixed(1)}, p99 ` +
       `${quantile(values, 0.99).toFixed(1)} ms (${values.length} replies)`;
 

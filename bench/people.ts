@@ -4,7 +4,7 @@ import { WebSocket } from 'ws';
 
 export interface PeopleOptions {
   readonly url: string;
-  /** Of this round of the bench; their talks are named after it. */
+  /** Of this round of the bench; their conversations are named after it. */
   readonly name: string;
   readonly clients: number;
   readonly rounds: number;

@@ -69,21 +69,25 @@ const openStore = (folder: string) =>
 
 type Store = Awaited<ReturnType<typeof openStore>>;
 
-async function createTalk(store: Store, id: string): Promise<void> {
+async function createConversation(store: Store, id: string): Promise<void> {
   const header = { origin: 'live', title: '', settings: {}, canLearn: true } as const;
   await store.create({ type: 'conversation', schemaVersion: 1, id, at: 1, ...header });
 }
 
 /** Messages a second, each durable before the next of its writer is begun. */
-async function logging(store: Store, talks: number, writers: number): Promise<number> {
-  const ids = Array.from({ length: talks }, (_, at) => `log-${talks}-${writers}-${at}`);
-  for (const id of ids) await createTalk(store, id);
+async function logging(store: Store, conversations: number, writers: number): Promise<number> {
+  const ids = Array.from(
+    { length: conversations },
+    (_, at) => `log-${conversations}-${writers}-${at}`,
+  );
+  for (const id of ids) await createConversation(store, id);
   const until = performance.now() + 2_000;
   let count = 0;
-  const text = 'a message of ordinary length, as a person may say it in the middle of a talk';
+  const text =
+    'a message of ordinary length, as a person may say it in the middle of a conversation';
   await Promise.all(
     Array.from({ length: writers }, async (_, writer) => {
-      const id = ids[writer % talks] as string;
+      const id = ids[writer % conversations] as string;
       for (let at = 0; performance.now() < until; at++, count++) {
         const record: LogRecord = { type: 'message', id: `m${writer}-${at}`, at, text };
         await store.append(id, record);
@@ -96,15 +100,15 @@ async function logging(store: Store, talks: number, writers: number): Promise<nu
 async function benchLog(root: string, say: Say): Promise<Record<string, number>> {
   const store = await openStore(join(root, 'log'));
   const found: Record<string, number> = {};
-  for (const [talks, writers] of [
+  for (const [conversations, writers] of [
     [1, 1],
     [1, 64],
     [64, 64],
   ] as const) {
-    const perSecond = await logging(store, talks, writers);
-    found[`loggedPerSecond ${talks} talks ${writers} writers`] = perSecond;
+    const perSecond = await logging(store, conversations, writers);
+    found[`loggedPerSecond ${conversations} conversations ${writers} writers`] = perSecond;
     say(
-      `  log with fsync     ${perSecond.toFixed(0)} messages/s, ${writers} writers, ${talks} talks`,
+      `  log with fsync     ${perSecond.toFixed(0)} messages/s, ${writers} writers, ${conversations} conversations`,
     );
   }
   await store.close();
@@ -114,9 +118,9 @@ async function benchLog(root: string, say: Say): Promise<Record<string, number>>
 async function benchOpening(root: string, say: Say): Promise<Record<string, number>> {
   const folder = join(root, 'many');
   const store = await openStore(folder);
-  const ids = Array.from({ length: 10_000 }, (_, at) => `talk-${at}`);
+  const ids = Array.from({ length: 10_000 }, (_, at) => `conversation-${at}`);
   for (let at = 0; at < ids.length; at += 64) {
-    await Promise.all(ids.slice(at, at + 64).map((id) => createTalk(store, id)));
+    await Promise.all(ids.slice(at, at + 64).map((id) => createConversation(store, id)));
   }
   await store.close();
   const opening = async (): Promise<number> => {
@@ -130,7 +134,7 @@ async function benchOpening(root: string, say: Say): Promise<Record<string, numb
   await rm(join(folder, 'catalogue.json'));
   const withoutList = await opening();
   say(
-    `  open 10,000 talks  ${withList.toFixed(0)} ms, ${withoutList.toFixed(0)} ms without the list`,
+    `  open 10,000 conversations  ${withList.toFixed(0)} ms, ${withoutList.toFixed(0)} ms without the list`,
   );
   return { open10000Ms: withList, open10000WithoutListMs: withoutList };
 }
@@ -191,7 +195,7 @@ async function benchReplies(
   return found;
 }
 
-/** So many people at once, on a thread of their own. */
+/** A number of people at once, on a thread of their own. */
 function converse(options: PeopleOptions): Promise<PeopleTimes> {
   const worker = new Worker(new URL('./people.js', import.meta.url), { workerData: options });
   return new Promise((resolve, reject) => {

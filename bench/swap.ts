@@ -69,7 +69,8 @@ const prompt = (stream: number, vocabularySize: number): number[] =>
 /** Says what is wrong with a reply: tokens out of order, missing, twice, or of another version. */
 function faultsOf(reply: GenerateResult, seen: readonly DecodedToken[], wanted: readonly number[]) {
   const faults: string[] = [];
-  if (seen.map(({ id }) => id).join() !== reply.ids.join()) faults.push('told otherwise than kept');
+  if (seen.map(({ id }) => id).join() !== reply.ids.join())
+    faults.push('streamed otherwise than returned');
   if (reply.ids.join() !== wanted.join()) faults.push('not the reply without a swap');
   let at = 0;
   for (const [from, to, version] of reply.versionRuns) {
