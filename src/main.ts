@@ -2,8 +2,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { makeFolder, sweepTemporary } from './base/atomic-file.ts';
+import { sweepTemporary } from './base/atomic-file.ts';
 import { systemClock } from './base/clock.ts';
+import { systemFileOps } from './base/file-ops.ts';
 import { createLogger, type Logger } from './base/logger.ts';
 import { createSpeech } from './chat/model-speech.ts';
 import { installationFolder, resolveModelPath } from './config/load.ts';
@@ -19,6 +20,7 @@ import { forgetTalk } from './night/deletion.ts';
 import { createNightly } from './night/nightly.ts';
 import { NightService } from './night/service.ts';
 import { resolveSampling } from './protocol/sampling.ts';
+import { NIGHT_FILES } from './record/files.ts';
 import type { Schedule } from './schedule/job-schedule.ts';
 import { type Daemon, lockStore, openDaemon, openRooms } from './server/daemon.ts';
 import { memoryRoutes } from './server/memory-routes.ts';
@@ -60,10 +62,10 @@ export async function startDaemon(
   const storeFolder = resolve(config.store.path);
   const modelDir = resolveModelPath(config.model.path);
   const places: Places = { storeFolder, cacheDir: join(storeFolder, 'cache'), modelDir };
-  await makeFolder(storeFolder);
+  await systemFileOps.makeFolder(storeFolder);
   const lock = await lockStore(storeFolder);
   try {
-    await sweepTemporary(storeFolder, ['cache', 'lock']);
+    await sweepTemporary(storeFolder, { except: ['cache', 'lock'] });
     return await start(config, { ...options, places, logger, lock, late: {} });
   } catch (error) {
     await lock.release();
@@ -101,7 +103,10 @@ async function openAll(config: Config, parts: StartParts, opening: Promise<Super
   const { logger } = parts;
   const openedMemory = openStoreMemory(config, storeFolder);
   const openedLedger = opening.then(async (engine) =>
-    openLedger(join(storeFolder, 'ledger'), (await engine.describe()).baseHash),
+    openLedger(join(storeFolder, 'ledger'), {
+      base: (await engine.describe()).baseHash,
+      files: NIGHT_FILES,
+    }),
   );
   const onDelete = async (conversationId: string): Promise<void> => {
     // Deletions that were cut short are finished before there are nights.

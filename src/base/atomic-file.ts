@@ -1,7 +1,6 @@
 // Small files that are either the old or the new one, never a part of each; and bounded reads.
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { basename, dirname, join, sep } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { AttuneError } from './errors.ts';
 import { type FileOps, systemCode, systemFileOps } from './file-ops.ts';
@@ -38,20 +37,24 @@ export async function writeFileAtomic(
   await ops.syncFolder(folder);
 }
 
-/**
- * Removes what crashes in the middle of `writeFileAtomic` left in a folder and below it.
- * @param except names of folders in it that others write into meanwhile
- */
+/** Removes what crashes in the middle of `writeFileAtomic` left in a folder and below it. */
 export async function sweepTemporary(
   folder: string,
-  except: readonly string[] = [],
+  { except = [], ops = systemFileOps }: SweepOptions = {},
 ): Promise<void> {
-  const paths = await readdir(folder, { recursive: true });
-  for (const path of paths) {
-    const isLeft = /^\..+\.[0-9a-f]{12}\.tmp$/.test(basename(path));
-    const isOthers = except.includes(path.split(sep)[0] ?? '');
-    if (isLeft && !isOthers) await rm(join(folder, path), { force: true });
+  for (const { name, isFile, isFolder } of await ops.list(folder)) {
+    const path = join(folder, name);
+    if (isFile && TEMPORARY.test(name)) await ops.remove(path);
+    if (isFolder && !except.includes(name)) await sweepTemporary(path, { ops });
   }
+}
+
+const TEMPORARY = /^\..+\.[0-9a-f]{12}\.tmp$/;
+
+export interface SweepOptions {
+  /** Names of folders in it that others write into meanwhile. */
+  readonly except?: readonly string[];
+  readonly ops?: FileOps;
 }
 
 /** Two spaces and a final newline: people read these files. */
@@ -125,19 +128,19 @@ export async function readJsonBounded<T>(
   } catch (cause) {
     throw new AttuneError('store-damaged', `${path} is not JSON.`, { path }, { cause });
   }
+  return checkStored(path, schema, value);
+}
+
+/** @throws store-damaged with the place that does not fit the schema */
+export function checkStored<T>(path: string, schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const place = issue?.path.map(String).join('.') || '(root)';
   throw new AttuneError(
     'store-damaged',
-    `${path}: ${place}: ${issue?.message ?? 'unexpected content'}.`,
+    `${path}: ${place}: ${issue?.message ?? 'unexpected content'}. Restore it from a backup.`,
     { path, place },
     { cause: parsed.error },
   );
-}
-
-/** Makes a folder (and those above it) that only the owner may enter. */
-export async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
 }

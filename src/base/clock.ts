@@ -33,6 +33,14 @@ export const systemClock: Clock = {
   },
 };
 
+/**
+ * Lets what is due in the event loop happen first, as a decode step of a reply; for long work that
+ * would hold it up.
+ */
+export function yieldToEventLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Resolves after `delayMs`, or rejects with the signal's reason. */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -1,4 +1,5 @@
 // The one class for operating errors and the union of its codes; it knows nothing of the project.
+import type { z } from 'zod';
 
 /** Every code, with the HTTP status it maps to. Groups by the floor that throws them. */
 export const ERROR_STATUS = {
@@ -85,6 +86,7 @@ export const ERROR_STATUS = {
   'night-running': 409,
   'night-squashed': 409,
   'night-failed': 500,
+  'night-file-unknown': 500,
   'model-changed': 409,
   'ledger-foreign': 409,
   'ledger-damaged': 500,
@@ -124,4 +126,17 @@ export function isAttuneError(value: unknown, code?: ErrorCode): value is Attune
 /** Whether a text from outside is one of the codes. */
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(ERROR_STATUS, code);
+}
+
+const ISSUES_SHOWN_MAX = 3;
+
+/** First problems of a zod error as one line: `flag.strength: too big; text: expected string`. */
+export function describeIssues(error: z.ZodError): string {
+  const shown = error.issues.slice(0, ISSUES_SHOWN_MAX).map((issue) => {
+    const path = issue.path.map(String).join('.');
+    const place = path === '' ? 'the message' : path.slice(0, 100);
+    return `${place}: ${issue.message.slice(0, 200)}`;
+  });
+  const more = error.issues.length - shown.length;
+  return shown.join('; ') + (more > 0 ? `; and ${more} more` : '');
 }

@@ -1,11 +1,13 @@
-// The few file operations on which durability rests, as an interface that a test can record.
-import { constants, promises as fs } from 'node:fs';
+// The operations on files and folders on which the store rests, as an interface that a test can
+// simulate; what Windows and macOS do otherwise is here and nowhere else.
+import { constants, promises as nodeFiles, type Stats } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { AttuneError } from './errors.ts';
 
 export interface OpenFile {
   /** Writes all bytes at the end of what was written (append mode: at the end of the file). */
   write(bytes: Uint8Array): Promise<void>;
-  /** The bytes survive a power cut once this resolves. */
+  /** The bytes survive a power cut once this resolves. Not for files opened to `read`. */
   sync(): Promise<void>;
   truncate(size: number): Promise<void>;
   size(): Promise<number>;
@@ -17,17 +19,53 @@ export interface OpenFile {
 /** `read`: must exist. `append`: made when missing. `create`: must not exist. */
 export type OpenMode = 'read' | 'append' | 'create';
 
+export interface FolderEntry {
+  readonly name: string;
+  readonly isFile: boolean;
+  readonly isFolder: boolean;
+}
+
+export interface FileStat {
+  readonly isFile: boolean;
+  readonly isFolder: boolean;
+  readonly bytes: number;
+  /** Ms since 1970, by the clock of the file system. */
+  readonly createdAt: number;
+  readonly modifiedAt: number;
+}
+
+/** Errors are coded (`disk-full`, `store-failed`), but for ENOENT and EEXIST, which stay as they are. */
 export interface FileOps {
   open(path: string, mode: OpenMode): Promise<OpenFile>;
+  /** Of a file or a folder; a file that is there is replaced. */
   rename(from: string, to: string): Promise<void>;
-  /** No error when it is not there. */
+  /** Of a file. No error when it is not there. */
   remove(path: string): Promise<void>;
+  /** Of a folder and everything below it. No error when it is not there. */
+  removeTree(path: string): Promise<void>;
+  /** And those above it; only the owner may enter. No error when it is there. */
+  makeFolder(path: string): Promise<void>;
+  /** Sorted by name. */
+  list(path: string): Promise<FolderEntry[]>;
+  /** Undefined when there is nothing. Follows links. */
+  stat(path: string): Promise<FileStat | undefined>;
+  /** Sets the time of the last change to now. */
+  touch(path: string): Promise<void>;
+  /** The path without a link in it. */
+  realPath(path: string): Promise<string>;
   /** Makes new and renamed entries of a folder survive a power cut. */
   syncFolder(path: string): Promise<void>;
 }
 
+/** A folder on a disk: where it is, and the operations of that disk. */
+export interface Folder {
+  readonly path: string;
+  readonly ops: FileOps;
+}
+
 /** Only the owner reads what a person said. */
 const FILE_MODE = 0o600;
+const FOLDER_MODE = 0o700;
 
 const FLAGS: Record<OpenMode, number> = {
   read: constants.O_RDONLY,
@@ -69,7 +107,115 @@ async function guarded<T>(path: string, action: () => Promise<T>): Promise<T> {
   }
 }
 
-function wrap(handle: fs.FileHandle, path: string): OpenFile {
+/** What `createFileOps` builds on; a test hands in a platform and its errors. */
+export interface SystemParts {
+  readonly platform?: NodeJS.Platform;
+  readonly files?: Pick<
+    typeof nodeFiles,
+    'mkdir' | 'open' | 'readdir' | 'realpath' | 'rename' | 'rm' | 'stat' | 'truncate' | 'utimes'
+  >;
+  readonly wait?: (ms: number) => Promise<unknown>;
+}
+
+/**
+ * Windows opens no folder, or opens it without the right to flush it. NTFS keeps the changes of
+ * folders in a journal of its own, in order, so there is nothing to be done.
+ */
+const FOLDER_SYNC_REFUSED = ['EISDIR', 'EPERM', 'EACCES', 'EINVAL'];
+/** On Windows a virus scanner or an indexer that has the file open refuses this for a moment. */
+const IN_USE = ['EPERM', 'EACCES', 'EBUSY'];
+/** Doubled from one try to the next: 1.3 s in all. */
+const RETRY_MS = 10;
+const RETRIES_MAX = 7;
+
+/** The disk of this machine. */
+export function createFileOps({
+  platform = process.platform,
+  files = nodeFiles,
+  wait = delay,
+}: SystemParts = {}): FileOps {
+  const isWindows = platform === 'win32';
+
+  async function whileInUse(action: () => Promise<void>): Promise<void> {
+    for (let retry = 0; ; retry++) {
+      try {
+        return await action();
+      } catch (error) {
+        const isWorthIt = isWindows && IN_USE.includes(systemCode(error) ?? '');
+        if (!isWorthIt || retry === RETRIES_MAX) throw error;
+        await wait(RETRY_MS * 2 ** retry);
+      }
+    }
+  }
+
+  async function syncFolder(path: string): Promise<void> {
+    const handle = await files.open(path, constants.O_RDONLY);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  return {
+    open: (path, mode) =>
+      guarded(path, async () => {
+        const file = wrap(await files.open(path, FLAGS[mode], FILE_MODE), path);
+        // On Windows a handle that appends may not truncate (nodejs/node#3177).
+        const truncate = (size: number): Promise<void> =>
+          guarded(path, () => files.truncate(path, size));
+        return isWindows ? { ...file, truncate } : file;
+      }),
+    rename: (from, to) => guarded(to, () => whileInUse(() => files.rename(from, to))),
+    remove: (path) => guarded(path, () => whileInUse(() => files.rm(path, { force: true }))),
+    removeTree: (path) =>
+      guarded(path, () => whileInUse(() => files.rm(path, { recursive: true, force: true }))),
+    makeFolder: (path) =>
+      guarded(path, async () => {
+        await files.mkdir(path, { recursive: true, mode: FOLDER_MODE });
+      }),
+    list: (path) =>
+      guarded(path, async () =>
+        (await files.readdir(path, { withFileTypes: true }))
+          .map((one) => ({ name: one.name, isFile: one.isFile(), isFolder: one.isDirectory() }))
+          .sort((a, b) => (a.name < b.name ? -1 : 1)),
+      ),
+    stat: (path) => guarded(path, () => statOf(files.stat(path))),
+    touch: (path) =>
+      guarded(path, () => {
+        const now = new Date();
+        return files.utimes(path, now, now);
+      }),
+    realPath: (path) => guarded(path, () => files.realpath(path)),
+    syncFolder: (path) =>
+      guarded(path, () =>
+        syncFolder(path).catch((error: unknown) => {
+          const isRefused = isWindows && FOLDER_SYNC_REFUSED.includes(systemCode(error) ?? '');
+          if (!isRefused) throw error;
+        }),
+      ),
+  };
+}
+
+export const systemFileOps: FileOps = createFileOps();
+
+async function statOf(stats: Promise<Stats>): Promise<FileStat | undefined> {
+  try {
+    const found = await stats;
+    return {
+      isFile: found.isFile(),
+      isFolder: found.isDirectory(),
+      bytes: found.size,
+      createdAt: found.birthtimeMs,
+      modifiedAt: found.mtimeMs,
+    };
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function wrap(handle: nodeFiles.FileHandle, path: string): OpenFile {
   return {
     write: (bytes) =>
       guarded(path, async () => {
@@ -79,6 +225,8 @@ function wrap(handle: fs.FileHandle, path: string): OpenFile {
           offset += bytesWritten;
         }
       }),
+    // On macOS Node asks for F_FULLFSYNC here (libuv, uv__fs_fsync): a bare fsync would leave the
+    // bytes in the cache of the drive.
     sync: () => guarded(path, () => handle.sync()),
     truncate: (size) => guarded(path, () => handle.truncate(size)),
     size: () => guarded(path, async () => (await handle.stat()).size),
@@ -101,19 +249,3 @@ function wrap(handle: fs.FileHandle, path: string): OpenFile {
     close: () => handle.close(),
   };
 }
-
-export const systemFileOps: FileOps = {
-  open: (path, mode) =>
-    guarded(path, async () => wrap(await fs.open(path, FLAGS[mode], FILE_MODE), path)),
-  rename: (from, to) => guarded(to, () => fs.rename(from, to)),
-  remove: (path) => guarded(path, () => fs.rm(path, { force: true })),
-  syncFolder: (path) =>
-    guarded(path, async () => {
-      const handle = await fs.open(path, constants.O_RDONLY);
-      try {
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-    }),
-};

@@ -1,6 +1,6 @@
 // SHA-256 of bytes, files and values; equal values hash equally whatever the order of their keys.
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { type FileOps, systemFileOps } from './file-ops.ts';
 
 /** Lower-case hex, 64 characters. Strings are hashed as UTF-8. */
 export function sha256(bytes: Uint8Array | string): string {
@@ -8,20 +8,21 @@ export function sha256(bytes: Uint8Array | string): string {
 }
 
 /** Reads in pieces of 1 MiB, so a file of any size costs no memory. Follows symlinks. */
-export async function sha256File(path: string): Promise<string> {
+export async function sha256File(path: string, ops: FileOps = systemFileOps): Promise<string> {
   const hash = createHash('sha256');
-  const file = await open(path, 'r');
+  const file = await ops.open(path, 'read');
   try {
-    const piece = Buffer.allocUnsafe(1 << 20);
-    for (;;) {
-      const { bytesRead } = await file.read(piece, 0, piece.length, null);
-      if (bytesRead === 0) return hash.digest('hex');
-      hash.update(piece.subarray(0, bytesRead));
+    for (let position = 0; ; position += PIECE_BYTES) {
+      const piece = await file.read(position, PIECE_BYTES);
+      hash.update(piece);
+      if (piece.length < PIECE_BYTES) return hash.digest('hex');
     }
   } finally {
     await file.close();
   }
 }
+
+const PIECE_BYTES = 1 << 20;
 
 /**
  * JSON with sorted keys and no white space; absent and undefined members are the same.

@@ -1,7 +1,7 @@
 // Small state in one JSON file: lowdb, with an adapter that checks, writes atomically and syncs.
 import { type Adapter, Low } from 'lowdb';
 import { z } from 'zod';
-import { readJsonBounded, writeFileAtomic, writeJsonAtomic } from './atomic-file.ts';
+import { checkStored, readJsonBounded, writeJsonAtomic } from './atomic-file.ts';
 import { AttuneError } from './errors.ts';
 import { type FileOps, systemFileOps } from './file-ops.ts';
 
@@ -53,11 +53,10 @@ export async function openJsonStore<T extends object>(
       const file = await readJsonBounded(path, envelope, { ops });
       if (file === undefined) return null;
       const data = upgradeData(file.schemaVersion, file.data, { ...options, upgraded });
-      const state = check(schema, data, path);
+      const state = checkStored(path, schema, data);
       if (upgraded.length > 0) {
         // What the release before wrote stays beside it, for the way back.
-        const backup = `${path}.v${file.schemaVersion}`;
-        await writeFileAtomic(backup, `${JSON.stringify(file, null, 2)}\n`, ops);
+        await writeJsonAtomic(`${path}.v${file.schemaVersion}`, file, ops);
         await adapter.write(state);
       }
       return state;
@@ -128,17 +127,4 @@ function upgradeData<T>(
     upgraded.push(`${from} → ${from + 1}: ${step.says}`);
   }
   return current;
-}
-
-function check<T>(schema: z.ZodType<T>, data: unknown, path: string): T {
-  const parsed = schema.safeParse(data);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const place = issue?.path.map(String).join('.') || '(root)';
-  throw new AttuneError(
-    'store-damaged',
-    `${path}: ${place}: ${issue?.message ?? 'unexpected content'}. Restore it from a backup.`,
-    { path, place },
-    { cause: parsed.error },
-  );
 }

@@ -4,8 +4,7 @@ import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import type { z } from 'zod';
-import { describeIssues } from './describe-issues.ts';
-import { AttuneError } from './errors.ts';
+import { AttuneError, describeIssues } from './errors.ts';
 
 /** @throws message-invalid with the number of the line, or saying that the gzip is damaged */
 export async function* readLineFile<S extends z.ZodType>(

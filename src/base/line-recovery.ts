@@ -31,6 +31,8 @@ export interface RecoveryOptions {
   readonly onRecord: (record: unknown, offset: number) => void;
 }
 
+/** Of the file beside a log that holds what was damaged in it. */
+export const DAMAGED_SUFFIX = '.damaged';
 const PIECE_BYTES = 1 << 20;
 const NEWLINE = 10;
 const DAMAGED_BYTES_MAX = 256 * 2 ** 20;
@@ -131,7 +133,7 @@ async function quarantine(
   lost: readonly { readonly line: Line; readonly reason: DamageReason }[],
   { path, ops }: RecoveryOptions,
 ): Promise<void> {
-  const target = `${path}.damaged`;
+  const target = path + DAMAGED_SUFFIX;
   const before = await readFileBounded(target, { ops, bytesMax: DAMAGED_BYTES_MAX });
   const known = new Set(
     Buffer.from(before ?? [])

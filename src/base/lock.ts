@@ -2,13 +2,13 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
-import { readdir, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { makeFolder, readTextBounded, writeJsonAtomic } from './atomic-file.ts';
+import { readTextBounded, writeJsonAtomic } from './atomic-file.ts';
 import { type Clock, sleep, systemClock } from './clock.ts';
 import { AttuneError } from './errors.ts';
+import { type FileOps, type Folder, systemFileOps } from './file-ops.ts';
 
 export interface Lock {
   /** Removes the claim. A killed process needs no release: its claim counts no longer. */
@@ -17,6 +17,7 @@ export interface Lock {
 
 export interface LockOptions {
   readonly clock?: Clock;
+  readonly ops?: FileOps;
   /** Shown to whoever is refused, e.g. "attune start". */
   readonly purpose?: string;
 }
@@ -83,29 +84,34 @@ function isLive(claim: Claim, self: Claim, renewedMsAgo: number): boolean {
 }
 
 /** The first live claim that is not ours; dead ones are removed on the way. */
-async function findRival(folder: string, own: string, self: Claim): Promise<Claim | undefined> {
-  for (const name of (await readdir(folder)).sort()) {
+async function findRival(
+  { path: folder, ops }: Folder,
+  own: string,
+  self: Claim,
+): Promise<Claim | undefined> {
+  for (const { name } of await ops.list(folder)) {
     if (!name.endsWith(CLAIM_SUFFIX) || name.startsWith('.') || name === own) continue;
     const path = join(folder, name);
-    try {
-      const text = await readTextBounded(path, { bytesMax: 65536 });
-      if (text === undefined) continue;
-      const parsed = claimSchema.safeParse(JSON.parse(text));
-      // File systems keep their own time, so age is asked of them: a fresh claim of ours is "now".
-      const renewed = (await stat(path)).mtimeMs;
-      const now = (await stat(join(folder, own))).mtimeMs;
-      if (parsed.success && isLive(parsed.data, self, now - renewed)) return parsed.data;
-    } catch (error) {
-      if (!(error instanceof SyntaxError) && !isGone(error)) throw error;
-    }
+    const text = await readTextBounded(path, { bytesMax: 65536, ops });
+    const claim = parseClaim(text);
+    // File systems keep their own time, so age is asked of them: a fresh claim of ours is "now".
+    const renewed = await ops.stat(path);
+    const now = await ops.stat(join(folder, own));
+    if (renewed === undefined) continue;
+    const age = now === undefined ? 0 : now.modifiedAt - renewed.modifiedAt;
+    if (claim !== undefined && isLive(claim, self, age)) return claim;
     // The name is unique to its process, so this can never remove a live claim by mistake.
-    await rm(path, { force: true });
+    await ops.remove(path);
   }
   return undefined;
 }
 
-function isGone(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+function parseClaim(text: string | undefined): Claim | undefined {
+  try {
+    return claimSchema.safeParse(JSON.parse(text ?? '')).data;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -114,17 +120,17 @@ function isGone(error: unknown): boolean {
  * @throws store-locked with the holder's pid
  */
 export async function acquireLock(folder: string, options: LockOptions = {}): Promise<Lock> {
-  const { clock = systemClock, purpose = 'attune' } = options;
-  await makeFolder(folder);
+  const { clock = systemClock, purpose = 'attune', ops = systemFileOps } = options;
+  await ops.makeFolder(folder);
   const self = describeSelf(purpose);
   const own = `${self.pid}-${randomBytes(6).toString('hex')}${CLAIM_SUFFIX}`;
   const path = join(folder, own);
   let rival: Claim | undefined;
   for (let attempt = 0; attempt < TRIES; attempt++) {
-    await writeJsonAtomic(path, self);
-    rival = await findRival(folder, own, self);
-    if (rival === undefined) return hold(path, clock);
-    await rm(path, { force: true });
+    await writeJsonAtomic(path, self, ops);
+    rival = await findRival({ path: folder, ops }, own, self);
+    if (rival === undefined) return hold(path, clock, ops);
+    await ops.remove(path);
     if (attempt < TRIES - 1) await sleep(clock, randomInt(20, 220));
   }
   throw new AttuneError(
@@ -135,15 +141,14 @@ export async function acquireLock(folder: string, options: LockOptions = {}): Pr
   );
 }
 
-function hold(path: string, clock: Clock): Lock {
+function hold(path: string, clock: Clock, ops: FileOps): Lock {
   let isHeld = true;
   const renew = (): void => {
     timer = clock.setTimeout(() => void touch(), RENEW_MS, { unref: true });
   };
   async function touch(): Promise<void> {
-    const now = new Date();
     // A claim that was removed by hand is the person's will; the next start will tell.
-    await utimes(path, now, now).catch(() => undefined);
+    await ops.touch(path).catch(() => undefined);
     if (isHeld) renew();
   }
   let timer = clock.setTimeout(() => void touch(), RENEW_MS, { unref: true });
@@ -151,7 +156,7 @@ function hold(path: string, clock: Clock): Lock {
     async release() {
       isHeld = false;
       timer.cancel();
-      await rm(path, { force: true });
+      await ops.remove(path);
     },
   };
 }

@@ -1,9 +1,8 @@
 // The list of talks, kept beside the logs: a cache that can be lost; the logs are the truth.
-import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';
-import { type FileOps, systemFileOps } from '../base/file-ops.ts';
+import type { FileOps, Folder } from '../base/file-ops.ts';
 import { type ConversationSummary, Id, Origin, Timestamp } from '../protocol/conversation.ts';
 
 /** 2: fingerprints of all talks. An older list is not read, and made anew from the logs. */
@@ -39,21 +38,18 @@ export interface FoundLogs {
   readonly deleted: readonly string[];
 }
 
-/** What lies in the folder. Names that are no talk's are left alone. */
-export function findLogs(folder: string): FoundLogs {
-  const logs: { id: string; bytes: number }[] = [];
-  const deleted: string[] = [];
-  for (const name of readdirSync(folder)) {
-    if (name.endsWith(LOG_SUFFIX)) {
-      const id = name.slice(0, -LOG_SUFFIX.length);
-      if (!Id.safeParse(id).success) continue;
-      const stat = statSync(join(folder, name), { throwIfNoEntry: false });
-      if (stat?.isFile()) logs.push({ id, bytes: stat.size });
-    } else if (name.endsWith(LOG_SUFFIX + DELETED_SUFFIX)) {
-      deleted.push(name.slice(0, -(LOG_SUFFIX + DELETED_SUFFIX).length));
-    }
-  }
-  return { logs, deleted };
+/** What is in the folder. Names that are no talk's are left alone. */
+export async function findLogs({ path, ops }: Folder): Promise<FoundLogs> {
+  const names = (await ops.list(path)).map(({ name }) => name);
+  const idsOf = (suffix: string): string[] =>
+    names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length));
+  const logs = idsOf(LOG_SUFFIX)
+    .filter((id) => Id.safeParse(id).success)
+    .map(async (id) => {
+      const stat = await ops.stat(join(path, id + LOG_SUFFIX));
+      return stat?.isFile === true ? [{ id, bytes: stat.bytes }] : [];
+    });
+  return { logs: (await Promise.all(logs)).flat(), deleted: idsOf(LOG_SUFFIX + DELETED_SUFFIX) };
 }
 
 /** The log of a talk. The id is checked at the edge; this is the second lock on that door. */
@@ -65,7 +61,7 @@ export function logPath(folder: string, id: string): string {
 /** The noted entries by id; empty when there are none or they cannot be read. */
 export async function readCatalogue(
   path: string,
-  ops: FileOps = systemFileOps,
+  ops: FileOps,
 ): Promise<Map<string, CatalogueEntry>> {
   try {
     const file = await readJsonBounded(path, CatalogueFile, { bytesMax: BYTES_MAX, ops });
@@ -79,7 +75,7 @@ export async function readCatalogue(
 export async function writeCatalogue(
   path: string,
   entries: Iterable<CatalogueEntry>,
-  ops: FileOps = systemFileOps,
+  ops: FileOps,
 ): Promise<void> {
   const lines = [...entries].map((entry) => JSON.stringify(entry));
   const text = `{"schemaVersion":${SCHEMA_VERSION},"conversations":[\n${lines.join(',\n')}\n]}\n`;

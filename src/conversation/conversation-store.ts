@@ -1,9 +1,8 @@
 // All talks of a store: the list in memory, the logs on disk, and what may be done with them.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeFolder } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
-import { type FileOps, systemFileOps } from '../base/file-ops.ts';
+import { type FileOps, type Folder, systemFileOps } from '../base/file-ops.ts';
+import { DAMAGED_SUFFIX } from '../base/line-recovery.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ConversationSummary } from '../protocol/conversation.ts';
 import {
@@ -11,6 +10,7 @@ import {
   type CatalogueEntry,
   cursorOf,
   DELETED_SUFFIX,
+  type FoundLogs,
   findLogs,
   logPath,
   readCatalogue,
@@ -20,7 +20,7 @@ import {
 import { fingerprintsOf } from './fingerprint.ts';
 import { assertFound, OpenLogs } from './open-logs.ts';
 import type { HeaderRecord, LogRecord } from './record.ts';
-import { recordsIn, type SearchResult, searchLogs } from './search.ts';
+import { readLog, recordsIn, type SearchResult, searchLogs } from './search.ts';
 import { applyRecord, type ConversationState, emptyState, summaryOf } from './state.ts';
 import { TalkIndex } from './talk-index.ts';
 
@@ -47,15 +47,15 @@ const READS_AT_ONCE = 16;
 export async function openConversationStore(
   options: ConversationStoreOptions,
 ): Promise<ConversationStore> {
-  const folder = join(options.folder, 'conversations');
-  await makeFolder(folder);
+  const { ops = systemFileOps } = options;
+  const folder = { path: join(options.folder, 'conversations'), ops };
+  await ops.makeFolder(folder.path);
   // A folder that is not on the disk takes everything in it along at a power cut.
-  await (options.ops ?? systemFileOps).syncFolder(options.folder);
+  await ops.syncFolder(options.folder);
   const cataloguePath = join(options.folder, 'catalogue.json');
-  const noted = await readCatalogue(cataloguePath, options.ops);
-  const found = findLogs(folder);
+  const noted = await readCatalogue(cataloguePath, ops);
   const store = new ConversationStore(options, { folder, cataloguePath });
-  await store.load(noted, found);
+  await store.load(noted, await findLogs(folder));
   return store;
 }
 
@@ -65,8 +65,8 @@ function entryOf(state: ConversationState, bytes: number): CatalogueEntry {
 
 export class ConversationStore {
   readonly #options: ConversationStoreOptions;
-  readonly #paths: { readonly folder: string; readonly cataloguePath: string };
-  readonly #ops: FileOps;
+  readonly #folder: Folder;
+  readonly #cataloguePath: string;
   readonly #logs: OpenLogs;
   readonly #index = new TalkIndex();
   readonly #queues = new Map<string, Promise<unknown>>();
@@ -74,28 +74,25 @@ export class ConversationStore {
 
   constructor(
     options: ConversationStoreOptions,
-    paths: { readonly folder: string; readonly cataloguePath: string },
+    { folder, cataloguePath }: { readonly folder: Folder; readonly cataloguePath: string },
   ) {
     this.#options = options;
-    this.#paths = paths;
-    this.#ops = options.ops ?? systemFileOps;
+    this.#folder = folder;
+    this.#cataloguePath = cataloguePath;
     const { logger, openLogsMax: openMax } = options;
-    this.#logs = new OpenLogs({ folder: paths.folder, logger, openMax, ops: this.#ops });
+    this.#logs = new OpenLogs({ folder: folder.path, logger, openMax, ops: folder.ops });
   }
 
   /** Once, at opening. */
-  async load(
-    noted: ReadonlyMap<string, CatalogueEntry>,
-    found: ReturnType<typeof findLogs>,
-  ): Promise<void> {
-    const changed: string[] = [];
-    for (const { id, bytes } of found.logs) {
-      const entry = noted.get(id);
-      if (entry?.bytes === bytes) this.#index.set(entry);
-      else changed.push(id);
+  async load(noted: ReadonlyMap<string, CatalogueEntry>, found: FoundLogs): Promise<void> {
+    const changed: FoundLogs['logs'][number][] = [];
+    for (const log of found.logs) {
+      const entry = noted.get(log.id);
+      if (entry?.bytes === log.bytes) this.#index.set(entry);
+      else changed.push(log);
     }
     for (let from = 0; from < changed.length; from += READS_AT_ONCE) {
-      await Promise.all(changed.slice(from, from + READS_AT_ONCE).map((id) => this.#rescan(id)));
+      await Promise.all(changed.slice(from, from + READS_AT_ONCE).map((log) => this.#rescan(log)));
     }
     this.#isChanged = changed.length > 0 || noted.size !== this.#index.size;
     for (const id of found.deleted) await this.#finishDeletion(id);
@@ -204,13 +201,14 @@ export class ConversationStore {
   delete(id: string): Promise<void> {
     return this.exclusive(id, async () => {
       const entry = assertFound(this.#index.get(id), id);
-      const path = logPath(this.#paths.folder, id);
+      const { path: folder, ops } = this.#folder;
+      const path = logPath(folder, id);
       // From here on nobody can open it.
       this.#index.delete(id);
       try {
         await this.#logs.close(id);
-        await this.#ops.rename(path, path + DELETED_SUFFIX);
-        await this.#ops.syncFolder(this.#paths.folder);
+        await ops.rename(path, path + DELETED_SUFFIX);
+        await ops.syncFolder(folder);
       } catch (error) {
         this.#index.set(entry);
         throw error;
@@ -221,24 +219,25 @@ export class ConversationStore {
 
   async #finishDeletion(id: string): Promise<void> {
     await this.#options.onDelete?.(id);
-    const path = logPath(this.#paths.folder, id);
-    await this.#ops.remove(`${path}.damaged`);
-    await this.#ops.remove(path + DELETED_SUFFIX);
-    await this.#ops.syncFolder(this.#paths.folder);
+    const { path: folder, ops } = this.#folder;
+    const path = logPath(folder, id);
+    await ops.remove(path + DAMAGED_SUFFIX);
+    await ops.remove(path + DELETED_SUFFIX);
+    await ops.syncFolder(folder);
     // The list on disk holds its title: it must go with the talk.
     this.#isChanged = true;
     await this.flush();
   }
 
   search(options: { readonly query: string; readonly limit: number }): Promise<SearchResult> {
-    return searchLogs(this.#paths.folder, this.#index.newestFirst(), options);
+    return searchLogs(this.#folder, this.#index.newestFirst(), options);
   }
 
   /** The log as it lies on the disk: one record a line. @throws conversation-not-found */
   async exportLog(id: string): Promise<string> {
     assertFound(this.#index.get(id), id);
-    const text = await readFile(logPath(this.#paths.folder, id), 'utf8');
-    const lines = [...recordsIn(text)].map((record) => JSON.stringify(record));
+    const text = await readLog(this.#folder, id);
+    const lines = [...recordsIn(assertFound(text, id))].map((record) => JSON.stringify(record));
     return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
   }
 
@@ -252,7 +251,7 @@ export class ConversationStore {
     if (!this.#isChanged) return;
     this.#isChanged = false;
     try {
-      await writeCatalogue(this.#paths.cataloguePath, this.#index.all(), this.#ops);
+      await writeCatalogue(this.#cataloguePath, this.#index.all(), this.#folder.ops);
     } catch (error) {
       this.#isChanged = true;
       this.#options.logger.warn({ error }, 'the list of talks could not be written');
@@ -265,14 +264,14 @@ export class ConversationStore {
     await this.flush();
   }
 
-  async #rescan(id: string): Promise<void> {
-    const path = logPath(this.#paths.folder, id);
-    const bytes = await readFile(path);
+  async #rescan({ id, bytes }: FoundLogs['logs'][number]): Promise<void> {
+    const { path: folder, ops } = this.#folder;
+    const text = (await readLog(this.#folder, id)) ?? '';
     const state = emptyState(id);
-    for (const record of recordsIn(bytes.toString('utf8'))) applyRecord(state, record);
+    for (const record of recordsIn(text)) applyRecord(state, record);
     const isEmpty = state.createdAt === 0 && state.entries.length === 0;
-    if (!isEmpty) this.#index.set(entryOf(state, bytes.length));
+    if (!isEmpty) this.#index.set(entryOf(state, bytes));
     // Nothing whole was ever written, so nobody was ever told of this talk.
-    else if (bytes.length === 0) await this.#ops.remove(path);
+    else if (bytes === 0) await ops.remove(logPath(folder, id));
   }
 }

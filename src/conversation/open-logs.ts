@@ -1,7 +1,7 @@
 // The logs that are open for writing: each talk's file and state, at most so many at once.
 import { type AppendFile, openAppendFile } from '../base/append-file.ts';
 import { AttuneError } from '../base/errors.ts';
-import { type FileOps, systemFileOps } from '../base/file-ops.ts';
+import type { FileOps } from '../base/file-ops.ts';
 import type { Logger } from '../base/logger.ts';
 import { logPath } from './catalogue.ts';
 import { type LogRecord, parseRecord } from './record.ts';
@@ -12,7 +12,7 @@ export interface OpenLogsOptions {
   readonly logger: Logger;
   /** Files held open; those that nobody uses are closed first, oldest use first. */
   readonly openMax: number;
-  readonly ops?: FileOps;
+  readonly ops: FileOps;
 }
 
 interface OpenLog {
@@ -117,7 +117,7 @@ export class OpenLogs {
   async #open(id: string): Promise<OpenLog> {
     // Two writers of one file would be the end of it: the one before has to be gone.
     await this.#closing.get(id);
-    const { folder, logger, ops = systemFileOps } = this.#options;
+    const { folder, logger, ops } = this.#options;
     const state = emptyState(id);
     const file = await openAppendFile(logPath(folder, id), {
       ops,

@@ -1,5 +1,6 @@
 // Finds words in talks, newest talk first, reading the logs as they lie on the disk.
-import { readFile } from 'node:fs/promises';
+import { readFileBounded } from '../base/atomic-file.ts';
+import type { Folder } from '../base/file-ops.ts';
 import type { SearchHit } from '../protocol/conversation.ts';
 import { logPath } from './catalogue.ts';
 import { type LogRecord, parseRecord } from './record.ts';
@@ -20,6 +21,13 @@ export interface SearchResult {
 
 function literal(text: string): RegExp {
   return new RegExp(text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'), 'iu');
+}
+
+/** The text of a log of any size, or undefined when there is none. */
+export async function readLog({ path, ops }: Folder, id: string): Promise<string | undefined> {
+  const bytesMax = Number.POSITIVE_INFINITY;
+  const bytes = await readFileBounded(logPath(path, id), { bytesMax, ops });
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8');
 }
 
 /** The sound records of a log's text, as far as it goes; what is damaged is passed over. */
@@ -56,12 +64,12 @@ function hitIn(talk: Searchable, record: LogRecord, pattern: RegExp): SearchHit 
 }
 
 async function hitsOf(
-  folder: string,
+  folder: Folder,
   talk: Searchable,
   patterns: { readonly raw: RegExp; readonly text: RegExp },
 ): Promise<SearchHit[]> {
   // A talk may be deleted while the search runs: then it has no hits.
-  const text = await readFile(logPath(folder, talk.id), 'utf8').catch(() => '');
+  const text = (await readLog(folder, talk.id).catch(() => undefined)) ?? '';
   // The raw text holds every match in its JSON spelling; most logs are done with here.
   if (!patterns.raw.test(text)) return [];
   const hits: SearchHit[] = [];
@@ -77,7 +85,7 @@ async function hitsOf(
  * @param talks newest first; the hits keep their order
  */
 export async function searchLogs(
-  folder: string,
+  folder: Folder,
   talks: readonly Searchable[],
   { query, limit }: { readonly query: string; readonly limit: number },
 ): Promise<SearchResult> {

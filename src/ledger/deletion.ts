@@ -1,17 +1,17 @@
 // Takes what came from a deleted talk out of the nights' texts; hashes stay behind. It knows which
 // files may change and keeps a record of it, never what the texts say.
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
+  readFileBounded,
   readJsonBounded,
   readTextBounded,
   writeFileAtomic,
   writeJsonAtomic,
 } from '../base/atomic-file.ts';
-import { systemFileOps } from '../base/file-ops.ts';
+import type { Folder } from '../base/file-ops.ts';
 import { sha256 } from '../base/hash.ts';
-import { DELETABLE, type Ledger } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
 import type { NightId } from './manifest.ts';
 import { deleteFromReviews } from './review.ts';
 
@@ -52,39 +52,44 @@ export async function deleteSource(
     const folder = ledger.folderOf(night);
     if (!(await isNamedIn(folder, sourceId))) continue;
     nights.push(night);
-    await rewrite(folder, at, left(await textsIn(folder)));
+    await rewrite(folder, at, left(await textsIn(folder, ledger.files.withWords)));
   }
   await deleteFromReviews(ledger, sourceId);
   return nights;
 }
 
 /** True when a text of the folder names the source. */
-export async function isNamedIn(folder: string, sourceId: string): Promise<boolean> {
-  const names = (await readdir(folder)).filter((name) => /\.jsonl?$/.test(name));
-  for (const name of names) {
-    if ((await readFile(join(folder, name))).includes(`"${sourceId}"`)) return true;
+export async function isNamedIn({ path, ops }: Folder, sourceId: string): Promise<boolean> {
+  for (const { name } of await ops.list(path)) {
+    if (!/\.jsonl?$/.test(name)) continue;
+    const bytesMax = Number.POSITIVE_INFINITY;
+    const bytes = await readFileBounded(join(path, name), { bytesMax, ops });
+    if (Buffer.from(bytes ?? []).includes(`"${sourceId}"`)) return true;
   }
   return false;
 }
 
-async function textsIn(folder: string): Promise<Map<string, string>> {
+async function textsIn(
+  { path, ops }: Folder,
+  names: readonly string[],
+): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
-  for (const name of DELETABLE) {
-    const text = await readTextBounded(join(folder, name));
+  for (const name of names) {
+    const text = await readTextBounded(join(path, name), { ops });
     if (text !== undefined) texts.set(name, text);
   }
   return texts;
 }
 
-async function rewrite(folder: string, at: string, left: TextsLeft): Promise<void> {
-  const earlier = await readJsonBounded(join(folder, DELETED), deletionSchema);
+async function rewrite({ path, ops }: Folder, at: string, left: TextsLeft): Promise<void> {
+  const earlier = await readJsonBounded(join(path, DELETED), deletionSchema, { ops });
   const files: Record<string, string | null> = { ...earlier?.files };
   for (const [name, text] of left) {
     files[name] = text === null ? null : sha256(text);
     // The record first: a crash between the two leaves a finding, never an unexplained text.
-    await writeJsonAtomic(join(folder, DELETED), { at, files });
-    if (text !== null) await writeFileAtomic(join(folder, name), text);
-    else await systemFileOps.remove(join(folder, name));
+    await writeJsonAtomic(join(path, DELETED), { at, files }, ops);
+    if (text !== null) await writeFileAtomic(join(path, name), text, ops);
+    else await ops.remove(join(path, name));
   }
-  await systemFileOps.syncFolder(folder);
+  await ops.syncFolder(path);
 }

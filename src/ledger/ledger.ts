@@ -1,17 +1,12 @@
 // The ledger: a folder a night, a hash chain through their manifests, and which deltas are in
 // force. It knows files and hashes, never what the numbers in them mean.
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import {
-  makeFolder,
-  readJsonBounded,
-  sweepTemporary,
-  writeJsonAtomic,
-} from '../base/atomic-file.ts';
+import { readJsonBounded, sweepTemporary, writeJsonAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
-import { systemFileOps } from '../base/file-ops.ts';
+import { type FileOps, type Folder, systemFileOps } from '../base/file-ops.ts';
 import { sha256File } from '../base/hash.ts';
+import { DAMAGED_SUFFIX } from '../base/line-recovery.ts';
 import {
   type Manifest,
   manifestHash,
@@ -44,26 +39,16 @@ export type Head = z.infer<typeof headSchema>;
 
 export const MANIFEST = 'manifest.json';
 export const JOURNAL = 'journal.jsonl';
-/**
- * Texts that may change when a person deletes the talk they came from; see `verify`. A deletion
- * goes through them in this order: what only others say the source of comes before those.
- */
-export const DELETABLE = [
-  'probe.json',
-  'replies.json',
-  'training.json',
-  'measures.json',
-  'steps.jsonl',
-  'summary.md',
-  'summary.json',
-  'dreams.jsonl',
-  'easy.jsonl',
-  'own.jsonl',
-  'gists.json',
-  'everyday.jsonl',
-  'scenarios.jsonl',
-  'flagged.json',
-] as const;
+/** The files of a night's folder by name. One that is in neither list is refused at the commit. */
+export interface NightFiles {
+  /**
+   * They hold words of a person, or name what does, and may change when the talk is deleted that
+   * they came from; see `verify`. A deletion goes through them in this order: what only others say
+   * the source of comes before those.
+   */
+  readonly withWords: readonly string[];
+  readonly withoutWords: readonly string[];
+}
 
 export interface DeltaFile {
   /** Absolute. */
@@ -72,20 +57,28 @@ export interface DeltaFile {
   readonly nights: readonly NightId[];
 }
 
-export interface Ledger {
-  readonly folder: string;
+export interface LedgerOptions {
+  /** Identity of the base model. */
   readonly base: string;
+  readonly files: NightFiles;
+  readonly ops?: FileOps;
+}
+
+export interface Ledger {
+  readonly folder: Folder;
+  readonly base: string;
+  readonly files: NightFiles;
   head(): Head;
   /** Committed nights, oldest first. */
   list(): Promise<Manifest[]>;
   /** @throws night-unknown */
   read(id: NightId): Promise<Manifest>;
   /** Folder of a committed night. */
-  folderOf(id: NightId): string;
+  folderOf(id: NightId): Folder;
   /** Folder of a night under way, there or not. */
-  buildingOf(id: NightId): string;
+  buildingOf(id: NightId): Folder;
   /** Folder of a night under way; made when it is not there. */
-  building(id: NightId): Promise<string>;
+  building(id: NightId): Promise<Folder>;
   /** Ids of nights that were begun and not committed. */
   unfinished(): Promise<NightId[]>;
   discard(id: NightId): Promise<void>;
@@ -94,7 +87,8 @@ export interface Ledger {
   /**
    * Hashes the building folder, writes the manifest, reads all of it back and renames the folder:
    * the night is there whole or not at all.
-   * @throws ledger-damaged when what was read back is not what was written
+   * @throws night-file-unknown when a deletion would not know something in it, ledger-damaged when
+   * what was read back is not what was written
    */
   commit(draft: Omit<Manifest, 'files' | 'schema'>): Promise<Manifest>;
   /** What became of a committed night. */
@@ -112,21 +106,27 @@ export interface Ledger {
  * Opens (or begins) the ledger of one base model under `folder`.
  * @throws ledger-foreign when the ledger there belongs to another base model
  */
-export async function openLedger(folder: string, base: string): Promise<Ledger> {
-  const nights = join(folder, 'nights');
-  const buildings = join(folder, 'building');
-  await makeFolder(nights);
-  await makeFolder(buildings);
+export async function openLedger(
+  folder: string,
+  { base, files, ops = systemFileOps }: LedgerOptions,
+): Promise<Ledger> {
+  const nights = { path: join(folder, 'nights'), ops };
+  const buildings = { path: join(folder, 'building'), ops };
+  await ops.makeFolder(nights.path);
+  await ops.makeFolder(buildings.path);
   const headPath = join(folder, 'head.json');
-  let head = (await readJsonBounded(headPath, headSchema)) ?? begin(base);
+  let head = (await readJsonBounded(headPath, headSchema, { ops })) ?? begin(base);
   if (head.base !== base) throw foreign(folder, head.base, base);
 
-  const folderOf = (id: NightId): string => join(nights, nightIdSchema.parse(id));
-  const buildingOf = (id: NightId): string => join(buildings, nightIdSchema.parse(id));
+  const inFolder = ({ path }: Folder, id: NightId): Folder => {
+    return { path: join(path, nightIdSchema.parse(id)), ops };
+  };
+  const folderOf = (id: NightId): Folder => inFolder(nights, id);
+  const buildingOf = (id: NightId): Folder => inFolder(buildings, id);
 
   async function read(id: NightId): Promise<Manifest> {
     const manifest = nightIdSchema.safeParse(id).success
-      ? await readJsonBounded(join(folderOf(id), MANIFEST), manifestSchema)
+      ? await readJsonBounded(join(folderOf(id).path, MANIFEST), manifestSchema, { ops })
       : undefined;
     if (manifest === undefined) {
       throw new AttuneError('night-unknown', `There is no night "${id}" in the ledger.`, { id });
@@ -141,35 +141,38 @@ export async function openLedger(folder: string, base: string): Promise<Ledger> 
 
   async function setHead(change: Partial<Omit<Head, 'schema' | 'base'>>): Promise<Head> {
     const next: Head = { ...head, ...change, nights: { ...head.nights, ...change.nights } };
-    await writeJsonAtomic(headPath, headSchema.parse(next));
+    await writeJsonAtomic(headPath, headSchema.parse(next), ops);
     head = next;
     return head;
   }
 
   return {
-    folder,
+    folder: { path: folder, ops },
     base,
+    files,
     head: () => head,
     list,
     read,
     folderOf,
     buildingOf,
     async building(id) {
-      await mkdir(buildingOf(id), { recursive: true, mode: 0o700 });
-      return buildingOf(id);
+      const made = buildingOf(id);
+      await ops.makeFolder(made.path);
+      return made;
     },
     unfinished: () => nightFolders(buildings),
-    discard: (id) => rm(buildingOf(id), { recursive: true, force: true }),
+    discard: (id) => ops.removeTree(buildingOf(id).path),
     async next() {
       const last = (await list()).at(-1);
       const parent = last === undefined ? null : { night: last.night, hash: manifestHash(last) };
       return { number: (last?.number ?? 0) + 1, parent };
     },
     async commit(draft) {
-      const manifest = await seal(buildingOf(draft.night), draft);
-      await rename(buildingOf(draft.night), folderOf(draft.night));
-      await systemFileOps.syncFolder(nights);
-      await systemFileOps.syncFolder(buildings);
+      const built = buildingOf(draft.night);
+      const manifest = await seal(built, files, draft);
+      await ops.rename(built.path, folderOf(draft.night).path);
+      await ops.syncFolder(nights.path);
+      await ops.syncFolder(buildings.path);
       return manifest;
     },
     statusOf: (manifest) => head.nights[manifest.night]?.status ?? statusAtCommit(manifest),
@@ -178,10 +181,10 @@ export async function openLedger(folder: string, base: string): Promise<Ledger> 
       const { squashed } = head;
       const rest = squashed === null ? [...ids] : withoutSquashed(ids, squashed.nights);
       const manifests = await Promise.all(rest.map(read));
-      const own = manifests.flatMap(({ night, delta, files }): DeltaFile[] => {
+      const own = manifests.flatMap(({ night, delta, files: hashes }): DeltaFile[] => {
         if (delta === null) return [];
-        const path = join(folderOf(night), delta.file);
-        return [{ path, sha256: files[delta.file] ?? '', nights: [night] }];
+        const path = join(folderOf(night).path, delta.file);
+        return [{ path, sha256: hashes[delta.file] ?? '', nights: [night] }];
       });
       if (squashed === null || rest.length === ids.length) return own;
       const { file, hash, nights: summed } = squashed;
@@ -209,47 +212,67 @@ function begin(base: string): Head {
   return { schema: 1, base, inForce: [], nights: {}, squashed: null };
 }
 
-async function nightFolders(folder: string): Promise<NightId[]> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isDirectory() && nightIdSchema.safeParse(entry.name).success)
-    .map((entry) => entry.name)
-    .sort();
+async function nightFolders({ path, ops }: Folder): Promise<NightId[]> {
+  return (await ops.list(path))
+    .filter(({ name, isFolder }) => isFolder && nightIdSchema.safeParse(name).success)
+    .map(({ name }) => name);
 }
 
 /** sha256 of each file of a night but manifest and journal, by name. */
-export async function hashNight(folder: string): Promise<Record<string, string>> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  const names = entries
-    .filter((entry) => entry.isFile() && entry.name !== MANIFEST && entry.name !== JOURNAL)
-    .map((entry) => entry.name)
-    .sort();
+export async function hashNight({ path, ops }: Folder): Promise<Record<string, string>> {
   const files: Record<string, string> = {};
-  for (const name of names) files[name] = await sha256File(join(folder, name));
+  for (const { name, isFile } of await ops.list(path)) {
+    const isSealed = isFile && name !== MANIFEST && name !== JOURNAL;
+    if (isSealed) files[name] = await sha256File(join(path, name), ops);
+  }
   return files;
 }
 
-async function seal(folder: string, draft: Omit<Manifest, 'files' | 'schema'>): Promise<Manifest> {
-  // Words in it would stay for good: no deletion knows its name.
-  await sweepTemporary(folder);
+async function seal(
+  folder: Folder,
+  known: NightFiles,
+  draft: Omit<Manifest, 'files' | 'schema'>,
+): Promise<Manifest> {
+  const { path, ops } = folder;
+  await sweepFragments(folder);
+  await refuseUnknown(folder, known);
   const files = await hashNight(folder);
   for (const name of Object.keys(files)) {
-    const file = await systemFileOps.open(join(folder, name), 'read');
+    const file = await ops.open(join(path, name), 'append');
     await file.sync();
     await file.close();
   }
   const manifest = manifestSchema.parse({ schema: 1, ...draft, files });
-  await writeJsonAtomic(join(folder, MANIFEST), manifest);
-  const written = await readJsonBounded(join(folder, MANIFEST), manifestSchema);
+  await writeJsonAtomic(join(path, MANIFEST), manifest, ops);
+  const written = await readJsonBounded(join(path, MANIFEST), manifestSchema, { ops });
   const again = await hashNight(folder);
   const isSame =
     written !== undefined &&
     manifestHash(written) === manifestHash(manifest) &&
     Object.keys(files).every((name) => files[name] === again[name]);
   if (!isSame) {
-    throw new AttuneError('ledger-damaged', `${folder}: what was read back differs.`, { folder });
+    throw new AttuneError('ledger-damaged', `${path}: what was read back differs.`, { path });
   }
   return manifest;
+}
+
+/** Half-written files and torn lines: words in them would stay for good, in a form nobody searches. */
+async function sweepFragments({ path, ops }: Folder): Promise<void> {
+  await sweepTemporary(path, { ops });
+  for (const { name } of await ops.list(path)) {
+    if (name.endsWith(DAMAGED_SUFFIX)) await ops.remove(join(path, name));
+  }
+}
+
+async function refuseUnknown({ path, ops }: Folder, files: NightFiles): Promise<void> {
+  const known = [...files.withWords, ...files.withoutWords, MANIFEST, JOURNAL];
+  const unknown = (await ops.list(path)).find(({ name }) => !known.includes(name));
+  if (unknown === undefined) return;
+  const { name } = unknown;
+  const message =
+    `${join(path, name)} is not in the table of a night's files: a deletion would not search it. ` +
+    'Nothing was committed.';
+  throw new AttuneError('night-file-unknown', message, { path, file: name });
 }
 
 function foreign(folder: string, theirs: string, ours: string): AttuneError {

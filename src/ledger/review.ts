@@ -1,9 +1,8 @@
 // What a person changed of a night's dreams: single ones dropped, replies reworded. It lies beside
 // the sealed nights, and counts when the night is trained again.
-import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { makeFolder, readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
+import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
 import type { Ledger } from './ledger.ts';
 import { type NightId, nightIdSchema } from './manifest.ts';
 
@@ -21,13 +20,14 @@ export type ReviewChange = z.infer<typeof changeSchema>;
 
 const reviewSchema = z.strictObject({ schema: z.literal(1), changes: z.array(changeSchema) });
 
-const folderOf = (ledger: Ledger): string => join(ledger.folder, 'reviews');
+const folderOf = ({ folder }: Ledger): string => join(folder.path, 'reviews');
 const pathOf = (ledger: Ledger, night: NightId): string =>
   join(folderOf(ledger), `${nightIdSchema.parse(night)}.json`);
 
 /** The changes to a night's dreams so far, one a dream. */
 export async function readReview(ledger: Ledger, night: NightId): Promise<ReviewChange[]> {
-  return (await readJsonBounded(pathOf(ledger, night), reviewSchema))?.changes ?? [];
+  const { ops } = ledger.folder;
+  return (await readJsonBounded(pathOf(ledger, night), reviewSchema, { ops }))?.changes ?? [];
 }
 
 /** Keeps the changes; what changes nothing any more is left out. */
@@ -36,20 +36,22 @@ export async function writeReview(
   night: NightId,
   changes: readonly ReviewChange[],
 ): Promise<void> {
-  await makeFolder(folderOf(ledger));
+  const { ops } = ledger.folder;
+  await ops.makeFolder(folderOf(ledger));
   const kept = changes.filter(({ isDropped, chosen }) => isDropped || chosen !== null);
-  await writeJsonAtomic(pathOf(ledger, night), { schema: 1, changes: kept });
+  await writeJsonAtomic(pathOf(ledger, night), { schema: 1, changes: kept }, ops);
 }
 
 /** Takes the changes to dreams out of one talk with it. */
 export async function deleteFromReviews(ledger: Ledger, cluster: string): Promise<void> {
-  const names = await readdir(folderOf(ledger)).catch(() => []);
-  for (const name of names) {
+  const { ops } = ledger.folder;
+  if ((await ops.stat(folderOf(ledger))) === undefined) return;
+  for (const { name } of await ops.list(folderOf(ledger))) {
     const night = name.replace(/\.json$/, '');
     if (!nightIdSchema.safeParse(night).success) continue;
     const changes = await readReview(ledger, night);
     const kept = changes.filter((change) => change.cluster !== cluster);
-    if (kept.length === 0) await rm(pathOf(ledger, night), { force: true });
+    if (kept.length === 0) await ops.remove(pathOf(ledger, night));
     else if (kept.length < changes.length) await writeReview(ledger, night, kept);
   }
 }

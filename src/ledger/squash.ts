@@ -1,7 +1,7 @@
 // Adds the oldest deltas in force up into one file when they take too much room; losslessly.
-import { rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { AttuneError } from '../base/errors.ts';
+import type { FileOps } from '../base/file-ops.ts';
 import { sha256File } from '../base/hash.ts';
 import { type Delta, type DeltaTensor, readDelta, writeDelta } from '../model/delta.ts';
 import type { DeltaFile, Ledger } from './ledger.ts';
@@ -14,33 +14,34 @@ import type { NightId } from './manifest.ts';
  * @returns the nights that are in the sum now; empty when there was room, or nothing to add up
  */
 export async function squash(ledger: Ledger, bytesMax: number): Promise<readonly NightId[]> {
+  const { ops } = ledger.folder;
   const files = await ledger.deltaFiles(ledger.head().inForce);
-  const sizes = await Promise.all(files.map(async ({ path }) => (await stat(path)).size));
-  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const found = await Promise.all(files.map(({ path }) => ops.stat(path)));
+  const total = found.reduce((sum, stat) => sum + (stat?.bytes ?? 0), 0);
   const old = files.slice(0, -1);
   if (total <= bytesMax || old.length < 2) return [];
   const nights = old.flatMap((one) => one.nights);
   const file = `squashed-${nights.length}-${nights.at(-1)}.safetensors`;
-  const path = join(ledger.folder, file);
-  await writeSum(path, old);
-  await ledger.setHead({ squashed: { nights, file, hash: await sha256File(path) } });
+  const path = join(ledger.folder.path, file);
+  await writeSum(path, old, ops);
+  await ledger.setHead({ squashed: { nights, file, hash: await sha256File(path, ops) } });
   // The pointer names the sum: only now may its parts go.
   for (const one of old) {
-    if (basename(one.path) !== file) await rm(one.path, { force: true });
+    if (basename(one.path) !== file) await ops.remove(one.path);
   }
   return nights;
 }
 
-async function writeSum(path: string, files: readonly DeltaFile[]): Promise<void> {
+async function writeSum(path: string, files: readonly DeltaFile[], ops: FileOps): Promise<void> {
   const tensors: Record<string, { shape: readonly number[]; data: Float64Array }> = {};
   let baseHash = '';
   for (const file of files) {
-    const delta = await readDelta(file.path);
+    const delta = await readDelta(file.path, ops);
     baseHash = delta.baseHash;
     addTo(tensors, delta);
   }
-  await writeDelta(path, { baseHash, tensors });
-  const back = await readDelta(path);
+  await writeDelta(path, { baseHash, tensors }, ops);
+  const back = await readDelta(path, ops);
   const isSame = Object.entries(tensors).every(([name, { data }]) =>
     equals(data, back.tensors[name]),
   );

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { readJsonBounded } from '../base/atomic-file.ts';
 import { isAttuneError } from '../base/errors.ts';
 import { sha256File } from '../base/hash.ts';
+import { DAMAGED_SUFFIX } from '../base/line-recovery.ts';
 import { DELETED, deletionSchema } from './deletion.ts';
-import { DELETABLE, hashNight, type Ledger } from './ledger.ts';
+import { hashNight, JOURNAL, type Ledger } from './ledger.ts';
 import { type Manifest, manifestHash, type NightId } from './manifest.ts';
 
 export interface Finding {
@@ -57,13 +58,15 @@ function chain(manifest: Manifest, parent: Manifest | undefined, base: string): 
 async function files(ledger: Ledger, manifest: Manifest): Promise<Finding[]> {
   const folder = ledger.folderOf(manifest.night);
   const found = await hashNight(folder);
-  const deletion = await readJsonBounded(join(folder, DELETED), deletionSchema);
+  const { path, ops } = folder;
+  const deletion = await readJsonBounded(join(path, DELETED), deletionSchema, { ops });
+  const { withWords } = ledger.files;
   const findings: Finding[] = [];
   for (const [name, hash] of Object.entries(manifest.files)) {
     if (found[name] === hash) continue;
     // Its delta lives on in the sum, which is checked on its own.
     if (name === manifest.delta?.file && isSquashed(ledger, manifest) && !(name in found)) continue;
-    const isDeletable = (DELETABLE as readonly string[]).includes(name);
+    const isDeletable = withWords.includes(name);
     const recorded = deletion?.files[name];
     if (isDeletable && recorded !== undefined && recorded === (found[name] ?? null)) {
       const text = `${name}: data deleted on ${deletion?.at ?? ''}`;
@@ -73,9 +76,10 @@ async function files(ledger: Ledger, manifest: Manifest): Promise<Finding[]> {
       findings.push({ night: manifest.night, kind: 'damage', text });
     }
   }
+  // The journal goes on after the commit, and so may what was torn of it.
+  const added = [...withWords, DELETED, JOURNAL + DAMAGED_SUFFIX];
   for (const name of Object.keys(found)) {
-    if (name === DELETED || manifest.files[name] !== undefined) continue;
-    if ((DELETABLE as readonly string[]).includes(name)) continue;
+    if (Object.hasOwn(manifest.files, name) || added.includes(name)) continue;
     findings.push({ night: manifest.night, kind: 'damage', text: `${name} was added later` });
   }
   return findings;
@@ -87,7 +91,8 @@ const isSquashed = (ledger: Ledger, { night }: Manifest): boolean =>
 async function sum(ledger: Ledger): Promise<Finding[]> {
   const { squashed } = ledger.head();
   if (squashed === null) return [];
-  const found = await sha256File(join(ledger.folder, squashed.file)).catch(() => undefined);
+  const { path, ops } = ledger.folder;
+  const found = await sha256File(join(path, squashed.file), ops).catch(() => undefined);
   if (found === squashed.hash) return [];
   const text = `${squashed.file}, the sum of ${squashed.nights.length} nights, ${found === undefined ? 'is missing' : 'was changed'}`;
   return [{ night: null, kind: 'damage', text }];

@@ -1,7 +1,8 @@
 // A delta on disk: what one night added to the trained weights, bound to the base it was made for.
 import { createHash } from 'node:crypto';
+import { yieldToEventLoop } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
-import { eventTurn } from '../base/event-turn.ts';
+import { type FileOps, systemFileOps } from '../base/file-ops.ts';
 import { sha256Json } from '../base/hash.ts';
 import { readSafetensors, readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
 import { writeSafetensors } from './checkpoint/safetensors-writer.ts';
@@ -33,7 +34,11 @@ export interface Delta extends Required<DeltaContent> {
  * Writes a delta whole or not at all and returns its hash.
  * @throws delta-damaged when a value is not finite, disk-full, store-failed
  */
-export async function writeDelta(path: string, content: DeltaContent): Promise<string> {
+export async function writeDelta(
+  path: string,
+  content: DeltaContent,
+  ops: FileOps = systemFileOps,
+): Promise<string> {
   refuseNonFinite(path, content.tensors);
   const hash = await hashDelta(content);
   const tensors = Object.entries(content.tensors).map(([name, { shape, data }]) => {
@@ -45,9 +50,9 @@ export async function writeDelta(path: string, content: DeltaContent): Promise<s
   });
   const metadata = { ...content.metadata, schema: SCHEMA, baseHash: content.baseHash, hash };
   const verify = async (temporary: string): Promise<void> => {
-    await readDelta(temporary);
+    await readDelta(temporary, ops);
   };
-  await writeSafetensors(path, tensors, { metadata, verify });
+  await writeSafetensors(path, tensors, { metadata, verify, ops });
   return hash;
 }
 
@@ -55,8 +60,8 @@ export async function writeDelta(path: string, content: DeltaContent): Promise<s
  * Reads a delta whole; the caller owns its tensors.
  * @throws model-not-found, delta-damaged when it is no delta, was changed, or is not finite
  */
-export async function readDelta(path: string): Promise<Delta> {
-  const file = await readSafetensors(path).catch((cause: unknown) => {
+export async function readDelta(path: string, ops: FileOps = systemFileOps): Promise<Delta> {
+  const file = await readSafetensors(path, ops).catch((cause: unknown) => {
     if (!(cause instanceof AttuneError) || cause.code === 'model-not-found') throw cause;
     throw damagedDelta(path, cause.message, cause);
   });
@@ -65,8 +70,8 @@ export async function readDelta(path: string): Promise<Delta> {
     throw damagedDelta(path, `${path} is no delta: its header does not say schema ${SCHEMA}`);
   }
   const tensors: Record<string, DeltaTensor> = {};
-  for (const [name, stored] of file.tensors) tensors[name] = await readDeltaTensor(stored);
-  await eventTurn();
+  for (const [name, stored] of file.tensors) tensors[name] = await readDeltaTensor(stored, ops);
+  await yieldToEventLoop();
   refuseNonFinite(path, tensors);
   if ((await hashDelta({ baseHash, tensors })) !== hash) {
     throw damagedDelta(path, `${path}: its tensors are not those that were written`);
@@ -74,9 +79,9 @@ export async function readDelta(path: string): Promise<Delta> {
   return { path, baseHash, tensors, metadata, hash };
 }
 
-async function readDeltaTensor(stored: StoredTensor): Promise<DeltaTensor> {
+async function readDeltaTensor(stored: StoredTensor, ops: FileOps): Promise<DeltaTensor> {
   if (stored.dtype === 'F32' || stored.dtype === 'F64') {
-    return { shape: stored.shape, data: await readTensor(stored) };
+    return { shape: stored.shape, data: await readTensor(stored, ops) };
   }
   throw damagedDelta(stored.path, `${stored.name} is stored as ${stored.dtype}, not F32 or F64`);
 }
@@ -89,7 +94,7 @@ async function hashDelta({ baseHash, tensors }: DeltaContent): Promise<string> {
   )) {
     const bytes = createHash('sha256').update(data).digest('hex');
     identities.push([name, data.BYTES_PER_ELEMENT, shape, bytes]);
-    await eventTurn();
+    await yieldToEventLoop();
   }
   return sha256Json({ schema: SCHEMA, baseHash, tensors: identities });
 }

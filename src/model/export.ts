@@ -1,7 +1,8 @@
 // Writes a model folder in which a version's weights have taken the place of the base's.
 import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeFolder, writeJsonAtomic } from '../base/atomic-file.ts';
+import { writeJsonAtomic } from '../base/atomic-file.ts';
+import { systemFileOps } from '../base/file-ops.ts';
 import { readJson } from './checkpoint/folder.ts';
 import { isRecord } from './checkpoint/refusal.ts';
 import { readPieces } from './checkpoint/safetensors.ts';
@@ -25,7 +26,7 @@ export async function exportModel(
   version: WeightsVersion,
   dir: string,
 ): Promise<void> {
-  await makeFolder(dir);
+  await systemFileOps.makeFolder(dir);
   for (const name of await readdir(model.dir)) {
     const isCompanion = COMPANION_FILES.some((pattern) => pattern.test(name));
     if (isCompanion) await copyFile(join(model.dir, name), join(dir, name));

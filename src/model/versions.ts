@@ -1,6 +1,7 @@
 // Weights versions: the base plus the ordered deltas in force, summed into the tensors to feed.
+import { yieldToEventLoop } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
-import { eventTurn } from '../base/event-turn.ts';
+import type { FileOps } from '../base/file-ops.ts';
 import { sha256Json } from '../base/hash.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import { type Delta, firstNonFinite, readDelta } from './delta.ts';
@@ -22,6 +23,8 @@ export interface LoadVersionOptions {
   readonly id?: string;
   /** Which weights are fed, as in the graph; the query projections by default. */
   readonly trainable?: (name: string) => boolean;
+  /** The disk of the deltas. */
+  readonly ops?: FileOps;
 }
 
 const ID_HEX_DIGITS = 12;
@@ -42,12 +45,12 @@ export function versionId(baseHash: string, deltaHashes: readonly string[]): str
 export async function loadVersion(
   model: Model,
   deltaPaths: readonly string[],
-  { id, trainable = isQProj }: LoadVersionOptions = {},
+  { id, trainable = isQProj, ops }: LoadVersionOptions = {},
 ): Promise<WeightsVersion> {
   const sums = new Map<string, Float64Array>();
   const deltas: { path: string; hash: string }[] = [];
   for (const path of deltaPaths) {
-    const delta = await readDelta(path);
+    const delta = await readDelta(path, ops);
     refuseForeign(delta, model, trainable);
     await addDelta(sums, delta);
     deltas.push({ path, hash: delta.hash });
@@ -59,7 +62,7 @@ export async function loadVersion(
     const sum = sums.get(name);
     if (sum !== undefined) addSum(data, sum, name);
     // Replies are decoded in the same process: they go on between two weights.
-    await eventTurn();
+    await yieldToEventLoop();
     weights[name] = { dtype: 'f32', shape: weight.shape, data };
   }
   const hashes = deltas.map(({ hash }) => hash);
@@ -88,7 +91,7 @@ async function addDelta(sums: Map<string, Float64Array>, { tensors }: Delta): Pr
     const sum = sums.get(name) ?? new Float64Array(data.length);
     for (let i = 0; i < data.length; i++) (sum[i] as number) += data[i] as number;
     sums.set(name, sum);
-    await eventTurn();
+    await yieldToEventLoop();
   }
 }
 

@@ -32,7 +32,8 @@ export interface BlindBook {
 
 /** Answers lie in `blind.jsonl` beside the nights: flags and preferences, no words. */
 export function openBlindBook(ledger: Ledger): BlindBook {
-  const path = join(ledger.folder, 'blind.jsonl');
+  const { ops } = ledger.folder;
+  const path = join(ledger.folder.path, 'blind.jsonl');
   let last: Promise<unknown> = Promise.resolve();
 
   /** One at a time: each opens the file, and appends one record when it has to. */
@@ -49,6 +50,7 @@ export function openBlindBook(ledger: Ledger): BlindBook {
     const pairs = pairsOf(ledger, await readSummary(ledger, night));
     const records: BlindRecord[] = [];
     const file = await openAppendFile(path, {
+      ops,
       isSound: (record) => recordSchema.safeParse(record).success,
       onRecord: (record) => records.push(recordSchema.parse(record)),
     });

@@ -5,8 +5,7 @@ import { AttuneError } from '../base/errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { type NightLine, NightSummary, type NightView } from '../protocol/summary.ts';
-
-export const SUMMARY = { json: 'summary.json', markdown: 'summary.md' } as const;
+import { FILE } from '../record/files.ts';
 
 /** The summary as it was written, and what was decided since. @throws night-unknown, also when its texts were deleted */
 export async function readSummary(ledger: Ledger, id: NightId): Promise<NightView> {
@@ -18,9 +17,9 @@ export async function readSummary(ledger: Ledger, id: NightId): Promise<NightVie
 }
 
 async function summaryIn(ledger: Ledger, manifest: Manifest): Promise<NightSummary | undefined> {
-  const path = join(ledger.folderOf(manifest.night), SUMMARY.json);
+  const { path, ops } = ledger.folderOf(manifest.night);
   // An empty file is what deletions left behind at first.
-  return readJsonBounded(path, NightSummary).catch(() => undefined);
+  return readJsonBounded(join(path, FILE.summary), NightSummary, { ops }).catch(() => undefined);
 }
 
 /** What a person decided after the summary was written counts. */

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readTextBounded } from '../base/atomic-file.ts';
+import type { Folder } from '../base/file-ops.ts';
 import type { NightSummary } from '../protocol/summary.ts';
 import { FILE, readDrafts, readScenarioFile } from '../record/files.ts';
 
@@ -10,8 +11,8 @@ const SAMPLES_MAX = 12;
 const stepSchema = z.object({ step: z.int(), terms: z.object({ loss: z.number() }) });
 
 /** Step and loss, each step once: a resumed training writes its last steps again. */
-export async function readLosses(folder: string): Promise<{ step: number; loss: number }[]> {
-  const text = (await readTextBounded(join(folder, FILE.steps))) ?? '';
+export async function readLosses({ path, ops }: Folder): Promise<{ step: number; loss: number }[]> {
+  const text = (await readTextBounded(join(path, FILE.steps), { ops })) ?? '';
   const losses = new Map<number, number>();
   for (const line of text.split('\n')) {
     const parsed = line === '' ? undefined : stepSchema.safeParse(parseLine(line)).data;
@@ -31,7 +32,7 @@ function parseLine(line: string): unknown {
 
 /** The first admitted dreams of each kind, as they trained. */
 export async function readSamples(
-  folder: string,
+  folder: Folder,
 ): Promise<Pick<NightSummary['dreams'], 'samples'>> {
   const scenarios = await readScenarioFile(folder, 'scenarios');
   const dreams = scenarios.filter(({ source }) => source.origin === 'dream');

@@ -1,13 +1,14 @@
 // The morning's summary of a night: gathered from its folder, written as JSON and as Markdown.
 import { join } from 'node:path';
 import { writeFileAtomic, writeJsonAtomic } from '../base/atomic-file.ts';
+import type { Folder } from '../base/file-ops.ts';
 import { OWN_TALKS_MIN } from '../measure/compare.ts';
 import { windowLayers } from '../measure/lift.ts';
 import type { Measures } from '../measure/measure.ts';
 import type { ReplyChange } from '../measure/reply-change.ts';
 import type { Estimate } from '../measure/statistics.ts';
 import type { LiftView, MeasureView, NightSummary, RepliesView } from '../protocol/summary.ts';
-import { readFlagged } from '../record/files.ts';
+import { FILE, readFlagged } from '../record/files.ts';
 import { type JournalLine, resultOf } from '../record/journal.ts';
 import {
   admittedSchema,
@@ -23,7 +24,6 @@ import { KIND, KINDS } from '../scenario/kind.ts';
 import { versionOf } from '../swap/swap.ts';
 import { finite, view } from './estimate-view.ts';
 import { headlineOf } from './headline.ts';
-import { SUMMARY } from './list.ts';
 import { againText } from './review.ts';
 import { readLosses, readSamples } from './samples.ts';
 import { factsOf } from './summary-facts.ts';
@@ -33,9 +33,9 @@ import { summaryMarkdown } from './summary-markdown.ts';
 /** Writes `summary.json` and `summary.md` into the night's folder; returns the headline. */
 export async function writeSummary(input: SummaryInput): Promise<string> {
   const summary = await summaryOf(input);
-  const folder = input.ledger.folderOf(input.manifest.night);
-  await writeJsonAtomic(join(folder, SUMMARY.json), summary);
-  await writeFileAtomic(join(folder, SUMMARY.markdown), summaryMarkdown(summary));
+  const { path, ops } = input.ledger.folderOf(input.manifest.night);
+  await writeJsonAtomic(join(path, FILE.summary), summary, ops);
+  await writeFileAtomic(join(path, FILE.summaryText), summaryMarkdown(summary), ops);
   return summary.headline;
 }
 
@@ -179,7 +179,7 @@ function bothRightOf({ bothRight }: Measures): NightSummary['bothRight'] {
 }
 
 async function flaggedOf(
-  folder: string,
+  folder: Folder,
   measured: NightMeasures | undefined,
 ): Promise<NightSummary['flagged']> {
   const moments = await readFlagged(folder);
@@ -225,7 +225,7 @@ function dreamsOf(
 }
 
 async function trainingOf(
-  folder: string,
+  folder: Folder,
   lines: readonly JournalLine[],
 ): Promise<NightSummary['training']> {
   const trained = trainedSchema.safeParse(resultOf(lines, 'train')).data;

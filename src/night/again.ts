@@ -1,7 +1,7 @@
 // A night trained again as the person changed its dreams: the same moments, the same seed, no new
 // dreams; from where it trains it is a night like any other.
-import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { NightId } from '../ledger/manifest.ts';
 import { readReview } from '../ledger/review.ts';
@@ -59,7 +59,11 @@ export async function beginAgain(
     review: { of: id, dropped, reworded },
   };
   const folder = await ledger.building(plan.night);
-  for (const name of COPIED) await copyFile(join(from, name), join(folder, name));
+  for (const name of COPIED) {
+    const bytes = await readFileBounded(join(from.path, name), { ops: from.ops });
+    if (bytes === undefined) return refuse('texts of it were deleted');
+    await writeFileAtomic(join(folder.path, name), bytes, folder.ops);
+  }
   // Nights before there were rehearsals have none of them.
   for (const file of ['rehearsal', 'easy'] as const) {
     await writeScenarios(folder, file, await readScenarioFile(from, file));

@@ -4,11 +4,9 @@ import { deleteSource, isNamedIn, type NightTexts } from '../ledger/deletion.ts'
 import type { Ledger } from '../ledger/ledger.ts';
 import type { NightId } from '../ledger/manifest.ts';
 import type { Memory } from '../memory/memory.ts';
-import { SUMMARY } from '../morning/list.ts';
 import { summaryMarkdown } from '../morning/summary-markdown.ts';
 import { NightSummary } from '../protocol/summary.ts';
 import { FILE } from '../record/files.ts';
-import { PROBE } from '../swap/probe.ts';
 
 /** Nothing of the talk stays in memory or ledger. No night that learns from it may be running. */
 export async function forgetTalk(
@@ -45,12 +43,12 @@ export function textsWithout(talkId: string, texts: NightTexts): Map<string, str
   for (const file of parsed) {
     const kept = without(file.values, isOwn) as unknown[];
     if (JSON.stringify(kept) === JSON.stringify(file.values)) continue;
-    if (file.name === FILE.scenarios && texts.has(PROBE)) left.set(PROBE, null);
-    if (file.name === SUMMARY.json && texts.has(SUMMARY.markdown)) {
-      left.set(SUMMARY.markdown, markdownOf(kept[0]));
+    if (file.name === FILE.scenarios && texts.has(FILE.probe)) left.set(FILE.probe, null);
+    if (file.name === FILE.summary && texts.has(FILE.summaryText)) {
+      left.set(FILE.summaryText, markdownOf(kept[0]));
     }
     // The probe holds tokens of scenarios and does not say whose.
-    if (file.name !== PROBE) left.set(file.name, print(file, kept));
+    if (file.name !== FILE.probe) left.set(file.name, print(file, kept));
   }
   return left;
 }

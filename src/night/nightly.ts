@@ -1,5 +1,4 @@
 // When nights come: the schedule of the configuration around the night service.
-import { stat } from 'node:fs/promises';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/schema.ts';
@@ -17,13 +16,15 @@ export interface NightlyOptions {
 export async function createNightly(options: NightlyOptions): Promise<Schedule> {
   const { nights, settings, clock, logger } = options;
   const { ledger } = nights;
+  const { path, ops } = ledger.folder;
+  const begun = await ops.stat(path);
   const last = (await ledger.list()).at(-1);
   let doneAt = last === undefined ? undefined : Date.parse(last.startedAt);
   return createSchedule({
     expression: settings.schedule,
     timeZone: settings.timeZone,
     clock,
-    since: (await stat(ledger.folder)).birthtimeMs,
+    since: begun?.createdAt ?? clock.now(),
     lastDoneAt: () => doneAt,
     lastActiveAt: () => nights.activeAt,
     idleMinutes: settings.idleMinutes,

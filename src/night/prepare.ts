@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
 import { isAttuneError } from '../base/errors.ts';
+import type { Folder } from '../base/file-ops.ts';
 import { sha256 } from '../base/hash.ts';
 import { createRandom } from '../base/random.ts';
 import { configHash } from '../config/load.ts';
@@ -11,7 +12,7 @@ import type { ConversationState } from '../conversation/state.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { nightId } from '../ledger/manifest.ts';
 import type { Remembered } from '../memory/memory.ts';
-import { writeFlagged, writeGists, writeScenarios } from '../record/files.ts';
+import { FILE, writeFlagged, writeGists, writeScenarios } from '../record/files.ts';
 import { openJournal } from '../record/journal.ts';
 import { type NightPlan, planSchema } from '../record/message.ts';
 import { gatheredSchema } from '../record/phase-result.ts';
@@ -21,10 +22,9 @@ import type { NightServiceOptions } from './service.ts';
 
 export interface PreparedNight {
   readonly plan: NightPlan;
-  readonly folder: string;
+  readonly folder: Folder;
 }
 
-const PLAN = 'plan.json';
 /** Everyday turns that a night may replay, cross and measure with. */
 const EVERYDAY_MAX = 2048;
 /** Of long talks fewer turns: the file is read whole. */
@@ -38,7 +38,10 @@ export async function findUnfinished(
   const { parent } = await ledger.next();
   for (const night of await ledger.unfinished()) {
     const folder = await ledger.building(night);
-    const plan = await readJsonBounded(join(folder, PLAN), planSchema).catch(() => undefined);
+    const { path, ops } = folder;
+    const plan = await readJsonBounded(join(path, FILE.plan), planSchema, { ops }).catch(
+      () => undefined,
+    );
     const isSame =
       plan?.base === ledger.base &&
       plan.parent?.hash === parent?.hash &&
@@ -58,8 +61,8 @@ export async function beginNight(options: NightServiceOptions): Promise<Prepared
 }
 
 /** The plan last: a folder with a plan has everything that its night needs. */
-export async function writePlan(plan: NightPlan, folder: string): Promise<PreparedNight> {
-  await writeJsonAtomic(join(folder, PLAN), plan);
+export async function writePlan(plan: NightPlan, folder: Folder): Promise<PreparedNight> {
+  await writeJsonAtomic(join(folder.path, FILE.plan), plan, folder.ops);
   return { plan, folder };
 }
 
@@ -76,7 +79,7 @@ export async function planNext(options: NightServiceOptions): Promise<NightPlan>
     number,
     day,
     startedAt,
-    ledgerFolder: ledger.folder,
+    ledgerFolder: ledger.folder.path,
     modelDir: options.modelDir,
     cacheDir: options.cacheDir,
     suiteFolder: options.suiteFolder,
@@ -110,7 +113,7 @@ function withoutSecrets(config: Config): Config {
 async function writeGathered(
   options: NightServiceOptions,
   plan: NightPlan,
-  folder: string,
+  folder: Folder,
 ): Promise<void> {
   const { flags, store, config, clock, ledger } = options;
   const journal = await openJournal(folder, clock);

@@ -1,7 +1,6 @@
 // Text of the wire to a checked message and back; whatever is wrong becomes a coded error.
 import type { z } from 'zod';
-import { describeIssues } from '../base/describe-issues.ts';
-import { AttuneError } from '../base/errors.ts';
+import { AttuneError, describeIssues } from '../base/errors.ts';
 import { ServerMessage } from './server-message.ts';
 
 /** @throws message-invalid */

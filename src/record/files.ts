@@ -1,67 +1,86 @@
-// The files of a night's folder, read and written as what they are.
+// The files of a night's folder: which there are, and each read and written as what it is.
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readTextBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
+import type { Folder } from '../base/file-ops.ts';
 import { type Draft, draftSchema } from '../dream/draft.ts';
+import type { NightFiles } from '../ledger/ledger.ts';
 import { gistSchema } from '../memory/gist.ts';
 import type { Remembered } from '../memory/memory.ts';
 import { parseScenarios, printScenarios } from '../scenario/file.ts';
 import type { Scenario } from '../scenario/scenario.ts';
+import { PROBE } from '../swap/probe.ts';
 import { type FlaggedMoment, flaggedMomentSchema } from './moment.ts';
 
-/** Files at the top of the folder are sealed with the night; `work/` is removed at the commit. */
-export const FILE = {
-  flagged: 'flagged.json',
-  everyday: 'everyday.jsonl',
-  gists: 'gists.json',
+/** A deletion searches these, in this order: see `NightFiles`. */
+const WITH_WORDS = {
+  /** Tokens of what trained. */
+  probe: PROBE,
+  replies: 'replies.json',
+  /** Ids of what the training refused. */
+  training: 'training.json',
+  measures: 'measures.json',
+  steps: 'steps.jsonl',
+  summaryText: 'summary.md',
+  summary: 'summary.json',
   dreams: 'dreams.jsonl',
-  rehearsal: 'rehearsal.jsonl',
   easy: 'easy.jsonl',
   /** Crossed moments of the person's own talks that measure. */
   own: 'own.jsonl',
+  gists: 'gists.json',
+  everyday: 'everyday.jsonl',
   scenarios: 'scenarios.jsonl',
-  delta: 'delta.safetensors',
-  steps: 'steps.jsonl',
-  measures: 'measures.json',
-  replies: 'replies.json',
+  flagged: 'flagged.json',
 } as const;
+
+const WITHOUT_WORDS = {
+  plan: 'plan.json',
+  /** What the model says when nobody asks. */
+  rehearsal: 'rehearsal.jsonl',
+  delta: 'delta.safetensors',
+} as const;
+
+/** Files at the top of the folder are sealed with the night; `work/` is removed at the commit. */
+export const FILE = { ...WITH_WORDS, ...WITHOUT_WORDS } as const;
+
+export const NIGHT_FILES: NightFiles = {
+  withWords: Object.values(WITH_WORDS),
+  withoutWords: Object.values(WITHOUT_WORDS),
+};
 
 export const WORK = 'work';
 export const DEAF_DELTA = join(WORK, 'deaf.safetensors');
 
-export async function writeFlagged(
-  folder: string,
-  moments: readonly FlaggedMoment[],
-): Promise<void> {
-  await writeFileAtomic(join(folder, FILE.flagged), `${JSON.stringify(moments)}\n`);
+export function writeFlagged(folder: Folder, moments: readonly FlaggedMoment[]): Promise<void> {
+  return writeText(folder, 'flagged', `${JSON.stringify(moments)}\n`);
 }
 
-export function readFlagged(folder: string): Promise<FlaggedMoment[]> {
-  return readOwn(folder, FILE.flagged, z.array(flaggedMomentSchema));
+export function readFlagged(folder: Folder): Promise<FlaggedMoment[]> {
+  return readOwn(folder, 'flagged', z.array(flaggedMomentSchema));
 }
 
 /** Memories that were drawn for this night. */
-export async function writeGists(folder: string, gists: readonly Remembered[]): Promise<void> {
-  await writeFileAtomic(join(folder, FILE.gists), `${JSON.stringify(gists)}\n`);
+export function writeGists(folder: Folder, gists: readonly Remembered[]): Promise<void> {
+  return writeText(folder, 'gists', `${JSON.stringify(gists)}\n`);
 }
 
-export function readGists(folder: string): Promise<Remembered[]> {
+export function readGists(folder: Folder): Promise<Remembered[]> {
   const remembered = z.strictObject({ gist: gistSchema, salience: z.number() });
-  return readOwn(folder, FILE.gists, z.array(remembered));
+  return readOwn(folder, 'gists', z.array(remembered));
 }
 
-export async function writeDrafts(folder: string, drafts: readonly Draft[]): Promise<void> {
+export async function writeDrafts(folder: Folder, drafts: readonly Draft[]): Promise<void> {
   const lines = drafts.map((draft) => {
     const { cluster } = draft.seed;
     // The source as scenarios have it, so that a deleted talk is found in here too.
     return `${JSON.stringify({ ...draft, source: { cluster } })}\n`;
   });
-  await writeFileAtomic(join(folder, FILE.dreams), lines.join(''));
+  await writeText(folder, 'dreams', lines.join(''));
 }
 
-export async function readDrafts(folder: string): Promise<Draft[]> {
-  const text = (await readTextBounded(join(folder, FILE.dreams))) ?? '';
+export async function readDrafts(folder: Folder): Promise<Draft[]> {
+  const text = (await readText(folder, 'dreams')) ?? '';
   return text
     .split('\n')
     .filter((line) => line !== '')
@@ -72,25 +91,34 @@ export async function readDrafts(folder: string): Promise<Draft[]> {
 }
 
 /** @throws night-failed when the file is not what the night wrote */
-async function readOwn<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T> {
-  const path = join(folder, name);
-  const parsed = schema.safeParse(JSON.parse((await readTextBounded(path)) ?? 'null'));
+async function readOwn<T>(folder: Folder, file: File, schema: z.ZodType<T>): Promise<T> {
+  const parsed = schema.safeParse(JSON.parse((await readText(folder, file)) ?? 'null'));
   if (parsed.success) return parsed.data;
-  const message = `${path} is not what this night wrote.`;
-  throw new AttuneError('night-failed', message, { folder }, { cause: parsed.error });
+  const message = `${join(folder.path, FILE[file])} is not what this night wrote.`;
+  throw new AttuneError('night-failed', message, { folder: folder.path }, { cause: parsed.error });
+}
+
+type File = keyof typeof FILE;
+
+function readText({ path, ops }: Folder, file: File): Promise<string | undefined> {
+  return readTextBounded(join(path, FILE[file]), { ops });
+}
+
+function writeText({ path, ops }: Folder, file: File, text: string): Promise<void> {
+  return writeFileAtomic(join(path, FILE[file]), text, ops);
 }
 
 type ScenarioFile = 'everyday' | 'rehearsal' | 'easy' | 'own' | 'scenarios';
 
-export async function writeScenarios(
-  folder: string,
+export function writeScenarios(
+  folder: Folder,
   file: ScenarioFile,
   scenarios: readonly Scenario[],
 ): Promise<void> {
-  await writeFileAtomic(join(folder, FILE[file]), printScenarios(scenarios));
+  return writeText(folder, file, printScenarios(scenarios));
 }
 
-export async function readScenarioFile(folder: string, file: ScenarioFile): Promise<Scenario[]> {
-  const path = join(folder, FILE[file]);
-  return parseScenarios((await readTextBounded(path)) ?? '', path);
+export async function readScenarioFile(folder: Folder, file: ScenarioFile): Promise<Scenario[]> {
+  const text = (await readText(folder, file)) ?? '';
+  return parseScenarios(text, join(folder.path, FILE[file]));
 }

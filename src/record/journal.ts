@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { openAppendFile } from '../base/append-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
+import type { Folder } from '../base/file-ops.ts';
 import { JOURNAL } from '../ledger/ledger.ts';
 import { NightPhase } from '../protocol/night.ts';
 
@@ -35,9 +36,10 @@ export interface Journal {
 }
 
 /** Opens the journal in a night's folder. A torn last line is cut off: its phase runs again. */
-export async function openJournal(folder: string, clock: Clock): Promise<Journal> {
+export async function openJournal({ path, ops }: Folder, clock: Clock): Promise<Journal> {
   const lines: JournalLine[] = [];
-  const file = await openAppendFile(join(folder, JOURNAL), {
+  const file = await openAppendFile(join(path, JOURNAL), {
+    ops,
     isSound: (record) => lineSchema.safeParse(record).success,
     onRecord: (record) => lines.push(lineSchema.parse(record)),
   });

@@ -1,10 +1,10 @@
 // What each phase of a night leaves behind, checked when it is read; no model in here, so that the
 // daemon can read a night without loading a runtime.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readJsonBounded } from '../base/atomic-file.ts';
+import { readJsonBounded, readTextBounded } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
+import type { Folder } from '../base/file-ops.ts';
 import type { Manifest } from '../ledger/manifest.ts';
 import type { Measures } from '../measure/measure.ts';
 import type { ReplyChange } from '../measure/reply-change.ts';
@@ -177,9 +177,9 @@ export interface NightMeasures {
  * JSON has no NaN: what could not be measured comes back as null and fails every rule.
  * @throws night-failed when its replies are not what a night wrote
  */
-export async function readMeasures(folder: string): Promise<NightMeasures> {
+export async function readMeasures({ path: folder, ops }: Folder): Promise<NightMeasures> {
   const path = join(folder, FILE.measures);
-  const read = JSON.parse(await readFile(path, 'utf8')) as NightMeasures;
+  const read = JSON.parse((await readTextBounded(path, { ops })) ?? 'null') as NightMeasures;
   const parsed = withReplies.safeParse(read);
   if (parsed.success) return { ...read, replies: parsed.data.replies };
   const message = `${path} is not what this night wrote.`;
@@ -191,6 +191,6 @@ const repliesSchema = z.array(
 );
 export type Replies = z.infer<typeof repliesSchema>;
 
-export async function readReplies(folder: string): Promise<Replies> {
-  return (await readJsonBounded(join(folder, FILE.replies), repliesSchema)) ?? [];
+export async function readReplies({ path, ops }: Folder): Promise<Replies> {
+  return (await readJsonBounded(join(path, FILE.replies), repliesSchema, { ops })) ?? [];
 }

@@ -1,6 +1,5 @@
 // The daemon without its engine: opens the store, wires chat and server, closes in good order.
 import { dirname, join, resolve } from 'node:path';
-import { makeFolder } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { type FileOps, systemFileOps } from '../base/file-ops.ts';
 import { acquireLock, type Lock } from '../base/lock.ts';
@@ -80,9 +79,9 @@ const CATALOGUE_INTERVAL_MS = 30_000;
 /** @throws store-locked, store-damaged, port-unavailable, token-missing */
 export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const { storeFolder, ops = systemFileOps } = options;
-  await makeFolder(storeFolder);
+  await ops.makeFolder(storeFolder);
   await ops.syncFolder(dirname(resolve(storeFolder)));
-  const lock = options.lock ?? (await lockStore(storeFolder));
+  const lock = options.lock ?? (await lockStore(storeFolder, ops));
   try {
     const parts = await openParts(options);
     try {
@@ -100,8 +99,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 }
 
 /** One daemon a store. @throws store-locked */
-export function lockStore(storeFolder: string): Promise<Lock> {
-  return acquireLock(join(storeFolder, 'lock'), { purpose: 'attune start' });
+export function lockStore(storeFolder: string, ops = systemFileOps): Promise<Lock> {
+  return acquireLock(join(storeFolder, 'lock'), { purpose: 'attune start', ops });
 }
 
 interface Parts extends DaemonParts {

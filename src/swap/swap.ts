@@ -77,7 +77,7 @@ export async function swapTo(parts: SwapParts, target: SwapTarget): Promise<Swap
 
 async function verifyDeltas(ledger: Ledger, nights: readonly NightId[]): Promise<void> {
   for (const { path, sha256: expected, nights: own } of await ledger.deltaFiles(nights)) {
-    const found = await sha256File(path);
+    const found = await sha256File(path, ledger.folder.ops);
     if (found === expected) continue;
     const night = own.join(', ');
     const message = `The delta of ${night} was changed after its night. Run \`attune night verify\`.`;
@@ -99,7 +99,8 @@ async function probeTarget(
 ): Promise<ProbeResult | null> {
   const last = nights.at(-1);
   if (last === undefined) return null;
-  const probe = await readJsonBounded(join(ledger.folderOf(last), PROBE), probeSchema);
+  const { path, ops } = ledger.folderOf(last);
+  const probe = await readJsonBounded(join(path, PROBE), probeSchema, { ops });
   if (probe === undefined || probe.version !== version) return null;
   const result = await runProbe(engine, probe, version);
   if (result.passes) return result;

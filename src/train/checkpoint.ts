@@ -1,8 +1,8 @@
 // A training's state on disk between two steps: weights, optimizer state, counters; one file.
 
-import { access } from 'node:fs/promises';
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
+import { type FileOps, systemFileOps } from '../base/file-ops.ts';
 import { readSafetensors, readTensor } from '../model/checkpoint/safetensors.ts';
 import { writeSafetensors } from '../model/checkpoint/safetensors-writer.ts';
 import type { HostTensor } from '../runtime/executor.ts';
@@ -49,7 +49,11 @@ export interface Checkpoint {
 }
 
 /** Writes whole or not at all. */
-export async function writeCheckpoint(path: string, checkpoint: Checkpoint): Promise<void> {
+export async function writeCheckpoint(
+  path: string,
+  checkpoint: Checkpoint,
+  ops: FileOps = systemFileOps,
+): Promise<void> {
   const tensors = Object.entries(checkpoint.tensors).map(([name, { shape, data }]) => ({
     name,
     dtype: 'F32' as const,
@@ -58,6 +62,7 @@ export async function writeCheckpoint(path: string, checkpoint: Checkpoint): Pro
   }));
   await writeSafetensors(path, tensors, {
     metadata: { counters: JSON.stringify(checkpoint.counters) },
+    ops,
   });
 }
 
@@ -65,17 +70,15 @@ export async function writeCheckpoint(path: string, checkpoint: Checkpoint): Pro
 export async function findCheckpoint(
   path: string | undefined,
   identity: string,
+  ops: FileOps = systemFileOps,
 ): Promise<Checkpoint | undefined> {
-  const isThere = await access(path ?? '').then(
-    () => true,
-    () => false,
-  );
-  return path === undefined || !isThere ? undefined : readCheckpoint(path, identity);
+  if (path === undefined || (await ops.stat(path)) === undefined) return undefined;
+  return readCheckpoint(path, identity, ops);
 }
 
 /** @throws checkpoint-damaged; also when it belongs to another training */
-export async function readCheckpoint(path: string, identity: string): Promise<Checkpoint> {
-  const file = await readSafetensors(path).catch((cause: unknown) => {
+async function readCheckpoint(path: string, identity: string, ops: FileOps): Promise<Checkpoint> {
+  const file = await readSafetensors(path, ops).catch((cause: unknown) => {
     throw damaged(path, 'it cannot be read', cause);
   });
   const parsed = countersSchema.safeParse(parseJson(file.metadata.counters));
@@ -85,7 +88,7 @@ export async function readCheckpoint(path: string, identity: string): Promise<Ch
   }
   const tensors: Record<string, HostTensor> = {};
   for (const tensor of file.tensors.values()) {
-    const data = (await readTensor(tensor)) as Float32Array;
+    const data = (await readTensor(tensor, ops)) as Float32Array;
     tensors[tensor.name] = { dtype: 'f32', shape: tensor.shape, data };
   }
   return { counters: parsed.data, tensors };

@@ -1,6 +1,7 @@
 // What a training is told, what it tells at each step, and what it gives; types only.
 import type { Clock } from '../base/clock.ts';
 
+import type { FileOps } from '../base/file-ops.ts';
 import type { Config } from '../config/schema.ts';
 import type { Model } from '../model/model.ts';
 import type { Executor, HostTensor } from '../runtime/executor.ts';
@@ -48,6 +49,8 @@ export interface TrainOptions {
   readonly trainable?: (name: string) => boolean;
   /** File of the checkpoint; one that is there is resumed. */
   readonly checkpointPath?: string;
+  /** The disk of the checkpoint. */
+  readonly ops?: FileOps;
   readonly onStep?: (record: StepRecord) => void;
   /** Awaited before each micro-step: resolves at once, or after a pause. */
   readonly beforeMicroStep?: () => Promise<void>;

@@ -101,7 +101,7 @@ class Training {
       objective: settings,
       optimizer: plan.optimizer,
     };
-    const checkpoint = await findCheckpoint(checkpointPath, plan.identity);
+    const checkpoint = await findCheckpoint(checkpointPath, plan.identity, options.ops);
     if (checkpoint === undefined) {
       const counters = freshCounters(plan.identity);
       const learner = await Learner.create(learnerOptions, before);
@@ -258,7 +258,7 @@ class Training {
     const { options, plan } = this.#parts;
     if (options.checkpointPath === undefined) return;
     const learnt = plan.parameters.map(({ name }) => name);
-    await writeCheckpoint(options.checkpointPath, {
+    const checkpoint = {
       counters: this.#counters,
       tensors: {
         ...asPart('weight', await this.#learner.readWeights(), learnt),
@@ -266,7 +266,8 @@ class Training {
         ...asPart('kept', this.#kept ?? {}, learnt),
         ...asPart('state', await this.#learner.readState()),
       },
-    });
+    };
+    await writeCheckpoint(options.checkpointPath, checkpoint, options.ops);
   }
 
   async result(stop: TrainStop): Promise<TrainResult> {

@@ -1,4 +1,5 @@
 // The dream and admit phases of a night: what the model wrote, and which of it may train.
+import type { Folder } from '../base/file-ops.ts';
 import { createRandom } from '../base/random.ts';
 import { admit, scenarioOfDraft, TOO_EASY, wordsOf } from '../dream/admit.ts';
 import { dream } from '../dream/dream.ts';
@@ -21,7 +22,7 @@ import { withEngine } from './inner-engine.ts';
 import { readSuite } from './suite.ts';
 import type { WorkParts } from './work.ts';
 
-type Parts = WorkParts & { folder: string };
+type Parts = WorkParts & { folder: Folder };
 type Tell = (done: number, total: number | null, facts?: Record<string, number>) => void;
 
 /** Of the night's tokens and minutes, what its rehearsals may take. */

@@ -2,6 +2,7 @@
 // trust it. The numbers are made in `measure/`; here is what they are made of on a night.
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
+import type { Folder } from '../base/file-ops.ts';
 import { createRandom } from '../base/random.ts';
 import { judgeWords, scenarioOfDraft, wordsOf } from '../dream/admit.ts';
 import { echoes } from '../dream/echo.ts';
@@ -30,12 +31,12 @@ import {
 } from '../record/phase-result.ts';
 import { type Example, toExample } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { PROBE, type Probe } from '../swap/probe.ts';
+import type { Probe } from '../swap/probe.ts';
 import { nightReplies } from './replies.ts';
 import { nightSuite, readSuite, stratified, toAnswer } from './suite.ts';
 import type { WorkParts } from './work.ts';
 
-type Parts = WorkParts & { folder: string };
+type Parts = WorkParts & { folder: Folder };
 type Tell = (done: number, total: number | null, facts?: Record<string, number>) => void;
 
 /** Probes that a swap compares with; kernels of another shape round differently. */
@@ -45,11 +46,12 @@ const PROBE_TOLERANCE_NATS = 2e-3;
 export async function measureNight(parts: Parts, trained: Trained, tell: Tell): Promise<Measured> {
   const { plan, folder, model, tokenizer, executor, courtesy, signal } = parts;
   const { measure } = plan.config;
-  const load = (deltas: readonly string[]): Promise<WeightsVersion> => loadVersion(model, deltas);
+  const load = (deltas: readonly string[]): Promise<WeightsVersion> =>
+    loadVersion(model, deltas, { ops: folder.ops });
   const parent = await load(plan.deltas);
-  const candidate = await load([...plan.deltas, join(folder, FILE.delta)]);
+  const candidate = await load([...plan.deltas, join(folder.path, FILE.delta)]);
   const hasDeaf = trained.deafHash !== null;
-  const deaf = hasDeaf ? await load([...plan.deltas, join(folder, DEAF_DELTA)]) : undefined;
+  const deaf = hasDeaf ? await load([...plan.deltas, join(folder.path, DEAF_DELTA)]) : undefined;
   const moments = await momentScenarios(folder);
   const suite = nightSuite(await untrained(parts), {
     gated: measure.scenariosPerKind,
@@ -85,7 +87,7 @@ export async function measureNight(parts: Parts, trained: Trained, tell: Tell): 
     scenarios: toAnswer(suite, moments.heldBack, measure.repliesPerKind),
   });
   const result: NightMeasures = { measures, replies, flagged };
-  await writeJsonAtomic(join(folder, FILE.measures), result);
+  await writeJsonAtomic(join(folder.path, FILE.measures), result, folder.ops);
   return { examples: measures.examples, heldBackFlags: held.length, everyday: everyday.length };
 }
 
@@ -129,7 +131,7 @@ function limitsOf({ plan, model }: Parts): { windowTokens: number; replyTokensMa
   };
 }
 
-async function momentScenarios(folder: string): Promise<{ all: Scenario[]; heldBack: Scenario[] }> {
+async function momentScenarios(folder: Folder): Promise<{ all: Scenario[]; heldBack: Scenario[] }> {
   const moments = await readFlagged(folder);
   const toScenarios = (list: typeof moments): Scenario[] =>
     list.flatMap((m) => scenarioOf(m) ?? []);
@@ -185,13 +187,13 @@ async function writeProbe(
     sequences.push({ ids, from: contextIds.length + 1, logprobs: [...(logprobs ?? [])] });
   }
   const probe: Probe = { schema: 1, version, toleranceNats: PROBE_TOLERANCE_NATS, sequences };
-  await writeJsonAtomic(join(folder, PROBE), probe);
+  await writeJsonAtomic(join(folder.path, FILE.probe), probe, folder.ops);
 }
 
 export async function gateNight(parts: Parts, trained: Trained): Promise<Verdict> {
   const { plan, folder } = parts;
   const { measures } = await readMeasures(folder);
-  const delta = await readDelta(join(folder, FILE.delta));
+  const delta = await readDelta(join(folder.path, FILE.delta), folder.ops);
   const evidence: GateEvidence = {
     ...measures.gate,
     ...(measures.realMinusDeaf === undefined ? {} : { realMinusDeaf: measures.realMinusDeaf }),

@@ -2,6 +2,7 @@
 // side by side), and the replies that are checked.
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
+import type { Folder } from '../base/file-ops.ts';
 import type { Engine, VersionSource } from '../engine/engine.ts';
 import { measureReplies, type ReplyChange } from '../measure/reply-change.ts';
 import type { WeightsVersion } from '../model/versions.ts';
@@ -28,7 +29,7 @@ interface Asked {
 
 /** Writes `replies.json`, and says what changed in the replies to `scenarios`. */
 export function nightReplies(
-  parts: WorkParts & { folder: string },
+  parts: WorkParts & { folder: Folder },
   { candidate, deaf, scenarios }: Asked,
 ): Promise<ReplyChange | null> {
   return withEngine(parts, async (engine, before) => {
@@ -57,7 +58,7 @@ const sourceOf = ({ id, deltas }: WeightsVersion): VersionSource => ({
 });
 
 async function answerAgain(
-  parts: WorkParts & { folder: string },
+  parts: WorkParts & { folder: Folder },
   engine: Engine,
   { before, after }: { before: string; after: string },
 ): Promise<void> {
@@ -73,7 +74,7 @@ async function answerAgain(
     const newReply = await reply(parts, engine, { moment, version: after });
     replies.push({ flagId: moment.flagId, oldReply, newReply });
   }
-  await writeJsonAtomic(join(folder, FILE.replies), replies);
+  await writeJsonAtomic(join(folder.path, FILE.replies), replies, folder.ops);
 }
 
 async function reply(

@@ -1,8 +1,8 @@
 // The training phase: the real arm and the deaf arm, on the same scenarios, from the same weights.
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openAppendFile } from '../base/append-file.ts';
 import { AttuneError } from '../base/errors.ts';
+import type { Folder } from '../base/file-ops.ts';
 import { writeDelta } from '../model/delta.ts';
 import type { Model } from '../model/model.ts';
 import { loadVersion } from '../model/versions.ts';
@@ -19,7 +19,7 @@ import type { Courtesy } from './courtesy.ts';
 
 export interface TrainingParts {
   readonly plan: NightPlan;
-  readonly folder: string;
+  readonly folder: Folder;
   readonly model: Model;
   readonly tokenizer: Tokenizer;
   readonly executor: Executor;
@@ -47,8 +47,9 @@ export async function trainArm(
   arm: 'real' | 'deaf',
 ): Promise<{ result: TrainResult; deltaHash: string }> {
   const { plan, folder, model, tokenizer, executor, courtesy, signal, onStep } = parts;
-  await mkdir(join(folder, WORK), { recursive: true });
-  const before = await loadVersion(model, plan.deltas);
+  const { path, ops } = folder;
+  await ops.makeFolder(join(path, WORK));
+  const before = await loadVersion(model, plan.deltas, { ops });
   const { scenarios, heldOut } = split(input.scenarios);
   const { executor: _executor, ...settings } = plan.config.train;
   const { stepsMax, minutesMax } = plan.config.night;
@@ -67,7 +68,8 @@ export async function trainArm(
     },
     seed: plan.seed,
     startFrom: before.weights,
-    checkpointPath: join(folder, WORK, `${arm}.checkpoint`),
+    checkpointPath: join(path, WORK, `${arm}.checkpoint`),
+    ops,
     beforeMicroStep: () => courtesy.turn(),
     signal,
     onStep(record) {
@@ -78,18 +80,19 @@ export async function trainArm(
   if (result.stop === 'aborted') {
     throw new AttuneError('night-failed', 'The night was stopped between two micro-steps.');
   }
-  const path = join(folder, arm === 'real' ? FILE.delta : DEAF_DELTA);
+  const file = join(path, arm === 'real' ? FILE.delta : DEAF_DELTA);
   const content = {
     baseHash: model.baseHash,
     tensors: result.delta,
     metadata: { night: plan.night, arm },
   };
-  return { result, deltaHash: await writeDelta(path, content) };
+  return { result, deltaHash: await writeDelta(file, content, ops) };
 }
 
 /** The record of the steps; what could not be written is told when it is closed. */
-async function openSteps(folder: string) {
-  const file = await openAppendFile(join(folder, FILE.steps), {
+async function openSteps({ path, ops }: Folder) {
+  const file = await openAppendFile(join(path, FILE.steps), {
+    ops,
     isSound: () => true,
     onRecord: () => undefined,
   });

@@ -1,15 +1,15 @@
 // A night from its gathered moments to the committed folder, phase by phase; runs in the night's
 // own process and knows nothing of sockets, the log or the chat.
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
+import { type Folder, systemFileOps } from '../base/file-ops.ts';
 import { sha256, sha256Json } from '../base/hash.ts';
 import { openLedger } from '../ledger/ledger.ts';
 import type { Manifest } from '../ledger/manifest.ts';
 import type { Model } from '../model/model.ts';
-import { FILE, readScenarioFile, WORK } from '../record/files.ts';
+import { FILE, NIGHT_FILES, readScenarioFile, WORK } from '../record/files.ts';
 import { openJournal, type PhaseName } from '../record/journal.ts';
 import type { NightPlan, Progress } from '../record/message.ts';
 import { measuresForgetting } from '../record/moment.ts';
@@ -45,9 +45,9 @@ export interface WorkParts {
 const nothing = z.null();
 
 /** Runs what is left of a night. @throws night-failed, training-diverged, disk-full … */
-export async function work(parts: WorkParts): Promise<Manifest> {
+export async function work(parts: WorkParts, ops = systemFileOps): Promise<Manifest> {
   const { plan, clock } = parts;
-  const ledger = await openLedger(plan.ledgerFolder, plan.base);
+  const ledger = await openLedger(plan.ledgerFolder, { base: plan.base, files: NIGHT_FILES, ops });
   const folder = await ledger.building(plan.night);
   const journal = await openJournal(folder, clock);
   const tell =
@@ -70,8 +70,10 @@ export async function work(parts: WorkParts): Promise<Manifest> {
     const verdict = await journal.phase('gate', verdictSchema.or(nothing), () =>
       trained === null || measured === null ? Promise.resolve(null) : gateNight(inFolder, trained),
     );
-    await rm(join(folder, WORK), { recursive: true, force: true });
+    await ops.removeTree(join(folder.path, WORK));
     const scenarios = await readScenarioFile(folder, 'scenarios');
+    // Windows renames no folder in which a file is open.
+    await journal.close();
     const manifest = await ledger.commit({
       ...identityOf(plan),
       software: software(parts),
@@ -88,12 +90,17 @@ export async function work(parts: WorkParts): Promise<Manifest> {
       gate: verdict,
       endedAt: new Date(clock.now()).toISOString(),
     });
-    // The journal moved with its folder; the daemon goes on in it.
-    await journal.phase('commit', nothing, () => Promise.resolve(null));
+    await noteCommit(ledger.folderOf(plan.night), clock);
     return manifest;
   } finally {
     await journal.close();
   }
+}
+
+/** The journal moved with its folder; the daemon goes on in it. */
+async function noteCommit(folder: Folder, clock: Clock): Promise<void> {
+  const journal = await openJournal(folder, clock);
+  await journal.phase('commit', nothing, async () => null).finally(() => journal.close());
 }
 
 function identityOf(plan: NightPlan) {
@@ -108,7 +115,7 @@ function datumOf(scenario: Scenario): Manifest['data'][number] {
 
 type Tell = (done: number, total: number | null, facts?: Record<string, number>) => void;
 
-async function trainNight(parts: WorkParts & { folder: string }, tell: Tell): Promise<Trained> {
+async function trainNight(parts: WorkParts & { folder: Folder }, tell: Tell): Promise<Trained> {
   const { folder, plan } = parts;
   const scenarios = await readScenarioFile(folder, 'scenarios');
   // Half of the talks' own turns, what the model says when nobody asks, and what it does well.
@@ -130,11 +137,13 @@ async function trainNight(parts: WorkParts & { folder: string }, tell: Tell): Pr
   const deaf = hasDeaf
     ? await trainArm({ ...parts, onStep: onStep(1) }, placebo, 'deaf')
     : undefined;
-  await writeJsonAtomic(join(folder, 'training.json'), {
+  const { path, ops } = folder;
+  const report = {
     refused: result.refused,
     heldOutMarginBefore: result.heldOutMarginBefore ?? null,
     heldOutMargin: result.heldOutMargin ?? null,
-  });
+  };
+  await writeJsonAtomic(join(path, FILE.training), report, ops);
   return {
     deltaHash: real.deltaHash,
     deafHash: deaf?.deltaHash ?? null,

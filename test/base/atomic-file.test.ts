@@ -13,13 +13,13 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import {
-  makeFolder,
   readFileBounded,
   readJsonBounded,
   readTextBounded,
   sweepTemporary,
   writeFileAtomic,
 } from '../../src/base/atomic-file.ts';
+import { systemFileOps } from '../../src/base/file-ops.ts';
 import { RecordingDisk } from './crash.ts';
 
 let folder: string;
@@ -42,7 +42,7 @@ describe('writing', () => {
     await chmod(path, 0o644);
     await writeFileAtomic(path, 'new');
     expect((await stat(path)).mode & 0o777).toBe(0o600);
-    await makeFolder(join(folder, 'a/b'));
+    await systemFileOps.makeFolder(join(folder, 'a/b'));
     expect((await stat(join(folder, 'a/b'))).mode & 0o777).toBe(0o700);
   });
 
@@ -74,10 +74,10 @@ describe('what a crash left half-written', () => {
     const left = '.state.json.0123456789ab.tmp';
     const kept = ['state.json', '.tmp', '.hidden', 'a.0123456789ab.tmp'];
     for (const place of ['', 'nights', 'nights/one', 'cache']) {
-      await makeFolder(join(folder, place));
+      await systemFileOps.makeFolder(join(folder, place));
       for (const name of [left, ...kept]) await writeFile(join(folder, place, name), 'words');
     }
-    await sweepTemporary(folder, ['cache']);
+    await sweepTemporary(folder, { except: ['cache'] });
     for (const place of ['nights', 'nights/one']) {
       const found = await readdir(join(folder, place));
       expect(found.filter((name) => name !== 'one').sort()).toEqual([...kept].sort());

@@ -1,5 +1,6 @@
 // A disk in memory that records writes and fsyncs, and shows what each crash would have left.
-import type { FileOps, OpenFile } from '../../src/base/file-ops.ts';
+import { posix } from 'node:path';
+import type { FileOps, FileStat, FolderEntry, OpenFile } from '../../src/base/file-ops.ts';
 
 export type Step =
   | { readonly kind: 'write'; readonly file: number; readonly bytes: Uint8Array }
@@ -22,6 +23,7 @@ function missing(path: string): Error {
 export class RecordingDisk implements FileOps {
   readonly steps: Step[] = [];
   readonly names = new Map<string, number>();
+  readonly folders = new Set<string>();
   readonly inodes: Inode[] = [];
   /** Called before each step that changes the disk; may throw. */
   beforeStep: (step: Step) => void = () => undefined;
@@ -75,18 +77,73 @@ export class RecordingDisk implements FileOps {
   }
 
   async rename(from: string, to: string): Promise<void> {
-    const file = this.names.get(from);
-    if (file === undefined) throw missing(from);
-    this.record({ kind: 'link', path: to, file });
-    this.record({ kind: 'unlink', path: from });
-    this.names.delete(from);
-    this.names.set(to, file);
+    const moved = this.#below(from);
+    if (moved.length === 0) throw missing(from);
+    for (const path of moved) {
+      const target = to + path.slice(from.length);
+      const file = this.names.get(path);
+      if (file === undefined) {
+        this.folders.delete(path);
+        this.folders.add(target);
+        continue;
+      }
+      this.record({ kind: 'link', path: target, file });
+      this.record({ kind: 'unlink', path });
+      this.names.delete(path);
+      this.names.set(target, file);
+    }
+  }
+
+  /** Files and folders below a path, and what is there itself. */
+  #below(path: string): string[] {
+    const all = [...this.names.keys(), ...this.folders];
+    return all.filter((one) => one === path || one.startsWith(`${path}/`));
   }
 
   async remove(path: string): Promise<void> {
     if (!this.names.has(path)) return;
     this.record({ kind: 'unlink', path });
     this.names.delete(path);
+  }
+
+  async removeTree(path: string): Promise<void> {
+    for (const one of this.#below(path)) {
+      await this.remove(one);
+      this.folders.delete(one);
+    }
+  }
+
+  async makeFolder(path: string): Promise<void> {
+    for (let one = path; one !== posix.dirname(one); one = posix.dirname(one)) {
+      this.folders.add(one);
+    }
+  }
+
+  async list(path: string): Promise<FolderEntry[]> {
+    const below = this.#below(path).filter((one) => one !== path);
+    if (below.length === 0 && !this.folders.has(path)) throw missing(path);
+    const names = new Set(below.map((one) => one.slice(path.length + 1).split('/')[0] as string));
+    return [...names].sort().map((name) => {
+      const isFile = this.names.has(posix.join(path, name));
+      return { name, isFile, isFolder: !isFile };
+    });
+  }
+
+  async stat(path: string): Promise<FileStat | undefined> {
+    const file = this.names.get(path);
+    if (file === undefined && this.#below(path).length === 0) return undefined;
+    const isFile = file !== undefined;
+    const bytes = this.inodes[file ?? -1]?.bytes.length ?? 0;
+    return { isFile, isFolder: !isFile, bytes, createdAt: 0, modifiedAt: 0 };
+  }
+
+  async touch(path: string): Promise<void> {
+    if (!this.names.has(path)) throw missing(path);
+  }
+
+  async realPath(path: string): Promise<string> {
+    if (this.#below(path).length === 0) throw missing(path);
+    return path;
   }
 
   async syncFolder(path: string): Promise<void> {

@@ -7,8 +7,10 @@ import { type Deletion, deleteSource } from '../../src/ledger/deletion.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import { type Manifest, nightId } from '../../src/ledger/manifest.ts';
 import { verifyLedger } from '../../src/ledger/verify.ts';
+import { NIGHT_FILES } from '../../src/record/files.ts';
 
 const BASE = sha256('a base model');
+const OPTIONS = { base: BASE, files: NIGHT_FILES };
 const AT = '2026-11-22T03:00:00.000Z';
 let folder: string;
 
@@ -20,7 +22,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 async function addNight(ledger: Ledger, talk = 'talk-1'): Promise<Manifest> {
   const { number, parent } = await ledger.next();
   const night = nightId(number, '2026-11-22');
-  const building = await ledger.building(night);
+  const { path: building } = await ledger.building(night);
   await writeFile(join(building, 'delta.safetensors'), `delta ${number}`);
   await writeFile(join(building, 'scenarios.jsonl'), `{"from":"${talk}"}\n{"from":"other"}\n`);
   return ledger.commit({
@@ -48,7 +50,7 @@ async function addNight(ledger: Ledger, talk = 'talk-1'): Promise<Manifest> {
 
 describe('ledger', () => {
   it('chains each night to the one before and verifies as sound', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     const first = await addNight(ledger);
     const second = await addNight(ledger);
     expect(first.parent).toBeNull();
@@ -57,14 +59,14 @@ describe('ledger', () => {
   });
 
   it('keeps the pointer and the decisions across a restart', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     const night = await addNight(ledger);
     expect(ledger.statusOf(night)).toBe('waiting');
     await ledger.setHead({
       inForce: [night.night],
       nights: { [night.night]: { status: 'in-force', at: AT, why: 'gate passed' } },
     });
-    const again = await openLedger(folder, BASE);
+    const again = await openLedger(folder, OPTIONS);
     expect(again.head().inForce).toEqual([night.night]);
     expect(again.statusOf(night)).toBe('in-force');
     expect((await again.deltaFiles(again.head().inForce)).map(({ path }) => path)).toEqual([
@@ -73,7 +75,7 @@ describe('ledger', () => {
   });
 
   it('shows no night that was begun and not committed', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     await ledger.building('n0001-2026-11-22');
     expect(await ledger.list()).toEqual([]);
     expect(await ledger.unfinished()).toEqual(['n0001-2026-11-22']);
@@ -82,24 +84,26 @@ describe('ledger', () => {
   });
 
   it('seals no half-written file that a crash left', async () => {
-    const ledger = await openLedger(folder, BASE);
-    const building = await ledger.building(nightId(1, '2026-11-22'));
+    const ledger = await openLedger(folder, OPTIONS);
+    const { path: building } = await ledger.building(nightId(1, '2026-11-22'));
     await writeFile(join(building, '.flagged.json.0123456789ab.tmp'), '[{"words":');
     const night = await addNight(ledger);
     expect(Object.keys(night.files)).toEqual(['delta.safetensors', 'scenarios.jsonl']);
-    expect(await readdir(ledger.folderOf(night.night))).toHaveLength(3);
+    expect(await readdir(ledger.folderOf(night.night).path)).toHaveLength(3);
   });
 
   it('refuses a base model that is not its own', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     await ledger.setHead({});
-    await expect(openLedger(folder, sha256('another'))).rejects.toMatchObject({
-      code: 'ledger-foreign',
-    });
+    await expect(openLedger(folder, { ...OPTIONS, base: sha256('another') })).rejects.toMatchObject(
+      {
+        code: 'ledger-foreign',
+      },
+    );
   });
 
   it('refuses night ids that are none, also as paths', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     for (const id of ['n0001-2026-11-22', '../head', '', 'n1']) {
       await expect(ledger.read(id)).rejects.toMatchObject({ code: 'night-unknown' });
     }
@@ -109,9 +113,9 @@ describe('ledger', () => {
 
 describe('verify', () => {
   it('finds a changed delta, a missing file and an added file', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     const night = await addNight(ledger);
-    const at = ledger.folderOf(night.night);
+    const at = ledger.folderOf(night.night).path;
     await appendFile(join(at, 'delta.safetensors'), 'x');
     await rm(join(at, 'scenarios.jsonl'));
     await writeFile(join(at, 'extra.json'), '{}');
@@ -125,10 +129,10 @@ describe('verify', () => {
   });
 
   it('finds a manifest that was edited, by the hash its child holds', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     const night = await addNight(ledger);
     await addNight(ledger);
-    const path = join(ledger.folderOf(night.night), 'manifest.json');
+    const path = join(ledger.folderOf(night.night).path, 'manifest.json');
     await writeFile(path, (await readFile(path, 'utf8')).replace('"seed": 1', '"seed": 2'));
     const { isSound, findings } = await verifyLedger(ledger);
     expect(isSound).toBe(false);
@@ -136,25 +140,25 @@ describe('verify', () => {
   });
 
   it('finds a night that was taken out of the middle', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     await addNight(ledger);
     const night = await addNight(ledger);
     await addNight(ledger);
-    await rename(ledger.folderOf(night.night), join(folder, 'elsewhere'));
+    await rename(ledger.folderOf(night.night).path, join(folder, 'elsewhere'));
     expect((await verifyLedger(ledger)).isSound).toBe(false);
   });
 
   it('reports a manifest that is no JSON as damage instead of failing', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     const night = await addNight(ledger);
-    await writeFile(join(ledger.folderOf(night.night), 'manifest.json'), '{"schema":');
+    await writeFile(join(ledger.folderOf(night.night).path, 'manifest.json'), '{"schema":');
     const { isSound, findings } = await verifyLedger(ledger);
     expect(isSound).toBe(false);
     expect(findings[0]?.text).toContain('is not JSON');
   });
 
   it('finds a pointer to a night that is not there', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     await ledger.setHead({ inForce: ['n0009-2026-11-22'] });
     expect((await verifyLedger(ledger)).findings[0]?.text).toContain('not in the ledger');
   });
@@ -165,11 +169,14 @@ describe('deleting what a night learnt from', () => {
     new Map([...texts].map(([name, text]) => [name, text.replace('{"from":"talk-1"}\n', '')]));
 
   it('takes out the texts of that source only, names the nights and stays sound', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     const touched = await addNight(ledger);
     await addNight(ledger, 'talk-2');
     expect(await deleteSource(ledger, 'talk-1', { at: AT, left })).toEqual([touched.night]);
-    const text = await readFile(join(ledger.folderOf(touched.night), 'scenarios.jsonl'), 'utf8');
+    const text = await readFile(
+      join(ledger.folderOf(touched.night).path, 'scenarios.jsonl'),
+      'utf8',
+    );
     expect(text).toBe('{"from":"other"}\n');
     const { isSound, findings } = await verifyLedger(ledger);
     expect(isSound).toBe(true);
@@ -183,22 +190,25 @@ describe('deleting what a night learnt from', () => {
   });
 
   it('discards a night under way that names the source, and no other', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     for (const [night, talk] of [
       ['n0001-2026-11-22', 'talk-1'],
       ['n0002-2026-11-22', 'talk-10'],
     ] as const) {
-      await writeFile(join(await ledger.building(night), 'gists.json'), `[{"from":"${talk}"}]`);
+      await writeFile(
+        join((await ledger.building(night)).path, 'gists.json'),
+        `[{"from":"${talk}"}]`,
+      );
     }
     expect(await deleteSource(ledger, 'talk-1', { at: AT, left })).toEqual([]);
     expect(await ledger.unfinished()).toEqual(['n0002-2026-11-22']);
   });
 
   it('still finds a text that was changed after the deletion', async () => {
-    const ledger = await openLedger(folder, BASE);
+    const ledger = await openLedger(folder, OPTIONS);
     const night = await addNight(ledger);
     await deleteSource(ledger, 'talk-1', { at: AT, left });
-    await appendFile(join(ledger.folderOf(night.night), 'scenarios.jsonl'), '{"from":"x"}\n');
+    await appendFile(join(ledger.folderOf(night.night).path, 'scenarios.jsonl'), '{"from":"x"}\n');
     expect((await verifyLedger(ledger)).isSound).toBe(false);
   });
 });

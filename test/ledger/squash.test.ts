@@ -9,6 +9,7 @@ import { nightId } from '../../src/ledger/manifest.ts';
 import { squash } from '../../src/ledger/squash.ts';
 import { verifyLedger } from '../../src/ledger/verify.ts';
 import { readDelta, writeDelta } from '../../src/model/delta.ts';
+import { NIGHT_FILES } from '../../src/record/files.ts';
 
 const BASE = sha256('a base model');
 const AT = '2026-11-22T03:00:00.000Z';
@@ -18,7 +19,7 @@ let ledger: Ledger;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'attune-squash-'));
-  ledger = await openLedger(folder, BASE);
+  ledger = await openLedger(folder, { base: BASE, files: NIGHT_FILES });
   for (let i = 0; i < 4; i += 1) await addNight();
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
@@ -26,7 +27,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 async function addNight(): Promise<void> {
   const { number, parent } = await ledger.next();
   const night = nightId(number, '2026-11-22');
-  const building = await ledger.building(night);
+  const { path: building } = await ledger.building(night);
   const data = new Float32Array(SIZE);
   createRandom(number).fillGaussian(data, 0.1);
   const tensors = { 'layers.0.qProj': { shape: [SIZE, 1], data } };
@@ -57,10 +58,10 @@ it('leaves the weights bit for bit as they were and frees the old deltas', async
   expect(await squash(ledger, 1)).toEqual(inForce.slice(0, 3));
   expect(await sumInForce()).toEqual(before);
   expect(await ledger.deltaFiles(inForce)).toHaveLength(2);
-  const gone = join(ledger.folderOf(inForce[0] ?? ''), 'delta.safetensors');
+  const gone = join(ledger.folderOf(inForce[0] ?? '').path, 'delta.safetensors');
   await expect(stat(gone)).rejects.toThrow();
   expect(await verifyLedger(ledger)).toMatchObject({ isSound: true, findings: [] });
-  const again = await openLedger(folder, BASE);
+  const again = await openLedger(folder, { base: BASE, files: NIGHT_FILES });
   expect(again.head().squashed?.nights).toEqual(inForce.slice(0, 3));
 });
 

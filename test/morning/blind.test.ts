@@ -17,7 +17,7 @@ let nights: NightService;
 async function commitNight(flagged: NightSummary['flagged'], passed = true): Promise<void> {
   await morning.commit({ passed });
   const { status: _, ...summary } = example('waiting');
-  const path = join(morning.ledger.folderOf(NIGHT), 'summary.json');
+  const path = join(morning.ledger.folderOf(NIGHT).path, 'summary.json');
   await writeJsonAtomic(path, { ...summary, nightId: NIGHT, flagged });
 }
 
@@ -68,7 +68,7 @@ describe('blind pairs', () => {
     const sides = new Set<boolean>();
     for (const flagged of many) {
       const { status: _, ...summary } = example('waiting');
-      const path = join(ledger.folderOf(NIGHT), 'summary.json');
+      const path = join(ledger.folderOf(NIGHT).path, 'summary.json');
       await writeJsonAtomic(path, { ...summary, nightId: NIGHT, flagged: [flagged] });
       const [pair] = (await nights.blind(NIGHT)).pairs;
       sides.add(pair?.a === flagged.oldReply);
@@ -109,7 +109,7 @@ describe('blind pairs', () => {
     const first = await nights.blind(NIGHT);
     await prefer('new', first);
     await prefer('old', first);
-    const path = join(ledger.folder, 'blind.jsonl');
+    const path = join(ledger.folder.path, 'blind.jsonl');
     const lines = (await readFile(path, 'utf8')).trim().split('\n');
     expect(lines.map((line) => JSON.parse(line))).toEqual([
       { schema: 1, at: expect.any(Number), night: NIGHT, flagId: 'flag-1', prefers: 'new' },
@@ -125,7 +125,7 @@ describe('blind pairs', () => {
     await commitNight(moments);
     const answer = { flagId: 'flag-2', choice: 'a' } as const;
     await Promise.all(Array.from({ length: 8 }, () => nights.answerBlind(NIGHT, answer)));
-    const text = await readFile(join(ledger.folder, 'blind.jsonl'), 'utf8');
+    const text = await readFile(join(ledger.folder.path, 'blind.jsonl'), 'utf8');
     expect(text.trim().split('\n')).toHaveLength(1);
   });
 

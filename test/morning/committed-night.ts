@@ -4,9 +4,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
+import type { Folder } from '../../src/base/file-ops.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import type { SliderParts } from '../../src/morning/slider.ts';
 import { NightService, type NightServiceOptions } from '../../src/night/service.ts';
+import { NIGHT_FILES } from '../../src/record/files.ts';
 import { nightRoutes } from '../../src/server/night-routes.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 
@@ -22,7 +24,7 @@ export interface Morning {
   /** Commits the night; `prepare` writes what else its folder holds. */
   commit(night?: {
     readonly passed?: boolean;
-    readonly prepare?: (building: string) => Promise<void>;
+    readonly prepare?: (building: Folder) => Promise<void>;
   }): Promise<void>;
   /** The daemon whose only routes are those of nights. */
   openDaemon(): Promise<TestDaemon>;
@@ -31,7 +33,7 @@ export interface Morning {
 
 export async function openMorning(): Promise<Morning> {
   const folder = await mkdtemp(join(tmpdir(), 'attune-morning-'));
-  const ledger = await openLedger(folder, BASE);
+  const ledger = await openLedger(folder, { base: BASE, files: NIGHT_FILES });
   const start = (): NightService =>
     new NightService({ ledger, clock: systemClock } as NightServiceOptions);
   const nights = start();
@@ -41,7 +43,7 @@ export async function openMorning(): Promise<Morning> {
     restarted: start,
     async commit({ passed = true, prepare } = {}) {
       const building = await ledger.building(NIGHT);
-      await writeFile(join(building, 'delta.safetensors'), 'delta');
+      await writeFile(join(building.path, 'delta.safetensors'), 'delta');
       await prepare?.(building);
       await ledger.commit({
         night: NIGHT,

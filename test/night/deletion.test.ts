@@ -11,7 +11,6 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { Draft } from '../../src/dream/draft.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import { openMemory } from '../../src/memory/memory.ts';
-import { SUMMARY } from '../../src/morning/list.ts';
 import { summaryMarkdown } from '../../src/morning/summary-markdown.ts';
 import { textsWithout } from '../../src/night/deletion.ts';
 import { beginNight } from '../../src/night/prepare.ts';
@@ -67,7 +66,10 @@ beforeAll(async () => {
     settings: config.memory,
   });
   daemon = await openTestDaemon({ folder, more: { onDelete: (id) => nights.forget(id) } });
-  ledger = await openLedger(join(folder, 'ledger'), 'b'.repeat(64));
+  ledger = await openLedger(join(folder, 'ledger'), {
+    base: 'b'.repeat(64),
+    files: files.NIGHT_FILES,
+  });
   const { engine, flags, store } = daemon;
   options = {
     ...{ config, ledger, engine, flags, store, memory, entry, clock: systemClock },
@@ -153,7 +155,7 @@ async function commitNight(): Promise<void> {
     dreamOf(`e-${source.cluster}`, source.cluster.replace('talk-', ''), source.cluster),
   );
   await files.writeScenarios(folder, 'own', own);
-  const json = (name: string, value: unknown) => writeJsonAtomic(join(folder, name), value);
+  const json = (name: string, value: unknown) => writeJsonAtomic(join(folder.path, name), value);
   const replies = moments.map(({ flagId, rejected = '' }) => {
     return { flagId, oldReply: rejected, newReply: `Now: ${rejected}` };
   });
@@ -167,8 +169,8 @@ async function commitNight(): Promise<void> {
   const measures = { examples: 5, refused, scores };
   await json('measures.json', { measures, replies: null, flagged: margins });
   const step = { step: 1, terms: { loss: 1 }, scenarios: scenarios.map(({ id }) => id) };
-  await writeFile(join(folder, 'steps.jsonl'), `${JSON.stringify(step)}\n{"step": 2, "ter`);
-  await writeFile(join(folder, 'delta.safetensors'), 'delta');
+  await writeFile(join(folder.path, 'steps.jsonl'), `${JSON.stringify(step)}\n{"step": 2, "ter`);
+  await writeFile(join(folder.path, 'delta.safetensors'), 'delta');
   const { number, day, base, parent, inForce, seed, startedAt } = plan;
   await ledger.commit({
     ...{ night: plan.night, number, day, base, parent, inForce, seed, startedAt },
@@ -191,9 +193,9 @@ async function commitNight(): Promise<void> {
       }),
     },
   };
-  const at = ledger.folderOf(plan.night);
-  await writeJsonAtomic(join(at, SUMMARY.json), summary);
-  await writeFileAtomic(join(at, SUMMARY.markdown), summaryMarkdown(summary));
+  const { path: at } = ledger.folderOf(plan.night);
+  await writeJsonAtomic(join(at, files.FILE.summary), summary);
+  await writeFileAtomic(join(at, files.FILE.summaryText), summaryMarkdown(summary));
 }
 
 /** Paths of all files of the store that hold the word, in name or content. */
@@ -252,9 +254,9 @@ describe('deleting a talk', () => {
     ]);
     expect(await files.readScenarioFile(folder, 'scenarios')).toHaveLength(2);
     expect(await files.readDrafts(folder)).toHaveLength(1);
-    const texts = await readdir(folder);
+    const texts = await readdir(folder.path);
     expect(texts).not.toContain('probe.json');
-    expect(await readFile(join(folder, SUMMARY.markdown), 'utf8')).toContain('almond');
+    expect(await readFile(join(folder.path, files.FILE.summaryText), 'utf8')).toContain('almond');
   });
 
   it('lets a night go on that does not learn from it', async () => {

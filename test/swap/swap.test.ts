@@ -8,6 +8,7 @@ import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import { nightId } from '../../src/ledger/manifest.ts';
 import { versionId } from '../../src/model/versions.ts';
 import { GREEDY } from '../../src/protocol/sampling.ts';
+import { NIGHT_FILES } from '../../src/record/files.ts';
 import { swapTo, versionOf } from '../../src/swap/swap.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 
@@ -18,7 +19,7 @@ let ledger: Ledger;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'attune-swap-'));
-  ledger = await openLedger(folder, BASE);
+  ledger = await openLedger(folder, { base: BASE, files: NIGHT_FILES });
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
@@ -26,7 +27,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 async function addNight(shift = 0): Promise<string> {
   const { number, parent } = await ledger.next();
   const night = nightId(number, '2026-11-22');
-  const building = await ledger.building(night);
+  const { path: building } = await ledger.building(night);
   await writeFile(join(building, 'delta.safetensors'), `delta ${number}`);
   const earlier = await versionOf(ledger, ledger.head().inForce);
   const engine = new FakeEngine();
@@ -121,7 +122,7 @@ describe('a swap is refused and the chat keeps its weights', () => {
 
   it('when a delta was changed after its night', async () => {
     const night = await addNight();
-    await appendFile(join(ledger.folderOf(night), 'delta.safetensors'), 'x');
+    await appendFile(join(ledger.folderOf(night).path, 'delta.safetensors'), 'x');
     await refused([night], 'swap-refused');
   });
 

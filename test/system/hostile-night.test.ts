@@ -35,7 +35,7 @@ async function flagTwo({ daemon }: Loop): Promise<void> {
 
 /** What the journal of a night says about one of its phases. */
 function phaseOf({ nights }: Loop, night: string, phase: string): unknown {
-  const text = readFileSync(join(nights.ledger.folderOf(night), 'journal.jsonl'), 'utf8');
+  const text = readFileSync(join(nights.ledger.folderOf(night).path, 'journal.jsonl'), 'utf8');
   const lines = text.trim().split('\n');
   return lines.map((line) => JSON.parse(line)).find((line) => line.phase === phase)?.result;
 }

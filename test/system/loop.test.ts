@@ -44,7 +44,7 @@ it('goes from a flagged reply over a night to new weights in the running chat', 
   expect(nights.ledger.head().inForce).toEqual([night]);
   expect(await nights.verify()).toMatchObject({ nights: 1, isSound: true });
   expect(daemon.flags.get('flag-0').usedBy).toEqual([night]);
-  const summary = await readFile(join(nights.ledger.folderOf(night), 'summary.md'), 'utf8');
+  const summary = await readFile(join(nights.ledger.folderOf(night).path, 'summary.md'), 'utf8');
   expect(summary).toContain('Night 1');
   expect(summary).toMatch(/Replies that pass their check: \d+ % → \d+ % \(n \d+, deaf arm \d+ %\)/);
   client.kill();

@@ -14,6 +14,7 @@ import { openMemory } from '../../src/memory/memory.ts';
 import { courteousEngine } from '../../src/night/courteous-engine.ts';
 import { NightService } from '../../src/night/service.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
+import { NIGHT_FILES } from '../../src/record/files.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { type Daemon, openDaemon } from '../../src/server/daemon.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
@@ -86,7 +87,7 @@ export async function openLoop(more: ConfigPatch = {}, place: LoopPlace = {}): P
   await daemon.watch.refresh();
   const service = new NightService({
     ...shared,
-    ledger: await openLedger(join(folder, 'ledger'), baseHash),
+    ledger: await openLedger(join(folder, 'ledger'), { base: baseHash, files: NIGHT_FILES }),
     flags: daemon.flags,
     store: daemon.store,
     memory,

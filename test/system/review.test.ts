@@ -73,7 +73,7 @@ it('trains the night again without what was dropped and with the new words', asy
     if (pairId === null) continue;
     expect(dropped.filter((one) => one.pairId === pairId)).toHaveLength(2);
   }
-  const original = await readFile(join(ledger.folderOf(night), 'scenarios.jsonl'), 'utf8');
+  const original = await readFile(join(ledger.folderOf(night).path, 'scenarios.jsonl'), 'utf8');
 
   const again = await loop.nights.retrain(night);
   await loop.nights.ended();
@@ -89,7 +89,9 @@ it('trains the night again without what was dropped and with the new words', asy
   expect(manifest.delta?.hash).not.toBe(old.delta?.hash);
   expect(ledger.statusOf(old)).toBe('rejected');
   expect(ledger.head().nights[night]?.why).toContain(`trained again as ${again}`);
-  expect(await readFile(join(ledger.folderOf(night), 'scenarios.jsonl'), 'utf8')).toBe(original);
+  expect(await readFile(join(ledger.folderOf(night).path, 'scenarios.jsonl'), 'utf8')).toBe(
+    original,
+  );
   expect((await loop.nights.verify()).findings).toEqual([]);
 }, 120_000);
 

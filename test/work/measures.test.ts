@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemFileOps } from '../../src/base/file-ops.ts';
 import type { ReplyChange, ReplyShares } from '../../src/measure/reply-change.ts';
 import { readMeasures } from '../../src/record/phase-result.ts';
 
@@ -42,12 +43,12 @@ afterEach(() => rm(folder, { recursive: true }));
 describe('the measures of a night', () => {
   it('come back with the replies that were checked', async () => {
     await write({ measures: {}, replies, flagged: [] });
-    expect((await readMeasures(folder)).replies).toEqual(replies);
+    expect((await readMeasures({ path: folder, ops: systemFileOps })).replies).toEqual(replies);
   });
 
   it('of a night before replies were checked have none', async () => {
     await write({ measures: { examples: 3 }, flagged: [] });
-    expect(await readMeasures(folder)).toEqual({
+    expect(await readMeasures({ path: folder, ops: systemFileOps })).toEqual({
       measures: { examples: 3 },
       replies: null,
       flagged: [],
@@ -61,6 +62,8 @@ describe('the measures of a night', () => {
     ['something else', 'many'],
   ])('are refused with %s', async (_, bent) => {
     await write({ measures: {}, replies: bent, flagged: [] });
-    await expect(readMeasures(folder)).rejects.toMatchObject({ code: 'night-failed' });
+    await expect(readMeasures({ path: folder, ops: systemFileOps })).rejects.toMatchObject({
+      code: 'night-failed',
+    });
   });
 });

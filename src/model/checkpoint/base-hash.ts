@@ -1,5 +1,6 @@
 // Names a set of tensors by a hash of what they are, however they are spread over files.
 import { createHash } from 'node:crypto';
+import type { FileOps } from '../../base/file-ops.ts';
 import { sha256Json } from '../../base/hash.ts';
 import { readPieces, type StoredTensor } from './safetensors.ts';
 
@@ -17,8 +18,8 @@ export async function hashTensors(tensors: readonly StoredTensor[]): Promise<str
 }
 
 /** `sha256` of the stored bytes; 64 hex digits. */
-export async function hashTensor(tensor: StoredTensor): Promise<string> {
+export async function hashTensor(tensor: StoredTensor, ops?: FileOps): Promise<string> {
   const hash = createHash('sha256');
-  for await (const piece of readPieces(tensor)) hash.update(piece);
+  for await (const piece of readPieces(tensor, ops)) hash.update(piece);
   return hash.digest('hex');
 }

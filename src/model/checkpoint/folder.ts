@@ -1,25 +1,25 @@
 // The files of a model folder: found, followed through links, and parsed; not what they mean.
-import { realpath, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { readFileBounded } from '../../base/atomic-file.ts';
-import { AttuneError } from '../../base/errors.ts';
-import { systemCode } from '../../base/file-ops.ts';
+import { AttuneError, isAttuneError } from '../../base/errors.ts';
+import { type FileOps, systemFileOps } from '../../base/file-ops.ts';
 import { damaged } from './refusal.ts';
 
 /**
  * The real path of a regular file; a pipe would block its reader for ever.
  * @throws model-not-found, model-damaged
  */
-export async function realFile(path: string): Promise<string> {
-  const real = await realPath(path);
-  if ((await stat(real)).isFile()) return real;
+export async function realFile(path: string, ops: FileOps = systemFileOps): Promise<string> {
+  const real = await realPath(path, ops);
+  if ((await ops.stat(real))?.isFile === true) return real;
   throw damaged(path, 'file', 'not a regular file');
 }
 
 /** @throws model-not-found */
 export async function realFolder(path: string): Promise<string> {
-  const real = await realPath(path);
-  if ((await stat(real)).isDirectory()) return real;
+  const real = await realPath(path, systemFileOps);
+  if ((await systemFileOps.stat(real))?.isFolder === true) return real;
   throw notFound(`${path} is no folder; name the folder that holds config.json`, path);
 }
 
@@ -27,14 +27,20 @@ export function notFound(message: string, path: string, cause?: unknown): Attune
   return new AttuneError('model-not-found', `${message}.`, { path }, { cause });
 }
 
-async function realPath(path: string): Promise<string> {
+async function realPath(path: string, ops: FileOps): Promise<string> {
   try {
-    return await realpath(path);
+    return await ops.realPath(path);
   } catch (cause) {
-    const code = systemCode(cause);
-    const why = code === 'ENOENT' ? 'it is not there' : `the system said ${code ?? 'no'}`;
+    const code = isAttuneError(cause) ? cause.facts.systemCode : undefined;
+    const why = code === undefined ? 'it is not there' : `the system said ${code}`;
     throw notFound(`${path} cannot be read: ${why}`, path, cause);
   }
+}
+
+/** Equal as long as nobody changes or exchanges the file. */
+export async function fileIdentity(path: string): Promise<readonly string[]> {
+  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+  return [path, ...[dev, ino, size, mtimeNs, ctimeNs].map(String)];
 }
 
 /**

@@ -1,7 +1,7 @@
 // Writes safetensors files whole or not at all: beside the target, synced, read back, renamed.
 import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
-import { type OpenFile, systemFileOps } from '../../base/file-ops.ts';
+import { type FileOps, type OpenFile, systemFileOps } from '../../base/file-ops.ts';
 import { damaged } from './refusal.ts';
 
 /** What can be written; the bytes come in pieces, so that no tensor need be whole in memory. */
@@ -24,13 +24,13 @@ const ALIGNMENT = 64;
 export async function writeSafetensors(
   path: string,
   tensors: readonly TensorToWrite[],
-  { metadata = {}, verify }: WriteOptions = {},
+  { metadata = {}, verify, ops = systemFileOps }: WriteOptions = {},
 ): Promise<void> {
   const ordered = tensors.toSorted((a, b) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    const file = await systemFileOps.open(temporary, 'create');
+    const file = await ops.open(temporary, 'create');
     try {
       await file.write(encodeHeader(ordered, metadata));
       for (const tensor of ordered) await writeTensor(file, tensor, path);
@@ -39,17 +39,18 @@ export async function writeSafetensors(
       await file.close();
     }
     await verify?.(temporary);
-    await systemFileOps.rename(temporary, path);
+    await ops.rename(temporary, path);
   } catch (error) {
-    await systemFileOps.remove(temporary).catch(() => undefined);
+    await ops.remove(temporary).catch(() => undefined);
     throw error;
   }
-  await systemFileOps.syncFolder(folder);
+  await ops.syncFolder(folder);
 }
 
 export interface WriteOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   readonly verify?: (temporary: string) => Promise<void>;
+  readonly ops?: FileOps;
 }
 
 function byteLength({ dtype, shape }: TensorToWrite): number {

@@ -1,5 +1,5 @@
 // Reads safetensors files by range: the header checked in full, then only the bytes asked for.
-import { type OpenFile, systemFileOps } from '../../base/file-ops.ts';
+import { type FileOps, type OpenFile, systemFileOps } from '../../base/file-ops.ts';
 import { widenBfloat16, widenFloat16 } from '../../runtime/widen.ts';
 import { realFile } from './folder.ts';
 import { damaged, unsupported } from './refusal.ts';
@@ -33,9 +33,13 @@ const PIECE_BYTES = 4 * 2 ** 20;
  * @throws model-not-found, model-damaged (truncated, overlapping, out of range, wrong sizes,
  *   duplicate names), model-unsupported (unknown element type)
  */
-export async function readSafetensors(path: string): Promise<SafetensorsFile> {
-  const real = await realFile(path);
-  return withFile(real, async (file) => {
+export async function readSafetensors(
+  path: string,
+  ops: FileOps = systemFileOps,
+): Promise<SafetensorsFile> {
+  const real = await realFile(path, ops);
+  const file = await ops.open(real, 'read');
+  try {
     const fileBytes = await file.size();
     const prefix = await readExactly(file, real, 0, Math.min(PREFIX_BYTES, fileBytes));
     const headerBytes = prefix.length < PREFIX_BYTES ? -1 : prefix.readBigUInt64LE();
@@ -52,12 +56,17 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
       { name, dtype, shape, path: real, offset: start + begin, length: end - begin },
     ]);
     return { path: real, tensors: new Map(tensors), metadata };
-  });
+  } finally {
+    await file.close();
+  }
 }
 
 /** The stored bytes of a tensor, in pieces of whole elements; a piece is valid until the next. */
-export async function* readPieces(tensor: StoredTensor): AsyncGenerator<Buffer> {
-  const file = await systemFileOps.open(tensor.path, 'read');
+export async function* readPieces(
+  tensor: StoredTensor,
+  ops: FileOps = systemFileOps,
+): AsyncGenerator<Buffer> {
+  const file = await ops.open(tensor.path, 'read');
   try {
     for (let done = 0; done < tensor.length; done += PIECE_BYTES) {
       const length = Math.min(PIECE_BYTES, tensor.length - done);
@@ -69,12 +78,15 @@ export async function* readPieces(tensor: StoredTensor): AsyncGenerator<Buffer> 
 }
 
 /** A whole tensor as f32, or as f64 where it is stored so. @throws model-unsupported */
-export async function readTensor(tensor: StoredTensor): Promise<Float32Array | Float64Array> {
+export async function readTensor(
+  tensor: StoredTensor,
+  ops: FileOps = systemFileOps,
+): Promise<Float32Array | Float64Array> {
   const isDouble = tensor.dtype === 'F64';
   const elements = tensor.length / ELEMENT_BYTES[floatType(tensor)];
   const values = isDouble ? new Float64Array(elements) : new Float32Array(elements);
   let filled = 0;
-  for await (const piece of readPieces(tensor)) {
+  for await (const piece of readPieces(tensor, ops)) {
     const part = isDouble ? new Float64Array(alignedCopy(piece)) : widen(tensor, piece);
     values.set(part, filled);
     filled += part.length;
@@ -103,15 +115,6 @@ function alignedCopy(bytes: Buffer): ArrayBuffer {
   const copy = new ArrayBuffer(bytes.length);
   new Uint8Array(copy).set(bytes);
   return copy;
-}
-
-async function withFile<T>(path: string, use: (file: OpenFile) => Promise<T>): Promise<T> {
-  const file = await systemFileOps.open(path, 'read');
-  try {
-    return await use(file);
-  } finally {
-    await file.close();
-  }
 }
 
 async function readExactly(

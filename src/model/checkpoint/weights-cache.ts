@@ -1,13 +1,14 @@
 // Gives every weight a place where it lies as f32: its own file, or a widened copy made once.
 import { createHash } from 'node:crypto';
-import { readdir, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { makeFolder, readJsonBounded, writeJsonAtomic } from '../../base/atomic-file.ts';
+import { readJsonBounded, writeJsonAtomic } from '../../base/atomic-file.ts';
 import { systemClock } from '../../base/clock.ts';
 import { isAttuneError } from '../../base/errors.ts';
+import { type Folder, systemFileOps } from '../../base/file-ops.ts';
 import { sha256Json } from '../../base/hash.ts';
 import { hashTensor, hashTensors } from './base-hash.ts';
+import { fileIdentity } from './folder.ts';
 import { damaged } from './refusal.ts';
 import { readPieces, readSafetensors, type StoredTensor, widen } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
@@ -26,16 +27,17 @@ export interface PlacedWeights {
 export async function placeWeights(
   stored: readonly StoredTensor[],
   cacheDir: string,
+  ops = systemFileOps,
 ): Promise<PlacedWeights> {
-  await makeFolder(cacheDir);
-  const cache = await realpath(cacheDir);
+  await ops.makeFolder(cacheDir);
+  const cache = { path: await ops.realPath(cacheDir), ops };
   const baseHash = await knownHash(stored, cache);
   if (canUseInPlace(stored)) {
     return { baseHash, tensors: new Map(stored.map((tensor) => [tensor.name, tensor])) };
   }
-  const path = join(cache, `weights-${baseHash}.safetensors`);
-  const made = await readWidened(path, stored);
-  return { baseHash, tensors: made ?? (await buildWidened(path, stored)) };
+  const name = `weights-${baseHash}.safetensors`;
+  const made = await readWidened(cache, name, stored);
+  return { baseHash, tensors: made ?? (await buildWidened(cache, name, stored)) };
 }
 
 /** ONNX Runtime reads the external data of a session from one folder. */
@@ -51,31 +53,28 @@ const recordSchema = z.strictObject({
 });
 
 /** The hash of the tensors, remembered for as long as none of their files changes. */
-async function knownHash(stored: readonly StoredTensor[], cache: string): Promise<string> {
+async function knownHash(stored: readonly StoredTensor[], cache: Folder): Promise<string> {
+  const { ops } = cache;
   const files = [...new Set(stored.map(({ path }) => path))].sort();
   const identity = { files: await Promise.all(files.map(fileIdentity)), stored };
-  const path = join(cache, `base-${sha256Json(identity)}.json`);
-  const known = await readJsonBounded(path, recordSchema).catch(() => undefined);
+  const path = join(cache.path, `base-${sha256Json(identity)}.json`);
+  const known = await readJsonBounded(path, recordSchema, { ops }).catch(() => undefined);
   if (known !== undefined) return known.baseHash;
   const baseHash = await hashTensors(stored);
-  await writeJsonAtomic(path, { schemaVersion: 1, baseHash });
+  await writeJsonAtomic(path, { schemaVersion: 1, baseHash }, ops);
   return baseHash;
-}
-
-async function fileIdentity(path: string): Promise<readonly string[]> {
-  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-  return [path, ...[dev, ino, size, mtimeNs, ctimeNs].map(String)];
 }
 
 /** The widened file if it is there and whole; one that is not is made again. */
 async function readWidened(
-  path: string,
+  { path: folder, ops }: Folder,
+  name: string,
   stored: readonly StoredTensor[],
 ): Promise<ReadonlyMap<string, StoredTensor> | undefined> {
   try {
-    const { tensors } = await readSafetensors(path);
-    const isWhole = stored.every(({ name, shape }) => {
-      const found = tensors.get(name);
+    const { tensors } = await readSafetensors(join(folder, name), ops);
+    const isWhole = stored.every(({ name: tensor, shape }) => {
+      const found = tensors.get(tensor);
       return found?.dtype === 'F32' && found.shape.join() === shape.join();
     });
     return isWhole ? tensors : undefined;
@@ -86,10 +85,13 @@ async function readWidened(
 }
 
 async function buildWidened(
-  path: string,
+  cache: Folder,
+  name: string,
   stored: readonly StoredTensor[],
 ): Promise<ReadonlyMap<string, StoredTensor>> {
-  await sweepAbandoned(dirname(path));
+  await sweepAbandoned(cache);
+  const { ops } = cache;
+  const path = join(cache.path, name);
   const hashes = new Map<string, string>();
   const tensors = stored.map((tensor) => ({
     name: tensor.name,
@@ -98,27 +100,28 @@ async function buildWidened(
     pieces: widenedPieces(tensor, hashes),
   }));
   const verify = async (temporary: string): Promise<void> => {
-    for (const tensor of (await readSafetensors(temporary)).tensors.values()) {
-      if ((await hashTensor(tensor)) !== hashes.get(tensor.name)) {
+    for (const tensor of (await readSafetensors(temporary, ops)).tensors.values()) {
+      if ((await hashTensor(tensor, ops)) !== hashes.get(tensor.name)) {
         throw damaged(path, tensor.name, 'what was written reads back otherwise; check the disk');
       }
     }
   };
-  await writeSafetensors(path, tensors, { verify });
-  return (await readSafetensors(path)).tensors;
+  await writeSafetensors(path, tensors, { verify, ops });
+  return (await readSafetensors(path, ops)).tensors;
 }
 
 /** Another process may be writing one of these now; none takes as long as this. */
 const ABANDONED_MS = 6 * 3_600_000;
 
 /** Removes what builds that were killed left behind: such files are as large as a model. */
-async function sweepAbandoned(cache: string): Promise<void> {
-  for (const name of await readdir(cache)) {
+async function sweepAbandoned({ path: folder, ops }: Folder): Promise<void> {
+  for (const { name } of await ops.list(folder)) {
     if (!/^\.weights-.*\.tmp$/.test(name)) continue;
-    const path = join(cache, name);
-    const made = await stat(path).catch(() => undefined); // it may have been renamed just now
+    const path = join(folder, name);
+    const made = await ops.stat(path);
+    // It may have been renamed just now.
     if (made === undefined) continue;
-    if (systemClock.now() - made.mtimeMs > ABANDONED_MS) await rm(path, { force: true });
+    if (systemClock.now() - made.modifiedAt > ABANDONED_MS) await ops.remove(path);
   }
 }
 
