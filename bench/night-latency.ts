@@ -6,9 +6,9 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { LiveConversations } from '../src/cli/conversation/live-conversation.ts';
+import { connectFirst, createDaemonClient } from '../src/cli/daemon-connection.ts';
 import { HttpClient } from '../src/cli/http-client.ts';
 import { startNight } from '../src/cli/night/follow-night.ts';
-import { Wire } from '../src/cli/wire.ts';
 import type { ServerMessage } from '../src/protocol/server-message.ts';
 import { NightList } from '../src/protocol/summary.ts';
 import { startDaemon } from './daemon.ts';
@@ -78,8 +78,8 @@ async function createPerson(url: string) {
     if (message.type === 'reply-delta') heard(performance.now());
     else if (message.type === 'reply-end') ended();
   };
-  const wire = new Wire({ url, token: '', client: 'bench', onMessage });
-  await wire.connect();
+  const client = createDaemonClient({ url, token: '', client: 'bench', onMessage });
+  await connectFirst(client);
   return {
     async ask(): Promise<number> {
       asked += 1;
@@ -92,18 +92,15 @@ async function createPerson(url: string) {
       const conversationId = `bench-${asked}`;
       const text = 'Could you book a table for two on Friday at seven, please?';
       const begun = performance.now();
-      await wire.request({
-        type: 'message-say',
-        conversationId,
-        messageId: `${conversationId}-m`,
-        text,
-      });
+      const messageId = `${conversationId}-m`;
+      const said = { type: 'message-say', conversationId, messageId, text } as const;
+      await client.request(said, 'message-stored');
       const ms = (await first) - begun;
       await over;
-      wire.tell({ type: 'conversation-close', conversationId });
+      client.send({ type: 'conversation-close', conversationId });
       return ms;
     },
-    close: () => wire.close(),
+    close: () => client.close(),
   };
 }
 

@@ -1,7 +1,8 @@
 // The daemon's plain HTTP routes, for commands that do not talk: JSON in, JSON out, coded errors.
 import type { z } from 'zod';
-import { AttuneError, isErrorCode } from '../base/errors.ts';
+import { AttuneError } from '../base/errors.ts';
 import { parseWith } from '../protocol/codec.ts';
+import { answeredError } from '../protocol/daemon-client.ts';
 import { HttpError } from '../protocol/http.ts';
 import type { Address } from './address.ts';
 
@@ -45,7 +46,6 @@ export class HttpClient {
       const message = `${url}${path} answered with ${response.status}. Is it Attune?`;
       throw new AttuneError('daemon-unreachable', message, { status: response.status });
     }
-    const { code, message, facts } = parsed.data.error;
-    throw new AttuneError(isErrorCode(code) ? code : 'internal-error', message, facts);
+    throw answeredError(parsed.data.error);
   }
 }

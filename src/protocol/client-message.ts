@@ -3,9 +3,6 @@ import { z } from 'zod';
 import { ConversationSettings, Id, SettingsPatch } from './conversation.ts';
 import { FlagDraft, FlagPatch } from './flag.ts';
 
-/** The one number that both sides compare in their hello. */
-export const PROTOCOL_VERSION = 1;
-
 /** Chosen by the client; comes back on the answer or on the error that the message caused. */
 const requestId = z.string().min(1).max(64).optional();
 

@@ -231,21 +231,3 @@ export const ServerMessage = z.discriminatedUnion('type', [
 ]);
 export type ServerMessage = z.infer<typeof ServerMessage>;
 export type ServerMessageOf<T extends ServerMessage['type']> = Extract<ServerMessage, { type: T }>;
-
-/**
- * WebSocket close codes of this protocol (4000–4999 are an application's own). Each is sent after
- * an `error` with the code beside it.
- */
-export const CLOSE_CODE = {
-  'protocol-mismatch': 4000,
-  'token-required': 4001,
-  'origin-refused': 4003,
-  'hello-expected': 4004,
-  'connections-limit': 4005,
-  'heartbeat-missed': 4006,
-  'reader-too-slow': 4007,
-  'rate-limit': 4008,
-  'payload-too-large': 1009,
-  'shutting-down': 1001,
-} as const;
-export type CloseReason = keyof typeof CLOSE_CODE;

@@ -7,15 +7,10 @@ import {
   ClientMessage,
   type ClientMessageOf,
   type EventTopic,
-  PROTOCOL_VERSION,
 } from '../protocol/client-message.ts';
 import { parseJson, parseWith, requestIdOf } from '../protocol/codec.ts';
-import {
-  CLOSE_CODE,
-  type CloseReason,
-  type EngineView,
-  type ServerMessageOf,
-} from '../protocol/server-message.ts';
+import { CLOSE_CODE, type CloseReason, PROTOCOL_VERSION } from '../protocol/handshake.ts';
+import type { EngineView, ServerMessageOf } from '../protocol/server-message.ts';
 import { type AccessRules, assertToken } from './access.ts';
 import { type Actor, act, type Services } from './client-actions.ts';
 import { errorMessage } from './error-message.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ChatView, type Shown } from '../../src/cli/chat/chat-view.ts';
-import type { Conversation, Reply } from '../../src/protocol/conversation.ts';
-import type { ServerMessage } from '../../src/protocol/server-message.ts';
+import type { Conversation, Reply, RunningReply } from '../../src/protocol/conversation.ts';
+import type { ServerMessage, ServerMessageOf } from '../../src/protocol/server-message.ts';
 
 function reply(id: string, messageId: string, text: string, more: Partial<Reply> = {}): Reply {
   const usage = { promptTokens: 1, reusedTokens: 0, replyTokens: 1 };
@@ -48,6 +48,15 @@ function talk(...history: Conversation['history']): Conversation {
 
 const user = (id: string) => ({ id, role: 'user' as const, text: id, at: 1 });
 
+const opened = (
+  conversation: Conversation,
+  running: RunningReply | null = null,
+): ServerMessageOf<'conversation-opened'> => ({
+  type: 'conversation-opened',
+  conversation,
+  running,
+});
+
 /** What a person sees of it. */
 function seen(shown: readonly Shown[]): string {
   return shown.map((one) => (one.kind === 'text' ? one.text : `<${one.kind}>`)).join('');
@@ -72,11 +81,9 @@ describe('what is on the screen', () => {
     view.own('m');
     view.receive(start('r'));
     view.receive(delta('r', 0, 'Hello th'));
-    const back = view.reopened(talk(user('m')), {
-      replyId: 'r',
-      messageId: 'm',
-      text: 'Hello there',
-    });
+    const back = view.receive(
+      opened(talk(user('m')), { replyId: 'r', messageId: 'm', text: 'Hello there' }),
+    );
     expect(seen(back)).toBe('ere');
     expect(seen(view.receive(start('r')))).toBe('');
     expect(seen(view.receive(delta('r', 11, ', you')))).toBe(', you');
@@ -87,7 +94,7 @@ describe('what is on the screen', () => {
     view.own('m');
     view.receive(start('r'));
     view.receive(delta('r', 0, 'Hello'));
-    expect(seen(view.reopened(talk(user('m'), reply('r', 'm', 'Hello there')), null))).toBe(
+    expect(seen(view.receive(opened(talk(user('m'), reply('r', 'm', 'Hello there')))))).toBe(
       ' there<end>',
     );
   });
@@ -95,7 +102,7 @@ describe('what is on the screen', () => {
   it('has a whole reply of which nothing was seen before', () => {
     const view = new ChatView('c');
     view.own('m');
-    const back = view.reopened(talk(user('m'), reply('r', 'm', 'Hello')), null);
+    const back = view.receive(opened(talk(user('m'), reply('r', 'm', 'Hello'))));
     expect(seen(back)).toBe('<begin>Hello<end>');
     expect(seen(view.receive(end(reply('r', 'm', 'Hello'))))).toBe('');
   });
@@ -115,10 +122,10 @@ describe('what is on the screen', () => {
 
   it('has in their order the turns that were missed while the connection was lost', () => {
     const view = new ChatView('c');
-    view.opened(talk(user('m1'), reply('r1', 'm1', 'one')), null);
+    view.opened(opened(talk(user('m1'), reply('r1', 'm1', 'one'))));
     const [m1, r1] = [user('m1'), reply('r1', 'm1', 'one')];
     const later = [user('m2'), reply('r2', 'm2', 'two'), user('m3'), reply('r3', 'm3', 'three')];
-    const back = view.reopened(talk(m1, r1, ...later), null);
+    const back = view.receive(opened(talk(m1, r1, ...later)));
     expect(seen(back)).toBe('<said><begin>two<end><said><begin>three<end>');
   });
 
@@ -126,13 +133,13 @@ describe('what is on the screen', () => {
     const view = new ChatView('c');
     view.own('m');
     view.receive(start('r'));
-    expect(seen(view.reopened(talk(user('m')), null))).toBe('<failed>');
+    expect(seen(view.receive(opened(talk(user('m')))))).toBe('<failed>');
     expect(view.isReplying).toBe(false);
   });
 
   it('shows nothing of a talk that is opened for the first time', () => {
     const view = new ChatView('c');
-    expect(view.opened(talk(user('m'), reply('r', 'm', 'Hello')), null)).toEqual([]);
+    expect(view.opened(opened(talk(user('m'), reply('r', 'm', 'Hello'))))).toEqual([]);
     expect(view.replies).toHaveLength(1);
   });
 

@@ -3,7 +3,8 @@ import { AttuneError, ERROR_STATUS } from '../../src/base/errors.ts';
 import { ClientMessage } from '../../src/protocol/client-message.ts';
 import { parseJson, parseServerMessage, parseWith, requestIdOf } from '../../src/protocol/codec.ts';
 import { Id, Span } from '../../src/protocol/conversation.ts';
-import { CLOSE_CODE, ServerMessage } from '../../src/protocol/server-message.ts';
+import { CLOSE_CODE } from '../../src/protocol/handshake.ts';
+import { ServerMessage } from '../../src/protocol/server-message.ts';
 import { fc } from '../property.ts';
 
 const parseClientMessage = (text: string): ClientMessage =>

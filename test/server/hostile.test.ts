@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { silentLogger } from '../../src/base/logger.ts';
-import { CLOSE_CODE } from '../../src/protocol/server-message.ts';
+import { CLOSE_CODE } from '../../src/protocol/handshake.ts';
 import { fc } from '../property.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 import type { TestClient } from './test-client.ts';

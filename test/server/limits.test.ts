@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ConfigPatch } from '../../src/config/schema.ts';
-import { CLOSE_CODE } from '../../src/protocol/server-message.ts';
+import { CLOSE_CODE } from '../../src/protocol/handshake.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 import { TestClient } from './test-client.ts';
 

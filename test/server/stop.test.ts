@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { CLOSE_CODE } from '../../src/protocol/server-message.ts';
+import { CLOSE_CODE } from '../../src/protocol/handshake.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 
 let daemon: TestDaemon;

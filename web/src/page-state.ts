@@ -1,29 +1,31 @@
 // What the page knows (talks, the open talk, flags, nights, the engine) and what it can ask for.
-import { batch, computed, signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
 import type {
   Conversation,
   ConversationSummary,
   Message,
-  RunningReply,
   SettingsPatch,
 } from '../../src/protocol/conversation.ts';
 import type { Flag, FlagDraftInput, FlagPatch } from '../../src/protocol/flag.ts';
 import type { NightProgress } from '../../src/protocol/night.ts';
+import { newConversation, type OpenConversation } from '../../src/protocol/open-conversation.ts';
 import type { EngineView } from '../../src/protocol/server-message.ts';
-import { newId, RequestError, request, send } from './connection.ts';
+import { hasCode, isDisconnected, newId, request, send } from './connection.ts';
 import { go, route } from './page-route.ts';
 
 export const engine = signal<EngineView | null>(null);
 export const conversations = signal<readonly ConversationSummary[]>([]);
 export const nextCursor = signal<string | null>(null);
-export const open = signal<Conversation | null>(null);
-export const running = signal<RunningReply | null>(null);
+/** The open conversation, as the reducer of the protocol keeps it. */
+export const opened = signal<OpenConversation | null>(null);
+export const open = computed(() => opened.value?.conversation ?? null);
+export const running = computed(() => opened.value?.running ?? null);
 /** Changes at the beginning and the end of a reply, not with each of its words. */
 export const isRunning = computed(() => running.value !== null);
-/** A reply of the open talk that could not be kept, and why. */
-export const failure = signal<{ readonly text: string; readonly why: string } | null>(null);
-/** The open talk ends with a message that nobody is answering (the daemon died before it did). */
-export const isUnanswered = signal(false);
+/** A reply of the open conversation that could not be stored, and why. */
+export const failure = computed(() => opened.value?.failure ?? null);
+/** The open conversation ends with a message that nobody is answering. */
+export const isUnanswered = computed(() => opened.value?.isUnanswered ?? false);
 export const flags = signal<readonly Flag[]>([]);
 export const night = signal<NightProgress | null>(null);
 /** Grows when a night ends or weights change, so that pages read them again. */
@@ -47,13 +49,12 @@ export async function attempt(action: () => Promise<unknown>): Promise<void> {
   try {
     await action();
   } catch (error) {
-    if (!(error instanceof RequestError && error.code === 'disconnected')) tell(error);
+    if (!isDisconnected(error)) tell(error);
   }
 }
 
 /** After each hello: what happened meanwhile, and the open talk with the rest of its reply. */
 export function catchUp(): void {
-  send({ type: 'event-subscribe', topics: ['conversations', 'flags', 'nights', 'engine'] });
   void attempt(loadConversations);
   void attempt(() => request({ type: 'flag-list' }, 'flag-listed'));
   nightsDone.value += 1;
@@ -93,8 +94,7 @@ export function openConversation(conversationId: string): Promise<void> {
     try {
       await request({ type: 'conversation-open', conversationId }, 'conversation-opened');
     } catch (error) {
-      const isGone = error instanceof RequestError && error.code === 'conversation-not-found';
-      if (isGone) leaveConversation();
+      if (hasCode(error, 'conversation-not-found')) leaveConversation();
       throw error;
     }
   });
@@ -102,24 +102,7 @@ export function openConversation(conversationId: string): Promise<void> {
 
 /** A talk that exists only here until something is said in it. */
 export function startConversation(): void {
-  const now = Date.now();
-  batch(() => {
-    running.value = null;
-    failure.value = null;
-    isUnanswered.value = false;
-    open.value = {
-      id: newId(),
-      title: '',
-      createdAt: now,
-      updatedAt: now,
-      messages: 0,
-      origin: 'live',
-      canLearn: true,
-      settings: {},
-      history: [],
-      messagesBefore: 0,
-    };
-  });
+  opened.value = newConversation(newId(), Date.now());
 }
 
 /** The open talk is gone: on to a new one. */
@@ -154,6 +137,13 @@ export const exported = (conversationId: string): Promise<string> =>
     ({ jsonl }) => jsonl,
   );
 
+/** What the page knows of the open conversation before the daemon says so. */
+export function amend(change: Partial<Conversation>): void {
+  const current = opened.value;
+  if (current === null) return;
+  opened.value = { ...current, conversation: { ...current.conversation, ...change } };
+}
+
 interface Configure {
   readonly settings?: SettingsPatch;
   readonly canLearn?: boolean;
@@ -166,7 +156,7 @@ export const isConfiguring = (): boolean => changes > 0;
 
 export function configure(conversationId: string, change: Configure): Promise<void> {
   const current = open.value;
-  if (current?.id === conversationId) open.value = { ...current, ...configured(current, change) };
+  if (current?.id === conversationId) amend(configured(current, change));
   const isNew = current?.history.length === 0;
   changes += 1;
   configuring = configuring.then(async () => {

@@ -1,25 +1,21 @@
 // What the daemon's messages change in what the page knows.
 import { batch } from '@preact/signals';
-import type {
-  Conversation,
-  ConversationSummary,
-  Message,
-} from '../../src/protocol/conversation.ts';
-import type { ServerMessage, ServerMessageOf } from '../../src/protocol/server-message.ts';
+import type { ConversationSummary } from '../../src/protocol/conversation.ts';
+import { receive as receiveOpen } from '../../src/protocol/open-conversation.ts';
+import type { ServerMessage } from '../../src/protocol/server-message.ts';
 import { onMessage } from './connection.ts';
 import {
+  amend,
   conversations,
   engine,
-  failure,
   flags,
   isConfiguring,
-  isUnanswered,
   leaveConversation,
   night,
   nightsDone,
   notice,
   open,
-  running,
+  opened,
 } from './page-state.ts';
 
 export function listen(): void {
@@ -27,19 +23,11 @@ export function listen(): void {
 }
 
 function receive(message: ServerMessage): void {
+  opened.value = receiveOpen(opened.value, message);
   switch (message.type) {
     case 'server-hello':
     case 'engine-changed':
       engine.value = message.engine;
-      return;
-    case 'conversation-opened':
-      open.value = joined(open.value, message.conversation);
-      running.value = message.running;
-      failure.value = null;
-      isUnanswered.value = message.running === null && endsUnanswered(message.conversation.history);
-      return;
-    case 'history-listed':
-      prepend(message);
       return;
     case 'conversation-created':
     case 'conversation-updated':
@@ -50,12 +38,10 @@ function receive(message: ServerMessage): void {
       flags.value = flags.value.filter((f) => f.conversationId !== message.conversationId);
       if (open.value?.id === message.conversationId) leaveConversation();
       return;
-    case 'message-stored':
-    case 'reply-start':
-    case 'reply-delta':
     case 'reply-end':
-    case 'reply-failed':
-      receiveTurn(message);
+      if (message.error !== null && message.conversationId === open.value?.id) {
+        notice.value = { text: message.error.message };
+      }
       return;
     default:
       receiveEvent(message);
@@ -91,89 +77,12 @@ function receiveEvent(message: ServerMessage): void {
   }
 }
 
-/** The newest page of a talk that is open already (after a reconnect) ends what is here of it. */
-function joined(known: Conversation | null, talk: Conversation): Conversation {
-  if (known === null || known.id !== talk.id) return talk;
-  const at = known.history.findIndex((message) => message.id === talk.history[0]?.id);
-  if (at <= 0) return talk;
-  const history = [...known.history.slice(0, at), ...talk.history];
-  return { ...talk, history, messagesBefore: known.messagesBefore };
-}
-
-function prepend({ conversationId, ...page }: ServerMessageOf<'history-listed'>): void {
-  const current = open.value;
-  if (current?.id !== conversationId) return;
-  // What comes late, after the talk was opened anew, does not end where it begins.
-  if (page.messagesBefore + page.history.length !== current.messagesBefore) return;
-  const history = [...page.history, ...current.history];
-  open.value = { ...current, history, messagesBefore: page.messagesBefore };
-}
-
-const endsUnanswered = (history: readonly Message[]): boolean => history.at(-1)?.role === 'user';
-
 function upsert(summary: ConversationSummary): void {
   const others = conversations.value.filter((c) => c.id !== summary.id);
   conversations.value = [summary, ...others].sort((a, b) => b.updatedAt - a.updatedAt);
   const current = open.value;
   if (current?.id === summary.id) {
-    const canLearn = isConfiguring() ? current.canLearn : summary.canLearn;
-    open.value = { ...current, title: summary.title, canLearn };
+    const { title, canLearn } = summary;
+    amend(isConfiguring() ? { title } : { title, canLearn });
   }
-}
-
-type TurnMessage = Extract<
-  ServerMessage,
-  { type: 'message-stored' | 'reply-start' | 'reply-delta' | 'reply-end' | 'reply-failed' }
->;
-
-function receiveTurn(message: TurnMessage): void {
-  const current = open.value;
-  if (current === null || current.id !== message.conversationId) return;
-  switch (message.type) {
-    case 'message-stored':
-      isUnanswered.value = false;
-      failure.value = null;
-      open.value = { ...current, history: put(current.history, message.message) };
-      return;
-    case 'reply-start':
-      isUnanswered.value = false;
-      if (message.replaces !== null) supersede(message.replaces);
-      // After a reconnect it comes for a reply that is half there already.
-      if (running.value?.replyId !== message.replyId) {
-        running.value = { replyId: message.replyId, messageId: message.messageId, text: '' };
-      }
-      return;
-    case 'reply-delta': {
-      const now = running.value;
-      if (now === null || now.replyId !== message.replyId) return;
-      running.value = { ...now, text: now.text.slice(0, message.offset) + message.text };
-      return;
-    }
-    case 'reply-end':
-      open.value = { ...current, history: put(current.history, message.reply) };
-      if (running.value?.replyId === message.reply.id) running.value = null;
-      if (message.error !== null) notice.value = { text: message.error.message };
-      return;
-    case 'reply-failed': {
-      const text = running.value?.replyId === message.replyId ? running.value.text : '';
-      failure.value = { text, why: message.error.message };
-      running.value = null;
-    }
-  }
-}
-
-function supersede(replyId: string): void {
-  const current = open.value;
-  if (current === null) return;
-  const history = current.history.map((message) =>
-    message.role === 'assistant' && message.id === replyId
-      ? { ...message, isSuperseded: true }
-      : message,
-  );
-  open.value = { ...current, history };
-}
-
-function put(history: readonly Message[], message: Message): Message[] {
-  const at = history.findIndex((m) => m.id === message.id && m.role === message.role);
-  return at < 0 ? [...history, message] : history.map((m, i) => (i === at ? message : m));
 }

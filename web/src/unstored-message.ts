@@ -1,6 +1,6 @@
 // What was said and is not acknowledged yet: sent again after a reconnect or a reload of the page.
 import { effect, signal } from '@preact/signals';
-import { newId, RequestError, request } from './connection.ts';
+import { isDisconnected, newId, request } from './connection.ts';
 import { notice, open, tell } from './page-state.ts';
 
 interface Unstored {
@@ -48,7 +48,7 @@ async function deliver(message: Unstored): Promise<void> {
     forget(message.messageId);
     notice.value = null;
   } catch (error) {
-    if (error instanceof RequestError && error.code === 'disconnected') return;
+    if (isDisconnected(error)) return;
     // It was refused: the words go back to where they were written.
     forget(message.messageId);
     const { conversationId, text } = message;

@@ -1,7 +1,11 @@
 // The walk through a flag in a few keys: questions and answers; asks and tells through functions.
 import type { Span } from '../../protocol/conversation.ts';
 import type { Flag, FlagDraftInput, FlagPatch } from '../../protocol/flag.ts';
-import type { SaidMessage } from './chat-view.ts';
+
+interface SaidMessage {
+  readonly id: string;
+  readonly text: string;
+}
 
 export interface Walk {
   readonly conversationId: string;

@@ -2,10 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../../base/errors.ts';
 import type { Conversation, ConversationSummary } from '../../protocol/conversation.ts';
+import type { ClientState, DaemonClient } from '../../protocol/daemon-client.ts';
 import type { Flag } from '../../protocol/flag.ts';
 import type { ServerMessage, ServerMessageOf } from '../../protocol/server-message.ts';
 import type { Address } from '../address.ts';
-import { Wire } from '../wire.ts';
+import { connectFirst, createDaemonClient } from '../daemon-connection.ts';
 import { ChatView, type Shown } from './chat-view.ts';
 import { printable, type Terminal } from './terminal.ts';
 
@@ -21,7 +22,7 @@ const SHOWN_MAX = 40;
 type RunCommand = (line: string, session: ChatSession) => Promise<boolean>;
 
 export class ChatSession {
-  readonly wire: Wire;
+  readonly client: DaemonClient;
   readonly terminal: Terminal;
   view = new ChatView(randomUUID());
   /** What `/list` or `/search` showed last, so that `/open 2` can mean one of them. */
@@ -37,18 +38,17 @@ export class ChatSession {
   constructor(address: Address, terminal: Terminal, runCommand: RunCommand) {
     this.terminal = terminal;
     this.#runCommand = runCommand;
-    this.wire = new Wire({
+    this.client = createDaemonClient({
       ...address,
       client: 'attune chat',
       onMessage: (message) => this.#onMessage(message),
-      onLost: () => this.#lost(),
-      onBack: () => void this.#back(),
+      onState: (state) => this.#onState(state),
     });
   }
 
   /** Ends with the input. @throws daemon-unreachable, token-required */
   async run(options: { readonly open?: string | undefined } = {}): Promise<void> {
-    const { engine } = await this.wire.connect();
+    const { engine } = await connectFirst(this.client);
     if (this.terminal.isInteractive) {
       const model = engine.modelId === null ? 'the model is still loading' : engine.modelId;
       this.terminal.note(`${model} · /help shows the commands · Ctrl-D leaves`);
@@ -68,7 +68,7 @@ export class ChatSession {
       }
       if (this.#isLeaving) break;
     }
-    this.wire.close();
+    this.client.close();
   }
 
   /** Resolves when the reply has ended. */
@@ -76,7 +76,10 @@ export class ChatSession {
     const { conversationId } = this.view;
     const messageId = randomUUID();
     this.view.own(messageId);
-    await this.wire.request({ type: 'message-say', conversationId, messageId, text });
+    await this.client.request(
+      { type: 'message-say', conversationId, messageId, text },
+      'message-stored',
+    );
     await this.#until(() => this.view.replies.some((reply) => reply.messageId === messageId));
   }
 
@@ -86,34 +89,33 @@ export class ChatSession {
     if (last === undefined) throw new AttuneError('message-not-found', 'Nothing was said yet.');
     const { conversationId } = this.view;
     const replyId = randomUUID();
-    await this.wire.request({ type: 'reply-regenerate', conversationId, replyId });
+    await this.client.request(
+      { type: 'reply-regenerate', conversationId, replyId },
+      'message-stored',
+    );
     await this.#until(() => this.view.replies.some(({ id }) => id === replyId));
   }
 
   stop(): void {
     const { conversationId } = this.view;
-    this.wire.tell({ type: 'reply-stop', conversationId });
+    this.client.send({ type: 'reply-stop', conversationId });
   }
 
   /** Shows another talk and goes on in it. */
   async open(conversationId: string): Promise<void> {
-    const answer = await this.#readTalk(conversationId);
-    if (answer === undefined) return;
+    const answer = await this.#read(conversationId);
     this.leave();
     this.view = new ChatView(conversationId);
     this.#showHistory(answer.conversation);
-    const shown = this.view.opened(answer.conversation, answer.running);
+    const shown = this.view.opened(answer);
     this.terminal.setHistory(this.view.messages.map(({ text }) => text).reverse());
     this.#show(shown);
     if (this.view.isReplying) await this.#untilQuiet();
   }
 
-  async #readTalk(
-    conversationId: string,
-  ): Promise<ServerMessageOf<'conversation-opened'> | undefined> {
+  #read(conversationId: string): Promise<ServerMessageOf<'conversation-opened'>> {
     const request = { type: 'conversation-open', conversationId, limit: KNOWN_MAX } as const;
-    const answer = await this.wire.request(request);
-    return answer.type === 'conversation-opened' ? answer : undefined;
+    return this.client.request(request, 'conversation-opened');
   }
 
   #showHistory({ title, history, messagesBefore }: Conversation): void {
@@ -135,14 +137,14 @@ export class ChatSession {
   /** Events of this talk are no longer wanted. */
   leave(): void {
     const { conversationId, messages } = this.view;
-    if (messages.length > 0) this.wire.tell({ type: 'conversation-close', conversationId });
+    if (messages.length > 0) this.client.send({ type: 'conversation-close', conversationId });
   }
 
   /** Ctrl-C: stops the reply, not the program, unless there is nobody left to talk to. */
   interrupt(typed: string): void {
-    if (!this.wire.isConnected) {
+    if (!this.client.isOpen) {
       this.#isLeaving = true;
-      this.wire.close();
+      this.client.close();
       this.#quiet(true);
     } else if (this.view.isReplying) this.stop();
     else if (typed === '') this.terminal.note('Ctrl-D leaves.');
@@ -235,21 +237,15 @@ export class ChatSession {
     for (const resolve of waiting) resolve();
   }
 
-  #lost(): void {
-    this.#freshNote('(the connection is lost; trying to come back)');
-  }
-
-  /** The talk as it stands now; whatever was missed is shown. */
-  async #back(): Promise<void> {
+  #onState(state: ClientState): void {
+    if (state.kind === 'waiting' && state.wasOpen) {
+      this.#freshNote('(the connection is lost; trying to reconnect)');
+    }
+    if (state.kind !== 'open' || !state.isBack) return;
     this.#freshNote('(connected again)');
     if (this.view.messages.length === 0) return;
-    const { conversationId } = this.view;
-    try {
-      const answer = await this.#readTalk(conversationId);
-      if (answer !== undefined) this.#show(this.view.reopened(answer.conversation, answer.running));
-    } catch (error) {
-      this.#tellError(error);
-    }
+    // The answer shows what was missed, as every message does.
+    this.#read(this.view.conversationId).catch((error: unknown) => this.#tellError(error));
   }
 
   #tellError(error: unknown): void {

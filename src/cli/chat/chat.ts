@@ -38,7 +38,7 @@ async function chat(options: ChatOptions): Promise<void> {
   try {
     await session.run({ open: options.open });
   } finally {
-    session.wire.close();
+    session.client.close();
     terminal.close();
   }
 }

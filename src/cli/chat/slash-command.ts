@@ -54,8 +54,11 @@ const COMMANDS: readonly Command[] = [
     name: 'rename',
     takes: 'TITLE',
     help: 'give this talk a title',
-    async run({ wire, view: { conversationId } }, rest) {
-      await wire.request({ type: 'conversation-rename', conversationId, title: rest.trim() });
+    async run({ client, view: { conversationId } }, rest) {
+      await client.request(
+        { type: 'conversation-rename', conversationId, title: rest.trim() },
+        'conversation-updated',
+      );
     },
   },
   { name: 'delete', takes: 'N|ID', help: 'delete a talk and all that was made of it', run: remove },
@@ -113,22 +116,21 @@ function walkOf({ view, terminal }: ChatSession, reply: Reply) {
 }
 
 async function mark(session: ChatSession, kind: 'missed' | 'good', rest: string): Promise<void> {
-  const { terminal, wire } = session;
+  const { terminal, client } = session;
   const reply = replyNamed(session, rest);
   const flag = await walkFlag({ ...walkOf(session, reply), kind, flagId: randomUUID() });
   if (flag === undefined) {
     terminal.note('nothing was marked');
     return;
   }
-  await wire.request({ type: 'flag-add', flag });
+  await client.request({ type: 'flag-add', flag }, 'flag-added');
   terminal.note(kind === 'good' ? 'marked as a good moment' : 'flagged; a night can learn from it');
 }
 
 async function listFlags(session: ChatSession): Promise<void> {
-  const { wire, view, terminal } = session;
+  const { client, view, terminal } = session;
   const { conversationId } = view;
-  const answer = await wire.request({ type: 'flag-list', conversationId });
-  if (answer.type !== 'flag-listed') return;
+  const answer = await client.request({ type: 'flag-list', conversationId }, 'flag-listed');
   session.flagged = answer.flags.filter(({ withdrawnAt }) => withdrawnAt === null);
   if (session.flagged.length === 0) terminal.note('none');
   for (const [at, flag] of session.flagged.entries()) {
@@ -155,7 +157,7 @@ function flagNamed({ flagged }: ChatSession, rest: string): Flag {
 }
 
 async function editFlag(session: ChatSession, rest: string): Promise<void> {
-  const { view, wire, terminal } = session;
+  const { view, client, terminal } = session;
   const flag = flagNamed(session, rest);
   const reply = view.replies.find(({ id }) => id === flag.replyId);
   if (reply === undefined) {
@@ -163,13 +165,13 @@ async function editFlag(session: ChatSession, rest: string): Promise<void> {
   }
   const patch = await walkEdit({ ...walkOf(session, reply), flag });
   if (patch === undefined) return terminal.note('nothing was changed');
-  await wire.request({ type: 'flag-edit', flagId: flag.id, patch });
+  await client.request({ type: 'flag-edit', flagId: flag.id, patch }, 'flag-edited');
   terminal.note('changed');
 }
 
 async function withdrawFlag(session: ChatSession, rest: string): Promise<void> {
   const { id: flagId } = flagNamed(session, rest);
-  await session.wire.request({ type: 'flag-withdraw', flagId });
+  await session.client.request({ type: 'flag-withdraw', flagId }, 'flag-withdrawn');
   session.terminal.note('withdrawn');
 }
 
@@ -187,14 +189,19 @@ function showTalks(session: ChatSession, talks: readonly ConversationSummary[]):
 }
 
 async function list(session: ChatSession): Promise<void> {
-  const answer = await session.wire.request({ type: 'conversation-list', limit: LISTED_MAX });
-  if (answer.type === 'conversation-listed') showTalks(session, answer.conversations);
+  const answer = await session.client.request(
+    { type: 'conversation-list', limit: LISTED_MAX },
+    'conversation-listed',
+  );
+  showTalks(session, answer.conversations);
 }
 
 async function search(session: ChatSession, query: string): Promise<void> {
   if (query === '') throw new AttuneError('message-invalid', 'Write /search and some words.');
-  const answer = await session.wire.request({ type: 'conversation-search', query, limit: 20 });
-  if (answer.type !== 'conversation-found') return;
+  const answer = await session.client.request(
+    { type: 'conversation-search', query, limit: 20 },
+    'conversation-found',
+  );
   const { terminal } = session;
   if (answer.hits.length === 0) terminal.note('nothing was found');
   const ids = [...new Set(answer.hits.map(({ conversationId }) => conversationId))];
@@ -220,20 +227,26 @@ async function remove(session: ChatSession, rest: string): Promise<void> {
     'Delete it, its flags and what was made of it? y/N ',
   );
   if (sure?.trim().toLowerCase() !== 'y') return;
-  await session.wire.request({ type: 'conversation-delete', conversationId });
+  await session.client.request(
+    { type: 'conversation-delete', conversationId },
+    'conversation-deleted',
+  );
   session.terminal.note('deleted');
   if (conversationId === session.view.conversationId) session.begin();
 }
 
 async function configure(
-  { wire, view, terminal }: ChatSession,
+  { client, view, terminal }: ChatSession,
   change: { readonly settings?: SettingsPatch; readonly canLearn?: boolean },
 ): Promise<void> {
   const { conversationId } = view;
   // Settings of a talk in which nothing was said yet bring it into being.
   if (view.messages.length === 0)
-    await wire.request({ type: 'conversation-create', conversationId });
-  await wire.request({ type: 'conversation-configure', conversationId, ...change });
+    await client.request({ type: 'conversation-create', conversationId }, 'conversation-created');
+  await client.request(
+    { type: 'conversation-configure', conversationId, ...change },
+    'conversation-updated',
+  );
   terminal.note('done');
 }
 

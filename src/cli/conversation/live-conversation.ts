@@ -1,10 +1,11 @@
 // Says things in a live talk and waits for the replies: what replay needs of the WebSocket.
 import { AttuneError } from '../../base/errors.ts';
 import type { Reply } from '../../protocol/conversation.ts';
+import type { DaemonClient, Request } from '../../protocol/daemon-client.ts';
 import type { FlagDraftInput } from '../../protocol/flag.ts';
 import type { ServerMessage } from '../../protocol/server-message.ts';
 import type { Address } from '../address.ts';
-import { Wire } from '../wire.ts';
+import { connectFirst, createDaemonClient } from '../daemon-connection.ts';
 
 interface Waiting {
   readonly resolve: (reply: Reply) => void;
@@ -18,29 +19,35 @@ export interface NewLiveConversation {
 
 /** Ids are the caller's: said twice, after a loss or in a second run, it happens once. */
 export class LiveConversations {
-  readonly #wire: Wire;
+  readonly #client: DaemonClient;
   readonly #waiting = new Map<string, Waiting>();
   readonly #open = new Set<string>();
 
   constructor(address: Address) {
-    this.#wire = new Wire({
+    this.#client = createDaemonClient({
       ...address,
       client: 'attune replay',
       onMessage: (message) => this.#receive(message),
-      onBack: () => this.#reopen(),
+      onState: (state) => state.kind === 'open' && state.isBack && this.#reopen(),
     });
   }
 
   async connect(): Promise<void> {
-    await this.#wire.connect();
+    await connectFirst(this.#client);
   }
 
   close(): void {
-    this.#wire.close();
+    this.#client.close();
   }
 
   async begin({ conversationId, title }: NewLiveConversation): Promise<void> {
-    await this.#ask({ type: 'conversation-create', conversationId, title, origin: 'replay' });
+    const message = {
+      type: 'conversation-create',
+      conversationId,
+      title,
+      origin: 'replay',
+    } as const;
+    await this.#ask(message, 'conversation-created');
   }
 
   /** Resolves with the reply. @throws what the daemon refuses with, reply-not-found when lost */
@@ -50,9 +57,10 @@ export class LiveConversations {
       this.#waiting.set(messageId, { resolve, reject });
     });
     // Refused, it is never answered; and what is answered was not refused.
-    const refused = this.#ask({ type: 'message-say', conversationId, messageId, text }).then(
-      () => replied,
-    );
+    const refused = this.#ask(
+      { type: 'message-say', conversationId, messageId, text },
+      'message-stored',
+    ).then(() => replied);
     try {
       return await Promise.race([refused, replied]);
     } finally {
@@ -63,19 +71,20 @@ export class LiveConversations {
   /** No more events of this talk. */
   leave(conversationId: string): void {
     if (this.#open.delete(conversationId)) {
-      this.#wire.tell({ type: 'conversation-close', conversationId });
+      this.#client.send({ type: 'conversation-close', conversationId });
     }
   }
 
   async flag(flag: FlagDraftInput): Promise<void> {
-    await this.#ask({ type: 'flag-add', flag });
+    await this.#ask({ type: 'flag-add', flag }, 'flag-added');
   }
 
   /** Asks again, later, where the daemon says that there is too much going on. */
-  async #ask(message: Parameters<Wire['request']>[0]): Promise<ServerMessage> {
+  async #ask(message: Request, answer: ServerMessage['type']): Promise<void> {
     for (;;) {
       try {
-        return await this.#wire.request(message);
+        await this.#client.request(message, answer);
+        return;
       } catch (error) {
         const wait = error instanceof AttuneError ? error.facts.retryAfterMs : undefined;
         if (typeof wait !== 'number') throw error;
@@ -98,11 +107,10 @@ export class LiveConversations {
   /** After a loss: the ends of replies that came meanwhile are in the talks. */
   #reopen(): void {
     for (const conversationId of this.#open) {
-      void this.#wire
-        .request({ type: 'conversation-open', conversationId })
-        .then((answer) => {
-          if (answer.type !== 'conversation-opened') return;
-          for (const entry of answer.conversation.history) {
+      void this.#client
+        .request({ type: 'conversation-open', conversationId }, 'conversation-opened')
+        .then(({ conversation }) => {
+          for (const entry of conversation.history) {
             if (entry.role === 'assistant') this.#waiting.get(entry.messageId)?.resolve(entry);
           }
         })

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { AttuneError } from '../../base/errors.ts';
 import type { NightProgress } from '../../protocol/night.ts';
 import type { Address } from '../address.ts';
+import { connectFirst, createDaemonClient } from '../daemon-connection.ts';
 import { HttpClient } from '../http-client.ts';
-import { Wire } from '../wire.ts';
 
 const startedSchema = z.object({ nightId: z.string() });
 
@@ -25,10 +25,10 @@ export async function followNight(address: Address, again?: string): Promise<str
   const ended = new Promise<void>((resolve, reject) => {
     settle = (error) => (error === undefined ? resolve() : reject(error));
   });
-  const subscription = { type: 'event-subscribe' as const, topics: ['nights' as const] };
-  const wire = new Wire({
+  const client = createDaemonClient({
     ...address,
     client: 'attune-night',
+    topics: ['nights'],
     onMessage(message) {
       if (message.type === 'night-progress') counter.show(message);
       if (message.type === 'summary-ready') settle();
@@ -36,17 +36,15 @@ export async function followNight(address: Address, again?: string): Promise<str
         settle(new AttuneError('night-failed', message.reasons.join('; ')));
       }
     },
-    onBack: () => wire.tell(subscription),
   });
-  await wire.connect();
+  await connectFirst(client);
   try {
-    await wire.request(subscription);
     const nightId = await startNight(address, again);
     await ended;
     return nightId;
   } finally {
     counter.finish();
-    wire.close();
+    client.close();
   }
 }
 

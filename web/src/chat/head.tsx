@@ -1,7 +1,7 @@
 // The head of a talk: its name, and the way to its settings.
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import { connectionState } from '../connection.ts';
+import { CONNECTION_TEXT, connectionState } from '../connection.ts';
 import { open, rename } from '../page-state.ts';
 import { isSettingsOpen, Settings } from './conversation-settings.tsx';
 import { isSidebarOpen } from './sidebar.tsx';
@@ -52,7 +52,7 @@ function Lost(): VNode | null {
   if (state === 'open' || state === 'token-needed') return null;
   return (
     <p class="lost" role="status">
-      {state === 'waiting' ? 'Reconnecting…' : 'Connecting…'}
+      {CONNECTION_TEXT[state]}
     </p>
   );
 }

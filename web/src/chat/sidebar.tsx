@@ -3,7 +3,7 @@ import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type { ConversationSummary, SearchHit } from '../../../src/protocol/conversation.ts';
-import { connectionState, request } from '../connection.ts';
+import { CONNECTION_TEXT, connectionState, request } from '../connection.ts';
 import { follow, go, route } from '../page-route.ts';
 import {
   conversations,
@@ -123,13 +123,6 @@ function Hits(): VNode {
   );
 }
 
-const CONNECTION = {
-  open: 'Connected',
-  connecting: 'Connecting…',
-  waiting: 'Reconnecting…',
-  'token-needed': 'Token needed',
-} as const;
-
 function Status(): VNode {
   const state = connectionState.value;
   const view = engine.value;
@@ -143,7 +136,7 @@ function Status(): VNode {
           ? view?.status === 'ready'
             ? model
             : `engine ${view?.status}`
-          : CONNECTION[state]}
+          : CONNECTION_TEXT[state]}
       </span>
     </p>
   );

@@ -1,5 +1,6 @@
 // Reads nights over plain HTTP; the live progress comes over the WebSocket.
 import { signal } from '@preact/signals';
+import { answeredError } from '../../../src/protocol/daemon-client.ts';
 import type { ReviewRequest, ReviewView } from '../../../src/protocol/review.ts';
 import type {
   BlindAnswer,
@@ -9,7 +10,7 @@ import type {
   SliderReply,
   SliderView,
 } from '../../../src/protocol/summary.ts';
-import { RequestError, token } from '../connection.ts';
+import { token } from '../connection.ts';
 
 /** A night's status in words. */
 export const STATUS = {
@@ -32,7 +33,7 @@ async function call<T>(path: string, body?: unknown): Promise<T> {
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const answer = await response.json();
-  if (!response.ok) throw new RequestError(answer.error.code, answer.error.message);
+  if (!response.ok) throw answeredError(answer.error);
   return answer as T;
 }
 
