@@ -2,13 +2,13 @@
 import type { Random } from '../base/random.ts';
 import { checkReply } from '../scenario/check.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import type { Message, Writer } from './writer.ts';
+import type { Message, TurnWriter } from './writer.ts';
 
 /** A scenario whose candidates are still to be found. */
 export type OpenScenario = Omit<Scenario, 'chosen' | 'rejected'>;
 
 export interface CandidateOptions {
-  readonly writer: Writer;
+  readonly writer: TurnWriter;
   readonly random: Random;
   /** Stands before the talk while `chosen` is looked for, and is removed again. */
   readonly guidance: string;

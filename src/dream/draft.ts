@@ -36,7 +36,7 @@ const spanSchema = z.strictObject({
 });
 export type DraftSpan = z.infer<typeof spanSchema>;
 
-/** x: the fresh context in which a memory is unfolded. */
+/** The new context that a seed is put into. */
 export const angleSchema = z.strictObject({
   /** What the talk of the dream is about. */
   domain: z.string(),
@@ -60,7 +60,7 @@ export const draftSchema = z.strictObject({
   rejected: z.string().optional(),
   facts: writtenScenarioSchema.shape.facts,
   pair: writtenScenarioSchema.shape.pair,
-  /** The flag or gist that it unfolds, and the talk that this came from. */
+  /** The flag or gist that it starts from, and the conversation that this came from. */
   seed: z.strictObject({ origin: z.enum(['flag', 'memory']), id: z.string(), cluster: z.string() }),
   /** Started from a flag. */
   isDirected: z.boolean(),

@@ -1,4 +1,20 @@
 // A night's dreaming: which seeds, which scenes, how many; every loop in here is capped.
+
+/*
+ * The words of this folder:
+ *
+ * seed       what a dream starts from: a flagged moment, or the gist of a conversation (`memory`)
+ * plan       one dream to be written: its kind, its seed and its angle
+ * angle      the new context that the seed is put into: domain, distance and tone
+ * distance   exchanges about other things (distractors) between the direction and the reply
+ * scene      a prompt of `prompts/dream/structured`: turns with named slots
+ * slot       a gap `[[name]]` in a scene that the model fills with a few words
+ * side       a crossed scene has two, in which the same two replies are right and wrong the other
+ *            way round; the second one is `twin` in prompts and ids
+ * draft      what was written, before `admit` says whether it may train
+ * whole      a scene that a large model writes in one piece
+ * longing    the kind in which something is missing and should be asked for (`absence`)
+ */
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
@@ -11,11 +27,10 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Draft, FlaggedSeed } from './draft.ts';
 import { type Plan, planDreams } from './plan.ts';
 import { replayFlag } from './replay-flag.ts';
-import { SceneFailed } from './stage.ts';
 import { dreamStructured } from './structured.ts';
 import { dreamWhole } from './whole.ts';
 import { readWorld, type World } from './world.ts';
-import { createWriter, DreamsEnded, type Writer } from './writer.ts';
+import { createWriter, type TurnWriter, type WritingEnd } from './writer.ts';
 
 export interface DreamOptions {
   readonly engine: Engine;
@@ -45,28 +60,24 @@ export interface Dreamt {
   readonly failed: readonly { readonly id: string; readonly kind: Kind; readonly reason: string }[];
   /** Tokens that were generated. */
   readonly tokens: number;
-  readonly stop: 'done' | DreamsEnded['why'];
+  readonly stop: 'done' | WritingEnd;
 }
 
 /** A model of this size writes whole scenes. */
 const WHOLE_PARAMETERS_MIN = 1_000_000_000;
 const SCENE_TOKENS_MAX = 600;
-interface Room {
+
+interface Setting {
   readonly options: DreamOptions;
-  readonly writer: Writer;
   readonly world: World;
 }
 
-async function write(plan: Plan, room: Room): Promise<Draft[]> {
-  const writer = room.writer.forDream(plan.id);
-  try {
-    return await writeWith(plan, { ...room, writer });
-  } finally {
-    await writer.end();
-  }
-}
-
-async function writeWith(plan: Plan, { options, writer, world }: Room): Promise<Draft[]> {
+/** @returns the drafts of one plan, or why there are none */
+async function write(
+  plan: Plan,
+  writer: TurnWriter,
+  { options, world }: Setting,
+): Promise<Draft[] | string> {
   const { settings, prompts } = options;
   const shared = {
     writer,
@@ -85,7 +96,8 @@ async function writeWith(plan: Plan, { options, writer, world }: Room): Promise<
     const sceneTokensMax = Math.min(SCENE_TOKENS_MAX, settings.contextTokensMax);
     const { memory, pair } = plan;
     const scene = { ...shared, seed, memory, sceneTokensMax };
-    return [await dreamWhole(plan.kind, { ...scene, ...(pair === undefined ? {} : { pair }) })];
+    const one = await dreamWhole(plan.kind, { ...scene, ...(pair === undefined ? {} : { pair }) });
+    return typeof one === 'string' ? one : [one];
   }
   const guide = prompts.get(`dream/guidance/${plan.kind}`);
   const candidate = { ...shared, guidance: guide.fill({}) };
@@ -93,9 +105,8 @@ async function writeWith(plan: Plan, { options, writer, world }: Room): Promise<
   return replayFlag(plan.flag, { ...shared, spare: world.exchanges, candidate, prompt });
 }
 
-/** A scene that the model or the window could not carry is counted, everything else goes up. */
+/** A scene that does not fit window or template is counted, everything else goes up. */
 function reasonOf(error: unknown): string {
-  if (error instanceof SceneFailed) return error.message;
   const code = error instanceof AttuneError ? error.code : undefined;
   if (code === 'window-overflow') return 'it grew too long';
   if (code === 'span-unaligned' || code === 'template-failed')
@@ -135,18 +146,19 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.turn === undefined ? {} : { turn: options.turn }),
   });
-  const room: Room = { options, writer, world: readWorld(options.prompts) };
+  const setting: Setting = { options, world: readWorld(options.prompts) };
   const drafts: Draft[] = [];
   const failed: { id: string; kind: Kind; reason: string }[] = [];
   let stop: Dreamt['stop'] = 'done';
 
   async function one(plan: Plan): Promise<void> {
-    try {
-      drafts.push(...(await write(plan, room)));
-    } catch (error) {
-      if (error instanceof DreamsEnded) stop = error.why;
-      else failed.push({ id: plan.id, kind: plan.kind, reason: reasonOf(error) });
-    }
+    const own = writer.forDream(plan.id);
+    const result = await write(plan, own, setting)
+      .catch(reasonOf)
+      .finally(() => own.close());
+    if (own.end !== undefined) stop = own.end;
+    else if (typeof result !== 'string') drafts.push(...result);
+    else failed.push({ id: plan.id, kind: plan.kind, reason: result });
   }
 
   // As many at once as configured: where one ends, the next begins.

@@ -5,7 +5,7 @@ import { extractItems } from '../memory/extract.ts';
 import { gistText, valuesOf } from '../memory/gist.ts';
 import type { Remembered } from '../memory/memory.ts';
 import type { Prompt, PromptFolder } from '../prompt/prompt.ts';
-import type { Kind } from '../scenario/kind.ts';
+import { KIND, type Kind } from '../scenario/kind.ts';
 import type { Angle, Draft, FlaggedSeed } from './draft.ts';
 import { spreadUnits, type Unit } from './quota.ts';
 import { type MemorySeed, seedOfGist, suits } from './structured.ts';
@@ -43,7 +43,7 @@ const REPLAY_DISTANCES = [1, 4, 8];
 const CASUAL_SHARE = 0.25;
 /** A flag that is dreamt of is seen from several angles; when there are too many, some are drawn. */
 const ANGLES_MIN = 3;
-/** Of the listening dreams of flags, one in so many keeps its own words and moves them away. */
+/** Of the listening dreams of flags, one in this many keeps its own words and moves them away. */
 const REPLAY_ONE_IN = 2;
 
 function directionsOf({ context }: FlaggedSeed): string[] {
@@ -76,7 +76,7 @@ function memoryOfFlag(flag: FlaggedSeed): string {
   return [...asked, ...missed].join('\n');
 }
 
-/** x, drawn afresh for each dream. */
+/** Draws an angle for each dream. */
 function createAngles(random: Random, prompts: PromptFolder): () => Angle {
   const tasks = readWorld(prompts).domains.map(({ task }) => task);
   return () => ({
@@ -86,16 +86,18 @@ function createAngles(random: Random, prompts: PromptFolder): () => Angle {
   });
 }
 
-interface Unfolding {
+interface Start {
   readonly id: string;
   readonly kind: Kind;
   readonly seed: MemorySeed;
+  /** The seed in words, for a model that writes whole scenes. */
   readonly memory: string;
 }
 
-type Unfold = (unfolding: Unfolding) => Plan[];
+type PlanFrom = (start: Start) => Plan[];
 
-function createUnfold({ prompts, isWhole, random }: PlanOptions, angle: () => Angle): Unfold {
+/** Plans dreams in new scenes; none where no scene fits the seed. */
+function scenePlanner({ prompts, isWhole, random }: PlanOptions, angle: () => Angle): PlanFrom {
   const scenes = prompts.names
     .filter((name) => name.startsWith('dream/structured/'))
     .map((name) => prompts.get(name));
@@ -108,31 +110,31 @@ function createUnfold({ prompts, isWhole, random }: PlanOptions, angle: () => An
 }
 
 /** A large model writes the two sides of a pair as two scenes, in one place, from one memory. */
-function wholePlans({ id, kind, seed, memory }: Unfolding, angle: Angle): Plan[] {
+function wholePlans({ id, kind, seed, memory }: Start, angle: Angle): Plan[] {
   const one = { way: 'whole' as const, seed, memory, angle };
-  if (kind !== 'push-back') return [{ ...one, id, kind }];
+  if (!KIND[kind].isPaired) return [{ ...one, id, kind }];
   return [
     { ...one, id, kind, pair: { id, side: 'a' } },
     { ...one, id: `${id}-twin`, kind: 'listen', pair: { id, side: 'b' } },
   ];
 }
 
-interface Loaded<T> {
+interface Counted<T> {
   readonly seed: T;
   dreams: number;
   /** A flag without better words has been answered with guidance. */
   isAnswered: boolean;
 }
 
-const loaded = <T>(seeds: readonly T[]): Loaded<T>[] =>
+const counted = <T>(seeds: readonly T[]): Counted<T>[] =>
   seeds.map((seed) => ({ seed, dreams: 0, isAnswered: false }));
 
 /** Who has the fewest dreams so far, among those that are preferred if there are any. */
 function takeNext<T>(
-  all: readonly Loaded<T>[],
+  all: readonly Counted<T>[],
   { size }: Unit,
-  isPreferred: (one: Loaded<T>) => boolean,
-): Loaded<T> {
+  isPreferred: (one: Counted<T>) => boolean,
+): Counted<T> {
   const preferred = all.filter(isPreferred);
   const among = preferred.length > 0 ? preferred : all;
   const next = among.reduce((least, one) => (one.dreams < least.dreams ? one : least));
@@ -145,12 +147,12 @@ interface Dealing {
   listens: number;
   readonly random: Random;
   readonly angle: () => Angle;
-  readonly unfold: Unfold;
+  readonly planFrom: PlanFrom;
 }
 
 /** Own words in another place, a scene like it, or another kind out of the same words. */
-function directedPlan(one: Loaded<FlaggedSeed>, unit: Unit, id: string, dealing: Dealing): Plan[] {
-  const { random, angle, unfold } = dealing;
+function directedPlan(one: Counted<FlaggedSeed>, unit: Unit, id: string, dealing: Dealing): Plan[] {
+  const { random, angle, planFrom } = dealing;
   const { seed: flag } = one;
   const isListen = unit.kind === 'listen';
   // Without a distance it is the moment itself, which trains anyway if its reply is known.
@@ -158,7 +160,7 @@ function directedPlan(one: Loaded<FlaggedSeed>, unit: Unit, id: string, dealing:
   const isReplay = isItself || (isListen && dealing.listens % REPLAY_ONE_IN === 0);
   if (isListen) dealing.listens += 1;
   if (!isReplay) {
-    return unfold({ id, kind: unit.kind, seed: seedOfFlag(flag), memory: memoryOfFlag(flag) });
+    return planFrom({ id, kind: unit.kind, seed: seedOfFlag(flag), memory: memoryOfFlag(flag) });
   }
   one.isAnswered = true;
   const distance = isItself ? 0 : random.pick(REPLAY_DISTANCES);
@@ -190,11 +192,11 @@ export function planDreams(all: PlanOptions): Plan[] {
   const options = { ...all, random: all.random.split('plan') };
   const { random } = options;
   const angle = createAngles(random, options.prompts);
-  const dealing = { listens: 0, random, angle, unfold: createUnfold(options, angle) };
+  const dealing = { listens: 0, random, angle, planFrom: scenePlanner(options, angle) };
   const missed = options.flagged.filter((flag) => !flag.isHeldBack && flag.kind === 'missed');
   const { directed, undirected } = shareOut(options, missed.length);
-  const flags = loaded(directed === 0 ? [] : drawFlags(missed, directed, random));
-  const gists = loaded(options.gists.map(({ gist }) => ({ gist, seed: seedOfGist(gist) })));
+  const flags = counted(directed === 0 ? [] : drawFlags(missed, directed, random));
+  const gists = counted(options.gists.map(({ gist }) => ({ gist, seed: seedOfGist(gist) })));
   let fromFlags = 0;
   let done = 0;
   return spreadUnits(directed + undirected, random).flatMap((unit, index) => {
@@ -203,7 +205,7 @@ export function planDreams(all: PlanOptions): Plan[] {
     const isDirected = fromFlags < (directed / (directed + undirected)) * done;
     if (isDirected && flags.length > 0) {
       fromFlags += unit.size;
-      const isOpen = ({ seed, isAnswered }: Loaded<FlaggedSeed>): boolean =>
+      const isOpen = ({ seed, isAnswered }: Counted<FlaggedSeed>): boolean =>
         unit.kind === 'listen' && seed.chosen === undefined && !isAnswered;
       const flag = takeNext(flags, unit, isOpen);
       return directedPlan(flag, unit, `dream-f-${flag.seed.flagId}-${index}`, dealing);
@@ -212,7 +214,7 @@ export function planDreams(all: PlanOptions): Plan[] {
     const { seed: memory } = takeNext(gists, unit, (one) =>
       isFelt ? one.seed.seed.feelings.length > 0 : false,
     );
-    return dealing.unfold({
+    return dealing.planFrom({
       id: `dream-m-${memory.gist.id}-${index}`,
       kind: unit.kind,
       seed: memory.seed,

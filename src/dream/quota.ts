@@ -9,7 +9,7 @@ export interface Unit {
   readonly size: 1 | 2;
 }
 
-/** Of so many dreams each kind gets at least one. */
+/** Each kind gets at least one of this many dreams. */
 const DREAMS_PER_FLOOR = 16;
 /** In a long night the rest goes by weight. */
 const FLOOR_MAX = 12;

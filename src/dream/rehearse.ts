@@ -3,7 +3,7 @@
 import { isAttuneError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
-import { DreamsEnded, type Message, type Writer } from './writer.ts';
+import type { Message, TurnWriter, Writer } from './writer.ts';
 
 export interface RehearsalOptions {
   /** At temperature 1 with nothing cut off: these are to be the model's own distribution. */
@@ -38,17 +38,15 @@ export async function rehearse(options: RehearsalOptions): Promise<Scenario[]> {
       const own = writer.forDream(`rehearsal-${index}`);
       try {
         const talk = await talkOf(own, random.split(index), `rehearsal-${index}`);
-        if (talk !== undefined) written.set(index, talk);
+        if (own.end !== undefined) isOver = true;
+        else if (talk !== undefined) written.set(index, talk);
       } catch (error) {
-        if (error instanceof DreamsEnded) isOver = true;
-        // A talk that the window or the template could not carry is left out.
-        else if (
-          !isAttuneError(error, 'window-overflow') &&
-          !isAttuneError(error, 'template-failed')
-        )
-          throw error;
+        // A talk that does not fit window or template is left out.
+        const isUnfit =
+          isAttuneError(error, 'window-overflow') || isAttuneError(error, 'template-failed');
+        if (!isUnfit) throw error;
       } finally {
-        await own.end();
+        await own.close();
       }
       onProgress?.(++done, talks);
     }
@@ -58,7 +56,11 @@ export async function rehearse(options: RehearsalOptions): Promise<Scenario[]> {
 }
 
 /** Undefined when no whole exchange came about. */
-async function talkOf(writer: Writer, random: Random, id: string): Promise<Scenario | undefined> {
+async function talkOf(
+  writer: TurnWriter,
+  random: Random,
+  id: string,
+): Promise<Scenario | undefined> {
   const messages: Message[] = [];
   const turns = 2 * (1 + random.int(EXCHANGES_MAX));
   while (messages.length < turns) {

@@ -3,11 +3,11 @@ import type { Random } from '../base/random.ts';
 import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
 import { crossMoment } from './cross-moment.ts';
 import type { Angle, Draft, DraftSpan, FlaggedSeed } from './draft.ts';
-import { addDistractors, type Exchange, type Played } from './stage.ts';
-import type { Writer } from './writer.ts';
+import { addDistractors, type Exchange, type Played, shareOf } from './stage.ts';
+import type { TurnWriter } from './writer.ts';
 
 export interface ReplayOptions {
-  readonly writer: Writer;
+  readonly writer: TurnWriter;
   readonly random: Random;
   readonly angle: Angle;
   readonly id: string;
@@ -16,8 +16,8 @@ export interface ReplayOptions {
   readonly prompt: Draft['prompt'];
 }
 
-/** The turn that the reply was to answer is said again after the distractors. */
-async function stretched(seed: FlaggedSeed, options: ReplayOptions): Promise<Played> {
+/** The moment with exchanges put before its last turn, or why they could not be written. */
+async function stretched(seed: FlaggedSeed, options: ReplayOptions): Promise<Played | string> {
   const { messages, spans } = seed.context;
   const last = messages.at(-1);
   const played: Played = {
@@ -26,32 +26,29 @@ async function stretched(seed: FlaggedSeed, options: ReplayOptions): Promise<Pla
     sampled: [],
   };
   if (last === undefined) return played;
-  const { distance, ...angle } = options.angle;
-  const isLate = spans.some((s) => s.feature === 'direction' && s.message === messages.length - 1);
-  if (isLate || distance === 0) {
-    // The direction is in the last turn: exchanges before it only make the talk longer.
-    await addDistractors(played, distance, stageOptions(options, { ...angle, distance }));
-    const moved = played.messages.length;
-    played.messages.push({ ...last });
-    const late = spans.filter((span) => span.message === messages.length - 1);
+  const { writer, random, angle, spare } = options;
+  const stage = { writer, random, angle, slots: new Map(), distractors: [], spare, retries: 1 };
+  const problem = await addDistractors(played, angle.distance, stage);
+  if (problem !== undefined) return problem;
+  const moved = played.messages.push({ ...last }) - 1;
+  const late = spans.filter((span) => span.message === messages.length - 1);
+  // With a direction in the last turn, exchanges before it only make the conversation longer.
+  if (angle.distance === 0 || late.some(({ feature }) => feature === 'direction')) {
     played.spans.push(...late.map((span): DraftSpan => ({ ...span, message: moved })));
-    return played;
   }
-  await addDistractors(played, distance, stageOptions(options, { ...angle, distance }));
-  played.messages.push({ ...last });
   return played;
-}
-
-function stageOptions({ writer, random, spare }: ReplayOptions, angle: Angle) {
-  return { writer, random, angle, slots: new Map(), distractors: [], spare, retries: 1 };
 }
 
 /**
  * The moment with its direction moved away; both sides of a crossed pair where its values allow it.
- * @throws SceneFailed, DreamsEnded
+ * @returns its drafts, or why there are none
  */
-export async function replayFlag(seed: FlaggedSeed, options: ReplayOptions): Promise<Draft[]> {
+export async function replayFlag(
+  seed: FlaggedSeed,
+  options: ReplayOptions,
+): Promise<Draft[] | string> {
   const played = await stretched(seed, options);
+  if (typeof played === 'string') return played;
   const base = {
     id: options.id,
     kind: seed.context.kind,
@@ -91,22 +88,4 @@ export async function replayFlag(seed: FlaggedSeed, options: ReplayOptions): Pro
     sampledShare: shareOf(played, chosen, rejected),
   };
   return crossMoment(draft, options.random) ?? [draft];
-}
-
-interface Spoken {
-  readonly text: string;
-  readonly from: string;
-}
-
-/** Share of the characters that the model sampled, now or (what was really said) in the talk. */
-export function shareOf(played: Played, ...candidates: readonly (Spoken | undefined)[]): number {
-  const length = (texts: readonly string[]): number => texts.reduce((sum, t) => sum + t.length, 0);
-  const spoken = candidates.filter((candidate) => candidate !== undefined);
-  const own = spoken.filter(
-    ({ from }) => from === 'guided' || from === 'unguided' || from === 'said',
-  );
-  const sampled = length(played.sampled) + length(own.map(({ text }) => text));
-  const total =
-    length(played.messages.map(({ content }) => content)) + length(spoken.map(({ text }) => text));
-  return total === 0 ? 0 : Math.min(1, sampled / total);
 }

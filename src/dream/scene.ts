@@ -1,5 +1,4 @@
 // A structured scene: turns with named slots that the model fills, and marked features.
-
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
 import type { Prompt } from '../prompt/prompt.ts';
@@ -20,8 +19,6 @@ const frontSchema = z.strictObject({
   avoidsTwin: z.array(z.string()).default([]),
   /** … and on the other side has none of these words. */
   avoidsWordsTwin: z.array(z.string()).default([]),
-  /** A reply of the model counts as not listening only when it names one of these slots. */
-  betrays: z.array(z.string()).default([]),
   /** Slots that may be filled with a name or a number out of the memory. */
   remember: z.array(z.string()).default([]),
   /** What the memory must hold for this scene. */
@@ -148,7 +145,7 @@ function checkSide(name: string, { lines }: Read): void {
 }
 
 /**
- * Reads a scene for given values. The file is parsed anew for each dream, since values are text.
+ * Reads a scene for given values. The file is parsed again for each dream, since values are text.
  * @throws prompt-invalid
  */
 export function readScene(prompt: Prompt, values: Readonly<Record<string, string>>): Scene {

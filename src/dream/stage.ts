@@ -3,7 +3,7 @@ import type { Random } from '../base/random.ts';
 import { extractItems } from '../memory/extract.ts';
 import type { Angle, DraftSpan, Role } from './draft.ts';
 import type { Piece, Side } from './scene.ts';
-import type { Writer } from './writer.ts';
+import type { TurnWriter } from './writer.ts';
 
 export interface Played {
   readonly messages: { role: Role; content: string }[];
@@ -13,7 +13,7 @@ export interface Played {
 }
 
 export interface StageOptions {
-  readonly writer: Writer;
+  readonly writer: TurnWriter;
   readonly random: Random;
   readonly angle: Angle;
   /** Slots that are filled already; the others are added as the model fills them. */
@@ -33,9 +33,6 @@ export interface Exchange {
   readonly isSampled: boolean;
 }
 
-/** The model could not fill a slot. */
-export class SceneFailed extends Error {}
-
 const SLOT_TOKENS_MAX = 12;
 const SLOT_WORDS_MAX = 5;
 const TURN_TOKENS_MAX = 32;
@@ -46,7 +43,7 @@ const GOES_ON = /\s(?:for|in|on|at|to|with|and|or|of|is|from|because|please|so|t
 const NO_BEGINNING =
   /^(?:to|for|in|on|at|is|are|was|i|you|it|my|your|and|or|of|not|no|that|this|do|did|please)\b/i;
 
-/** What the model wrote, up to where the slot ends; undefined when it is no few words. */
+/** What the model wrote, up to where the slot ends; undefined if it is longer than a few words or no value. */
 export function cutSlot(written: string, after: string): string | undefined {
   const next = after.trim().split(/\s+/)[0] ?? '';
   const words = written.split('\n')[0] ?? '';
@@ -76,7 +73,7 @@ async function fillSlot(
   played: Played,
   turn: { readonly role: Role; readonly text: string; readonly after: string },
   { writer, random, slots, retries }: StageOptions,
-): Promise<string> {
+): Promise<string | undefined> {
   for (let attempt = 0; attempt <= retries; attempt++) {
     const { text } = await writer.write({
       messages: played.messages,
@@ -91,16 +88,19 @@ async function fillSlot(
       return slot;
     }
   }
-  throw new SceneFailed('the model filled no slot');
+  return undefined;
 }
 
-/** Adds a turn, slot by slot; turns of the same side in a row become one. */
+/**
+ * Adds a turn, slot by slot; turns of the same side in a row become one.
+ * @returns why it could not be played, or undefined
+ */
 async function playTurn(
   played: Played,
   role: Role,
   pieces: readonly Piece[],
   options: StageOptions,
-): Promise<void> {
+): Promise<string | undefined> {
   const last = played.messages.at(-1);
   const isContinued = last !== undefined && last.role === role;
   const message = isContinued ? played.messages.length - 1 : played.messages.length;
@@ -118,6 +118,7 @@ async function playTurn(
       if (value === undefined) {
         const turn = { role, text: content, after: textAfter(pieces, index) };
         value = await fillSlot(played, turn, options);
+        if (value === undefined) return 'the model filled no slot';
         options.slots.set(piece.name, value);
       }
       content += content.trim() === '' ? value.charAt(0).toUpperCase() + value.slice(1) : value;
@@ -127,6 +128,7 @@ async function playTurn(
     role,
     content: role === 'user' ? toned(content, options.angle) : content,
   });
+  return undefined;
 }
 
 const FAREWELL =
@@ -173,12 +175,15 @@ async function sampleExchange(
   return undefined;
 }
 
-/** Exchanges that follow what stands there; the model's own where it finds any. */
+/**
+ * Adds exchanges about other things; the model's own where it finds any.
+ * @returns why there were not enough, or undefined
+ */
 export async function addDistractors(
   played: Played,
   count: number,
   options: StageOptions,
-): Promise<void> {
+): Promise<string | undefined> {
   // A direction right before wants its answer first.
   if (count > 0 && played.messages.at(-1)?.role === 'user') {
     played.messages.push({ role: 'assistant', content: 'Okay.' });
@@ -189,41 +194,46 @@ export async function addDistractors(
       const unused = options.spare.filter((one) => !options.distractors.includes(one));
       const spare = unused.length === 0 ? undefined : options.random.pick(unused);
       exchange = (await sampleExchange(played, options)) ?? spare;
-      if (exchange === undefined) throw new SceneFailed('the model wrote no exchange');
+      if (exchange === undefined) return 'the model wrote no exchange';
       options.distractors.push(exchange);
     }
     played.messages.push({ role: 'user', content: exchange.user });
     played.messages.push({ role: 'assistant', content: exchange.assistant });
     if (exchange.isSampled) played.sampled.push(exchange.user, exchange.assistant);
   }
+  return undefined;
 }
 
-/** @throws SceneFailed, DreamsEnded */
-export async function playScene(side: Side, options: StageOptions): Promise<Played> {
+/** @returns the scene as it was played, or why it could not be */
+export async function playScene(side: Side, options: StageOptions): Promise<Played | string> {
   const played: Played = { messages: [], spans: [], sampled: [] };
   // The wording of a line is drawn from its place, so both sides of a pair say the same.
   for (const [index, line] of side.lines.entries()) {
-    if (line.kind === 'distractors') await addDistractors(played, options.angle.distance, options);
-    else {
+    let problem: string | undefined;
+    if (line.kind === 'distractors') {
+      problem = await addDistractors(played, options.angle.distance, options);
+    } else {
       const wording = Math.floor(options.random.uniformAt(index) * line.wordings.length);
-      await playTurn(played, line.role, line.wordings[wording] ?? [], options);
+      problem = await playTurn(played, line.role, line.wordings[wording] ?? [], options);
     }
+    if (problem !== undefined) return problem;
   }
   return played;
 }
 
 /**
  * A candidate in the scene's own words; slots that stand nowhere else are filled by the model.
- * @throws SceneFailed, DreamsEnded
+ * @returns the candidate, or why a slot could not be filled
  */
 export async function playCandidate(
   played: Played,
   wordings: readonly Piece[][],
   options: StageOptions,
-): Promise<{ text: string; sampled: string[] }> {
+): Promise<{ text: string; sampled: string[] } | string> {
   const index = Math.floor(options.random.uniform() * wordings.length);
   const scratch: Played = { messages: [...played.messages], spans: [], sampled: [] };
-  await playTurn(scratch, 'assistant', wordings[index] ?? [], options);
+  const problem = await playTurn(scratch, 'assistant', wordings[index] ?? [], options);
+  if (problem !== undefined) return problem;
   return { text: scratch.messages.at(-1)?.content ?? '', sampled: scratch.sampled };
 }
 
@@ -232,4 +242,22 @@ function toned(content: string, { tone }: Angle): string {
   return tone === 'casual' && /^\p{Lu}\p{Ll}/u.test(content)
     ? content.charAt(0).toLowerCase() + content.slice(1)
     : content;
+}
+
+interface Spoken {
+  readonly text: string;
+  readonly from: string;
+}
+
+/** Share of the characters that the model sampled, now or (what was really said) in the talk. */
+export function shareOf(played: Played, ...candidates: readonly (Spoken | undefined)[]): number {
+  const length = (texts: readonly string[]): number => texts.reduce((sum, t) => sum + t.length, 0);
+  const spoken = candidates.filter((candidate) => candidate !== undefined);
+  const own = spoken.filter(
+    ({ from }) => from === 'guided' || from === 'unguided' || from === 'said',
+  );
+  const sampled = length(played.sampled) + length(own.map(({ text }) => text));
+  const total =
+    length(played.messages.map(({ content }) => content)) + length(spoken.map(({ text }) => text));
+  return total === 0 ? 0 : Math.min(1, sampled / total);
 }

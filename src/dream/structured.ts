@@ -1,17 +1,22 @@
-// Dreams in structured scenes: a memory unfolded in a fresh context, slot by slot, pairs together.
+// Dreams in structured scenes: a memory in a new context, slot by slot, both sides together.
 import type { Random } from '../base/random.ts';
 import type { Gist } from '../memory/gist.ts';
 import type { Prompt, PromptFolder } from '../prompt/prompt.ts';
 import { KIND } from '../scenario/kind.ts';
-import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
+import {
+  type CandidateOptions,
+  type Found,
+  findChosen,
+  findRejected,
+  passes,
+} from './candidate.ts';
 import type { Angle, Draft } from './draft.ts';
-import { shareOf } from './replay-flag.ts';
 import { asValue, factsOf, readScene, type Scene, type Side, slotsOf } from './scene.ts';
-import { type Played, playCandidate, playScene, type StageOptions } from './stage.ts';
+import { type Played, playCandidate, playScene, type StageOptions, shareOf } from './stage.ts';
 import type { World } from './world.ts';
-import type { Writer } from './writer.ts';
+import type { TurnWriter } from './writer.ts';
 
-/** What a dream unfolds: a gist, or the words of a flag. */
+/** What a dream starts from: a gist, or the words of a flag. */
 export interface MemorySeed {
   readonly origin: 'flag' | 'memory';
   readonly id: string;
@@ -23,7 +28,7 @@ export interface MemorySeed {
 }
 
 export interface StructuredOptions {
-  readonly writer: Writer;
+  readonly writer: TurnWriter;
   readonly random: Random;
   readonly angle: Angle;
   readonly id: string;
@@ -81,17 +86,22 @@ function remembered(scene: Scene, seed: MemorySeed, random: Random): Map<string,
 }
 
 /** A side as it was played. What its slots hold may still grow. */
-interface Staged {
+interface PlayedSide {
   readonly side: Side;
   readonly played: Played;
   listens(reply: string): boolean;
   facts(): ReturnType<typeof factsOf>;
 }
 
-/** @throws SceneFailed, DreamsEnded */
-async function stageSide(side: Side, stage: StageOptions, source: Source): Promise<Staged> {
+/** @returns the side, or why it could not be played */
+async function playSide(
+  side: Side,
+  stage: StageOptions,
+  source: Source,
+): Promise<PlayedSide | string> {
   const slots = slotsOf(side, stage.slots);
   const played = await playScene(side, { ...stage, slots: slots as Map<string, string> });
+  if (typeof played === 'string') return played;
   const facts = (): ReturnType<typeof factsOf> => factsOf(side, stage.slots);
   const listens = (reply: string): boolean => {
     const { messages, spans } = played;
@@ -102,6 +112,9 @@ async function stageSide(side: Side, stage: StageOptions, source: Source): Promi
   return { side, played, listens, facts };
 }
 
+type Chosen = Found<'guided' | 'template'>;
+type Rejected = Found<'unguided' | 'template'>;
+
 interface Source {
   readonly origin: 'dream';
   readonly cluster: string;
@@ -110,16 +123,16 @@ interface Source {
 
 /**
  * Both candidates: of a pair such that each listens on its own side and on the other does not.
- * @throws SceneFailed, DreamsEnded
+ * @returns those that were found, or why the scene's own words could not be played
  */
 async function candidates(
-  staged: Staged,
-  twin: Staged | undefined,
+  first: PlayedSide,
+  other: PlayedSide | undefined,
   { stage, options }: { stage: StageOptions; options: StructuredOptions },
-) {
-  const { side, played } = staged;
-  const listens = (text: string): boolean => staged.listens(text) && twin?.listens(text) !== true;
-  const drifts = (text: string): boolean => !staged.listens(text) && twin?.listens(text) !== false;
+): Promise<{ chosen?: Chosen; rejected?: Rejected } | string> {
+  const { side, played } = first;
+  const listens = (text: string): boolean => first.listens(text) && other?.listens(text) !== true;
+  const drifts = (text: string): boolean => !first.listens(text) && other?.listens(text) !== false;
   const asking: CandidateOptions = {
     writer: options.writer,
     random: options.random,
@@ -129,29 +142,33 @@ async function candidates(
   };
   const own = async (wordings: Side['chosen'], isRight: (text: string) => boolean) => {
     if (wordings.length === 0) return undefined;
-    const { text, sampled } = await playCandidate(played, wordings, stage);
+    const candidate = await playCandidate(played, wordings, stage);
+    if (typeof candidate === 'string') return candidate;
+    const { text, sampled } = candidate;
     played.sampled.push(...sampled);
     return isRight(text) ? { text, from: 'template' as const } : undefined;
   };
   const chosen =
     (await findChosen(played.messages, asking, listens)) ?? (await own(side.chosen, listens));
-  if (chosen === undefined || (twin === undefined && !KIND[side.kind].hasRejected))
-    return { chosen };
+  if (typeof chosen === 'string') return chosen;
+  if (chosen === undefined) return {};
+  if (other === undefined && !KIND[side.kind].hasRejected) return { chosen };
   const rejected =
     (await findRejected(played.messages, asking, drifts)) ?? (await own(side.rejected, drifts));
-  return { chosen, rejected };
+  if (typeof rejected === 'string') return rejected;
+  return rejected === undefined ? { chosen } : { chosen, rejected };
 }
 
 /**
  * Plays one scene; of a crossed scene both sides, with the same slots, distractors and candidates.
  * It counts as one dream: hardly anything of the other side is dreamt.
- * @throws SceneFailed, DreamsEnded
+ * @returns a draft for each side, or why there is none
  */
 export async function dreamStructured(
   prompt: Prompt,
   seed: MemorySeed,
   options: StructuredOptions,
-): Promise<Draft[]> {
+): Promise<Draft[] | string> {
   const { id, angle } = options;
   const values = valuesOf(seed, options);
   const needed = Object.fromEntries(
@@ -169,11 +186,14 @@ export async function dreamStructured(
     retries: options.retries,
   };
   const source: Source = { origin: 'dream', cluster: seed.cluster, domain: angle.domain };
-  const [side, other] = scene.sides;
-  const staged = await stageSide(side, stage, source);
-  const twin = other && (await stageSide(other, stage, source));
-  const { chosen, rejected } = await candidates(staged, twin, { stage, options });
-  const draft = (one: Staged): Draft => {
+  const first = await playSide(scene.sides[0], stage, source);
+  if (typeof first === 'string') return first;
+  const other = scene.sides[1] && (await playSide(scene.sides[1], stage, source));
+  if (typeof other === 'string') return other;
+  const found = await candidates(first, other, { stage, options });
+  if (typeof found === 'string') return found;
+  const { chosen, rejected } = found;
+  const draft = (one: PlayedSide): Draft => {
     const { played } = one;
     const facts = one.facts();
     return {
@@ -188,16 +208,16 @@ export async function dreamStructured(
       ...(facts === undefined ? {} : { facts }),
       chosenFrom: chosen?.from ?? 'nobody',
       rejectedFrom: rejected?.from ?? 'nobody',
-      sampledShare: shareOf(staged.played, chosen, rejected),
+      sampledShare: shareOf(first.played, chosen, rejected),
     };
   };
-  if (chosen === undefined) return [{ ...draft(staged), problem: 'no listening reply was found' }];
+  if (chosen === undefined) return [{ ...draft(first), problem: 'no listening reply was found' }];
   const words = { chosen: chosen.text, ...(rejected && { rejected: rejected.text }) };
-  if (twin === undefined || rejected === undefined) return [{ ...draft(staged), ...words }];
+  if (other === undefined || rejected === undefined) return [{ ...draft(first), ...words }];
   const exchanged = { chosen: rejected.text, rejected: chosen.text };
   const from = { chosenFrom: 'crossed', rejectedFrom: 'crossed' } as const;
   return [
-    { ...draft(staged), ...words, pair: { id, side: 'a' } },
-    { ...draft(twin), ...exchanged, ...from, id: `${id}-twin`, pair: { id, side: 'b' } },
+    { ...draft(first), ...words, pair: { id, side: 'a' } },
+    { ...draft(other), ...exchanged, ...from, id: `${id}-twin`, pair: { id, side: 'b' } },
   ];
 }

@@ -5,9 +5,8 @@ import { KIND, type Kind } from '../scenario/kind.ts';
 import type { Feature } from '../scenario/span.ts';
 import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
 import type { Angle, Draft, DraftSpan } from './draft.ts';
-import { shareOf } from './replay-flag.ts';
-import { SceneFailed } from './stage.ts';
-import type { Writer } from './writer.ts';
+import { shareOf } from './stage.ts';
+import type { TurnWriter } from './writer.ts';
 
 export interface WholeScene {
   readonly messages: { role: 'user' | 'assistant'; content: string }[];
@@ -15,7 +14,7 @@ export interface WholeScene {
 }
 
 export interface WholeOptions {
-  readonly writer: Writer;
+  readonly writer: TurnWriter;
   readonly random: Random;
   readonly angle: Angle;
   readonly id: string;
@@ -71,7 +70,7 @@ function placeQuote(
     : `the ${feature} quote stands twice`;
 }
 
-/** @returns the scene, or why it is none */
+/** @returns the scene, or why it was rejected */
 export function parseWholeScene(text: string, kind: Kind): WholeScene | string {
   const messages: WholeScene['messages'] = [];
   const quotes: { feature: Feature; quote: string }[] = [];
@@ -108,8 +107,8 @@ function place({ distance }: Angle): string {
   return `Between what matters and the last turn lie ${distance} exchanges about other things.`;
 }
 
-/** @throws SceneFailed with the reason, DreamsEnded */
-export async function dreamWhole(kind: Kind, options: WholeOptions): Promise<Draft> {
+/** @returns the draft, or why the model wrote no scene */
+export async function dreamWhole(kind: Kind, options: WholeOptions): Promise<Draft | string> {
   const { writer, random, angle, prompts } = options;
   const prompt = prompts.get(`dream/whole/${kind}`);
   const asked = prompt.fill({
@@ -128,7 +127,7 @@ export async function dreamWhole(kind: Kind, options: WholeOptions): Promise<Dra
     });
     scene = isEnded ? parseWholeScene(text, kind) : 'it was cut off';
   }
-  if (typeof scene === 'string') throw new SceneFailed(scene);
+  if (typeof scene === 'string') return scene;
   const { messages, spans } = scene;
   const source = { origin: 'dream' as const, cluster: options.seed.cluster, domain: angle.domain };
   const scenario = { id: options.id, kind, messages, spans, source };

@@ -48,28 +48,33 @@ export interface Written {
   readonly isEnded: boolean;
 }
 
-export interface Writer {
+/** Why nothing more is written: a budget is used up, or the night was told to stop. */
+export type WritingEnd = 'tokens' | 'minutes' | 'aborted';
+
+export interface TurnWriter {
   /**
-   * The same writer for one dream: what it has read of the dream's talk is kept from one piece to
-   * the next, until `end`.
+   * Gives an empty text once writing has ended.
+   * @throws AttuneError from engine and tokenizer
    */
-  forDream(id: string): Writer & { end(): Promise<void> };
-  /** @throws DreamsEnded, AttuneError from engine and tokenizer */
   write(request: WriteRequest): Promise<Written>;
+}
+
+export interface Writer extends TurnWriter {
+  /**
+   * The same writer for one dream: what it has read of the dream's conversation is kept from one
+   * piece to the next, until `close`.
+   */
+  forDream(id: string): DreamWriter;
   readonly tokens: number;
-  /** Throws when nothing more may be written. */
-  check(): void;
 }
 
-/** A budget is used up, or the night was told to stop. Not a fault: what was written stays. */
-export class DreamsEnded extends Error {
-  readonly why: 'tokens' | 'minutes' | 'aborted';
-
-  constructor(why: DreamsEnded['why']) {
-    super(`dreams ended: ${why}`);
-    this.why = why;
-  }
+export interface DreamWriter extends TurnWriter {
+  /** Set when a request of this dream came too late: it is unfinished, and is to be dropped. */
+  readonly end: WritingEnd | undefined;
+  close(): Promise<void>;
 }
+
+const NOTHING: Written = { text: '', isEnded: false };
 
 /** The prompt up to where the turn goes on: of a fresh turn its header, else its first words too. */
 export function openTurn(tokenizer: Tokenizer, request: WriteRequest): number[] {
@@ -93,17 +98,17 @@ export function createWriter(options: WriterOptions): Writer {
   const startedMs = clock.monotonicMs();
   let tokens = 0;
 
-  function check(): void {
-    if (signal?.aborted) throw new DreamsEnded('aborted');
-    if (tokens >= budget.tokensMax) throw new DreamsEnded('tokens');
-    if (clock.monotonicMs() - startedMs >= budget.minutesMax * 60_000) {
-      throw new DreamsEnded('minutes');
-    }
+  function endOf(): WritingEnd | undefined {
+    if (signal?.aborted) return 'aborted';
+    if (tokens >= budget.tokensMax) return 'tokens';
+    const minutes = (clock.monotonicMs() - startedMs) / 60_000;
+    return minutes >= budget.minutesMax ? 'minutes' : undefined;
   }
 
-  async function write(request: WriteRequest, cacheKey?: string): Promise<Written> {
+  async function write(request: WriteRequest, cacheKey?: string): Promise<Written | WritingEnd> {
     await options.turn?.();
-    check();
+    const end = endOf();
+    if (end !== undefined) return end;
     const ids = openTurn(tokenizer, request);
     const room = options.contextTokensMax - ids.length;
     if (room < 1) {
@@ -129,7 +134,7 @@ export function createWriter(options: WriterOptions): Writer {
       signal,
     );
     tokens += result.ids.length;
-    if (result.stopReason === 'aborted') throw new DreamsEnded('aborted');
+    if (result.stopReason === 'aborted') return 'aborted';
     return { text: tokenizer.decode(result.ids).trim(), isEnded: result.stopReason === 'stop' };
   }
 
@@ -137,22 +142,28 @@ export function createWriter(options: WriterOptions): Writer {
     get tokens() {
       return tokens;
     },
-    check,
-    write: (request) => write(request),
+    async write(request) {
+      const written = await write(request);
+      return typeof written === 'string' ? NOTHING : written;
+    },
     forDream(id) {
       const keys = new Set<string>();
+      let end: WritingEnd | undefined;
       return {
-        ...this,
-        get tokens() {
-          return tokens;
+        get end() {
+          return end;
         },
-        write(request) {
-          // Guidance stands first: with and without it are two talks.
+        async write(request) {
+          if (end !== undefined) return NOTHING;
+          // Guidance stands first: with and without it are two conversations.
           const key = `${id}:${request.messages[0]?.content ?? ''}`;
           keys.add(key);
-          return write(request, key);
+          const written = await write(request, key);
+          if (typeof written !== 'string') return written;
+          end = written;
+          return NOTHING;
         },
-        async end() {
+        async close() {
           for (const key of keys) await engine.forget(key);
         },
       };
