@@ -1,5 +1,7 @@
-// When a cron expression falls due in a time zone, also on days on which its hour does not exist.
-import { createTask, parse, type ScheduledTask, validateDetailed } from 'node-cron';
+// When a cron expression falls due in a time zone. node-cron reads the expression and says which days
+// match. Its own `getNextRuns` is not used: it counts from the machine's clock only, looks forward
+// only, and leaves out a night whose hour the clock skips in spring.
+import { createTask, parse, validateDetailed } from 'node-cron';
 import { AttuneError } from '../base/errors.ts';
 
 export interface DueTimes {
@@ -9,81 +11,55 @@ export interface DueTimes {
   next(now: number): number | undefined;
 }
 
-interface Day {
-  readonly year: number;
-  /** 1 … 12 */
-  readonly month: number;
-  readonly day: number;
-}
-
-interface WallTime extends Day {
-  readonly hour: number;
-  readonly minute: number;
-}
+/** What the clock on the wall of a zone shows at a moment, written as if it were UTC, in ms. */
+type WallClock = (at: number) => number;
 
 /** 29 February on a weekday may be 28 years away, but nobody waits for it here. */
 const DAYS_MAX = 400;
 const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
 
 function invalid(message: string, facts: Record<string, string>): AttuneError {
   return new AttuneError('config-invalid', message, facts);
 }
 
-/** Reads the wall clock of a zone. @throws config-invalid for a zone that is not known */
-function createWallClock(timeZone: string): (at: number) => WallTime {
+/** To the minute. @throws config-invalid for an unknown zone */
+function createWallClock(timeZone: string): WallClock {
   let format: Intl.DateTimeFormat;
   try {
-    format = new Intl.DateTimeFormat('en-US-u-ca-gregory-nu-latn', {
+    // Swedish writes a date as ISO 8601 does: 2026-03-29 02:30.
+    format = new Intl.DateTimeFormat('sv-SE-u-ca-gregory-nu-latn', {
       ...(timeZone === '' ? {} : { timeZone }),
       hourCycle: 'h23',
       year: 'numeric',
-      month: 'numeric',
-      day: 'numeric',
-      hour: 'numeric',
-      minute: 'numeric',
+      month: '2-digit',
+      day: '2-digit',
+      hour: '2-digit',
+      minute: '2-digit',
     });
   } catch {
-    throw invalid(`night.timeZone: "${timeZone}" is not a time zone; write e.g. Europe/Berlin.`, {
-      timeZone,
-    });
+    const message = `night.timeZone: "${timeZone}" is not a time zone; write e.g. Europe/Berlin.`;
+    throw invalid(message, { timeZone });
   }
-  return (at) => {
-    const parts = format.formatToParts(at).map(({ type, value }) => [type, Number(value)]);
-    return Object.fromEntries(parts) as unknown as WallTime;
-  };
-}
-
-const asUtc = ({ year, month, day, hour, minute }: WallTime): number =>
-  Date.UTC(year, month - 1, day, hour, minute);
-
-/** The day `count` days after another. */
-function addDays({ year, month, day }: Day, count: number): Day {
-  const date = new Date(Date.UTC(year, month - 1, day + count));
-  return { year: date.getUTCFullYear(), month: date.getUTCMonth() + 1, day: date.getUTCDate() };
+  return (at) => Date.parse(`${format.format(at).replace(' ', 'T')}Z`);
 }
 
 /**
- * The first moment at which the wall clock of the zone shows this time; where the clock jumps over
- * it, the first moment after the jump.
+ * The first moment at which the wall clock shows this time; where the clock jumps over it, the first
+ * moment after the jump.
  */
-function momentOf(wanted: WallTime, wallAt: (at: number) => WallTime): number {
-  const wall = asUtc(wanted);
-  const offsetAt = (at: number): number => asUtc(wallAt(at)) - at;
-  const moments = [wall - DAY_MS, wall + DAY_MS].map((near) => wall - offsetAt(near));
-  const from = Math.min(...moments);
+function momentOf(wall: number, wallAt: WallClock): number {
+  const moments = [wall - DAY_MS, wall + DAY_MS].map((near) => wall - (wallAt(near) - near));
   const to = Math.max(...moments);
-  for (let at = from; at <= to; at += MINUTE_MS) {
-    if (asUtc(wallAt(at)) >= wall) return at;
-  }
+  for (let at = Math.min(...moments); at < to; at += MINUTE_MS) if (wallAt(at) >= wall) return at;
   return to;
 }
 
-function hoursAndMinutes(expression: string): { hour: number; minute: number }[] {
-  const fields = parse(expression);
-  return fields.hour
-    .flatMap((hour) => fields.minute.map((minute) => ({ hour, minute })))
-    .sort((a, b) => a.hour - b.hour || a.minute - b.minute);
+/** The due times of a matching day, in ms after midnight, earliest first. */
+function timesOfDay(expression: string): number[] {
+  const { hour, minute } = parse(expression);
+  return hour.flatMap((h) => minute.map((m) => h * HOUR_MS + m * MINUTE_MS)).sort((a, b) => a - b);
 }
 
 /**
@@ -95,51 +71,43 @@ export function createDueTimes(expression: string, timeZone: string): DueTimes {
   const checked = validateDetailed(expression);
   const fields = expression.trim().split(/\s+/);
   if (!checked.valid || fields.length !== 5) {
-    const why = checked.errors[0]?.message ?? 'five fields are needed';
-    throw invalid(`night.schedule: "${expression}" is not a cron expression: ${why}.`, {
-      expression,
-    });
+    const why = checked.errors[0]?.message ?? 'it must have five fields';
+    const message = `night.schedule: "${expression}" is not a valid cron expression: ${why}.`;
+    throw invalid(message, { expression });
   }
   const wallAt = createWallClock(timeZone);
-  const times = hoursAndMinutes(expression);
-  // Which days: asked of node-cron, for any minute of the day.
-  const days: ScheduledTask = createTask(`* * ${fields.slice(2).join(' ')}`, () => undefined, {
-    ...(timeZone === '' ? {} : { timezone: timeZone }),
-  });
+  const times = timesOfDay(expression);
+  const zone = timeZone === '' ? {} : { timezone: timeZone };
+  const days = createTask(`* * ${fields.slice(2).join(' ')}`, () => undefined, zone);
 
   /** A day that does not exist (Samoa left one out) has no moment of its own. */
-  function isOn(day: Day, moment: number): boolean {
-    const wall = wallAt(moment);
-    return wall.day === day.day && wall.month === day.month && days.match(new Date(moment));
+  function isOn(midnight: number, moment: number): boolean {
+    const sinceMidnight = wallAt(moment) - midnight;
+    return sinceMidnight >= 0 && sinceMidnight < DAY_MS && days.match(new Date(moment));
   }
 
   function find(now: number, step: 1 | -1): number | undefined {
-    const today = wallAt(now);
+    const today = Math.floor(wallAt(now) / DAY_MS);
     for (let count = 0; count <= DAYS_MAX; count++) {
-      const day = addDays(today, step * count);
-      const moments = times.map((time) => momentOf({ ...day, ...time }, wallAt));
+      const midnight = (today + step * count) * DAY_MS;
+      const moments = times.map((time) => momentOf(midnight + time, wallAt));
       const fits = moments.filter((moment) => (step === 1 ? moment > now : moment <= now));
-      const due = (step === 1 ? fits : fits.reverse()).find((moment) => isOn(day, moment));
+      const due = (step === 1 ? fits : fits.reverse()).find((moment) => isOn(midnight, moment));
       if (due !== undefined) return due;
     }
     return undefined;
   }
 
+  function around(now: number) {
+    const [latest, next] = [find(now, -1), find(now, 1)];
+    return { from: latest ?? now, to: next ?? now + DAY_MS, latest, next };
+  }
   // Asked every minute, and the answer changes once a day.
-  let known = {
-    from: 0,
-    to: 0,
-    latest: undefined as number | undefined,
-    next: undefined as number | undefined,
-  };
-  function around(now: number): typeof known {
-    if (now < known.from || now >= known.to) {
-      const latest = find(now, -1);
-      const next = find(now, 1);
-      known = { from: latest ?? now, to: next ?? now + DAY_MS, latest, next };
-    }
+  let known = around(0);
+  function knownAt(now: number): typeof known {
+    if (now < known.from || now >= known.to) known = around(now);
     return known;
   }
 
-  return { latest: (now) => around(now).latest, next: (now) => around(now).next };
+  return { latest: (now) => knownAt(now).latest, next: (now) => knownAt(now).next };
 }

@@ -38,7 +38,7 @@ const LATE_MS_MAX = 10 * 60_000;
 const ATTEMPTS_MAX = 3;
 const RETRY_MS = 15 * 60_000;
 
-/** @throws config-invalid for an expression or a time zone that is none */
+/** @throws config-invalid for an invalid expression or an unknown time zone */
 export function createSchedule(options: ScheduleOptions): Schedule {
   const { clock } = options;
   const dueTimes = createDueTimes(options.expression, options.timeZone);
