@@ -1,38 +1,67 @@
-// `attune config`: the values in force, from file, environment and options, with secrets masked.
+// `attune config`: the active values, each with where it came from, secrets masked; or, with
+// --document, the documentation of all of them.
 import type { Command } from 'commander';
-import { stringify } from 'yaml';
+import { Document, isScalar } from 'yaml';
 import { maskSecrets } from '../base/redact.ts';
-import { loadConfig } from '../config/load.ts';
+import { configDocument } from '../config/document.ts';
+import { type LoadedConfig, loadConfig, resolveModelPath } from '../config/load.ts';
+import { resolveSampling, SAMPLING_NAMES } from '../protocol/sampling.ts';
+import { readGenerationConfig } from '../tokenizer/generation-config.ts';
+import { reportWarnings } from './report.ts';
 
 interface ConfigOptions {
   readonly config?: string;
   readonly set?: readonly string[];
   readonly json?: boolean;
+  readonly document?: boolean;
 }
 
 export function registerConfig(program: Command): void {
   program
     .command('config')
-    .description('print the configuration that is in force')
+    .description('print the active configuration, and where each value came from')
     .option('--config <file>', 'configuration file')
     .option('--set <key=value...>', 'try a value')
     .option('--json', 'as JSON')
+    .option('--document', 'print what every value means instead')
     .action(async (options: ConfigOptions) => {
-      process.stdout.write(await printConfig(options, process.env));
+      process.stdout.write(
+        await (options.document ? configDocument() : printConfig(options, process.env)),
+      );
     });
 }
 
-/** @throws config-invalid */
+/** @throws config-invalid, tokenizer-invalid (the model's generation_config.json) */
 export async function printConfig(
   options: ConfigOptions,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<string> {
-  const { config, file } = await loadConfig({
+  const loaded = await loadConfig({
     ...(options.config === undefined ? {} : { file: options.config }),
     environment,
     assignments: options.set ?? [],
   });
-  const masked = maskSecrets(config);
-  if (options.json) return `${JSON.stringify(masked, null, 2)}\n`;
-  return `# ${file ?? 'no file: defaults'}\n${stringify(masked)}`;
+  reportWarnings(loaded.warnings);
+  const { config } = loaded;
+  const model = await readGenerationConfig(resolveModelPath(config.model.path));
+  const sampling = resolveSampling([model.sampling, config.chat.sampling]);
+  const active = maskSecrets({ ...config, chat: { ...config.chat, sampling } });
+  if (options.json) return `${JSON.stringify(active, null, 2)}\n`;
+  const sources = new Map(loaded.sources);
+  for (const name of SAMPLING_NAMES) {
+    const key = `chat.sampling.${name}`;
+    if (!sources.has(key) && model.sampling[name] !== undefined) sources.set(key, 'the model');
+  }
+  return annotated(active, { ...loaded, sources });
+}
+
+/** As YAML; behind a value stands who gave it, behind a default nothing. */
+function annotated(active: unknown, { file, sources }: LoadedConfig): string {
+  const document = new Document(active);
+  document.commentBefore = ` ${file ?? 'no file'}`;
+  for (const [key, source] of sources) {
+    const node = document.getIn(key.split('.'), true);
+    if (isScalar(node)) node.comment = source === file ? ' file' : ` ${source}`;
+  }
+  return String(document);
 }

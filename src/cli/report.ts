@@ -14,3 +14,11 @@ export function reportError(
   output.write(`attune: this is a mistake of Attune, not yours; please report it.\n${text}\n`);
   return 70;
 }
+
+/** What is not wrong enough to stop for, a line each, on standard error. */
+export function reportWarnings(
+  warnings: readonly string[],
+  output: { write(text: string): unknown } = process.stderr,
+): void {
+  for (const warning of warnings) output.write(`attune: ${warning}\n`);
+}

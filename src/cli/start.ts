@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { forkEngine } from '../engine/process/fork.ts';
 import { isDemonstration } from '../protocol/demonstration.ts';
+import { reportWarnings } from './report.ts';
 
 interface StartOptions {
   readonly config?: string;
@@ -40,7 +41,9 @@ async function run(
     import('../main.ts'),
   ]);
   const named = file === undefined ? {} : { file };
-  const { config } = await loadConfig({ ...named, environment: process.env, assignments });
+  const loaded = await loadConfig({ ...named, environment: process.env, assignments });
+  reportWarnings(loaded.warnings);
+  const { config } = loaded;
   const patience = setTimeout(() => {
     const { path } = config.model;
     process.stdout.write(`Loading ${path}; the first start with a model takes the longest.\n`);

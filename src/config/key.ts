@@ -7,27 +7,58 @@ export interface ConfigKey {
   readonly key: string;
   readonly path: readonly string[];
   readonly schema: z.ZodType;
+  /** What it means, with its unit. */
+  readonly description: string;
 }
 
-/** Follows wrappers such as default and prefault to an object's members. */
+export interface ConfigSection {
+  /** "server.limits" */
+  readonly key: string;
+  readonly description: string;
+  readonly keys: readonly ConfigKey[];
+}
+
+/** Without its wrappers: default, prefault, optional. */
+function bare(schema: z.core.$ZodType): z.core.$ZodType {
+  const isWrapper =
+    schema instanceof z.ZodPrefault ||
+    schema instanceof z.ZodDefault ||
+    schema instanceof z.ZodOptional;
+  return isWrapper ? bare(schema.def.innerType) : schema;
+}
+
 function membersOf(schema: z.core.$ZodType): Readonly<Record<string, z.core.$ZodType>> | undefined {
-  if (schema instanceof z.ZodObject) return schema.shape;
-  if (schema instanceof z.ZodPrefault || schema instanceof z.ZodDefault) {
-    return membersOf(schema.def.innerType);
-  }
-  return undefined;
+  const inner = bare(schema);
+  return inner instanceof z.ZodObject ? inner.shape : undefined;
 }
 
-function collect(schema: z.core.$ZodType, path: readonly string[]): ConfigKey[] {
-  const members = membersOf(schema);
-  if (members === undefined) {
-    return [{ key: path.join('.'), path, schema: schema as z.ZodType }];
-  }
-  return Object.entries(members).flatMap(([name, member]) => collect(member, [...path, name]));
+/** What stands on the schema itself counts before what stands on the one that it wraps. */
+function describe(schema: z.core.$ZodType): string {
+  const described = [schema, bare(schema)].map((one) => z.globalRegistry.get(one)?.description);
+  return described.find((text) => text !== undefined) ?? '';
 }
 
-/** Every value there is, in the order of the schema. */
-export const CONFIG_KEYS: readonly ConfigKey[] = collect(configSchema, []);
+function collect(schema: z.core.$ZodType, path: readonly string[]): ConfigSection[] {
+  const members = Object.entries(membersOf(schema) ?? {}).map(([name, member]) => ({
+    path: [...path, name],
+    schema: member as z.ZodType,
+    isSection: membersOf(member) !== undefined,
+  }));
+  const keys = members
+    .filter(({ isSection }) => !isSection)
+    .map((one) => ({ ...one, key: one.path.join('.'), description: describe(one.schema) }));
+  const below = members.filter(({ isSection }) => isSection);
+  return [
+    { key: path.join('.'), description: describe(schema), keys },
+    ...below.flatMap((one) => collect(one.schema, one.path)),
+  ];
+}
+
+/** Every section, in the order of the schema, each before the sections within it. */
+export const CONFIG_SECTIONS: readonly ConfigSection[] = collect(configSchema, []).slice(1);
+
+/** Every value there is. */
+export const CONFIG_KEYS: readonly ConfigKey[] = CONFIG_SECTIONS.flatMap(({ keys }) => keys);
 
 /** Names of the members at a place; empty when there is no such section. */
 export function namesAt(path: readonly string[]): string[] {

@@ -7,7 +7,14 @@ import type { z } from 'zod';
 import { readTextBounded } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { sha256Json } from '../base/hash.ts';
-import { type Assignment, readEnvironment, readScalar } from './environment.ts';
+import {
+  type Assignment,
+  type Assignments,
+  readEnvironment,
+  readGone,
+  readScalar,
+} from './environment.ts';
+import { GONE_KEYS, upgraded } from './gone-key.ts';
 import { CONFIG_KEYS, namesAt, nearestName } from './key.ts';
 import { type Config, type ConfigPatch, configSchema } from './schema.ts';
 
@@ -25,6 +32,10 @@ export interface LoadedConfig {
   readonly config: Config;
   /** The file that was read, if any. */
   readonly file: string | undefined;
+  /** Where each value was written, by its key; what is not here is a default. */
+  readonly sources: ReadonlyMap<string, string>;
+  /** One sentence for each key of an earlier version. */
+  readonly warnings: readonly string[];
 }
 
 const FILE_BYTES_MAX = 1_048_576;
@@ -38,13 +49,14 @@ export async function loadConfig(input: LoadConfigOptions = {}): Promise<LoadedC
   const { file, values } = await readConfigFile(
     input.file ?? (environment.ATTUNE_CONFIG || undefined),
   );
+  const fromFile = upgradeFile(values, file ?? 'the file');
   const fromEnvironment = readEnvironment(environment);
   const fromAssignments = readAssignments(input.assignments ?? []);
   const problems = [...fromEnvironment.problems, ...fromAssignments.problems];
 
   const sources = new Map<string, string>();
   const tree: Record<string, unknown> = {};
-  merge(tree, values, { source: file ?? 'the file', sources });
+  merge(tree, fromFile.values, { source: file ?? 'the file', sources });
   for (const one of fromEnvironment.assignments) assign(tree, one, sources);
   merge(tree, input.options ?? {}, { source: 'the options', sources });
   for (const one of fromAssignments.assignments) assign(tree, one, sources);
@@ -59,7 +71,9 @@ export async function loadConfig(input: LoadConfigOptions = {}): Promise<LoadedC
       file: file ?? null,
     });
   }
-  return { config: freeze(parsed.data), file };
+  const all = [fromFile, fromEnvironment, fromAssignments];
+  const warnings = all.flatMap((each) => each.warnings);
+  return { config: freeze(parsed.data), file, sources, warnings };
 }
 
 /** What a run was configured with, for manifests; the token has no part in it. */
@@ -101,18 +115,37 @@ async function readConfigFile(named: string | undefined): Promise<{
   throw new AttuneError('config-invalid', `${file} must hold sections, not a list.`, { file });
 }
 
-function readAssignments(texts: readonly string[]): {
-  assignments: Assignment[];
-  problems: string[];
-} {
+/** Values of a file as they are called today; a key that is given under both names keeps the new. */
+function upgradeFile(values: Readonly<Record<string, unknown>>, file: string) {
+  const today: Record<string, unknown> = { ...values };
+  const warnings: string[] = [];
+  for (const key of Object.keys(GONE_KEYS)) {
+    const [section = '', name = ''] = key.split('.');
+    const members = today[section];
+    if (!isRecord(members) || !Object.hasOwn(members, name)) continue;
+    const { [name]: value, ...others } = members;
+    const found = upgraded(key, value, file);
+    if (found === undefined) continue;
+    today[section] = { ...found.values, ...others };
+    warnings.push(found.warning);
+  }
+  return { values: today, warnings };
+}
+
+function readAssignments(texts: readonly string[]): Assignments {
   const assignments: Assignment[] = [];
   const problems: string[] = [];
+  const warnings: string[] = [];
   for (const text of texts) {
     const at = text.indexOf('=');
     const key = at === -1 ? text : text.slice(0, at);
     const entry = CONFIG_KEYS.find((candidate) => candidate.key === key);
+    const gone = readGone(key, text.slice(at + 1), `--set ${key}`);
     if (at === -1) {
       problems.push(`"${text}" must be written as section.key=value.`);
+    } else if (gone !== undefined) {
+      assignments.push(...gone.assignments);
+      warnings.push(gone.warning);
     } else if (entry === undefined) {
       const near = nearestName(
         key,
@@ -124,7 +157,7 @@ function readAssignments(texts: readonly string[]): {
       assignments.push({ path: entry.path, value, source: `--set ${key}` });
     }
   }
-  return { assignments, problems };
+  return { assignments, problems, warnings };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -6,7 +6,10 @@ import { gateSection, measureSection, nightSection } from './section/night.ts';
 import { loggerSection, modelSection, storeSection } from './section/place.ts';
 import { serverSection } from './section/server.ts';
 
-/** To add a value: put it into its section and, with a sentence, into config/attune.yaml. */
+/**
+ * To add a value: describe it in its section, with its unit, then write docs/configuration.md again
+ * (`attune config --document`). Only what people change is in config/attune.yaml too.
+ */
 export const configSchema = z.strictObject({
   store: storeSection.prefault({}),
   model: modelSection.prefault({}),

@@ -38,7 +38,6 @@ export interface GateSettings {
   readonly perplexityRatioParentMax: number;
   readonly perplexityRatioBaseMax: number;
   readonly sourcesMin: number;
-  readonly agreementMin: number;
   /** Share of swaps that may be false in the long run. */
   readonly falseSwapRate: number;
 }
@@ -52,7 +51,6 @@ export const GATE_DEFAULTS: GateSettings = {
   perplexityRatioParentMax: 1.02,
   perplexityRatioBaseMax: 1.05,
   sourcesMin: 8,
-  agreementMin: 0.8,
   falseSwapRate: 0.05,
 };
 

@@ -2,11 +2,15 @@
 import { z } from 'zod';
 import { eachExternalSampling, eachSampling, SEED_MAX } from './sampling.ts';
 
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
 /** One schema for each setting. */
 export const samplingShape = eachSampling((rule) => {
   const number = rule.step === 1 ? z.int() : z.number();
   const bounded = rule.isMinExcluded ? number.gt(rule.min) : number.min(rule.min);
-  return (rule.max === undefined ? bounded : bounded.max(rule.max)).describe(rule.description);
+  return (rule.max === undefined ? bounded : bounded.max(rule.max)).describe(
+    sentence(rule.description),
+  );
 });
 
 /** What one place says: each setting may be absent. */

@@ -64,8 +64,7 @@ export async function fasterOf<Kind extends Executor>(gpu: Kind, cpu: Kind): Pro
 const SOFTWARE_MS = 50;
 
 export interface TrainingOptions {
-  /** `auto` is ONNX Runtime, whose step was the faster one wherever it was measured. */
-  readonly executor: 'auto' | 'onnx' | 'tensorflow';
+  readonly executor: 'onnx' | 'tensorflow';
   readonly threads?: number;
 }
 
@@ -78,7 +77,7 @@ export async function openTrainingExecutor(options: TrainingOptions): Promise<Op
   const { executor: name, threads = 0 } = options;
   if (name !== 'tensorflow') {
     const { executor } = await openServingExecutor({ device: 'cpu', threads });
-    return { executor, reason: name === 'auto' ? 'the default' : 'asked for' };
+    return { executor, reason: 'asked for' };
   }
   // Loaded only here: it brings the whole of TensorFlow.js along.
   const { createTensorFlowExecutor } = await import('./tensorflow.ts');

@@ -181,8 +181,16 @@ describe('the commands around the talks', () => {
     expect(text).toContain('port: 5000');
     expect(text).toContain('replyTokensMax: 7');
     expect(text).not.toContain('very-secret');
+    expect(text).toMatch(/port: 5000 # ATTUNE_PORT\n/);
+    expect(text).toMatch(/replyTokensMax: 7 # --set chat\.replyTokensMax\n/);
+    expect(text).toMatch(/level: info # file\n/);
+    expect(text).toMatch(/patience: 5\n/);
+    // The companion's generation_config.json says 0.9, and nothing of top k.
+    expect(text).toMatch(/topP: 0\.9 # the model\n/);
+    expect(text).toMatch(/topK: 40\n/);
     const json = JSON.parse(await printConfig({ json: true }, environment));
     expect(json.server.port).toBe(5000);
+    expect(json.chat.sampling.topP).toBe(0.9);
     await expect(printConfig({ set: ['chat.nothing=1'] }, {})).rejects.toThrow('not known');
   });
 });

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { maskSecrets } from '../../src/base/redact.ts';
+import { configDocument } from '../../src/config/document.ts';
 import { ENVIRONMENT_NAMES } from '../../src/config/environment.ts';
-import { CONFIG_KEYS, nearestName } from '../../src/config/key.ts';
+import { GONE_KEYS } from '../../src/config/gone-key.ts';
+import { CONFIG_KEYS, CONFIG_SECTIONS, nearestName } from '../../src/config/key.ts';
 import {
   configHash,
   installationFolder,
@@ -14,6 +16,7 @@ import {
   resolveModelPath,
 } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
+import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { fc } from '../property.ts';
 
 let folder: string;
@@ -41,19 +44,25 @@ async function refusal(input: LoadConfigOptions): Promise<string> {
 describe('config/attune.yaml', () => {
   const shipped = join(installationFolder, 'config', 'attune.yaml');
 
-  it('holds every value with its default', async () => {
-    expect((await loadConfig({ file: shipped })).config).toEqual(configSchema.parse({}));
+  it('shows at most 60 values, with their defaults', async () => {
+    const { config, sources, warnings } = await loadConfig({ file: shipped });
+    expect(config).toEqual(configSchema.parse({}));
+    expect(warnings).toEqual([]);
+    expect(sources.size).toBeGreaterThan(20);
+    expect(sources.size).toBeLessThanOrEqual(60);
+  });
+
+  it('shows what is off as it is built in', async () => {
+    const text = await readFile(shipped, 'utf8');
+    const file = await written(text.replace(/^( *)#(?=\w)/gm, '$1'));
+    expect((await loadConfig({ file })).config.chat.sampling).toEqual(resolveSampling([]));
   });
 
   it('documents every value in the lines above it', async () => {
     const lines = (await readFile(shipped, 'utf8')).split('\n');
-    const undocumented = lines.filter((line, index) => {
-      if (!/^ +\w+:/.test(line) || /^ +\w+:$/.test(line)) return false;
-      let above = index - 1;
-      while (/^ +\w+: /.test(lines[above] ?? '')) above -= 1;
-      return !/^ +# /.test(lines[above] ?? '');
-    });
-    // Names that say all in their unit or word.
+    const undocumented = lines.filter(
+      (line, index) => /^ +#?\w+: /.test(line) && !/^ +# /.test(lines[index - 1] ?? ''),
+    );
     expect(undocumented).toEqual([]);
   });
 
@@ -61,6 +70,66 @@ describe('config/attune.yaml', () => {
     const { config, file } = await loadConfig();
     expect(file).toBe(shipped);
     expect(config.server.port).toBe(4747);
+  });
+});
+
+describe('docs/configuration.md', () => {
+  it('is what the schema says now', async () => {
+    const page = join(installationFolder, 'docs', 'configuration.md');
+    // Write it again with `attune config --document > docs/configuration.md`.
+    expect(await readFile(page, 'utf8')).toBe(configDocument());
+  });
+
+  it('describes every value and every section in a sentence', () => {
+    const texts = [...CONFIG_SECTIONS, ...CONFIG_KEYS].map(({ description }) => description);
+    expect(texts.filter((text) => !/\w.*[.…]$/.test(text))).toEqual([]);
+  });
+});
+
+describe('a configuration of an earlier version', () => {
+  const GONE = [
+    ...['train.executor', 'train.preference', 'train.preferenceBeta', 'measure.sinkTokens'],
+    ...['measure.windowShare', 'measure.deafArms', 'gate.agreementMin'],
+  ];
+  const earlier = join(import.meta.dirname, '../fixtures/config/attune-2026-11-22.yaml');
+
+  it('is read, with one line for each key that is gone and what to use instead', async () => {
+    const { config, warnings } = await loadConfig({ file: earlier });
+    expect(warnings.map((line) => line.split(/[ :]/)[0])).toEqual(GONE);
+    for (const line of warnings) {
+      expect(line).toContain(`(from ${earlier}) is gone: `);
+      expect(line).not.toContain('\n');
+    }
+    // Apart from what was written there, it means what the defaults mean.
+    const { chat, ...others } = configSchema.parse({});
+    expect(config).toEqual({ ...others, chat: { ...chat, sampling: resolveSampling([]) } });
+  });
+
+  it('means the same under the new name of a key that was renamed', async () => {
+    const file = await written('measure: { deafArms: 0 }');
+    expect((await loadConfig({ file })).config.measure.hasPlacebo).toBe(false);
+    const both = await written('measure: { deafArms: 0, hasPlacebo: true }');
+    expect((await loadConfig({ file: both })).config.measure.hasPlacebo).toBe(true);
+  });
+
+  it('is read from variables and --set too, and a key of today wins', async () => {
+    const environment = { ATTUNE_MEASURE_DEAF_ARMS: '0', ATTUNE_GATE_AGREEMENT_MIN: '0.5' };
+    const { config, warnings } = await loadConfig({ environment });
+    expect(config.measure.hasPlacebo).toBe(false);
+    expect(warnings).toHaveLength(2);
+    expect(warnings[0]).toContain('measure.deafArms (from ATTUNE_MEASURE_DEAF_ARMS) is gone');
+    const today = { ...environment, ATTUNE_MEASURE_HAS_PLACEBO: 'true' };
+    expect((await loadConfig({ environment: today })).config.measure.hasPlacebo).toBe(true);
+    const set = await loadConfig({ assignments: ['measure.deafArms=0', 'measure.sinkTokens=2'] });
+    expect(set.config.measure.hasPlacebo).toBe(false);
+    expect(set.warnings).toHaveLength(2);
+  });
+
+  it('is told of keys that are gone only', () => {
+    const known = new Set(CONFIG_KEYS.map(({ key }) => key));
+    const stillThere = Object.entries(GONE_KEYS).filter(([key]) => known.has(key));
+    expect(stillThere.map(([key, { only }]) => [key, only])).toEqual([['train.executor', 'auto']]);
+    expect(Object.keys(GONE_KEYS).sort()).toEqual([...GONE].sort());
   });
 });
 
@@ -176,6 +245,13 @@ describe('refusals', () => {
   ])('refuses %s', async (_name, text) => {
     await refusal({ file: await written(text) });
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+  });
+
+  it('refuses an executor that is chosen by itself until there is something to choose by', async () => {
+    const variable = { ATTUNE_TRAIN_EXECUTOR: 'auto' };
+    for (const input of [{ environment: variable }, { assignments: ['train.executor=auto'] }]) {
+      expect(await refusal(input)).toContain('auto has no meaning yet: write onnx');
+    }
   });
 
   it('refuses a named file that is not there', async () => {

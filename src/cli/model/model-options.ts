@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { loadConfig, resolveModelPath } from '../../config/load.ts';
 import type { Config } from '../../config/schema.ts';
+import { reportWarnings } from '../report.ts';
 
 export interface ModelOptions {
   readonly model?: string;
@@ -27,11 +28,12 @@ export async function findModel(
   options: ModelOptions,
   assignments: readonly string[] = [],
 ): Promise<ModelPlaces> {
-  const { config } = await loadConfig({
+  const { config, warnings } = await loadConfig({
     ...(options.config === undefined ? {} : { file: options.config }),
     environment: process.env,
     assignments,
   });
+  reportWarnings(warnings);
   return {
     config,
     modelDir: resolveModelPath(options.model ?? config.model.path),

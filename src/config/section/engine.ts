@@ -2,30 +2,63 @@
 import { z } from 'zod';
 import { samplingLayerShape } from '../../protocol/sampling-schema.ts';
 
-export const engineSection = z.strictObject({
-  device: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
-  /** 0 = the number of physical cores. */
-  threads: z.int().min(0).max(256).default(0),
-  /** Prompt and reply together; 0 = what the model was made for, at most 32768. */
-  windowTokens: z.int().min(0).default(0),
-  /** All KV caches together; the least recently used go first. */
-  cacheBytesMax: z.int().min(1_048_576).default(536_870_912),
-  /** Sequences that decode together. */
-  batchMax: z.int().min(1).max(256).default(64),
-  /** Tokens of a prompt that are run at once. */
-  prefillChunkTokens: z.int().min(1).default(256),
-  /** How often a dead engine is started again within ten minutes before it stays down. */
-  restartsMax: z.int().min(0).default(5),
-});
+export const engineSection = z
+  .strictObject({
+    device: z
+      .enum(['auto', 'cpu', 'webgpu', 'cuda'])
+      .default('auto')
+      .describe('Where the model runs; auto is WebGPU where an adapter is faster, else the CPU.'),
+    threads: z
+      .int()
+      .min(0)
+      .max(256)
+      .default(0)
+      .describe('Threads of one run; 0 is the number of physical cores.'),
+    windowTokens: z
+      .int()
+      .min(0)
+      .default(0)
+      .describe(
+        'Tokens of prompt and reply together; 0 is what the model was made for, at most 32768.',
+      ),
+    cacheBytesMax: z
+      .int()
+      .min(1_048_576)
+      .default(536_870_912)
+      .describe('Bytes of all KV caches together; the least recently used are dropped first.'),
+    batchMax: z.int().min(1).max(256).default(64).describe('Replies that decode together.'),
+    prefillChunkTokens: z.int().min(1).default(256).describe('Prompt tokens that run at once.'),
+    restartsMax: z
+      .int()
+      .min(0)
+      .default(5)
+      .describe('How often a dead engine is started again within ten minutes.'),
+  })
+  .describe('The engine: the device, and what it may use.');
 
-export const chatSection = z.strictObject({
-  /** First message of every talk that has none of its own; empty: none. */
-  systemPrompt: z.string().default(''),
-  replyTokensMax: z.int().min(1).default(512),
-  /** What is absent is as the model's makers suggest. */
-  sampling: z.strictObject(samplingLayerShape).prefault({}),
-  /** A reply ends before one of these. */
-  stopStrings: z.array(z.string().min(1)).max(16).default([]),
-  /** Prompt tokens that are kept free for the reply when old turns must leave the window. */
-  replyReserveTokens: z.int().min(1).default(128),
-});
+export const chatSection = z
+  .strictObject({
+    systemPrompt: z
+      .string()
+      .default('')
+      .describe('First message of every conversation that has none of its own; empty is none.'),
+    replyTokensMax: z.int().min(1).default(512).describe('Tokens of the longest reply.'),
+    sampling: z
+      .strictObject(samplingLayerShape)
+      .describe(
+        "How replies are drawn. What is absent is as in the model's generation_config.json, and " +
+          'where that says nothing, as built in.',
+      )
+      .prefault({}),
+    stopStrings: z
+      .array(z.string().min(1))
+      .max(16)
+      .default([])
+      .describe('A reply ends before one of these.'),
+    replyReserveTokens: z
+      .int()
+      .min(1)
+      .default(128)
+      .describe('Tokens kept free for the reply when old turns must leave the window.'),
+  })
+  .describe('Replies. A conversation or a request may say otherwise for itself.');

@@ -2,115 +2,259 @@
 import { z } from 'zod';
 import { samplingShape } from '../../protocol/sampling-schema.ts';
 
-export const flagSection = z.strictObject({
-  /** From this flag on, a part is held back: it measures and never trains. */
-  heldBackFrom: z.int().min(1).default(10),
-  /** One in so many is held back, by hash. */
-  heldBackOneIn: z.int().min(2).default(5),
-});
+export const flagSection = z
+  .strictObject({
+    heldBackFrom: z
+      .int()
+      .min(1)
+      .default(10)
+      .describe('From this flag on, some are held back: they measure and never train.'),
+    heldBackOneIn: z.int().min(2).default(5).describe('One flag in this many is held back.'),
+  })
+  .describe('Moments that a person marked.');
 
-export const memorySection = z.strictObject({
-  /** A talk rests after this long without a message; then it is compressed. */
-  restMinutes: z.number().min(0).default(30),
-  /** After so many days salience is half. */
-  halfLifeDays: z.number().gt(0).default(14),
-  /** What was flagged fades so many times slower. */
-  flaggedHalfLifeFactor: z.number().min(1).default(4),
-  /** Below this, a gist is forgotten on purpose. */
-  salienceFloor: z.number().min(0).max(1).default(0.05),
-  gistsMax: z.int().min(1).default(5_000),
-  /** How much each named input adds to salience (they are summed, then squashed to 0 … 1). */
-  weights: z
-    .strictObject({
-      flags: z.number().min(0).default(2),
-      goodMoments: z.number().min(0).default(1),
-      directions: z.number().min(0).default(0.5),
-      feelings: z.number().min(0).default(0.5),
-      promises: z.number().min(0).default(0.3),
-      openQuestions: z.number().min(0).default(0.3),
-      surprise: z.number().min(0).default(0.5),
-    })
-    .prefault({}),
-});
+const salience = (value: number, description: string) =>
+  z.number().min(0).default(value).describe(description);
 
-export const dreamSection = z.strictObject({
-  /** Angles drawn from one flag. */
-  anglesPerFlag: z.int().min(0).default(12),
-  /** Share of dreams that start from flags; the rest from memories. */
-  directedShare: z.number().min(0).max(1).default(0.7),
-  /** Of the dreams from memories: drawn by salience; the rest by chance. */
-  salienceShare: z.number().min(0).max(1).default(0.7),
-  /** Scenes written at once. */
-  batchSize: z.int().min(1).max(64).default(16),
-  retriesPerDream: z.int().min(0).max(10).default(2),
-  /** How scenes are written: slot by slot (small models), whole (large ones), or by model size. */
-  strength: z.enum(['auto', 'structured', 'whole']).default('auto'),
-  temperature: samplingShape.temperature.default(0.9),
-  topP: samplingShape.topP.default(0.95),
-  /** Moments of the talks themselves that are crossed: a reply took up a value that was named. */
-  echoes: z.int().min(0).max(10_000).default(120),
-  /** Talks that the model holds with itself; training holds what it says there. */
-  rehearsalTalks: z.int().min(0).max(10_000).default(240),
-  contextTokensMax: z.int().min(16).default(1_024),
-  chosenTokensMax: z.int().min(4).default(96),
-  /** Nearer than this (share of common word triples) to an admitted dream is a copy. */
-  nearCopyMax: z.number().gt(0).max(1).default(0.6),
-  /** Margins (nats a token) between which a dream is hard enough and not hopeless. */
-  marginMin: z.number().default(-4),
-  marginMax: z.number().default(1),
-});
+export const memorySection = z
+  .strictObject({
+    restMinutes: z
+      .number()
+      .min(0)
+      .default(30)
+      .describe('Minutes without a message after which a conversation is compressed to a gist.'),
+    halfLifeDays: z
+      .number()
+      .gt(0)
+      .default(14)
+      .describe('Days after which the salience of a gist is half.'),
+    flaggedHalfLifeFactor: z
+      .number()
+      .min(1)
+      .default(4)
+      .describe('How many times slower a flagged conversation fades.'),
+    salienceFloor: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.05)
+      .describe('Salience below which a gist is forgotten on purpose.'),
+    gistsMax: z
+      .int()
+      .min(1)
+      .default(5_000)
+      .describe('Gists that are kept; beyond this the least salient are forgotten.'),
+    weights: z
+      .strictObject({
+        flags: salience(2, 'Moments in which the model failed to listen, by their strength.'),
+        goodMoments: salience(1, 'Moments that the person marked as good.'),
+        directions: salience(0.5, 'Clear directions.'),
+        feelings: salience(0.5, 'Feelings that were named.'),
+        promises: salience(0.3, 'Promises of either side.'),
+        openQuestions: salience(0.3, 'Questions that stayed open.'),
+        surprise: salience(0.5, 'How little the model expected what the person said.'),
+      })
+      .describe('How much each input adds to salience; the sum is squashed to 0 … 1.')
+      .prefault({}),
+  })
+  .describe('Gists: what is remembered of a conversation, and for how long.');
 
-export const trainSection = z.strictObject({
-  /** Which executor takes the gradient steps. */
-  executor: z.enum(['auto', 'onnx', 'tensorflow']).default('auto'),
-  optimizer: z.enum(['apollo', 'apollo-mini', 'adamw']).default('apollo'),
-  /** Of APOLLO's projections (apollo-mini: always 1). */
-  rank: z.int().min(1).default(16),
-  /**
-   * Share of a matrix' root mean square by which AdamW would move its entries in a step; APOLLO's
-   * scale is set per tensor so that its updates have the same size.
-   */
-  learningRate: z.number().min(0).default(0.03),
-  weightDecay: z.number().min(0).default(0),
-  warmupSteps: z.int().min(0).default(5),
-  /** Steps between two draws of APOLLO's projections. */
-  projectionSteps: z.int().min(1).default(200),
-  /** Scenarios a step; each is a micro-step of its own. */
-  batchSize: z.int().min(1).default(8),
-  epochsMax: z.int().min(1).default(8),
-  stepsMax: z.int().min(1).default(260),
-  minutesMax: z.number().gt(0).default(60),
-  tokensMax: z.int().min(1).default(5_000_000),
-  /** Cross-entropy on `chosen`, nats a token; only where an example has no `rejected`. */
-  chosenWeight: z.number().min(0).default(0.3),
-  /** The preference term where an example has `rejected`. */
-  preferenceWeight: z.number().min(0).default(1),
-  /** The goal of the preference: how far `chosen` is to gain on `rejected`, nats in all. */
-  preferenceMargin: z.number().gt(0).default(6),
-  /** Against a falling log p(chosen): weight of its fall below the first weights, nats a token. */
-  guardWeight: z.number().min(0).default(1),
-  /** KL to the first weights on replayed talk: everyday turns and rehearsals. */
-  retentionWeight: z.number().min(0).default(60),
-  /** Replayed ordinary turns a step, and how many tokens of each. */
-  replaysPerStep: z.int().min(0).default(8),
-  replayTokens: z.int().min(1).default(64),
-  /** Gradients are cut to this norm; 0 = off. */
-  gradientNormMax: z.number().min(0).default(0),
-  /** First and one past the last layer that learn; empty = all. */
-  layers: z.array(z.int().min(0)).max(2).default([]),
-  /** Heads that learn in each of these layers; empty = all. */
-  heads: z.array(z.int().min(0)).default([]),
-  /** Prompt tokens a scenario may have; whole old turns go first. */
-  contextTokensMax: z.int().min(8).default(1_024),
-  replyTokensMax: z.int().min(1).default(128),
-  /** Memory for frozen contexts that are kept between epochs. */
-  contextCacheBytesMax: z.int().min(0).default(536_870_912),
-  /** The contexts are run again when the KL on probe rows passes this, or after so many steps. */
-  contextRefreshKlMax: z.number().gt(0).default(0.02),
-  contextRefreshSteps: z.int().min(1).default(25),
-  /** Steps between checkpoints. */
-  checkpointSteps: z.int().min(1).default(10),
-  /** Steps between evaluations on held-out scenarios, and how many below the start are enough. */
-  evaluationSteps: z.int().min(1).default(10),
-  patience: z.int().min(1).default(5),
-});
+export const dreamSection = z
+  .strictObject({
+    anglesPerFlag: z
+      .int()
+      .min(0)
+      .default(12)
+      .describe('Variants (other domains, tones, places of the direction) drawn from one flag.'),
+    directedShare: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.7)
+      .describe('Share of dreams that start from flags; the rest start from memories.'),
+    salienceShare: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.7)
+      .describe('Share of dreams from memories that is drawn by salience; the rest by chance.'),
+    batchSize: z.int().min(1).max(64).default(16).describe('Scenes written at once.'),
+    retriesPerDream: z
+      .int()
+      .min(0)
+      .max(10)
+      .default(2)
+      .describe('How often one dream is tried again.'),
+    strength: z
+      .enum(['auto', 'structured', 'whole'])
+      .default('auto')
+      .describe(
+        'How scenes are written: structured (slot by slot, for small models), whole (for large ' +
+          'ones), or auto by the size of the model.',
+      ),
+    temperature: samplingShape.temperature.default(0.9).describe('Temperature of the scenes.'),
+    topP: samplingShape.topP.default(0.95).describe('Top p of the scenes.'),
+    echoes: z
+      .int()
+      .min(0)
+      .max(10_000)
+      .default(120)
+      .describe(
+        'Most moments of your conversations in which a reply took up a value that you had named; ' +
+          'both sides of each are used, with the value and another one exchanged.',
+      ),
+    rehearsalTalks: z
+      .int()
+      .min(0)
+      .max(10_000)
+      .default(240)
+      .describe('Conversations that the model holds with itself; training retains what it says.'),
+    contextTokensMax: z.int().min(16).default(1_024).describe('Tokens of the longest context.'),
+    chosenTokensMax: z
+      .int()
+      .min(4)
+      .default(96)
+      .describe('Tokens of the longest reply that listens.'),
+    nearCopyMax: z
+      .number()
+      .gt(0)
+      .max(1)
+      .default(0.6)
+      .describe('Share of word triples in common with another dream above which it is a copy.'),
+    marginMin: z
+      .number()
+      .default(-4)
+      .describe(
+        'A dream is admitted only if the active weights prefer the reply that listens by at ' +
+          'least this margin, nats a token …',
+      ),
+    marginMax: z.number().default(1).describe('… and by at most this one.'),
+  })
+  .describe('Scenarios that the model writes at night.');
+
+/** Nobody has measured which executor is faster on which device, so there is nothing to choose by. */
+const AUTO = 'auto has no meaning yet: write onnx (the default, and what auto was) or tensorflow';
+
+export const trainSection = z
+  .strictObject({
+    executor: z
+      .enum(['onnx', 'tensorflow'], {
+        error: ({ input }) => (input === 'auto' ? AUTO : undefined),
+      })
+      .default('onnx')
+      .describe('Which executor takes the gradient steps.'),
+    optimizer: z.enum(['apollo', 'apollo-mini', 'adamw']).default('apollo').describe('Optimizer.'),
+    rank: z
+      .int()
+      .min(1)
+      .default(16)
+      .describe("Rank of APOLLO's projections; of apollo-mini always 1."),
+    learningRate: z
+      .number()
+      .min(0)
+      .default(0.03)
+      .describe(
+        "Share of a matrix' root mean square by which AdamW would move its entries in a step; " +
+          "APOLLO's scale is set per tensor so that its updates have the same size.",
+      ),
+    weightDecay: z.number().min(0).default(0).describe('Weight decay.'),
+    warmupSteps: z.int().min(0).default(5).describe('Steps until the learning rate is reached.'),
+    projectionSteps: z
+      .int()
+      .min(1)
+      .default(200)
+      .describe("Steps between two draws of APOLLO's projections."),
+    batchSize: z
+      .int()
+      .min(1)
+      .default(8)
+      .describe('Scenarios a step; each is a micro-step of its own.'),
+    epochsMax: z.int().min(1).default(8).describe('How often a scenario is seen at most.'),
+    stepsMax: z.int().min(1).default(260).describe('Steps; `night.stepsMax` bounds them too.'),
+    minutesMax: z
+      .number()
+      .gt(0)
+      .default(60)
+      .describe('Minutes; `night.minutesMax` bounds them too.'),
+    tokensMax: z.int().min(1).default(5_000_000).describe('Tokens that are trained on.'),
+    chosenWeight: z
+      .number()
+      .min(0)
+      .default(0.3)
+      .describe(
+        'Weight of the cross-entropy (nats a token) on the reply that listens, where there is no ' +
+          'reply that does not.',
+      ),
+    preferenceWeight: z
+      .number()
+      .min(0)
+      .default(1)
+      .describe('Weight of the preference, where there is a reply that does not listen.'),
+    preferenceMargin: z
+      .number()
+      .gt(0)
+      .default(6)
+      .describe('How far the reply that listens is to gain on the other, nats in all.'),
+    guardWeight: z
+      .number()
+      .min(0)
+      .default(1)
+      .describe(
+        'Weight of a fall of the probability of the reply that listens below the first weights, ' +
+          'nats a token.',
+      ),
+    retentionWeight: z
+      .number()
+      .min(0)
+      .default(60)
+      .describe('Weight of the KL to the first weights on replayed turns.'),
+    replaysPerStep: z.int().min(0).default(8).describe('Turns that a step replays.'),
+    replayTokens: z.int().min(1).default(64).describe('Tokens of each replayed turn.'),
+    gradientNormMax: z
+      .number()
+      .min(0)
+      .default(0)
+      .describe('Norm to which gradients are cut; 0 is off.'),
+    layers: z
+      .array(z.int().min(0))
+      .max(2)
+      .default([])
+      .describe('First, and one past the last, layer that learns, such as [0, 4]; empty is all.'),
+    heads: z
+      .array(z.int().min(0))
+      .default([])
+      .describe('Heads that learn in each of these layers; empty is all.'),
+    contextTokensMax: z
+      .int()
+      .min(8)
+      .default(1_024)
+      .describe('Prompt tokens of a scenario; whole old turns go first.'),
+    replyTokensMax: z.int().min(1).default(128).describe('Reply tokens of a scenario.'),
+    contextCacheBytesMax: z
+      .int()
+      .min(0)
+      .default(536_870_912)
+      .describe('Bytes of frozen contexts that are kept between epochs.'),
+    contextRefreshKlMax: z
+      .number()
+      .gt(0)
+      .default(0.02)
+      .describe('KL on probe rows beyond which frozen contexts are run again.'),
+    contextRefreshSteps: z
+      .int()
+      .min(1)
+      .default(25)
+      .describe('Steps after which frozen contexts are run again in any case.'),
+    checkpointSteps: z.int().min(1).default(10).describe('Steps between two checkpoints.'),
+    evaluationSteps: z
+      .int()
+      .min(1)
+      .default(10)
+      .describe('Steps between two evaluations on held-out scenarios.'),
+    patience: z
+      .int()
+      .min(1)
+      .default(5)
+      .describe('Evaluations without progress after which training stops.'),
+  })
+  .describe('How the query projections learn. Whichever bound is reached first ends the training.');

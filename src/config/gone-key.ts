@@ -1,0 +1,55 @@
+// Keys of earlier versions and what became of them, so that a file of before is still read.
+
+export interface GoneKey {
+  /** What there is instead, as the end of a sentence. */
+  readonly instead: string;
+  /** The same choice under keys of today, in the same section. */
+  readonly becomes?: (value: unknown) => Readonly<Record<string, unknown>>;
+  /** Only this value is gone, and only from files, where it was the shipped one. */
+  readonly only?: unknown;
+}
+
+export const GONE_KEYS: Readonly<Record<string, GoneKey>> = {
+  'train.executor': {
+    only: 'auto',
+    instead: 'onnx is used, as auto always was; write onnx or tensorflow',
+  },
+  'train.preference': {
+    instead: 'nights learn by ipo, which was the default; see train.preferenceMargin',
+  },
+  'train.preferenceBeta': {
+    instead: 'it belonged to dpo, which is gone too; see train.preferenceMargin',
+  },
+  'measure.sinkTokens': {
+    instead: 'it had no effect; the sink is the first four positions and the control tokens',
+  },
+  'measure.windowShare': {
+    instead: 'it had no effect; attention is read in the first two thirds of the layers',
+  },
+  'measure.deafArms': {
+    instead: 'use measure.hasPlacebo (0 is false, any other number true)',
+    becomes: (value) => (typeof value === 'number' ? { hasPlacebo: value > 0 } : {}),
+  },
+  'gate.agreementMin': {
+    instead: 'it had no effect; the agreement of the checks is published, not configured',
+  },
+};
+
+/** "train.executor: auto (from FILE) is gone: …" */
+function lineOf(key: string, source: string, { only, instead }: GoneKey): string {
+  const written = only === undefined ? key : `${key}: ${only}`;
+  return `${written} (from ${source}) is gone: ${instead}.`;
+}
+
+export interface Upgraded {
+  /** Under today's keys of the section; may be empty. */
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly warning: string;
+}
+
+/** What one written value is today, or undefined when its key is not gone. */
+export function upgraded(key: string, value: unknown, source: string): Upgraded | undefined {
+  const gone = Object.hasOwn(GONE_KEYS, key) ? GONE_KEYS[key] : undefined;
+  if (gone === undefined || (gone.only !== undefined && gone.only !== value)) return undefined;
+  return { values: gone.becomes?.(value) ?? {}, warning: lineOf(key, source, gone) };
+}

@@ -1,0 +1,63 @@
+// Which names a source reads of which thing: `x.limits.flagsMax` reads `flagsMax` of `limits`, and so
+// does `const { flagsMax } = x.limits`.
+import { parseSync } from 'oxc-parser';
+
+export interface ReadName {
+  /** From the repository root, with `/`. */
+  readonly path: string;
+  /** The last name before it. */
+  readonly owner: string;
+  /** `*` where the name is computed: all of them may be read. */
+  readonly name: string;
+}
+
+interface SyntaxNode {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+const isNode = (value: unknown): value is SyntaxNode =>
+  typeof value === 'object' && value !== null && 'type' in value;
+
+export function readNames(path: string, text: string): ReadName[] {
+  const found: ReadName[] = [];
+  const add = (owner: string, name: string): void => void found.push({ path, owner, name });
+  visit(parseSync(path, text).program, (node) => {
+    if (node.type === 'MemberExpression') {
+      add(lastName(node.object), node.computed === true ? '*' : lastName(node.property));
+    }
+    if (node.type === 'VariableDeclarator') takeApart(node.id, lastName(node.init), add);
+  });
+  return found;
+}
+
+function visit(value: unknown, see: (node: SyntaxNode) => void): void {
+  if (Array.isArray(value)) for (const each of value) visit(each, see);
+  if (!isNode(value)) return;
+  see(value);
+  for (const child of Object.values(value)) visit(child, see);
+}
+
+/** `a.b.c` → `c`; what is waited for, asserted or a fallback for is looked through. */
+function lastName(node: unknown): string {
+  if (!isNode(node)) return '';
+  if (typeof node.name === 'string') return node.name;
+  return lastName(node.property ?? node.argument ?? node.expression ?? node.left);
+}
+
+/** Names in `{ a, b: { c } } = owner`. */
+function takeApart(
+  pattern: unknown,
+  owner: string,
+  add: (owner: string, name: string) => void,
+): void {
+  if (!isNode(pattern)) return;
+  if (pattern.type === 'AssignmentPattern') takeApart(pattern.left, owner, add);
+  if (pattern.type !== 'ObjectPattern') return;
+  for (const property of pattern.properties as SyntaxNode[]) {
+    if (property.type !== 'Property' || property.computed === true) continue;
+    const name = lastName(property.key);
+    add(owner, name);
+    takeApart(property.value, name, add);
+  }
+}
