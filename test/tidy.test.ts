@@ -41,6 +41,11 @@ describe('the house', () => {
     expect(complaints(product, rule.packagesStayBehindTheirWalls)).toEqual([]);
   });
 
+  it('reaches what is below store/ through FileOps alone', () => {
+    expect(complaints(product, rule.theStoreGoesThroughFileOps)).toEqual([]);
+    expect(rule.idleReaders(product)).toEqual([]);
+  });
+
   it('lets the web client know of the daemon only what goes over the wire', () => {
     const strangers = web.flatMap(({ path, imports }) =>
       imports
@@ -162,6 +167,13 @@ describe('the rules', () => {
       'src/chat/chat.ts: ws belongs to src/server, src/cli',
       'src/chat/chat.ts: left-pad has no wall; add it to WALLS',
     ]);
+  });
+
+  it('refuse node:fs where it is not known to read what is no part of the store', () => {
+    const check = (path: string, line: string) => rule.theStoreGoesThroughFileOps(read(path, line));
+    expect(check('src/night/a.ts', "import { rm } from 'node:fs/promises';")).toHaveLength(1);
+    expect(check('src/night/a.ts', "const fs = await import('node:fs');")).toHaveLength(1);
+    expect(check('src/base/a.ts', "import { rm } from 'node:fs/promises';")).toEqual([]);
   });
 
   it('measure a function by its own lines and name it', () => {

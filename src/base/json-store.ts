@@ -21,7 +21,7 @@ export interface JsonStoreOptions<T> {
   /** The state of a store that is not there yet. */
   readonly initial: T;
   readonly upgrades?: readonly Upgrade[];
-  readonly ops?: FileOps;
+  readonly ops?: FileOps | undefined;
 }
 
 export interface JsonStore<T> {

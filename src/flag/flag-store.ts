@@ -25,7 +25,7 @@ export async function openFlagStore(options: FlagStoreOptions): Promise<FlagStor
     schemaVersion: 1,
     schema: FlagFile,
     initial: { flags: [] },
-    ...(options.ops === undefined ? {} : { ops: options.ops }),
+    ops: options.ops,
   });
   return new FlagStore(store, options);
 }

@@ -71,7 +71,7 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
     schemaVersion: 1,
     schema: fileSchema,
     initial: { gists: [], forgotten: [] },
-    ...(options.ops === undefined ? {} : { ops: options.ops }),
+    ops: options.ops,
   });
   return createMemory(store, options);
 }

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { openAppendFile } from '../../src/base/append-file.ts';
 import { AttuneError } from '../../src/base/errors.ts';
-import { afterCrash, RecordingDisk, SURVIVALS } from './crash.ts';
+import { afterCrash, MemoryDisk, SURVIVALS } from '../fakes/memory-disk.ts';
 
 const PATH = '/store/log.jsonl';
 
-async function reopen(disk: RecordingDisk, options: { lineBytesMax?: number } = {}) {
+async function reopen(disk: MemoryDisk, options: { lineBytesMax?: number } = {}) {
   const records: { record: unknown; offset: number }[] = [];
   const file = await openAppendFile(PATH, {
     ops: disk,
@@ -15,13 +15,13 @@ async function reopen(disk: RecordingDisk, options: { lineBytesMax?: number } = 
   return { file, records, values: records.map(({ record }) => (record as { n: number }).n) };
 }
 
-function diskWith(content: string | Uint8Array): RecordingDisk {
-  return new RecordingDisk({ [PATH]: content });
+function diskWith(content: string | Uint8Array): MemoryDisk {
+  return new MemoryDisk({ [PATH]: content });
 }
 
 describe('appending', () => {
   it('keeps the order of calls and shares one fsync among those that wait together', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     const { file } = await reopen(disk);
     const before = disk.steps.filter((step) => step.kind === 'sync').length;
     const offsets = await Promise.all([1, 2, 3, 4].map((n) => file.append({ n })));
@@ -35,7 +35,7 @@ describe('appending', () => {
   });
 
   it('resolves only after the fsync', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     const { file } = await reopen(disk);
     let isSynced = false;
     disk.beforeStep = (step) => {
@@ -46,7 +46,7 @@ describe('appending', () => {
   });
 
   it('writes what waits before it closes, and refuses to go on after', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     const { file } = await reopen(disk);
     const pending = file.append({ n: 1 });
     await file.close();
@@ -56,7 +56,7 @@ describe('appending', () => {
   });
 
   it('leaves nothing of a record that met a full disk, and takes the next one', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     const { file } = await reopen(disk);
     await file.append({ n: 1 });
     const store = disk.inodes[0] as { bytes: Buffer };
@@ -72,7 +72,7 @@ describe('appending', () => {
   });
 
   it('acknowledges nothing more after an fsync that failed', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     const { file } = await reopen(disk);
     disk.beforeStep = (step) => {
       if (step.kind === 'sync') throw new AttuneError('store-failed', 'EIO');
@@ -83,13 +83,13 @@ describe('appending', () => {
   });
 
   it('refuses a record longer than the limit', async () => {
-    const { file } = await reopen(new RecordingDisk(), { lineBytesMax: 10 });
+    const { file } = await reopen(new MemoryDisk(), { lineBytesMax: 10 });
     await expect(file.append({ n: 123456 })).rejects.toMatchObject({ code: 'file-too-large' });
     await file.append({ n: 1 });
   });
 
   it('refuses when too much waits for the disk', async () => {
-    const file = await openAppendFile(PATH, { ops: new RecordingDisk(), waitingBytesMax: 20 });
+    const file = await openAppendFile(PATH, { ops: new MemoryDisk(), waitingBytesMax: 20 });
     const first = file.append({ n: 1 });
     const second = file.append({ n: 2 });
     await expect(file.append({ n: 3 })).rejects.toMatchObject({ code: 'store-busy' });
@@ -177,7 +177,7 @@ describe('opening', () => {
 
 describe('a power cut', () => {
   it('at any step loses no acknowledged record and doubles none', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     const { file } = await reopen(disk);
     const say = (n: number) =>
       file.append({ n, text: 'x'.repeat(n * 7) }).then(() => {

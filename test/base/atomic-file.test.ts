@@ -20,7 +20,7 @@ import {
   writeFileAtomic,
 } from '../../src/base/atomic-file.ts';
 import { systemFileOps } from '../../src/base/file-ops.ts';
-import { RecordingDisk } from './crash.ts';
+import { MemoryDisk } from '../fakes/memory-disk.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -47,7 +47,7 @@ describe('writing', () => {
   });
 
   it('syncs the bytes before the name, and the name before it resolves', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     await writeFileAtomic('/s/state', 'x', disk);
     expect(disk.steps.map(({ kind }) => kind)).toEqual([
       'link',

@@ -2,27 +2,27 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { AttuneError } from '../../src/base/errors.ts';
 import { openJsonStore, type Upgrade } from '../../src/base/json-store.ts';
-import { afterCrash, RecordingDisk, SURVIVALS } from './crash.ts';
+import { afterCrash, MemoryDisk, SURVIVALS } from '../fakes/memory-disk.ts';
 
 const PATH = '/store/flags.json';
 const schema = z.strictObject({ items: z.array(z.int()), name: z.string() });
 const initial = { items: [], name: 'none' };
 
-function open(disk: RecordingDisk, schemaVersion = 1, upgrades: readonly Upgrade[] = []) {
+function open(disk: MemoryDisk, schemaVersion = 1, upgrades: readonly Upgrade[] = []) {
   return openJsonStore({ path: PATH, schemaVersion, schema, initial, upgrades, ops: disk });
 }
 
-const holding = (value: unknown) => new RecordingDisk({ [PATH]: JSON.stringify(value) });
+const holding = (value: unknown) => new MemoryDisk({ [PATH]: JSON.stringify(value) });
 
 describe('a store', () => {
   it('begins with its initial state and writes nothing for it', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     expect((await open(disk)).data).toEqual(initial);
     expect(disk.steps).toEqual([]);
   });
 
   it('keeps what was changed', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     const store = await open(disk);
     const length = await store.update((draft) => draft.items.push(4));
     expect(length).toBe(1);
@@ -30,20 +30,20 @@ describe('a store', () => {
   });
 
   it('applies changes one after another', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     const store = await open(disk);
     await Promise.all([1, 2, 3].map((n) => store.update((draft) => void draft.items.push(n))));
     expect((await open(disk)).data.items).toEqual([1, 2, 3]);
   });
 
   it('never changes its initial value', async () => {
-    const store = await open(new RecordingDisk());
+    const store = await open(new MemoryDisk());
     await store.update((draft) => void draft.items.push(1));
     expect(initial.items).toEqual([]);
   });
 
   it('stays as it was when a change throws, does not fit, or meets a full disk', async () => {
-    const disk = new RecordingDisk();
+    const disk = new MemoryDisk();
     const store = await open(disk);
     await store.update((draft) => void draft.items.push(1));
     const before = disk.text(PATH);
@@ -76,7 +76,7 @@ describe('refusals', () => {
     ['an unknown key', '{"schemaVersion":1,"data":{"items":[],"name":"n","more":1}}'],
     ['an empty file', ''],
   ])('refuses %s and leaves the file alone', async (_name, text) => {
-    const disk = new RecordingDisk({ [PATH]: text });
+    const disk = new MemoryDisk({ [PATH]: text });
     await expect(open(disk)).rejects.toMatchObject({ code: 'store-damaged' });
     expect(disk.text(PATH)).toBe(text);
     expect(disk.steps).toEqual([]);
@@ -115,7 +115,7 @@ it('upgrades step by step, says what it did, and keeps the old file beside', asy
 });
 
 it('is the old or the new state after a power cut at any step, and the new once promised', async () => {
-  const disk = new RecordingDisk();
+  const disk = new MemoryDisk();
   const store = await open(disk);
   for (const n of [1, 2]) {
     await store.update((draft) => void draft.items.push(n));

@@ -1,4 +1,13 @@
-import { appendFile, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -92,6 +101,30 @@ describe('ledger', () => {
     expect(await readdir(ledger.folderOf(night.night).path)).toHaveLength(3);
   });
 
+  it('seals no copy of a torn line, in a form that no deletion could search', async () => {
+    const ledger = await openLedger(folder, OPTIONS);
+    const { path } = await ledger.building(nightId(1, '2026-11-22'));
+    await writeFile(join(path, 'steps.jsonl.damaged'), '{"key":"0:0","base64":"eyJ0YWxrIjo="}');
+    expect(Object.keys((await addNight(ledger)).files)).not.toContain('steps.jsonl.damaged');
+  });
+
+  it.each([
+    ['a file', (at: string) => writeFile(join(at, 'notes.json'), '["words"]')],
+    ['a folder', (at: string) => mkdir(join(at, 'notes.json'))],
+  ])('refuses to commit %s that a deletion would not search', async (_, add) => {
+    const ledger = await openLedger(folder, OPTIONS);
+    const { path } = await ledger.building(nightId(1, '2026-11-22'));
+    await add(path);
+    await expect(addNight(ledger)).rejects.toMatchObject({
+      code: 'night-file-unknown',
+      facts: { file: 'notes.json' },
+    });
+    expect(await ledger.list()).toEqual([]);
+    await rm(join(path, 'notes.json'), { recursive: true });
+    await addNight(ledger);
+    expect(await ledger.list()).toHaveLength(1);
+  });
+
   it('refuses a base model that is not its own', async () => {
     const ledger = await openLedger(folder, OPTIONS);
     await ledger.setHead({});
@@ -126,6 +159,14 @@ describe('verify', () => {
       'scenarios.jsonl is missing',
       'extra.json was added later',
     ]);
+  });
+
+  it('takes what was torn of the journal after the commit for no damage', async () => {
+    const ledger = await openLedger(folder, OPTIONS);
+    const { path } = ledger.folderOf((await addNight(ledger)).night);
+    await writeFile(join(path, 'journal.jsonl'), '{"phase":"sw');
+    await writeFile(join(path, 'journal.jsonl.damaged'), '{"key":"0:0"}');
+    expect(await verifyLedger(ledger)).toMatchObject({ isSound: true, findings: [] });
   });
 
   it('finds a manifest that was edited, by the hash its child holds', async () => {

@@ -11,7 +11,7 @@ import {
   valuesOf,
 } from '../../src/memory/gist.ts';
 import { type Memory, openMemory } from '../../src/memory/memory.ts';
-import { RecordingDisk } from '../base/crash.ts';
+import { MemoryDisk } from '../fakes/memory-disk.ts';
 import { fc } from '../property.ts';
 
 const settings = configSchema.parse({}).memory;
@@ -142,14 +142,14 @@ describe('salience', () => {
 });
 
 describe('memory', () => {
-  let disk: RecordingDisk;
+  let disk: MemoryDisk;
   let clock: FakeClock;
   let memory: Memory;
   const open = (changes: Partial<typeof settings> = {}) =>
     openMemory({ path: '/m.json', clock, settings: { ...settings, ...changes }, ops: disk });
 
   beforeEach(async () => {
-    disk = new RecordingDisk();
+    disk = new MemoryDisk();
     clock = createFakeClock(0);
     memory = await open();
   });
@@ -211,7 +211,7 @@ describe('memory', () => {
   });
 
   it('refuses a damaged file', async () => {
-    disk = new RecordingDisk({ '/m.json': '{"schemaVersion":1,"data":{"gists":[{}]}}' });
+    disk = new MemoryDisk({ '/m.json': '{"schemaVersion":1,"data":{"gists":[{}]}}' });
     await expect(open()).rejects.toMatchObject({ code: 'store-damaged' });
   });
 });

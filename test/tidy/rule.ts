@@ -47,6 +47,28 @@ export const WALLS: Readonly<Record<string, readonly string[]>> = {
   zod: FLOORS,
 };
 
+/**
+ * Who may use `node:fs` beside `base`: what reads the installation, a model or a file that a person
+ * names. Whatever is below store/ goes through `FileOps`.
+ */
+const READERS = [
+  'src/base/',
+  'src/cli/',
+  'src/config/load.ts',
+  'src/engine/process/fork.ts',
+  'src/main.ts',
+  'src/model/checkpoint/checkpoint.ts',
+  'src/model/checkpoint/folder.ts',
+  'src/model/export.ts',
+  'src/prompt/prompt.ts',
+  'src/runtime/',
+  'src/scenario/file.ts',
+  'src/server/static-files.ts',
+  'src/tokenizer/tokenizer-file.ts',
+  'src/work/software.ts',
+  'src/work/suite.ts',
+];
+
 /** A file holds one idea; most have 60 to 250 lines. */
 const FILE_LINES_MAX = 450;
 /** More than this in one folder are two rooms. */
@@ -124,6 +146,18 @@ export const packagesStayBehindTheirWalls: Rule = ({ path, imports }) =>
       if (folders.includes(floorOf(path))) return [];
       return [`${path}: ${target} belongs to src/${folders.join(', src/')}`];
     });
+
+export const theStoreGoesThroughFileOps: Rule = ({ path, imports }) => {
+  const isFree = READERS.some((reader) => path.startsWith(reader));
+  const usesDisk = imports.some((target) => /^node:fs(\/|$)/.test(target));
+  return usesDisk && !isFree ? [`${path}: node:fs; go through FileOps, or name it in READERS`] : [];
+};
+
+/** Of `READERS`, what no longer needs to be there. */
+export function idleReaders(sources: readonly Source[]): string[] {
+  const users = sources.filter(({ imports }) => imports.some((one) => /^node:fs(\/|$)/.test(one)));
+  return READERS.filter((reader) => !users.some(({ path }) => path.startsWith(reader)));
+}
 
 export const filesAreShort: Rule = ({ path, lines }) =>
   lines.length > FILE_LINES_MAX ? [`${path}: ${lines.length} lines; split it`] : [];

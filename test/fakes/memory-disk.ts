@@ -1,4 +1,5 @@
-// A disk in memory that records writes and fsyncs, and shows what each crash would have left.
+// A disk in memory, on which a whole store can live; it records writes and fsyncs, and shows what
+// each crash would have left.
 import { posix } from 'node:path';
 import type { FileOps, FileStat, FolderEntry, OpenFile } from '../../src/base/file-ops.ts';
 
@@ -8,6 +9,8 @@ export type Step =
   | { readonly kind: 'sync'; readonly file: number }
   | { readonly kind: 'link'; readonly path: string; readonly file: number }
   | { readonly kind: 'unlink'; readonly path: string }
+  /** A folder's rename, with all that is in it. */
+  | { readonly kind: 'move'; readonly from: string; readonly to: string }
   | { readonly kind: 'sync-folder'; readonly path: string }
   /** A note of the test: "from here on this was promised". */
   | { readonly kind: 'promise'; readonly what: string };
@@ -16,11 +19,20 @@ interface Inode {
   bytes: Buffer;
 }
 
+/** Names below a folder as its rename leaves them. */
+function move(names: Map<string, number>, from: string, to: string): void {
+  for (const [path, file] of [...names]) {
+    if (!path.startsWith(`${from}/`)) continue;
+    names.delete(path);
+    names.set(to + path.slice(from.length), file);
+  }
+}
+
 function missing(path: string): Error {
   return Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' });
 }
 
-export class RecordingDisk implements FileOps {
+export class MemoryDisk implements FileOps {
   readonly steps: Step[] = [];
   readonly names = new Map<string, number>();
   readonly folders = new Set<string>();
@@ -77,20 +89,21 @@ export class RecordingDisk implements FileOps {
   }
 
   async rename(from: string, to: string): Promise<void> {
+    const file = this.names.get(from);
+    if (file === undefined) return this.#move(from, to);
+    this.record({ kind: 'link', path: to, file });
+    this.record({ kind: 'unlink', path: from });
+    this.names.delete(from);
+    this.names.set(to, file);
+  }
+
+  #move(from: string, to: string): void {
     const moved = this.#below(from);
     if (moved.length === 0) throw missing(from);
-    for (const path of moved) {
-      const target = to + path.slice(from.length);
-      const file = this.names.get(path);
-      if (file === undefined) {
-        this.folders.delete(path);
-        this.folders.add(target);
-        continue;
-      }
-      this.record({ kind: 'link', path: target, file });
-      this.record({ kind: 'unlink', path });
-      this.names.delete(path);
-      this.names.set(target, file);
+    this.record({ kind: 'move', from, to });
+    move(this.names, from, to);
+    for (const path of moved.filter((one) => this.folders.delete(one))) {
+      this.folders.add(to + path.slice(from.length));
     }
   }
 
@@ -163,7 +176,7 @@ export function afterCrash(
   steps: readonly Step[],
   count: number,
   { unsyncedShare, areUnsyncedNamesKept }: Survival,
-): { disk: RecordingDisk; promises: string[] } {
+): { disk: MemoryDisk; promises: string[] } {
   const now = new Map<number, Buffer>();
   const safe = new Map<number, Buffer>();
   const names = new Map<string, number>();
@@ -178,6 +191,7 @@ export function afterCrash(
       safe.set(step.file, now.get(step.file) ?? Buffer.alloc(0));
     } else if (step.kind === 'link') names.set(step.path, step.file);
     else if (step.kind === 'unlink') names.delete(step.path);
+    else if (step.kind === 'move') move(names, step.from, step.to);
     else if (step.kind === 'sync-folder') safeNames = new Map(names);
     else promises.push(step.what);
   }
@@ -189,7 +203,7 @@ export function afterCrash(
     const grew = last.subarray(0, synced.length).equals(synced);
     content[path] = grew ? last.subarray(0, synced.length + extra) : synced;
   }
-  return { disk: new RecordingDisk(content), promises };
+  return { disk: new MemoryDisk(content), promises };
 }
 
 export const SURVIVALS: readonly Survival[] = [0, 0.3, 0.7, 1].flatMap((unsyncedShare) =>
