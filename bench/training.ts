@@ -15,8 +15,10 @@ import type { Executor, HostTensor } from '../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
 import type { Example } from '../src/scenario/example.ts';
 import type { Scenario } from '../src/scenario/scenario.ts';
+import { adamw } from '../src/train/adamw.ts';
+import { apollo } from '../src/train/apollo.ts';
 import { Learner } from '../src/train/learner.ts';
-import type { OptimizerName, Parameter } from '../src/train/optimizer.ts';
+import type { Optimizer, Parameter } from '../src/train/optimizer.ts';
 import { LLAMA_14M, writeRandomModel } from '../test/model/random-model.ts';
 import { compareSteps, ratioOf } from './compare.ts';
 import { describeMachine } from './machine.ts';
@@ -32,10 +34,12 @@ const { values: options } = parseArgs({
 const contexts = options.contexts.split(',').map(Number);
 const repeats = Number(options.repeats);
 const DECISION = 64;
+const DRAWN = { projectionSteps: 200, seed: 1 };
+const APOLLO = apollo({ rank: 16, scaling: 'channel', ...DRAWN });
 const OPTIMIZERS = [
-  ['apollo', 16],
-  ['apollo-mini', 1],
-  ['adamw', 1],
+  ['apollo', 16, APOLLO],
+  ['apollo-mini', 1, apollo({ rank: 1, scaling: 'tensor', ...DRAWN })],
+  ['adamw', 1, adamw],
 ] as const;
 
 interface Timing {
@@ -74,11 +78,7 @@ interface Bench {
   readonly weights: Record<string, HostTensor>;
 }
 
-async function createLearner(
-  { model, executor, weights }: Bench,
-  optimizer: OptimizerName,
-  rank: number,
-) {
+async function createLearner({ model, executor, weights }: Bench, optimizer: Optimizer) {
   const parameters: Parameter[] = Object.entries(weights).map(([name, { shape }]) => ({
     name,
     shape: shape as [number, number],
@@ -89,9 +89,8 @@ async function createLearner(
     preferenceMargin: 1,
     guardWeight: 0,
   };
-  const settings = { optimizer, rank, projectionSteps: 200, seed: 1, gradientNormMax: 0 };
-  const parts = { model, executor, fed: isQProj, parameters, objective, optimizer: settings };
-  const learner = await Learner.create(parts, weights);
+  const parts = { model, executor, fed: isQProj, parameters, objective, optimizer };
+  const learner = await Learner.create({ ...parts, gradientNormMax: 0 }, weights);
   const state = Object.values(await learner.readState());
   return { learner, bytes: state.reduce((total, { data }) => total + 4 * data.length, 0) };
 }
@@ -115,7 +114,7 @@ function exampleOf({ model }: Bench, context: number): Example {
 async function benchSteps(bench: Bench): Promise<void> {
   const { model, executor, weights } = bench;
   const reader = new Reader({ model, executor });
-  const { learner } = await createLearner(bench, 'apollo', 16);
+  const { learner } = await createLearner(bench, APOLLO);
   head([
     'context',
     'step, ms wall (CPU)',
@@ -153,10 +152,10 @@ function stepMemory({ model, cacheDir }: Bench, context: number): number[] {
 
 async function benchOptimizers(bench: Bench): Promise<void> {
   head(['optimizer', 'rank', 'update of all W_q, ms wall (CPU)', 'state, bytes', 'of AdamW’s']);
-  const { bytes: ofAdamW, learner } = await createLearner(bench, 'adamw', 1);
+  const { bytes: ofAdamW, learner } = await createLearner(bench, adamw);
   await learner.close();
-  for (const [name, rank] of OPTIMIZERS) {
-    const { learner: own, bytes } = await createLearner(bench, name, rank);
+  for (const [name, rank, optimizer] of OPTIMIZERS) {
+    const { learner: own, bytes } = await createLearner(bench, optimizer);
     let step = 0;
     const update = await best(() => own.update(step++, { rate: 1e-4, weightDecay: 0 }));
     await own.close();

@@ -1,5 +1,6 @@
 // Feeds for decision tokens that run against a context's keys and values; shapes and masks only.
 import type { HostTensor } from '../runtime/executor.ts';
+import { f32, i32 } from '../runtime/host-tensor.ts';
 import type { Candidate } from '../scenario/example.ts';
 
 export interface DecisionOptions {
@@ -12,18 +13,6 @@ export interface DecisionOptions {
   /** Id in the unused rows of shorter candidates; any id of the vocabulary. */
   readonly padId?: number;
 }
-
-export const i32 = (shape: readonly number[], data: Int32Array): HostTensor => ({
-  dtype: 'i32',
-  shape,
-  data,
-});
-
-export const f32 = (shape: readonly number[], data: Float32Array): HostTensor => ({
-  dtype: 'f32',
-  shape,
-  data,
-});
 
 /**
  * Candidates as one batch that shares a context.

@@ -5,8 +5,9 @@ import type { TransformerGraph } from '../model/graph-builder.ts';
 import type { Model } from '../model/model.ts';
 import { type PrimitiveOptions, primitiveGraph } from '../model/transformer.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
+import { i32 } from '../runtime/host-tensor.ts';
 import type { Candidate } from '../scenario/example.ts';
-import { type DecisionOptions, decisionFeeds, i32 } from './decision.ts';
+import { type DecisionOptions, decisionFeeds } from './decision.ts';
 
 /** The trainable weights by name; whoever made them owns them. */
 export type TrainableWeights = Readonly<Record<string, HostTensor | Value>>;

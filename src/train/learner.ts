@@ -1,20 +1,13 @@
 // The device side of training: micro-steps that sum gradients, and the update that spends them.
 import { AttuneError } from '../base/errors.ts';
 import type { Model } from '../model/model.ts';
-import { decisionFeeds, f32 } from '../reading/decision.ts';
+import { decisionFeeds } from '../reading/decision.ts';
 import type { ContextCache } from '../reading/reader.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
+import { f32, number, zeros } from '../runtime/host-tensor.ts';
 import type { Example } from '../scenario/example.ts';
 import { type ObjectiveSettings, objectiveGraph, retentionGraph } from './objective.ts';
-import {
-  drawIndex,
-  drawProjections,
-  initState,
-  type OptimizerSettings,
-  type Parameter,
-  stepScalars,
-  updateGraph,
-} from './optimizer.ts';
+import { initState, type Optimizer, type Parameter, stepFeeds, updateGraph } from './optimizer.ts';
 
 export interface LearnerOptions {
   readonly model: Model;
@@ -24,7 +17,9 @@ export interface LearnerOptions {
   /** The matrices that learn. */
   readonly parameters: readonly Parameter[];
   readonly objective: ObjectiveSettings;
-  readonly optimizer: OptimizerSettings;
+  readonly optimizer: Optimizer;
+  /** Gradients of all matrices together are cut to this norm; 0 = off. */
+  readonly gradientNormMax: number;
 }
 
 /**
@@ -59,7 +54,6 @@ export class Learner {
   #weights: Tensors;
   #state: Tensors;
   #sums: Tensors;
-  #projections: { draw: number; feeds: HostTensors } = { draw: -1, feeds: {} };
   #micro = 0;
 
   private constructor(
@@ -80,7 +74,7 @@ export class Learner {
     weights: HostTensors,
     state: HostTensors = initState(options.optimizer, options.parameters),
   ): Promise<Learner> {
-    const { model, executor, fed, parameters, objective, optimizer } = options;
+    const { model, executor, fed, parameters, objective, optimizer, gradientNormMax } = options;
     const names = new Set(parameters.map((parameter) => parameter.name));
     const graphOptions = { fed, learns: (name: string) => names.has(name) };
     const isPrepacked = model.parameters <= PREPACKED_PARAMETERS_MAX;
@@ -92,7 +86,7 @@ export class Learner {
       pair: await compile(objectiveGraph(model, graphOptions, true, objective)),
       single: await compile(objectiveGraph(model, graphOptions, false, objective)),
       retention: await compile(retentionGraph(model, graphOptions)),
-      update: await compile(updateGraph(optimizer, parameters)),
+      update: await compile(updateGraph(optimizer, parameters, gradientNormMax)),
     };
     return new Learner(options, programs, { weights, state });
   }
@@ -132,7 +126,7 @@ export class Learner {
         ...feeds,
         ...cache.values,
         referenceLogits: { ...logits, shape: [1, ...logits.shape] },
-        weight: f32([], Float32Array.of(weight)),
+        weight: number(weight),
       },
       example,
     );
@@ -163,12 +157,12 @@ export class Learner {
   ): Promise<{ gradientNorm: number; updateNorm: number }> {
     const { optimizer, parameters } = this.#options;
     const learning = parameters.map(({ name }) => [name, this.#weights[name]] as const);
+    const gradientScale = 1 / Math.max(1, this.#micro);
     const results = await this.#programs.update.run({
-      ...this.#scalars(step, rate, weightDecay),
+      ...stepFeeds(optimizer, parameters, { step, rate, weightDecay, gradientScale }),
       ...(Object.fromEntries(learning) as Tensors),
       ...this.#state,
       ...prefixed(this.#sums),
-      ...this.#drawn(drawIndex(optimizer, step)),
     });
     const { values, terms } = await split(results);
     const { gradientNorm = Number.NaN, updateNorm = Number.NaN } = terms;
@@ -179,21 +173,6 @@ export class Learner {
     }
     this.#take(renamed(values, 'next.'));
     return { gradientNorm, updateNorm };
-  }
-
-  #scalars(step: number, rate: number, weightDecay: number): HostTensors {
-    const gradientScale = 1 / Math.max(1, this.#micro);
-    const all = stepScalars(step, { rate, weightDecay, gradientScale });
-    const { rootCorrection: _, ...apollo } = all;
-    return this.#options.optimizer.optimizer === 'adamw' ? all : apollo;
-  }
-
-  #drawn(draw: number): HostTensors {
-    const { optimizer, parameters } = this.#options;
-    if (this.#projections.draw !== draw) {
-      this.#projections = { draw, feeds: drawProjections(optimizer, parameters, draw) };
-    }
-    return this.#projections.feeds;
   }
 
   #take(next: Tensors): void {
@@ -232,9 +211,7 @@ export class Learner {
 }
 
 function zeroSums(parameters: readonly Parameter[]): Tensors {
-  return Object.fromEntries(
-    parameters.map(({ name, shape }) => [name, f32(shape, new Float32Array(shape[0] * shape[1]))]),
-  );
+  return Object.fromEntries(parameters.map(({ name, shape }) => [name, zeros(shape)]));
 }
 
 const prefixed = (sums: Tensors): Tensors =>

@@ -6,7 +6,9 @@ import { render } from '../reading/render.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import type { OptimizerSettings, Parameter } from './optimizer.ts';
+import { adamw } from './adamw.ts';
+import { apollo } from './apollo.ts';
+import type { Optimizer, Parameter } from './optimizer.ts';
 import { toReplay } from './replay.ts';
 import { epochOrder } from './schedule.ts';
 import type { TrainOptions, TrainSettings } from './train-settings.ts';
@@ -19,7 +21,7 @@ export interface Plan {
   readonly parameters: readonly Parameter[];
   /** Optimizer steps that examples and budget allow. */
   readonly steps: number;
-  readonly optimizer: OptimizerSettings;
+  readonly optimizer: Optimizer;
   /** Equal for trainings that would do the same. */
   readonly identity: string;
   /** Examples of step `step`, from 0. */
@@ -133,9 +135,15 @@ function headRows(heads: readonly number[], rows: number, headDim: number): Floa
   return mask;
 }
 
-function optimizerOf(settings: TrainSettings, seed: number | string): OptimizerSettings {
-  const { optimizer, rank, projectionSteps, gradientNormMax } = settings;
-  return { optimizer, rank, projectionSteps, gradientNormMax, seed };
+/** APOLLO-Mini is APOLLO of rank 1, with one factor for the whole matrix. */
+function optimizerOf(
+  { optimizer, rank, projectionSteps }: TrainSettings,
+  seed: number | string,
+): Optimizer {
+  const drawn = { projectionSteps, seed };
+  if (optimizer === 'adamw') return adamw;
+  if (optimizer === 'apollo-mini') return apollo({ rank: 1, scaling: 'tensor', ...drawn });
+  return apollo({ rank, scaling: 'channel', ...drawn });
 }
 
 function identityOf(

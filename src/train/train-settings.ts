@@ -1,6 +1,5 @@
 // What a training is told, what it tells at each step, and what it gives; types only.
 import type { Clock } from '../base/clock.ts';
-
 import type { FileOps } from '../base/file-ops.ts';
 import type { Config } from '../config/schema.ts';
 import type { Model } from '../model/model.ts';
@@ -47,9 +46,9 @@ export interface TrainOptions {
   readonly startFrom?: Readonly<Record<string, HostTensor>>;
   /** What may move: the query projections, or more in an ablation. */
   readonly trainable?: (name: string) => boolean;
-  /** File of the checkpoint; one that is there is resumed. */
-  readonly checkpointPath?: string;
-  /** The disk of the checkpoint. */
+  /** File of the state between two steps; one that is there is resumed. */
+  readonly resumePath?: string;
+  /** The disk of that file. */
   readonly ops?: FileOps;
   readonly onStep?: (record: StepRecord) => void;
   /** Awaited before each micro-step: resolves at once, or after a pause. */

@@ -6,19 +6,19 @@ import { type ContextCache, Reader } from '../reading/reader.ts';
 import { meanMargin } from '../reading/scenario-margin.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
-import {
-  asPart,
-  type Counters,
-  findCheckpoint,
-  freshCounters,
-  partOf,
-  writeCheckpoint,
-} from './checkpoint.ts';
 import { differences, movedShare, plus } from './difference.ts';
 import { FrozenContexts } from './frozen-context.ts';
 import { Learner, meanTerms, type Terms } from './learner.ts';
 import { type Plan, planTraining } from './plan.ts';
 import { References } from './reference.ts';
+import {
+  asPart,
+  type Counters,
+  findResumeState,
+  freshCounters,
+  partOf,
+  writeResumeState,
+} from './resume-state.ts';
 import { learningRate } from './schedule.ts';
 import type { StepRecord, TrainOptions, TrainResult, TrainStop } from './train-settings.ts';
 
@@ -31,7 +31,7 @@ const PROBE_ROWS = 4;
 /**
  * Trains and gives the delta. The gradient goes to the query projections (or what `trainable`
  * names) and to nothing else; the reply's first token is learnt from the prompt's last. A training
- * with a checkpoint goes on where it ended, bit for bit on the CPU.
+ * that was cut off goes on at its last saved state, bit for bit on the CPU.
  * @throws training-impossible, training-diverged (naming the scenario), checkpoint-damaged
  */
 export async function trainDelta(options: TrainOptions): Promise<TrainResult> {
@@ -92,7 +92,7 @@ class Training {
 
   static async begin(parts: Parts): Promise<Training> {
     const { options, plan, before, fed } = parts;
-    const { model, executor, settings, checkpointPath } = options;
+    const { model, executor, settings, resumePath } = options;
     const learnerOptions = {
       model,
       executor,
@@ -100,19 +100,20 @@ class Training {
       parameters: plan.parameters,
       objective: settings,
       optimizer: plan.optimizer,
+      gradientNormMax: settings.gradientNormMax,
     };
-    const checkpoint = await findCheckpoint(checkpointPath, plan.identity, options.ops);
-    if (checkpoint === undefined) {
+    const saved = await findResumeState(resumePath, plan.identity, options.ops);
+    if (saved === undefined) {
       const counters = freshCounters(plan.identity);
       const learner = await Learner.create(learnerOptions, before);
       return new Training(parts, learner, { counters, context: before, kept: undefined });
     }
-    const weights = { ...before, ...partOf(checkpoint, 'weight') };
-    const learner = await Learner.create(learnerOptions, weights, partOf(checkpoint, 'state'));
-    const kept = partOf(checkpoint, 'kept');
+    const weights = { ...before, ...partOf(saved, 'weight') };
+    const learner = await Learner.create(learnerOptions, weights, partOf(saved, 'state'));
+    const kept = partOf(saved, 'kept');
     return new Training(parts, learner, {
-      counters: checkpoint.counters,
-      context: { ...before, ...partOf(checkpoint, 'context') },
+      counters: saved.counters,
+      context: { ...before, ...partOf(saved, 'context') },
       kept: Object.keys(kept).length === 0 ? undefined : { ...before, ...kept },
     });
   }
@@ -256,9 +257,9 @@ class Training {
 
   async #save(): Promise<void> {
     const { options, plan } = this.#parts;
-    if (options.checkpointPath === undefined) return;
+    if (options.resumePath === undefined) return;
     const learnt = plan.parameters.map(({ name }) => name);
-    const checkpoint = {
+    const state = {
       counters: this.#counters,
       tensors: {
         ...asPart('weight', await this.#learner.readWeights(), learnt),
@@ -267,7 +268,7 @@ class Training {
         ...asPart('state', await this.#learner.readState()),
       },
     };
-    await writeCheckpoint(options.checkpointPath, checkpoint, options.ops);
+    await writeResumeState(options.resumePath, state, options.ops);
   }
 
   async result(stop: TrainStop): Promise<TrainResult> {

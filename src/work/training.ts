@@ -40,7 +40,7 @@ export interface TrainingInput {
 const HELD_OUT_FROM = 32;
 const HELD_OUT_ONE_IN = 8;
 
-/** Trains one arm and writes its delta; a checkpoint that is there is resumed. */
+/** Trains one arm and writes its delta; one that was cut off is resumed. */
 export async function trainArm(
   parts: TrainingParts,
   input: TrainingInput,
@@ -68,7 +68,7 @@ export async function trainArm(
     },
     seed: plan.seed,
     startFrom: before.weights,
-    checkpointPath: join(path, WORK, `${arm}.checkpoint`),
+    resumePath: join(path, WORK, `${arm}.checkpoint`),
     ops,
     beforeMicroStep: () => courtesy.turn(),
     signal,

@@ -5,8 +5,8 @@ import { freeReplies, passShares } from '../../src/measure/free-replies.ts';
 import { changeMapSvg } from '../../src/measure/map-svg.ts';
 import { measureWeights } from '../../src/measure/measure.ts';
 import { klOfLogits, logSoftmaxRow, retention } from '../../src/measure/retention.ts';
-import { f32 } from '../../src/reading/decision.ts';
 import { scoreExamples, scoreOf } from '../../src/reading/scenario-margin.ts';
+import { f32 } from '../../src/runtime/host-tensor.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import {
   example,

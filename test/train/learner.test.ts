@@ -11,21 +11,14 @@ import type { Executor, HostTensor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { type Candidate, type Example, toCandidate } from '../../src/scenario/example.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
+import { adamw } from '../../src/train/adamw.ts';
 import { Learner } from '../../src/train/learner.ts';
-import type { OptimizerSettings, Parameter } from '../../src/train/optimizer.ts';
+import type { Parameter } from '../../src/train/optimizer.ts';
 import { References } from '../../src/train/reference.ts';
 
 const fixture = (path: string): string =>
   fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 const expected = JSON.parse(readFileSync(fixture('train/step.json'), 'utf8'));
-
-const ADAMW: OptimizerSettings = {
-  optimizer: 'adamw',
-  rank: 1,
-  projectionSteps: 200,
-  seed: 1,
-  gradientNormMax: 0,
-};
 
 let executor: Executor;
 let model: Model;
@@ -61,7 +54,7 @@ beforeAll(async () => {
       { ...tensor, data: Float32Array.from(tensor.data, (v, j) => v + expected.moves[i][j]) },
     ]),
   );
-  learner = await newLearner(ADAMW);
+  learner = await newLearner();
 });
 
 afterAll(async () => {
@@ -71,14 +64,15 @@ afterAll(async () => {
   rmSync(cacheDir, { recursive: true });
 });
 
-const newLearner = (optimizer: OptimizerSettings): Promise<Learner> =>
+const newLearner = (): Promise<Learner> =>
   Learner.create(
     {
       model,
       executor,
       fed: isQProj,
       parameters,
-      optimizer,
+      optimizer: adamw,
+      gradientNormMax: 0,
       objective: {
         chosenWeight: expected.weights.chosen,
         preferenceWeight: expected.weights.preference,
@@ -91,7 +85,7 @@ const newLearner = (optimizer: OptimizerSettings): Promise<Learner> =>
 
 /** What one AdamW step of size ~1 does with the summed gradient tells its sign; so read the state. */
 async function gradientsOf(learn: (fresh: Learner) => Promise<unknown>): Promise<Float32Array[]> {
-  const fresh = await newLearner(ADAMW);
+  const fresh = await newLearner();
   try {
     await learn(fresh);
     await fresh.update(0, { rate: 0, weightDecay: 0 });
@@ -177,7 +171,7 @@ describe('a context-frozen step', () => {
 
   it('moves as one AdamW step of PyTorch', async () => {
     const cache = await reader.prefill(example.contextIds, moved);
-    const fresh = await newLearner(ADAMW);
+    const fresh = await newLearner();
     await fresh.learn(example, cache, expected.reference);
     await fresh.update(0, { rate: 0.01, weightDecay: 0 });
     const weights = await fresh.readWeights();

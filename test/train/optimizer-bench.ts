@@ -1,23 +1,20 @@
 // One matrix under an optimizer on a real executor, for tests: runs steps, gives what each left.
 import { createRandom } from '../../src/base/random.ts';
 import type { Executor, HostTensor, Program } from '../../src/runtime/executor.ts';
+import { type ApolloSettings, apollo } from '../../src/train/apollo.ts';
 import {
-  drawIndex,
-  drawProjections,
   initState,
-  type OptimizerSettings,
+  type Optimizer,
   type Parameter,
-  stepScalars,
+  stepFeeds,
   updateGraph,
 } from '../../src/train/optimizer.ts';
 
-export const BASE: OptimizerSettings = {
-  optimizer: 'apollo',
-  rank: 4,
-  projectionSteps: 200,
-  seed: 1,
-  gradientNormMax: 0,
-};
+export const BASE: ApolloSettings = { rank: 4, scaling: 'channel', projectionSteps: 200, seed: 1 };
+
+/** APOLLO with the given settings, else those of `BASE`. */
+export const apolloWith = (changes: Partial<ApolloSettings> = {}): Optimizer =>
+  apollo({ ...BASE, ...changes });
 
 export const f32 = (shape: readonly number[], data: ArrayLike<number>): HostTensor => ({
   dtype: 'f32',
@@ -36,17 +33,17 @@ export class OptimizerBench {
   feeds: Record<string, HostTensor>;
   step = 0;
   readonly #program: Program;
-  readonly settings: OptimizerSettings;
+  readonly optimizer: Optimizer;
   readonly parameters: Parameter[];
 
-  private constructor(program: Program, settings: OptimizerSettings, parameters: Parameter[]) {
+  private constructor(program: Program, optimizer: Optimizer, parameters: Parameter[]) {
     this.#program = program;
-    this.settings = settings;
+    this.optimizer = optimizer;
     this.parameters = parameters;
     const [parameter] = parameters as [Parameter];
     const size = parameter.shape[0] * parameter.shape[1];
     this.feeds = {
-      ...initState(settings, parameters),
+      ...initState(optimizer, parameters),
       w: f32(parameter.shape, gaussian('weight', size)),
     };
   }
@@ -54,14 +51,13 @@ export class OptimizerBench {
   static async of(
     executor: Executor,
     shape: [number, number],
-    changes: Partial<OptimizerSettings> = {},
-    rowMask?: Float32Array,
+    optimizer: Optimizer,
+    { rowMask, gradientNormMax = 0 }: BenchOptions = {},
   ): Promise<OptimizerBench> {
-    const settings = { ...BASE, ...changes };
     const parameters = [{ name: 'w', shape, ...(rowMask === undefined ? {} : { rowMask }) }];
     return new OptimizerBench(
-      await executor.compile(updateGraph(settings, parameters)),
-      settings,
+      await executor.compile(updateGraph(optimizer, parameters, gradientNormMax)),
+      optimizer,
       parameters,
     );
   }
@@ -71,12 +67,11 @@ export class OptimizerBench {
     { rate = 0.01, weightDecay = 0, projection }: StepOptions = {},
   ): Promise<{ before: Float32Array; after: Float32Array; updateNorm: number; limited: number }> {
     const shape = (this.parameters[0] as Parameter).shape;
-    const draw = drawIndex(this.settings, this.step);
+    const rates = { step: this.step, rate, weightDecay, gradientScale: 1 };
     const results = await this.#program.run({
       ...this.feeds,
-      ...drawProjections(this.settings, this.parameters, draw),
+      ...stepFeeds(this.optimizer, this.parameters, rates),
       ...(projection === undefined ? {} : { 'projection.w': projection }),
-      ...scalars(this.settings, this.step, { rate, weightDecay }),
       'sum.w': f32(shape, gradient),
     });
     this.step++;
@@ -90,17 +85,13 @@ export class OptimizerBench {
   }
 }
 
+export interface BenchOptions {
+  readonly rowMask?: Float32Array;
+  readonly gradientNormMax?: number;
+}
+
 export interface StepOptions {
   readonly rate?: number;
   readonly weightDecay?: number;
   readonly projection?: HostTensor;
-}
-
-function scalars(
-  settings: OptimizerSettings,
-  step: number,
-  rates: { rate: number; weightDecay: number },
-): Record<string, HostTensor | undefined> {
-  const { rootCorrection, ...rest } = stepScalars(step, { ...rates, gradientScale: 1 });
-  return settings.optimizer === 'adamw' ? { ...rest, rootCorrection } : rest;
 }

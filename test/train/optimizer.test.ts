@@ -1,15 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Executor, HostTensor } from '../../src/runtime/executor.ts';
+import type { Executor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
+import { adamw } from '../../src/train/adamw.ts';
+import { initState, type Optimizer, type Parameter } from '../../src/train/optimizer.ts';
 import {
-  drawIndex,
-  drawProjections,
-  initState,
-  type OptimizerSettings,
-  type Parameter,
-} from '../../src/train/optimizer.ts';
-import { BASE, f32, floats, gaussian, norm, OptimizerBench } from './optimizer-bench.ts';
+  apolloWith,
+  type BenchOptions,
+  f32,
+  floats,
+  gaussian,
+  norm,
+  OptimizerBench,
+} from './optimizer-bench.ts';
 
 const fixtures = JSON.parse(
   readFileSync(new URL('../fixtures/train/optimizer.json', import.meta.url), 'utf8'),
@@ -23,9 +26,19 @@ afterAll(() => executor.close());
 
 const open = (
   shape: [number, number],
-  changes: Partial<OptimizerSettings> = {},
-  rowMask?: Float32Array,
-): Promise<OptimizerBench> => OptimizerBench.of(executor, shape, changes, rowMask);
+  optimizer: Optimizer = apolloWith(),
+  options: BenchOptions = {},
+): Promise<OptimizerBench> => OptimizerBench.of(executor, shape, optimizer, options);
+
+/** The projection that a matrix (8, 8) of this name has at a step. */
+const drawn = (optimizer: Optimizer, name: string, step: number): Float32Array =>
+  floats(optimizer.feeds({ name, shape: [8, 8] }, step).projection);
+
+const OPTIMIZERS: readonly [string, Optimizer][] = [
+  ['APOLLO', apolloWith()],
+  ['APOLLO-Mini', apolloWith({ rank: 1, scaling: 'tensor' })],
+  ['AdamW', adamw],
+];
 
 describe('APOLLO against independent numbers', () => {
   const titles: [string, number][] = fixtures.apollo.map(
@@ -36,11 +49,8 @@ describe('APOLLO against independent numbers', () => {
   );
   it.each(titles)('agrees for %s', async (_title, index) => {
     const c = fixtures.apollo[index];
-    const bench = await open([c.rows, c.columns], {
-      optimizer: c.scaling === 'tensor' ? 'apollo-mini' : 'apollo',
-      rank: c.rank,
-      scale: c.scale,
-    });
+    const { scaling, rank, scale } = c;
+    const bench = await open([c.rows, c.columns], apolloWith({ scaling, rank, scale }));
     bench.feeds.w = f32([c.rows, c.columns], c.weight);
     const shape = c.rows >= c.columns ? [c.rank, c.columns] : [c.rows, c.rank];
     for (const [i, rate] of c.rates.entries()) {
@@ -58,7 +68,7 @@ describe('APOLLO against independent numbers', () => {
 
   it('has AdamW agree with PyTorch over four steps', async () => {
     const c = fixtures.adamw;
-    const bench = await open([c.rows, c.columns], { optimizer: 'adamw' });
+    const bench = await open([c.rows, c.columns], adamw);
     bench.feeds.w = f32([c.rows, c.columns], c.weight);
     for (const gradient of c.gradients) {
       await bench.run(gradient, { rate: c.rate, weightDecay: c.weightDecay });
@@ -72,10 +82,10 @@ describe('APOLLO against independent numbers', () => {
 describe('APOLLO', () => {
   it('moves by lr √scale √(r·n) ‖G‖ / ‖R‖ in the first step when scaled per tensor', async () => {
     const [rows, columns, scale] = [8, 20, 9];
-    const bench = await open([rows, columns], { optimizer: 'apollo-mini', scale });
+    const mini = apolloWith({ rank: 1, scaling: 'tensor', scale });
+    const bench = await open([rows, columns], mini);
     const gradient = gaussian('g', rows * columns);
-    const projection = drawProjections(bench.settings, bench.parameters, 0)['projection.w'];
-    const p = projection?.data as Float32Array; // (rows, 1)
+    const p = floats(mini.feeds(bench.parameters[0] as Parameter, 0).projection); // (rows, 1)
     const projected = Array.from({ length: columns }, (_, j) =>
       p.reduce((total, v, i) => total + v * (gradient[i * columns + j] as number), 0),
     );
@@ -99,8 +109,8 @@ describe('APOLLO', () => {
   });
 
   it('does not care whether the scale enters before or after the limiter', async () => {
-    const plain = await open([12, 12], { scale: 1 });
-    const scaled = await open([12, 12], { scale: 16 });
+    const plain = await open([12, 12], apolloWith({ scale: 1 }));
+    const scaled = await open([12, 12], apolloWith({ scale: 16 }));
     for (let step = 0; step < 6; step++) {
       const gradient = gaussian(`g${step}`, 144, step === 3 ? 20 : 1);
       const a = await plain.run(gradient, { rate: 0.04 });
@@ -110,7 +120,7 @@ describe('APOLLO', () => {
   });
 
   it('never lets an update grow by more than the limiter allows', async () => {
-    const bench = await open([16, 16], { growthFloor: 0 });
+    const bench = await open([16, 16], apolloWith({ growthFloor: 0 }));
     let last = Number.POSITIVE_INFINITY;
     for (let step = 0; step < 30; step++) {
       const gradient = gaussian(`g${step}`, 256, step % 7 === 0 ? 10 : 0.1);
@@ -124,15 +134,14 @@ describe('APOLLO', () => {
     'has updates √(scale·r/m) times AdamW’s size on random gradients at rank %i',
     async (rank) => {
       const shape: [number, number] = [32, 96];
-      const scaling = rank === 1 ? 'apollo-mini' : 'apollo';
-      const options = { optimizer: scaling, rank, scale: 1, growthMax: 0 } as const;
-      const apollo = await open(shape, options);
-      const adamw = await open(shape, { optimizer: 'adamw' });
+      const scaling = rank === 1 ? 'tensor' : 'channel';
+      const low = await open(shape, apolloWith({ scaling, rank, scale: 1, growthMax: 0 }));
+      const full = await open(shape, adamw);
       let [ours, theirs] = [0, 0];
       for (let step = 0; step < 500; step++) {
         const gradient = gaussian(`iid${step}`, 32 * 96);
-        const a = await apollo.run(gradient);
-        const b = await adamw.run(gradient);
+        const a = await low.run(gradient);
+        const b = await full.run(gradient);
         if (step >= 50) [ours, theirs] = [ours + a.updateNorm, theirs + b.updateNorm];
       }
       const ratio = ours / theirs / Math.sqrt(rank / 32);
@@ -144,7 +153,7 @@ describe('APOLLO', () => {
   );
 
   it('scales whole rows where there are at least as many rows as columns, else columns', async () => {
-    const tall = await open([9, 3], { growthMax: 0 });
+    const tall = await open([9, 3], apolloWith({ growthMax: 0 }));
     const gradient = gaussian('tall', 27);
     const { before, after } = await tall.run(gradient);
     for (let row = 0; row < 9; row++) {
@@ -157,10 +166,10 @@ describe('APOLLO', () => {
   });
 
   it('draws new projections at steps 0, T, 2T only and leaves the moments alone', async () => {
-    const settings = { ...BASE, projectionSteps: 3 };
-    const draws = [0, 1, 2, 3, 4, 5, 6].map((step) => drawIndex(settings, step));
-    expect(draws).toEqual([0, 0, 0, 1, 1, 1, 2]);
-    const bench = await open([6, 4], { projectionSteps: 1, rank: 2 });
+    const slow = apolloWith({ projectionSteps: 3 });
+    const draws = [0, 1, 2, 3, 4, 5, 6].map((step) => `${drawn(slow, 'w', step)}`);
+    expect(draws.map((draw) => draws.indexOf(draw))).toEqual([0, 0, 0, 3, 3, 3, 6]);
+    const bench = await open([6, 4], apolloWith({ projectionSteps: 1, rank: 2 }));
     await bench.run(gaussian('a', 24));
     const moment = [...floats(bench.feeds['first.w'])];
     await bench.run(new Float32Array(24)); // new projection, no gradient: the moment only decays
@@ -171,7 +180,7 @@ describe('APOLLO', () => {
 
   it('is not frozen by a first gradient of zero', async () => {
     const late = await open([16, 16]);
-    const free = await open([16, 16], { growthMax: 0 });
+    const free = await open([16, 16], apolloWith({ growthMax: 0 }));
     for (const bench of [late, free]) await bench.run(new Float32Array(256));
     let ratio = 0;
     for (let step = 0; step < 20; step++) {
@@ -182,59 +191,42 @@ describe('APOLLO', () => {
   });
 
   it('draws the same projections again from seed, name and number, and others for another', () => {
-    const parameters: Parameter[] = [
-      { name: 'layers.0.qProj', shape: [8, 8] },
-      { name: 'layers.1.qProj', shape: [8, 8] },
-    ];
-    const first = drawProjections(BASE, parameters, 2);
-    expect(drawProjections(BASE, [...parameters].reverse(), 2)).toEqual(first);
-    const values = (feeds: Record<string, HostTensor>, layer: number): number[] => [
-      ...(feeds[`projection.layers.${layer}.qProj`]?.data ?? []),
-    ];
-    expect(values(first, 0)).not.toEqual(values(first, 1));
-    expect(values(drawProjections(BASE, parameters, 3), 0)).not.toEqual(values(first, 0));
-    expect(values(drawProjections({ ...BASE, seed: 2 }, parameters, 2), 0)).not.toEqual(
-      values(first, 0),
-    );
+    const [one, other] = ['layers.0.qProj', 'layers.1.qProj'];
+    const first = drawn(apolloWith(), one, 400);
+    expect(drawn(apolloWith(), one, 599)).toEqual(first);
+    expect(drawn(apolloWith(), other, 400)).not.toEqual(first);
+    expect(drawn(apolloWith(), one, 600)).not.toEqual(first);
+    expect(drawn(apolloWith({ seed: 2 }), one, 400)).not.toEqual(first);
   });
 });
 
 describe('every optimizer', () => {
-  it.each(['apollo', 'apollo-mini', 'adamw'] as const)(
-    '%s changes nothing at a learning rate of zero',
-    async (optimizer) => {
-      const bench = await open([6, 10], { optimizer });
-      const { before, after } = await bench.run(gaussian('g', 60), { rate: 0, weightDecay: 0.1 });
-      expect(after).toEqual(before);
-    },
-  );
+  it.each(OPTIMIZERS)('%s changes nothing at a learning rate of zero', async (_, optimizer) => {
+    const bench = await open([6, 10], optimizer);
+    const { before, after } = await bench.run(gaussian('g', 60), { rate: 0, weightDecay: 0.1 });
+    expect(after).toEqual(before);
+  });
 
-  it.each(['apollo', 'adamw'] as const)(
-    '%s leaves rows outside the mask alone',
-    async (optimizer) => {
-      const mask = Float32Array.from([1, 0, 1, 0]);
-      const bench = await open([4, 4], { optimizer }, mask);
-      const { before, after } = await bench.run(gaussian('g', 16));
-      expect(after.subarray(4, 8)).toEqual(before.subarray(4, 8));
-      expect(after.subarray(0, 4)).not.toEqual(before.subarray(0, 4));
-    },
-  );
+  it.each(OPTIMIZERS)('%s leaves rows outside the mask alone', async (_, optimizer) => {
+    const rowMask = Float32Array.from([1, 0, 1, 0]);
+    const bench = await open([4, 4], optimizer, { rowMask });
+    const { before, after } = await bench.run(gaussian('g', 16));
+    expect(after.subarray(4, 8)).toEqual(before.subarray(4, 8));
+    expect(after.subarray(0, 4)).not.toEqual(before.subarray(0, 4));
+  });
 
   it('cuts gradients to the norm it was given', async () => {
-    const bench = await open([4, 4], { optimizer: 'adamw', gradientNormMax: 1 });
+    const bench = await open([4, 4], adamw, { gradientNormMax: 1 });
     await bench.run(gaussian('g', 16, 100));
     expect(norm(bench.feeds['first.w']?.data ?? [])).toBeCloseTo(0.1, 4);
   });
 
   it('keeps as many numbers as the formulas say', () => {
     const parameters: Parameter[] = [{ name: 'w', shape: [320, 320] }];
-    const numbers = (optimizer: OptimizerSettings['optimizer'], rank: number): number =>
-      Object.values(initState({ ...BASE, optimizer, rank }, parameters)).reduce(
-        (total, { data }) => total + data.length,
-        0,
-      );
-    expect(numbers('adamw', 1)).toBe(2 * 320 * 320);
-    expect(numbers('apollo', 16)).toBe(2 * 320 * 16 + 1);
-    expect(numbers('apollo-mini', 16)).toBe(2 * 320 + 1);
+    const numbers = (optimizer: Optimizer): number =>
+      Object.values(initState(optimizer, parameters)).reduce((n, { data }) => n + data.length, 0);
+    expect(numbers(adamw)).toBe(2 * 320 * 320);
+    expect(numbers(apolloWith({ rank: 16 }))).toBe(2 * 320 * 16 + 1);
+    expect(numbers(apolloWith({ rank: 1, scaling: 'tensor' }))).toBe(2 * 320 + 1);
   });
 });

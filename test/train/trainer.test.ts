@@ -140,13 +140,13 @@ describe('a training', () => {
       const heldOut = scenarios(2, 90);
       const settings = { ...SETTINGS, optimizer, projectionSteps: 2 };
       const whole = await trainDelta(options({ settings, heldOut }));
-      const checkpointPath = join(folder, 'checkpoint.safetensors');
+      const resumePath = join(folder, 'checkpoint.safetensors');
       const stop = new AbortController();
       const half = await trainDelta(
         options({
           settings,
           heldOut,
-          checkpointPath,
+          resumePath,
           signal: stop.signal,
           onStep: ({ step }) => {
             if (step === 3) stop.abort();
@@ -155,18 +155,18 @@ describe('a training', () => {
       );
       expect(half.stop).toBe('aborted');
       expect(half.steps).toBe(3);
-      const rest = await trainDelta(options({ settings, heldOut, checkpointPath }));
+      const rest = await trainDelta(options({ settings, heldOut, resumePath }));
       expect(rest.steps).toBe(whole.steps);
       expect(rest.delta).toEqual(whole.delta);
     },
   );
 
   it('resumes from the last checkpoint when it was killed between two', async () => {
-    const checkpointPath = join(folder, 'checkpoint.safetensors');
+    const resumePath = join(folder, 'checkpoint.safetensors');
     const whole = await trainDelta(options());
     const killed = trainDelta(
       options({
-        checkpointPath,
+        resumePath,
         onStep: ({ step }) => {
           if (step === 3) throw new Error('killed');
         },
@@ -174,9 +174,7 @@ describe('a training', () => {
     );
     await expect(killed).rejects.toThrow('killed');
     const steps: number[] = [];
-    const rest = await trainDelta(
-      options({ checkpointPath, onStep: ({ step }) => steps.push(step) }),
-    );
+    const rest = await trainDelta(options({ resumePath, onStep: ({ step }) => steps.push(step) }));
     expect(steps[0]).toBe(3);
     expect(rest.delta).toEqual(whole.delta);
   });
@@ -253,10 +251,10 @@ describe('a training', () => {
   });
 
   it('refuses a checkpoint of another training', async () => {
-    const checkpointPath = join(folder, 'checkpoint.safetensors');
-    await trainDelta(options({ checkpointPath }));
-    expect(existsSync(checkpointPath)).toBe(true);
-    const other = trainDelta(options({ checkpointPath, seed: 99 }));
+    const resumePath = join(folder, 'checkpoint.safetensors');
+    await trainDelta(options({ resumePath }));
+    expect(existsSync(resumePath)).toBe(true);
+    const other = trainDelta(options({ resumePath, seed: 99 }));
     await expect(other).rejects.toMatchObject({ code: 'checkpoint-damaged' });
   });
 

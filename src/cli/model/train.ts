@@ -32,7 +32,10 @@ export function registerTrain(program: Command): void {
       '--set <section.key=value...>',
       'configuration values, such as train.learningRate=0.001',
     )
-    .requiredOption('--out <file>', 'the delta to write (safetensors); a checkpoint lies beside it')
+    .requiredOption(
+      '--out <file>',
+      'the delta to write (safetensors), and its resume state beside it',
+    )
     .action((options: TrainCommandOptions) => train(options));
 }
 
@@ -75,7 +78,7 @@ async function train(options: TrainCommandOptions): Promise<void> {
       settings,
       seed: options.seed,
       startFrom: before.weights,
-      checkpointPath: `${options.out}.checkpoint`,
+      resumePath: `${options.out}.checkpoint`,
       onStep: show.step,
       signal: stop.signal,
     } satisfies TrainOptions);

@@ -1,5 +1,4 @@
 // A training's state on disk between two steps: weights, optimizer state, counters; one file.
-
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
 import { type FileOps, systemFileOps } from '../base/file-ops.ts';
@@ -42,42 +41,42 @@ export function freshCounters(identity: string): Counters {
   };
 }
 
-export interface Checkpoint {
+export interface ResumeState {
   readonly counters: Counters;
   /** `weight.<name>`, `context.<name>`, `kept.<name>` (learnt matrices), `state.<name>`; f32. */
   readonly tensors: Readonly<Record<string, HostTensor>>;
 }
 
 /** Writes whole or not at all. */
-export async function writeCheckpoint(
+export async function writeResumeState(
   path: string,
-  checkpoint: Checkpoint,
+  state: ResumeState,
   ops: FileOps = systemFileOps,
 ): Promise<void> {
-  const tensors = Object.entries(checkpoint.tensors).map(([name, { shape, data }]) => ({
+  const tensors = Object.entries(state.tensors).map(([name, { shape, data }]) => ({
     name,
     dtype: 'F32' as const,
     shape,
     pieces: [data],
   }));
   await writeSafetensors(path, tensors, {
-    metadata: { counters: JSON.stringify(checkpoint.counters) },
+    metadata: { counters: JSON.stringify(state.counters) },
     ops,
   });
 }
 
-/** The checkpoint at `path`, if there is one. @throws checkpoint-damaged */
-export async function findCheckpoint(
+/** The state at `path`, if there is one. @throws checkpoint-damaged */
+export async function findResumeState(
   path: string | undefined,
   identity: string,
   ops: FileOps = systemFileOps,
-): Promise<Checkpoint | undefined> {
+): Promise<ResumeState | undefined> {
   if (path === undefined || (await ops.stat(path)) === undefined) return undefined;
-  return readCheckpoint(path, identity, ops);
+  return readResumeState(path, identity, ops);
 }
 
 /** @throws checkpoint-damaged; also when it belongs to another training */
-async function readCheckpoint(path: string, identity: string, ops: FileOps): Promise<Checkpoint> {
+async function readResumeState(path: string, identity: string, ops: FileOps): Promise<ResumeState> {
   const file = await readSafetensors(path, ops).catch((cause: unknown) => {
     throw damaged(path, 'it cannot be read', cause);
   });
@@ -103,13 +102,13 @@ function parseJson(text: string | undefined): unknown {
 }
 
 function damaged(path: string, reason: string, cause?: unknown): AttuneError {
-  const message = `${path}: ${reason}; delete it to begin this training anew`;
+  const message = `${path}: ${reason}; delete it to begin this training again`;
   return new AttuneError('checkpoint-damaged', message, { path }, { cause });
 }
 
 /** The tensors of one part (`weight`, `context`, `kept`, `state`) under their own names. */
 export function partOf(
-  { tensors }: Checkpoint,
+  { tensors }: ResumeState,
   part: 'weight' | 'context' | 'kept' | 'state',
 ): Record<string, HostTensor> {
   const prefix = `${part}.`;
