@@ -22,6 +22,7 @@ const say = (line: string): void => console.log(line);
 const FLAGS = 16;
 const QUIET_ASKED = 40;
 const TRAINING_ASKED = 100;
+const TRAINING_WAIT_MS = 600_000;
 
 interface Day {
   readonly id: string;
@@ -133,9 +134,9 @@ async function benchNight(modelDir: string): Promise<void> {
     await startNight(address);
     const list = (): Promise<NightList> => client.get('/api/nights', NightList);
     const phase = async (): Promise<string> => (await list()).running?.phase ?? 'none';
-    for (let now = await phase(); now !== 'train'; now = await phase()) {
-      if ((await list()).running === null) throw new Error('the night ended without training');
-      await pause(100);
+    for (const begun = performance.now(); (await phase()) !== 'train'; await pause(100)) {
+      if (performance.now() - begun > TRAINING_WAIT_MS)
+        throw new Error('the night did not begin to train within ten minutes');
     }
     const goesOn = async (): Promise<boolean> => (await phase()) === 'train';
     const training = await ask(person, { most: TRAINING_ASKED, goesOn });
