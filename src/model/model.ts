@@ -1,9 +1,12 @@
 // A model folder read and checked: config, and where in which file each weight lies as f32.
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { READABLE_TYPES } from '../gguf/block-type.ts';
 import { readCheckpoint } from './checkpoint/checkpoint.ts';
-import { modelId, notFound, readJson, realFolder } from './checkpoint/folder.ts';
+import { modelId, notFound, readJson, realPath } from './checkpoint/folder.ts';
+import { readGgufCheckpoint } from './checkpoint/gguf-checkpoint.ts';
 import { damaged, unsupported } from './checkpoint/refusal.ts';
-import { readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
+import { READ, readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
 import { placeWeights } from './checkpoint/weights-cache.ts';
 import { type ModelConfig, parseConfig } from './config.ts';
 import { describeWeights, type WeightDescription } from './weight-names.ts';
@@ -28,7 +31,7 @@ export interface Weight {
 export interface Model {
   /** `owner/name` or the folder's name. */
   readonly id: string;
-  /** Real path of the folder. */
+  /** Real path of the folder, or of the GGUF file. */
   readonly dir: string;
   readonly config: ModelConfig;
   /** 64 hex digits: names, types, shapes and bytes of the weights, however they are sharded. */
@@ -58,21 +61,17 @@ const WINDOW_TOKENS_DEFAULT_MAX = 32_768;
 const CONFIG_BYTES_MAX = 4 * 2 ** 20;
 
 /**
- * Reads a Hugging Face folder. Every weight is proved to be there in its shape; values are not
- * looked at, but hashed where no record of the hash is at hand.
+ * Reads a Hugging Face folder or a GGUF file. Every weight is proved to be there in its shape;
+ * values are not looked at, but hashed where no record of the hash is at hand.
  * @throws model-not-found, model-unsupported, model-damaged, disk-full, store-failed
  */
 export async function readModel(
   dir: string,
   { cacheDir, windowTokens = 0 }: ReadModelOptions,
 ): Promise<Model> {
-  const real = await realFolder(dir);
-  const where = join(real, 'config.json');
-  const json = await readJson(where, CONFIG_BYTES_MAX);
-  if (json === undefined) throw notFound(`${dir} has no config.json; is it a model folder?`, dir);
-  const config = parseConfig(json, where);
-  const window = windowOf(config, windowTokens, where);
-  const tensors = await readCheckpoint(real);
+  const real = await realPath(dir);
+  const { config, tensors } = await readSource(real);
+  const window = windowOf(config, windowTokens, real);
   const used = describeWeights(config).map((weight) => ({
     weight,
     stored: find(weight, tensors, real),
@@ -98,13 +97,27 @@ export async function readModel(
   };
 }
 
+interface Source {
+  readonly config: ModelConfig;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+}
+
+async function readSource(real: string): Promise<Source> {
+  return (await stat(real)).isDirectory() ? readFolder(real) : readGgufCheckpoint(real);
+}
+
+async function readFolder(dir: string): Promise<Source> {
+  const where = join(dir, 'config.json');
+  const json = await readJson(where, CONFIG_BYTES_MAX);
+  if (json === undefined) throw notFound(`${dir} has no config.json; is it a model folder?`, dir);
+  return { config: parseConfig(json, where), tensors: await readCheckpoint(dir) };
+}
+
 /** One weight as f32, read from its place; the caller owns it. */
 export async function readWeight({ name, shape, place }: Weight): Promise<Float32Array> {
   const values = await readTensor({ name, shape, dtype: 'F32', ...place });
   return values as Float32Array;
 }
-
-const WEIGHT_TYPES = ['F32', 'F16', 'BF16'];
 
 function find(
   { checkpointName, shape }: WeightDescription,
@@ -118,9 +131,8 @@ function find(
     const reason = `its shape is (${found}); config.json asks for (${asked})`;
     throw damaged(stored.path, checkpointName, reason);
   }
-  if (WEIGHT_TYPES.includes(stored.dtype)) return stored;
-  const known = 'F32, F16 and BF16 are read';
-  throw unsupported(stored.path, `${checkpointName} is stored as ${stored.dtype}; ${known}`);
+  if (READABLE_TYPES.includes(stored.dtype)) return stored;
+  throw unsupported(stored.path, `${checkpointName} is stored as ${stored.dtype}; ${READ}`);
 }
 
 /** A sliding window changes nothing until more tokens than it holds are there. */

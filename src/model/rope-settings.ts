@@ -7,6 +7,8 @@ export type RopeSettings = {
   readonly scaling:
     | { readonly type: 'none' }
     | { readonly type: 'linear'; readonly factor: number }
+    /** Each of the headDim / 2 frequencies is divided by its own factor (GGUF's `rope_freqs`). */
+    | { readonly type: 'factors'; readonly factors: readonly number[] }
     | {
         readonly type: 'llama3';
         readonly factor: number;
@@ -35,6 +37,8 @@ const schema = z.looseObject({
 
 const linear = z.looseObject({ factor });
 
+const factors = z.looseObject({ factors: z.array(factor).min(1).max(1024) });
+
 const llama3 = z
   .looseObject({
     factor,
@@ -62,6 +66,9 @@ export function parseRope(config: unknown, where: string): RopeSettings {
   if (type === 'default') return { ropeTheta, scaling: { type: 'none' } };
   if (type === 'linear') {
     return { ropeTheta, scaling: { type, factor: checked(linear, given, where).factor } };
+  }
+  if (type === 'factors') {
+    return { ropeTheta, scaling: { type, factors: checked(factors, given, where).factors } };
   }
   if (type !== 'llama3') {
     const known = 'default, linear and llama3 are';

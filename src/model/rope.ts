@@ -44,6 +44,9 @@ export function inverseFrequencies({ rope, headDim }: ModelConfig): Float32Array
   const { scaling } = rope;
   if (scaling.type === 'none') return plain;
   if (scaling.type === 'linear') return plain.map((frequency) => frequency / scaling.factor);
+  if (scaling.type === 'factors') {
+    return plain.map((frequency, i) => frequency / (scaling.factors[i] as number));
+  }
   return plain.map((frequency) => llama3(frequency, scaling));
 }
 

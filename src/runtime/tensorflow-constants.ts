@@ -2,11 +2,11 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import { AttuneError } from '../base/errors.ts';
+import { widenBfloat16, widenFloat16 } from '../base/half-precision.ts';
 import type { ConstantSource, DataType, StoredType, Tensor } from '../graph/tensor.ts';
 import type { HostData } from './executor.ts';
 import { type BackendName, useBackend } from './tensorflow-backend.ts';
 import { TF_TYPES } from './tensorflow-kernels.ts';
-import { widenBfloat16, widenFloat16 } from './widen.ts';
 
 type FileSource = Extract<ConstantSource, { from: 'file' }>;
 

@@ -1,10 +1,11 @@
-// generation_config.json of a model folder: the ids that end a reply and the sampling that its
-// makers suggest. The only reader of that file.
+// The ids that end a reply and the sampling that a model's makers suggest, from its folder
+// (generation_config.json, of which this is the only reader) or from the metadata of its GGUF file.
 import { join } from 'node:path';
 import { z } from 'zod';
+import { type GgufFile, readGgufFile } from '../gguf/gguf-file.ts';
 import { fromExternal, type SamplingLayer } from '../protocol/sampling.ts';
 import { externalSamplingShape } from '../protocol/sampling-schema.ts';
-import { readJson } from './model-file.ts';
+import { ggufPath, invalid, readJson } from './model-file.ts';
 
 export interface GenerationConfig {
   /** From generation_config.json, else from config.json; none is outside the vocabulary. */
@@ -28,8 +29,35 @@ const modelSchema = z.looseObject({
   vocab_size: z.int().min(1).nullish(),
 });
 
-/** Either file may be absent. @throws tokenizer-invalid with the file and the place */
-export async function readGenerationConfig(dir: string): Promise<GenerationConfig> {
+/** @throws tokenizer-invalid, model-damaged with the file and the place */
+export async function readGenerationConfig(path: string): Promise<GenerationConfig> {
+  const file = await ggufPath(path);
+  return file === undefined
+    ? generationConfigIn(path)
+    : generationConfigOf(await readGgufFile(file));
+}
+
+/** Source: ggml-org/llama.cpp, gguf-py, constants.py, Keys.General.SAMPLING_*. */
+function generationConfigOf({ path, metadata }: GgufFile): GenerationConfig {
+  const sampling = (name: string): unknown => {
+    const value = metadata.get(`general.sampling.${name}`);
+    // The file has f32 values: 0.6 comes back as 0.6000000238.
+    return typeof value === 'number' ? Number(value.toPrecision(7)) : value;
+  };
+  const external = {
+    temperature: sampling('temp'),
+    top_k: sampling('top_k'),
+    top_p: sampling('top_p'),
+    min_p: sampling('min_p'),
+    repetition_penalty: sampling('penalty_repeat'),
+  };
+  const parsed = z.object(externalSamplingShape).safeParse(external);
+  if (!parsed.success) throw invalid(path, `general.sampling: ${parsed.error.issues[0]?.message}.`);
+  return { stopIds: ggufStopIds(metadata), sampling: fromExternal(parsed.data) };
+}
+
+/** Either file may be absent. */
+async function generationConfigIn(dir: string): Promise<GenerationConfig> {
   const generation = await readJson(join(dir, 'generation_config.json'), generationSchema);
   const model = await readJson(join(dir, 'config.json'), modelSchema);
   const said = generation?.eos_token_id ?? [];
@@ -40,4 +68,32 @@ export async function readGenerationConfig(dir: string): Promise<GenerationConfi
     stopIds: [...new Set(ids)].filter((id) => id < size),
     sampling: generation?.do_sample === false ? { ...sampling, temperature: 0 } : sampling,
   };
+}
+
+/** Tokens that end a turn by their name, whatever the file calls its end. Source: llama-vocab.cpp. */
+const ENDS = [
+  '<|eot_id|>',
+  '<|im_end|>',
+  '<|end|>',
+  '<end_of_turn>',
+  '<|endoftext|>',
+  '<|end_of_text|>',
+  '<|eom_id|>',
+  '<EOT>',
+  '<end_of_utterance>',
+];
+
+/** `llama_token_type` of a word; all other types are special. */
+const NORMAL = 1;
+
+/** The ids of every token that ends a turn: those that the file names, and those by their name. */
+export function ggufStopIds(metadata: GgufFile['metadata']): number[] {
+  const tokens = metadata.get('tokenizer.ggml.tokens');
+  const types = metadata.get('tokenizer.ggml.token_type');
+  if (!Array.isArray(tokens)) return [];
+  const ids = ['eos', 'eot', 'eom'].map((key) => metadata.get(`tokenizer.ggml.${key}_token_id`));
+  const isSpecial = (id: number): boolean => !Array.isArray(types) || types[id] !== NORMAL;
+  const byName = ENDS.map((name) => tokens.indexOf(name)).filter((id) => id >= 0 && isSpecial(id));
+  const named = ids.filter((id) => typeof id === 'number' && id < tokens.length) as number[];
+  return [...new Set([...named, ...byName])];
 }

@@ -1,4 +1,5 @@
 // Reads a small file of a model folder, bounded and checked; what is wrong is named with its place.
+import { realpath, stat } from 'node:fs/promises';
 import type { z } from 'zod';
 import { readTextBounded } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
@@ -36,4 +37,10 @@ export async function readText(path: string, bytesMax: number): Promise<string |
   } catch (cause) {
     throw invalid(path, cause instanceof Error ? cause.message : 'cannot be read.', cause);
   }
+}
+
+/** The real path of a GGUF file; undefined for anything else, which is read as a folder. */
+export async function ggufPath(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isFile() === true ? realpath(path) : undefined;
 }

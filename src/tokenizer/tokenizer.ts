@@ -1,8 +1,11 @@
 // The tokenizer of a model folder: text and chats to ids and back. Nothing else turns text to ids.
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
+import { readGgufFile } from '../gguf/gguf-file.ts';
 import { type ChatTemplate, createChatTemplate } from './chat-template.ts';
 import { createTextEncoder } from './encoder.ts';
+import { tokenizerFilesOf } from './gguf-tokenizer.ts';
+import { ggufPath } from './model-file.ts';
 import { type ChatMessage, encodeChat, type RenderedChat } from './rendered-chat.ts';
 import { createStreamDecoder, createTokenBytes, type StreamDecoder } from './token-bytes.ts';
 import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-file.ts';
@@ -52,8 +55,13 @@ export interface Tokenizer {
 }
 
 /** @throws tokenizer-invalid, template-failed (a template that is not Jinja) */
-export async function loadTokenizer(dir: string): Promise<Tokenizer> {
-  return createTokenizer(dir, await readTokenizerFiles(dir));
+export async function loadTokenizer(path: string): Promise<Tokenizer> {
+  const file = await ggufPath(path);
+  const files =
+    file === undefined
+      ? await readTokenizerFiles(path)
+      : tokenizerFilesOf(await readGgufFile(file));
+  return createTokenizer(path, files);
 }
 
 function compileTemplates(files: TokenizerFiles): Map<string, ChatTemplate> {

@@ -23,11 +23,16 @@ describe('a folder is refused', () => {
     return rest;
   };
 
-  test('that is not there, is a file, or holds no model', async () => {
+  test('that is not there, or holds no model', async () => {
     await mkdir(join(root, 'empty'));
-    for (const dir of [join(root, 'none'), join(LLAMA, 'config.json'), join(root, 'empty')]) {
+    for (const dir of [join(root, 'none'), join(root, 'empty')]) {
       await expect(read(dir)).rejects.toMatchObject({ code: 'model-not-found' });
     }
+  });
+
+  test('that is a file of another kind', async () => {
+    const reading = read(join(LLAMA, 'config.json'));
+    await expect(reading).rejects.toThrow('name a model folder or a GGUF file');
   });
 
   test.each([

@@ -8,6 +8,7 @@ export const FLOORS = [
   'config',
   'prompt',
   'schedule',
+  'gguf',
   'tokenizer',
   'graph',
   'runtime',

@@ -11,8 +11,9 @@ import { readPieces, type StoredTensor } from './safetensors.ts';
 export async function hashTensors(tensors: readonly StoredTensor[]): Promise<string> {
   const identities: unknown[] = [];
   for (const tensor of tensors.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
-    const { name, dtype, shape } = tensor;
-    identities.push([name, dtype, shape, await hashTensor(tensor)]);
+    const { name, dtype, shape, pairedHeads } = tensor;
+    const order = pairedHeads === undefined ? [] : [pairedHeads];
+    identities.push([name, dtype, shape, await hashTensor(tensor), ...order]);
   }
   return sha256Json({ schema: 'attune-tensors-1', tensors: identities });
 }

@@ -16,18 +16,12 @@ export async function realFile(path: string, ops: FileOps = systemFileOps): Prom
   throw damaged(path, 'file', 'not a regular file');
 }
 
-/** @throws model-not-found */
-export async function realFolder(path: string): Promise<string> {
-  const real = await realPath(path, systemFileOps);
-  if ((await systemFileOps.stat(real))?.isFolder === true) return real;
-  throw notFound(`${path} is no folder; name the folder that holds config.json`, path);
-}
-
 export function notFound(message: string, path: string, cause?: unknown): AttuneError {
   return new AttuneError('model-not-found', `${message}.`, { path }, { cause });
 }
 
-async function realPath(path: string, ops: FileOps): Promise<string> {
+/** @throws model-not-found */
+export async function realPath(path: string, ops: FileOps = systemFileOps): Promise<string> {
   try {
     return await ops.realPath(path);
   } catch (cause) {
@@ -64,5 +58,7 @@ export function modelId(dir: string): string {
   // …/models--owner--name/snapshots/<revision>
   const repository = basename(dirname(dirname(dir)));
   const isSnapshot = basename(dirname(dir)) === 'snapshots' && repository.startsWith('models--');
-  return isSnapshot ? repository.slice('models--'.length).replace('--', '/') : basename(dir);
+  return isSnapshot
+    ? repository.slice('models--'.length).replace('--', '/')
+    : basename(dir, '.gguf');
 }

@@ -1,20 +1,26 @@
 // Reads safetensors files by range: the header checked in full, then only the bytes asked for.
 import { type FileOps, type OpenFile, systemFileOps } from '../../base/file-ops.ts';
-import { widenBfloat16, widenFloat16 } from '../../runtime/widen.ts';
+import { READABLE_TYPES, typeNamed } from '../../gguf/block-type.ts';
 import { realFile } from './folder.ts';
 import { damaged, unsupported } from './refusal.ts';
-import { parseSafetensorsHeader, type SafetensorsType } from './safetensors-header.ts';
+import { parseSafetensorsHeader } from './safetensors-header.ts';
 
-/** Where one tensor lies. */
+/** Where one tensor is stored, in a safetensors or a GGUF file. */
 export interface StoredTensor {
   readonly name: string;
-  readonly dtype: SafetensorsType;
+  /** An element type of safetensors, or a block type of GGUF such as `Q4_K`. */
+  readonly dtype: string;
   readonly shape: readonly number[];
   /** Real path: no symlink in it. */
   readonly path: string;
   /** From the start of the file, in bytes. */
   readonly offset: number;
   readonly length: number;
+  /**
+   * Heads whose rows are stored with neighbours paired, as llama.cpp rotates them, and not with
+   * halves paired. Undefined: the rows are in their own order.
+   */
+  readonly pairedHeads?: number;
 }
 
 export interface SafetensorsFile {
@@ -61,15 +67,17 @@ export async function readSafetensors(
   }
 }
 
-/** The stored bytes of a tensor, in pieces of whole elements; a piece is valid until the next. */
+/** The stored bytes of a tensor, in pieces of whole blocks; a piece is valid until the next. */
 export async function* readPieces(
   tensor: StoredTensor,
   ops: FileOps = systemFileOps,
 ): AsyncGenerator<Buffer> {
+  const { blockBytes = 8 } = typeNamed(tensor.dtype) ?? {};
+  const pieceBytes = PIECE_BYTES - (PIECE_BYTES % blockBytes);
   const file = await ops.open(tensor.path, 'read');
   try {
-    for (let done = 0; done < tensor.length; done += PIECE_BYTES) {
-      const length = Math.min(PIECE_BYTES, tensor.length - done);
+    for (let done = 0; done < tensor.length; done += pieceBytes) {
+      const length = Math.min(pieceBytes, tensor.length - done);
       yield await readExactly(file, tensor.path, tensor.offset + done, length);
     }
   } finally {
@@ -83,39 +91,30 @@ export async function readTensor(
   ops: FileOps = systemFileOps,
 ): Promise<Float32Array | Float64Array> {
   const isDouble = tensor.dtype === 'F64';
-  const elements = tensor.length / ELEMENT_BYTES[floatType(tensor)];
+  const elements = tensor.shape.reduce((product, size) => product * size, 1);
   const values = isDouble ? new Float64Array(elements) : new Float32Array(elements);
   let filled = 0;
   for await (const piece of readPieces(tensor, ops)) {
-    const part = isDouble ? new Float64Array(alignedCopy(piece)) : widen(tensor, piece);
+    const part = isDouble ? new Float64Array(Uint8Array.from(piece).buffer) : widen(tensor, piece);
     values.set(part, filled);
     filled += part.length;
   }
   return values;
 }
 
-/** Stored bytes of F32, F16 or BF16 as f32 values; exact. @throws model-unsupported */
-export function widen(tensor: StoredTensor, bytes: Buffer): Float32Array<ArrayBuffer> {
-  const copy = alignedCopy(bytes);
-  const type = floatType(tensor);
-  if (type === 'F16') return widenFloat16(new Uint16Array(copy));
-  if (type === 'BF16') return widenBfloat16(new Uint16Array(copy));
-  return new Float32Array(copy);
+/** Stored bytes, whole blocks of them, as f32 values. @throws model-unsupported */
+export function widen(tensor: StoredTensor, bytes: Uint8Array): Float32Array<ArrayBuffer> {
+  const type = typeNamed(tensor.dtype);
+  if (type?.dequantize === undefined) {
+    throw unsupported(tensor.path, `${tensor.name} is stored as ${tensor.dtype}; ${READ}`);
+  }
+  const values = new Float32Array((bytes.length / type.blockBytes) * type.blockElements);
+  type.dequantize(bytes, values);
+  return values;
 }
 
-const ELEMENT_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2 };
-
-function floatType({ name, dtype, path }: StoredTensor): keyof typeof ELEMENT_BYTES {
-  if (Object.hasOwn(ELEMENT_BYTES, dtype)) return dtype as keyof typeof ELEMENT_BYTES;
-  throw unsupported(path, `${name} is stored as ${dtype}; only F32, F16 and BF16 are read`);
-}
-
-/** A typed array must start at a multiple of its element size; a slice of a file need not. */
-function alignedCopy(bytes: Buffer): ArrayBuffer {
-  const copy = new ArrayBuffer(bytes.length);
-  new Uint8Array(copy).set(bytes);
-  return copy;
-}
+/** What can be read, for a message. */
+export const READ = `what is read: ${READABLE_TYPES.join(', ')}`;
 
 async function readExactly(
   file: OpenFile,

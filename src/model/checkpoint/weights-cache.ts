@@ -10,7 +10,13 @@ import { sha256Json } from '../../base/hash.ts';
 import { hashTensor, hashTensors } from './base-hash.ts';
 import { fileIdentity } from './folder.ts';
 import { damaged } from './refusal.ts';
-import { readPieces, readSafetensors, type StoredTensor, widen } from './safetensors.ts';
+import {
+  readPieces,
+  readSafetensors,
+  readTensor,
+  type StoredTensor,
+  widen,
+} from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 
 export interface PlacedWeights {
@@ -43,7 +49,10 @@ export async function placeWeights(
 /** ONNX Runtime reads the external data of a session from one folder. */
 function canUseInPlace(stored: readonly StoredTensor[]): boolean {
   const folders = new Set(stored.map(({ path }) => dirname(path)));
-  const isMappable = stored.every(({ dtype, offset }) => dtype === 'F32' && offset % 4 === 0);
+  const isMappable = stored.every(
+    ({ dtype, offset, pairedHeads }) =>
+      dtype === 'F32' && offset % 4 === 0 && pairedHeads === undefined,
+  );
   return isMappable && folders.size === 1;
 }
 
@@ -131,10 +140,40 @@ async function* widenedPieces(
   hashes: Map<string, string>,
 ): AsyncGenerator<Float32Array<ArrayBuffer>> {
   const hash = createHash('sha256');
-  for await (const piece of readPieces(tensor)) {
-    const values = widen(tensor, piece);
+  for await (const values of valuesOf(tensor)) {
     hash.update(values);
     yield values;
   }
   hashes.set(tensor.name, hash.digest('hex'));
+}
+
+async function* valuesOf(tensor: StoredTensor): AsyncGenerator<Float32Array<ArrayBuffer>> {
+  if (tensor.pairedHeads === undefined) {
+    for await (const piece of readPieces(tensor)) yield widen(tensor, piece);
+  } else {
+    const values = (await readTensor(tensor)) as Float32Array;
+    yield halvesPaired(values, tensor.shape[0] as number, tensor.pairedHeads);
+  }
+}
+
+/**
+ * Rows in the order in which halves of a head are rotated together: row `j` of the first half was
+ * stored at `2j`, of the second at `2j + 1`.
+ * @param values (rows, in) or (rows)
+ * Source: ggml-org/llama.cpp, convert_hf_to_gguf.py, LlamaModel.permute (this is its inverse).
+ */
+export function halvesPaired(
+  values: Float32Array,
+  rows: number,
+  heads: number,
+): Float32Array<ArrayBuffer> {
+  const width = values.length / rows;
+  const half = rows / heads / 2;
+  const ordered = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    const inHead = row % (2 * half);
+    const stored = row - inHead + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
+    ordered.set(values.subarray(stored * width, (stored + 1) * width), row * width);
+  }
+  return ordered;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { widenBfloat16, widenFloat16 } from '../../src/runtime/widen.ts';
+import { widenBfloat16, widenFloat16 } from '../../src/base/half-precision.ts';
 
 describe('half-precision numbers', () => {
   it.each([

@@ -1,0 +1,123 @@
+// What the metadata of a GGUF file say about a model, in the words of a config.json; no files.
+import { type GgufFile, type GgufValue, ggufDamaged, ggufUnsupported } from '../gguf/gguf-file.ts';
+import type { Family } from './config.ts';
+
+/** `general.architecture` → our family. Mistral's files are written as `llama`. */
+const FAMILY_OF: Readonly<Record<string, Family>> = {
+  llama: 'llama',
+  qwen2: 'qwen2',
+  qwen3: 'qwen3',
+};
+
+/** Rows of q and k are stored with neighbours paired in these architectures only. */
+const PAIRED_ROWS = ['llama'];
+
+export interface GgufDescription {
+  /** As config.json has it; `parseConfig` reads it. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly hasPairedRows: boolean;
+}
+
+type Metadata = GgufFile['metadata'];
+
+/**
+ * @param file the first of its parts
+ * @throws model-unsupported naming what is not implemented, model-damaged naming a bad key
+ */
+export function describeGguf({ path, metadata, tensors }: GgufFile): GgufDescription {
+  const architecture = text(metadata, 'general.architecture', path);
+  refuseOthers(metadata, architecture, path);
+  const family = FAMILY_OF[architecture];
+  if (family === undefined) {
+    const known = Object.keys(FAMILY_OF).join(', ');
+    const reason = `architecture "${architecture}" is not implemented; use one of ${known}`;
+    throw ggufUnsupported(path, reason);
+  }
+  const get = (key: string): GgufValue | undefined => metadata.get(`${architecture}.${key}`);
+  const embedding = tensors.get('token_embd.weight');
+  const has = (name: string): boolean => tensors.has(`blk.0.${name}`);
+  return {
+    hasPairedRows: PAIRED_ROWS.includes(architecture),
+    config: {
+      model_type: family,
+      vocab_size: embedding?.shape[0],
+      hidden_size: get('embedding_length'),
+      intermediate_size: uniform(get('feed_forward_length'), path, 'feed_forward_length'),
+      num_hidden_layers: get('block_count'),
+      num_attention_heads: uniform(get('attention.head_count'), path, 'attention.head_count'),
+      num_key_value_heads: uniform(get('attention.head_count_kv'), path, 'attention.head_count_kv'),
+      head_dim: headDim(get, path),
+      max_position_embeddings: get('context_length'),
+      rms_norm_eps: get('attention.layer_norm_rms_epsilon'),
+      ...rope(get, path),
+      sliding_window: get('attention.sliding_window') ?? null,
+      tie_word_embeddings: !tensors.has('output.weight'),
+      attention_bias: has('attn_output.bias') || (family === 'llama' && has('attn_q.bias')),
+      mlp_bias: has('ffn_down.bias'),
+      bos_token_id: metadata.get('tokenizer.ggml.bos_token_id'),
+      eos_token_id: metadata.get('tokenizer.ggml.eos_token_id'),
+    },
+  };
+}
+
+function refuseOthers(metadata: Metadata, architecture: string, path: string): void {
+  const type = metadata.get('general.type') ?? 'model';
+  if (type !== 'model') {
+    throw ggufUnsupported(
+      path,
+      `it holds ${String(type)}, not a model; name the file of its model`,
+    );
+  }
+  const experts = metadata.get(`${architecture}.expert_count`);
+  if (typeof experts === 'number' && experts > 0) {
+    throw ggufUnsupported(path, `a mixture of ${experts} experts is not implemented`);
+  }
+}
+
+type Get = (key: string) => GgufValue | undefined;
+
+/** Keys and values of one width, all of it rotated. */
+function headDim(get: Get, path: string): number | undefined {
+  const keys = get('attention.key_length');
+  const values = get('attention.value_length');
+  if (values !== undefined && keys !== undefined && values !== keys) {
+    const reason = `values of ${String(values)} beside keys of ${String(keys)} are not implemented`;
+    throw ggufUnsupported(path, reason);
+  }
+  const heads = get('attention.head_count');
+  const hidden = get('embedding_length');
+  const plain =
+    typeof heads === 'number' && typeof hidden === 'number' ? hidden / heads : undefined;
+  const width = typeof keys === 'number' ? keys : plain;
+  const rotated = get('rope.dimension_count');
+  if (rotated !== undefined && width !== undefined && rotated !== width) {
+    const reason = `a rotation of ${String(rotated)} of ${width} places of a head`;
+    throw ggufUnsupported(path, `${reason} is not implemented`);
+  }
+  return width;
+}
+
+function rope(get: Get, path: string): Record<string, unknown> {
+  const theta = { rope_theta: get('rope.freq_base') ?? 10_000 };
+  const type = get('rope.scaling.type') ?? 'none';
+  const factor = get('rope.scaling.factor') ?? get('rope.scale_linear');
+  if (type === 'none' && (factor === undefined || factor === 1)) return theta;
+  if (type === 'linear' || type === 'none') {
+    return { ...theta, rope_scaling: { type: 'linear', factor } };
+  }
+  throw ggufUnsupported(path, `rope scaling "${String(type)}" is not implemented; linear is`);
+}
+
+/** A number, or a list with one for each layer that are all the same. */
+function uniform(value: GgufValue | undefined, path: string, key: string): unknown {
+  if (!Array.isArray(value)) return value;
+  const [first] = value;
+  if (value.every((one) => one === first)) return first;
+  throw ggufUnsupported(path, `layers of different ${key} are not implemented`);
+}
+
+function text(metadata: Metadata, key: string, path: string): string {
+  const value = metadata.get(key);
+  if (typeof value === 'string') return value;
+  throw ggufDamaged(path, key, value === undefined ? 'it is not there' : 'not a text');
+}

@@ -1,0 +1,70 @@
+// The golden file of a real instruct model as people have it: a quantised GGUF.
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Engine } from '../../src/engine/engine.ts';
+import { createEngine } from '../../src/engine/in-process-engine.ts';
+import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
+import { loadTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+
+const FOLDER = resolve(import.meta.dirname, '../../../shared/data/weights/smollm2-135m-instruct');
+const FILE = join(FOLDER, 'SmolLM2-135M-Instruct.Q4_1.gguf');
+const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+
+interface Golden {
+  readonly messages: { role: 'user' | 'assistant' | 'system'; content: string }[];
+  readonly ids: number[];
+  readonly logProbs: number[];
+  readonly greedyIds: number[];
+}
+
+const isMissing = !existsSync(FILE);
+
+describe.skipIf(isMissing)('SmolLM2-135M-Instruct (needs ../shared/data/weights)', () => {
+  let cacheDir: string;
+  let engine: Engine;
+  let tokenizer: Tokenizer;
+  let golden: Golden[];
+  beforeAll(async () => {
+    cacheDir = await mkdtemp(join(tmpdir(), 'attune-smollm2-'));
+    golden = JSON.parse(await readFile(join(FOLDER, 'golden.json'), 'utf8')).prompts;
+    tokenizer = await loadTokenizer(FILE);
+    const executor = await createOnnxExecutor({ device: 'cpu', threads: 2 });
+    engine = await createEngine({ modelDir: FILE, cacheDir, executor });
+  });
+  afterAll(async () => {
+    await engine?.close();
+    await rm(cacheDir, { recursive: true, force: true });
+  });
+
+  it('renders the ids that transformers renders', () => {
+    for (const { messages, ids } of golden) {
+      expect(tokenizer.renderChat(messages, { addGenerationPrompt: true }).ids).toEqual(ids);
+    }
+  });
+
+  it('gives every prompt token the log-probability that transformers gives it', async () => {
+    const sequences = golden.map(({ ids }) => ({ ids, from: 1 }));
+    const scored = await engine.score({ sequences });
+    for (const [i, { logProbs }] of golden.entries()) {
+      const found = [...(scored[i] ?? [])];
+      expect(found).toHaveLength(logProbs.length);
+      for (const [at, value] of found.entries()) {
+        expect(Math.abs(value - (logProbs[at] as number))).toBeLessThan(2e-4);
+      }
+    }
+  });
+
+  it('says greedily what transformers says', async () => {
+    for (const { ids, greedyIds } of golden.slice(0, 3)) {
+      const { ids: said } = await engine.generate(
+        { ids, replyTokensMax: 48, sampling: GREEDY, stopIds: tokenizer.stopIds },
+        () => undefined,
+      );
+      const end = greedyIds.findIndex((id) => tokenizer.stopIds.includes(id));
+      expect(said).toEqual(end < 0 ? greedyIds : greedyIds.slice(0, end));
+    }
+  });
+});
