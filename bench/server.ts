@@ -5,7 +5,6 @@ import { join, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLogger } from '../src/base/logger.ts';
-import { createSpeech } from '../src/chat/model-speech.ts';
 import { loadConfig } from '../src/config/load.ts';
 import { openConversationStore } from '../src/conversation/conversation-store.ts';
 import type { LogRecord } from '../src/conversation/record.ts';
@@ -13,6 +12,7 @@ import { openEngineProcess } from '../src/engine/process/client.ts';
 import { forkEngine } from '../src/engine/process/fork.ts';
 import { resolveSampling } from '../src/protocol/sampling.ts';
 import { openDaemon } from '../src/server/daemon.ts';
+import { createChatTokenizer } from '../src/tokenizer/chat-tokenizer.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
 import { LLAMA_14M, writeRandomModel } from '../test/model/random-model.ts';
 import { quantile } from './machine.ts';
@@ -165,7 +165,7 @@ async function benchReplies(
     storeFolder: join(root, 'store'),
     engine,
     // Every reply runs to its full length, so that all clients stay busy.
-    speech: { ...createSpeech(tokenizer), stopIds: [] },
+    tokenizer: { ...createChatTokenizer(tokenizer), stopIds: [] },
     clock: systemClock,
     logger: silentLogger,
     version: 'bench',

@@ -6,7 +6,6 @@ import { sweepTemporary } from './base/atomic-file.ts';
 import { systemClock } from './base/clock.ts';
 import { systemFileOps } from './base/file-ops.ts';
 import { createLogger, type Logger } from './base/logger.ts';
-import { createSpeech } from './chat/model-speech.ts';
 import { installationFolder, resolveModelPath } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { openEngineProcess } from './engine/process/client.ts';
@@ -26,8 +25,9 @@ import { type Daemon, lockStore, openDaemon, openRooms } from './server/daemon.t
 import { memoryRoutes } from './server/memory-routes.ts';
 import { nightRoutes } from './server/night-routes.ts';
 import { versionOf } from './swap/swap.ts';
+import type { ChatTokenizer } from './tokenizer/chat-tokenizer.ts';
 import { readGenerationConfig } from './tokenizer/generation-config.ts';
-import { loadTokenizer } from './tokenizer/tokenizer.ts';
+import { openTokenizerWorker } from './tokenizer/tokenizer-worker.ts';
 
 export interface RunningDaemon {
   readonly daemon: Daemon;
@@ -89,7 +89,7 @@ async function start(config: Config, parts: StartParts): Promise<RunningDaemon> 
     const wired = await wire(config, { ...parts, opened }, (listening) => {
       daemon = listening;
     });
-    return running(config, { ...wired, engine: opened.engine });
+    return running(config, { ...wired, engine: opened.engine, tokenizer: opened.tokenizer });
   } catch (error) {
     await daemon?.close();
     await (await opening.catch(() => undefined))?.close();
@@ -114,7 +114,7 @@ async function openAll(config: Config, parts: StartParts, opening: Promise<Super
     return forgetTalk({ memory: await openedMemory, ledger: await openedLedger }, conversationId);
   };
   const openedRooms = openRooms({ config, storeFolder, clock: systemClock, logger, onDelete });
-  const openedTokenizer = loadTokenizer(modelDir);
+  const openedTokenizer = openTokenizerWorker({ dir: modelDir, clock: systemClock });
   const generation = readGenerationConfig(modelDir);
   const all = [
     opening,
@@ -160,7 +160,7 @@ async function wire(
     storeFolder: places.storeFolder,
     rooms,
     engine,
-    speech: createSpeech(tokenizer),
+    tokenizer,
     sampling,
     clock,
     logger,
@@ -203,6 +203,7 @@ interface RunningParts {
   readonly daemon: Daemon;
   readonly nights: NightService;
   readonly engine: SupervisedEngine;
+  readonly tokenizer: ChatTokenizer;
   readonly nightly: Schedule | undefined;
 }
 
@@ -214,13 +215,14 @@ function suiteOf(parameters: number): string {
   return join(installationFolder, 'suites', world);
 }
 
-function running(config: Config, { daemon, nights, engine, nightly }: RunningParts): RunningDaemon {
+function running(config: Config, parts: RunningParts): RunningDaemon {
+  const { daemon, nights, engine, tokenizer, nightly } = parts;
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
     nightly?.stop();
     await Promise.all([nights.close(), daemon.chat.close(config.server.shutdownTimeoutMs)]);
     await daemon.close();
-    await engine.close();
+    await Promise.all([engine.close(), tokenizer.close()]);
   }
   const { host } = config.server;
   const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host;

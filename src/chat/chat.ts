@@ -1,10 +1,17 @@
 // One turn end to end: store what was said, have it answered, store the answer, tell the listeners.
 import { randomInt } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
-import type { MessageRecord } from '../conversation/record.ts';
 import {
+  type HeaderRecord,
+  LOG_SCHEMA_VERSION,
+  type LogRecord,
+  type MessageRecord,
+} from '../conversation/record.ts';
+import {
+  applyRecord,
   type ConversationState,
   type Entry,
+  emptyState,
   replyTo,
   replyView,
   userMessageView,
@@ -12,8 +19,7 @@ import {
 import { entriesUpTo } from '../conversation/window.ts';
 import type { EngineDescription } from '../engine/engine.ts';
 import type { ConversationSettings, Reply, UserMessage } from '../protocol/conversation.ts';
-import { type Beginning, begun, emptyTalk } from './beginning.ts';
-import { type Prompt, PromptBuilder } from './prompt.ts';
+import { buildPrompt, type Prompt } from './prompt.ts';
 import { type InFlight, ReplyRunner, type RunnerOptions } from './reply-runner.ts';
 import type { RunningReply } from './running-reply.ts';
 import { type ChatDefaults, type ReplySettings, resolveSettings } from './settings.ts';
@@ -30,6 +36,9 @@ export interface ChatLimits {
   /** Prompt tokens that are kept free for the reply. */
   readonly replyReserveTokens: number;
 }
+
+/** The records of a new conversation before its first message. */
+export type Beginning = readonly [HeaderRecord, ...LogRecord[]];
 
 /** What holds for one reply alone. */
 export interface ReplyOptions {
@@ -61,7 +70,6 @@ export interface RegenerateRequest extends ReplyOptions {
 export type Answer = InFlight | { readonly given: Reply };
 
 interface Asked {
-  readonly entries: readonly Entry[];
   readonly settings: ReplySettings;
   readonly prompt: Prompt;
 }
@@ -70,15 +78,13 @@ const RETRY_AFTER_MS = 1_000;
 
 export class Chat {
   readonly #options: ChatOptions;
-  readonly #prompts: PromptBuilder;
   readonly #runner: ReplyRunner;
-  /** Replies whose message is still on its way to the disk. */
+  /** Replies whose prompt is still being made, or whose message is not on the disk yet. */
   #starting = 0;
   #isClosing = false;
 
   constructor(options: ChatOptions) {
     this.#options = options;
-    this.#prompts = new PromptBuilder(options.speech);
     this.#runner = new ReplyRunner(options);
   }
 
@@ -103,23 +109,20 @@ export class Chat {
       this.#assertTaking();
       assertLength(text, limits.messageCharactersMax);
       const at = clock.now();
-      const { beginning = [emptyTalk(conversationId, at)] } = request;
+      const { beginning = [emptyConversation(conversationId, at)] } = request;
       const isNew = !store.has(conversationId);
-      const state = isNew ? begun(beginning) : await store.read(conversationId);
+      const state = isNew ? stateOf(beginning) : await store.read(conversationId);
       if (state.known.has(messageId)) return this.#sayAgain(request, state);
       this.#assertFree(conversationId);
       const message: MessageRecord = { type: 'message', id: messageId, at, text };
-      const asked = this.#ask([...state.entries, message], state.settings, request);
-      this.#starting++;
-      try {
+      return this.#start(async () => {
+        const asked = await this.#ask([...state.entries, message], state.settings, request);
         await this.#store(message, request, isNew ? beginning : undefined);
         request.onStored?.(userMessageView(message), false);
         const { topLogprobs } = request;
         const order = { conversationId, messageId, replaces: null, topLogprobs };
         return this.#runner.begin({ ...order, ...asked });
-      } finally {
-        this.#starting--;
-      }
+      });
     });
   }
 
@@ -140,7 +143,7 @@ export class Chat {
       if (message === undefined) {
         throw new AttuneError('message-not-found', 'Nothing was said in this talk yet.');
       }
-      const isRunning = running?.reply.plan.replyId === replyId;
+      const isRunning = running?.reply.head.replyId === replyId;
       if (known === undefined && !isRunning) this.#assertFree(conversationId);
       request.onTaken?.(userMessageView(message));
       if (isRunning) return running;
@@ -190,10 +193,10 @@ export class Chat {
     if (entry?.type !== 'message' || entry.text !== text) throw conflict(messageId);
     const running = this.#runner.get(conversationId);
     const given = replyTo(state, messageId);
-    const isAnswered = running?.reply.plan.messageId === messageId || given !== undefined;
+    const isAnswered = running?.reply.head.messageId === messageId || given !== undefined;
     if (!isAnswered) this.#assertFree(conversationId);
     request.onStored?.(userMessageView(entry), true);
-    if (running?.reply.plan.messageId === messageId) return running;
+    if (running?.reply.head.messageId === messageId) return running;
     return given === undefined
       ? this.#answer(request, state, messageId)
       : { given: replyView(given) };
@@ -203,12 +206,25 @@ export class Chat {
     request: ReplyOptions & { readonly conversationId: string; readonly replyId?: string },
     state: ConversationState,
     messageId: string,
-  ): Answer {
+  ): Promise<Answer> {
     const { conversationId, replyId, topLogprobs } = request;
-    const asked = this.#ask(entriesUpTo(state.entries, messageId), state.settings, request);
-    const replaces = replyTo(state, messageId)?.id ?? null;
-    const order = { conversationId, messageId, replyId, replaces, topLogprobs };
-    return this.#runner.begin({ ...order, ...asked });
+    return this.#start(async () => {
+      const entries = entriesUpTo(state.entries, messageId);
+      const asked = await this.#ask(entries, state.settings, request);
+      const replaces = replyTo(state, messageId)?.id ?? null;
+      const order = { conversationId, messageId, replyId, replaces, topLogprobs };
+      return this.#runner.begin({ ...order, ...asked });
+    });
+  }
+
+  /** What it does counts as a running reply from its beginning on. */
+  async #start(begin: () => Promise<InFlight>): Promise<InFlight> {
+    this.#starting++;
+    try {
+      return await begin();
+    } finally {
+      this.#starting--;
+    }
   }
 
   async #store(
@@ -227,21 +243,22 @@ export class Chat {
     events.messageStored(id, userMessageView(message), by);
   }
 
-  /** @throws window-overflow, engine-failed, template-failed */
-  #ask(
+  /** @throws window-overflow, engine-failed, template-failed, shutting-down */
+  async #ask(
     entries: readonly Entry[],
     talk: ConversationSettings = {},
     { overrides = {} }: ReplyOptions = {},
-  ): Asked {
-    const { defaults, limits } = this.#options;
+  ): Promise<Asked> {
+    const { defaults, limits, tokenizer } = this.#options;
     const settings = resolveSettings(defaults, [talk, overrides], () => randomInt(2 ** 32));
-    const prompt = this.#prompts.build({
+    const prompt = await buildPrompt(tokenizer, {
       entries,
       systemPrompt: settings.systemPrompt,
       reserveTokens: Math.min(settings.replyTokensMax, limits.replyReserveTokens),
       windowTokens: this.#engine().windowTokens,
     });
-    return { entries, settings, prompt };
+    this.#assertTaking();
+    return { settings, prompt };
   }
 
   #engine(): EngineDescription {
@@ -275,6 +292,18 @@ export class Chat {
       { repliesMax, retryAfterMs: RETRY_AFTER_MS },
     );
   }
+}
+
+/** A live conversation without a title or settings of its own. */
+function emptyConversation(id: string, at: number): HeaderRecord {
+  const header = { origin: 'live', title: '', settings: {}, canLearn: true } as const;
+  return { type: 'conversation', schemaVersion: LOG_SCHEMA_VERSION, id, at, ...header };
+}
+
+function stateOf(beginning: Beginning): ConversationState {
+  const state = emptyState(beginning[0].id);
+  for (const record of beginning) applyRecord(state, record);
+  return state;
 }
 
 function conflict(id: string): AttuneError {

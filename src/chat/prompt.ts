@@ -1,13 +1,12 @@
-// The prompt of a reply: the talk's newest turns under the window rule, as token ids.
-import { createHash } from 'node:crypto';
+// The prompt of a reply: the conversation's newest turns under the window rule, as token ids.
 import { AttuneError } from '../base/errors.ts';
 import type { Entry } from '../conversation/state.ts';
-import { firstKeptTurnFromEnd, type Turn, turnsOf } from '../conversation/window.ts';
+import { firstKeptTurn, type Turn, turnsOf } from '../conversation/window.ts';
 import type { WindowView } from '../protocol/conversation.ts';
-import type { Speech, SpeechMessage } from './speech.ts';
+import type { ChatTokenizer, ChatTokens } from '../tokenizer/chat-tokenizer.ts';
 
 export interface PromptRequest {
-  /** The talk up to and including the message to answer. */
+  /** The conversation up to and including the message to answer. */
   readonly entries: readonly Entry[];
   readonly systemPrompt: string;
   /** Kept free for the reply, as far as half the window allows. */
@@ -20,118 +19,68 @@ export interface Prompt {
   readonly window: WindowView;
 }
 
-/** More characters a token than any text has: beyond it a talk cannot fit and is not tried. */
-const CHARACTERS_PER_TOKEN_MAX = 16;
-const COUNTS_MAX = 65_536;
-const COUNTED_AT_ONCE = 64;
-const WORD: SpeechMessage = { role: 'user', content: '.' };
-const ANSWER: SpeechMessage = { role: 'assistant', content: '.' };
+/** Turns are counted until they overflow the window; most texts do at this length. */
+const CHARACTERS_PER_TOKEN = 4;
 
-/** Builds prompts; remembers how many tokens each turn takes, since talks only grow at the end. */
-export class PromptBuilder {
-  readonly #speech: Speech;
-  readonly #counts = new Map<string, number>();
+/** @throws window-overflow when the last message alone does not fit, template-failed */
+export async function buildPrompt(
+  tokenizer: Pick<ChatTokenizer, 'renderChat'>,
+  request: PromptRequest,
+): Promise<Prompt> {
+  const { systemPrompt, windowTokens } = request;
+  const replyTokens = Math.min(request.reserveTokens, Math.floor(windowTokens / 2));
+  const system = systemPrompt === '' ? [] : [{ role: 'system', content: systemPrompt }];
+  const turns = turnsOf(request.entries);
+  const render = (first: number): Promise<ChatTokens> => {
+    const messages = [...system, ...turns.slice(first).flat()];
+    return tokenizer.renderChat(messages, { addGenerationPrompt: true });
+  };
 
-  constructor(speech: Speech) {
-    this.#speech = speech;
+  let characters = windowTokens * CHARACTERS_PER_TOKEN;
+  let older = turnsBefore(turns, characters);
+  let chat = await render(older);
+  while (older > 0 && chat.ids.length + replyTokens <= windowTokens) {
+    characters *= 2;
+    older = turnsBefore(turns, characters);
+    chat = await render(older);
   }
 
-  /** @throws window-overflow when the last message alone does not fit, template-failed */
-  build(request: PromptRequest): Prompt {
-    const { windowTokens, systemPrompt } = request;
-    const turns = turnsOf(request.entries);
-    const replyTokens = Math.min(request.reserveTokens, Math.floor(windowTokens / 2));
-    const system = systemOf(systemPrompt);
-    const whole = this.#whole(turns, { system, replyTokens, windowTokens });
-    if (whole !== undefined) return promptOf(turns, 0, whole);
-    let first = this.#firstKept(turns, { system, replyTokens, windowTokens });
-    for (;;) {
-      const ids = this.#speech.render([...system, ...turns.slice(first).flat()]);
-      const isLast = first >= turns.length - 1;
-      const room = isLast ? windowTokens - 1 : windowTokens - replyTokens;
-      if (ids.length <= room) return promptOf(turns, first, ids);
-      if (isLast) throw overflow(ids.length, windowTokens);
-      // Turns do not add up exactly in every template: one more leaves.
-      first++;
+  const turnTokens = tokensOf(turns.slice(older), chat.messages.slice(system.length));
+  let fixedTokens = chat.ids.length - turnTokens.reduce((sum, tokens) => sum + tokens, 0);
+  for (;;) {
+    const first = firstKeptTurn(turnTokens, { windowTokens, replyTokens, fixedTokens }, older);
+    const { ids } = first === older ? chat : await render(first);
+    const isLast = first >= turns.length - 1;
+    const room = isLast ? windowTokens - 1 : windowTokens - replyTokens;
+    if (ids.length <= room) {
+      const firstMessageId = turns[first]?.[0]?.id as string;
+      return { ids, window: { turnsDropped: first, firstMessageId } };
     }
-  }
-
-  /** All of it, when everything fits now: then it fitted at every turn before. */
-  #whole(
-    turns: readonly Turn[],
-    { system, replyTokens, windowTokens }: KeepOptions,
-  ): readonly number[] | undefined {
-    const characters = turns.flat().reduce((sum, { content }) => sum + content.length, 0);
-    if (characters > windowTokens * CHARACTERS_PER_TOKEN_MAX) return undefined;
-    const ids = this.#speech.render([...system, ...turns.flat()]);
-    return ids.length + replyTokens <= windowTokens ? ids : undefined;
-  }
-
-  #firstKept(turns: readonly Turn[], { system, replyTokens, windowTokens }: KeepOptions): number {
-    const probe = [...system, WORD];
-    const fixedTokens =
-      this.#speech.render(probe).length - (this.#speech.messageTokens(probe).at(-1) as number);
-    const count = (from: number, to: number): number[] => this.#turnTokens(turns.slice(from, to));
-    const budget = { windowTokens, replyTokens, fixedTokens };
-    return firstKeptTurnFromEnd(turns.length, count, budget);
-  }
-
-  /** Tokens of each turn; those that were not counted before are counted many at a time. */
-  #turnTokens(turns: readonly Turn[]): number[] {
-    const keys = turns.map((turn) =>
-      createHash('sha1').update(JSON.stringify(turn)).digest('base64'),
-    );
-    const counts = keys.map((key) => this.#counts.get(key));
-    for (let from = 0; from < turns.length; ) {
-      if (counts[from] !== undefined) {
-        from++;
-        continue;
-      }
-      let to = from + 1;
-      while (to < turns.length && to - from < COUNTED_AT_ONCE && counts[to] === undefined) to++;
-      for (const [i, count] of this.#count(turns.slice(from, to)).entries()) {
-        counts[from + i] = count;
-        this.#note(keys[from + i] as string, count);
-      }
-      from = to;
-    }
-    return counts as number[];
-  }
-
-  #count(turns: readonly Turn[]): number[] {
-    const isAnswerFirst = turns[0]?.[0]?.role === 'assistant';
-    // What stands at the beginning of every prompt is no turn's, and an answer before the last
-    // message may be written otherwise than the last: so there is a word on either side.
-    const before: SpeechMessage[] = isAnswerFirst ? [WORD] : [WORD, ANSWER];
-    const after = turns.at(-1)?.at(-1)?.role === 'assistant' ? [WORD] : [];
-    const messages = [...before, ...turns.flat(), ...after];
-    const tokens = this.#speech.messageTokens(messages);
-    let at = before.length;
-    return turns.map((turn) => {
-      const own = tokens.slice(at, at + turn.length);
-      at += turn.length;
-      return own.reduce((sum, each) => sum + each, 0);
-    });
-  }
-
-  #note(key: string, count: number): void {
-    if (this.#counts.size >= COUNTS_MAX) this.#counts.clear();
-    this.#counts.set(key, count);
+    if (isLast) throw overflow(ids.length, windowTokens);
+    // Turns do not add up exactly in every template.
+    fixedTokens += ids.length - room;
   }
 }
 
-function promptOf(turns: readonly Turn[], first: number, ids: readonly number[]): Prompt {
-  return { ids, window: { turnsDropped: first, firstMessageId: turns[first]?.[0]?.id as string } };
+/** Number of turns before the newest ones that together have at least so many characters. */
+function turnsBefore(turns: readonly Turn[], characters: number): number {
+  let first = turns.length;
+  let counted = 0;
+  do {
+    first--;
+    for (const { content } of turns[first] ?? []) counted += content.length;
+  } while (first > 0 && counted < characters);
+  return Math.max(0, first);
 }
 
-interface KeepOptions {
-  readonly system: readonly SpeechMessage[];
-  readonly replyTokens: number;
-  readonly windowTokens: number;
-}
-
-function systemOf(systemPrompt: string): SpeechMessage[] {
-  return systemPrompt === '' ? [] : [{ role: 'system', content: systemPrompt }];
+/** Tokens of each turn, from those of its messages. */
+function tokensOf(turns: readonly Turn[], messages: ChatTokens['messages']): number[] {
+  let at = 0;
+  return turns.map((turn) => {
+    const own = messages.slice(at, at + turn.length);
+    at += turn.length;
+    return own.reduce((sum, { start, end }) => sum + end - start, 0);
+  });
 }
 
 function overflow(tokens: number, windowTokens: number): AttuneError {

@@ -23,7 +23,7 @@ function stopReasonOf(reply: RunningReply, outcome: Outcome): ReplyStopReason {
   return reply.isAborted ? 'aborted' : outcome.stopReason;
 }
 
-/** Code and message of an error for those outside; what is not ours stays inside. */
+/** Code and message of an error for those outside; other errors are not exposed. */
 export function publicError(error: unknown): { readonly code: string; readonly message: string } {
   if (error instanceof AttuneError) return { code: error.code, message: error.message };
   return { code: 'internal-error', message: 'Something went wrong inside; the log says what.' };
@@ -35,13 +35,13 @@ export async function recordReply(
   outcome: Outcome,
   { clock, engine, append }: Recorder,
 ): Promise<ReplyEnding> {
-  const { plan, text, ids, versionRuns } = reply;
-  const { conversationId, replyId } = plan;
+  const { head, text, ids, versionRuns } = reply;
+  const { conversationId, replyId } = head;
   const record: ReplyRecord = {
     type: 'reply',
     id: replyId,
-    messageId: plan.messageId,
-    replaces: plan.replaces,
+    messageId: head.messageId,
+    replaces: head.replaces,
     at: clock.now(),
     text,
     ids: [...ids],
@@ -49,15 +49,15 @@ export async function recordReply(
     versionRuns: [...versionRuns],
     stopReason: stopReasonOf(reply, outcome),
     usage: {
-      promptTokens: plan.promptTokens,
+      promptTokens: head.promptTokens,
       reusedTokens: 'error' in outcome ? 0 : outcome.reusedTokens,
       replyTokens: ids.length,
     },
-    window: plan.window,
+    window: head.window,
     making: {
       modelId: engine?.modelId ?? 'unknown',
       baseHash: engine?.baseHash ?? '',
-      sampling: plan.settings.sampling,
+      sampling: head.settings.sampling,
     },
   };
   try {

@@ -4,12 +4,12 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { Engine, EngineDescription } from '../engine/engine.ts';
+import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
 import type { ChatEvents, ReplyEnding } from './event.ts';
 import type { Prompt } from './prompt.ts';
 import { recordReply } from './record-reply.ts';
 import { RunningReply } from './running-reply.ts';
 import type { ReplySettings } from './settings.ts';
-import type { Speech } from './speech.ts';
 
 export interface RunnerOptions {
   readonly store: ConversationStore;
@@ -18,14 +18,13 @@ export interface RunnerOptions {
   readonly describeEngine: () => EngineDescription | undefined;
   /** Whatever ended a reply before its time. */
   readonly onEngineFailure?: (error: unknown) => void;
-  readonly speech: Speech;
+  readonly tokenizer: ChatTokenizer;
   readonly events: ChatEvents;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** A reply that is to be made. */
-export interface Order {
+export interface ReplyOrder {
   readonly conversationId: string;
   readonly messageId: string;
   /** A new id when absent. */
@@ -63,8 +62,8 @@ export class ReplyRunner {
     return [...this.#inFlight.values()];
   }
 
-  begin(order: Order): InFlight {
-    const { speech, events, clock } = this.#options;
+  begin(order: ReplyOrder): InFlight {
+    const { tokenizer, events, clock } = this.#options;
     const { conversationId, messageId, replaces, settings, prompt } = order;
     const reply = new RunningReply(
       {
@@ -78,7 +77,7 @@ export class ReplyRunner {
         startedAt: clock.now(),
         keepTokens: order.topLogprobs !== undefined,
       },
-      speech,
+      tokenizer,
     );
     // A turn later, so that it stands among the running ones before anything can end it.
     const ended = Promise.resolve().then(() => this.#run(reply, order));
@@ -88,7 +87,7 @@ export class ReplyRunner {
     return inFlight;
   }
 
-  async #run(reply: RunningReply, order: Order): Promise<ReplyEnding> {
+  async #run(reply: RunningReply, order: ReplyOrder): Promise<ReplyEnding> {
     const { clock, events, store, logger, describeEngine } = this.#options;
     const { conversationId } = order;
     const outcome = await this.#generate(reply, order).catch((error: unknown) => ({ error }));
@@ -114,8 +113,8 @@ export class ReplyRunner {
     return ending;
   }
 
-  async #generate(reply: RunningReply, order: Order) {
-    const { engine, events, speech } = this.#options;
+  async #generate(reply: RunningReply, order: ReplyOrder) {
+    const { engine, events, tokenizer } = this.#options;
     const { prompt, settings, conversationId, topLogprobs } = order;
     return engine.generate(
       {
@@ -123,7 +122,7 @@ export class ReplyRunner {
         cacheKey: conversationId,
         replyTokensMax: settings.replyTokensMax,
         sampling: settings.sampling,
-        stopIds: speech.stopIds,
+        stopIds: tokenizer.stopIds,
         ...(topLogprobs === undefined ? {} : { topLogprobs }),
       },
       (token) => {

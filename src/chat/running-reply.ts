@@ -1,15 +1,17 @@
-// A reply in the making: tokens come in, text grows, versions are counted, stop strings end it.
+// A running reply: tokens come in, text grows, versions are counted, stop strings end it.
 import type { DecodedToken } from '../engine/engine.ts';
 import type {
   RunningReply as RunningView,
   VersionRun,
   WindowView,
 } from '../protocol/conversation.ts';
+import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
+import type { StreamDecoder } from '../tokenizer/token-bytes.ts';
 import type { ReplySettings } from './settings.ts';
-import type { Speech, SpeechDecoder } from './speech.ts';
 import { createStopFinder, type StopFinder } from './stop-strings.ts';
 
-export interface ReplyPlan {
+/** What is known of a reply when it begins. */
+export interface ReplyHead {
   readonly conversationId: string;
   readonly replyId: string;
   readonly messageId: string;
@@ -24,12 +26,12 @@ export interface ReplyPlan {
 }
 
 export class RunningReply {
-  readonly plan: ReplyPlan;
+  readonly head: ReplyHead;
   readonly ids: number[] = [];
   readonly versionRuns: VersionRun[] = [];
   /** With `keepTokens`: what was decoded, in order. */
   readonly tokens: DecodedToken[] = [];
-  readonly #decoder: SpeechDecoder;
+  readonly #decoder: StreamDecoder;
   readonly #stopFinder: StopFinder;
   readonly #abort = new AbortController();
   #waiters: (() => void)[] = [];
@@ -38,10 +40,10 @@ export class RunningReply {
   #isAborted = false;
   #isInterrupted = false;
 
-  constructor(plan: ReplyPlan, speech: Speech) {
-    this.plan = plan;
-    this.#decoder = speech.decoder();
-    this.#stopFinder = createStopFinder(plan.settings.stop);
+  constructor(head: ReplyHead, tokenizer: Pick<ChatTokenizer, 'createStreamDecoder'>) {
+    this.head = head;
+    this.#decoder = tokenizer.createStreamDecoder();
+    this.#stopFinder = createStopFinder(head.settings.stop);
   }
 
   get text(): string {
@@ -73,7 +75,7 @@ export class RunningReply {
     if (this.#isStopped || this.#isAborted) return false;
     this.#count(token.version);
     this.ids.push(token.id);
-    if (this.plan.keepTokens) this.tokens.push(token);
+    if (this.head.keepTokens) this.tokens.push(token);
     const { text, isStopped } = this.#stopFinder.push(this.#decoder.push(token.id));
     this.#text += text;
     if (isStopped) {
@@ -116,7 +118,7 @@ export class RunningReply {
   }
 
   view(): RunningView {
-    return { replyId: this.plan.replyId, messageId: this.plan.messageId, text: this.#text };
+    return { replyId: this.head.replyId, messageId: this.head.messageId, text: this.#text };
   }
 
   #count(version: string): void {

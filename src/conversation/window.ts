@@ -1,11 +1,8 @@
 // Which part of a long talk the model sees: the one rule, shared by live chat and training.
 import type { Entry } from './state.ts';
 
-/**
- * After an overflow the kept turns may fill this share of the room at most, so that several turns
- * pass before the next cut and each of them prefills only its new tokens.
- */
-export const KEEP_SHARE = 0.75;
+/** Where old turns leave, the others fill at least this share of the room, if the next one does. */
+export const KEEP_SHARE = 0.6;
 
 export interface WindowBudget {
   /** Tokens the window holds, prompt and reply together. */
@@ -17,83 +14,44 @@ export interface WindowBudget {
 }
 
 /**
- * The index of the oldest turn that stays in the prompt. The oldest whole turns leave first; the
- * last turn always stays, even when it alone does not fit (the caller refuses it then).
+ * The number of the oldest turn that stays in the prompt, counted from the conversation's start.
  *
- * The talk is replayed turn by turn: at each overflow turns leave until the rest fills at most
- * `KEEP_SHARE` of the room. So the answer depends on the talk alone, not on what was asked before,
- * and the same talk gives the same prompt live and in training.
+ * All turns stay while they fit. Then the window begins, among the turns at which it can begin (all
+ * from there on fit, and fill at least `KEEP_SHARE` of the room), at the one whose number a higher
+ * power of two divides than any other's. That turn stays the first until it no longer fits, so that
+ * the turns in between prefill only their new tokens. The start never moves back, and it depends on
+ * the newest turns alone: the same conversation gives the same prompt live and in training.
  *
- * @param turnTokens tokens of each turn, oldest first, as they stand in the prompt
+ * The last turn always stays, even when it alone does not fit (the caller refuses it then).
+ *
+ * @param turnTokens tokens of the newest turns, oldest first; all of them, or more than fit
+ * @param olderTurns number of turns before these
  */
-export function firstKeptTurn(turnTokens: readonly number[], budget: WindowBudget): number {
-  const room = roomOf(budget);
-  let first = 0;
-  let kept = 0;
-  for (const [turn, tokens] of turnTokens.entries()) {
-    kept += tokens;
-    if (kept <= room) continue;
-    while (first < turn && kept > room * KEEP_SHARE) {
-      kept -= turnTokens[first] as number;
-      first++;
-    }
-  }
-  return first;
-}
-
-/** Turns that are counted first, the newest; while they do not decide, twice as many. */
-const LOOK_BACK_TURNS = 64;
-
-/**
- * The turn that `firstKeptTurn` finds, without counting more of a long talk than decides it.
- *
- * Where the window began before the counted turns is not known. So every turn at which it can have
- * begun is followed to the end of the talk: where all of them arrive at the same turn, nothing
- * earlier makes a difference. Where they do not (turns of equal length), all turns are counted.
- * Source: coupling from the past (Propp and Wilson 1996).
- *
- * @param countTurns tokens of the turns `[from, to)`, oldest first; asked once for each turn
- */
-export function firstKeptTurnFromEnd(
-  turns: number,
-  countTurns: (from: number, to: number) => readonly number[],
-  budget: WindowBudget,
+export function firstKeptTurn(
+  turnTokens: readonly number[],
+  { windowTokens, replyTokens, fixedTokens }: WindowBudget,
+  olderTurns = 0,
 ): number {
-  let counted: readonly number[] = [];
-  for (let wanted = LOOK_BACK_TURNS; wanted < turns; wanted *= 2) {
-    const known = turns - counted.length;
-    counted = [...countTurns(turns - wanted, known), ...counted];
-    const first = firstOfEveryPast(counted, roomOf(budget));
-    if (first !== undefined) return turns - wanted + first;
+  const room = windowTokens - replyTokens - fixedTokens;
+  const last = Math.max(0, turnTokens.length - 1);
+  let oldest = last;
+  let kept = turnTokens[last] ?? 0;
+  while (oldest > 0 && kept + (turnTokens[oldest - 1] as number) <= room) {
+    oldest--;
+    kept += turnTokens[oldest] as number;
   }
-  return firstKeptTurn([...countTurns(0, turns - counted.length), ...counted], budget);
+  if (olderTurns + oldest === 0) return 0;
+  let first = oldest;
+  for (let turn = oldest; turn <= last && kept >= room * KEEP_SHARE; turn++) {
+    if (evenness(olderTurns + turn) > evenness(olderTurns + first)) first = turn;
+    kept -= turnTokens[turn] as number;
+  }
+  return olderTurns + first;
 }
 
-/** The index of the first kept turn whatever came before these turns; undefined: it depends. */
-function firstOfEveryPast(turnTokens: readonly number[], room: number): number | undefined {
-  const before = [0];
-  for (const tokens of turnTokens) before.push((before.at(-1) as number) + tokens);
-  const kept = (first: number, turn: number): number =>
-    (before[turn + 1] as number) - (before[first] as number);
-  const start = turnTokens.findIndex((_, turn) => kept(0, turn) > room);
-  if (start === -1) return undefined;
-  let firsts = new Set([start]);
-  for (let first = start - 1; first >= 0 && kept(first, start) <= room; first--) firsts.add(first);
-  for (let turn = start + 1; turn < turnTokens.length; turn++) {
-    const staying = [...firsts].filter((first) => kept(first, turn) <= room);
-    if (staying.length < firsts.size) {
-      let first = Math.min(...firsts);
-      while (first < turn && kept(first, turn) > room * KEEP_SHARE) first++;
-      staying.push(first);
-    }
-    firsts = new Set(staying);
-  }
-  const [first] = firsts;
-  return firsts.size === 1 ? first : undefined;
-}
-
-function roomOf({ windowTokens, replyTokens, fixedTokens }: WindowBudget): number {
-  return windowTokens - replyTokens - fixedTokens;
+/** The highest power of two that divides a number above 0. */
+function evenness(turn: number): number {
+  return turn & -turn;
 }
 
 export interface PromptMessage {

@@ -1,12 +1,12 @@
 // How little the model expected what a person said; one of the inputs of salience.
 import { isAttuneError } from '../base/errors.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
 import type { Turn } from './extract.ts';
 
 export interface SurpriseParts {
   readonly engine: Pick<Engine, 'score' | 'describe'>;
-  readonly tokenizer: Tokenizer;
+  readonly tokenizer: Pick<ChatTokenizer, 'renderChat'>;
 }
 
 /** Turns that are looked at, from the end: an old talk costs no more than a short one. */
@@ -28,7 +28,7 @@ export async function surpriseOf(
   const messages = recent.slice(first).map(({ role, text }) => ({ role, content: text }));
   const { windowTokens } = await engine.describe();
   try {
-    const { ids, messages: places } = tokenizer.renderChat(messages);
+    const { ids, messages: places } = await tokenizer.renderChat(messages);
     if (ids.length > windowTokens) return undefined;
     const [scored = new Float32Array()] = await engine.score({ sequences: [{ ids, from: 1 }] });
     const surprises = places.flatMap(({ contentStart, contentEnd }, index) => {

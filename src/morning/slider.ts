@@ -12,14 +12,13 @@ import type { SliderMoment, SliderReply, SliderView } from '../protocol/summary.
 import { readFlagged } from '../record/files.ts';
 import type { FlaggedMoment } from '../record/moment.ts';
 import { versionOf } from '../swap/swap.ts';
-import type { RenderedChat } from '../tokenizer/rendered-chat.ts';
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { ChatTokenizer, ChatTokens } from '../tokenizer/chat-tokenizer.ts';
 import { readSummary } from './list.ts';
 
 export interface SliderParts {
   readonly engine: Engine;
   readonly ledger: Ledger;
-  readonly tokenizer: Tokenizer;
+  readonly tokenizer: ChatTokenizer;
   readonly config: Config;
   readonly sampling: Sampling;
 }
@@ -56,8 +55,8 @@ async function ready({ engine, ledger }: SliderParts, stop: Stop): Promise<strin
 export async function sliderView(parts: SliderParts, night: NightId): Promise<SliderView> {
   const { ledger } = parts;
   const moments = (await momentsOf(ledger, night)).slice(0, MOMENTS_MAX);
-  const prompts = moments.map((moment) => promptOf(parts.tokenizer, moment));
-  const views = moments.map((moment, i) => emptyView(parts, moment, prompts[i] as RenderedChat));
+  const prompts = await Promise.all(moments.map((moment) => promptOf(parts.tokenizer, moment)));
+  const views = moments.map((moment, i) => emptyView(parts, moment, prompts[i] as ChatTokens));
   for (const stop of await stopsOf(ledger, night)) {
     const version = await ready(parts, stop);
     for (const [i, prompt] of prompts.entries()) {
@@ -89,20 +88,20 @@ async function momentsOf(ledger: Ledger, night: NightId): Promise<FlaggedMoment[
   );
 }
 
-function promptOf(tokenizer: Tokenizer, { context }: FlaggedMoment): RenderedChat {
-  return tokenizer.renderChat(context.messages, { addGenerationPrompt: true });
+function promptOf(tokenizer: ChatTokenizer, { context }: FlaggedMoment): Promise<ChatTokens> {
+  const { messages, spans } = context;
+  return tokenizer.renderChat(messages, { addGenerationPrompt: true, spans });
 }
 
 function emptyView(
   { tokenizer }: SliderParts,
   { flagId, context }: FlaggedMoment,
-  prompt: RenderedChat,
+  prompt: ChatTokens,
 ): SliderMoment {
   const decoder = tokenizer.createStreamDecoder();
   const feature = new Array<string | null>(prompt.ids.length).fill(null);
-  for (const span of context.spans) {
-    const [from, to] = prompt.spanToTokens(span.message, span.start, span.end);
-    feature.fill(span.feature, from, to);
+  for (const [index, [from, to]] of prompt.spans.entries()) {
+    feature.fill(context.spans[index]?.feature ?? null, from, to);
   }
   const starts = prompt.messages.map((message) => message.start);
   const tokens = prompt.ids.map((id, i) => {
@@ -166,7 +165,7 @@ export async function sliderReply(
     });
   }
   const version = await ready(parts, target);
-  const { ids } = promptOf(parts.tokenizer, moment);
+  const { ids } = await promptOf(parts.tokenizer, moment);
   const { replyTokensMax } = parts.config.chat;
   const { stopIds } = parts.tokenizer;
   const request = {

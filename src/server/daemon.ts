@@ -5,7 +5,6 @@ import { type FileOps, systemFileOps } from '../base/file-ops.ts';
 import { acquireLock, type Lock } from '../base/lock.ts';
 import type { Logger } from '../base/logger.ts';
 import { Chat } from '../chat/chat.ts';
-import type { Speech } from '../chat/speech.ts';
 import { Talks } from '../chat/talks.ts';
 import type { Config } from '../config/schema.ts';
 import {
@@ -17,6 +16,7 @@ import { type FlagStore, openFlagStore } from '../flag/flag-store.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
 import type { Sampling } from '../protocol/sampling.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
+import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
 import { apiRoutes } from './api-routes.ts';
 import { EngineWatch } from './engine-watch.ts';
 import { openHttpServer } from './http-server.ts';
@@ -44,7 +44,7 @@ export interface Rooms {
 
 export interface DaemonOptions extends RoomOptions {
   readonly engine: Engine;
-  readonly speech: Speech;
+  readonly tokenizer: ChatTokenizer;
   /** How replies are drawn unless a conversation or a request says otherwise. */
   readonly sampling: Sampling;
   readonly version: string;
@@ -137,7 +137,7 @@ async function openParts(options: DaemonOptions): Promise<Parts> {
     engine,
     describeEngine: () => watch.description,
     onEngineFailure: (error) => watch.onFailure(error),
-    speech: options.speech,
+    tokenizer: options.tokenizer,
     defaults: {
       systemPrompt,
       replyTokensMax,
@@ -174,7 +174,7 @@ async function openDoors(options: DaemonOptions, parts: Parts) {
   const { talks, chat, store } = parts;
   const routes = [
     ...apiRoutes({ talks, engineView, importBytesMax: limits.importBytesMax }),
-    ...openaiRoutes({ chat, store, speech: options.speech, clock, engineView }),
+    ...openaiRoutes({ chat, store, tokenizer: options.tokenizer, clock, engineView }),
     ...(options.routes?.(parts) ?? []),
   ];
   const http = await openHttpServer({

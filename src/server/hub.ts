@@ -16,15 +16,15 @@ export interface Subscriber {
 }
 
 /** The message that begins a reply, as subscribers and late joiners get it. */
-export function replyStart({ plan }: RunningReply): ServerMessage {
+export function replyStart({ head }: RunningReply): ServerMessage {
   return {
     type: 'reply-start',
-    conversationId: plan.conversationId,
-    replyId: plan.replyId,
-    messageId: plan.messageId,
-    replaces: plan.replaces,
-    window: plan.window,
-    at: plan.startedAt,
+    conversationId: head.conversationId,
+    replyId: head.replyId,
+    messageId: head.messageId,
+    replaces: head.replaces,
+    window: head.window,
+    at: head.startedAt,
   };
 }
 
@@ -58,19 +58,19 @@ export class Hub implements ChatEvents {
   }
 
   replyStarted(reply: RunningReply): void {
-    for (const { outbox } of this.#following(reply.plan.conversationId)) {
+    for (const { outbox } of this.#following(reply.head.conversationId)) {
       outbox.send(replyStart(reply));
       outbox.follow(reply);
     }
   }
 
   replyAdvanced(reply: RunningReply): void {
-    const { conversationId, replyId } = reply.plan;
+    const { conversationId, replyId } = reply.head;
     for (const { outbox } of this.#following(conversationId)) outbox.advance(replyId);
   }
 
   replyEnded(reply: RunningReply, ending: ReplyEnding): void {
-    const { conversationId, replyId } = reply.plan;
+    const { conversationId, replyId } = reply.head;
     for (const { outbox } of this.#following(conversationId)) {
       outbox.unfollow(replyId);
       outbox.send(ending);

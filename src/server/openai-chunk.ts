@@ -1,9 +1,12 @@
 // What the OpenAI routes answer: whole completions, chunks of streamed ones, log-probabilities.
 import type { RunningReply } from '../chat/running-reply.ts';
-import type { Speech } from '../chat/speech.ts';
 import type { DecodedToken } from '../engine/engine.ts';
 import type { Reply } from '../protocol/conversation.ts';
 import type { OpenaiFinishReason, OpenaiTokenLogprob, OpenaiUsage } from '../protocol/openai.ts';
+import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
+
+/** How one token reads. */
+export type TokenNames = Pick<ChatTokenizer, 'tokenText'>;
 
 export interface CompletionHead {
   readonly id: string;
@@ -25,15 +28,18 @@ export function usageOf({ usage }: Reply): OpenaiUsage {
   };
 }
 
-function named(id: number, logprob: number, speech: Speech) {
-  const token = speech.tokenText(id);
+function named(id: number, logprob: number, tokenizer: TokenNames) {
+  const token = tokenizer.tokenText(id);
   return { token, logprob, bytes: [...Buffer.from(token, 'utf8')] };
 }
 
-export function logprobsOf(tokens: readonly DecodedToken[], speech: Speech): OpenaiTokenLogprob[] {
+export function logprobsOf(
+  tokens: readonly DecodedToken[],
+  tokenizer: TokenNames,
+): OpenaiTokenLogprob[] {
   return tokens.map(({ id, logprob, top = [] }) => ({
-    ...named(id, logprob, speech),
-    top_logprobs: top.map((one) => named(one.id, one.logprob, speech)),
+    ...named(id, logprob, tokenizer),
+    top_logprobs: top.map((one) => named(one.id, one.logprob, tokenizer)),
   }));
 }
 
@@ -81,7 +87,7 @@ export function usageChunk(head: CompletionHead, reply: Reply): object {
 }
 
 /** Follows a reply's text and tokens: each call gives what came since the last. */
-export function follow(reply: RunningReply, speech: Speech) {
+export function follow(reply: RunningReply, tokenizer: TokenNames) {
   let characters = 0;
   let tokens = 0;
   return (): { text: string; logprobs: OpenaiTokenLogprob[] | null } => {
@@ -89,6 +95,6 @@ export function follow(reply: RunningReply, speech: Speech) {
     characters = reply.text.length;
     const fresh = reply.tokens.slice(tokens);
     tokens = reply.tokens.length;
-    return { text, logprobs: reply.plan.keepTokens ? logprobsOf(fresh, speech) : null };
+    return { text, logprobs: reply.head.keepTokens ? logprobsOf(fresh, tokenizer) : null };
   };
 }

@@ -5,7 +5,6 @@ import { AttuneError, type ErrorCode, isAttuneError, isErrorCode } from '../base
 import type { Answer, Chat, ReplyOptions } from '../chat/chat.ts';
 import type { ReplyEnding } from '../chat/event.ts';
 import type { InFlight } from '../chat/reply-runner.ts';
-import type { Speech } from '../chat/speech.ts';
 import type { ConversationSettings, Reply } from '../protocol/conversation.ts';
 import { ChatCompletionRequest } from '../protocol/openai.ts';
 import { fromExternal } from '../protocol/sampling.ts';
@@ -17,6 +16,7 @@ import {
   finishReason,
   follow,
   logprobsOf,
+  type TokenNames,
   usageChunk,
 } from './openai-chunk.ts';
 import { openaiError } from './openai-error.ts';
@@ -26,7 +26,7 @@ import { hasRoom, type Route, type RouteContext, sendJson } from './route.ts';
 export interface OpenaiOptions {
   readonly chat: Chat;
   readonly store: TalkFinder;
-  readonly speech: Speech;
+  readonly tokenizer: TokenNames;
   readonly clock: Clock;
   readonly engineView: () => EngineView;
 }
@@ -136,7 +136,7 @@ async function complete(context: RouteContext, options: OpenaiOptions): Promise<
   signal.addEventListener('abort', () => inFlight.reply.abort());
   if (signal.aborted) inFlight.reply.abort();
   const head: CompletionHead = {
-    id: `chatcmpl-${inFlight.reply.plan.replyId}`,
+    id: `chatcmpl-${inFlight.reply.head.replyId}`,
     created: Math.floor(options.clock.now() / 1000),
     model: request.model,
   };
@@ -145,8 +145,8 @@ async function complete(context: RouteContext, options: OpenaiOptions): Promise<
     return;
   }
   const reply = replyIn(await inFlight.ended);
-  const { tokens, plan } = inFlight.reply;
-  const logprobs = plan.keepTokens ? logprobsOf(tokens, options.speech) : null;
+  const { tokens, head: begun } = inFlight.reply;
+  const logprobs = begun.keepTokens ? logprobsOf(tokens, options.tokenizer) : null;
   if (!response.destroyed) sendJson(response, completion(head, reply, logprobs));
 }
 
@@ -180,7 +180,7 @@ async function stream(
     response.write(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`);
   };
   send(chunk(head, { role: 'assistant', content: '' }));
-  const next = follow(reply, options.speech);
+  const next = follow(reply, options.tokenizer);
   const sendNext = (): void => {
     const { text, logprobs } = next();
     if (text !== '' || (logprobs?.length ?? 0) > 0)

@@ -11,7 +11,7 @@ export interface Sink {
 
 /** A reply whose text grows, as the runner has it. */
 export interface GrowingText {
-  readonly plan: { readonly conversationId: string; readonly replyId: string };
+  readonly head: { readonly conversationId: string; readonly replyId: string };
   readonly text: string;
 }
 
@@ -58,8 +58,8 @@ export class Outbox {
 
   /** From now on the text of this reply is sent, beginning at `from`. */
   follow(reply: GrowingText, from = 0): void {
-    this.#cursors.set(reply.plan.replyId, { reply, sent: from });
-    this.#flush(reply.plan.replyId);
+    this.#cursors.set(reply.head.replyId, { reply, sent: from });
+    this.#flush(reply.head.replyId);
   }
 
   /** The text has grown. */
@@ -75,7 +75,7 @@ export class Outbox {
   /** Talks stop growing here when a client closes them. */
   unfollowConversation(conversationId: string): void {
     for (const [replyId, { reply }] of this.#cursors) {
-      if (reply.plan.conversationId === conversationId) this.#cursors.delete(replyId);
+      if (reply.head.conversationId === conversationId) this.#cursors.delete(replyId);
     }
   }
 
@@ -86,7 +86,7 @@ export class Outbox {
   #flush(replyId: string): void {
     const cursor = this.#cursors.get(replyId);
     if (cursor === undefined || cursor.sent >= cursor.reply.text.length) return;
-    const { conversationId } = cursor.reply.plan;
+    const { conversationId } = cursor.reply.head;
     const offset = cursor.sent;
     const text = cursor.reply.text.slice(offset);
     cursor.sent += text.length;

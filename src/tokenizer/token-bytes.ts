@@ -92,8 +92,17 @@ function byteLevelBytes(token: string): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
+/** The bytes of all tokens as plain data, which a worker can send. */
+export interface TokenTable {
+  readonly bytes: Uint8Array;
+  /** Where each id's bytes end; they begin where those of the id before it end. */
+  readonly ends: Uint32Array;
+  readonly stripsFirstBlank: boolean;
+  readonly metaspace: string | undefined;
+}
+
 /** @throws tokenizer-invalid */
-export function createTokenBytes(files: TokenizerFiles): TokenBytes {
+export function createTokenTable(files: TokenizerFiles): TokenTable {
   const kind = readDecoder(files.definition.decoder);
   const model = files.definition.model as { vocab: Readonly<Record<string, number>> };
   const table: (Uint8Array | undefined)[] = [];
@@ -107,22 +116,56 @@ export function createTokenBytes(files: TokenizerFiles): TokenBytes {
     }
   }
   for (const { id, content } of files.addedTokens) table[id] = Buffer.from(content, 'utf8');
-  const nothing = new Uint8Array(0);
+  const ends = new Uint32Array(table.length);
+  let end = 0;
+  for (let id = 0; id < table.length; id++) {
+    end += table[id]?.length ?? 0;
+    ends[id] = end;
+  }
+  const bytes = new Uint8Array(end);
+  for (const [id, own] of table.entries()) if (own !== undefined) bytes.set(own, ends[id - 1] ?? 0);
+  const { stripsFirstBlank, metaspace } = kind;
+  return { bytes, ends, stripsFirstBlank, metaspace };
+}
+
+export function tokenBytesOf(table: TokenTable): TokenBytes {
+  const { bytes, ends, stripsFirstBlank, metaspace } = table;
   return {
-    bytesOf: (id) => table[id] ?? nothing,
-    stripsFirstBlank: kind.stripsFirstBlank,
-    metaspace: kind.metaspace,
-    vocabularySize: table.length,
+    bytesOf: (id) => bytes.subarray(ends[id - 1] ?? 0, ends[id] ?? 0),
+    stripsFirstBlank,
+    metaspace,
+    vocabularySize: ends.length,
   };
 }
 
 const BLANK = 32;
 
-/** @param isHidden tokens that leave no text (control tokens); they still end a broken character */
-export function createStreamDecoder(
+/** Ids to text, which needs no more than the bytes of each token. */
+export interface TokenDecoder {
+  /** Text of whole characters; control tokens are left out. */
+  decode(ids: readonly number[]): string;
+  createStreamDecoder(): StreamDecoder;
+  /** One token as people see it: control tokens by name, broken characters as U+FFFD. */
+  tokenText(id: number): string;
+}
+
+/** @param controlIds tokens that leave no text; they still end a broken character */
+export function createTokenDecoder(
   tokens: TokenBytes,
-  isHidden: (id: number) => boolean,
-): StreamDecoder {
+  controlIds: ReadonlySet<number>,
+): TokenDecoder {
+  const createStreamDecoder = (): StreamDecoder => streamDecoder(tokens, controlIds);
+  return {
+    decode(ids) {
+      const decoder = createStreamDecoder();
+      return ids.map((id) => decoder.push(id)).join('') + decoder.end();
+    },
+    createStreamDecoder,
+    tokenText: (id) => Buffer.from(tokens.bytesOf(id)).toString('utf8'),
+  };
+}
+
+function streamDecoder(tokens: TokenBytes, controlIds: ReadonlySet<number>): StreamDecoder {
   const fresh = () => new TextDecoder('utf-8', { ignoreBOM: true });
   let decoder = fresh();
   let isFirst = true;
@@ -133,7 +176,7 @@ export function createStreamDecoder(
   };
   return {
     push(id) {
-      if (isHidden(id)) return flush();
+      if (controlIds.has(id)) return flush();
       let bytes = tokens.bytesOf(id);
       if (bytes.length === 0) return '';
       if (isFirst && tokens.stripsFirstBlank && bytes[0] === BLANK) bytes = bytes.subarray(1);

@@ -7,7 +7,13 @@ import { createTextEncoder } from './encoder.ts';
 import { tokenizerFilesOf } from './gguf-tokenizer.ts';
 import { ggufPath } from './model-file.ts';
 import { type ChatMessage, encodeChat, type RenderedChat } from './rendered-chat.ts';
-import { createStreamDecoder, createTokenBytes, type StreamDecoder } from './token-bytes.ts';
+import {
+  createTokenDecoder,
+  createTokenTable,
+  type TokenDecoder,
+  type TokenTable,
+  tokenBytesOf,
+} from './token-bytes.ts';
 import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-file.ts';
 
 export interface RenderChatOptions {
@@ -21,8 +27,9 @@ export interface RenderChatOptions {
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
-export interface Tokenizer {
+export interface Tokenizer extends TokenDecoder {
   readonly dir: string;
+  readonly tokenTable: TokenTable;
   readonly vocabularySize: number;
   /** Tokens that end a reply. */
   readonly stopIds: readonly number[];
@@ -34,11 +41,6 @@ export interface Tokenizer {
   encode(text: string): number[];
   /** As `encode`, behind the tokens that the tokenizer itself puts at the start (BOS), if any. */
   encodePrompt(text: string): number[];
-  /** Text of whole characters; control tokens are left out. */
-  decode(ids: readonly number[]): string;
-  createStreamDecoder(): StreamDecoder;
-  /** One token as people see it: control tokens by name, broken characters as U+FFFD. */
-  tokenText(id: number): string;
   /** The id of a token by its name in the vocabulary, such as `<|im_end|>`. */
   idOf(token: string): number | undefined;
   /** @throws template-failed, span-unaligned */
@@ -113,7 +115,8 @@ function prefixIds(postProcessor: unknown): number[] {
 
 /** @throws tokenizer-invalid, template-failed */
 export function createTokenizer(dir: string, files: TokenizerFiles): Tokenizer {
-  const tokens = createTokenBytes(files);
+  const tokenTable = createTokenTable(files);
+  const tokens = tokenBytesOf(tokenTable);
   const encoder = createTextEncoder(files);
   const templates = compileTemplates(files);
   const vocabulary = files.definition.model as { vocab: Readonly<Record<string, number>> };
@@ -126,7 +129,6 @@ export function createTokenizer(dir: string, files: TokenizerFiles): Tokenizer {
     addedIds.get(token) ??
     (Object.hasOwn(vocabulary.vocab, token) ? vocabulary.vocab[token] : undefined);
   const encode = (text: string): number[] => encoder.encode(text).flatMap((piece) => piece.ids);
-  const openDecoder = (): StreamDecoder => createStreamDecoder(tokens, (id) => controlIds.has(id));
 
   function renderChat(
     messages: readonly ChatMessage[],
@@ -146,7 +148,9 @@ export function createTokenizer(dir: string, files: TokenizerFiles): Tokenizer {
   }
 
   return {
+    ...createTokenDecoder(tokens, controlIds),
     dir,
+    tokenTable,
     vocabularySize: tokens.vocabularySize,
     stopIds: files.stopIds,
     controlIds,
@@ -154,12 +158,6 @@ export function createTokenizer(dir: string, files: TokenizerFiles): Tokenizer {
     hasChatTemplate: templates.size > 0,
     encode,
     encodePrompt: (text) => [...prefix, ...encode(text)],
-    decode(ids) {
-      const decoder = openDecoder();
-      return ids.map((id) => decoder.push(id)).join('') + decoder.end();
-    },
-    createStreamDecoder: openDecoder,
-    tokenText: (id) => Buffer.from(tokens.bytesOf(id)).toString('utf8'),
     idOf,
     renderChat,
     renderReply(messages, reply, options = {}) {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { PromptBuilder } from '../../src/chat/prompt.ts';
+import { buildPrompt } from '../../src/chat/prompt.ts';
 import { resolveSettings } from '../../src/chat/settings.ts';
 import type { Entry } from '../../src/conversation/state.ts';
-import { fakeSpeech, idsOf, textOfIds } from '../fakes/fake-speech.ts';
+import type { ChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
+import { fakeTokenizer, idsOf, textOfIds } from '../fakes/fake-tokenizer.ts';
 
 function message(id: string, text: string): Entry {
   return { type: 'message', id, at: 1, text };
@@ -15,44 +16,55 @@ function reply(id: string, messageId: string, text: string, more: object = {}): 
   return { ...kind, ...made, ...rest, id, messageId, text, ...more };
 }
 
+/** Turns with one answer each, and a last question. */
+function conversation(turns: number, answer: string): Entry[] {
+  const entries = Array.from({ length: turns }, (_, turn) => [
+    message(`u${turn}`, `question ${turn}`),
+    reply(`r${turn}`, `u${turn}`, answer),
+  ]).flat();
+  return [...entries, message('last', 'and?')];
+}
+
 const build = (entries: readonly Entry[], windowTokens = 1000, systemPrompt = '') =>
-  new PromptBuilder(fakeSpeech).build({ entries, systemPrompt, reserveTokens: 10, windowTokens });
+  buildPrompt(fakeTokenizer, { entries, systemPrompt, reserveTokens: 10, windowTokens });
+
+const textOf = async (entries: readonly Entry[]) => textOfIds((await build(entries)).ids);
 
 describe('the prompt', () => {
-  it('holds system prompt, turns and the start of the reply', () => {
+  it('holds system prompt, turns and the start of the reply', async () => {
     const entries = [message('u1', 'hi'), reply('r1', 'u1', 'hello'), message('u2', 'bye')];
-    const { ids, window } = build(entries, 1000, 'Be kind.');
+    const { ids, window } = await build(entries, 1000, 'Be kind.');
     expect(textOfIds(ids)).toBe(
       '<system>Be kind.<end><user>hi<end><assistant>hello<end><user>bye<end><assistant>',
     );
     expect(window).toEqual({ turnsDropped: 0, firstMessageId: 'u1' });
   });
 
-  it('has what the model really said, token for token, unless a stop string cut it', () => {
+  it('has what the model really said, token for token, unless a stop string cut it', async () => {
     const said = reply('r1', 'u1', 'hello', { ids: idsOf('HELLO') });
-    expect(textOfIds(build([message('u1', 'a'), said, message('u2', 'b')]).ids)).toContain('HELLO');
+    expect(await textOf([message('u1', 'a'), said, message('u2', 'b')])).toContain('HELLO');
     const cut = { ...said, isCut: true } as Entry;
-    expect(textOfIds(build([message('u1', 'a'), cut, message('u2', 'b')]).ids)).toContain('hello');
+    expect(await textOf([message('u1', 'a'), cut, message('u2', 'b')])).toContain('hello');
   });
 
-  it('leaves out superseded and empty replies, and joins messages that got no answer', () => {
+  it('leaves out superseded and empty replies, and joins messages that got no answer', async () => {
     const entries = [
       message('u1', 'first'),
       reply('r1', 'u1', 'old', { isSuperseded: true }),
       reply('r2', 'u1', ''),
       message('u2', 'second'),
     ];
-    const { ids, window } = build(entries);
+    const { ids, window } = await build(entries);
     expect(textOfIds(ids)).toBe('<user>first\n\nsecond<end><assistant>');
     expect(window.firstMessageId).toBe('u1');
   });
 
-  it('drops the oldest whole turns when the window is full, and then keeps its beginning', () => {
+  it('drops the oldest whole turns when the window is full, and then keeps its beginning', async () => {
     const entries: Entry[] = [];
     const firsts: string[] = [];
     for (let turn = 0; turn < 30; turn++) {
       entries.push(message(`u${turn}`, `question ${turn}`));
-      const { ids, window } = build(entries, 200);
+      const { ids, window } = await build(entries, 200);
       expect(ids.length).toBeLessThanOrEqual(190);
       expect(window.firstMessageId).toBe(`u${window.turnsDropped}`);
       firsts.push(window.firstMessageId);
@@ -64,32 +76,45 @@ describe('the prompt', () => {
     expect(moves).toBeLessThan(15);
   });
 
-  it('depends on the talk alone, not on what was built before', () => {
-    const entries: Entry[] = [];
-    for (let turn = 0; turn < 30; turn++) {
-      entries.push(
-        message(`u${turn}`, `question ${turn}`),
-        reply(`r${turn}`, `u${turn}`, 'answer'),
-      );
-    }
-    entries.push(message('last', 'and?'));
-    const warm = new PromptBuilder(fakeSpeech);
-    const request = { entries, systemPrompt: '', reserveTokens: 10, windowTokens: 200 };
-    warm.build({ ...request, entries: entries.slice(0, 21) });
-    expect(warm.build(request)).toEqual(build(entries, 200));
+  it('fills the window also where a token holds many characters', async () => {
+    const dense: Pick<ChatTokenizer, 'renderChat'> = {
+      renderChat(messages, request) {
+        const short = messages.map(({ role, content }) => ({ role, content: content.slice(-2) }));
+        return fakeTokenizer.renderChat(short, request);
+      },
+    };
+    const request = { entries: conversation(60, 'a'.repeat(40)), systemPrompt: '' };
+    const { ids } = await buildPrompt(dense, { ...request, reserveTokens: 10, windowTokens: 200 });
+    expect(ids.length).toBeLessThanOrEqual(190);
+    expect(ids.length).toBeGreaterThan(190 * 0.6);
   });
 
-  it('keeps the last message whatever else must go, and refuses one that alone is too long', () => {
+  it('renders a short end of a long conversation only', async () => {
+    let rendered = 0;
+    const counting: Pick<ChatTokenizer, 'renderChat'> = {
+      renderChat(messages, request) {
+        rendered += messages.length;
+        return fakeTokenizer.renderChat(messages, request);
+      },
+    };
+    const request = { entries: conversation(2_000, 'answer'), systemPrompt: '' };
+    const sizes = { reserveTokens: 10, windowTokens: 200 };
+    const { window } = await buildPrompt(counting, { ...request, ...sizes });
+    expect(window.turnsDropped).toBeGreaterThan(1_950);
+    expect(rendered).toBeLessThan(200);
+  });
+
+  it('keeps the last message whatever else must go, and refuses one that alone is too long', async () => {
     const entries = [
       message('u1', 'x'.repeat(50)),
       reply('r1', 'u1', 'y'),
       message('u2', 'z'.repeat(90)),
     ];
-    const { window } = build(entries, 100);
+    const { window } = await build(entries, 100);
     expect(window).toEqual({ turnsDropped: 1, firstMessageId: 'u2' });
-    expect(() => build([message('u1', 'z'.repeat(200))], 100)).toThrow(
-      expect.objectContaining({ code: 'window-overflow' }),
-    );
+    await expect(build([message('u1', 'z'.repeat(200))], 100)).rejects.toMatchObject({
+      code: 'window-overflow',
+    });
   });
 });
 

@@ -8,7 +8,7 @@ import { registerExport } from '../../src/cli/conversation/export.ts';
 import { registerImport } from '../../src/cli/conversation/import.ts';
 import { registerReplay } from '../../src/cli/conversation/replay.ts';
 import { printConfig } from '../../src/cli/print-config.ts';
-import { idsOf } from '../fakes/fake-speech.ts';
+import { idsOf } from '../fakes/fake-tokenizer.ts';
 import {
   openTestDaemon,
   type TestDaemon,

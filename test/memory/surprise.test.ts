@@ -1,10 +1,13 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { surpriseOf } from '../../src/memory/surprise.ts';
+import { createChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 
-const tokenizer = await loadTokenizer(join(import.meta.dirname, '../fixtures/tokenizer/chatml'));
+const tokenizer = createChatTokenizer(
+  await loadTokenizer(join(import.meta.dirname, '../fixtures/tokenizer/chatml')),
+);
 const turn = (role: 'user' | 'assistant', text: string) => ({ id: text, role, text });
 
 describe('surprise', () => {
@@ -16,7 +19,7 @@ describe('surprise', () => {
       turn('user', 'Only the plan'),
     ];
     // The fake model gives a token the log-probability −((id mod 7) + 1) / 4.
-    const { ids, messages } = tokenizer.renderChat(
+    const { ids, messages } = await tokenizer.renderChat(
       turns.map(({ role, text }) => ({ role, content: text })),
     );
     const own = [0, 2].flatMap((at) =>

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ConfigPatch } from '../../src/config/schema.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
-import { textOfIds } from '../fakes/fake-speech.ts';
+import { textOfIds } from '../fakes/fake-tokenizer.ts';
 import { openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
 
 let daemon: TestDaemon;

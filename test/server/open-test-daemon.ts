@@ -10,7 +10,7 @@ import type { GenerateRequest } from '../../src/engine/engine.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { type Daemon, type DaemonOptions, openDaemon } from '../../src/server/daemon.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
-import { END_ID, FAKE_VOCABULARY, fakeSpeech, idsOf } from '../fakes/fake-speech.ts';
+import { END_ID, FAKE_VOCABULARY, fakeTokenizer, idsOf } from '../fakes/fake-tokenizer.ts';
 import { TestClient } from './test-client.ts';
 
 export interface TestDaemonOptions {
@@ -58,7 +58,7 @@ export async function openTestDaemon(options: TestDaemonOptions = {}): Promise<T
     config,
     storeFolder: folder,
     engine,
-    speech: fakeSpeech,
+    tokenizer: fakeTokenizer,
     sampling: resolveSampling([config.chat.sampling]),
     clock: systemClock,
     logger: options.logger ?? silentLogger,

@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
-import { createSpeech } from '../../src/chat/model-speech.ts';
 import { installationFolder, loadConfig } from '../../src/config/load.ts';
 import { openEngineProcess } from '../../src/engine/process/client.ts';
 import { type SupervisedEngine, superviseEngine } from '../../src/engine/process/supervise.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { type Daemon, openDaemon } from '../../src/server/daemon.ts';
+import { createChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { TestClient } from '../server/test-client.ts';
 import { writeSmallModel } from './small-model.ts';
@@ -45,7 +45,7 @@ beforeAll(async () => {
     sampling: resolveSampling([config.chat.sampling]),
     storeFolder: folder,
     engine,
-    speech: createSpeech(await loadTokenizer(modelDir)),
+    tokenizer: createChatTokenizer(await loadTokenizer(modelDir)),
     clock: systemClock,
     logger: silentLogger,
     version: 'test',

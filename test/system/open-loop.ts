@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
-import { createSpeech } from '../../src/chat/model-speech.ts';
 import { installationFolder, loadConfig } from '../../src/config/load.ts';
 import type { ConfigPatch } from '../../src/config/schema.ts';
 import type { Engine } from '../../src/engine/engine.ts';
@@ -17,6 +16,7 @@ import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { NIGHT_FILES } from '../../src/record/files.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { type Daemon, openDaemon } from '../../src/server/daemon.ts';
+import { createChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import type { TestClient } from '../server/test-client.ts';
 import { writeSmallModel } from './small-model.ts';
@@ -80,7 +80,7 @@ export async function openLoop(more: ConfigPatch = {}, place: LoopPlace = {}): P
     ...shared,
     onDelete: async (id) => nights?.forget(id),
     storeFolder: folder,
-    speech: createSpeech(await loadTokenizer(modelDir)),
+    tokenizer: createChatTokenizer(await loadTokenizer(modelDir)),
     version: 'test',
     webFolder: join(folder, 'no-web'),
   });

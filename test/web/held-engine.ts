@@ -1,7 +1,7 @@
 // A fake engine that can be held in the middle of a reply, so that no test depends on time.
 import type { DecodedToken, GenerateRequest, GenerateResult } from '../../src/engine/engine.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
-import { END_ID, FAKE_VOCABULARY, idsOf } from '../fakes/fake-speech.ts';
+import { END_ID, FAKE_VOCABULARY, idsOf } from '../fakes/fake-tokenizer.ts';
 
 /** In an answer: wait here until `release`. */
 export const HOLD = '\u0000';

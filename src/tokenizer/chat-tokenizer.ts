@@ -1,0 +1,73 @@
+// The tokenizer as the daemon uses it: a chat becomes ids while the daemon goes on, ids become text
+// at once.
+import { isAttuneError } from '../base/errors.ts';
+import type { ChatMessage, MessageTokens, TokenSpan } from './rendered-chat.ts';
+import type { TokenDecoder } from './token-bytes.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+export interface ChatTokenizer extends TokenDecoder {
+  /** Tokens that end a reply. */
+  readonly stopIds: readonly number[];
+  /** Tokens that begin or end turns. */
+  readonly controlIds: ReadonlySet<number>;
+  /**
+   * Chats are rendered one after the other, in the order of the calls. Ids of a message that do not
+   * spell its content (a reply that was cut within a character) are left out of account.
+   * @throws template-failed (also when rendering takes too long), span-unaligned, tokenizer-invalid
+   */
+  renderChat(messages: readonly ChatMessage[], request?: RenderRequest): Promise<ChatTokens>;
+  close(): Promise<void>;
+}
+
+export interface RenderRequest {
+  /** Ends with the header of the reply to come. Default false. */
+  readonly addGenerationPrompt?: boolean;
+  /** Characters `[start, end)` of messages' contents whose tokens are asked for. */
+  readonly spans?: readonly ContentSpan[];
+}
+
+export interface ContentSpan {
+  readonly message: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface ChatTokens {
+  readonly ids: readonly number[];
+  readonly messages: readonly MessageTokens[];
+  /** One for each span that was asked for. */
+  readonly spans: readonly TokenSpan[];
+}
+
+/** Renders in this thread; a worker does the same in its own. */
+export function renderChatTokens(
+  tokenizer: Pick<Tokenizer, 'renderChat'>,
+  messages: readonly ChatMessage[],
+  { addGenerationPrompt = false, spans = [] }: RenderRequest = {},
+): ChatTokens {
+  const render = (list: readonly ChatMessage[]): ChatTokens => {
+    const chat = tokenizer.renderChat(list, { addGenerationPrompt });
+    return {
+      ids: chat.ids,
+      messages: chat.messages,
+      spans: spans.map(({ message, start, end }) => chat.spanToTokens(message, start, end)),
+    };
+  };
+  try {
+    return render(messages);
+  } catch (error) {
+    const hasIds = messages.some(({ ids }) => ids !== undefined);
+    if (!hasIds || !isAttuneError(error, 'span-unaligned')) throw error;
+    return render(messages.map(({ role, content }) => ({ role, content })));
+  }
+}
+
+/** A chat tokenizer without a worker. */
+export function createChatTokenizer(tokenizer: Tokenizer): ChatTokenizer {
+  const { stopIds, controlIds, decode, createStreamDecoder, tokenText } = tokenizer;
+  return {
+    ...{ stopIds, controlIds, decode, createStreamDecoder, tokenText },
+    renderChat: async (messages, request) => renderChatTokens(tokenizer, messages, request),
+    close: async () => undefined,
+  };
+}
