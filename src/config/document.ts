@@ -8,13 +8,16 @@ const HEAD = `# Configuration
 
 Written by \`attune config --document\` from the schema; do not change it by hand.
 
-A value comes from the first of these that gives it: \`--set section.key=value\`, the options of a command, the
-environment, the file (\`--config FILE\`, else \`ATTUNE_CONFIG\`, else \`config/attune.yaml\`), the default
-below. Every value has an environment variable made of its place:
-\`server.limits.connectionsMax\` is \`ATTUNE_SERVER_LIMITS_CONNECTIONS_MAX\`. Short names: \`ATTUNE_STORE\`,
-\`ATTUNE_MODEL\`, \`ATTUNE_HOST\`, \`ATTUNE_PORT\`, \`ATTUNE_TOKEN\`, \`ATTUNE_DEVICE\`, \`ATTUNE_THREADS\`,
-\`ATTUNE_LOG_LEVEL\`. An unknown key is refused by name. \`attune config\` prints what is active and where
-each value came from.
+A value comes from the first of these that gives it: \`--set section.key=value\`, the
+options of a command, the environment, the file (\`--config FILE\`, else \`ATTUNE_CONFIG\`,
+else \`config/attune.yaml\`), the default below.
+
+Every value has an environment variable made of its place: \`night.idleMinutes\` is
+\`ATTUNE_NIGHT_IDLE_MINUTES\`. Short names: \`ATTUNE_STORE\`, \`ATTUNE_MODEL\`, \`ATTUNE_HOST\`,
+\`ATTUNE_PORT\`, \`ATTUNE_TOKEN\`, \`ATTUNE_DEVICE\`, \`ATTUNE_THREADS\`, \`ATTUNE_LOG_LEVEL\`.
+
+An unknown key is refused by name. \`attune config\` prints what is active and where each
+value came from.
 `;
 
 interface Facts {

@@ -12,7 +12,7 @@ const READERS: Readonly<Record<string, readonly string[]>> = {
   flag: ['night: input'],
   memory: ['memory: settings'],
   dream: ['dream: settings', 'work: settings'],
-  train: ['train: settings'],
+  train: ['train: settings', 'train: TrainSettings'],
   gate: ['measure: settings'],
   night: ['night: settings'],
 };
@@ -65,6 +65,11 @@ describe('a read', () => {
   it('is found where a section is handed on as settings, in the folder that it is handed to', () => {
     expect(isFound('train.rank', 'const { rank } = options.settings;')).toBe(true);
     expect(isFound('train.rank', 'const { rank } = options;')).toBe(false);
+    expect(isFound('train.rank', 'function go({ rank }: TrainSettings, seed = 1) {}')).toBe(true);
+    expect(isFound('train.rank', 'function go({ rank }: TensorSettings) {}')).toBe(false);
+    expect(isFound('gate.sourcesMin', "({ sourcesMin }: Config['gate']) => sourcesMin;")).toBe(
+      true,
+    );
     expect(isFound('gate.sourcesMin', 'settings.sourcesMin;')).toBe(false);
   });
 

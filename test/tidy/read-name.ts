@@ -5,7 +5,7 @@ import { parseSync } from 'oxc-parser';
 export interface ReadName {
   /** From the repository root, with `/`. */
   readonly path: string;
-  /** The last name before it. */
+  /** The last name before it; for a parameter that is taken apart, the name of its type. */
   readonly owner: string;
   /** `*` where the name is computed: all of them may be read. */
   readonly name: string;
@@ -27,6 +27,9 @@ export function readNames(path: string, text: string): ReadName[] {
       add(lastName(node.object), node.computed === true ? '*' : lastName(node.property));
     }
     if (node.type === 'VariableDeclarator') takeApart(node.id, lastName(node.init), add);
+    if (Array.isArray(node.params)) {
+      for (const parameter of node.params) takeApart(parameter, typeName(parameter), add);
+    }
   });
   return found;
 }
@@ -43,6 +46,14 @@ function lastName(node: unknown): string {
   if (!isNode(node)) return '';
   if (typeof node.name === 'string') return node.name;
   return lastName(node.property ?? node.argument ?? node.expression ?? node.left);
+}
+
+/** `TrainSettings` of `{ rank }: TrainSettings`, `gate` of `{ sourcesMin }: Config['gate']`. */
+function typeName(node: unknown): string {
+  if (!isNode(node)) return '';
+  if (node.type === 'TSTypeReference') return lastName(node.typeName);
+  if (node.type === 'TSLiteralType' && isNode(node.literal)) return String(node.literal.value);
+  return typeName(node.left ?? node.typeAnnotation ?? node.indexType);
 }
 
 /** Names in `{ a, b: { c } } = owner`. */
