@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { readTextBounded, writeJsonAtomic } from './atomic-file.ts';
 import { type Clock, sleep, systemClock } from './clock.ts';
 import { AttuneError } from './errors.ts';
-import { type FileOps, type Folder, systemFileOps } from './file-ops.ts';
+import { type FileOps, type Folder, systemCode, systemFileOps } from './file-ops.ts';
 
 export interface Lock {
   /** Removes the claim. A killed process needs no release: its claim counts no longer. */
@@ -18,6 +18,7 @@ export interface Lock {
 export interface LockOptions {
   readonly clock?: Clock;
   readonly ops?: FileOps;
+  readonly platform?: NodeJS.Platform;
   /** Shown to whoever is refused, e.g. "attune start". */
   readonly purpose?: string;
 }
@@ -49,9 +50,13 @@ function readOr(read: () => string, otherwise: string): string {
   }
 }
 
-/** When a process started, or undefined when there is none. */
-export function processStart(pid: number): string | undefined {
-  if (process.platform === 'linux') {
+/**
+ * When a process started, or undefined when there is none. Empty on Windows, which says no more
+ * than that it is there.
+ */
+export function processStart(pid: number, platform = process.platform): string | undefined {
+  if (platform === 'win32') return isThere(pid) ? '' : undefined;
+  if (platform === 'linux') {
     // Fields after the name, which may itself hold blanks and brackets; the 20th is the start time.
     const text = readOr(() => readFileSync(`/proc/${pid}/stat`, 'utf8'), '');
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
@@ -64,10 +69,18 @@ export function processStart(pid: number): string | undefined {
   return started === '' ? undefined : started;
 }
 
-function describeSelf(purpose: string): Claim {
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return systemCode(error) === 'EPERM';
+  }
+}
+
+function describeSelf(purpose: string, platform: NodeJS.Platform): Claim {
   return {
     pid: process.pid,
-    startedAt: processStart(process.pid) ?? '',
+    startedAt: processStart(process.pid, platform) ?? '',
     host: hostname(),
     boot: readOr(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8'), ''),
     namespace: readOr(() => readlinkSync('/proc/self/ns/pid'), ''),
@@ -75,10 +88,19 @@ function describeSelf(purpose: string): Claim {
   };
 }
 
-function isLive(claim: Claim, self: Claim, renewedMsAgo: number): boolean {
+interface Asking {
+  readonly self: Claim;
+  readonly platform: NodeJS.Platform;
+}
+
+function isLive(claim: Claim, { self, platform }: Asking, renewedMsAgo: number): boolean {
   if (claim.host === self.host) {
     if (claim.boot !== self.boot) return false;
-    if (claim.namespace === self.namespace) return processStart(claim.pid) === claim.startedAt;
+    if (claim.namespace === self.namespace) {
+      const startedAt = processStart(claim.pid, platform);
+      // Where nobody knows when it started, the claim has to be renewed as well.
+      if (startedAt !== '') return startedAt === claim.startedAt;
+    }
   }
   return renewedMsAgo < LEASE_MS;
 }
@@ -87,7 +109,7 @@ function isLive(claim: Claim, self: Claim, renewedMsAgo: number): boolean {
 async function findRival(
   { path: folder, ops }: Folder,
   own: string,
-  self: Claim,
+  asking: Asking,
 ): Promise<Claim | undefined> {
   for (const { name } of await ops.list(folder)) {
     if (!name.endsWith(CLAIM_SUFFIX) || name.startsWith('.') || name === own) continue;
@@ -99,7 +121,7 @@ async function findRival(
     const now = await ops.stat(join(folder, own));
     if (renewed === undefined) continue;
     const age = now === undefined ? 0 : now.modifiedAt - renewed.modifiedAt;
-    if (claim !== undefined && isLive(claim, self, age)) return claim;
+    if (claim !== undefined && isLive(claim, asking, age)) return claim;
     // The name is unique to its process, so this can never remove a live claim by mistake.
     await ops.remove(path);
   }
@@ -121,14 +143,15 @@ function parseClaim(text: string | undefined): Claim | undefined {
  */
 export async function acquireLock(folder: string, options: LockOptions = {}): Promise<Lock> {
   const { clock = systemClock, purpose = 'attune', ops = systemFileOps } = options;
+  const { platform = process.platform } = options;
   await ops.makeFolder(folder);
-  const self = describeSelf(purpose);
+  const self = describeSelf(purpose, platform);
   const own = `${self.pid}-${randomBytes(6).toString('hex')}${CLAIM_SUFFIX}`;
   const path = join(folder, own);
   let rival: Claim | undefined;
   for (let attempt = 0; attempt < TRIES; attempt++) {
     await writeJsonAtomic(path, self, ops);
-    rival = await findRival({ path: folder, ops }, own, self);
+    rival = await findRival({ path: folder, ops }, own, { self, platform });
     if (rival === undefined) return hold(path, clock, ops);
     await ops.remove(path);
     if (attempt < TRIES - 1) await sleep(clock, randomInt(20, 220));

@@ -81,6 +81,19 @@ describe('a lock', () => {
     },
   );
 
+  it('respects a living process on Windows, which does not say when it started', async () => {
+    const windows = { platform: 'win32' } as const;
+    const path = await claimOfChild({ startedAt: '' });
+    await expect(acquireLock(folder, windows)).rejects.toThrow('a child');
+    const past = new Date(Date.now() - 60_000);
+    await utimes(path, past, past);
+    await (await acquireLock(folder, windows)).release();
+    await claimOfChild({ startedAt: '' });
+    child?.kill('SIGKILL');
+    await once(child as ChildProcess, 'exit');
+    await (await acquireLock(folder, windows)).release();
+  });
+
   it('takes over from a claim that is damaged', async () => {
     await writeFile(join(folder, 'x.claim.json'), '{"pid":');
     await (await acquireLock(folder)).release();
@@ -93,4 +106,6 @@ it('knows when a process started, and that none is there', () => {
   expect(processStart(process.pid)).toBe(processStart(process.pid));
   expect(processStart(process.pid)).not.toBe('');
   expect(processStart(2 ** 22 + 1)).toBeUndefined();
+  expect(processStart(process.pid, 'win32')).toBe('');
+  expect(processStart(2 ** 22 + 1, 'win32')).toBeUndefined();
 });

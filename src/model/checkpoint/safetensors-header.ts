@@ -125,7 +125,10 @@ function isSizes(value: unknown): value is number[] {
   );
 }
 
-/** The first key that an object of this valid JSON text has twice; JSON.parse keeps the last. */
+/**
+ * The first key that an object of this valid JSON text has twice. JSON.parse keeps the last: two
+ * readers could see two models in one file, and no hash says so, as it is made of what was read.
+ */
 function duplicateKey(text: string): string | undefined {
   const open: Set<string>[] = [];
   for (let at = 0; at < text.length; at++) {
