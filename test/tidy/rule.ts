@@ -61,11 +61,12 @@ const READERS = [
   'src/model/checkpoint/checkpoint.ts',
   'src/model/checkpoint/folder.ts',
   'src/model/export.ts',
+  'src/model/model.ts',
   'src/prompt/prompt.ts',
   'src/runtime/',
   'src/scenario/file.ts',
   'src/server/static-files.ts',
-  'src/tokenizer/tokenizer-file.ts',
+  'src/tokenizer/',
   'src/work/software.ts',
   'src/work/suite.ts',
 ];
