@@ -1,0 +1,60 @@
+// A store that an earlier release wrote: it opens, verifies, shows its nights, and goes on.
+import { cp, mkdtemp, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createFakeClock } from '../../src/base/fake-clock.ts';
+import { listNights } from '../../src/morning/list.ts';
+import { type Loop, openLoop } from './open-loop.ts';
+
+const STORE = new URL('../fixtures/store/2026-11-22/', import.meta.url).pathname;
+
+describe('a store of 2026-11-22', () => {
+  let loop: Loop;
+  beforeAll(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'attune-earlier-'));
+    await cp(STORE, folder, { recursive: true });
+    const clock = createFakeClock(Date.parse('2026-11-22T22:00:00Z'));
+    loop = await openLoop({ night: { timeZone: 'UTC', dreamsMax: 8 } }, { folder, clock });
+  }, 60_000);
+  afterAll(() => loop?.close());
+
+  it('opens with what was said and flagged in it', () => {
+    expect(loop.daemon.store.ids()).toHaveLength(12);
+    const used = loop.daemon.flags.list().map(({ id, usedBy }) => [id, usedBy]);
+    expect(used).toHaveLength(12);
+    expect(used[0]).toEqual(['flag-0', ['n0001-2026-11-20', 'n0002-2026-11-21']]);
+  });
+
+  it('verifies, and shows its nights', async () => {
+    expect(await loop.nights.verify()).toEqual({ nights: 2, isSound: true, findings: [] });
+    const nights = await listNights(loop.nights.ledger);
+    expect(nights.map(({ nightId, status }) => [nightId, status])).toEqual([
+      ['n0001-2026-11-20', 'refused'],
+      ['n0002-2026-11-21', 'refused'],
+    ]);
+    expect(nights[1]?.headline).toContain('Night 2');
+  });
+
+  it('loads the night that was active', async () => {
+    const { active, ...head } = loop.nights.ledger.head() as {
+      active?: string[];
+      inForce?: string[];
+    };
+    expect(active ?? head.inForce).toEqual(['n0001-2026-11-20']);
+    await loop.nights.swapTo(['n0001-2026-11-20']);
+    expect((await loop.engine.describe()).version).toMatch(/^v-/);
+  });
+
+  it('runs a further night, chained to the last', async () => {
+    const { ledger } = loop.nights;
+    const night = await loop.nights.run();
+    await loop.nights.ended();
+    const manifest = await ledger.read(night);
+    expect(manifest).toMatchObject({ night: 'n0003-2026-11-22', number: 3 });
+    expect(manifest.delta?.steps).toBeGreaterThan(0);
+    expect(await loop.nights.verify()).toEqual({ nights: 3, isSound: true, findings: [] });
+    const summary = await readFile(join(ledger.folderOf(night).path, 'summary.md'), 'utf8');
+    expect(summary).toContain('Night 3');
+  }, 200_000);
+});
