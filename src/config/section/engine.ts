@@ -46,8 +46,8 @@ export const chatSection = z
     sampling: z
       .strictObject(samplingLayerShape)
       .describe(
-        "How replies are drawn. What is absent is as in the model's generation_config.json, and " +
-          'where that says nothing, as built in.',
+        "How replies are drawn. What is absent is as the model's makers suggest " +
+          '(generation_config.json, or the metadata of a GGUF file), else as built in.',
       )
       .prefault({}),
     stopStrings: z
