@@ -1,4 +1,4 @@
-// Where the daemon is, for the commands that talk to it: from the configuration or an option.
+// The daemon's address for the commands that connect to it: from an option or the configuration.
 import { AttuneError } from '../base/errors.ts';
 import { loadConfig } from '../config/load.ts';
 
@@ -14,7 +14,7 @@ export interface AddressOptions {
   readonly config?: string;
 }
 
-/** Under which a daemon that listens everywhere is reached from here. */
+/** The host to connect to where the daemon listens on all interfaces. */
 function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';
@@ -32,7 +32,7 @@ export async function findDaemon(
   const written = options.url ?? `http://${reachable(host)}:${port}`;
   const url = URL.parse(written);
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
-    throw new AttuneError('config-invalid', `"${written}" is no address: write http://host:port.`);
+    throw new AttuneError('config-invalid', `"${written}" is not a URL; write http://host:port.`);
   }
   return { url: url.origin, token };
 }

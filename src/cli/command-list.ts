@@ -27,7 +27,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   pull: async () => (await import('./hub/pull.ts')).registerPull,
 };
 
-/** The program with the command of this name, or with all of them when it is none. */
+/** The program with the command of this name, or with all commands where there is none of it. */
 export async function createProgram(name: string | undefined): Promise<Command> {
   const program = new Command('attune').description(
     'A daemon around a local chat model that learns, night by night, to listen.',

@@ -1,4 +1,4 @@
-// The WebSocket of the commands to the daemon: node's socket for the client that the page has too.
+// The commands' WebSocket to the daemon: node's socket for the client that the web page uses too.
 import { WebSocket } from 'ws';
 import { systemClock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
@@ -15,7 +15,7 @@ import type { Address } from './address.ts';
 export type ConnectionOptions = Address &
   Pick<DaemonClientOptions, 'client' | 'topics' | 'onMessage' | 'onState'>;
 
-/** What is asked outlives a loss of the connection: it is asked again, and done once. */
+/** Requests survive a lost connection: they are sent again, and carried out once. */
 export function createDaemonClient({ url, token, ...options }: ConnectionOptions): DaemonClient {
   return new DaemonClient({
     ...options,
@@ -26,7 +26,7 @@ export function createDaemonClient({ url, token, ...options }: ConnectionOptions
   });
 }
 
-/** Where the first attempt fails, no other follows. @throws daemon-unreachable, token-required … */
+/** Connects without retries. @throws daemon-unreachable, token-required, protocol-mismatch */
 export async function connectFirst(client: DaemonClient): Promise<ServerMessageOf<'server-hello'>> {
   try {
     return await client.connect();

@@ -1,4 +1,4 @@
-// The daemon's plain HTTP routes, for commands that do not talk: JSON in, JSON out, coded errors.
+// The daemon's HTTP routes for the commands: JSON in, JSON out, coded errors.
 import type { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
 import { parseWith } from '../protocol/codec.ts';
@@ -25,10 +25,11 @@ export class HttpClient {
     return parseWith(answer, await response.json());
   }
 
-  /** The body as it comes, in pieces. */
+  /** The body in pieces, as they arrive. */
   async stream(path: string): Promise<AsyncIterable<Uint8Array>> {
     const { body } = await this.#fetch(path, { method: 'GET' });
-    if (body === null) throw new AttuneError('daemon-unreachable', `${path} had no body.`);
+    if (body === null)
+      throw new AttuneError('daemon-unreachable', `${path} was answered without a body.`);
     return body as unknown as AsyncIterable<Uint8Array>;
   }
 
@@ -43,7 +44,7 @@ export class HttpClient {
     if (response.ok) return response;
     const parsed = HttpError.safeParse(await response.json().catch(() => undefined));
     if (!parsed.success) {
-      const message = `${url}${path} answered with ${response.status}. Is it Attune?`;
+      const message = `${url}${path} answered with status ${response.status}. Is it Attune?`;
       throw new AttuneError('daemon-unreachable', message, { status: response.status });
     }
     throw answeredError(parsed.data.error);

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The `attune` command: finds what was called; errors become one sentence and an exit code.
+// The `attune` program: runs the command that was called; an error becomes a line and an exit code.
 import { createProgram } from './command-list.ts';
 import { reportError } from './report.ts';
 

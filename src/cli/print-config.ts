@@ -21,9 +21,9 @@ export function registerConfig(program: Command): void {
     .command('config')
     .description('print the active configuration, and where each value came from')
     .option('--config <file>', 'configuration file')
-    .option('--set <key=value...>', 'try a value')
-    .option('--json', 'as JSON')
-    .option('--document', 'print what every value means instead')
+    .option('--set <key=value...>', 'print with this value set')
+    .option('--json', 'print JSON')
+    .option('--document', 'print the documentation of all values instead')
     .action(async (options: ConfigOptions) => {
       process.stdout.write(
         await (options.document ? configDocument() : printConfig(options, process.env)),

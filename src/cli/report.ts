@@ -1,7 +1,7 @@
-// How commands end when something goes wrong: one sentence on standard error and an exit code.
+// What a command prints when it fails, and its exit code.
 import { isAttuneError } from '../base/errors.ts';
 
-/** 1: something outside is wrong, and the sentence says what to do. 70: a mistake of ours. */
+/** @returns 1 for an operating error, whose message says what to do; 70 for a bug of Attune */
 export function reportError(
   error: unknown,
   output: { write(text: string): unknown } = process.stderr,
@@ -11,7 +11,7 @@ export function reportError(
     return 1;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  output.write(`attune: this is a mistake of Attune, not yours; please report it.\n${text}\n`);
+  output.write(`attune: this is a bug in Attune; please report it.\n${text}\n`);
   return 70;
 }
 

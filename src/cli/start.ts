@@ -1,4 +1,4 @@
-// `attune start`: runs the daemon until it is told to stop.
+// `attune start`: runs the daemon until it is stopped.
 import type { Command } from 'commander';
 import { forkEngine } from '../engine/process/fork.ts';
 import { isDemonstration } from '../protocol/demonstration.ts';
@@ -9,20 +9,20 @@ interface StartOptions {
   readonly set?: readonly string[];
 }
 
-/** Weights are hashed and widened once a model; with large ones that takes minutes. */
-const LOADING_IS_TOLD_MS = 2_000;
+/** The first start with a model hashes and widens its weights: minutes where they are large. */
+const LOADING_NOTE_AFTER_MS = 2_000;
 
 export function registerStart(program: Command): void {
   program
     .command('start')
-    .description('run the daemon (Ctrl-C or SIGTERM ends it in good order)')
+    .description('run the daemon (Ctrl-C or SIGTERM shuts it down cleanly)')
     .option('--config <file>', 'configuration file')
     .option('--set <key=value...>', 'set a value, such as server.port=4747')
     .action(start);
 }
 
 async function start(options: StartOptions): Promise<void> {
-  // The engine's process reads its code while this one reads its own.
+  // The engine's process loads its code while this one loads its own.
   const engineProcess = forkEngine();
   try {
     await run(options, engineProcess);
@@ -44,12 +44,12 @@ async function run(
   const loaded = await loadConfig({ ...named, environment: process.env, assignments });
   reportWarnings(loaded.warnings);
   const { config } = loaded;
-  const patience = setTimeout(() => {
+  const note = setTimeout(() => {
     const { path } = config.model;
-    process.stdout.write(`Loading ${path}; the first start with a model takes the longest.\n`);
-  }, LOADING_IS_TOLD_MS);
+    process.stdout.write(`Loading ${path}. The first start with a model takes longest.\n`);
+  }, LOADING_NOTE_AFTER_MS);
   const started = startDaemon(config, { engineProcess });
-  const running = await started.finally(() => clearTimeout(patience));
+  const running = await started.finally(() => clearTimeout(note));
   const stop = (): void => {
     void running.close().then(() => process.exit(0));
   };
@@ -61,19 +61,19 @@ async function run(
   process.stdout.write(`  In the browser:  ${url}\n  In the terminal: ${chatCommand(url)}\n`);
 }
 
-/** Where somebody else looks for a daemon, if nothing tells them otherwise. */
-const USUAL_URL = 'http://127.0.0.1:4747';
+/** Where a client looks for the daemon by default. */
+const DEFAULT_URL = 'http://127.0.0.1:4747';
 
-/** What to type in another terminal, which knows nothing of this one's environment and options. */
+/** The command for another terminal, which has not this one's environment and options. */
 export function chatCommand(url: string): string {
-  return url === USUAL_URL ? 'npx attune chat' : `npx attune chat --url ${url}`;
+  return url === DEFAULT_URL ? 'npx attune chat' : `npx attune chat --url ${url}`;
 }
 
-/** The model as a person is told of it; one as small as the companion is named a demonstration. */
+/** The name of the model for a person; the small companion is called a demonstration model. */
 export function nameModel(modelId: string | null, parameters: number | null): string {
   const name = modelId ?? 'a model';
   if (parameters === null || !isDemonstration(parameters)) return name;
   const size = `${Math.max(1, Math.round(parameters / 1e6))}M`;
-  const advice = '`npx attune pull` brings one worth talking to';
+  const advice = 'download a larger one with `npx attune pull`';
   return `${name}, the ${size} demonstration model; ${advice}`;
 }

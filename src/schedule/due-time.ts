@@ -1,6 +1,6 @@
-// When a cron expression falls due in a time zone. node-cron reads the expression and says which days
-// match. Its own `getNextRuns` is not used: it counts from the machine's clock only, looks forward
-// only, and leaves out a night whose hour the clock skips in spring.
+// When a cron expression falls due in a time zone. node-cron parses it and matches days. Its own
+// `getNextRuns` is not used: it counts from the machine's clock only, looks forward only, and
+// leaves out a night whose hour the clock skips in spring.
 import { createTask, parse, validateDetailed } from 'node-cron';
 import { AttuneError } from '../base/errors.ts';
 
@@ -46,8 +46,8 @@ function createWallClock(timeZone: string): WallClock {
 }
 
 /**
- * The first moment at which the wall clock shows this time; where the clock jumps over it, the first
- * moment after the jump.
+ * The first moment at which the wall clock shows this time; where the clock jumps over it, the
+ * first moment after the jump.
  */
 function momentOf(wall: number, wallAt: WallClock): number {
   const moments = [wall - DAY_MS, wall + DAY_MS].map((near) => wall - (wallAt(near) - near));

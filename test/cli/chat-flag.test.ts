@@ -66,7 +66,7 @@ describe('the walk through a flag', () => {
   it('asks again for words that are not there, and takes no strength it does not know', async () => {
     const { draft, told } = walk(['purple', '2-3', '', '', '9', '']);
     expect(await draft).toMatchObject({ userSpan: { messageId: 'm2' }, strength: 2 });
-    expect(told.join()).toContain('not there');
+    expect(told.join()).toContain('Not found');
   });
 
   it('can be given up at any question, also by leaving', async () => {

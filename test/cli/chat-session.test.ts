@@ -56,7 +56,7 @@ describe('attune chat over a pipe', () => {
     expect(piped.text()).toBe('You said: hello\nYou said: second \nline\n');
   });
 
-  it('carries out commands', async () => {
+  it('runs slash commands', async () => {
     const piped = await chat();
     piped.input.end(
       'find the needle\n/again\n/rename Named\n/search needle\n/new\nother\n/list\n/open 2\n/flag\nneedle\n\nbetter\n3\n\n/flags\n/nonsense\n/open nowhere\n/help\n',
@@ -66,14 +66,14 @@ describe('attune chat over a pipe', () => {
     expect(text.match(/You said: find the needle/g)?.length).toBeGreaterThanOrEqual(3);
     expect(text).toContain('Named');
     expect(text).toContain('1  missed 3  “needle”  → better');
-    expect(text).toContain('There is no /nonsense');
+    expect(text).toContain('Unknown command /nonsense');
     expect(text).toContain('(There is no talk nowhere');
     expect(text).toContain('/search WORDS');
     const [flag] = daemon.flags.list();
     expect(flag).toMatchObject({ betterWords: 'better', userSpan: { span: { text: 'needle' } } });
   });
 
-  it('changes a flag and takes it back by its number, and refuses numbers that are none', async () => {
+  it('changes a flag and takes it back by its number, and refuses invalid numbers', async () => {
     const piped = await chat();
     const flag = ['/flag', 'hello', '', 'hi', '', ''];
     const edit = ['/flags', '/edit 1', '', '', 'good day', '1', 'too cold'];
@@ -82,7 +82,7 @@ describe('attune chat over a pipe', () => {
     await piped.done;
     const text = piped.text();
     expect(text).toContain('1  missed 1  “hello”  → good day  (too cold)');
-    expect(text.match(/Say which: a number from \/flags/g)).toHaveLength(3);
+    expect(text.match(/Give the number of a flag from \/flags/g)).toHaveLength(3);
     expect(text.trimEnd().split('\n').slice(-2)).toEqual(['withdrawn', 'none']);
     expect(daemon.flags.list()).toMatchObject([{ betterWords: 'good day', strength: 1 }]);
   });

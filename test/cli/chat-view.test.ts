@@ -137,20 +137,20 @@ describe('what is on the screen', () => {
     expect(view.isReplying).toBe(false);
   });
 
-  it('shows nothing of a talk that is opened for the first time', () => {
+  it('shows nothing of a conversation that is opened for the first time', () => {
     const view = new ChatView('c');
     expect(view.opened(opened(talk(user('m'), reply('r', 'm', 'Hello'))))).toEqual([]);
     expect(view.replies).toHaveLength(1);
   });
 
-  it('begins anew when the text on the screen was not the beginning', () => {
+  it('begins again when the text on the screen was not the beginning', () => {
     const view = new ChatView('c');
     view.receive(start('r'));
     view.receive(delta('r', 0, 'Hxllo'));
     expect(seen(view.receive(end(reply('r', 'm', 'Hello'))))).toBe('<restart>Hello<end>');
   });
 
-  it('is nothing of other talks, and a regenerated reply takes the place of the first', () => {
+  it('is nothing of other conversations, and a regenerated reply takes the place of the first', () => {
     const view = new ChatView('c');
     const other = { ...delta('r', 0, 'x'), conversationId: 'other' } as ServerMessage;
     expect(view.receive(other)).toEqual([]);

@@ -150,7 +150,7 @@ describe('attune doctor', () => {
     const text = print(diagnosisOf('m', [cpu, wrong, absent]));
     expect(text).toContain('onnx cpu: onnxruntime-node 1; agrees with the CPU');
     expect(text).toContain('DISAGREES');
-    expect(text).toContain('onnx cuda: unverified; not there: no driver');
+    expect(text).toContain('onnx cuda: unverified; not available: no driver');
   });
 
   it('survives an examination that ends its process', async () => {
@@ -168,11 +168,11 @@ describe('an error at the end of a command', () => {
   const said: string[] = [];
   const output = { write: (text: string) => said.push(text) };
 
-  it('is one sentence with its code, or a mistake of ours with its stack', () => {
+  it('is one sentence with its code, or a bug with its stack', () => {
     expect(reportError(new AttuneError('store-locked', 'locked'), output)).toBe(1);
     expect(reportError(new TypeError('oops'), output)).toBe(70);
     expect(reportError('text', output)).toBe(70);
     expect(said[0]).toBe('attune: locked (store-locked)\n');
-    expect(said[1]).toMatch(/mistake of Attune[\s\S]*TypeError: oops/);
+    expect(said[1]).toMatch(/bug in Attune[\s\S]*TypeError: oops/);
   });
 });

@@ -71,7 +71,7 @@ describe('attune replay', () => {
     const file = join(folder, 'talks.jsonl.gz');
     await gzipLines(file, [dialogue(1), dialogue(2), dialogue(3)]);
     const text = await attune('replay', file, '--skip', '1', '--at', '2');
-    expect(text).toContain('2 talks, 4 messages said and answered.');
+    expect(text).toContain('2 conversations, 4 messages sent and answered.');
     expect(text).toContain('attune › You said: hello from 2');
     expect(text).not.toContain('hidden instruction');
     await attune('replay', file, '--skip', '1', '--quiet');
@@ -135,7 +135,7 @@ describe('attune replay', () => {
       moment(notHeldBack, 'a', 'b'),
     ]);
     const text = await attune('replay', file, '--moments');
-    expect(text).toContain('2 moments answered; 1 ignored the direction and were flagged.');
+    expect(text).toContain('2 moments answered; 1 replies ignored the direction and were flagged.');
     const [flag, ...others] = daemon.flags.list();
     expect(others).toEqual([]);
     expect(flag).toMatchObject({
@@ -144,11 +144,11 @@ describe('attune replay', () => {
     });
     const dev = join(folder, 'directions', 'sgd-dev.jsonl.gz');
     await gzipLines(dev, []);
-    await expect(attune('replay', dev, '--moments')).rejects.toThrow('for measuring');
+    await expect(attune('replay', dev, '--moments')).rejects.toThrow('a measuring split');
   });
 });
 
-describe('the commands around the talks', () => {
+describe('the commands for import and export', () => {
   it('import from Open WebUI and export as JSONL, into a new file of the owner’s', async () => {
     await open();
     const chats = join(folder, 'chats.json');
@@ -157,9 +157,11 @@ describe('the commands around the talks', () => {
       { id: 'a', role: 'assistant', content: 'answer', annotation: { rating: -1 } },
     ];
     await writeFile(chats, JSON.stringify([{ id: 'one', title: 'T', chat: { messages } }]));
-    expect(await attune('import', 'open-webui', chats)).toContain('1 talks with 2 messages');
-    expect(await attune('import', 'open-webui', chats)).toContain('1 talks were there already');
-    await expect(attune('import', 'other', chats)).rejects.toThrow('not known here');
+    expect(await attune('import', 'open-webui', chats)).toContain(
+      'Conversations imported: 1, already stored: 0. Messages: 2',
+    );
+    expect(await attune('import', 'open-webui', chats)).toContain('imported: 0, already stored: 1');
+    await expect(attune('import', 'other', chats)).rejects.toThrow('Cannot import from "other"');
     const target = join(folder, 'out.jsonl');
     await attune('export', '--to', target);
     const lines = (await readFile(target, 'utf8')).trim().split('\n');

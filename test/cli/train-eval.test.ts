@@ -128,7 +128,7 @@ describe('attune train, eval and export', () => {
 
     const merged = join(folder, 'merged');
     const proof = await attune('export', '--model', model, '--delta', out, '--merged', merged);
-    expect(proof).toContain('2 query projections moved');
+    expect(proof).toContain('2 query projections changed');
     expect(existsSync(join(merged, 'tokenizer.json'))).toBe(true);
     const same = await attune('eval', '--model', merged, '--on', examples, '--json');
     expect(JSON.parse(same).measures.kinds.listen.before).toBeCloseTo(

@@ -1,4 +1,4 @@
-// The walk through a flag in a few keys: questions and answers; asks and tells through functions.
+// The questions with which a flag is added or edited in the terminal.
 import type { Span } from '../../protocol/conversation.ts';
 import type { Flag, FlagDraftInput, FlagPatch } from '../../protocol/flag.ts';
 
@@ -42,14 +42,14 @@ function spanOf(text: string, start: number, end: number): Span {
   return { start, end, text: text.slice(start, end) };
 }
 
-/** Every word with its number, for choosing by number. */
+/** Each word with its number, so that words can be chosen by number. */
 export function numberWords(text: string): string {
   return wordsOf(text)
     .map(({ start, end }, at) => `${at + 1}:${text.slice(start, end)}`)
     .join(' ');
 }
 
-/** "3-5" or "3" (word numbers), or words as they stand in the text; undefined: neither. */
+/** Reads "3-5" or "3" as word numbers, anything else as words of the text. @returns undefined where there are no such words */
 export function chooseSpan(text: string, answer: string): Span | undefined {
   const numbers = /^(\d+)(?:\s*-\s*(\d+))?$/.exec(answer.trim());
   if (numbers !== null) {
@@ -71,7 +71,7 @@ export function chooseSpan(text: string, answer: string): Span | undefined {
 
 const TRIES = 3;
 
-/** Asks until the answer names words of one of the texts; an empty answer skips. */
+/** Asks until the answer names words of one of the texts. An empty answer skips the question. */
 async function askSpan(
   { ask, tell }: Pick<Walk, 'ask' | 'tell'>,
   question: string,
@@ -84,12 +84,12 @@ async function askSpan(
       const span = chooseSpan(text, answer);
       if (span !== undefined) return { id, span };
     }
-    tell('These words are not there; give word numbers such as 3-5, or the words. Enter skips.');
+    tell('Not found. Type word numbers such as 3-5, or the words themselves. Enter skips.');
   }
   return null;
 }
 
-/** Asks until somebody answers /cancel or leaves (Ctrl-D), and nothing from then on. */
+/** Stops asking after /cancel or the end of the input (Ctrl-D). */
 function cancelling({ ask }: Walk): { ask: Walk['ask']; isCancelled: () => boolean } {
   let isCancelled = false;
   return {
@@ -110,7 +110,7 @@ function tellWords({ tell, messages, reply }: Walk): void {
   tell(`Reply: ${numberWords(reply.text)}`);
 }
 
-/** The draft as the person made it, or undefined when it was given up (/cancel). */
+/** @returns the draft, or undefined where the person cancelled */
 export async function walkFlag(walk: FlagWalk): Promise<FlagDraftInput | undefined> {
   const { tell, reply, messages, kind } = walk;
   const { ask, isCancelled } = cancelling(walk);
@@ -122,16 +122,16 @@ export async function walkFlag(walk: FlagWalk): Promise<FlagDraftInput | undefin
     kind,
   } as const;
   tellWords(walk);
-  tell('Enter skips a question, /cancel gives up.');
+  tell('Enter skips a question, /cancel stops without a flag.');
   const heard = kind === 'good' ? 'heard' : 'not heard';
   const userSpan = await askSpan(asking, `Your words that were ${heard}: `, messages);
   if (kind === 'good') {
     return isCancelled() ? undefined : { ...draft, ...(userSpan ? userSpanOf(userSpan) : {}) };
   }
-  const drifted = await askSpan(asking, 'Words of the reply that drifted: ', [reply]);
-  const betterWords = (await ask('What would have listened? '))?.trim();
-  const strength = await ask('How much? 1 slight, 2 clear, 3 it hurt [2]: ');
-  const reason = (await ask('Why, in a word? '))?.trim();
+  const drifted = await askSpan(asking, 'Words of the reply that missed the point: ', [reply]);
+  const betterWords = (await ask('What would a reply that listens have said? '))?.trim();
+  const strength = await ask('Strength? 1 slight, 2 clear, 3 strong [2]: ');
+  const reason = (await ask('Reason, in a few words? '))?.trim();
   if (isCancelled()) return undefined;
   return {
     ...draft,
@@ -143,13 +143,13 @@ export async function walkFlag(walk: FlagWalk): Promise<FlagDraftInput | undefin
   };
 }
 
-/** What the person changed of a flag, or undefined when that is nothing or was given up. */
+/** @returns the changes, or undefined where nothing was changed or the person cancelled */
 export async function walkEdit(walk: EditWalk): Promise<FlagPatch | undefined> {
   const { tell, flag, reply, messages } = walk;
   const { ask, isCancelled } = cancelling(walk);
   const asking = { ask, tell };
   tellWords(walk);
-  tell('Enter keeps what is there, - empties it, /cancel gives up.');
+  tell('Enter keeps a value, - clears it, /cancel changes nothing.');
   const now = (value: string | null | undefined): string =>
     value ? ` [${value.replace(/\s+/g, ' ')}]: ` : ': ';
   const patch: { -readonly [Key in keyof FlagPatch]: FlagPatch[Key] } = {};
@@ -158,17 +158,17 @@ export async function walkEdit(walk: EditWalk): Promise<FlagPatch | undefined> {
   const heard = await askChange(asking, `Words of the reply${now(flag.replySpan?.text)}`, [reply]);
   if (heard !== undefined) patch.replySpan = heard === null ? null : heard.span;
   if (flag.kind === 'missed') {
-    const better = await ask(`What would have listened${now(flag.betterWords)}`);
+    const better = await ask(`A reply that listens${now(flag.betterWords)}`);
     if (better?.trim()) patch.betterWords = emptied(better);
   }
-  const strength = strengthOf(await ask(`How much? 1, 2 or 3 [${flag.strength}]: `));
+  const strength = strengthOf(await ask(`Strength? 1, 2 or 3 [${flag.strength}]: `));
   if (strength !== undefined) patch.strength = strength;
-  const reason = await ask(`Why, in a word${now(flag.reason)}`);
+  const reason = await ask(`Reason${now(flag.reason)}`);
   if (reason?.trim()) patch.reason = emptied(reason);
   return isCancelled() || Object.keys(patch).length === 0 ? undefined : patch;
 }
 
-/** Undefined keeps the words as they are, null takes them away. */
+/** @returns undefined to keep the words, null to clear them */
 async function askChange(
   asking: Pick<Walk, 'ask' | 'tell'>,
   question: string,

@@ -1,4 +1,4 @@
-// The chat of one person at one terminal: says lines, shows replies, carries out commands.
+// A chat session in a terminal: sends lines, shows replies, runs slash commands.
 import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../../base/errors.ts';
 import type { Conversation, ConversationSummary } from '../../protocol/conversation.ts';
@@ -14,18 +14,18 @@ const YOU = 'you › ';
 const ELSEWHERE = 'you, elsewhere › ';
 const REPLY = 'attune › ';
 
-/** Of a talk that is opened: so many messages are known here, and so many are put on the screen. */
-const KNOWN_MAX = 500;
+/** Of a conversation that is opened: number of messages loaded, and number of messages shown. */
+const LOADED_MAX = 500;
 const SHOWN_MAX = 40;
 
-/** Carries out "/name rest". @returns true: leave */
+/** Runs "/name rest". @returns true to end the session */
 type RunCommand = (line: string, session: ChatSession) => Promise<boolean>;
 
 export class ChatSession {
   readonly client: DaemonClient;
   readonly terminal: Terminal;
   view = new ChatView(randomUUID());
-  /** What `/list` or `/search` showed last, so that `/open 2` can mean one of them. */
+  /** What `/list` or `/search` showed last, for `/open 2`. */
   listed: readonly ConversationSummary[] = [];
   /** What `/flags` showed last, for `/edit 1` and `/withdraw 1`. */
   flagged: readonly Flag[] = [];
@@ -51,7 +51,7 @@ export class ChatSession {
     const { engine } = await connectFirst(this.client);
     if (this.terminal.isInteractive) {
       const model = engine.modelId === null ? 'the model is still loading' : engine.modelId;
-      this.terminal.note(`${model} · /help shows the commands · Ctrl-D leaves`);
+      this.terminal.note(`${model} · /help shows the commands · Ctrl-D quits`);
     }
     if (options.open !== undefined) await this.open(options.open);
     for (;;) {
@@ -83,10 +83,11 @@ export class ChatSession {
     await this.#until(() => this.view.replies.some((reply) => reply.messageId === messageId));
   }
 
-  /** The same for a reply that is made again. */
+  /** Regenerates the last reply. Resolves when it has ended. */
   async again(): Promise<void> {
     const last = this.view.messages.at(-1);
-    if (last === undefined) throw new AttuneError('message-not-found', 'Nothing was said yet.');
+    if (last === undefined)
+      throw new AttuneError('message-not-found', 'There is no message to answer yet.');
     const { conversationId } = this.view;
     const replyId = randomUUID();
     await this.client.request(
@@ -101,7 +102,7 @@ export class ChatSession {
     this.client.send({ type: 'reply-stop', conversationId });
   }
 
-  /** Shows another talk and goes on in it. */
+  /** Shows another conversation and continues it. */
   async open(conversationId: string): Promise<void> {
     const answer = await this.#read(conversationId);
     this.leave();
@@ -114,7 +115,7 @@ export class ChatSession {
   }
 
   #read(conversationId: string): Promise<ServerMessageOf<'conversation-opened'>> {
-    const request = { type: 'conversation-open', conversationId, limit: KNOWN_MAX } as const;
+    const request = { type: 'conversation-open', conversationId, limit: LOADED_MAX } as const;
     return this.client.request(request, 'conversation-opened');
   }
 
@@ -128,29 +129,29 @@ export class ChatSession {
     for (const { role, text } of shown) this.#line(`${role === 'user' ? YOU : REPLY}${text}`);
   }
 
-  /** Begins a new talk; it exists once something is said in it. */
+  /** Starts a new conversation; the daemon stores it with its first message. */
   begin(): void {
     this.leave();
     this.view = new ChatView(randomUUID());
   }
 
-  /** Events of this talk are no longer wanted. */
+  /** Ends the events of this conversation. */
   leave(): void {
     const { conversationId, messages } = this.view;
     if (messages.length > 0) this.client.send({ type: 'conversation-close', conversationId });
   }
 
-  /** Ctrl-C: stops the reply, not the program, unless there is nobody left to talk to. */
+  /** Ctrl-C: stops the reply, or the program where there is no connection. */
   interrupt(typed: string): void {
     if (!this.client.isOpen) {
       this.#isLeaving = true;
       this.client.close();
       this.#quiet(true);
     } else if (this.view.isReplying) this.stop();
-    else if (typed === '') this.terminal.note('Ctrl-D leaves.');
+    else if (typed === '') this.terminal.note('Ctrl-D quits.');
   }
 
-  /** One message; a line that ends with a backslash goes on in the next. */
+  /** One message; a line that ends with a backslash continues on the next. */
   async #readMessage(): Promise<string | undefined> {
     const parts: string[] = [];
     for (;;) {
@@ -162,7 +163,7 @@ export class ChatSession {
     }
   }
 
-  /** Waits until it is so and no reply runs, or until a reply has failed. */
+  /** Waits until the condition holds and no reply is running, or until a reply has failed. */
   async #until(isSo: () => boolean): Promise<void> {
     while (this.view.isReplying || !isSo()) if (await this.#untilQuiet()) return;
   }
@@ -176,9 +177,9 @@ export class ChatSession {
 
   #onMessage(message: ServerMessage): void {
     this.#show(this.view.receive(message));
-    if (message.type === 'server-closing') this.#freshNote('The daemon is stopping.');
+    if (message.type === 'server-closing') this.#freshNote('The daemon is shutting down.');
     if (message.type === 'summary-ready') {
-      this.#freshNote(`A night is over: ${printable(message.headline)} (${message.path})`);
+      this.#freshNote(`A night has ended: ${printable(message.headline)} (${message.path})`);
     }
   }
 
@@ -197,7 +198,7 @@ export class ChatSession {
       case 'begin':
         if (one.turnsDropped > 0) {
           this.#freshNote(
-            `(the oldest ${one.turnsDropped} turns no longer fit the model's window)`,
+            `(the oldest ${one.turnsDropped} turns no longer fit the model's context window)`,
           );
         }
         if (terminal.isInteractive) this.#write(REPLY);
@@ -221,10 +222,10 @@ export class ChatSession {
 
   #noteEnd(stopReason: string, problem: string | null): void {
     if (stopReason === 'aborted') this.terminal.note('(stopped)');
-    if (stopReason === 'length') this.terminal.note('(as long as a reply may be)');
+    if (stopReason === 'length') this.terminal.note('(the reply reached its length limit)');
     if (stopReason === 'interrupted') {
       this.terminal.note(
-        `(interrupted${problem === null ? '' : `: ${problem}`}; /again asks anew)`,
+        `(interrupted${problem === null ? '' : `: ${problem}`}; /again asks again)`,
       );
     }
   }

@@ -7,7 +7,7 @@ import {
 } from '../../protocol/open-conversation.ts';
 import type { ServerMessage, ServerMessageOf } from '../../protocol/server-message.ts';
 
-/** Something to put on the screen, in this order. */
+/** One change of the screen. */
 export type Shown =
   | { readonly kind: 'said'; readonly text: string }
   | { readonly kind: 'begin'; readonly turnsDropped: number }
@@ -20,7 +20,7 @@ export type Shown =
 export class ChatView {
   readonly conversationId: string;
   #state: OpenConversation;
-  /** Messages that were said here, and are on the screen already. */
+  /** Messages that were typed here, and are on the screen already. */
   readonly #own = new Set<string>();
 
   constructor(conversationId: string) {
@@ -43,12 +43,12 @@ export class ChatView {
     return [...new Map(replies.map((reply) => [reply.messageId, reply])).values()];
   }
 
-  /** A message that is said here: it is not shown again when the server tells of it. */
+  /** Marks a message as typed here: it is not shown again when the daemon reports it. */
   own(messageId: string): void {
     this.#own.add(messageId);
   }
 
-  /** The conversation is read for the first time: its history is not news. */
+  /** For a conversation that is read for the first time: its history is not shown as news. */
   opened(message: ServerMessageOf<'conversation-opened'>): Shown[] {
     this.#state = receive(this.#state, message);
     const { running } = this.#state;

@@ -1,4 +1,4 @@
-// `attune chat`: a talk in the terminal.
+// `attune chat`: a conversation in the terminal.
 import type { Command } from 'commander';
 import { type AddressOptions, findDaemon } from '../address.ts';
 import { ChatSession } from './chat-session.ts';
@@ -13,10 +13,10 @@ interface ChatOptions extends AddressOptions {
 export function registerChat(program: Command): void {
   program
     .command('chat')
-    .description('talk with the model in the terminal (the daemon must run)')
-    .option('--url <address>', 'where the daemon is, such as http://127.0.0.1:4747')
+    .description('chat with the model in the terminal (the daemon must be running)')
+    .option('--url <address>', 'URL of the daemon, such as http://127.0.0.1:4747')
     .option('--config <file>', 'configuration file')
-    .option('--open <id>', 'go on with this talk')
+    .option('--open <id>', 'continue this conversation')
     .action((options: ChatOptions) => chat(options));
 }
 

@@ -1,17 +1,17 @@
-// The lines typed into `attune chat`, kept between sessions in a file of the person's own.
+// The input history of `attune chat`, kept between sessions in a file that only its owner can read.
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 export interface LineHistory {
-  /** Newest first, as they were when it was opened. */
+  /** Newest first, as they were when the file was opened. */
   readonly lines: readonly string[];
-  /** Keeps one more line. */
+  /** Adds one line. */
   add(line: string): void;
 }
 
 const LINES_MAX = 500;
-/** What is longer was pasted rather than typed. */
+/** Longer lines were pasted rather than typed. */
 const LINE_CHARACTERS_MAX = 4000;
 const OWNER_ONLY = 0o600;
 
@@ -22,7 +22,7 @@ export function historyPath(
   return join(state, 'attune', 'chat-history');
 }
 
-/** Where nothing can be read or written there is no history: no reason not to talk. */
+/** Where the file cannot be read or written, the chat works without history. */
 export function openLineHistory(path = historyPath()): LineHistory {
   const lines = readLines(path).slice(-LINES_MAX);
   attempt(() => {

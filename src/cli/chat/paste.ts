@@ -1,8 +1,8 @@
-// Pasted text on its way to the line editor: many lines become one short mark, which stands for
-// them until the line is sent. It knows the terminal's brackets around pastes and nothing else.
+// Bracketed paste for the line editor: pasted lines become one short placeholder, which is
+// replaced by the text when the line is sent.
 import { Transform } from 'node:stream';
 
-/** Makes a terminal put marks around what is pasted, and no longer. */
+/** Switch the terminal's bracketed-paste mode on and off. */
 export const BRACKETS_ON = '\u001b[?2004h';
 export const BRACKETS_OFF = '\u001b[?2004l';
 const BEGIN = '\u001b[200~';
@@ -14,7 +14,7 @@ const SHOWN_MAX = 400;
 export interface PasteInput {
   /** What the line editor reads. */
   readonly stream: Transform;
-  /** A line as it was meant: with what its marks stand for. */
+  /** The line with its placeholders replaced by the pasted text. */
   expand(line: string): string;
 }
 
@@ -25,7 +25,7 @@ export function createPasteInput(): PasteInput {
     decodeStrings: false,
     transform(chunk: Buffer | string, _encoding, done) {
       const typed = chunk.toString();
-      // Ctrl-C by itself ends a paste whose end never came.
+      // Ctrl-C by itself drops a paste whose end never came.
       rest = typed === CTRL_C ? typed : rest + typed;
       const out: string[] = [];
       for (;;) {
@@ -48,7 +48,7 @@ export function createPasteInput(): PasteInput {
   };
 }
 
-/** How much at the end is, or may become, a paste that is still coming in. */
+/** Length of the end that is, or may become, a paste that has not arrived whole. */
 function heldBack(text: string): number {
   const begin = text.indexOf(BEGIN);
   if (begin >= 0) return text.length - begin;
@@ -58,7 +58,7 @@ function heldBack(text: string): number {
   return 0;
 }
 
-/** What appears in the line for a paste. */
+/** What the line shows for a paste. */
 function shown(pasted: string, pastes: string[]): string {
   const text = pasted
     .replace(/\r\n?/g, '\n')

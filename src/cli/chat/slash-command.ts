@@ -1,4 +1,4 @@
-// The commands of the terminal chat: each a name, a help line, and what it does in a session.
+// The slash commands of `attune chat`: each has a name, a help line and an action.
 import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../../base/errors.ts';
 import type { ConversationSummary, Reply, SettingsPatch } from '../../protocol/conversation.ts';
@@ -11,7 +11,7 @@ interface Command {
   readonly name: string;
   readonly takes?: string;
   readonly help: string;
-  /** 'leave' ends the session. */
+  /** Returning 'leave' ends the session. */
   run(session: ChatSession, rest: string): unknown;
 }
 
@@ -22,38 +22,42 @@ const COMMANDS: readonly Command[] = [
   {
     name: 'flag',
     takes: '[N]',
-    help: 'mark the last reply (or the Nth from the end): it did not listen',
+    help: 'flag the last reply (or the Nth from the end): it did not listen',
     run: (session, rest) => mark(session, 'missed', rest),
   },
   {
     name: 'good',
     takes: '[N]',
-    help: 'mark it as a good moment: it listened',
+    help: 'flag it as a good moment: it listened',
     run: (session, rest) => mark(session, 'good', rest),
   },
-  { name: 'flags', help: 'the flags of this talk', run: (session) => listFlags(session) },
-  { name: 'edit', takes: 'N', help: 'change a flag from /flags', run: editFlag },
-  { name: 'withdraw', takes: 'N', help: 'take a flag from /flags back', run: withdrawFlag },
-  { name: 'stop', help: 'stop the reply (so does Ctrl-C)', run: (session) => session.stop() },
-  { name: 'again', help: 'answer my last message anew', run: (session) => session.again() },
-  { name: 'new', help: 'begin a new talk', run: (session) => session.begin() },
+  {
+    name: 'flags',
+    help: 'list the flags of this conversation',
+    run: (session) => listFlags(session),
+  },
+  { name: 'edit', takes: 'N', help: 'edit a flag from /flags', run: editFlag },
+  { name: 'withdraw', takes: 'N', help: 'withdraw a flag from /flags', run: withdrawFlag },
+  { name: 'stop', help: 'stop the reply (or Ctrl-C)', run: (session) => session.stop() },
+  { name: 'again', help: 'regenerate the last reply', run: (session) => session.again() },
+  { name: 'new', help: 'start a new conversation', run: (session) => session.begin() },
   {
     name: 'open',
     takes: 'N|ID',
-    help: 'go on with a talk from /list or /search',
-    run: (session, rest) => session.open(talkNamed(session, rest.trim())),
+    help: 'continue a conversation from /list or /search',
+    run: (session, rest) => session.open(conversationNamed(session, rest.trim())),
   },
-  { name: 'list', help: 'the newest talks', run: (session) => list(session) },
+  { name: 'list', help: 'list the newest conversations', run: (session) => list(session) },
   {
     name: 'search',
     takes: 'WORDS',
-    help: 'find words in all talks',
+    help: 'search all conversations',
     run: (session, rest) => search(session, rest.trim()),
   },
   {
     name: 'rename',
     takes: 'TITLE',
-    help: 'give this talk a title',
+    help: 'rename this conversation',
     async run({ client, view: { conversationId } }, rest) {
       await client.request(
         { type: 'conversation-rename', conversationId, title: rest.trim() },
@@ -61,38 +65,43 @@ const COMMANDS: readonly Command[] = [
       );
     },
   },
-  { name: 'delete', takes: 'N|ID', help: 'delete a talk and all that was made of it', run: remove },
+  {
+    name: 'delete',
+    takes: 'N|ID',
+    help: 'delete a conversation and everything derived from it',
+    run: remove,
+  },
   {
     name: 'learn',
     takes: 'on|off',
-    help: 'whether nights may learn from this talk',
+    help: 'allow or forbid nights to learn from this conversation',
     run: (session, rest) => configure(session, { canLearn: rest.trim() !== 'off' }),
   },
   {
     name: 'set',
     takes: 'NAME VALUE',
-    help: 'temperature, topP, topK, seed, replyTokensMax, systemPrompt … of this talk',
+    help: 'set temperature, topP, topK, seed, replyTokensMax, systemPrompt … of this conversation',
     run: (session, rest) => configure(session, { settings: settingOf(rest) }),
   },
   {
     name: 'help',
-    help: 'this list',
+    help: 'show this list',
     run({ terminal }) {
       for (const { name, takes = '', help } of COMMANDS) {
         terminal.note(`  /${`${name} ${takes}`.padEnd(18)} ${help}`);
       }
-      terminal.note('  A line that ends with \\ goes on in the next.');
+      terminal.note('  A line that ends with \\ continues on the next.');
     },
   },
-  { name: 'quit', help: 'leave (so does Ctrl-D)', run: () => 'leave' },
+  { name: 'quit', help: 'quit (or Ctrl-D)', run: () => 'leave' },
 ];
 
-/** Carries out "/name rest"; unknown names are told, never sent. @returns true: leave */
+/** Runs "/name rest"; an unknown name is reported, never sent. @returns true to end the session */
 export async function runCommand(line: string, session: ChatSession): Promise<boolean> {
   const [word = '', ...rest] = line.slice(1).split(' ');
   const command = COMMANDS.find(({ name }) => name === word);
   if (command !== undefined) return (await command.run(session, rest.join(' '))) === 'leave';
-  session.terminal.note(`There is no /${printable(word)}; /help shows the commands.`);
+  session.terminal.note(`Unknown command /${printable(word)}; /help shows the commands.`);
   return false;
 }
 
@@ -100,10 +109,10 @@ function replyNamed({ view }: ChatSession, rest: string): Reply {
   const fromEnd = rest.trim() === '' ? 1 : Number(rest);
   const reply = Number.isInteger(fromEnd) ? view.replies.at(-fromEnd) : undefined;
   if (reply !== undefined && fromEnd > 0) return reply;
-  throw new AttuneError('reply-not-found', 'There is no such reply in this talk.');
+  throw new AttuneError('reply-not-found', 'There is no such reply in this conversation.');
 }
 
-/** What a walk through a flag of this reply needs: the words around it, and whom to ask. */
+/** What the questions about a flag of this reply need. */
 function walkOf({ view, terminal }: ChatSession, reply: Reply) {
   const asked = view.messages.findIndex(({ id }) => id === reply.messageId);
   return {
@@ -120,11 +129,13 @@ async function mark(session: ChatSession, kind: 'missed' | 'good', rest: string)
   const reply = replyNamed(session, rest);
   const flag = await walkFlag({ ...walkOf(session, reply), kind, flagId: randomUUID() });
   if (flag === undefined) {
-    terminal.note('nothing was marked');
+    terminal.note('no flag was added');
     return;
   }
   await client.request({ type: 'flag-add', flag }, 'flag-added');
-  terminal.note(kind === 'good' ? 'marked as a good moment' : 'flagged; a night can learn from it');
+  terminal.note(
+    kind === 'good' ? 'flagged as a good moment' : 'flagged; a night can learn from it',
+  );
 }
 
 async function listFlags(session: ChatSession): Promise<void> {
@@ -144,7 +155,7 @@ function flagLine({ kind, strength, userSpan, betterWords, reason, usedBy }: Fla
     userSpan === null ? '' : `“${userSpan.span.text}”`,
     betterWords === null ? '' : `→ ${betterWords}`,
     reason === null ? '' : `(${reason})`,
-    usedBy.length === 0 ? '' : `learnt in ${usedBy.join(', ')}`,
+    usedBy.length === 0 ? '' : `used in ${usedBy.join(', ')}`,
   ];
   const filled = parts.filter((part) => part !== '');
   return filled.map((part) => part.replace(/\s+/g, ' ')).join('  ');
@@ -153,7 +164,10 @@ function flagLine({ kind, strength, userSpan, betterWords, reason, usedBy }: Fla
 function flagNamed({ flagged }: ChatSession, rest: string): Flag {
   const flag = flagged[Number(rest.trim() || 'none') - 1];
   if (flag !== undefined) return flag;
-  throw new AttuneError('flag-not-found', 'Say which: a number from /flags.');
+  throw new AttuneError(
+    'flag-not-found',
+    'Give the number of a flag from /flags, such as /withdraw 1.',
+  );
 }
 
 async function editFlag(session: ChatSession, rest: string): Promise<void> {
@@ -161,7 +175,7 @@ async function editFlag(session: ChatSession, rest: string): Promise<void> {
   const flag = flagNamed(session, rest);
   const reply = view.replies.find(({ id }) => id === flag.replyId);
   if (reply === undefined) {
-    throw new AttuneError('reply-not-found', 'The reply of this flag was made anew since.');
+    throw new AttuneError('reply-not-found', 'The flagged reply has since been regenerated.');
   }
   const patch = await walkEdit({ ...walkOf(session, reply), flag });
   if (patch === undefined) return terminal.note('nothing was changed');
@@ -175,10 +189,13 @@ async function withdrawFlag(session: ChatSession, rest: string): Promise<void> {
   session.terminal.note('withdrawn');
 }
 
-function showTalks(session: ChatSession, talks: readonly ConversationSummary[]): void {
-  session.listed = talks;
-  if (talks.length === 0) session.terminal.note('none');
-  for (const [at, { title, updatedAt, messages, canLearn }] of talks.entries()) {
+function showConversations(
+  session: ChatSession,
+  conversations: readonly ConversationSummary[],
+): void {
+  session.listed = conversations;
+  if (conversations.length === 0) session.terminal.note('none');
+  for (const [at, { title, updatedAt, messages, canLearn }] of conversations.entries()) {
     const when = new Date(updatedAt).toLocaleString(undefined, WHEN);
     const learns = canLearn ? '' : ', not learnt from';
     const number = String(at + 1).padStart(3);
@@ -193,17 +210,17 @@ async function list(session: ChatSession): Promise<void> {
     { type: 'conversation-list', limit: LISTED_MAX },
     'conversation-listed',
   );
-  showTalks(session, answer.conversations);
+  showConversations(session, answer.conversations);
 }
 
 async function search(session: ChatSession, query: string): Promise<void> {
-  if (query === '') throw new AttuneError('message-invalid', 'Write /search and some words.');
+  if (query === '') throw new AttuneError('message-invalid', 'Usage: /search WORDS');
   const answer = await session.client.request(
     { type: 'conversation-search', query, limit: 20 },
     'conversation-found',
   );
   const { terminal } = session;
-  if (answer.hits.length === 0) terminal.note('nothing was found');
+  if (answer.hits.length === 0) terminal.note('nothing found');
   const ids = [...new Set(answer.hits.map(({ conversationId }) => conversationId))];
   session.listed = ids.map((id) => ({ id }) as ConversationSummary);
   for (const { conversationId, title, role, excerpt } of answer.hits) {
@@ -214,17 +231,20 @@ async function search(session: ChatSession, query: string): Promise<void> {
   }
 }
 
-function talkNamed({ listed }: ChatSession, name: string): string {
+function conversationNamed({ listed }: ChatSession, name: string): string {
   const byNumber = /^\d{1,3}$/.test(name) ? listed[Number(name) - 1]?.id : undefined;
   const id = byNumber ?? name;
   if (/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(id)) return id;
-  throw new AttuneError('conversation-not-found', 'Say which: a number from /list, or an id.');
+  throw new AttuneError(
+    'conversation-not-found',
+    'Give a number from /list, or the id of a conversation.',
+  );
 }
 
 async function remove(session: ChatSession, rest: string): Promise<void> {
-  const conversationId = talkNamed(session, rest.trim());
+  const conversationId = conversationNamed(session, rest.trim());
   const sure = await session.terminal.readLine(
-    'Delete it, its flags and what was made of it? y/N ',
+    'Delete the conversation, its flags and everything derived from it? y/N ',
   );
   if (sure?.trim().toLowerCase() !== 'y') return;
   await session.client.request(
@@ -240,7 +260,7 @@ async function configure(
   change: { readonly settings?: SettingsPatch; readonly canLearn?: boolean },
 ): Promise<void> {
   const { conversationId } = view;
-  // Settings of a talk in which nothing was said yet bring it into being.
+  // A conversation without messages does not exist at the daemon yet.
   if (view.messages.length === 0)
     await client.request({ type: 'conversation-create', conversationId }, 'conversation-created');
   await client.request(
@@ -250,12 +270,12 @@ async function configure(
   terminal.note('done');
 }
 
-/** "temperature 0.7"; without a value the setting goes back to the configuration's. */
+/** Reads "temperature 0.7"; without a value, the setting goes back to the configured one. */
 function settingOf(rest: string): SettingsPatch {
   const [name = '', ...words] = rest.trim().split(' ');
   const text = words.join(' ');
   if (name === 'systemPrompt') return { systemPrompt: text === '' ? null : text };
   const value = text === '' ? null : Number(text);
   if (name !== '' && !Number.isNaN(value)) return { [name]: value };
-  throw new AttuneError('message-invalid', 'Write /set and a name and a number.');
+  throw new AttuneError('message-invalid', 'Usage: /set NAME NUMBER');
 }

@@ -1,4 +1,4 @@
-// The terminal of an interactive command: lines in, text out; works over a pipe as well.
+// The terminal of an interactive command: lines in, text out; also over a pipe.
 import { createInterface, type Interface } from 'node:readline';
 import { Writable } from 'node:stream';
 import type { LineHistory } from './line-history.ts';
@@ -7,23 +7,23 @@ import { BRACKETS_OFF, BRACKETS_ON, createPasteInput, type PasteInput } from './
 export interface Terminal {
   /** False over a pipe: no prompt, no colours, no history. */
   readonly isInteractive: boolean;
-  /** As it is, without a line end; what a model said must go through `printable` first. */
+  /** Writes text as it is, without a line end. A model's text must go through `printable` first. */
   write(text: string): void;
-  /** A line of our own, in a quiet colour. */
+  /** A line of the program itself, in a dim colour. */
   note(text: string): void;
-  /** The next line that was entered; undefined at the end of the input. */
+  /** The next line of the input; undefined at its end. */
   readLine(prompt: string, options?: ReadLineOptions): Promise<string | undefined>;
-  /** Shows the prompt again, with what was typed, after something was written over it. */
+  /** Shows the prompt and the typed text again, after other output. */
   refresh(): void;
-  /** What the arrow keys bring back before what was kept, newest first. */
+  /** Lines for the arrow keys that come before those of the history file, newest first. */
   setHistory(lines: readonly string[]): void;
   close(): void;
 }
 
 export interface ReadLineOptions {
   /**
-   * The line goes into the history that outlives the session. Answers to questions do not, nor do
-   * lines with a mark for what was pasted: it means nothing in the next session.
+   * The line goes into the history file. Answers to questions do not, nor do lines with the
+   * placeholder of a paste, which the next session cannot resolve.
    */
   readonly isKept?: boolean;
 }
@@ -31,16 +31,16 @@ export interface ReadLineOptions {
 export interface TerminalOptions {
   readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
   readonly output: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
-  /** Ctrl-C; `typed` is what stood on the line, which is cleared. */
+  /** Ctrl-C; `typed` is the text of the line, which is cleared. */
   readonly onInterrupt: (typed: string) => void;
-  /** A line that is for right now, even while something is written; true when it was taken. */
+  /** Offered each line that arrives while nobody waits for one. @returns true to consume it */
   readonly takeAtOnce?: (line: string) => boolean;
   readonly hasColour?: boolean;
-  /** Asked for where somebody types, not over a pipe. */
+  /** Not called over a pipe. */
   readonly openHistory?: () => LineHistory;
 }
 
-/** Without control characters, with which a text could take over the terminal. */
+/** Without control characters, which could take control of the terminal. */
 export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones to take out
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
@@ -73,7 +73,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
   });
   if (isInteractive) output.on('resize', onResize).write(BRACKETS_ON);
 
-  /** Nothing of ours is written onto the line on which somebody types. */
+  /** Output never goes onto the line that is being typed. */
   let isPromptShown = false;
   function hidePrompt(): void {
     if (isPromptShown) output.write(CLEAR_LINE);
@@ -129,7 +129,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
     readLine(prompt, asked) {
       isKept = asked?.isKept ?? false;
       const line = lines.shift();
-      // Typed while something was written, and not shown then.
+      // Typed during other output, and not shown then.
       if (line !== undefined && isInteractive) output.write(`${prompt}${line}\n`);
       if (line !== undefined || isEnded) return Promise.resolve(line);
       return new Promise((resolve) => {
@@ -154,7 +154,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
   };
 }
 
-/** While nobody is asked, what is typed is kept by readline but not shown amid the reply. */
+/** While no line is asked for, readline keeps what is typed, but does not show it amid the reply. */
 function createScreen(output: TerminalOptions['output'], isShown: () => boolean) {
   const echo = new Writable({
     write(chunk, _encoding, done) {
@@ -170,7 +170,7 @@ function createScreen(output: TerminalOptions['output'], isShown: () => boolean)
   return { screen, onResize };
 }
 
-/** The keys of a terminal by way of a stream; what the line editor asks of a terminal still works. */
+/** A terminal's input through a stream that readline still takes for a terminal. */
 function throughPastes(
   input: TerminalOptions['input'],
   stream: PasteInput['stream'],
@@ -183,10 +183,10 @@ function throughPastes(
   return input.pipe(keys);
 }
 
-/** Typed by nobody, documented by nobody, and there since readline began. */
+/** Undocumented and untyped, and part of readline since its beginning. */
 type WithHistory = Interface & { history: string[] };
 
-/** The arrow keys bring back what was said, not the answers to questions. */
+/** Answers to questions do not come back with the arrow keys. */
 function forgetNewest(lineReader: Interface): void {
   (lineReader as Partial<WithHistory>).history?.shift();
 }

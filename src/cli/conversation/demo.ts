@@ -1,4 +1,4 @@
-// `attune demo`: a day and a night before your eyes, everything real, in a store of its own.
+// `attune demo`: a day of conversations and a night, run live in a temporary store.
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,23 +16,23 @@ import { followNight } from '../night/follow-night.ts';
 import { summaryText } from '../night/summary-text.ts';
 import { LiveConversations } from './live-conversation.ts';
 
-/** One talk of the day: its beginning is written, its last answer is the model's own, live. */
-const talkSchema = z.strictObject({
+/** One conversation of the day: its beginning is given, its last reply is generated live. */
+const conversationSchema = z.strictObject({
   id: z.string(),
   title: z.string(),
   messages: z.array(z.strictObject({ role: z.enum(['user', 'assistant']), content: z.string() })),
-  /** The last thing that is said. */
+  /** The last user message. */
   say: z.string(),
   /** The words that direct, in `say` or earlier. */
   direction: z.string(),
-  /** What a reply that listens names. */
+  /** What a reply that listens mentions. */
   wants: z.string(),
   /** The assistant's message that holds its own idea. */
   idea: z.string(),
   /** What a listening reply would have been. */
   better: z.string(),
 });
-type DemoTalk = z.infer<typeof talkSchema>;
+type DemoConversation = z.infer<typeof conversationSchema>;
 
 interface DemoOptions {
   readonly keep?: boolean;
@@ -46,20 +46,20 @@ const say = (text: string): void => {
 export function registerDemo(program: Command): void {
   program
     .command('demo')
-    .description('a day of talks and a short night, live, in a store of its own')
-    .option('--keep', 'leave the daemon running at the end (Ctrl-C ends it)')
-    .option('--talks <n>', 'so many talks of the day')
+    .description('run a day of conversations and a short night, live, in a temporary store')
+    .option('--keep', 'leave the daemon running at the end (Ctrl-C stops it)')
+    .option('--talks <n>', 'number of conversations in the demo')
     .action(demo);
 }
 
-/** Small enough for five minutes on two cores; the gate is the usual one. */
+/** Small enough for five minutes on two cores. The gate is not changed. */
 async function demoConfig(store: string): Promise<Config> {
   const { config } = await loadConfig({
     environment: process.env,
     options: {
       store: { path: store },
       server: { port: 0 },
-      // The day's talks are remembered the same evening.
+      // The day's conversations are remembered the same evening.
       memory: { restMinutes: 0 },
       night: { dreamsMax: 48, isEnabled: false },
       dream: { rehearsalTalks: 80 },
@@ -76,10 +76,10 @@ async function demo(options: DemoOptions): Promise<void> {
   const { startDaemon } = await import('../../main.ts'); // heavy: only when it is needed
   const running = await startDaemon(await demoConfig(store));
   try {
-    say(`A daemon of its own is at ${running.url}, its store is ${store}.\n`);
+    say(`The demo's daemon is at ${running.url}, its store is ${store}.\n`);
     await liveDay({ url: running.url, token: '' }, await readDay(options));
     if (options.keep === true) {
-      say('\nThe daemon goes on; Ctrl-C ends it.');
+      say('\nThe daemon keeps running; Ctrl-C stops it.');
       await new Promise<void>((resolve) => process.once('SIGINT', resolve));
     }
   } finally {
@@ -87,78 +87,90 @@ async function demo(options: DemoOptions): Promise<void> {
   }
 }
 
-async function readDay({ talks }: DemoOptions): Promise<DemoTalk[]> {
+async function readDay({ talks }: DemoOptions): Promise<DemoConversation[]> {
   const path = join(installationFolder, 'demo', 'day.jsonl');
   const text = await readTextBounded(path);
   if (text === undefined) {
-    throw new AttuneError('message-invalid', `The demo's talks are not at ${path}.`, { path });
+    throw new AttuneError('message-invalid', `The demo's conversations are not at ${path}.`, {
+      path,
+    });
   }
   const day = text.split('\n').filter((line) => line !== '');
   return day
     .slice(0, Number(talks ?? day.length))
-    .map((line) => talkSchema.parse(JSON.parse(line)));
+    .map((line) => conversationSchema.parse(JSON.parse(line)));
 }
 
-async function liveDay(address: Address, day: readonly DemoTalk[]): Promise<void> {
+async function liveDay(address: Address, day: readonly DemoConversation[]): Promise<void> {
   const client = new HttpClient(address);
-  const talks = new LiveConversations(address);
-  await talks.connect();
+  const conversations = new LiveConversations(address);
+  await conversations.connect();
   try {
-    const missed = await talkAll({ client, talks }, day);
-    if (missed.length === 0) return say('The model listened every time: nothing to learn.');
-    say('\nNight falls.');
+    const missed = await answerAll({ client, conversations }, day);
+    if (missed.length === 0)
+      return say('The model listened every time: there is nothing to learn.');
+    say('\nThe night starts.');
     const nightId = await followNight(address);
     say('');
     const summary = await client.get(`/api/nights/${nightId}`, NightSummary);
     say(summaryText(summary));
     say(`\nThe summary: ${address.url}/nights/${nightId}`);
-    await askAgain({ client, talks }, missed);
+    await askAgain({ client, conversations }, missed);
   } finally {
-    talks.close();
+    conversations.close();
   }
 }
 
 interface Parts {
   readonly client: HttpClient;
-  readonly talks: LiveConversations;
+  readonly conversations: LiveConversations;
 }
 
-/** Loads a talk's beginning, says the last words and gives the live answer. */
-async function answer({ client, talks }: Parts, talk: DemoTalk, conversationId: string) {
+/** Loads the beginning of a conversation, sends the last message and returns the live reply. */
+async function answer(
+  { client, conversations }: Parts,
+  conversation: DemoConversation,
+  conversationId: string,
+) {
   const at = Date.now();
-  const messages = talk.messages.map(({ role, content }, index) => ({
+  const messages = conversation.messages.map(({ role, content }, index) => ({
     id: `${conversationId}-${index}`,
     role,
     text: content,
     at,
   }));
-  const body = { id: conversationId, title: talk.title, origin: 'replay', messages };
+  const body = { id: conversationId, title: conversation.title, origin: 'replay', messages };
   await client.post('/api/conversations', body, ConversationImported);
-  const messageId = `${conversationId}-${talk.messages.length}`;
-  return talks.say(conversationId, messageId, talk.say);
+  const messageId = `${conversationId}-${conversation.messages.length}`;
+  return conversations.say(conversationId, messageId, conversation.say);
 }
 
-async function talkAll(parts: Parts, day: readonly DemoTalk[]): Promise<DemoTalk[]> {
-  const missed: DemoTalk[] = [];
-  for (const talk of day) {
-    const reply = await answer(parts, talk, talk.id);
-    const isHeard = reply.text.toLowerCase().includes(talk.wants.toLowerCase());
-    say(`  ${isHeard ? '✓' : '✗'} “${talk.direction}”  →  ${reply.text.replaceAll('\n', ' ')}`);
+async function answerAll(
+  parts: Parts,
+  day: readonly DemoConversation[],
+): Promise<DemoConversation[]> {
+  const missed: DemoConversation[] = [];
+  for (const conversation of day) {
+    const reply = await answer(parts, conversation, conversation.id);
+    const isHeard = reply.text.toLowerCase().includes(conversation.wants.toLowerCase());
+    say(
+      `  ${isHeard ? '✓' : '✗'} “${conversation.direction}”  →  ${reply.text.replaceAll('\n', ' ')}`,
+    );
     if (isHeard) continue;
-    missed.push(talk);
-    await parts.talks.flag({
-      id: `flag-${talk.id}`,
-      conversationId: talk.id,
+    missed.push(conversation);
+    await parts.conversations.flag({
+      id: `flag-${conversation.id}`,
+      conversationId: conversation.id,
       replyId: reply.id,
-      userSpan: directionSpan(talk),
-      betterWords: talk.better,
+      userSpan: directionSpan(conversation),
+      betterWords: conversation.better,
     });
   }
-  say(`\n${day.length} talks; ${missed.length} replies did not listen and were flagged.`);
+  say(`\n${day.length} conversations; ${missed.length} replies did not listen and were flagged.`);
   return missed;
 }
 
-function directionSpan({ id, messages, say: last, direction }: DemoTalk) {
+function directionSpan({ id, messages, say: last, direction }: DemoConversation) {
   const texts = [...messages.map(({ content }) => content), last];
   const index = texts.findLastIndex((text) => text.includes(direction));
   const start = texts[index]?.indexOf(direction) ?? 0;
@@ -166,9 +178,11 @@ function directionSpan({ id, messages, say: last, direction }: DemoTalk) {
   return { messageId: `${id}-${index}`, span };
 }
 
-async function askAgain(parts: Parts, missed: readonly DemoTalk[]): Promise<void> {
-  const [talk] = missed;
-  if (talk === undefined) return;
-  const reply = await answer(parts, talk, `${talk.id}-again`);
-  say(`\nThe same again, on the weights in force now:\n  “${talk.direction}”  →  ${reply.text}`);
+async function askAgain(parts: Parts, missed: readonly DemoConversation[]): Promise<void> {
+  const [conversation] = missed;
+  if (conversation === undefined) return;
+  const reply = await answer(parts, conversation, `${conversation.id}-again`);
+  say(
+    `\nThe same again, on the weights that are active now:\n  “${conversation.direction}”  →  ${reply.text}`,
+  );
 }

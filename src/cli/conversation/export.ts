@@ -1,5 +1,4 @@
-// `attune export`: every talk and flag of the running daemon as JSONL.
-
+// `attune export`: every conversation and flag of the running daemon as JSONL.
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -15,18 +14,18 @@ interface ExportOptions extends AddressOptions, ExportDeltaOptions {
 
 export function registerExport(program: Command): void {
   addDeltaOptions(program.command('export'))
-    .description('write every talk and flag as JSONL; with --delta, a model with deltas merged')
-    .option('--conversation <id>', 'only this talk')
-    .option('--to <file>', 'into this new file (readable by you alone)')
-    .option('--url <address>', 'where the daemon is')
+    .description('export conversations and flags as JSONL, or a model with merged deltas')
+    .option('--conversation <id>', 'export only this conversation')
+    .option('--to <file>', 'new file to write, readable only by you (default: standard output)')
+    .option('--url <address>', 'URL of the daemon')
     .option('--config <file>', 'configuration file')
     .action((options: ExportOptions) => {
       const isMerge = options.delta !== undefined || options.merged !== undefined;
-      return isMerge ? exportDelta(options) : exportTalks(options);
+      return isMerge ? exportDelta(options) : exportConversations(options);
     });
 }
 
-export async function exportTalks(options: ExportOptions): Promise<void> {
+export async function exportConversations(options: ExportOptions): Promise<void> {
   const client = new HttpClient(await findDaemon(options));
   const { conversation } = options;
   const one = `/api/conversations/${encodeURIComponent(conversation ?? '')}/export`;

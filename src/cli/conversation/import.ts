@@ -1,4 +1,4 @@
-// `attune import`: talks and ratings of other programs, sent to the running daemon.
+// `attune import`: conversations and ratings of other programs, sent to the running daemon.
 import type { Command } from 'commander';
 import { readJsonBounded } from '../../base/atomic-file.ts';
 import { AttuneError } from '../../base/errors.ts';
@@ -12,30 +12,35 @@ const FILE_BYTES_MAX = 2 ** 30;
 export function registerImport(program: Command): void {
   program
     .command('import')
-    .description('bring in talks from another program (open-webui: exported chats or feedback)')
+    .description(
+      'import conversations from another program (open-webui: exported chats or feedback)',
+    )
     .argument('<program>', 'open-webui')
     .argument('<file>', 'its JSON export')
-    .option('--url <address>', 'where the daemon is')
+    .option('--url <address>', 'URL of the daemon')
     .option('--config <file>', 'configuration file')
     .action(importFile);
 }
 
 async function importFile(program: string, file: string, options: AddressOptions): Promise<void> {
   if (program !== 'open-webui') {
-    throw new AttuneError('message-invalid', `"${program}" is not known here; open-webui is.`);
+    throw new AttuneError(
+      'message-invalid',
+      `Cannot import from "${program}"; open-webui is supported.`,
+    );
   }
   const entries = await readJsonBounded(file, OpenWebuiFile, { bytesMax: FILE_BYTES_MAX });
-  if (entries === undefined) throw new AttuneError('message-invalid', `There is no file ${file}.`);
+  if (entries === undefined) throw new AttuneError('message-invalid', `File ${file} not found.`);
   const client = new HttpClient(await findDaemon(options));
-  const count = { talks: 0, known: 0, messages: 0, flags: 0 };
-  for (const talk of readOpenWebui(entries, Date.now())) {
-    const done = await client.post('/api/conversations', talk, ConversationImported);
-    count[done.isDuplicate ? 'known' : 'talks']++;
+  const count = { conversations: 0, known: 0, messages: 0, flags: 0 };
+  for (const conversation of readOpenWebui(entries, Date.now())) {
+    const done = await client.post('/api/conversations', conversation, ConversationImported);
+    count[done.isDuplicate ? 'known' : 'conversations']++;
     count.messages += done.isDuplicate ? 0 : done.messages;
     count.flags += done.flags;
   }
   process.stdout.write(
-    `${count.talks} talks with ${count.messages} messages brought in, ${count.flags} marks; ` +
-      `${count.known} talks were there already.\n`,
+    `Conversations imported: ${count.conversations}, already stored: ${count.known}. ` +
+      `Messages: ${count.messages}, flags: ${count.flags}.\n`,
   );
 }

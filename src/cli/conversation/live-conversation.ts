@@ -1,4 +1,4 @@
-// Says things in a live talk and waits for the replies: what replay needs of the WebSocket.
+// Sends messages in live conversations and waits for the replies, for replay and demo.
 import { AttuneError } from '../../base/errors.ts';
 import type { Reply } from '../../protocol/conversation.ts';
 import type { DaemonClient, Request } from '../../protocol/daemon-client.ts';
@@ -17,7 +17,7 @@ export interface NewLiveConversation {
   readonly title: string;
 }
 
-/** Ids are the caller's: said twice, after a loss or in a second run, it happens once. */
+/** Ids are chosen by the caller: a message that is sent twice is stored and answered once. */
 export class LiveConversations {
   readonly #client: DaemonClient;
   readonly #waiting = new Map<string, Waiting>();
@@ -50,13 +50,13 @@ export class LiveConversations {
     await this.#ask(message, 'conversation-created');
   }
 
-  /** Resolves with the reply. @throws what the daemon refuses with, reply-not-found when lost */
+  /** Resolves with the reply. @throws the daemon's error; reply-not-found where the reply failed */
   async say(conversationId: string, messageId: string, text: string): Promise<Reply> {
     this.#open.add(conversationId);
     const replied = new Promise<Reply>((resolve, reject) => {
       this.#waiting.set(messageId, { resolve, reject });
     });
-    // Refused, it is never answered; and what is answered was not refused.
+    // A refused message gets no reply.
     const refused = this.#ask(
       { type: 'message-say', conversationId, messageId, text },
       'message-stored',
@@ -68,7 +68,7 @@ export class LiveConversations {
     }
   }
 
-  /** No more events of this talk. */
+  /** Ends the events of this conversation. */
   leave(conversationId: string): void {
     if (this.#open.delete(conversationId)) {
       this.#client.send({ type: 'conversation-close', conversationId });
@@ -79,7 +79,7 @@ export class LiveConversations {
     await this.#ask({ type: 'flag-add', flag }, 'flag-added');
   }
 
-  /** Asks again, later, where the daemon says that there is too much going on. */
+  /** Retries where the daemon says after how many milliseconds. */
   async #ask(message: Request, answer: ServerMessage['type']): Promise<void> {
     for (;;) {
       try {
@@ -104,7 +104,7 @@ export class LiveConversations {
     }
   }
 
-  /** After a loss: the ends of replies that came meanwhile are in the talks. */
+  /** After a reconnect: replies that ended meanwhile are in the history. */
   #reopen(): void {
     for (const conversationId of this.#open) {
       void this.#client
@@ -114,7 +114,7 @@ export class LiveConversations {
             if (entry.role === 'assistant') this.#waiting.get(entry.messageId)?.resolve(entry);
           }
         })
-        // The talk is not there yet: then its message is still on its way.
+        // The conversation does not exist yet: its first message is still to be sent again.
         .catch(() => undefined);
     }
   }

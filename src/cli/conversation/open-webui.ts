@@ -1,4 +1,4 @@
-// Open WebUI's exported chats and ratings as talks and flags. Pure: objects in, objects out.
+// Converts Open WebUI's exported chats and ratings to conversations and flags. Pure functions.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type {
@@ -62,7 +62,7 @@ function milliseconds(time: number | null | undefined, otherwise: number): numbe
   return Math.floor(time > 1e11 ? time : time * 1000);
 }
 
-/** An id of theirs as one of ours; what does not fit is hashed. */
+/** An id of Open WebUI as an id of Attune; hashed where it does not fit. */
 function ourId(prefix: string, id: string): string {
   const whole = `${prefix}${id}`;
   if (/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(whole)) return whole;
@@ -136,13 +136,14 @@ function importOf(
     );
   }
   if (messages.length === 0) return undefined;
-  const title = (chat.title ?? chat.chat.title ?? '').trim().slice(0, 200) || 'Imported talk';
+  const title =
+    (chat.title ?? chat.chat.title ?? '').trim().slice(0, 200) || 'Imported conversation';
   const system = chat.chat.system ?? '';
   const settings = system === '' ? {} : { systemPrompt: system };
   return { id: ourId('owui-', chat.id), title, origin: 'import', settings, messages, flags };
 }
 
-/** Talks of an export; ratings are matched by message, and bring their own chat where it is in them. */
+/** Conversations of an export. Ratings are matched by message; a rating may hold its own chat. */
 export function readOpenWebui(
   entries: z.infer<typeof OpenWebuiFile>,
   now: number,

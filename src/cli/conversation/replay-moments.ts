@@ -35,33 +35,37 @@ function factsOf({ changes, reply }: SgdMoment): NonNullable<Scenario['facts']> 
   };
 }
 
-/** The dialogues lie beside the moments: …/directions/sgd-train → …/pretrain/sgd/train. */
+/** The dialogues are stored beside the moments: …/directions/sgd-train → …/pretrain/sgd/train. */
 async function dialoguesBeside(file: string): Promise<string> {
   const split = /-(\w+)\.jsonl/.exec(file)?.[1] ?? 'train';
   const path = join(dirname(file), '..', 'pretrain', 'sgd', `${split}.jsonl.gz`);
   if ((await stat(path).catch(() => undefined))?.isFile() === true) return path;
-  throw new AttuneError('message-invalid', `The talks of these moments are not at ${path}.`, {
-    path,
-  });
+  throw new AttuneError(
+    'message-invalid',
+    `The dialogues of these moments are not at ${path}; name them with --dialogues.`,
+    {
+      path,
+    },
+  );
 }
 
-/** The last `#` part is the place in the talk. */
+/** The last part, after `#`, is the position in the dialogue. */
 function momentId(scenario: Scenario): string {
   return scenario.id.split(':').slice(2).join(':');
 }
 
-/** Moments of held-back dialogues; those that only measure (a dev split) are refused. */
+/** Moments of held-out dialogues; files that only measure (a dev split) are refused. */
 export async function readMoments(
   file: string,
   options: Pick<ReplayOptions, 'dialogues' | 'kind'>,
 ): Promise<Moment[]> {
   if (/dev|test/.test(file.split('/').at(-1) ?? '')) {
-    const message = `${file} is for measuring: flags made from it would be learnt. Use a train file.`;
+    const message = `${file} is a measuring split, and flags are trained on; use a train file.`;
     throw new AttuneError('message-invalid', message, { file });
   }
   const moments = (await readSgdMoments(file)).filter(
     ({ id, kind }) =>
-      // The rest was the companion's school book.
+      // The companion was trained on the others.
       isHeldBack(id.split('#')[0] ?? '') && (options.kind === undefined || kind === options.kind),
   );
   const byId = new Map(moments.map((moment) => [moment.id, moment]));
@@ -74,7 +78,7 @@ export async function readMoments(
   });
 }
 
-/** Everything before the direction, as it was really said, without an answer of ours. */
+/** Everything before the direction, as it was recorded. */
 function contextOf({ scenario, conversationId }: Moment, at: number) {
   const before = scenario.messages.slice(0, -1);
   return {
@@ -108,8 +112,8 @@ function flagOf({ scenario, conversationId }: Moment, messageId: string, reply: 
 }
 
 /**
- * Loads each context, says the direction, and flags the answer when the kind's check says that it
- * does not listen. Moments that only measure (a dev split) are refused: a flag is for learning.
+ * Loads each context, sends the direction, and flags the reply where the check of its kind says
+ * that it does not listen. Files that only measure (a dev split) are refused: flags are trained on.
  */
 export async function replayMoments(
   file: string,
@@ -124,15 +128,15 @@ export async function replayMoments(
   for await (const moment of chosenOf(all(), options)) chosen.push(moment);
   const { answered, flagged } = await playMoments(chosen, options, parts);
   parts.io.write(
-    `${answered} moments answered; ${flagged} ignored the direction and were flagged.`,
+    `${answered} moments answered; ${flagged} replies ignored the direction and were flagged.`,
   );
 }
 
-/** A moment that was played before is not played again. */
+/** A moment that was replayed before is skipped. */
 export async function playMoments(
   moments: readonly Moment[],
   options: Pick<ReplayOptions, 'url' | 'config' | 'at' | 'pace' | 'quiet'>,
-  { talks, io }: ReplayParts,
+  { conversations, io }: ReplayParts,
 ): Promise<{ answered: number; flagged: number }> {
   const http = new HttpClient(await findDaemon(options));
   const tally = { answered: 0, flagged: 0 };
@@ -152,14 +156,14 @@ export async function playMoments(
     const text = scenario.messages.at(-1)?.content ?? '';
     if (options.pace > 0) await io.sleep(options.pace * 1000);
     const messageId = `${conversationId}-${scenario.messages.length - 1}`.slice(-64);
-    const reply = await talks.say(conversationId, messageId, text);
+    const reply = await conversations.say(conversationId, messageId, text);
     const result = checkReply(scenario, reply.text);
     tally.answered++;
     if (!result.passes) {
-      await talks.flag({ ...flagOf(moment, messageId, reply), reason: result.reason });
+      await conversations.flag({ ...flagOf(moment, messageId, reply), reason: result.reason });
       tally.flagged++;
     }
-    talks.leave(conversationId);
+    conversations.leave(conversationId);
     if (!options.quiet) show(moment, reply, result, io.write);
   });
   return tally;

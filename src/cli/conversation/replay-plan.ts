@@ -1,4 +1,4 @@
-// What both kinds of replay share: which conversations of a file, how many at once, their ids.
+// What both kinds of replay share: which conversations of a file, how many at a time, their ids.
 import { basename } from 'node:path';
 import type { AddressOptions } from '../address.ts';
 import type { LiveConversations } from './live-conversation.ts';
@@ -7,9 +7,9 @@ export interface ReplayOptions extends AddressOptions {
   readonly moments?: boolean;
   readonly limit?: number;
   readonly skip: number;
-  /** Seconds between the messages of a talk. */
+  /** Seconds before each message. */
   readonly pace: number;
-  /** Talks at once. */
+  /** Number of concurrent conversations. */
   readonly at: number;
   readonly dialogues?: string;
   readonly kind?: string;
@@ -21,18 +21,18 @@ export interface ReplayIo {
   readonly sleep: (ms: number) => Promise<void>;
 }
 
-/** Ids of the file's talks: played again, the same talk is the same talk. */
+/** The conversation's id, the same in each replay of the file. */
 export function replayedId(file: string, id: string): string {
   const name = basename(file).replace(/\..*$/, '');
   return `${name}-${id}`.replace(/[^A-Za-z0-9_-]/g, '-').slice(0, 60);
 }
 
 export interface ReplayParts {
-  readonly talks: LiveConversations;
+  readonly conversations: LiveConversations;
   readonly io: ReplayIo;
 }
 
-/** Hands out items to so many workers; the first failure ends it. */
+/** Works on a number of items at a time; the first failure ends it. */
 export async function eachAtOnce<T>(
   items: AsyncIterable<T>,
   atOnce: number,

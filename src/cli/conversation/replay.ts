@@ -1,4 +1,4 @@
-// `attune replay`: plays the person's side of real conversations against the running daemon.
+// `attune replay`: sends the user messages of recorded conversations to the running daemon.
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { readLineFile } from '../../base/line-file.ts';
@@ -15,7 +15,7 @@ import {
   replayedId,
 } from './replay-plan.ts';
 
-/** One dialogue of a file; other keys (labels, questionnaires) are not for us. */
+/** One dialogue of a file; other keys (labels, questionnaires) are ignored. */
 const Dialogue = z.object({
   id: z.union([z.string(), z.number()]).transform(String),
   turns: z
@@ -29,41 +29,41 @@ const whole = (text: string): number => z.coerce.number().int().min(0).parse(tex
 export function registerReplay(program: Command): void {
   program
     .command('replay')
-    .description('play real conversations against the running daemon, as live talks')
+    .description('replay recorded conversations against the running daemon')
     .argument('<file>', 'JSONL, gzipped or not: dialogues, or moments with --moments')
-    .option('--moments', 'answer moments in which the person directs; flag what ignores them')
-    .option('--limit <n>', 'so many talks', whole)
-    .option('--skip <n>', 'not the first so many', whole, 0)
-    .option('--pace <seconds>', 'wait before each message', Number, 0)
-    .option('--at <n>', 'so many talks at once', whole, 1)
-    .option('--kind <kind>', 'only moments of this kind')
-    .option('--dialogues <file>', 'where the talks of the moments are (found beside the moments)')
-    .option('--quiet', 'only the sum at the end')
-    .option('--url <address>', 'where the daemon is')
+    .option('--moments', 'replay moments with a direction, and flag the replies that ignore it')
+    .option('--limit <n>', 'number of conversations to replay', whole)
+    .option('--skip <n>', 'number of conversations to skip first', whole, 0)
+    .option('--pace <seconds>', 'seconds to wait before each message', Number, 0)
+    .option('--at <n>', 'number of concurrent conversations', whole, 1)
+    .option('--kind <kind>', 'replay only moments of this kind')
+    .option('--dialogues <file>', 'dialogues of the moments (default: found beside the moments)')
+    .option('--quiet', 'print only the summary')
+    .option('--url <address>', 'URL of the daemon')
     .option('--config <file>', 'configuration file')
     .action((file: string, options: ReplayOptions) => replay(file, options));
 }
 
 async function replay(file: string, options: ReplayOptions): Promise<void> {
-  const talks = new LiveConversations(await findDaemon(options));
-  await talks.connect();
+  const conversations = new LiveConversations(await findDaemon(options));
+  await conversations.connect();
   const io: ReplayIo = {
     write: (line) => void process.stdout.write(`${line}\n`),
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   };
   try {
-    if (options.moments) await replayMoments(file, options, { talks, io });
-    else await replayDialogues(file, options, { talks, io });
+    if (options.moments) await replayMoments(file, options, { conversations, io });
+    else await replayDialogues(file, options, { conversations, io });
   } finally {
-    talks.close();
+    conversations.close();
   }
 }
 
-/** Says what the person said in each dialogue of a file, as live talks. */
+/** Sends the user messages of each dialogue of a file, each in a live conversation. */
 export async function replayDialogues(
   file: string,
   options: Pick<ReplayOptions, 'skip' | 'limit' | 'at' | 'pace' | 'quiet'>,
-  { talks, io }: ReplayParts,
+  { conversations, io }: ReplayParts,
 ): Promise<void> {
   let played = 0;
   let messages = 0;
@@ -72,31 +72,35 @@ export async function replayDialogues(
     options.at,
     async (dialogue) => {
       const conversationId = replayedId(file, dialogue.id);
-      const said = await playOne(conversationId, dialogue, { ...options, talks, io });
+      const said = await playOne(conversationId, dialogue, { ...options, conversations, io });
       messages += said;
       played++;
     },
   );
-  io.write(`${played} talks, ${messages} messages said and answered.`);
+  io.write(`${played} conversations, ${messages} messages sent and answered.`);
 }
 
 async function playOne(
   conversationId: string,
   { turns }: Dialogue,
-  { talks, io, pace, quiet }: ReplayParts & Pick<ReplayOptions, 'pace' | 'quiet'>,
+  { conversations, io, pace, quiet }: ReplayParts & Pick<ReplayOptions, 'pace' | 'quiet'>,
 ): Promise<number> {
-  // The hidden instruction of the recording and its assistant are not played.
+  // The recording's hidden instruction and its assistant are left out.
   const said = turns.filter(({ role, text }) => role === 'user' && text.trim() !== '');
   const first = said[0]?.text ?? 'Replay';
-  await talks.begin({ conversationId, title: first.slice(0, 60) });
+  await conversations.begin({ conversationId, title: first.slice(0, 60) });
   for (const [at, { text }] of said.entries()) {
     if (pace > 0) await io.sleep(pace * 1000);
-    const reply = await talks.say(conversationId, `${conversationId}-${at}`.slice(-64), text);
+    const reply = await conversations.say(
+      conversationId,
+      `${conversationId}-${at}`.slice(-64),
+      text,
+    );
     if (quiet) continue;
     io.write(`you    › ${printable(text)}`);
     io.write(`attune › ${printable(reply.text)}`);
   }
-  talks.leave(conversationId);
+  conversations.leave(conversationId);
   if (!quiet) io.write('');
   return said.length;
 }

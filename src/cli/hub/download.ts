@@ -1,4 +1,4 @@
-// Fetches one file of the hub in ranges into a plain file: resumed where it broke, hashed, renamed.
+// Downloads one file of the hub in ranges: resumed after a break, verified by hash, then renamed.
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, promises as fs } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,22 +13,22 @@ export interface DownloadOptions {
   /** The folder that the files are for. */
   readonly folder: string;
   readonly clock: Clock;
-  /** Attempts that bring nothing new before it gives up. */
+  /** Number of attempts in a row that bring no new bytes before it gives up. */
   readonly attemptsMax: number;
   readonly rangeBytes: number;
-  /** Bytes that are there of this file. */
+  /** Number of bytes of this file that are on the disk. */
   readonly onProgress: (bytes: number) => void;
 }
 
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 8000;
 
-/** Where the pieces of a file are kept until it is whole. */
+/** The partial file, until it is complete. */
 const partOf = (folder: string, { path }: HubFile): string => join(folder, `${path}.part`);
 
 /**
- * Leaves the file whole and proved, or its part for the next time.
- * @returns whether anything had to be fetched
+ * Leaves the complete, verified file, or the partial file for the next call.
+ * @returns whether anything was downloaded
  * @throws download-damaged, hub-failed, hub-refused, hub-not-found, disk-full
  */
 export async function download(file: HubFile, options: DownloadOptions): Promise<boolean> {
@@ -42,11 +42,11 @@ export async function download(file: HubFile, options: DownloadOptions): Promise
   const isResumed = await fetchMissing(part, file, options);
   if (!(await isWhole(part, file))) {
     await fs.rm(part, { force: true });
-    // The older bytes may be of another commit: once more, from the start.
+    // The older bytes may be of another commit: download again from the start.
     if (isResumed) return download(file, options);
     const message =
-      `${file.path} does not hash to what the hub says (${file.hash.hex}); ` +
-      'its pieces were deleted, try again';
+      `${file.path} does not match its hash on the hub (${file.hash.hex}); ` +
+      'the partial file was deleted, try again';
     throw new AttuneError('download-damaged', message, { path: file.path, hash: file.hash.hex });
   }
   await fs.rename(part, target);
@@ -54,8 +54,8 @@ export async function download(file: HubFile, options: DownloadOptions): Promise
 }
 
 /**
- * Appends to the part until it has its size; what brings no byte is tried again, later and later.
- * @returns whether bytes of an earlier pull were there
+ * Appends to the partial file until it is complete. Failed attempts are retried with back-off.
+ * @returns whether it continued an earlier download
  */
 async function fetchMissing(
   part: string,
@@ -78,7 +78,7 @@ async function fetchMissing(
       } catch (error) {
         const isNew = (await startOf(handle, file)) > have;
         attempt = isNew ? 0 : attempt + 1;
-        if (!isPassing(error) || attempt >= options.attemptsMax) throw withAdvice(error, file);
+        if (!isTransient(error) || attempt >= options.attemptsMax) throw withAdvice(error, file);
         await sleep(options.clock, Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** attempt));
       }
     }
@@ -89,7 +89,7 @@ async function fetchMissing(
   }
 }
 
-/** Bytes that are there; more than there can be are from another time and are dropped. */
+/** Number of bytes in the partial file; a file that is too large is emptied. */
 async function startOf(handle: fs.FileHandle, file: HubFile): Promise<number> {
   const { size } = await handle.stat();
   if (size <= file.size) return size;
@@ -106,16 +106,19 @@ async function fetchRange(
   const end = Math.min(have + rangeBytes, file.size);
   const range = await hub.range({ repository, commit, path: file.path }, [have, end]);
   if (!Number.isNaN(range.total) && range.total !== file.size) {
-    throw lying(file, `it has ${range.total} bytes, and the list says ${file.size}`);
+    throw mismatch(file, `its size is ${range.total} bytes, but the hub's list says ${file.size}`);
   }
   if (range.start !== have && range.start !== 0) {
-    throw lying(file, `asked for bytes from ${have} on, the hub sent them from ${range.start} on`);
+    throw mismatch(
+      file,
+      `bytes from ${have} were requested, but the hub sent bytes from ${range.start}`,
+    );
   }
   if (range.start === 0 && have > 0) await handle.truncate(0);
   let at = range.start;
   const limit = range.start === have && have > 0 ? end : file.size;
   for await (const piece of range.body) {
-    if (at + piece.length > limit) throw lying(file, 'the hub sends more than it was asked for');
+    if (at + piece.length > limit) throw mismatch(file, 'the hub sent more bytes than requested');
     await handle.appendFile(piece);
     at += piece.length;
     onProgress(at);
@@ -123,7 +126,7 @@ async function fetchRange(
   if (at === have) throw new AttuneError('hub-failed', `${file.path}: the hub sent nothing`);
 }
 
-/** Whether a file is there and hashes to what it must. */
+/** Whether a file exists and matches its hash. */
 async function isWhole(path: string, { size, hash }: HubFile): Promise<boolean> {
   const found = await fs.stat(path).catch(() => undefined);
   if (found?.isFile() !== true || found.size !== size) return false;
@@ -138,21 +141,21 @@ async function hashOf(path: string, kind: 'sha256' | 'git', size: number): Promi
   return hash.digest('hex');
 }
 
-/** Connections break and servers are busy; what is refused or a lie stays so. */
-function isPassing(error: unknown): boolean {
+/** Whether a retry can help: broken connections and busy servers, not refusals or wrong data. */
+function isTransient(error: unknown): boolean {
   if (!isAttuneError(error, 'hub-failed')) return false;
   const { status, isLasting } = error.facts;
   return isLasting !== true && (typeof status !== 'number' || status >= 500 || status === 429);
 }
 
-function lying(file: HubFile, why: string): AttuneError {
+function mismatch(file: HubFile, why: string): AttuneError {
   return new AttuneError('download-damaged', `${file.path}: ${why}`, { path: file.path });
 }
 
 function withAdvice(error: unknown, file: HubFile): unknown {
-  if (!isPassing(error)) return error;
+  if (!isTransient(error)) return error;
   const { message, facts } = error as AttuneError;
-  const advice = `${file.path}: ${message}; what came is kept, the same command goes on from there`;
+  const advice = `${file.path}: ${message}; run the same command again to resume`;
   return new AttuneError('hub-failed', advice, facts, { cause: error });
 }
 

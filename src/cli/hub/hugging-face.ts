@@ -1,4 +1,4 @@
-// The Hugging Face hub's API as far as a pull needs it: a commit, its files, and ranges of one.
+// The part of the Hugging Face hub's API that a download needs: a commit, its files, byte ranges.
 import { z } from 'zod';
 import { AttuneError } from '../../base/errors.ts';
 
@@ -6,21 +6,21 @@ export interface HubOptions {
   /** Such as https://huggingface.co, without a path. */
   readonly endpoint: string;
   readonly token: string | undefined;
-  /** Silence on a connection after which it counts as lost. */
+  /** Time without data after which a connection counts as lost. */
   readonly stallMs: number;
 }
 
 export interface HubFile {
-  /** Relative, checked: no way out of the target folder. */
+  /** Relative; checked that it stays in the target folder. */
   readonly path: string;
   readonly size: number;
-  /** What the content must hash to: SHA-256 of large files, git's blob hash of small ones. */
+  /** SHA-256 of large files, git's blob hash of small ones. */
   readonly hash: { readonly kind: 'sha256' | 'git'; readonly hex: string };
 }
 
 export interface HubRange {
   readonly start: number;
-  /** Of the whole file, as the hub says now. */
+  /** Size of the whole file, as the hub reports it in this answer. */
   readonly total: number;
   readonly body: AsyncIterable<Uint8Array>;
 }
@@ -58,7 +58,7 @@ export class Hub {
   }
 
   /**
-   * The commit that a branch, tag or commit stands for.
+   * Resolves a branch, tag or commit id to a commit id.
    * @throws hub-not-found, hub-refused, hub-failed
    */
   async commitOf(repository: string, revision: string): Promise<string> {
@@ -74,7 +74,8 @@ export class Hub {
       `/api/models/${repository}/tree/${commit}?recursive=true`,
     );
     for (let page = 0; next !== undefined; page++) {
-      if (page === PAGES_MAX) throw broken(next, `it has more than ${PAGES_MAX} pages`);
+      if (page === PAGES_MAX)
+        throw broken(next, `the list of files has more than ${PAGES_MAX} pages`);
       const response: Response = await this.#fetch(next, {}, repository);
       const entries = this.#parse(pageSchema, await this.#json(response), next);
       for (const entry of entries) if (entry.type === 'file') files.push(fileOf(entry, next));
@@ -112,7 +113,7 @@ export class Hub {
 
   async #fetch(url: string, headers: Record<string, string>, what: string): Promise<Response> {
     const { endpoint, token, stallMs } = this.#options;
-    // A page may name another host as the next one; the token is for the hub alone.
+    // The next page may be on another host; the token goes to the hub only.
     const isOurs = new URL(url).origin === new URL(endpoint).origin;
     const authorization: Record<string, string> =
       token !== undefined && isOurs ? { Authorization: `Bearer ${token}` } : {};
@@ -140,13 +141,13 @@ export class Hub {
     let bytes = 0;
     for await (const part of this.#watched(response)) {
       bytes += part.length;
-      if (bytes > LISTING_BYTES_MAX) throw broken(response.url, 'its answer has no end');
+      if (bytes > LISTING_BYTES_MAX) throw broken(response.url, 'the answer is too long');
       parts.push(part);
     }
     try {
       return JSON.parse(Buffer.concat(parts).toString('utf8'));
     } catch (cause) {
-      throw broken(response.url, `its answer is no JSON: ${reasonOf(cause)}`);
+      throw broken(response.url, `the answer is not valid JSON: ${reasonOf(cause)}`);
     }
   }
 
@@ -161,10 +162,10 @@ export class Hub {
     if (match === null) return undefined;
     const next = new URL(match[1] as string, url);
     if (next.origin === new URL(this.#options.endpoint).origin) return next.href;
-    throw broken(url, `it sends us on to ${next.origin}`);
+    throw broken(url, `its next page is on another host, ${next.origin}`);
   }
 
-  /** The body; a connection on which nothing comes for a while is given up. */
+  /** The body; fails where no data arrives for a while. */
   async *#watched(response: Response): AsyncGenerator<Uint8Array> {
     const reader = response.body?.getReader();
     if (reader === undefined) return;
@@ -175,7 +176,7 @@ export class Hub {
         const stalled = new Promise<never>((_, reject) => {
           const error = new AttuneError(
             'hub-failed',
-            `nothing came for ${stallMs} ms from ${response.url}`,
+            `no data from ${response.url} for ${stallMs} ms`,
           );
           timer = setTimeout(() => reject(error), stallMs);
         });

@@ -1,4 +1,4 @@
-// A line on a terminal that shows how far something is; over a pipe only what is done is said.
+// A progress bar on a terminal; over a pipe, one line at the end.
 export interface ProgressBar {
   /** @param done of `total`, in bytes */
   update(done: number): void;

@@ -1,4 +1,4 @@
-// `attune pull`: fetches a model from the Hugging Face hub, proves each file, says where it is.
+// `attune pull`: downloads a model from the Hugging Face hub and verifies each file.
 import { promises as fs } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
@@ -31,7 +31,7 @@ const STALL_MS = 30_000;
 const ATTEMPTS_MAX = 6;
 const RANGE_BYTES = 64 * 2 ** 20;
 
-/** What a model folder is made of; other formats of the same weights are left out. */
+/** The files of a model folder; other formats of the same weights are left out. */
 const WANTED = [
   /^config\.json$/,
   /^generation_config\.json$/,
@@ -47,7 +47,7 @@ const ESSENTIAL = ['config.json', 'tokenizer.json'];
 export function registerPull(program: Command): void {
   program
     .command('pull')
-    .description('fetch a model from the Hugging Face hub (HF_ENDPOINT and HF_TOKEN are honoured)')
+    .description('download a model from the Hugging Face hub (reads HF_ENDPOINT and HF_TOKEN)')
     .argument('<source>', 'OWNER/NAME or OWNER/NAME@revision')
     .option('--to <dir>', 'folder for the files (default: models/OWNER/NAME in the store)')
     .action(async (source: string, options: { to?: string }) => {
@@ -102,11 +102,11 @@ export function parseSource(source: string): { repository: string; revision: str
   const [, repository, revision = 'main'] = match ?? [];
   const isClimbing = [repository, revision].some((part) => part?.includes('..'));
   if (repository !== undefined && !isClimbing) return { repository, revision };
-  const message = `${JSON.stringify(source)} is no OWNER/NAME or OWNER/NAME@revision`;
+  const message = `${JSON.stringify(source)} is not a valid OWNER/NAME or OWNER/NAME@revision`;
   throw new AttuneError('config-invalid', message, { source });
 }
 
-/** Weights last, so that what is wrong with a model shows before they are fetched. */
+/** Weights last, so that problems of a model show before its weights are downloaded. */
 function wantedOf(all: readonly HubFile[], repository: string): HubFile[] {
   const wanted = all.filter(({ path }) => WANTED.some((pattern) => pattern.test(path)));
   const names = new Set(wanted.map(({ path }) => path));
@@ -134,11 +134,11 @@ async function assertRoom(files: readonly HubFile[], folder: string): Promise<vo
   const { bavail, bsize } = await fs.statfs(folder);
   if (needed <= bavail * bsize) return;
   const room = bytesText(bavail * bsize);
-  const message = `${bytesText(needed)} are to be fetched, and ${folder} has room for ${room}`;
+  const message = `${bytesText(needed)} are needed, but ${folder} has only ${room} free`;
   throw new AttuneError('disk-full', message, { needed, folder });
 }
 
-/** What was fetched from where, beside the files. */
+/** A record of the source, beside the files. */
 async function writeProvenance(folder: string, facts: object): Promise<void> {
   const path = join(folder, 'attune-pull.json');
   await fs.writeFile(path, `${JSON.stringify({ schema: 1, ...facts }, null, 2)}\n`);

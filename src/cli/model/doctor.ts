@@ -1,4 +1,4 @@
-// `attune doctor`: what here can run and train the model, measured, and why not the rest.
+// `attune doctor`: which devices of this machine can run and train the model, measured.
 import { fork } from 'node:child_process';
 import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -20,9 +20,9 @@ export interface Diagnosis {
   readonly memoryBytes: number;
   readonly modelDir: string;
   readonly found: readonly Examination[];
-  /** The quickest training step of those that pass the self-test. */
+  /** The fastest training step of those that pass the self-test. */
   readonly trainsFastest: string | null;
-  /** The quickest decode of the same. */
+  /** The fastest decode of those that pass the self-test. */
   readonly servesFastest: string | null;
 }
 
@@ -33,14 +33,14 @@ const EXAMINED: readonly Examined[] = [
   'tensorflow',
   'tfjs wasm',
 ];
-/** An examination that takes longer is a finding as well. */
+/** An examination that takes longer is reported as failed. */
 const EXAMINATION_MS_MAX = 180_000;
 const CHILD = fileURLToPath(new URL('./examination-process.js', import.meta.url));
 
 export function registerDoctor(program: Command): void {
   addModelOptions(program.command('doctor'))
-    .description('examine the devices of this machine: self-test, decode, one training step')
-    .option('--json', 'as JSON')
+    .description('test the devices of this machine: self-test, decode speed, one training step')
+    .option('--json', 'print JSON')
     .action(async (options: DoctorOptions) => {
       const diagnosis = await diagnose(options);
       const text =
@@ -53,7 +53,7 @@ export function registerDoctor(program: Command): void {
 async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
   const { modelDir, cacheDir, config } = await findModel(options);
   const { readModel } = await import('../../model/model.ts');
-  await readModel(modelDir, { cacheDir }); // refuses here what no device could run
+  await readModel(modelDir, { cacheDir }); // throws here where no device could run the model
   const found: Examination[] = [];
   for (const what of EXAMINED) {
     const request = { what, modelDir, cacheDir, threads: config.engine.threads };
@@ -62,7 +62,7 @@ async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
   return diagnosisOf(modelDir, found);
 }
 
-/** One examination in a process of its own, which may die of it. */
+/** Runs one examination in its own process, which may crash. */
 export function examineApart(request: ExaminationRequest, entry = CHILD): Promise<Examination> {
   return new Promise((resolve) => {
     const child = fork(entry, [], {
@@ -76,7 +76,7 @@ export function examineApart(request: ExaminationRequest, entry = CHILD): Promis
     child.once('error', (error) => failed(error.message));
     child.once('exit', (code, signal) => {
       clearTimeout(timer);
-      failed(`its process ended during the examination: ${signal ?? `exit code ${code}`}`);
+      failed(`its process crashed during the test: ${signal ?? `exit code ${code}`}`);
     });
     child.send(request, () => undefined);
   });
@@ -110,16 +110,16 @@ export function print(diagnosis: Diagnosis): string {
   const head = `${machine}\nModel ${modelDir}\n`;
   const lines = found.map((each) => `\n${each.what}: ${sentence(each)}\n`);
   const choice = (verb: string, what: string | null): string =>
-    `${verb} fastest here: ${what ?? 'nothing'}\n`;
+    `${verb} fastest: ${what ?? 'none'}\n`;
   const choices =
     choice('Serves', diagnosis.servesFastest) + choice('Trains', diagnosis.trainsFastest);
   return `${head}${lines.join('')}\n${choices}`;
 }
 
 function sentence(each: Examination): string {
-  // Nobody has run it on such a device yet; its numbers would be the first.
+  // Never run on such a device so far.
   const mark = each.what === 'onnx cuda' ? 'unverified; ' : '';
-  if (!each.isPresent) return `${mark}not there: ${each.reason}`;
+  if (!each.isPresent) return `${mark}not available: ${each.reason}`;
   const parts = [each.description ?? ''];
   if (each.selfTestError !== undefined) {
     const verdict = each.passesSelfTest === true ? 'agrees with the CPU' : 'DISAGREES with the CPU';

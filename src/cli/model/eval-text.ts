@@ -1,4 +1,4 @@
-// The page that `attune eval` prints: each number with its interval; it measures nothing.
+// The text that `attune eval` prints: each number with its interval.
 import type { Change } from '../../measure/compare.ts';
 import { type FreeReply, passShares } from '../../measure/free-replies.ts';
 import type { GateVerdict } from '../../measure/gate.ts';
@@ -7,9 +7,9 @@ import type { Estimate } from '../../measure/statistics.ts';
 
 export interface Evaluation {
   readonly measures: Measures;
-  /** What the gate would say of it on a first night; absent without a delta. */
+  /** The gate's verdict as on a first night; absent without a delta. */
   readonly verdict?: GateVerdict;
-  /** Greedy first takes under the parent and under the candidate, where they were asked for. */
+  /** Greedy replies under the parent and under the candidate, where they were asked for. */
   readonly replies?: {
     readonly before: readonly FreeReply[];
     readonly after: readonly FreeReply[];
@@ -33,15 +33,15 @@ const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 export function measuresText({ measures, verdict, replies }: Evaluation): string {
   const { kinds, conditions, bothRight, candidateOnly, retention, defenceGap } = measures;
   const lines = [
-    `${measures.examples} scenarios, ${measures.refused.length} left out`,
+    `${measures.examples} scenarios, ${measures.refused.length} skipped`,
     '',
-    'Margins, nats a token (log p of chosen where there is no rejected), before → after, change:',
+    'Margins in nats per token (log p of chosen where there is no rejected), before → after, change:',
     ...Object.entries(kinds).map(([kind, change]) => changeText(kind, change)),
     changeText('listen, kept', conditions.kept),
     '',
     `Crossed pairs, both right: ${percent(bothRight.before)} → ${percent(bothRight.after)} of ` +
       `${bothRight.pairs}, change ${estimateText(bothRight.change)}`,
-    `  beside it, a bag of words that sees no context: ${percent(candidateOnly.bothRight)} both ` +
+    `  for comparison, a bag of words without the context: ${percent(candidateOnly.bothRight)} both ` +
       `right, ${percent(candidateOnly.accuracy)} of ${candidateOnly.pairs} single pairs`,
     ...deafLines(measures),
     changeText('defence gap', defenceGap),
@@ -56,7 +56,7 @@ export function measuresText({ measures, verdict, replies }: Evaluation): string
       `KL ${fixed(retention.parent.kl, 4)}`,
     ...(measures.trainedKl === undefined
       ? []
-      : [`KL on what was trained on: ${fixed(measures.trainedKl, 4)}`]),
+      : [`KL on the training scenarios: ${fixed(measures.trainedKl, 4)}`]),
     '',
     ...attentionLines(measures),
     ...gateLines(verdict),
@@ -69,8 +69,8 @@ function deafLines({ realMinusDeaf, bothRightBeyondDeaf }: Measures): string[] {
   if (realMinusDeaf === undefined) return [];
   const beyond = bothRightBeyondDeaf;
   return [
-    `Real − deaf, margin: ${estimateText(realMinusDeaf)}`,
-    ...(beyond === undefined ? [] : [`Real − deaf, both right: ${estimateText(beyond.change)}`]),
+    `Real − placebo, margin: ${estimateText(realMinusDeaf)}`,
+    ...(beyond === undefined ? [] : [`Real − placebo, both right: ${estimateText(beyond.change)}`]),
   ];
 }
 
@@ -86,12 +86,12 @@ function attentionLines({ attention, knockOut }: Measures): string[] {
     `  sink ${fixed(change.sinkBefore)} → ${fixed(change.sinkAfter)}` +
       (change.windowBeyondDeaf === undefined
         ? ''
-        : `; beyond deaf ${estimateText(change.windowBeyondDeaf)}`),
+        : `; beyond placebo ${estimateText(change.windowBeyondDeaf)}`),
   ]);
   const { before, after, change } = knockOut;
   return [
     ...changes,
-    `Direction hidden, log p(chosen) falls by ${fixed(before)} → ${fixed(after)}, ` +
+    `With the direction hidden, log p(chosen) falls by ${fixed(before)} → ${fixed(after)}, ` +
       `change ${estimateText(change)}`,
   ];
 }

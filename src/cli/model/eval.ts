@@ -24,15 +24,20 @@ interface EvalOptions extends ModelOptions {
 export function registerEval(program: Command): void {
   addModelOptions(program.command('eval'))
     .description('measure weights on scenarios: margins, attention, retention, with intervals')
-    .requiredOption('--on <file...>', 'scenarios to measure on, one JSON object a line')
+    .requiredOption('--on <file...>', 'scenarios to measure on, one JSON object per line')
     .option('--delta <file...>', 'deltas to measure, in this order (default: the parent itself)')
     .option('--parent <file...>', 'deltas of the parent (default: the base)')
-    .option('--deaf <file>', 'delta of the deaf arm, on top of the parent')
+    .option('--deaf <file>', 'delta of the placebo, on top of the parent')
     .option('--everyday <file>', 'ordinary scenarios for retention (default: those of --on)')
-    .option('--trained <file>', 'what the delta was trained on: breadth, and KL on its own inputs')
-    .option('--replies <number>', 'free replies a kind to check', wholeBetween(0, 10_000), 0)
+    .option('--trained <file>', 'scenarios that the delta was trained on, for breadth and KL')
+    .option(
+      '--replies <number>',
+      'number of free replies per kind to check',
+      wholeBetween(0, 10_000),
+      0,
+    )
     .option('--json', 'print JSON')
-    .option('--svg <dir>', 'write the layer by head maps here')
+    .option('--svg <dir>', 'folder for maps by layer and head')
     .action((options: EvalOptions) => evaluate(options));
 }
 

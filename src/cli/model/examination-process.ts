@@ -1,4 +1,4 @@
-// The process in which `attune doctor` examines one device, so that a fault there is a finding.
+// The process in which `attune doctor` tests one device, so that a crash there is a finding.
 import { type ExaminationRequest, examine } from './examination.ts';
 
 process.once('message', (request) => {

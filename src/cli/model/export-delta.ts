@@ -1,4 +1,4 @@
-// `attune export --delta FILE… --merged DIR`: a model folder with the deltas merged, and the proof.
+// `attune export --delta FILE… --merged DIR`: a model folder with the deltas merged, and checked.
 import type { Command } from 'commander';
 import { AttuneError } from '../../base/errors.ts';
 import { findModel, type ModelOptions } from './model-options.ts';
@@ -8,18 +8,18 @@ export interface ExportDeltaOptions extends ModelOptions {
   readonly merged?: string;
 }
 
-/** The options that this kind of export adds to the command. */
+/** The options of this kind of export. */
 export function addDeltaOptions(command: Command): Command {
   return command
-    .option('--delta <file...>', 'instead of talks: merge these deltas into the model, in order …')
-    .option('--merged <dir>', '… and write a Hugging Face folder here')
+    .option('--delta <file...>', 'export a model instead: merge these deltas into it, in order')
+    .option('--merged <dir>', 'folder for the merged model, in Hugging Face format (needs --delta)')
     .option('--model <dir>', 'model folder (default: model.path of the configuration)');
 }
 
 /** Writes the folder, reads it back and compares every tensor. @throws delta-damaged */
 export async function exportDelta(options: ExportDeltaOptions): Promise<void> {
   if (options.delta === undefined || options.merged === undefined) {
-    const message = 'a merged export needs both --delta and --merged';
+    const message = '--delta and --merged must be given together';
     throw new AttuneError('config-invalid', message);
   }
   const { modelDir, cacheDir } = await findModel(options);
@@ -40,7 +40,7 @@ export async function exportDelta(options: ExportDeltaOptions): Promise<void> {
     throw new AttuneError('delta-damaged', message, { others });
   }
   process.stdout.write(
-    `${options.merged}: ${proof.moved.length} query projections moved, ` +
-      `${proof.equal.length} other tensors bit-equal\n`,
+    `${options.merged}: ${proof.moved.length} query projections changed, ` +
+      `${proof.equal.length} other tensors are bit-equal\n`,
   );
 }

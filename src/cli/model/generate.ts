@@ -1,4 +1,4 @@
-// `attune generate`: one reply to one prompt, streamed to standard output, which gets nothing else.
+// `attune generate`: one reply to one prompt, streamed to standard output and nothing else there.
 import type { Command } from 'commander';
 import { AttuneError } from '../../base/errors.ts';
 import type { Engine, GenerateRequest } from '../../engine/engine.ts';
@@ -23,12 +23,22 @@ interface GenerateOptions extends ModelOptions, Sampling {
 
 export function registerGenerate(program: Command): void {
   const command = addModelOptions(program.command('generate'))
-    .description('generate one reply without the daemon; standard output gets the text only')
-    .requiredOption('--prompt <text>', 'what a person says; - reads standard input')
-    .option('--raw', 'continue the prompt as plain text, without the chat template of the model')
-    .option('--max-tokens <number>', 'most tokens of the reply', wholeBetween(0, 2 ** 24), 128)
-    .option('--seed <number>', 'repeats a reply', wholeBetween(0, SEED_MAX), 0)
-    .option('--delta <file...>', 'deltas to add to the query projections, in this order')
+    .description('generate one reply without the daemon; prints only the reply')
+    .requiredOption('--prompt <text>', 'prompt; - reads standard input')
+    .option('--raw', "continue the prompt as plain text, without the model's chat template")
+    .option(
+      '--max-tokens <number>',
+      'maximum number of reply tokens',
+      wholeBetween(0, 2 ** 24),
+      128,
+    )
+    .option(
+      '--seed <number>',
+      'random seed; the same seed gives the same reply',
+      wholeBetween(0, SEED_MAX),
+      0,
+    )
+    .option('--delta <file...>', 'deltas to apply to the query projections, in this order')
     .action(async (options: GenerateOptions) => generate(options));
   eachSampling((rule) => {
     const between = rule.step === 1 ? wholeBetween : numberBetween;
@@ -47,7 +57,7 @@ async function generate(options: GenerateOptions): Promise<void> {
   const controller = new AbortController();
   const stop = (): void => controller.abort();
   process.once('SIGINT', stop);
-  // Whoever reads us may stop reading (`| head`): that ends the reply, not with an error.
+  // The reader of a pipe may close it (`| head`): the reply ends without an error.
   process.stdout.on('error', stop);
   try {
     const tokenizer = await loadTokenizer(places.modelDir);
@@ -79,7 +89,7 @@ async function openEngine(
   return createEngine({ modelDir, cacheDir, executor, ...sizes, ...version });
 }
 
-/** One turn of a person where the model has a chat template, else the text as it is. */
+/** A user turn where the model has a chat template, else the text as it is. */
 async function promptIds(options: GenerateOptions, tokenizer: Tokenizer): Promise<number[]> {
   const text = options.prompt === '-' ? await readInput() : options.prompt;
   if (options.raw === true || !tokenizer.hasChatTemplate) return tokenizer.encodePrompt(text);

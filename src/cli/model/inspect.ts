@@ -1,4 +1,4 @@
-// `attune inspect`: what was read of a model folder; with --check every byte of it.
+// `attune inspect`: describes a model folder; with --check, reads and verifies every weight.
 import type { Command } from 'commander';
 import type { ModelCheck } from '../../model/check.ts';
 import type { Model } from '../../model/model.ts';
@@ -13,9 +13,9 @@ interface InspectOptions extends ModelOptions {
 
 export function registerInspect(program: Command): void {
   addModelOptions(program.command('inspect'))
-    .description('say what a model folder holds; no model is run')
-    .option('--check', 'read every weight and hold it against its hash')
-    .option('--json', 'as JSON')
+    .description('describe a model folder without running the model')
+    .option('--check', 'verify every weight against its recorded hash')
+    .option('--json', 'print JSON')
     .action(async (options: InspectOptions) => {
       process.stdout.write(await inspect(options));
     });
@@ -71,7 +71,7 @@ function factsOf(
       : {
           checked: [
             `${check.tensors} tensors, ${bytesText(check.bytes)}:`,
-            'every byte as on record, every value finite',
+            'all match their recorded hash, all values are finite',
           ].join(' '),
           widenedCopy: check.isWidened,
         }),
@@ -79,7 +79,7 @@ function factsOf(
 }
 
 function tokenizerFacts(tokenizer: Tokenizer | Error): Record<string, string> {
-  if (tokenizer instanceof Error) return { tokenizer: `cannot be used: ${tokenizer.message}` };
+  if (tokenizer instanceof Error) return { tokenizer: `not usable: ${tokenizer.message}` };
   const stops = tokenizer.stopIds.map((id) => `${id} ${tokenizer.tokenText(id)}`).join(', ');
   return {
     tokenizer: `${tokenizer.vocabularySize} tokens`,

@@ -1,4 +1,4 @@
-// What commands that run a model themselves have in common: the folder, the device, the places.
+// The options of the commands that run a model themselves, and the folders they resolve to.
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { loadConfig, resolveModelPath } from '../../config/load.ts';
@@ -41,7 +41,7 @@ export async function findModel(
   };
 }
 
-/** A number option between two bounds, both allowed. */
+/** Parses a number between two bounds, both included. */
 export function numberBetween(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -50,7 +50,7 @@ export function numberBetween(least: number, most: number): (text: string) => nu
   };
 }
 
-/** The same for whole numbers. */
+/** Parses a whole number between two bounds, both included. */
 export function wholeBetween(least: number, most: number): (text: string) => number {
   const parse = numberBetween(least, most);
   return (text) => {

@@ -22,12 +22,20 @@ const SEED_MAX = 2 ** 32 - 1;
 export function registerTrain(program: Command): void {
   addModelOptions(program.command('train'))
     .description('train the query projections on scenarios and write the delta')
-    .requiredOption('--examples <file>', 'scenarios to learn from, one JSON object a line')
+    .requiredOption('--examples <file>', 'scenarios to train on, one JSON object per line')
     .option('--held-out <file>', 'scenarios that decide when to stop')
-    .option('--replay <file>', 'ordinary scenarios that are replayed against forgetting')
-    .option('--delta <file...>', 'deltas in force before, in this order')
-    .option('--placebo', 'train on exchanged directions, from which listening cannot be learnt')
-    .option('--seed <number>', 'the same seed repeats the training', wholeBetween(0, SEED_MAX), 1)
+    .option('--replay <file>', 'ordinary scenarios that are replayed to prevent forgetting')
+    .option('--delta <file...>', 'deltas to start from, in this order')
+    .option(
+      '--placebo',
+      'train the placebo: exchanged directions, from which listening cannot be learnt',
+    )
+    .option(
+      '--seed <number>',
+      'random seed; the same seed gives the same delta',
+      wholeBetween(0, SEED_MAX),
+      1,
+    )
     .option(
       '--set <section.key=value...>',
       'configuration values, such as train.learningRate=0.001',
@@ -133,9 +141,7 @@ async function finish(result: TrainResult, parts: FinishParts): Promise<void> {
   const { options, baseHash, parent, settings } = parts;
   const arm = options.placebo === true ? 'placebo' : 'real';
   if (result.stop === 'aborted') {
-    process.stderr.write(
-      `Stopped after step ${result.steps}; the same command goes on from there.\n`,
-    );
+    process.stderr.write(`Stopped after step ${result.steps}; run the same command to continue.\n`);
     process.exitCode = 1;
     return;
   }

@@ -1,4 +1,4 @@
-// Starts a night and follows it to its end: one line a phase, a counter where there is a terminal.
+// Starts a night and follows it to its end: one line per phase, a counter on a terminal.
 import { z } from 'zod';
 import { AttuneError } from '../../base/errors.ts';
 import type { NightProgress } from '../../protocol/night.ts';
@@ -9,8 +9,9 @@ import { HttpClient } from '../http-client.ts';
 const startedSchema = z.object({ nightId: z.string() });
 
 /**
- * Starts (or resumes) a night without waiting for its end; or trains `again` once more, as a person
- * changed its dreams. @returns its id
+ * Starts or resumes a night without waiting for its end.
+ * @param again a night to train again with the dreams that a person changed
+ * @returns the id of the night
  */
 export async function startNight(address: Address, again?: string): Promise<string> {
   const what = again === undefined ? 'run' : `${encodeURIComponent(again)}/retrain`;
@@ -18,7 +19,7 @@ export async function startNight(address: Address, again?: string): Promise<stri
   return nightId;
 }
 
-/** Starts a night and resolves with its id when its summary is there. @throws night-failed */
+/** Starts a night and resolves with its id once its summary is ready. @throws night-failed */
 export async function followNight(address: Address, again?: string): Promise<string> {
   const counter = createCounter();
   let settle: (error?: Error) => void = () => undefined;

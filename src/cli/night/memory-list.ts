@@ -1,4 +1,4 @@
-// `attune memory`: what is kept of the talks, why, and what was let go.
+// `attune memory`: the memories of conversations with their salience, and what was forgotten.
 import type { Command } from 'commander';
 import { MemoryView } from '../../protocol/memory.ts';
 import { type AddressOptions, findDaemon } from '../address.ts';
@@ -11,8 +11,8 @@ const FORGOTTEN_MAX = 10;
 export function registerMemory(program: Command): void {
   program
     .command('memory')
-    .description('what is kept of the talks, why, and what was let go')
-    .option('--url <address>', 'where the daemon is, such as http://127.0.0.1:4747')
+    .description('list what is remembered of the conversations, why, and what was forgotten')
+    .option('--url <address>', 'URL of the daemon, such as http://127.0.0.1:4747')
     .option('--config <file>', 'configuration file')
     .option('--json', 'print JSON')
     .action(memory);
@@ -25,20 +25,23 @@ async function memory(options: AddressOptions & { json?: boolean }): Promise<voi
   process.stdout.write(`${text}\n`);
 }
 
-/** The most salient first; words of talks are made harmless for a terminal. */
+/** The most salient first. Control characters of the texts are removed. */
 export function memoryText({ kept, forgotten }: MemoryView): string {
   const lines = kept.slice(0, KEPT_MAX).flatMap((gist) => {
     const why = Object.entries(gist.inputs)
       .filter(([, value]) => value > 0)
       .map(([name, value]) => `${name} ${value.toFixed(2)}`);
     return [
-      `${gist.salience.toFixed(2)}  ${gist.conversationId}  (${why.join(', ') || 'nothing stood out'})`,
+      `${gist.salience.toFixed(2)}  ${gist.conversationId}  (${why.join(', ') || 'no salient input'})`,
       ...gist.items.map(({ kind, text }) => `      ${kind}: ${printable(text)}`),
     ];
   });
-  if (kept.length === 0) lines.push('Nothing is kept yet: talks are compressed when they rest.');
+  if (kept.length === 0)
+    lines.push(
+      'Nothing is remembered yet: a conversation is compressed once it has been idle for a while.',
+    );
   if (kept.length > KEPT_MAX) lines.push(`… and ${kept.length - KEPT_MAX} more`);
-  if (forgotten.length > 0) lines.push('', `let go: ${forgotten.length}`);
+  if (forgotten.length > 0) lines.push('', `forgotten: ${forgotten.length}`);
   for (const { conversationId, forgottenAt, reason } of forgotten.slice(-FORGOTTEN_MAX)) {
     lines.push(
       `  ${new Date(forgottenAt).toISOString().slice(0, 10)}  ${conversationId}  ${reason}`,

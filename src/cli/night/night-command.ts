@@ -1,4 +1,4 @@
-// `attune night …`, `attune summary`, `attune swap`: nights from the command line, over the wire.
+// `attune night …`, `attune summary`, `attune swap`: nights from the command line.
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { AttuneError } from '../../base/errors.ts';
@@ -24,40 +24,46 @@ const say = (text: string): void => {
 };
 
 export function registerNight(program: Command): void {
-  const night = program.command('night').description('dream and train, look at nights, decide');
+  const night = program
+    .command('night')
+    .description('run nights, inspect them and decide about them');
   const command = (name: string, description: string): Command =>
     located(night.command(name).description(description));
 
-  command('run', 'start a night now (or resume one that was cut off) and follow it')
-    .option('--detach', 'do not wait for its end')
+  command('run', 'start a night now, or resume an interrupted one, and follow it')
+    .option('--detach', 'return at once')
     .action(async (options: Options & { detach?: boolean }) => run(options));
-  command('list', 'all nights').action(async (options: Options) => list(options));
-  command('show [id]', 'the summary of a night; the last one when none is named')
-    .option('--all', 'also the replies that could be judged blind first')
+  command('list', 'list all nights').action(async (options: Options) => list(options));
+  command('show [id]', 'print the summary of a night (default: the last one)')
+    .option('--all', 'include the replies that are still to be judged blind')
     .action(show);
-  command('approve <id>', 'take the weights of a waiting night into use').action(
+  command('approve <id>', 'use the weights of a waiting night').action(
     async (id: string, options: Options) => decide(id, 'approve', options),
   );
-  command('reject <id>', 'leave the weights of a waiting night unused').action(
+  command('reject <id>', 'do not use the weights of a waiting night').action(
     async (id: string, options: Options) => decide(id, 'reject', options),
   );
-  command('revert <id>', 'leave a night out of the weights in force').action(
+  command('revert <id>', 'remove a night from the active weights').action(
     async (id: string, options: Options) => decide(id, 'revert', options),
   );
   registerReview(command);
   command('verify', 'check the hash chain, every file and every delta').action(verify);
-  located(program.command('summary [id]').description("the morning's summary"))
-    .option('--all', 'also the replies that could be judged blind first')
+  located(
+    program
+      .command('summary [id]')
+      .description('print the summary of a night (default: the last one)'),
+  )
+    .option('--all', 'include the replies that are still to be judged blind')
     .action(show);
-  located(program.command('swap').description('go to other weights now'))
-    .option('--to <nights...>', 'ids of the nights to be in force, in order')
-    .option('--base', 'the base model, without any night')
+  located(program.command('swap').description('switch to other weights now'))
+    .option('--to <nights...>', 'nights to apply, in order')
+    .option('--base', 'use the base model without any night')
     .action(swap);
 }
 
 function located(command: Command): Command {
   return command
-    .option('--url <address>', 'where the daemon is, such as http://127.0.0.1:4747')
+    .option('--url <address>', 'URL of the daemon, such as http://127.0.0.1:4747')
     .option('--config <file>', 'configuration file')
     .option('--json', 'print JSON');
 }
@@ -74,13 +80,13 @@ async function list(options: Options): Promise<void> {
   const client = new HttpClient(await findDaemon(options));
   const answer = await client.get('/api/nights', NightList);
   if (options.json) return say(JSON.stringify(answer, null, 2));
-  if (answer.nights.length === 0) say('No night yet.');
+  if (answer.nights.length === 0) say('There are no nights yet.');
   for (const { nightId, status, headline } of answer.nights) {
     say(`${nightId}  ${status.padEnd(9)}  ${headline}`);
   }
-  if (answer.running !== null) say(`under way: ${answer.running.nightId}, ${answer.running.phase}`);
+  if (answer.running !== null) say(`running: ${answer.running.nightId}, ${answer.running.phase}`);
   if (answer.nextAt !== null) say(`next: ${new Date(answer.nextAt).toLocaleString()}`);
-  say(`weights in use: ${answer.version}`);
+  say(`active weights: ${answer.version}`);
 }
 
 async function show(id: string | undefined, options: ShowOptions): Promise<void> {
@@ -90,10 +96,11 @@ async function show(id: string | undefined, options: ShowOptions): Promise<void>
   const summary = await client.get(`/api/nights/${wanted}`, NightSummary);
   if (options.json) return say(JSON.stringify(summary, null, 2));
   const { pairs } = await client.get(`/api/nights/${wanted}/blind`, BlindView);
-  // Old and new are not told apart before they were judged, where somebody sits who could judge.
+  // At a terminal, old and new replies are not shown before they were judged blind.
   const isBlind = pairs.length > 0 && process.stdout.isTTY && options.all !== true;
   say(summaryText(isBlind ? { ...summary, flagged: [] } : summary));
-  if (isBlind) say(`\n${pairs.length} pairs of replies, unnamed: attune night blind ${wanted}`);
+  if (isBlind)
+    say(`\n${pairs.length} pairs of replies to judge blind: attune night blind ${wanted}`);
   say(`\n${address.url}/nights/${wanted}`);
 }
 
@@ -101,7 +108,10 @@ async function lastNight(address: Address): Promise<string> {
   const { nights } = await new HttpClient(address).get('/api/nights', NightList);
   const last = nights.at(-1);
   if (last !== undefined) return last.nightId;
-  throw new AttuneError('night-unknown', 'There was no night yet. Start one: `attune night run`.');
+  throw new AttuneError(
+    'night-unknown',
+    'There are no nights yet. Start one with: attune night run',
+  );
 }
 
 async function decide(

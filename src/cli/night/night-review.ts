@@ -1,4 +1,4 @@
-// `attune night review|drop|edit|retrain|blind`: looking through a night's dreams and replies.
+// `attune night review|drop|edit|retrain|blind`: reviewing the dreams and replies of a night.
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
@@ -18,16 +18,16 @@ const say = (text: string): void => {
 
 /** @param command makes a subcommand of `night` that knows where the daemon is */
 export function registerReview(command: (name: string, description: string) => Command): void {
-  command('review <id>', 'the dreams a night learnt from, to drop or reword').action(review);
-  command('drop <id> <dreams...>', 'leave dreams out, by their number in `review`')
-    .option('--undo', 'take them in again')
+  command('review <id>', 'list the dreams that a night trained on').action(review);
+  command('drop <id> <dreams...>', 'drop dreams, by their number in `review`')
+    .option('--undo', 'restore dropped dreams')
     .action(drop);
   command(
     'edit <id> <dream> [words...]',
-    'reword a listening reply; without words: as it was',
+    'reword the listening reply of a dream; without words, restore it',
   ).action(edit);
-  command('retrain <id>', 'train a night again as you changed it, and follow it').action(retrain);
-  command('blind <id>', 'which of two replies listens better? old and new, unnamed').action(blind);
+  command('retrain <id>', 'train a night again with your changes, and follow it').action(retrain);
+  command('blind <id>', 'judge old and new replies without knowing which is which').action(blind);
 }
 
 const pathOf = (id: string, what: string): string =>
@@ -60,10 +60,10 @@ function dreamText(dream: ReviewedDream): string {
 }
 
 function footer({ nightId, dreams, changes, canChange }: ReviewView): string {
-  if (dreams.length === 0) return 'It learnt from no dreams.';
-  if (!canChange) return 'This night was decided; its dreams can no longer be changed.';
+  if (dreams.length === 0) return 'This night trained on no dreams.';
+  if (!canChange) return 'This night is decided; its dreams can no longer be changed.';
   const commands = `attune night drop ${nightId} NUMBER…, attune night edit ${nightId} NUMBER WORDS`;
-  if (changes === 0) return `Change them with: ${commands}`;
+  if (changes === 0) return `To change them: ${commands}`;
   return `${changes} changed. Train again with: attune night retrain ${nightId}`;
 }
 
@@ -71,7 +71,7 @@ function footer({ nightId, dreams, changes, canChange }: ReviewView): string {
 function pick(view: ReviewView, name: string): ReviewedDream {
   const dream = view.dreams.find(({ id, number }) => id === name || String(number) === name);
   if (dream !== undefined) return dream;
-  const message = `${view.nightId} has no dream ${name}; its dreams are 1 to ${view.dreams.length}.`;
+  const message = `${view.nightId} has no dream ${name}; it has dreams 1 to ${view.dreams.length}.`;
   throw new AttuneError('night-unknown', message, { id: view.nightId });
 }
 
@@ -132,7 +132,7 @@ const pairText = ({ direction, a, b }: BlindPair): string =>
   `\n“${printable(direction)}”\n  a  ${printable(a)}\n  b  ${printable(b)}`;
 
 function tallyText({ tally, isVeto }: BlindView): string {
-  if (tally === null) return 'This night changed no reply that could be compared.';
+  if (tally === null) return 'No reply of this night can be compared.';
   const { old, new: newer, same } = tally;
   const veto = isVeto ? ' The old replies were preferred: this night should not be used.' : '';
   return `\nYou preferred the new reply ${newer} times, the old one ${old} times; ${same} the same.${veto}`;

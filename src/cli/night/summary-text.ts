@@ -9,7 +9,7 @@ const signed = (value: number | null): string =>
 const interval = ({ mean, low, high }: EstimateView): string =>
   mean === null ? 'not measured' : `${signed(mean)}  (${signed(low)} to ${signed(high)})`;
 
-/** Lines without a final newline. Words of talks are made harmless for a terminal. */
+/** Without a final newline. Control characters of the texts are removed. */
 export function summaryText(summary: NightSummary): string {
   const lines = [summary.headline, `${summary.day} · ${summary.verdict}`];
   if (summary.evidence !== '') lines.push(summary.evidence);
