@@ -1,4 +1,5 @@
 // Measures the context-frozen step: the loss of a decision and its gradient for every W_q.
+
 import { gradients } from '../src/graph/gradient.ts';
 import { multiply, reduceSum, scalar } from '../src/graph/operations.ts';
 import type { Tensor } from '../src/graph/tensor.ts';
@@ -6,6 +7,7 @@ import type { Model } from '../src/model/model.ts';
 import { primitiveGraph } from '../src/model/transformer.ts';
 import { loadVersion } from '../src/model/versions.ts';
 import type { Executor, HostTensor, Program } from '../src/runtime/executor.ts';
+import { bool, f32, i32 } from '../src/runtime/host-tensor.ts';
 import { benchIds } from './serve.ts';
 
 export const DECISION_TOKENS = 64;
@@ -54,24 +56,21 @@ function pastOf(model: Model, context: number): Record<string, HostTensor> {
     for (const part of ['key', 'value']) {
       const data = new Float32Array(numKeyValueHeads * context * headDim);
       for (let i = 0; i < data.length; i++) data[i] = Math.sin(i * 12.9898 + layer);
-      past[`past.${layer}.${part}`] = { dtype: 'f32', shape, data };
+      past[`past.${layer}.${part}`] = f32(shape, data);
     }
   }
   return past;
 }
 
 function decisionOf(model: Model, context: number): Record<string, HostTensor> {
-  const i32 = (values: readonly number[]): HostTensor => ({
-    dtype: 'i32',
-    shape: [1, values.length],
-    data: Int32Array.from(values),
-  });
+  const shape = [1, DECISION_TOKENS];
+  const row = (values: readonly number[]): HostTensor => i32(shape, Int32Array.from(values));
   const ids = benchIds(DECISION_TOKENS + 1, model.config.vocabSize);
   const keys = context + DECISION_TOKENS;
   return {
-    ids: i32(ids.slice(0, -1)),
-    targets: i32(ids.slice(1)),
-    positions: i32(ids.slice(1).map((_, i) => context + i)),
-    keyMask: { dtype: 'bool', shape: [1, keys], data: new Uint8Array(keys).fill(1) },
+    ids: row(ids.slice(0, -1)),
+    targets: row(ids.slice(1)),
+    positions: row(ids.slice(1).map((_, i) => context + i)),
+    keyMask: bool([1, keys], new Uint8Array(keys).fill(1)),
   };
 }

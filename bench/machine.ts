@@ -1,8 +1,10 @@
 // What the bench says about the machine it ran on: load, memory shared and private, matmul peak.
+
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { input, matMul } from '../src/graph/operations.ts';
-import type { Executor, HostTensor } from '../src/runtime/executor.ts';
+import type { Executor } from '../src/runtime/executor.ts';
+import { f32 } from '../src/runtime/host-tensor.ts';
 
 export interface Machine {
   readonly cpu: string;
@@ -83,7 +85,7 @@ export async function matMulPeak(executor: Executor): Promise<number> {
   const product = matMul(input('a', 'f32', shape), input('b', 'f32', shape));
   const program = await executor.compile({ product });
   const data = new Float32Array(PEAK_SIZE ** 2).fill(0.5);
-  const side: HostTensor = { dtype: 'f32', shape, data };
+  const side = f32(shape, data);
   const ms = await bestOf(8, () => program.run({ a: side, b: side }));
   await program.close();
   return (2 * PEAK_SIZE ** 3) / (ms / 1000);

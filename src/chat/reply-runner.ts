@@ -1,4 +1,4 @@
-// Runs replies: hands a prompt to the engine, follows its tokens, has the end stored and told.
+// Runs the replies of conversations: prompt to engine, tokens to listeners, the end to the store.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';

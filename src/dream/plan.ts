@@ -1,4 +1,5 @@
 // What a night would dream: which seeds from which angles, in an order that may stop anywhere.
+import { at } from '../base/at.ts';
 import type { Random } from '../base/random.ts';
 import type { Config } from '../config/schema.ts';
 import { extractItems } from '../memory/extract.ts';
@@ -172,8 +173,8 @@ function drawFlags(flags: readonly FlaggedSeed[], dreams: number, random: Random
   const count = Math.min(flags.length, Math.max(1, Math.floor(dreams / ANGLES_MIN)));
   const left = [...flags];
   return Array.from({ length: count }, () => {
-    const at = random.weightedIndex(left.map(({ strength }) => strength));
-    return left.splice(at, 1)[0] as FlaggedSeed;
+    const drawn = random.weightedIndex(left.map(({ strength }) => strength));
+    return at(left.splice(drawn, 1), 0);
   });
 }
 

@@ -1,5 +1,7 @@
 // Keys and values of some sequences in host memory, laid out as the graphs read them.
+import { at } from '../base/at.ts';
 import type { HostTensor } from '../runtime/executor.ts';
+import { f32 } from '../runtime/host-tensor.ts';
 
 export interface CacheLayout {
   readonly layers: number;
@@ -54,7 +56,7 @@ export class CacheBlock {
     const size = shape.reduce((product, each) => product * each, 1);
     const feeds: Record<string, HostTensor> = {};
     this.#arrays.forEach((array, i) => {
-      feeds[`past.${nameAt(i)}`] = { dtype: 'f32', shape, data: array.subarray(0, size) };
+      feeds[`past.${nameAt(i)}`] = f32(shape, array.subarray(0, size));
     });
     return feeds;
   }
@@ -86,7 +88,7 @@ export class CacheBlock {
   copyRow(source: CacheBlock, sourceRow: number, row: number, tokens: number): void {
     const { kvHeads, headDim } = this.layout;
     this.#arrays.forEach((array, i) => {
-      const other = source.#arrays[i] as Float32Array;
+      const other = at(source.#arrays, i);
       for (let head = 0; head < kvHeads; head++) {
         const from = (sourceRow * kvHeads + head) * source.capacity * headDim;
         const to = (row * kvHeads + head) * this.capacity * headDim;

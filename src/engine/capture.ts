@@ -1,7 +1,9 @@
-// Attention weights of chosen query rows; memory grows with rows × keys, never with keys².
+// Reads attention weights of chosen query rows out of the model, for `Engine.capture`; memory grows
+// with rows × keys, never with keys².
+import { at } from '../base/at.ts';
 import type { HostTensor, Program } from '../runtime/executor.ts';
+import { i32, takeAll } from '../runtime/host-tensor.ts';
 import type { AttentionCapture, CaptureRequest } from './engine.ts';
-import { atHome, i32 } from './host-runner.ts';
 import type { Row } from './runner.ts';
 import { prefill, runInputs, type ScoreOptions } from './score.ts';
 
@@ -27,7 +29,7 @@ export async function* capture(
   const row = runner.open();
   try {
     for (let done = 0; done < rows.length; ) {
-      const start = rows[done] as number;
+      const start = at(rows, done);
       const chosen = rows.slice(done).filter((each) => each < start + WINDOW_TOKENS);
       yield* prefill(row, ids.slice(0, start), options);
       const run = await runWindow(row, ids, chosen, options);
@@ -65,13 +67,13 @@ async function runWindow(
   { runner, program, weights }: CaptureOptions,
 ): Promise<WindowRun> {
   const [first = 0] = chosen;
-  const end = (chosen.at(-1) as number) + 1;
+  const end = at(chosen, -1) + 1;
   const { feeds, capacity } = runInputs(runner, row, ids.slice(first, end));
   const rows = i32(
     [1, chosen.length],
     Int32Array.from(chosen, (each) => each - first),
   );
-  const outputs = await atHome(await program.run({ ...weights, ...feeds, rows }));
+  const outputs = await takeAll(await program.run({ ...weights, ...feeds, rows }));
   return { outputs, tokens: row.tokens, capacity, length: end - first };
 }
 

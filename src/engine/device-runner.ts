@@ -1,7 +1,9 @@
-// Runs the chat graph with caches that stay on the device: one row a run, in prefill and in decode.
+// The runner of a GPU: KV caches stay on the device, one row a run, in prefill and in decode.
+import { at } from '../base/at.ts';
 import type { HostTensor, Program, Value } from '../runtime/executor.ts';
+import { f32, i32, takeAll } from '../runtime/host-tensor.ts';
 import { bytesPerToken, type CacheLayout } from './cache-block.ts';
-import { atHome, i32, scoresOf } from './host-runner.ts';
+import { scoresOf } from './host-runner.ts';
 import type { Batch, Past, Row, Runner, WeightFeeds } from './runner.ts';
 import type { Scores } from './sampling.ts';
 
@@ -55,8 +57,8 @@ export class DeviceRunner implements Runner {
     );
     own.tokens = total;
     this.#tokens += total;
-    const home = await atHome({ logits: logits as Value, logSums: logSums as Value });
-    return scoresOf(home)[0] as Scores;
+    const scores = await takeAll({ logits: logits as Value, logSums: logSums as Value });
+    return at(scoresOf(scores), 0);
   }
 
   /** A cache on the device is not cut: what reaches too far goes whole. */
@@ -94,7 +96,7 @@ export class DeviceRunner implements Runner {
     for (let layer = 0; layer < layers; layer++) {
       for (const part of ['key', 'value']) {
         const data = new Float32Array(kvHeads * capacity * headDim);
-        past[`past.${layer}.${part}`] = { dtype: 'f32', shape, data };
+        past[`past.${layer}.${part}`] = f32(shape, data);
       }
     }
     return past;

@@ -1,5 +1,7 @@
-// Runs the chat graph with caches in host memory: single rows in prefill, joint batches in decode.
+// The runner of a CPU: KV caches in host memory, prompts one by one, replies decoded as one batch.
+import { at } from '../base/at.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
+import { i32, takeAll } from '../runtime/host-tensor.ts';
 import { bytesPerToken, CacheBlock, type CacheLayout, type Gauge } from './cache-block.ts';
 import type { Batch, Past, Row, Runner, WeightFeeds } from './runner.ts';
 import type { Scores } from './sampling.ts';
@@ -8,7 +10,7 @@ import type { Scores } from './sampling.ts';
 const GROWTH_TOKENS = 64;
 /** … and, from the second row on, by this factor of rows, so that joining is seldom a copy. */
 const SPARE_ROWS = 1.5;
-/** A cache this many times larger than its rows need is made anew. */
+/** A cache this many times larger than its rows need is made again. */
 const WASTE_MAX = 4;
 
 class HostRow implements Row {
@@ -63,7 +65,7 @@ export class HostRunner implements Runner {
     const grown = this.#resized(row, tokens + length);
     grown.append(dataOf(results.own), { row: 0, at: tokens, ownRow: 0, length });
     (row as HostRow).tokens = tokens + length;
-    return scoresOf(results)[0] as Scores;
+    return at(scoresOf(results), 0);
   }
 
   truncate(row: Row, tokens: number): void {
@@ -93,11 +95,11 @@ export class HostRunner implements Runner {
     return this.#executor.upload(tensor);
   }
 
-  /** One run of the chat graph. @returns all outputs at home */
+  /** One run of the chat graph. @returns all outputs, in host memory */
   async run(
     feeds: Readonly<Record<string, HostTensor | Value>>,
   ): Promise<Record<string, HostTensor>> {
-    return atHome(await this.#program.run(feeds));
+    return takeAll(await this.#program.run(feeds));
   }
 
   /** Gives a free row a cache of another capacity that holds what of it fits. */
@@ -142,7 +144,7 @@ class HostBatch implements Batch {
     host.block = own;
   }
 
-  /** Takes a row out and lets its cache go; the last row moves into its place. */
+  /** Takes a row out and drops its cache; the last row moves into its place. */
   drop(row: HostRow): void {
     const at = this.rows.indexOf(row);
     const last = this.rows.pop() as HostRow;
@@ -184,7 +186,7 @@ class HostBatch implements Batch {
     return scoresOf(results);
   }
 
-  /** Makes room for so many rows of so many tokens; what is there moves along. */
+  /** Makes room for `count` rows of `tokens` tokens; what is cached moves along. */
   #reserve(count: number, tokens: number): void {
     const old = this.#block;
     if (count !== this.rows.length) this.#dropSteady();
@@ -247,20 +249,4 @@ export function scoresOf({ logits, logSums }: Readonly<Record<string, HostTensor
     logits: dataOf(logits).subarray(row * size, (row + 1) * size),
     logSum,
   }));
-}
-
-export function i32(shape: readonly number[], data: Int32Array): HostTensor {
-  return { dtype: 'i32', shape, data };
-}
-
-/** Reads every value and releases it. */
-export async function atHome(
-  values: Readonly<Record<string, Value>>,
-): Promise<Record<string, HostTensor>> {
-  const home: Record<string, HostTensor> = {};
-  for (const [name, value] of Object.entries(values)) {
-    home[name] = await value.read();
-    value.release();
-  }
-  return home;
 }

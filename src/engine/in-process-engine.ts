@@ -1,4 +1,5 @@
 // The engine in this process: reads a model, compiles its graphs and runs what is asked, in turn.
+import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';
 import { fusedGraph } from '../model/fused-transformer.ts';
 import { type Model, readModel } from '../model/model.ts';
@@ -255,7 +256,7 @@ function assertScored(ids: readonly number[], from: number): void {
 }
 
 function assertRows({ ids, rows }: CaptureRequest): void {
-  const isAscending = rows.every((row, i) => i === 0 || row > (rows[i - 1] as number));
+  const isAscending = rows.every((row, i) => i === 0 || row > at(rows, i - 1));
   const isInside = rows.every((row) => Number.isInteger(row) && row >= 0 && row < ids.length);
   if (!isAscending || !isInside) throw new RangeError('rows must ascend within ids');
 }

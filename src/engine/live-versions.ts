@@ -1,4 +1,4 @@
-// The weights versions an engine can run: at most two, one of them current.
+// The weights versions that are loaded in an engine: at most two, one of them current.
 import { AttuneError } from '../base/errors.ts';
 import type { Model } from '../model/model.ts';
 import { loadVersion } from '../model/versions.ts';

@@ -1,4 +1,5 @@
 // One request to generate, from its prompt to its last token; it knows no other request.
+import { at } from '../base/at.ts';
 import type {
   DecodedToken,
   GenerateRequest,
@@ -62,7 +63,7 @@ export class Reply {
 
   /** What the next decode step runs. */
   get lastId(): number {
-    return this.#ids.at(-1) as number;
+    return at(this.#ids, -1);
   }
 
   /** Ids of all positions that its cache can hold. */

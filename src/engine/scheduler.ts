@@ -1,4 +1,5 @@
 // Decides what runs next: prompts in chunks between decode steps, jobs in units, everyone in turn.
+import { at } from '../base/at.ts';
 import type { Advancing } from './job.ts';
 import type { LiveVersions } from './live-versions.ts';
 import { cutRuns, type PrefixCache, reusableTokens } from './prefix-cache.ts';
@@ -243,7 +244,7 @@ export class Scheduler {
     try {
       const scores = await batch.step(ids, versions.weightsOf(version));
       members.forEach((reply, i) => {
-        this.#takeToken(reply, scores[i] as Scores, version);
+        this.#takeToken(reply, at(scores, i), version);
       });
     } catch (error) {
       for (const reply of members) this.#end(reply, error);

@@ -1,7 +1,7 @@
 // Log-probabilities of given tokens, run by run; contexts that sequences share are run once.
 import type { HostTensor, Program } from '../runtime/executor.ts';
+import { bool, i32, takeAll } from '../runtime/host-tensor.ts';
 import type { Engine, ScoreRequest } from './engine.ts';
-import { atHome, i32 } from './host-runner.ts';
 import type { Row, Runner, WeightFeeds } from './runner.ts';
 
 export interface ScoreOptions {
@@ -98,7 +98,7 @@ async function* scoreTail(
     for (const [start, stop] of hidden) mask.fill(0, start, Math.min(stop, first));
     const targets = i32([1, end - first], Int32Array.from(ids.slice(first + 1, end + 1)));
     const run = await options.program.run({ ...options.weights, ...feeds, targets });
-    const { logProbabilities } = await atHome(run);
+    const { logProbabilities } = await takeAll(run);
     scores.set(logProbabilities?.data as Float32Array, first - from + 1); // (1, end - first)
     yield;
   }
@@ -122,7 +122,7 @@ export function runInputs(
       [1, length],
       Int32Array.from(ids, (_, i) => row.tokens + i),
     ),
-    keyMask: { dtype: 'bool', shape: [1, mask.length], data: mask },
-  } as Record<string, HostTensor>;
+    keyMask: bool([1, mask.length], mask),
+  };
   return { feeds, mask, capacity: past.capacity };
 }

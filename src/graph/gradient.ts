@@ -1,4 +1,5 @@
 // Reverse-mode differentiation: builds the graph of derivatives from a loss back to its inputs.
+import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';
 import { scalar } from './operations.ts';
 import { recomputed } from './recompute.ts';
@@ -73,7 +74,7 @@ export function gradients(
         isWanted: (tensor) => inputs.includes(tensor),
       });
       partials.forEach((partial, i) => {
-        const operand = operands[i] as Tensor;
+        const operand = at(operands, i);
         if (partial === undefined || !needed.has(operand)) return;
         cotangents.set(operand, accumulate(cotangents.get(operand), partial()));
       });

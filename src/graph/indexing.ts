@@ -1,4 +1,5 @@
 // Builders that join, cut, grow and look up tensors; like all builders they prove their shapes.
+import { at } from '../base/at.ts';
 import { type Dimension, sum } from './dimension.ts';
 import { sameShape } from './operations.ts';
 import { node, refuse, type Shape, type Tensor } from './tensor.ts';
@@ -14,7 +15,7 @@ export function concat(parts: readonly Tensor[], axis: number): Tensor {
   if (axis < 0 || axis >= first.shape.length || !parts.every(isSame)) {
     refuse('concat', `all but axis ${axis} must agree`, parts);
   }
-  const length = sum(...parts.map((t) => t.shape[axis] as Dimension));
+  const length = sum(...parts.map((t) => at(t.shape, axis)));
   const shape = first.shape.map((d, i) => (i === axis ? length : d));
   return parts.length === 1 ? first : node({ kind: 'concat', axis }, parts, first.dtype, shape);
 }

@@ -1,4 +1,5 @@
 // Builders of graph nodes: each proves its shape when it is called, or names what does not fit.
+import { at } from '../base/at.ts';
 import { type Dimension, product } from './dimension.ts';
 import type { BinaryFunction, CompareFunction, ConstantSource, DataType } from './tensor.ts';
 import { node, refuse, type Shape, type Tensor, type UnaryFunction } from './tensor.ts';
@@ -198,6 +199,6 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
   if (!isPermutation || permutation.length !== x.shape.length) {
     refuse('transpose', `[${permutation}] is no permutation of its axes`, [x]);
   }
-  const shape = permutation.map((axis) => x.shape[axis] as Dimension);
+  const shape = permutation.map((axis) => at(x.shape, axis));
   return node({ kind: 'transpose', permutation }, [x], x.dtype, shape);
 }

@@ -1,4 +1,5 @@
 // The rotary tables of a model: cosines and sines per position; plain numbers, no graph.
+import { at } from '../base/at.ts';
 import type { ModelConfig } from './config.ts';
 
 /** Each (positions, headDim / 2), row-major. Shared and never written to. */
@@ -22,7 +23,7 @@ export function ropeTables(config: ModelConfig, positions: number): RopeTables {
   const sin = new Float32Array(positions * width);
   for (let position = 0; position < positions; position++) {
     for (let i = 0; i < width; i++) {
-      const angle = Math.fround(position * (frequencies[i] as number));
+      const angle = Math.fround(position * at(frequencies, i));
       cos[position * width + i] = Math.cos(angle);
       sin[position * width + i] = Math.sin(angle);
     }

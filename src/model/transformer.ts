@@ -1,9 +1,15 @@
 // The transformer for scoring, capture and training: primitive operations, so it has a gradient.
-import { sum } from '../graph/dimension.ts';
-import { concat, pick } from '../graph/indexing.ts';
-import { logSoftmax } from '../graph/operations.ts';
-import { attend, attentionBias, type KeyValues, packedAttentionBias } from './attention.ts';
-import { rowsOf, rowsOfAttention } from './checkpoint/rows.ts';
+import { product, sum } from '../graph/dimension.ts';
+import { concat, gather, pick, range, sizeOf } from '../graph/indexing.ts';
+import { add, logSoftmax, multiply, reshape, transpose } from '../graph/operations.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import {
+  attend,
+  attentionBias,
+  type KeyValues,
+  packedAttentionBias,
+  valueNorms,
+} from './attention.ts';
 import {
   BATCH,
   GraphBuilder,
@@ -14,7 +20,6 @@ import {
 } from './graph-builder.ts';
 import { needed, projectHeads } from './layers.ts';
 import type { Model } from './model.ts';
-import { valueNorms } from './value-norms.ts';
 
 export interface PrimitiveOptions extends WeightOptions {
   /**
@@ -102,4 +107,24 @@ export function primitiveGraph(model: Model, options: PrimitiveOptions): Transfo
 function joined(past: KeyValues | undefined, own: KeyValues): KeyValues {
   if (past === undefined) return own;
   return { key: concat([past.key, own.key], 2), value: concat([past.value, own.value], 2) };
+}
+
+/** (batch, length, width), i32 (batch, rows): indices into length → (batch, rows, width). */
+function rowsOf(x: Tensor, rows: Tensor): Tensor {
+  const [batch = 0, length = 0, width = 0] = x.shape;
+  const firstRows = multiply(range(batch), sizeOf(length)); // (batch)
+  const flatRows = add(rows, reshape(firstRows, [batch, 1])); // (batch, rows)
+  return gather(reshape(x, [product(batch, length), width]), flatRows); // (batch, rows, width)
+}
+
+/** (batch, heads, length, keys) → (batch, heads, rows, keys), or as it is without a choice. */
+function rowsOfAttention(attention: Tensor, rows: Tensor | undefined): Tensor {
+  if (rows === undefined) return attention;
+  const [batch = 0, heads = 0, length = 0, keys = 0] = attention.shape;
+  const byRow = transpose(attention, [0, 2, 1, 3]); // (batch, length, heads, keys)
+  const width = product(heads, keys);
+  const flat = reshape(byRow, [batch, length, width]); // (batch, length, heads * keys)
+  const chosen = rowsOf(flat, rows); // (batch, rows, heads * keys)
+  const split = reshape(chosen, [...rows.shape, heads, keys]); // (batch, rows, heads, keys)
+  return transpose(split, [0, 2, 1, 3]); // (batch, heads, rows, keys)
 }

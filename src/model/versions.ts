@@ -1,9 +1,11 @@
 // Weights versions: the base plus the ordered deltas in force, summed into the tensors to feed.
+
 import { yieldToEventLoop } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
 import { sha256Json } from '../base/hash.ts';
 import type { HostTensor } from '../runtime/executor.ts';
+import { f32 } from '../runtime/host-tensor.ts';
 import { type Delta, firstNonFinite, readDelta } from './delta.ts';
 import { type Model, readWeight } from './model.ts';
 import { isQProj } from './weight-names.ts';
@@ -63,7 +65,7 @@ export async function loadVersion(
     if (sum !== undefined) addSum(data, sum, name);
     // Replies are decoded in the same process: they go on between two weights.
     await yieldToEventLoop();
-    weights[name] = { dtype: 'f32', shape: weight.shape, data };
+    weights[name] = f32(weight.shape, data);
   }
   const hashes = deltas.map(({ hash }) => hash);
   const { baseHash } = model;

@@ -1,6 +1,6 @@
 // Feeds for decision tokens that run against a context's keys and values; shapes and masks only.
 import type { HostTensor } from '../runtime/executor.ts';
-import { f32, i32 } from '../runtime/host-tensor.ts';
+import { bool, f32, i32 } from '../runtime/host-tensor.ts';
 import type { Candidate } from '../scenario/example.ts';
 
 export interface DecisionOptions {
@@ -47,7 +47,7 @@ export function decisionFeeds(
     ids: i32(shape, ids),
     positions: i32(shape, positions),
     targets: i32(shape, targets),
-    keyMask: { dtype: 'bool', shape: [batch, past + length], data: keyMask },
+    keyMask: bool([batch, past + length], keyMask),
     lossMask: f32(shape, lossMask),
   };
 }

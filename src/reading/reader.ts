@@ -5,7 +5,7 @@ import type { TransformerGraph } from '../model/graph-builder.ts';
 import type { Model } from '../model/model.ts';
 import { type PrimitiveOptions, primitiveGraph } from '../model/transformer.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
-import { i32 } from '../runtime/host-tensor.ts';
+import { bool, i32 } from '../runtime/host-tensor.ts';
 import type { Candidate } from '../scenario/example.ts';
 import { type DecisionOptions, decisionFeeds } from './decision.ts';
 
@@ -102,7 +102,7 @@ export class Reader {
         [1, ids.length],
         Int32Array.from(ids, (_, i) => past + i),
       ),
-      keyMask: { dtype: 'bool', shape: [1, total], data: new Uint8Array(total).fill(1) },
+      keyMask: bool([1, total], new Uint8Array(total).fill(1)),
     });
     return cacheOf(results, total);
   }

@@ -17,7 +17,7 @@ export interface HostTensor {
 export interface Value {
   readonly dtype: DataType;
   readonly shape: readonly number[];
-  /** Copies it home. */
+  /** Copies it to host memory, where it is not there already. */
   read(): Promise<HostTensor>;
   release(): void;
 }

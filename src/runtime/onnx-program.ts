@@ -6,7 +6,7 @@ import { encodeOnnx, type OnnxModel } from '../graph/onnx/encode.ts';
 import { type Tensor, topological } from '../graph/tensor.ts';
 import type { CompileOptions, HostTensor, Program, RunOptions, Value } from './executor.ts';
 import { bindSymbols, type Feeds, inputsOf } from './feed.ts';
-import { OnnxValue, type ReadHome, toOrtTensor } from './onnx-value.ts';
+import { type CopyToHost, OnnxValue, toOrtTensor } from './onnx-value.ts';
 
 export type OnnxDevice = 'cpu' | 'webgpu' | 'cuda';
 
@@ -16,7 +16,7 @@ export interface ProgramParts {
   readonly options: CompileOptions;
   /** Options of every session of this executor. */
   readonly sessionOptions: ort.InferenceSession.SessionOptions;
-  readonly readHome: ReadHome;
+  readonly copyToHost: CopyToHost;
   readonly onClose: (program: Program) => void;
 }
 
@@ -126,11 +126,11 @@ class OnnxProgram implements Program {
     results: ort.InferenceSession.ReturnType,
     fetches: Readonly<Record<string, ort.Tensor | null>>,
   ): Record<string, Value> {
-    const { readHome } = this.#parts;
+    const { copyToHost } = this.#parts;
     const values: Record<string, Value> = {};
     for (const name of names) {
       const tensor = fetches[name] ?? (results[name] as ort.Tensor);
-      values[name] = new OnnxValue(tensor, this.#output(name).dtype, readHome);
+      values[name] = new OnnxValue(tensor, this.#output(name).dtype, copyToHost);
     }
     return values;
   }

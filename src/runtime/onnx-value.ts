@@ -7,21 +7,21 @@ import type { HostData, HostTensor, Value } from './executor.ts';
 const TYPE_NAMES = { f32: 'float32', i32: 'int32', bool: 'bool' } as const;
 const ARRAYS = { f32: Float32Array, i32: Int32Array, bool: Uint8Array } as const;
 
-/** Brings a tensor on a device home; only an executor knows how. */
-export type ReadHome = (tensor: ort.Tensor, dtype: DataType) => Promise<HostTensor>;
+/** Copies a tensor from a device to host memory; only an executor knows how. */
+export type CopyToHost = (tensor: ort.Tensor, dtype: DataType) => Promise<HostTensor>;
 
 /** Owns one tensor until it is released. */
 export class OnnxValue implements Value {
   readonly dtype: DataType;
   readonly shape: readonly number[];
-  readonly #readHome: ReadHome;
+  readonly #copyToHost: CopyToHost;
   #tensor: ort.Tensor | undefined;
 
-  constructor(tensor: ort.Tensor, dtype: DataType, readHome: ReadHome) {
+  constructor(tensor: ort.Tensor, dtype: DataType, copyToHost: CopyToHost) {
     this.dtype = dtype;
     this.shape = [...tensor.dims];
     this.#tensor = tensor;
-    this.#readHome = readHome;
+    this.#copyToHost = copyToHost;
   }
 
   /** Still owned by this value. @throws AttuneError runtime-failed after release */
@@ -35,7 +35,7 @@ export class OnnxValue implements Value {
   /** In host memory the very array of this value, no copy: whoever changes it changes both. */
   async read(): Promise<HostTensor> {
     const { tensor, dtype, shape } = this;
-    if (tensor.location !== 'cpu') return this.#readHome(tensor, dtype);
+    if (tensor.location !== 'cpu') return this.#copyToHost(tensor, dtype);
     return { dtype, shape, data: tensor.data as HostData };
   }
 

@@ -52,7 +52,7 @@ class OrtExecutor implements OnnxExecutor {
       outputs,
       options,
       sessionOptions: this.#sessionOptions,
-      readHome: (tensor, dtype) => this.#readHome(tensor, dtype),
+      copyToHost: (tensor, dtype) => this.#copyToHost(tensor, dtype),
       onClose: (closed) => this.#programs.delete(closed),
     });
     this.#programs.add(program);
@@ -63,7 +63,7 @@ class OrtExecutor implements OnnxExecutor {
   async upload(tensor: HostTensor): Promise<Value> {
     const local = toOrtTensor(tensor);
     if (this.device !== 'webgpu' || tensor.data.length === 0) {
-      return new OnnxValue(local, tensor.dtype, (each, dtype) => this.#readHome(each, dtype));
+      return new OnnxValue(local, tensor.dtype, (each, dtype) => this.#copyToHost(each, dtype));
     }
     const program = await this.#copy(tensor.dtype, tensor.shape.length, ['copy']);
     return (await program.run({ x: tensor })).copy as Value;
@@ -88,8 +88,8 @@ class OrtExecutor implements OnnxExecutor {
     }
   }
 
-  /** `getData` of a tensor on the GPU ends the process in 1.30: it comes home as a run's output. */
-  async #readHome(tensor: ort.Tensor, dtype: DataType): Promise<HostTensor> {
+  /** As the output of a run: `getData` of a tensor on the GPU ends the process in 1.30. */
+  async #copyToHost(tensor: ort.Tensor, dtype: DataType): Promise<HostTensor> {
     const program = await this.#copy(dtype, tensor.dims.length, []);
     const value = new OnnxValue(tensor, dtype, () => {
       throw new Error('a copy came back on the device');

@@ -1,5 +1,7 @@
 // What each operation of the graph is on TensorFlow.js; it knows neither files nor who owns what.
+
 import * as tf from '@tensorflow/tfjs-core';
+import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { Dimension } from '../graph/dimension.ts';
 import type {
@@ -79,10 +81,10 @@ const KERNELS: KernelTable = {
     if (b.rank > 2 || isSingle) return tf.matMul(a, b, transposeA, transposeB);
     // A matrix shared by all: one product of (rows, k) instead of a broadcast.
     const upright = transposeA ? tf.transpose(a, swapLastTwo(a.rank)) : a;
-    const rows = tf.reshape(upright, [-1, upright.shape.at(-1) as number]);
+    const rows = tf.reshape(upright, [-1, at(upright.shape, -1)]);
     return tf.reshape(tf.matMul(rows, b, false, transposeB), shape);
   },
-  unary: ({ fn }, { operands }) => UNARY[fn](operands[0] as tf.Tensor),
+  unary: ({ fn }, { operands }) => UNARY[fn](at(operands, 0)),
   binary: ({ fn }, { operands: [a, b] }) => BINARY[fn](a as tf.Tensor, b as tf.Tensor),
   compare: ({ fn }, { operands: [a, b] }) => COMPARE[fn](a as tf.Tensor, b as tf.Tensor),
   select: (_, { operands, dtype }) => {
@@ -92,31 +94,30 @@ const KERNELS: KernelTable = {
     const otherwise = tf.logicalAnd(tf.logicalNot(condition), b);
     return tf.logicalOr(tf.logicalAnd(condition, a), otherwise);
   },
-  cast: (_, { operands, dtype }) => castTo(dtype, operands[0] as tf.Tensor),
+  cast: (_, { operands, dtype }) => castTo(dtype, at(operands, 0)),
   reduceSum: ({ axes }, { operands: [x] }) => tf.sum(x as tf.Tensor, [...axes], true),
-  softmax: (_, { operands }) => tf.softmax(operands[0] as tf.Tensor),
+  softmax: (_, { operands }) => tf.softmax(at(operands, 0)),
   logSoftmax: (_, { operands }) => {
-    const x = operands[0] as tf.Tensor;
+    const x = at(operands, 0);
     const shifted = tf.sub(x, tf.max(x, -1, true));
     return tf.sub(shifted, tf.log(tf.sum(tf.exp(shifted), -1, true)));
   },
-  reshape: (_, { operands, shape }) => tf.reshape(operands[0] as tf.Tensor, shape),
-  transpose: ({ permutation }, { operands }) =>
-    tf.transpose(operands[0] as tf.Tensor, [...permutation]),
+  reshape: (_, { operands, shape }) => tf.reshape(at(operands, 0), shape),
+  transpose: ({ permutation }, { operands }) => tf.transpose(at(operands, 0), [...permutation]),
   concat: ({ axis }, { operands }) => tf.concat([...operands], axis),
   slice: ({ axis, start }, { operands, shape, sizeOf }) => {
     const begin = shape.map((_, i) => (i === axis ? sizeOf(start) : 0));
-    return tf.slice(operands[0] as tf.Tensor, begin, shape);
+    return tf.slice(at(operands, 0), begin, shape);
   },
   pad: ({ axis, start }, { operands: [x], shape, sizeOf }) => {
     const own = (x as tf.Tensor).shape;
     const before = sizeOf(start);
     const around = shape.map((size, i): [number, number] =>
-      i === axis ? [before, size - before - (own[i] as number)] : [0, 0],
+      i === axis ? [before, size - before - at(own, i)] : [0, 0],
     );
     return tf.pad(x as tf.Tensor, around);
   },
-  broadcast: (_, { operands, shape }) => tf.broadcastTo(operands[0] as tf.Tensor, shape),
+  broadcast: (_, { operands, shape }) => tf.broadcastTo(at(operands, 0), shape),
   gather: (_, { operands: [table, indices], shape }) =>
     tf.reshape(tf.gather(table as tf.Tensor, tf.reshape(indices as tf.Tensor, [-1])), shape),
   scatterAdd: (_, { operands: [rows, indices], shape }) => {
@@ -138,14 +139,11 @@ const KERNELS: KernelTable = {
   },
   // tf.oneHot refuses a depth of 1.
   oneHot: (_, { operands: [indices], shape }) =>
-    tf.cast(
-      tf.equal(tf.expandDims(indices as tf.Tensor, -1), count(shape.at(-1) as number)),
-      'float32',
-    ),
-  range: (_, { shape }) => count(shape[0] as number),
+    tf.cast(tf.equal(tf.expandDims(indices as tf.Tensor, -1), count(at(shape, -1))), 'float32'),
+  range: (_, { shape }) => count(at(shape, 0)),
   size: ({ of }, { sizeOf }) => tf.scalar(sizeOf(of), 'int32'),
-  after: (_, { operands }) => tf.clone(operands[0] as tf.Tensor), // operations run in order here
-  stopGradient: (_, { operands }) => tf.clone(operands[0] as tf.Tensor),
+  after: (_, { operands }) => tf.clone(at(operands, 0)), // operations run in order here
+  stopGradient: (_, { operands }) => tf.clone(at(operands, 0)),
 };
 
 /** True when `runKernel` can compute this node. */
@@ -193,7 +191,7 @@ function divideTruncating(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
  */
 function flatEntries(values: tf.Tensor, indices: tf.Tensor): tf.Tensor {
   const columns = tf.reshape(indices, [-1]);
-  const n = tf.scalar(values.shape.at(-1) as number, 'int32');
+  const n = tf.scalar(at(values.shape, -1), 'int32');
   return tf.add(tf.mul(count(columns.size), n), columns);
 }
 

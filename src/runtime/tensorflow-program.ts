@@ -1,5 +1,7 @@
 // Interprets a graph on TensorFlow.js, node by node, and lets go of each tensor at its last use.
+
 import * as tf from '@tensorflow/tfjs-core';
+import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';
 import { type Dimension, evaluate } from '../graph/dimension.ts';
 import { type Tensor, topological } from '../graph/tensor.ts';
@@ -163,7 +165,7 @@ class TensorFlowProgram implements Program {
     const values: Record<string, Value> = {};
     for (const [i, name] of names.entries()) {
       const { dtype } = outputs[name] as Tensor;
-      const tensor = results[i] as tf.Tensor;
+      const tensor = at(results, i);
       if (options.keepOnDevice?.includes(name)) {
         values[name] = new TensorFlowValue(tensor, dtype);
       } else {

@@ -35,7 +35,7 @@ export class TensorFlowValue implements Value {
   }
 }
 
-/** A result that already came home; nothing is held for it elsewhere. */
+/** A result that is in host memory already; nothing is held for it elsewhere. */
 export class HostValue implements Value {
   readonly dtype: DataType;
   readonly shape: readonly number[];

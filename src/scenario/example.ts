@@ -1,4 +1,5 @@
 // A scenario as token ids: the context, and each candidate as decision tokens with their targets.
+import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';
 import { firstKeptTurn } from '../conversation/window.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
@@ -54,7 +55,7 @@ export function toExample(
 ): Example {
   const { messages, spans, droppedTurns } = fitted(scenario, renderer, limits);
   const { prompt, replyIds } = renderer.renderReply(messages, scenario.chosen);
-  const last = prompt.ids.at(-1) as number;
+  const last = at(prompt.ids, -1);
   const rejectedIds =
     scenario.rejected === undefined
       ? undefined

@@ -1,4 +1,5 @@
 // Examines one executor on one device: whether it agrees with the CPU, how fast it runs and learns.
+
 import { gradients } from '../../graph/gradient.ts';
 import { multiply, reduceSum, scalar } from '../../graph/operations.ts';
 import type { Tensor } from '../../graph/tensor.ts';
@@ -7,6 +8,7 @@ import { primitiveGraph } from '../../model/transformer.ts';
 import { loadVersion, type WeightsVersion } from '../../model/versions.ts';
 import { GREEDY } from '../../protocol/sampling.ts';
 import type { Executor, HostTensor, Program } from '../../runtime/executor.ts';
+import { bool, f32, i32 } from '../../runtime/host-tensor.ts';
 
 export type Examined = 'onnx cpu' | 'onnx webgpu' | 'onnx cuda' | 'tensorflow' | 'tfjs wasm';
 
@@ -93,14 +95,15 @@ async function openExecutor(
 const someIds = (count: number, model: Model): Int32Array =>
   Int32Array.from({ length: count }, (_, i) => (i * 7919 + 13) % model.config.vocabSize);
 
-const i32 = (data: Int32Array): HostTensor => ({ dtype: 'i32', shape: [1, data.length], data });
-
 function inputsOf(count: number, model: Model): Record<string, HostTensor> {
   const mask = new Uint8Array(count).fill(1);
   return {
-    ids: i32(someIds(count, model)),
-    positions: i32(Int32Array.from({ length: count }, (_, i) => i)),
-    keyMask: { dtype: 'bool', shape: [1, count], data: mask },
+    ids: i32([1, count], someIds(count, model)),
+    positions: i32(
+      [1, count],
+      Int32Array.from({ length: count }, (_, i) => i),
+    ),
+    keyMask: bool([1, count], mask),
   };
 }
 
@@ -116,8 +119,7 @@ async function selfTest(
   const run = async (on: Executor): Promise<Float32Array> => {
     const program = await on.compile(graph.outputs);
     const { logits } = await program.run({ ...weights, ...inputsOf(CONTEXT_TOKENS, model) });
-    const home = await logits?.read();
-    const copy = Float32Array.from(home?.data ?? []);
+    const copy = Float32Array.from((await logits?.read())?.data ?? []);
     logits?.release();
     await program.close();
     return copy;
@@ -161,7 +163,7 @@ function decisionInputs(model: Model): Record<string, HostTensor> {
   for (let layer = 0; layer < numHiddenLayers; layer++) {
     for (const part of ['key', 'value']) {
       const data = new Float32Array(numKeyValueHeads * CONTEXT_TOKENS * headDim).fill(0.1);
-      past[`past.${layer}.${part}`] = { dtype: 'f32', shape, data };
+      past[`past.${layer}.${part}`] = f32(shape, data);
     }
   }
   const keys = CONTEXT_TOKENS + DECISION_TOKENS;
@@ -169,9 +171,9 @@ function decisionInputs(model: Model): Record<string, HostTensor> {
   return {
     ...inputsOf(DECISION_TOKENS, model),
     ...past,
-    positions: i32(positions),
-    keyMask: { dtype: 'bool', shape: [1, keys], data: new Uint8Array(keys).fill(1) },
-    targets: i32(someIds(DECISION_TOKENS, model)),
+    positions: i32([1, DECISION_TOKENS], positions),
+    keyMask: bool([1, keys], new Uint8Array(keys).fill(1)),
+    targets: i32([1, DECISION_TOKENS], someIds(DECISION_TOKENS, model)),
   };
 }
 

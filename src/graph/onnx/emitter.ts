@@ -1,4 +1,5 @@
 // Collects the nodes, constants and host-computed inputs of one ONNX graph; emits no node twice.
+import { at } from '../../base/at.ts';
 import { type Bindings, type Dimension, evaluate } from '../dimension.ts';
 import type { Attribute, NodeMessage, TensorMessage } from './messages.ts';
 
@@ -43,7 +44,7 @@ export class Emitter {
 
   /** Adds a node, unless an equal one exists. @returns the name of its first output. */
   emit(opType: string, inputs: readonly string[], options: EmitOptions = {}): string {
-    return this.emitAll(opType, inputs, options)[0] as string;
+    return at(this.emitAll(opType, inputs, options), 0);
   }
 
   /** As `emit`. @returns the names of all outputs. */

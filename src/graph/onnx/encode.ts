@@ -1,5 +1,7 @@
 // Encodes a tensor graph as the bytes of an ONNX model; knows nothing of who will run it.
+
 import { dirname, parse, relative, sep } from 'node:path';
+import { at } from '../../base/at.ts';
 import { AttuneError } from '../../base/errors.ts';
 import { refuse, type Tensor, topological } from '../tensor.ts';
 import { type DerivedInput, Emitter, type FloatType } from './emitter.ts';
@@ -36,6 +38,7 @@ export function encodeOnnx(
   const to = new Emitter(floats);
   const values = new Map<Tensor, readonly string[]>();
   const inputs = new Map<string, Tensor>();
+  const resultsOf = (tensor: Tensor): readonly string[] => values.get(tensor) ?? [];
   for (const tensor of order) {
     to.scope = tensor.scope;
     values.set(tensor, valuesOf(tensor));
@@ -43,11 +46,10 @@ export function encodeOnnx(
 
   function valuesOf(tensor: Tensor): readonly string[] {
     const { operation } = tensor;
-    const operands = tensor.inputs.map((input) => (values.get(input) as string[])[0] as string);
+    const operands = tensor.inputs.map((input) => at(resultsOf(input), 0));
     if (operation.kind === 'constant') return [constantValue(tensor, to, folder)];
     if (operation.kind === 'result') {
-      const results = values.get(tensor.inputs[0] as Tensor) ?? [];
-      return [results[operation.index] as string];
+      return [at(resultsOf(at(tensor.inputs, 0)), operation.index)];
     }
     if (operation.kind !== 'input') {
       const node = { tensor, operation, inputs: operands, target } as Node<LoweredKind>;
@@ -61,7 +63,7 @@ export function encodeOnnx(
 
   for (const [name, tensor] of Object.entries(outputs)) {
     if (inputs.has(name)) refuse(`output ${name}`, 'an input has this name', [tensor]);
-    to.output((values.get(tensor) as string[])[0] as string, name);
+    to.output(at(resultsOf(tensor), 0), name);
   }
   const derived = [...to.derived.values()];
   const bytes = modelBytes({

@@ -1,4 +1,5 @@
 // ONNX lowering: one rule per operation of the graph, and which ONNX operators it becomes.
+import { at } from '../../base/at.ts';
 import { product } from '../dimension.ts';
 import type { Operation, Tensor, UnaryFunction } from '../tensor.ts';
 import type { Emitter } from './emitter.ts';
@@ -40,17 +41,17 @@ const COMPARE = {
   and: 'And',
 } as const;
 
-const operand = (tensor: Tensor, index: number): Tensor => tensor.inputs[index] as Tensor;
+const operand = (tensor: Tensor, index: number): Tensor => at(tensor.inputs, index);
 const sizeAt = (tensor: Tensor, axis: number) => tensor.shape[axis] ?? 0;
 
 const RULES: { readonly [Kind in LoweredKind]: Rule<Kind> } = {
   matMul,
-  unary: ({ operation, inputs }, to) => unary(operation.fn, inputs[0] as string, to),
+  unary: ({ operation, inputs }, to) => unary(operation.fn, at(inputs, 0), to),
   binary: ({ operation, inputs }, to) => to.emit(BINARY[operation.fn], inputs),
   compare: ({ operation, inputs }, to) =>
     operation.fn === 'or' ? either(inputs, to) : to.emit(COMPARE[operation.fn], inputs),
   select,
-  cast: ({ tensor, inputs }, to) => cast(inputs[0] as string, tensor.dtype, to),
+  cast: ({ tensor, inputs }, to) => cast(at(inputs, 0), tensor.dtype, to),
   reduceSum: ({ operation, inputs }, to) =>
     to.emit('ReduceSum', [...inputs, to.integers('i64', operation.axes)], {
       attributes: { keepdims: 1 },
@@ -173,7 +174,11 @@ function gemm(
   return to.emit('Mul', [to.emit('Gemm', operands, { attributes }), to.float(2)]);
 }
 
-/** Times min(max(signal, 1), 1), which no optimizer knows to be 1 and which changes no bit. */
+/**
+ * `value`, made to depend on `signal`: it is multiplied by min(max(signal[0], 1), 1). This is always
+ * 1, so no bit changes. The runtime's optimizer cannot see that, so it neither merges the product
+ * with an equal value nor computes it before `signal` is known.
+ */
 function after({ inputs: [value, signal] }: Node<'after'>, to: Emitter): string {
   const flat = to.emit('Reshape', [signal as string, to.integers('i64', [-1])]);
   const bounds = [to.integers('i64', [0]), to.integers('i64', [1])];

@@ -1,4 +1,5 @@
 // Derivatives of operations that work on each element alone.
+import { at } from '../../base/at.ts';
 import {
   add,
   cos,
@@ -77,7 +78,7 @@ export const binaryRule: Rule<'binary'> = (backward) => {
   }
   const node = { a, b, y: result, g: cotangent };
   return BINARY[operation.fn].map((derivative, i): Partial => {
-    const operand = operands[i] as Tensor;
+    const operand = at(operands, i);
     return () => sumTo(derivative(node), operand.shape);
   });
 };

@@ -1,11 +1,12 @@
 // Derivatives of operations that move, join, cut, repeat and look up elements.
+import { at } from '../../base/at.ts';
 import { type Dimension, sum } from '../dimension.ts';
 import { addPicked, gather, pad, pick, scatterAdd } from '../indexing.ts';
 import { reshape, transpose } from '../operations.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Partial, type Rule, sliceEarly, sumTo, zeros } from './rule.ts';
 
-const sizeAt = (x: Tensor, axis: number): Dimension => x.shape[axis] as Dimension;
+const sizeAt = (x: Tensor, axis: number): Dimension => at(x.shape, axis);
 
 export const reshapeRule: Rule<'reshape'> = ({ operands: [x], cotangent }) => [
   () => reshape(cotangent, (x as Tensor).shape),

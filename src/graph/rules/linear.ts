@@ -1,4 +1,5 @@
 // Derivatives of matrix products, sums and softmax.
+import { at } from '../../base/at.ts';
 import { product } from '../dimension.ts';
 import { addPicked, broadcast } from '../indexing.ts';
 import {
@@ -71,8 +72,8 @@ function weighedTotal(
   usersOf: (tensor: Tensor) => readonly Tensor[],
 ): Tensor | undefined {
   const isFolded = usersOf(y)[0]?.operation.kind === 'reshape' && dy.operation.kind === 'reshape';
-  const weights = isFolded ? (usersOf(y)[0] as Tensor) : y;
-  const dWeights = isFolded ? (dy.inputs[0] as Tensor) : dy;
+  const weights = isFolded ? at(usersOf(y), 0) : y;
+  const dWeights = isFolded ? at(dy.inputs, 0) : dy;
   const [output] = usersOf(weights);
   if (weights.shape.at(-1) !== y.shape.at(-1)) return undefined;
   const isOnlyUse = usersOf(y).length === 1 && usersOf(weights).length === 1;

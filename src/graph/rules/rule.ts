@@ -1,4 +1,5 @@
 // What a differentiation rule is, and the small algebra that rules share.
+import { at } from '../../base/at.ts';
 import { type Dimension, sum } from '../dimension.ts';
 import { broadcast, concat, pad, slice } from '../indexing.ts';
 import {
@@ -52,7 +53,7 @@ function neighbours(left: Tensor, right: Tensor): Tensor | undefined {
   const [a, b] = [left.operation, right.operation];
   if (a.kind !== 'pad' || b.kind !== 'pad' || a.axis !== b.axis) return undefined;
   const { axis } = a;
-  const [first, second] = [left.inputs[0] as Tensor, right.inputs[0] as Tensor];
+  const [first, second] = [at(left.inputs, 0), at(right.inputs, 0)];
   if (sum(a.start, first.shape[axis] ?? 0) !== b.start) return undefined;
   return pad(concat([first, second], axis), axis, a.start, left.shape[axis] ?? 0);
 }
@@ -84,8 +85,7 @@ export function twice(x: Tensor): Tensor {
   return x === bare(x) ? multiply(x, two) : broadcast(multiply(bare(x), two), x.shape);
 }
 
-const bare = (x: Tensor): Tensor =>
-  x.operation.kind === 'broadcast' ? (x.inputs[0] as Tensor) : x;
+const bare = (x: Tensor): Tensor => (x.operation.kind === 'broadcast' ? at(x.inputs, 0) : x);
 
 /**
  * `slice`, taken before a product where that gives the same: of what multiplies a past of
