@@ -93,7 +93,7 @@ function coded(error: unknown, path: string): unknown {
   if (code === undefined || code === 'ENOENT' || code === 'EEXIST') return error;
   return new AttuneError(
     'store-failed',
-    `${path}: the system said ${code}. Check the disk and the rights of the folder.`,
+    `${path} failed with ${code}. Check the disk and the folder's permissions.`,
     { path, systemCode: code },
     { cause: error },
   );

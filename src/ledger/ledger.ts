@@ -271,7 +271,7 @@ async function refuseUnknown({ path, ops }: Folder, files: NightFiles): Promise<
   const { name } = unknown;
   const message =
     `${join(path, name)} is not in the table of a night's files: a deletion would not search it. ` +
-    'Nothing was committed.';
+    'Nothing was committed. Remove it; the next night then continues here.';
   throw new AttuneError('night-file-unknown', message, { path, file: name });
 }
 

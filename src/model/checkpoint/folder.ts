@@ -26,7 +26,7 @@ export async function realPath(path: string, ops: FileOps = systemFileOps): Prom
     return await ops.realPath(path);
   } catch (cause) {
     const code = isAttuneError(cause) ? cause.facts.systemCode : undefined;
-    const why = code === undefined ? 'it is not there' : `the system said ${code}`;
+    const why = code === undefined ? 'it is not there' : `it failed with ${code}`;
     throw notFound(`${path} cannot be read: ${why}`, path, cause);
   }
 }
