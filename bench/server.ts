@@ -10,8 +10,9 @@ import { openConversationStore } from '../src/conversation/conversation-store.ts
 import type { LogRecord } from '../src/conversation/record.ts';
 import { openEngineProcess } from '../src/engine/process/client.ts';
 import { forkEngine } from '../src/engine/process/fork.ts';
+import { openDaemon } from '../src/main.ts';
 import { resolveSampling } from '../src/protocol/sampling.ts';
-import { openDaemon } from '../src/server/daemon.ts';
+import { openStore } from '../src/store/store.ts';
 import { createChatTokenizer } from '../src/tokenizer/chat-tokenizer.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
 import { LLAMA_14M, writeRandomModel } from '../test/model/random-model.ts';
@@ -58,7 +59,7 @@ export async function benchServer(say: Say): Promise<Record<string, unknown>> {
   }
 }
 
-const openStore = (folder: string) =>
+const openConversations = (folder: string) =>
   openConversationStore({
     folder,
     logger: silentLogger,
@@ -67,7 +68,7 @@ const openStore = (folder: string) =>
     conversationMessagesMax: 1_000_000,
   });
 
-type Store = Awaited<ReturnType<typeof openStore>>;
+type Store = Awaited<ReturnType<typeof openConversations>>;
 
 async function createConversation(store: Store, id: string): Promise<void> {
   const header = { origin: 'live', title: '', settings: {}, canLearn: true } as const;
@@ -98,7 +99,7 @@ async function logging(store: Store, conversations: number, writers: number): Pr
 }
 
 async function benchLog(root: string, say: Say): Promise<Record<string, number>> {
-  const store = await openStore(join(root, 'log'));
+  const store = await openConversations(join(root, 'log'));
   const found: Record<string, number> = {};
   for (const [conversations, writers] of [
     [1, 1],
@@ -117,7 +118,7 @@ async function benchLog(root: string, say: Say): Promise<Record<string, number>>
 
 async function benchOpening(root: string, say: Say): Promise<Record<string, number>> {
   const folder = join(root, 'many');
-  const store = await openStore(folder);
+  const store = await openConversations(folder);
   const ids = Array.from({ length: 10_000 }, (_, at) => `conversation-${at}`);
   for (let at = 0; at < ids.length; at += 64) {
     await Promise.all(ids.slice(at, at + 64).map((id) => createConversation(store, id)));
@@ -125,7 +126,7 @@ async function benchOpening(root: string, say: Say): Promise<Record<string, numb
   await store.close();
   const opening = async (): Promise<number> => {
     const begun = performance.now();
-    const opened = await openStore(folder);
+    const opened = await openConversations(folder);
     const took = performance.now() - begun;
     await opened.close();
     return took;
@@ -149,6 +150,7 @@ async function benchReplies(
     environment: process.env, // ATTUNE_ENGINE_BATCH_MAX=16 and the like
     options: {
       server: { port: 0, limits },
+      night: { isEnabled: false },
       chat: { replyTokensMax: REPLY_TOKENS, sampling: { temperature: 1, repetitionPenalty: 1 } },
     },
   });
@@ -158,20 +160,22 @@ async function benchReplies(
     { ...settings, modelDir, cacheDir },
     forkEngine(ENGINE_ENTRY),
   );
-  const tokenizer = await loadTokenizer(modelDir);
-  const daemon = await openDaemon({
-    config,
-    sampling: resolveSampling([config.chat.sampling]),
-    storeFolder: join(root, 'store'),
-    engine,
-    // Every reply runs to its full length, so that all clients stay busy.
-    tokenizer: { ...createChatTokenizer(tokenizer), stopIds: [] },
-    clock: systemClock,
-    logger: silentLogger,
-    version: 'bench',
-    webFolder: root,
-  });
-  await daemon.watch.refresh();
+  const shared = { config, clock: systemClock, logger: silentLogger };
+  const { baseHash: base } = await engine.describe();
+  const folder = join(root, 'store');
+  const store = await openStore(folder, { ...shared, base });
+  const daemon = await openDaemon(
+    {
+      ...{ ...shared, store, engine, sampling: resolveSampling([config.chat.sampling]) },
+      // Every reply runs to its full length, so that all clients stay busy.
+      tokenizer: { ...createChatTokenizer(await loadTokenizer(modelDir)), stopIds: [] },
+      paths: {
+        ...{ store: folder, cache: cacheDir, model: modelDir },
+        ...{ suites: root, prompts: root, web: root },
+      },
+    },
+    [() => engine.close(), () => store.close()],
+  );
   const found: Record<string, unknown> = { batchMax: config.engine.batchMax };
   const url = `http://127.0.0.1:${daemon.port}`;
   say(`  replies of ${REPLY_TOKENS} tokens, at most ${config.engine.batchMax} decode together`);
@@ -191,7 +195,6 @@ async function benchReplies(
     say(`                     ${tokensPerSecond.toFixed(0)} tokens/s`);
   }
   await daemon.close();
-  await engine.close();
   return found;
 }
 

@@ -1,272 +1,272 @@
-// Wires the parts of the house into a daemon; the only place that knows them all.
+// Puts the daemon together, in the order in which one part needs the other; the only place that
+// knows them all.
 import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { sweepTemporary } from './base/atomic-file.ts';
-import { systemClock } from './base/clock.ts';
+import { type Clock, systemClock } from './base/clock.ts';
 import { systemFileOps } from './base/file-ops.ts';
+import { acquireLock } from './base/lock.ts';
 import { createLogger, type Logger } from './base/logger.ts';
+import { Chat } from './chat/chat.ts';
+import { Talks } from './chat/talks.ts';
 import { installationFolder, resolveModelPath } from './config/load.ts';
 import type { Config } from './config/schema.ts';
+import type { Engine } from './engine/engine.ts';
 import { openEngineProcess } from './engine/process/client.ts';
 import { forkEngine } from './engine/process/fork.ts';
 import { type SupervisedEngine, superviseEngine } from './engine/process/supervise.ts';
-import { type Ledger, openLedger } from './ledger/ledger.ts';
-import { type Memory, openMemory } from './memory/memory.ts';
+import type { Ledger } from './ledger/ledger.ts';
 import { surpriseOf } from './memory/surprise.ts';
-import { courteousEngine } from './night/courteous-engine.ts';
-import { forgetTalk } from './night/deletion.ts';
-import { createNightly } from './night/nightly.ts';
-import { NightService } from './night/service.ts';
-import { resolveSampling } from './protocol/sampling.ts';
-import { NIGHT_FILES } from './record/files.ts';
-import type { Schedule } from './schedule/job-schedule.ts';
-import { type Daemon, lockStore, openDaemon, openRooms } from './server/daemon.ts';
+import { NightService, scheduleNights } from './night/service.ts';
+import { resolveSampling, type Sampling } from './protocol/sampling.ts';
+import { apiRoutes } from './server/api-routes.ts';
+import { EngineWatch } from './server/engine-watch.ts';
+import { EventHub } from './server/event-hub.ts';
 import { memoryRoutes } from './server/memory-routes.ts';
 import { nightRoutes } from './server/night-routes.ts';
+import { openaiRoutes } from './server/openai-routes.ts';
+import { openServer } from './server/server.ts';
+import { openStore, type Store } from './store/store.ts';
 import { versionOf } from './swap/swap.ts';
 import type { ChatTokenizer } from './tokenizer/chat-tokenizer.ts';
 import { readGenerationConfig } from './tokenizer/generation-config.ts';
 import { openTokenizerWorker } from './tokenizer/tokenizer-worker.ts';
-
-export interface RunningDaemon {
-  readonly daemon: Daemon;
-  readonly nights: NightService;
-  /** Where to point a browser. */
-  readonly url: string;
-  /** Saves everything and ends. Safe to call twice. */
-  close(): Promise<void>;
-}
-
-interface Places {
-  readonly storeFolder: string;
-  readonly cacheDir: string;
-  readonly modelDir: string;
-}
 
 export interface StartOptions {
   /** Where the engine is to be opened first, when a process was started for it already. */
   readonly engineProcess?: ChildProcess;
 }
 
-/** @throws store-locked, model-not-found, model-damaged, port-unavailable, token-missing … */
-export async function startDaemon(
-  config: Config,
-  options: StartOptions = {},
-): Promise<RunningDaemon> {
-  const logger = createLogger({
-    level: config.logger.level,
-    fileBytesMax: config.logger.fileBytesMax,
-    ...(config.logger.file === '' ? {} : { file: resolve(config.logger.file) }),
-  });
-  const storeFolder = resolve(config.store.path);
-  const modelDir = resolveModelPath(config.model.path);
-  const places: Places = { storeFolder, cacheDir: join(storeFolder, 'cache'), modelDir };
-  await systemFileOps.makeFolder(storeFolder);
-  const lock = await lockStore(storeFolder);
-  try {
-    await sweepTemporary(storeFolder, { except: ['cache', 'lock'] });
-    return await start(config, { ...options, places, logger, lock, late: {} });
-  } catch (error) {
-    await lock.release();
-    throw error;
-  }
+/** Absolute. */
+export interface Paths {
+  readonly store: string;
+  /** Widened weights. */
+  readonly cache: string;
+  readonly model: string;
+  /** Test conversations that nights measure on. */
+  readonly suites: string;
+  readonly prompts: string;
+  /** The built web client. */
+  readonly web: string;
 }
 
-interface StartParts extends StartOptions {
-  readonly places: Places;
-  readonly logger: Logger;
-  readonly lock: Awaited<ReturnType<typeof lockStore>>;
-  /** What others ask for before it can be there. */
-  readonly late: { nights?: NightService };
-}
-
-async function start(config: Config, parts: StartParts): Promise<RunningDaemon> {
-  let daemon: Daemon | undefined;
-  const opening = startEngine(config, parts, (state) => daemon?.watch.note(state));
-  try {
-    const opened = await openAll(config, parts, opening);
-    const wired = await wire(config, { ...parts, opened }, (listening) => {
-      daemon = listening;
-    });
-    return running(config, { ...wired, engine: opened.engine, tokenizer: opened.tokenizer });
-  } catch (error) {
-    await daemon?.close();
-    await (await opening.catch(() => undefined))?.close();
-    throw error;
-  }
-}
-
-/** What takes time to open is opened at once: the engine, what was said, the tokenizer. */
-async function openAll(config: Config, parts: StartParts, opening: Promise<SupervisedEngine>) {
-  const { storeFolder, modelDir } = parts.places;
-  const { logger } = parts;
-  const openedMemory = openStoreMemory(config, storeFolder);
-  const openedLedger = opening.then(async (engine) =>
-    openLedger(join(storeFolder, 'ledger'), {
-      base: (await engine.describe()).baseHash,
-      files: NIGHT_FILES,
-    }),
-  );
-  const onDelete = async (conversationId: string): Promise<void> => {
-    // Deletions that were cut short are finished before there are nights.
-    if (parts.late.nights !== undefined) return parts.late.nights.forget(conversationId);
-    return forgetTalk({ memory: await openedMemory, ledger: await openedLedger }, conversationId);
-  };
-  const openedRooms = openRooms({ config, storeFolder, clock: systemClock, logger, onDelete });
-  const openedTokenizer = openTokenizerWorker({ dir: modelDir, clock: systemClock });
-  const generation = readGenerationConfig(modelDir);
-  const all = [
-    opening,
-    openedMemory,
-    openedLedger,
-    openedRooms,
-    openedTokenizer,
-    generation,
-  ] as const;
-  // The others are waited for, so that nothing goes on behind a failure.
-  await Promise.allSettled(all);
-  const [engine, memory, ledger, rooms, tokenizer, { sampling }] = await Promise.all(all);
-  return { engine, memory, ledger, rooms, tokenizer, modelSampling: sampling };
-}
-
-type Opened = Awaited<ReturnType<typeof openAll>>;
-
-interface Wired {
-  readonly daemon: Daemon;
-  readonly nights: NightService;
-  readonly nightly: Schedule | undefined;
-}
-
-/** Brings the opened parts together behind one door. */
-async function wire(
-  config: Config,
-  parts: StartParts & { readonly opened: Opened },
-  onDaemon: (daemon: Daemon) => void,
-): Promise<Wired> {
-  const { places, logger, lock, late, opened } = parts;
-  const { engine: inner, memory, ledger, rooms, tokenizer } = opened;
-  const sampling = resolveSampling([opened.modelSampling, config.chat.sampling]);
-  const clock = systemClock;
-  await returnToVersion(inner, ledger, logger);
-  const { parameters } = await inner.describe();
-  let nightly: Schedule | undefined;
-  const engine = courteousEngine(inner, {
-    onBusy: () => late.nights?.onBusy(),
-    onIdle: () => late.nights?.onIdle(),
-  });
-  const daemon = await openDaemon({
-    config,
-    storeFolder: places.storeFolder,
-    rooms,
-    engine,
-    tokenizer,
-    sampling,
-    clock,
-    logger,
-    version: await packageVersion(),
-    webFolder: join(installationFolder, 'dist-web'),
-    lock,
-    routes: ({ flags, store, publish }) => {
-      const shared = { config, sampling, engine, ledger };
-      const promptsFolder = join(installationFolder, 'prompts');
-      const own = { ...places, suiteFolder: suiteOf(parameters), promptsFolder };
-      const nights = new NightService({
-        ...shared,
-        ...own,
-        ...{ clock, logger, flags, store, publish, memory },
-        surpriseOf: (turns) => surpriseOf(turns, { engine: inner, tokenizer }),
-      });
-      late.nights = nights;
-      const slider = { ...shared, tokenizer };
-      const nextAt = (): number | null => nightly?.next() ?? null;
-      return [...nightRoutes({ nights, slider, nextAt }), ...memoryRoutes(memory)];
-    },
-  });
-  onDaemon(daemon);
-  const service = late.nights as unknown as NightService;
-  await daemon.watch.refresh();
-  await service.recover();
-  if (config.night.isEnabled) {
-    nightly = await createNightly({ nights: service, settings: config.night, clock, logger });
-    nightly.start();
-  }
-  return { daemon, nights: service, nightly };
-}
-
-function openStoreMemory(config: Config, storeFolder: string): Promise<Memory> {
-  const path = join(storeFolder, 'memory.json');
-  return openMemory({ path, clock: systemClock, settings: config.memory });
-}
-
-interface RunningParts {
-  readonly daemon: Daemon;
-  readonly nights: NightService;
-  readonly engine: SupervisedEngine;
+/** What a daemon is made of, opened already. */
+export interface DaemonParts {
+  readonly config: Config;
+  readonly paths: Paths;
+  readonly store: Store;
+  readonly engine: Engine & Partial<Pick<SupervisedEngine, 'subscribe'>>;
   readonly tokenizer: ChatTokenizer;
-  readonly nightly: Schedule | undefined;
+  /** How a reply is drawn unless a conversation or a request says otherwise. */
+  readonly sampling: Sampling;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface Daemon {
+  readonly store: Store;
+  readonly chat: Chat;
+  readonly talks: Talks;
+  readonly nights: NightService;
+  readonly watch: EngineWatch;
+  readonly port: number;
+  /** Where to point a browser. */
+  readonly url: string;
+  /** Takes no more messages, ends or saves replies, saves everything. Safe to call twice. */
+  close(): Promise<void>;
 }
 
 /** Models up to this size are measured in the companion's world, larger ones in open language. */
 const SMALL_PARAMETERS_MAX = 50_000_000;
 
-function suiteOf(parameters: number): string {
-  const world = parameters <= SMALL_PARAMETERS_MAX ? 'companion' : 'open';
-  return join(installationFolder, 'suites', world);
+type Closer = () => unknown;
+
+/** @throws store-locked, model-not-found, model-damaged, port-unavailable, token-missing … */
+export async function startDaemon(config: Config, options: StartOptions = {}): Promise<Daemon> {
+  const clock = systemClock;
+  const logger = createLogger({
+    level: config.logger.level,
+    fileBytesMax: config.logger.fileBytesMax,
+    ...(config.logger.file === '' ? {} : { file: resolve(config.logger.file) }),
+  });
+  const paths = pathsOf(config);
+  const closers: Closer[] = [];
+  try {
+    await systemFileOps.makeFolder(paths.store);
+    const lock = await acquireLock(join(paths.store, 'lock'), { purpose: 'attune start' });
+    closers.push(() => lock.release());
+    await sweepTemporary(paths.store, { except: ['cache', 'lock'] });
+    // What takes time to open is opened at once; the ledger waits for the name of its base model.
+    const starting = closeAtEnd(closers, startEngine(config, { paths, logger, ...options }));
+    const base = starting.then(async (engine) => (await engine.describe()).baseHash);
+    const storing = closeAtEnd(closers, openStore(paths.store, { config, clock, logger, base }));
+    const loading = closeAtEnd(closers, openTokenizerWorker({ dir: paths.model, clock }));
+    const opening = [starting, storing, loading, readGenerationConfig(paths.model)] as const;
+    // The others are waited for, so that nothing goes on behind a failure.
+    await Promise.allSettled(opening);
+    const [engine, store, tokenizer, generation] = await Promise.all(opening);
+    const sampling = resolveSampling([generation.sampling, config.chat.sampling]);
+    const parts = { config, paths, store, engine, tokenizer, sampling, clock, logger };
+    return await openDaemon(parts, closers);
+  } catch (error) {
+    await closeAll(closers, logger);
+    throw error;
+  }
 }
 
-function running(config: Config, parts: RunningParts): RunningDaemon {
-  const { daemon, nights, engine, tokenizer, nightly } = parts;
+/**
+ * Everything above store and engine.
+ * @param closers what ends with the daemon, the last first; when this rejects, the caller ends them
+ * @throws port-unavailable, token-missing
+ */
+export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Promise<Daemon> {
+  const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
+  const { conversations, flags, memory, ledger } = store;
+  const { server: settings } = config;
+  await returnToVersion(engine, ledger, logger);
+
+  const { events, watch, chat } = createChat(parts);
+  closers.push(() => watch.close());
+  engine.subscribe?.((state) => watch.note(state));
+  await watch.refresh();
+
+  const nights = await createNights(parts, events);
+  chat.watchReplies(nights);
+  const schedule = await scheduleNights(nights, { settings: config.night, clock, logger });
+
+  const forget = (conversationId: string) => nights.forget(conversationId);
+  const { limits } = settings;
+  const shared = { chat, store: conversations, clock, engineView: () => watch.view() };
+  const talks = new Talks({ ...shared, flags, forget, engine, events, limits });
+  const routes = [
+    ...apiRoutes({ ...shared, talks, importBytesMax: limits.importBytesMax }),
+    ...openaiRoutes({ ...shared, tokenizer }),
+    ...nightRoutes({ nights, slider: { engine, ledger, tokenizer, config, sampling }, schedule }),
+    ...memoryRoutes(memory),
+  ];
+  const server = await openServer({
+    ...{ settings, chat, talks, events, watch, routes, clock, logger },
+    webFolder: paths.web,
+    version: await packageVersion(),
+  });
+  closers.push(
+    () => server.close(),
+    () => Promise.all([nights.close(), chat.close(settings.shutdownTimeoutMs)]),
+    () => schedule?.stop(),
+  );
+  await nights.recover();
+  schedule?.start();
+  const url = urlOf(settings.host, server.port);
   let closing: Promise<void> | undefined;
-  async function close(): Promise<void> {
-    nightly?.stop();
-    await Promise.all([nights.close(), daemon.chat.close(config.server.shutdownTimeoutMs)]);
-    await daemon.close();
-    await Promise.all([engine.close(), tokenizer.close()]);
-  }
-  const { host } = config.server;
-  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
   return {
-    daemon,
-    nights,
-    url: `http://${name.includes(':') ? `[${name}]` : name}:${daemon.port}`,
+    ...{ store, chat, talks, nights, watch, url, port: server.port },
     close() {
-      closing ??= close();
+      closing ??= closeAll(closers, logger);
       return closing;
     },
   };
 }
 
+export interface ChatParts {
+  readonly config: Config;
+  readonly store: Store;
+  readonly engine: Engine;
+  readonly tokenizer: ChatTokenizer;
+  readonly sampling: Sampling;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Chat, who is told of it, and how its engine is. */
+export function createChat(parts: ChatParts) {
+  const { config, store, engine, tokenizer, sampling, clock, logger } = parts;
+  const events = new EventHub();
+  const watch = new EngineWatch({
+    engine,
+    clock,
+    logger,
+    onChange: (view) => events.publish('engine', { type: 'engine-changed', engine: view }),
+  });
+  const { systemPrompt, replyTokensMax, stopStrings, replyReserveTokens } = config.chat;
+  const chat = new Chat({
+    store: store.conversations,
+    engine,
+    describeEngine: () => watch.description,
+    onEngineFailure: (error) => watch.onFailure(error),
+    tokenizer,
+    defaults: { systemPrompt, replyTokensMax, sampling, stop: stopStrings },
+    events,
+    clock,
+    logger,
+    limits: { ...config.server.limits, replyReserveTokens },
+  });
+  return { events, watch, chat };
+}
+
+function pathsOf(config: Config): Paths {
+  const store = resolve(config.store.path);
+  return {
+    store,
+    cache: join(store, 'cache'),
+    model: resolveModelPath(config.model.path),
+    suites: join(installationFolder, 'suites'),
+    prompts: join(installationFolder, 'prompts'),
+    web: join(installationFolder, 'dist-web'),
+  };
+}
+
+async function createNights(parts: DaemonParts, events: EventHub): Promise<NightService> {
+  const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
+  const { parameters } = await engine.describe();
+  const world = parameters <= SMALL_PARAMETERS_MAX ? 'companion' : 'open';
+  return new NightService({
+    config,
+    sampling,
+    store,
+    engine,
+    surpriseOf: (turns) => surpriseOf(turns, { engine, tokenizer }),
+    paths: {
+      modelDir: paths.model,
+      cacheDir: paths.cache,
+      suiteFolder: join(paths.suites, world),
+      promptsFolder: paths.prompts,
+    },
+    clock,
+    logger,
+    publish: (topic, message) => events.publish(topic, message),
+  });
+}
+
+interface EngineStart extends StartOptions {
+  readonly paths: Paths;
+  readonly logger: Logger;
+}
+
 function startEngine(
   config: Config,
-  { places, logger, engineProcess }: StartParts,
-  onChange: (state: SupervisedEngine['state']) => void,
+  { paths, logger, engineProcess }: EngineStart,
 ): Promise<SupervisedEngine> {
   const { restartsMax, ...settings } = config.engine;
-  const { modelDir, cacheDir } = places;
+  const folders = { modelDir: paths.model, cacheDir: paths.cache };
   let first = engineProcess;
   return superviseEngine({
     open: (version) => {
       const child = first ?? forkEngine();
       first = undefined;
       const under = version === undefined ? {} : { version };
-      return openEngineProcess({ ...settings, modelDir, cacheDir, ...under }, child);
+      return openEngineProcess({ ...settings, ...folders, ...under }, child);
     },
     restartsMax,
     onChange: (state, reason) => {
       const facts = reason === undefined ? { state } : { state, error: reason };
       logger[reason === undefined ? 'info' : 'error'](facts, 'the engine');
-      onChange(state);
     },
   });
 }
 
-/** After a restart the nights in force are in force again; without them, chat goes on. */
-async function returnToVersion(
-  engine: SupervisedEngine,
-  ledger: Ledger,
-  logger: Logger,
-): Promise<void> {
+/** After a restart the active nights are active again; without them, chat goes on. */
+async function returnToVersion(engine: Engine, ledger: Ledger, logger: Logger): Promise<void> {
   const { inForce } = ledger.head();
   if (inForce.length === 0) return;
   try {
@@ -274,8 +274,28 @@ async function returnToVersion(
     await engine.loadVersion(version);
     await engine.switchVersion(version.id);
   } catch (error) {
-    logger.error({ error, inForce }, 'the nights in force cannot be loaded; the base model speaks');
+    logger.error({ error, inForce }, 'the active nights cannot be loaded; the base model speaks');
   }
+}
+
+/** Also when it opens only after something else has failed. */
+function closeAtEnd<T extends { close(): Promise<void> }>(
+  closers: Closer[],
+  opening: Promise<T>,
+): Promise<T> {
+  closers.push(async () => (await opening.catch(() => undefined))?.close());
+  return opening;
+}
+
+async function closeAll(closers: Closer[], logger: Logger): Promise<void> {
+  logger.info({}, 'stopping');
+  for (const close of closers.splice(0).reverse()) await close();
+  logger.info({}, 'stopped');
+}
+
+function urlOf(host: string, port: number): string {
+  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
+  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
 }
 
 async function packageVersion(): Promise<string> {

@@ -20,7 +20,12 @@ import { entriesUpTo } from '../conversation/window.ts';
 import type { EngineDescription } from '../engine/engine.ts';
 import type { ConversationSettings, Reply, UserMessage } from '../protocol/conversation.ts';
 import { buildPrompt, type Prompt } from './prompt.ts';
-import { type InFlight, ReplyRunner, type RunnerOptions } from './reply-runner.ts';
+import {
+  type InFlight,
+  ReplyRunner,
+  type ReplyWatcher,
+  type RunnerOptions,
+} from './reply-runner.ts';
 import type { RunningReply } from './running-reply.ts';
 import { type ChatDefaults, type ReplySettings, resolveSettings } from './settings.ts';
 
@@ -90,6 +95,11 @@ export class Chat {
 
   get repliesRunning(): number {
     return this.#runner.size;
+  }
+
+  /** Tells the watcher, from now on, when somebody is being answered. */
+  watchReplies(watcher: ReplyWatcher): void {
+    this.#runner.watch(watcher);
   }
 
   running(conversationId: string): RunningReply | undefined {

@@ -24,6 +24,12 @@ export interface RunnerOptions {
   readonly logger: Logger;
 }
 
+/** Told when the first reply begins and when the last one is stored. */
+export interface ReplyWatcher {
+  onBusy(): void;
+  onIdle(): void;
+}
+
 export interface ReplyOrder {
   readonly conversationId: string;
   readonly messageId: string;
@@ -45,6 +51,7 @@ export interface InFlight {
 export class ReplyRunner {
   readonly #options: RunnerOptions;
   readonly #inFlight = new Map<string, InFlight>();
+  readonly #watchers: ReplyWatcher[] = [];
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -60,6 +67,10 @@ export class ReplyRunner {
 
   all(): InFlight[] {
     return [...this.#inFlight.values()];
+  }
+
+  watch(watcher: ReplyWatcher): void {
+    this.#watchers.push(watcher);
   }
 
   begin(order: ReplyOrder): InFlight {
@@ -83,6 +94,7 @@ export class ReplyRunner {
     const ended = Promise.resolve().then(() => this.#run(reply, order));
     const inFlight = { reply, ended };
     this.#inFlight.set(conversationId, inFlight);
+    if (this.#inFlight.size === 1) for (const watcher of this.#watchers) watcher.onBusy();
     events.replyStarted(reply);
     return inFlight;
   }
@@ -106,6 +118,7 @@ export class ReplyRunner {
       logger.error({ conversationId, error: ending.error }, 'a reply could not be stored');
     }
     this.#inFlight.delete(conversationId);
+    if (this.#inFlight.size === 0) for (const watcher of this.#watchers) watcher.onIdle();
     events.replyEnded(reply, ending);
     if (store.has(conversationId)) {
       events.conversationChanged('updated', store.summary(conversationId));

@@ -1,7 +1,7 @@
 // What may be done with whole talks and their flags, the same for WebSocket and HTTP.
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
-import type { ConversationStore, Page } from '../conversation/conversation-store.ts';
+import type { ConversationStore, Forget, Page } from '../conversation/conversation-store.ts';
 import {
   foreignReply,
   type HeaderRecord,
@@ -32,6 +32,8 @@ import type { ChatEvents } from './event.ts';
 export interface TalksOptions {
   readonly store: ConversationStore;
   readonly flags: FlagStore;
+  /** Deletes what was made from a talk; see `ConversationStore.delete`. */
+  readonly forget: Forget;
   readonly chat: Chat;
   readonly engine: Engine;
   readonly events: ChatEvents;
@@ -124,12 +126,12 @@ export class Talks {
     });
   }
 
-  /** Deletes the talk, its flags and whatever the store's `onDelete` knows. */
+  /** Deletes the talk and all that was made from it. @throws conversation-not-found */
   async delete(id: string): Promise<void> {
-    const { store, chat, engine, events } = this.#options;
+    const { store, forget, chat, engine, events } = this.#options;
     store.summary(id);
     await chat.quiet(id);
-    await store.delete(id);
+    await store.delete(id, forget);
     events.conversationDeleted(id);
     // A dead engine has no cache left to forget.
     await engine.forget(id).catch(() => undefined);

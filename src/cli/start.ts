@@ -48,16 +48,16 @@ async function run(
     const { path } = config.model;
     process.stdout.write(`Loading ${path}. The first start with a model takes longest.\n`);
   }, LOADING_NOTE_AFTER_MS);
-  const started = startDaemon(config, { engineProcess });
-  const running = await started.finally(() => clearTimeout(note));
+  const starting = startDaemon(config, { engineProcess });
+  const daemon = await starting.finally(() => clearTimeout(note));
   const stop = (): void => {
-    void running.close().then(() => process.exit(0));
+    void daemon.close().then(() => process.exit(0));
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  const { modelId, parameters } = running.daemon.watch.view();
+  const { modelId, parameters } = daemon.watch.view();
   process.stdout.write(`Attune is ready with ${nameModel(modelId, parameters)}.\n`);
-  const { url } = running;
+  const { url } = daemon;
   process.stdout.write(`  In the browser:  ${url}\n  In the terminal: ${chatCommand(url)}\n`);
 }
 

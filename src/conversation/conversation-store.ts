@@ -31,8 +31,6 @@ export interface ConversationStoreOptions {
   readonly openLogsMax: number;
   readonly conversationsMax: number;
   readonly conversationMessagesMax: number;
-  /** Deletes what was made from a talk (flags, gist, dreams). May be asked twice for one talk. */
-  readonly onDelete?: (conversationId: string) => Promise<void>;
   readonly ops?: FileOps;
 }
 
@@ -40,6 +38,9 @@ export interface Page {
   readonly conversations: readonly ConversationSummary[];
   readonly nextCursor: string | null;
 }
+
+/** Deletes what was made from a talk (flags, gist, dreams). May be called twice for one talk. */
+export type Forget = (conversationId: string) => Promise<void>;
 
 const READS_AT_ONCE = 16;
 
@@ -70,6 +71,8 @@ export class ConversationStore {
   readonly #logs: OpenLogs;
   readonly #index = new TalkIndex();
   readonly #queues = new Map<string, Promise<unknown>>();
+  /** Talks whose deletion was cut short: their logs are still there, renamed. */
+  #halfDeleted: readonly string[] = [];
   #isChanged = false;
 
   constructor(
@@ -95,7 +98,7 @@ export class ConversationStore {
       await Promise.all(changed.slice(from, from + READS_AT_ONCE).map((log) => this.#rescan(log)));
     }
     this.#isChanged = changed.length > 0 || noted.size !== this.#index.size;
-    for (const id of found.deleted) await this.#finishDeletion(id);
+    this.#halfDeleted = found.deleted;
     this.#options.logger.info(
       { conversations: this.#index.size, readAgain: changed.length },
       'conversations opened',
@@ -193,12 +196,18 @@ export class ConversationStore {
     return result;
   }
 
+  /** Finishes deletions that were cut short. To be called once, before a night may run. */
+  async finishDeletions(forget: Forget): Promise<void> {
+    for (const id of this.#halfDeleted) await this.#finishDeletion(id, forget);
+    this.#halfDeleted = [];
+  }
+
   /**
-   * Deletes the talk and, through `onDelete`, what was made from it. The log is renamed first: a
-   * deletion that is cut short is finished at the next opening.
+   * Deletes the talk and, through `forget`, what was made from it. The log is renamed first: a
+   * deletion that is cut short is finished by `finishDeletions` after the next start.
    * @throws conversation-not-found
    */
-  delete(id: string): Promise<void> {
+  delete(id: string, forget: Forget): Promise<void> {
     return this.exclusive(id, async () => {
       const entry = assertFound(this.#index.get(id), id);
       const { path: folder, ops } = this.#folder;
@@ -213,12 +222,12 @@ export class ConversationStore {
         this.#index.set(entry);
         throw error;
       }
-      await this.#finishDeletion(id);
+      await this.#finishDeletion(id, forget);
     });
   }
 
-  async #finishDeletion(id: string): Promise<void> {
-    await this.#options.onDelete?.(id);
+  async #finishDeletion(id: string, forget: Forget): Promise<void> {
+    await forget(id);
     const { path: folder, ops } = this.#folder;
     const path = logPath(folder, id);
     await ops.remove(path + DAMAGED_SUFFIX);

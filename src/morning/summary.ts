@@ -2,12 +2,20 @@
 import { join } from 'node:path';
 import { writeFileAtomic, writeJsonAtomic } from '../base/atomic-file.ts';
 import type { Folder } from '../base/file-ops.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Manifest } from '../ledger/manifest.ts';
 import { OWN_TALKS_MIN } from '../measure/compare.ts';
 import { windowLayers } from '../measure/lift.ts';
 import type { Measures } from '../measure/measure.ts';
 import type { ReplyChange } from '../measure/reply-change.ts';
 import type { Estimate } from '../measure/statistics.ts';
-import type { LiftView, MeasureView, NightSummary, RepliesView } from '../protocol/summary.ts';
+import type {
+  EstimateView,
+  LiftView,
+  MeasureView,
+  NightSummary,
+  RepliesView,
+} from '../protocol/summary.ts';
 import { FILE, readFlagged } from '../record/files.ts';
 import { type JournalLine, resultOf } from '../record/journal.ts';
 import {
@@ -17,18 +25,24 @@ import {
   type NightMeasures,
   readMeasures,
   readReplies,
+  type Swapped,
   trainedSchema,
   verdictOf,
 } from '../record/phase-result.ts';
 import { KIND, KINDS } from '../scenario/kind.ts';
 import { versionOf } from '../swap/swap.ts';
-import { finite, view } from './estimate-view.ts';
 import { headlineOf } from './headline.ts';
 import { againText } from './review.ts';
 import { readLosses, readSamples } from './samples.ts';
-import { factsOf } from './summary-facts.ts';
-import type { SummaryInput } from './summary-input.ts';
 import { summaryMarkdown } from './summary-markdown.ts';
+
+/** The night's manifest, what came of the swap, its journal. */
+export interface SummaryInput {
+  readonly ledger: Ledger;
+  readonly manifest: Manifest;
+  readonly swapped: Swapped;
+  readonly lines: readonly JournalLine[];
+}
 
 /** Writes `summary.json` and `summary.md` into the night's folder; returns the headline. */
 export async function writeSummary(input: SummaryInput): Promise<string> {
@@ -252,3 +266,39 @@ function liftOf({ attention }: Measures): LiftView[] {
     ];
   });
 }
+
+/** Named numbers at the foot of a summary. */
+function factsOf(
+  lines: readonly JournalLine[],
+  measured: NightMeasures | undefined,
+): Record<string, number> {
+  const trained = trainedSchema.safeParse(resultOf(lines, 'train')).data;
+  const gathered = gatheredSchema.safeParse(resultOf(lines, 'gather')).data;
+  const facts: Record<string, number> = {};
+  if (gathered !== undefined && gathered.replies > 0) {
+    facts.flagsPer100 = (100 * gathered.flagsNew) / gathered.replies;
+  }
+  if (trained !== undefined) {
+    facts['training seconds'] = trained.seconds;
+    facts['tokens a second'] = trained.seconds === 0 ? 0 : trained.tokens / trained.seconds;
+    facts['memory bytes'] = trained.memoryBytes;
+    if (trained.deafRelativeNorm !== null) facts['W_q moved, deaf arm'] = trained.deafRelativeNorm;
+  }
+  if (measured !== undefined) {
+    const { retention, trainedKl, defenceGap } = measured.measures;
+    facts['everyday KL, nats a token'] = retention.parent.kl;
+    if (trainedKl !== undefined) facts["KL on the night's own inputs"] = trainedKl;
+    facts['defence gap before'] = defenceGap.before;
+    facts['defence gap after'] = defenceGap.after;
+  }
+  return facts;
+}
+
+/** Unknown ends of an interval are written as the largest numbers; a page shows them as unknown. */
+const finite = (value: number): number | null =>
+  Number.isFinite(value) && Math.abs(value) < 1e300 ? value : null;
+
+const view = ({ mean, low, high, p, clusters, observations }: Estimate): EstimateView =>
+  observations === 0
+    ? { mean: null, low: null, high: null, p: null, clusters }
+    : { mean: finite(mean), low: finite(low), high: finite(high), p, clusters };

@@ -22,8 +22,7 @@ import {
   gatheredSchema,
 } from '../record/phase-result.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { type PreparedNight, planNext, writePlan } from './prepare.ts';
-import type { NightServiceOptions } from './service.ts';
+import { type PlanParts, type PreparedNight, planNext, writePlan } from './prepare.ts';
 
 const COPIED = [FILE.flagged, FILE.everyday, FILE.gists, FILE.dreams];
 
@@ -32,11 +31,8 @@ const COPIED = [FILE.flagged, FILE.everyday, FILE.gists, FILE.dreams];
  * @throws night-unknown, review-refused when nothing was changed, the night is decided, other
  * weights are in force by now, or its texts were deleted
  */
-export async function beginAgain(
-  options: NightServiceOptions,
-  id: NightId,
-): Promise<PreparedNight> {
-  const { ledger, clock } = options;
+export async function beginAgain(id: NightId, parts: PlanParts): Promise<PreparedNight> {
+  const { ledger, clock } = parts;
   const manifest = await ledger.read(id);
   const refuse = (why: string): never => {
     throw new AttuneError('review-refused', `${id} cannot be trained again: ${why}.`, { id });
@@ -53,7 +49,7 @@ export async function beginAgain(
   if (dropped + reworded === 0) refuse('nothing of it was dropped or reworded');
 
   const plan = {
-    ...(await planNext(options)),
+    ...(await planNext(parts)),
     // The same draws as before, so that only the person's changes differ.
     seed: manifest.seed,
     review: { of: id, dropped, reworded },

@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { isAttuneError } from '../base/errors.ts';
+import type { Config } from '../config/schema.ts';
+import type { FlagStore } from '../flag/flag-store.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest } from '../ledger/manifest.ts';
 import { squash } from '../ledger/squash.ts';
@@ -10,8 +12,12 @@ import type { NightVerdict } from '../protocol/night.ts';
 import { readFlagged } from '../record/files.ts';
 import { openJournal } from '../record/journal.ts';
 import { failuresOf, type Swapped, swappedSchema, verdictOf } from '../record/phase-result.ts';
-import { type SwapReport, swapTo } from '../swap/swap.ts';
-import type { NightServiceOptions } from './service.ts';
+import { type SwapParts, type SwapReport, swapTo } from '../swap/swap.ts';
+
+export interface FinishParts extends SwapParts {
+  readonly flags: FlagStore;
+  readonly settings: Pick<Config['night'], 'swap' | 'deltaBytesMax'>;
+}
 
 export interface FinishedNight {
   readonly verdict: NightVerdict;
@@ -22,11 +28,8 @@ export interface FinishedNight {
 }
 
 /** Goes on where an earlier daemon stopped: what has its line in the journal is not done again. */
-export async function finishNight(
-  options: NightServiceOptions,
-  manifest: Manifest,
-): Promise<FinishedNight> {
-  const { ledger, flags, clock } = options;
+export async function finishNight(manifest: Manifest, parts: FinishParts): Promise<FinishedNight> {
+  const { ledger, flags, clock, settings } = parts;
   const folder = ledger.folderOf(manifest.night);
   const journal = await openJournal(folder, clock);
   try {
@@ -38,8 +41,8 @@ export async function finishNight(
       );
     }
     await giveWay(ledger, manifest, clock);
-    const swapped = await journal.phase('swap', swappedSchema, () => swapNight(options, manifest));
-    if (swapped.swap !== null) await squash(ledger, options.config.night.deltaBytesMax);
+    const swapped = await journal.phase('swap', swappedSchema, () => swapNight(manifest, parts));
+    if (swapped.swap !== null) await squash(ledger, settings.deltaBytesMax);
     const headline = await journal.phase('summary', z.string(), () =>
       writeSummary({ ledger, manifest, swapped, lines: journal.lines }),
     );
@@ -76,8 +79,8 @@ async function giveWay(ledger: Ledger, { night, review }: Manifest, clock: Clock
   await ledger.setHead({ nights: { [review.of]: { status: 'rejected', at, why } } });
 }
 
-async function swapNight(options: NightServiceOptions, manifest: Manifest): Promise<Swapped> {
-  const { ledger, clock, config } = options;
+async function swapNight(manifest: Manifest, parts: FinishParts): Promise<Swapped> {
+  const { ledger, clock, settings } = parts;
   const { night, delta, gate, inForce } = manifest;
   const status = (name: 'refused' | 'empty' | 'waiting', why: string) => ({
     nights: { [night]: { status: name, at: new Date(clock.now()).toISOString(), why } },
@@ -91,7 +94,7 @@ async function swapNight(options: NightServiceOptions, manifest: Manifest): Prom
     return { swap: null, why: 'the gate refused it' };
   }
   const isSameParent = ledger.head().inForce.join() === inForce.join();
-  if (config.night.swap === 'review' || !isSameParent) {
+  if (settings.swap === 'review' || !isSameParent) {
     const why = isSameParent ? 'a person decides' : 'other weights came into force meanwhile';
     await ledger.setHead(status('waiting', why));
     return { swap: null, why };
@@ -99,7 +102,7 @@ async function swapNight(options: NightServiceOptions, manifest: Manifest): Prom
   try {
     const at = new Date(clock.now()).toISOString();
     const statuses = { [night]: { status: 'in-force' as const, at, why: 'the gate passed' } };
-    const swap = await swapTo(options, { nights: [...inForce, night], statuses });
+    const swap = await swapTo(parts, { nights: [...inForce, night], statuses });
     return { swap, why: null };
   } catch (error) {
     if (!isAttuneError(error)) throw error;

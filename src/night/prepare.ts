@@ -1,6 +1,7 @@
 // Before a night's process starts: its plan, and what it learns from, written into its folder.
 import { join } from 'node:path';
 import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
+import type { Clock } from '../base/clock.ts';
 import { isAttuneError } from '../base/errors.ts';
 import type { Folder } from '../base/file-ops.ts';
 import { sha256 } from '../base/hash.ts';
@@ -12,13 +13,34 @@ import type { ConversationState } from '../conversation/state.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { nightId } from '../ledger/manifest.ts';
 import type { Remembered } from '../memory/memory.ts';
+import type { Sampling } from '../protocol/sampling.ts';
 import { FILE, writeFlagged, writeGists, writeScenarios } from '../record/files.ts';
 import { openJournal } from '../record/journal.ts';
 import { type NightPlan, planSchema } from '../record/message.ts';
 import { gatheredSchema } from '../record/phase-result.ts';
+import type { Store } from '../store/store.ts';
 import { type Gathered, gather, type Talk } from './gather.ts';
-import { rememberTalks } from './remember.ts';
-import type { NightServiceOptions } from './service.ts';
+import { rememberTalks, type SurpriseOf } from './remember.ts';
+
+/** Absolute; a night's process finds there what it works with. */
+export type NightPaths = Pick<NightPlan, 'modelDir' | 'cacheDir' | 'suiteFolder' | 'promptsFolder'>;
+
+/** What a plan is made from. */
+export interface PlanParts {
+  readonly ledger: Ledger;
+  readonly config: Config;
+  readonly sampling: Sampling;
+  readonly paths: NightPaths;
+  readonly clock: Clock;
+}
+
+/** What a night is gathered from. */
+export interface GatherParts {
+  readonly store: Store;
+  readonly config: Config;
+  readonly surpriseOf: SurpriseOf;
+  readonly clock: Clock;
+}
 
 export interface PreparedNight {
   readonly plan: NightPlan;
@@ -31,10 +53,7 @@ const EVERYDAY_MAX = 2048;
 const EVERYDAY_CHARACTERS_MAX = 2 ** 23;
 
 /** The night that was cut off, if its plan is still of this base and its parent still the last. */
-export async function findUnfinished(
-  options: NightServiceOptions,
-): Promise<PreparedNight | undefined> {
-  const { ledger } = options;
+export async function findUnfinished(ledger: Ledger): Promise<PreparedNight | undefined> {
   const { parent } = await ledger.next();
   for (const night of await ledger.unfinished()) {
     const folder = await ledger.building(night);
@@ -53,10 +72,13 @@ export async function findUnfinished(
 }
 
 /** Makes the folder of a new night, with its plan and what it learns from. */
-export async function beginNight(options: NightServiceOptions): Promise<PreparedNight> {
-  const plan = await planNext(options);
-  const folder = await options.ledger.building(plan.night);
-  await writeGathered(options, plan, folder);
+export async function beginNight(
+  parts: GatherParts & Pick<PlanParts, 'paths' | 'sampling'>,
+): Promise<PreparedNight> {
+  const { ledger } = parts.store;
+  const plan = await planNext({ ...parts, ledger });
+  const folder = await ledger.building(plan.night);
+  await writeGathered(folder, plan, parts);
   return writePlan(plan, folder);
 }
 
@@ -67,8 +89,13 @@ export async function writePlan(plan: NightPlan, folder: Folder): Promise<Prepar
 }
 
 /** The next night of the ledger, from the weights in force now. */
-export async function planNext(options: NightServiceOptions): Promise<NightPlan> {
-  const { ledger, clock, config } = options;
+export async function planNext({
+  ledger,
+  config,
+  sampling,
+  paths,
+  clock,
+}: PlanParts): Promise<NightPlan> {
   const { number, parent } = await ledger.next();
   const startedAt = new Date(clock.now()).toISOString();
   const day = localDay(clock.now(), config.night.timeZone);
@@ -80,18 +107,15 @@ export async function planNext(options: NightServiceOptions): Promise<NightPlan>
     day,
     startedAt,
     ledgerFolder: ledger.folder.path,
-    modelDir: options.modelDir,
-    cacheDir: options.cacheDir,
-    suiteFolder: options.suiteFolder,
-    promptsFolder: options.promptsFolder,
+    ...paths,
     base: ledger.base,
     parent,
     inForce,
     deltas: (await ledger.deltaFiles(inForce)).map(({ path }) => path),
-    passedNights: await passedNights(options),
+    passedNights: await passedNights(ledger),
     seed: Number.parseInt(sha256(`${ledger.base}:${night}`).slice(0, 8), 16),
     config: withoutSecrets(config),
-    sampling: options.sampling,
+    sampling,
     configHash: configHash(config),
   } satisfies NightPlan);
 }
@@ -102,7 +126,7 @@ export function localDay(at: number, timeZone: string): string {
   return new Intl.DateTimeFormat('sv-SE', { ...zone, dateStyle: 'short' }).format(at);
 }
 
-async function passedNights({ ledger }: NightServiceOptions): Promise<number[]> {
+async function passedNights(ledger: Ledger): Promise<number[]> {
   return (await ledger.list()).filter((m) => m.gate?.passed === true).map((m) => m.number);
 }
 
@@ -110,18 +134,14 @@ function withoutSecrets(config: Config): Config {
   return { ...config, server: { ...config.server, token: '' } };
 }
 
-async function writeGathered(
-  options: NightServiceOptions,
-  plan: NightPlan,
-  folder: Folder,
-): Promise<void> {
-  const { flags, store, config, clock, ledger } = options;
+async function writeGathered(folder: Folder, plan: NightPlan, parts: GatherParts): Promise<void> {
+  const { store, config, clock } = parts;
   const journal = await openJournal(folder, clock);
   try {
     await journal.phase('gather', gatheredSchema, async () => {
-      const talks = await readTalks(store);
-      const standing = flags.list().filter((flag) => flag.withdrawnAt === null);
-      const since = await lastNightAt(ledger);
+      const talks = await readTalks(store.conversations);
+      const standing = store.flags.list().filter((flag) => flag.withdrawnAt === null);
+      const since = await lastNightAt(store.ledger);
       const gathered = gather({
         flags: standing,
         talks,
@@ -130,7 +150,7 @@ async function writeGathered(
         everydayCharactersMax: EVERYDAY_CHARACTERS_MAX,
         seed: plan.seed,
       });
-      await writeGists(folder, await drawMemories(options, talks, gathered, plan));
+      await writeGists(folder, await drawMemories(talks, gathered, { ...parts, seed: plan.seed }));
       await writeFlagged(folder, gathered.flagged);
       await writeScenarios(folder, 'everyday', gathered.everyday);
       return {
@@ -151,22 +171,17 @@ async function writeGathered(
 
 /** Rested talks are compressed first; then memories are drawn for the undirected dreams. */
 async function drawMemories(
-  { memory, config, clock, surpriseOf }: NightServiceOptions,
   talks: ReadonlyMap<string, Talk>,
   { flagged }: Gathered,
-  plan: NightPlan,
+  { store, config, surpriseOf, clock, seed }: GatherParts & { readonly seed: number },
 ): Promise<Remembered[]> {
   const { restMinutes } = config.memory;
-  await rememberTalks(memory, talks, {
-    flagged,
-    now: clock.now(),
-    restMinutes,
-    ...(surpriseOf === undefined ? {} : { surpriseOf }),
-  });
+  const { memory } = store;
+  await rememberTalks(memory, talks, { flagged, now: clock.now(), restMinutes, surpriseOf });
   const { directedShare, salienceShare } = config.dream;
   const share = flagged.length === 0 ? 1 : 1 - directedShare;
   const count = Math.ceil(config.night.dreamsMax * share);
-  return memory.draw(count, createRandom(plan.seed).split('memory'), salienceShare);
+  return memory.draw(count, createRandom(seed).split('memory'), salienceShare);
 }
 
 /** When the last night began, ms since 1970; 0 before the first. */

@@ -1,10 +1,11 @@
 // Runs a night in a child process at low priority and brings a dead one back to where it was.
 import { type ChildProcess, fork } from 'node:child_process';
 import { setPriority } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { AttuneError } from '../base/errors.ts';
 import { withHugePages } from '../base/huge-pages.ts';
 import type { Logger } from '../base/logger.ts';
+import { installationFolder } from '../config/load.ts';
 import type { Manifest } from '../ledger/manifest.ts';
 import {
   type FromNight,
@@ -20,7 +21,7 @@ export interface NightProcessOptions {
   readonly onProgress: (progress: Progress) => void;
   /** How often a night that dies is resumed. */
   readonly restartsMax?: number;
-  /** Compiled entry; the default is the one beside this file in dist/. */
+  /** Compiled entry, where it is another than the night's own. */
   readonly entry?: string;
 }
 
@@ -36,10 +37,12 @@ export interface NightProcess {
 }
 
 const RESTARTS_MAX = 5;
-const DEFAULT_ENTRY = fileURLToPath(new URL('../work/child.js', import.meta.url));
+
+/** Compiled: a process cannot be forked from sources. */
+const OWN_ENTRY = join(installationFolder, 'dist', 'work', 'child.js');
 
 export function startNightProcess(options: NightProcessOptions): NightProcess {
-  const { plan, logger, onProgress, restartsMax = RESTARTS_MAX, entry = DEFAULT_ENTRY } = options;
+  const { plan, logger, onProgress, restartsMax = RESTARTS_MAX, entry = OWN_ENTRY } = options;
   let child: ChildProcess | undefined;
   let isPaused = false;
   let isAborted = false;

@@ -5,14 +5,16 @@ import type { Memory } from '../memory/memory.ts';
 import type { FlaggedMoment } from '../record/moment.ts';
 import type { Talk } from './gather.ts';
 
+/** How little the model expected the person's words, nats a token; undefined: not measured. */
+export type SurpriseOf = (turns: readonly Turn[]) => Promise<number | undefined>;
+
 export interface RememberOptions {
   readonly flagged: readonly FlaggedMoment[];
   /** Ms since 1970. */
   readonly now: number;
   /** A talk rests after this long without a message. */
   readonly restMinutes: number;
-  /** How little the model expected the person's words, nats a token. */
-  readonly surpriseOf?: (turns: readonly Turn[]) => Promise<number | undefined>;
+  readonly surpriseOf: SurpriseOf;
 }
 
 /** Talks whose surprise is measured in one night; the rest are remembered without. */
@@ -34,7 +36,7 @@ export async function rememberTalks(
     const turns = messages.map(
       ({ id: turnId, role, content }): Turn => ({ id: turnId, role, text: content }),
     );
-    const surprise = index < MEASURED_MAX ? await surpriseOf?.(turns) : undefined;
+    const surprise = index < MEASURED_MAX ? await surpriseOf(turns) : undefined;
     compressed.push({
       conversationId: id,
       restedAt: Math.min(messages.at(-1)?.at ?? now, now),

@@ -1,16 +1,13 @@
-// Nights as the daemon sees them: start one, stand aside for a chat, finish it, decide about it.
+// Nights as the daemon sees them: when they come, start one, stand aside for a chat, finish it,
+// decide about it.
 import type { Clock } from '../base/clock.ts';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/schema.ts';
-import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { FlagStore } from '../flag/flag-store.ts';
 import type { Ledger, NightStatus } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { type Verification, verifyLedger } from '../ledger/verify.ts';
-import type { Turn } from '../memory/extract.ts';
-import type { Memory } from '../memory/memory.ts';
 import { type BlindBook, openBlindBook } from '../morning/blind.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
 import type { NightProgress } from '../protocol/night.ts';
@@ -18,35 +15,28 @@ import type { Sampling } from '../protocol/sampling.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import type { BlindAnswer, BlindView } from '../protocol/summary.ts';
 import type { Progress } from '../record/message.ts';
-import { type SwapReport, swapTo } from '../swap/swap.ts';
+import { createSchedule, type Schedule } from '../schedule/job-schedule.ts';
+import { isLearning } from '../store/deletion.ts';
+import type { Store } from '../store/store.ts';
+import { type SwapParts, type SwapReport, swapTo } from '../swap/swap.ts';
 import { beginAgain } from './again.ts';
-import { forgetTalk, isLearning } from './deletion.ts';
 import { finishNight, recoverNights } from './finish.ts';
-import { beginNight, findUnfinished, type PreparedNight } from './prepare.ts';
+import { beginNight, findUnfinished, type NightPaths, type PreparedNight } from './prepare.ts';
 import { type NightProcess, startNightProcess } from './process.ts';
+import type { SurpriseOf } from './remember.ts';
 
 export interface NightServiceOptions {
   readonly config: Config;
   /** How a reply is drawn unless somebody says otherwise. */
   readonly sampling: Sampling;
-  readonly ledger: Ledger;
+  readonly store: Store;
   readonly engine: Engine;
-  readonly flags: FlagStore;
-  readonly store: ConversationStore;
+  readonly surpriseOf: SurpriseOf;
+  readonly paths: NightPaths;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly publish: (topic: EventTopic, message: ServerMessage) => void;
-  /** Real path of the model folder, and where widened weights are kept. */
-  readonly modelDir: string;
-  readonly cacheDir: string;
-  /** Folder of the test conversations that nights measure on. */
-  readonly suiteFolder: string;
-  /** Folder of the prompts that dreams are written from. */
-  readonly promptsFolder: string;
-  readonly memory: Memory;
-  /** How little the model expected the person's words, nats a token; without it nothing surprises. */
-  readonly surpriseOf?: (turns: readonly Turn[]) => Promise<number | undefined>;
-  /** Compiled entry of the night's process; for tests that run from sources. */
+  /** Compiled entry of the night's process, where it is another than the usual one. */
   readonly entry?: string;
 }
 
@@ -62,17 +52,18 @@ export class NightService {
   #running: Running | undefined;
   #ended: Promise<void> = Promise.resolve();
   #starting: Promise<NightId> | undefined;
-  #isBusy = false;
+  /** What the night stands aside for: chat while it replies, other replies one by one. */
+  #busy = 0;
   #activeAt: number | undefined;
   #failure: unknown;
 
   constructor(options: NightServiceOptions) {
     this.#options = options;
-    this.#blind = openBlindBook(options.ledger);
+    this.#blind = openBlindBook(options.store.ledger);
   }
 
   get ledger(): Ledger {
-    return this.#options.ledger;
+    return this.#options.store.ledger;
   }
 
   get progress(): NightProgress | undefined {
@@ -97,13 +88,13 @@ export class NightService {
    */
   run(): Promise<NightId> {
     return this.#begin(
-      async () => (await findUnfinished(this.#options)) ?? (await beginNight(this.#options)),
+      async () => (await findUnfinished(this.ledger)) ?? (await beginNight(this.#options)),
     );
   }
 
   /** Trains a night again on what the person left of its dreams. @throws review-refused … */
   retrain(id: NightId): Promise<NightId> {
-    return this.#begin(() => beginAgain(this.#options, id));
+    return this.#begin(() => beginAgain(id, { ...this.#options, ledger: this.ledger }));
   }
 
   async #begin(prepare: () => Promise<PreparedNight>): Promise<NightId> {
@@ -139,7 +130,7 @@ export class NightService {
       onProgress: (progress) => this.#onProgress(progress),
       ...(entry === undefined ? {} : { entry }),
     });
-    if (this.#isBusy) process.pause();
+    if (this.#busy > 0) process.pause();
     this.#running = { night: plan.night, process, progress: undefined };
     logger.info({ night: plan.night }, 'night begins');
     this.#ended = process.result
@@ -166,16 +157,21 @@ export class NightService {
       done,
       total,
       facts,
-      isPaused: this.#isBusy,
+      isPaused: this.#busy > 0,
       at: this.#options.clock.now(),
     };
     this.#options.publish('nights', running.progress);
   }
 
   async #finish(manifest: Manifest): Promise<void> {
-    const finished = await finishNight(this.#options, manifest);
+    const { publish, clock, logger, store, config } = this.#options;
+    const { flags } = store;
+    const finished = await finishNight(manifest, {
+      ...this.#swapParts(),
+      flags,
+      settings: config.night,
+    });
     const { night } = manifest;
-    const { publish, clock, logger } = this.#options;
     const at = clock.now();
     if (finished.swap !== null) this.#publishSwap(finished.swap);
     const { verdict, reasons, headline, version } = finished;
@@ -203,14 +199,25 @@ export class NightService {
 
   /** Somebody is being answered: the night stands aside within one micro-step. */
   onBusy(): void {
-    this.#isBusy = true;
-    this.#running?.process.pause();
+    this.#busy += 1;
+    if (this.#busy === 1) this.#running?.process.pause();
   }
 
   onIdle(): void {
-    this.#isBusy = false;
+    this.#busy -= 1;
+    if (this.#busy > 0) return;
     this.#activeAt = this.#options.clock.now();
     this.#running?.process.resume();
+  }
+
+  /** The night stands aside while this reply is made. */
+  async standAside<T>(reply: () => Promise<T>): Promise<T> {
+    this.onBusy();
+    try {
+      return await reply();
+    } finally {
+      this.onIdle();
+    }
   }
 
   /** Takes a waiting (or refused) night's weights into use. @throws night-unknown, swap-refused */
@@ -249,7 +256,7 @@ export class NightService {
 
   /** Goes to a list of nights in force; none is the base model. */
   async swapTo(nights: readonly NightId[]): Promise<SwapReport> {
-    const report = await swapTo(this.#options, { nights });
+    const report = await swapTo(this.#swapParts(), { nights });
     this.#publishSwap(report);
     return report;
   }
@@ -264,9 +271,14 @@ export class NightService {
     { status, why }: { status: NightStatus; why: string },
   ): Promise<SwapReport> {
     const statuses = { [id]: this.#status(status, why) };
-    const report = await swapTo(this.#options, { nights, statuses });
+    const report = await swapTo(this.#swapParts(), { nights, statuses });
     this.#publishSwap(report);
     return report;
+  }
+
+  #swapParts(): SwapParts {
+    const { engine, clock } = this.#options;
+    return { engine, clock, ledger: this.ledger };
   }
 
   #status(status: NightStatus, why: string) {
@@ -288,7 +300,7 @@ export class NightService {
       this.#running?.process.abort(`${night} was ended: a talk that it learns from was deleted.`);
       await this.#ended;
     }
-    await forgetTalk(this.#options, talkId);
+    await this.#options.store.forget(talkId);
   }
 
   /** Stops a running night between two micro-steps; it is resumed after the next start. */
@@ -296,4 +308,39 @@ export class NightService {
     this.#running?.process.abort();
     await this.#ended;
   }
+}
+
+export interface NightlyOptions {
+  readonly settings: Config['night'];
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** The schedule, not started yet; undefined where no night comes by itself. @throws config-invalid for a cron expression or time zone that is none */
+export async function scheduleNights(
+  nights: NightService,
+  { settings, clock, logger }: NightlyOptions,
+): Promise<Schedule | undefined> {
+  if (!settings.isEnabled) return undefined;
+  const { ledger } = nights;
+  const { path, ops } = ledger.folder;
+  const begun = await ops.stat(path);
+  const last = (await ledger.list()).at(-1);
+  let doneAt = last === undefined ? undefined : Date.parse(last.startedAt);
+  return createSchedule({
+    expression: settings.schedule,
+    timeZone: settings.timeZone,
+    clock,
+    since: begun?.createdAt ?? clock.now(),
+    lastDoneAt: () => doneAt,
+    lastActiveAt: () => nights.activeAt,
+    idleMinutes: settings.idleMinutes,
+    isMissedCaughtUp: settings.isMissedNightCaughtUp,
+    async run() {
+      const startedAt = clock.now();
+      await nights.runToEnd();
+      doneAt = startedAt;
+    },
+    onFailure: (error, willRetry) => logger.error({ error, willRetry }, 'the scheduled night'),
+  });
 }

@@ -5,7 +5,7 @@ import type { Talks } from '../chat/talks.ts';
 import { conversationView, historyPage } from '../conversation/state.ts';
 import type { ClientMessage, EventTopic } from '../protocol/client-message.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
-import { replyStart, type Subscriber } from './hub.ts';
+import { replyStart, type Subscriber } from './event-hub.ts';
 
 /** A connection as its actions see it. */
 export interface Actor extends Subscriber {

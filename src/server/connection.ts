@@ -14,12 +14,12 @@ import type { EngineView, ServerMessageOf } from '../protocol/server-message.ts'
 import { type AccessRules, assertToken } from './access.ts';
 import { type Actor, act, type Services } from './client-actions.ts';
 import { errorMessage } from './error-message.ts';
-import type { Hub } from './hub.ts';
+import type { EventHub } from './event-hub.ts';
 import { Outbox } from './outbox.ts';
 import { createRateLimit, type RateLimit } from './rate-limit.ts';
 
 export interface ConnectionOptions extends Services {
-  readonly hub: Hub;
+  readonly events: EventHub;
   readonly access: AccessRules;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -139,7 +139,7 @@ export class Connection implements Actor {
 
   #onClose(): void {
     this.#timer.cancel();
-    this.#options.hub.remove(this);
+    this.#options.events.remove(this);
     this.openTalks.clear();
   }
 
@@ -212,7 +212,7 @@ export class Connection implements Actor {
   }
 
   #greet(hello: ClientMessageOf<'client-hello'>): void {
-    const { access, hub, clock, heartbeatIntervalMs } = this.#options;
+    const { access, events, clock, heartbeatIntervalMs } = this.#options;
     if (this.#isGreeted) {
       throw new AttuneError('hello-repeated', 'This connection has said hello already.');
     }
@@ -229,7 +229,7 @@ export class Connection implements Actor {
     }
     this.#isGreeted = true;
     this.#timer.cancel();
-    hub.add(this);
+    events.add(this);
     this.outbox.send(this.#hello(hello.requestId));
     this.#timer = clock.setTimeout(() => this.#beat(), heartbeatIntervalMs);
   }

@@ -37,7 +37,7 @@ export interface HttpOptions {
   readonly onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
-export interface HttpDoor {
+export interface HttpServer {
   readonly port: number;
   /** Takes no more connections and waits for the requests that run. */
   close(): Promise<void>;
@@ -53,12 +53,12 @@ const SECURITY_HEADERS = {
 const API_PREFIXES = ['/api/', '/v1/'];
 
 /** Listens. @throws token-missing, port-unavailable */
-export async function openHttpServer(options: HttpOptions): Promise<HttpDoor> {
+export async function openHttpServer(options: HttpOptions): Promise<HttpServer> {
   assertSafeToListen(options.host, options.access.token);
-  const gate = createGate(options);
+  const handle = createRequestHandler(options);
   const server = createServer(
     { requestTimeout: 60_000, headersTimeout: 10_000, maxHeaderSize: 16_384 },
-    (request, response) => void gate(request, response),
+    (request, response) => void handle(request, response),
   );
   server.on('upgrade', options.onUpgrade);
   // Beyond the WebSockets there is room for the requests that are worked on.
@@ -87,27 +87,44 @@ function close(server: Server): Promise<void> {
   });
 }
 
-type Gate = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+interface RequestLimiter {
+  /** @throws rate-limit when too many came, connections-limit when too many are worked on */
+  admit(): void;
+  /** Works on a request and counts it meanwhile. */
+  work(request: () => Promise<void> | void): Promise<void>;
+}
 
-function createGate(options: HttpOptions): Gate {
-  const { access, limits, logger, clock } = options;
-  const rate = createRateLimit(limits.requestsPerMinuteMax, clock);
+function createRequestLimiter({ limits, clock }: HttpOptions): RequestLimiter {
+  const { requestsPerMinuteMax, httpRequestsMax } = limits;
+  const rate = createRateLimit(requestsPerMinuteMax, clock);
   let working = 0;
+  return {
+    admit() {
+      const wait = rate.take();
+      if (wait > 0) {
+        const message = `At most ${requestsPerMinuteMax} requests a minute are taken.`;
+        throw new AttuneError('rate-limit', message, { requestsPerMinuteMax, retryAfterMs: wait });
+      }
+      if (working < httpRequestsMax) return;
+      const message = `${httpRequestsMax} requests are worked on already. Try again in a moment.`;
+      throw new AttuneError('connections-limit', message, { httpRequestsMax, retryAfterMs: 1_000 });
+    },
+    async work(request) {
+      working++;
+      try {
+        await request();
+      } finally {
+        working--;
+      }
+    },
+  };
+}
 
-  function admit(match: Match, request: IncomingMessage): void {
-    if (match.route.isPublic) return;
-    assertToken(bearerToken(request.headers), access);
-    const wait = rate.take();
-    if (wait > 0) {
-      const { requestsPerMinuteMax } = limits;
-      const message = `At most ${requestsPerMinuteMax} requests a minute are taken.`;
-      throw new AttuneError('rate-limit', message, { requestsPerMinuteMax, retryAfterMs: wait });
-    }
-    if (working < limits.httpRequestsMax) return;
-    const { httpRequestsMax } = limits;
-    const message = `${httpRequestsMax} requests are worked on already. Try again in a moment.`;
-    throw new AttuneError('connections-limit', message, { httpRequestsMax, retryAfterMs: 1_000 });
-  }
+type RequestHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+function createRequestHandler(options: HttpOptions): RequestHandler {
+  const { access, limits, logger } = options;
+  const limiter = createRequestLimiter(options);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     assertHost(request.headers, access);
@@ -123,13 +140,12 @@ function createGate(options: HttpOptions): Gate {
       }
       throw new AttuneError('route-unknown', `There is nothing at ${path.slice(0, 200)}.`);
     }
-    admit(match, request);
-    working++;
-    try {
-      await match.route.handle(context(match, url, { request, response, limits }));
-    } finally {
-      working--;
+    const { route } = match;
+    if (route.isPublic !== true) {
+      assertToken(bearerToken(request.headers), access);
+      limiter.admit();
     }
+    await limiter.work(() => route.handle(context(match, url, { request, response, limits })));
   }
 
   return async (request, response) => {

@@ -8,19 +8,20 @@ import type { NightService } from '../night/service.ts';
 import { parseWith } from '../protocol/codec.ts';
 import { ReviewRequest } from '../protocol/review.ts';
 import { BlindAnswer, type NightList, SliderReplyRequest } from '../protocol/summary.ts';
+import type { Schedule } from '../schedule/job-schedule.ts';
 import { type Route, type RouteContext, sendJson } from './route.ts';
 
 export interface NightRouteOptions {
   readonly nights: NightService;
   readonly slider: SliderParts;
-  /** When the next night is due, ms since 1970. */
-  readonly nextAt: () => number | null;
+  /** Undefined: nights come only when they are asked for. */
+  readonly schedule: Pick<Schedule, 'next'> | undefined;
 }
 
 const nightOf = ({ params }: RouteContext): string =>
   parseWith(z.string().regex(NIGHT_ID), params.id);
 
-export function nightRoutes({ nights, slider, nextAt }: NightRouteOptions): Route[] {
+export function nightRoutes({ nights, slider, schedule }: NightRouteOptions): Route[] {
   const get = (pattern: string, answer: (context: RouteContext) => Promise<unknown>): Route => ({
     method: 'GET',
     pattern,
@@ -35,7 +36,8 @@ export function nightRoutes({ nights, slider, nextAt }: NightRouteOptions): Rout
     get('/api/nights', async (): Promise<NightList> => {
       const { version } = await slider.engine.describe();
       const lines = await listNights(nights.ledger);
-      return { nights: lines, running: nights.progress ?? null, nextAt: nextAt(), version };
+      const nextAt = schedule?.next() ?? null;
+      return { nights: lines, running: nights.progress ?? null, nextAt, version };
     }),
     get('/api/nights/:id', (context) => readSummary(nights.ledger, nightOf(context))),
     get('/api/nights/:id/blind', (context) => nights.blind(nightOf(context))),
@@ -43,14 +45,12 @@ export function nightRoutes({ nights, slider, nextAt }: NightRouteOptions): Rout
       nights.answerBlind(nightOf(context), await context.readBody(BlindAnswer)),
     ),
     get('/api/nights/:id/slider', (context) => sliderView(slider, nightOf(context))),
-    post('/api/nights/:id/slider/reply', async (context) =>
-      sliderReply(
-        slider,
-        nightOf(context),
-        await context.readBody(SliderReplyRequest),
-        context.signal,
-      ),
-    ),
+    post('/api/nights/:id/slider/reply', async (context) => {
+      const request = await context.readBody(SliderReplyRequest);
+      return nights.standAside(() =>
+        sliderReply(slider, nightOf(context), request, context.signal),
+      );
+    }),
     get('/api/nights/:id/review', (context) => reviewView(nights.ledger, nightOf(context))),
     post('/api/nights/:id/review', async (context) =>
       changeDream(nights.ledger, nightOf(context), {

@@ -47,7 +47,6 @@ interface StaticFile {
 }
 
 export interface StaticFiles {
-  readonly isBuilt: boolean;
   /** A page for any path without a dot, so that the client's own routes can be reloaded. */
   serve(request: IncomingMessage, response: ServerResponse, path: string): void;
 }
@@ -76,7 +75,6 @@ export function readStaticFiles(folder: string): StaticFiles {
   const index = files.get('/index.html') ?? { bytes, type, etag: '"not-built"' };
 
   return {
-    isBuilt: files.has('/index.html'),
     serve(request, response, path) {
       if (request.method !== 'GET' && request.method !== 'HEAD') {
         throw new AttuneError('method-refused', 'Pages can only be read.');

@@ -1,7 +1,7 @@
 // Takes WebSocket upgrades on /ws: checks who asks, counts them, hands each to a Connection.
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { WebSocketServer } from 'ws';
+import { WebSocketServer as WsServer } from 'ws';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
 import { type AccessRules, assertHost, assertOrigin, assertToken, bearerToken } from './access.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
@@ -12,7 +12,7 @@ export interface WebSocketOptions extends ConnectionOptions {
   readonly connectionsMax: number;
 }
 
-export interface WebSocketDoor {
+export interface WebSocketServer {
   readonly connections: number;
   /** For the `upgrade` event of an HTTP server. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
@@ -46,9 +46,9 @@ function refuse(socket: Duplex, error: unknown): void {
   );
 }
 
-export function createWebSocketDoor(options: WebSocketOptions): WebSocketDoor {
+export function createWebSocketServer(options: WebSocketOptions): WebSocketServer {
   const { access, connectionsMax, limits, logger } = options;
-  const server = new WebSocketServer({
+  const server = new WsServer({
     noServer: true,
     // A longer message closes the connection with 1009.
     maxPayload: limits.payloadBytesMax,

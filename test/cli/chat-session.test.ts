@@ -69,7 +69,7 @@ describe('attune chat over a pipe', () => {
     expect(text).toContain('Unknown command /nonsense');
     expect(text).toContain('(There is no talk nowhere');
     expect(text).toContain('/search WORDS');
-    const [flag] = daemon.flags.list();
+    const [flag] = daemon.store.flags.list();
     expect(flag).toMatchObject({ betterWords: 'better', userSpan: { span: { text: 'needle' } } });
   });
 
@@ -84,7 +84,7 @@ describe('attune chat over a pipe', () => {
     expect(text).toContain('1  missed 1  “hello”  → good day  (too cold)');
     expect(text.match(/Give the number of a flag from \/flags/g)).toHaveLength(3);
     expect(text.trimEnd().split('\n').slice(-2)).toEqual(['withdrawn', 'none']);
-    expect(daemon.flags.list()).toMatchObject([{ betterWords: 'good day', strength: 1 }]);
+    expect(daemon.store.flags.list()).toMatchObject([{ betterWords: 'good day', strength: 1 }]);
   });
 
   it('stops a reply at once with /stop', async () => {
@@ -109,7 +109,7 @@ describe('attune chat over a pipe', () => {
     await expect.poll(() => piped.text(), { timeout: 15_000 }).toContain('You said: meanwhile\n');
     piped.input.end();
     await piped.done;
-    const state = await daemon.store.read(piped.session.view.conversationId);
+    const state = await daemon.store.conversations.read(piped.session.view.conversationId);
     expect(state.entries).toHaveLength(4);
     expect(piped.text().match(/You said: meanwhile/g)).toHaveLength(1);
   }, 30_000);

@@ -30,7 +30,7 @@ beforeEach(async () => {
   const dreams = [dream(1, null), dream(2, 'p'), dream(3, 'p')];
   view = ReviewView.parse({ nightId: NIGHT, canChange: true, dreams, changes: 0 });
   asked = [];
-  const routes = (): Route[] => [
+  const routes: Route[] = [
     {
       method: 'GET',
       pattern: '/api/nights/:id/review',
@@ -54,7 +54,7 @@ beforeEach(async () => {
         sendJson(response, { pairs: [], tally: { old: 2, new: 1, same: 0 }, isVeto: true }),
     },
   ];
-  daemon = await openTestDaemon({ more: { routes } });
+  daemon = await openTestDaemon({ routes });
 });
 afterEach(() => daemon.end());
 

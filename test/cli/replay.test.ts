@@ -76,7 +76,7 @@ describe('attune replay', () => {
     expect(text).not.toContain('hidden instruction');
     await attune('replay', file, '--skip', '1', '--quiet');
     expect(daemon.engine.requests).toHaveLength(4);
-    const state = await daemon.store.read('talks-2');
+    const state = await daemon.store.conversations.read('talks-2');
     expect(state.origin).toBe('replay');
     expect(state.entries.map(({ text: one }) => one)).toEqual([
       'hello from 2',
@@ -136,7 +136,7 @@ describe('attune replay', () => {
     ]);
     const text = await attune('replay', file, '--moments');
     expect(text).toContain('2 moments answered; 1 replies ignored the direction and were flagged.');
-    const [flag, ...others] = daemon.flags.list();
+    const [flag, ...others] = daemon.store.flags.list();
     expect(others).toEqual([]);
     expect(flag).toMatchObject({
       betterWords: 'For seven then.',

@@ -172,26 +172,30 @@ describe('the conversation store', () => {
 });
 
 describe('deletion', () => {
+  const nothing = async (): Promise<void> => undefined;
+
   it('takes the log, what was set aside of it, and its line in the list', async () => {
     const deleted: string[] = [];
-    await open({ onDelete: async (id) => void deleted.push(id) });
+    const forget = async (id: string) => void deleted.push(id);
     await store.create(header('a', { title: 'a secret title' }), [said('m1', 'secret')]);
     await writeFile(`${path('a')}.damaged`, 'secret');
     await store.flush();
-    await store.delete('a');
+    await store.delete('a', forget);
     expect(deleted).toEqual(['a']);
     expect(await readdir(join(folder, 'conversations'))).toEqual([]);
     expect(await readFile(join(folder, 'catalogue.json'), 'utf8')).not.toContain('secret');
-    await expect(store.delete('a')).rejects.toMatchObject({ code: 'conversation-not-found' });
+    const again = store.delete('a', forget);
+    await expect(again).rejects.toMatchObject({ code: 'conversation-not-found' });
   });
 
-  it('that was cut short is finished at the next opening', async () => {
+  it('that was cut short is finished after the next opening', async () => {
     await store.create(header('a'), [said('m1', 'one')]);
     await store.create(header('b'), [said('m1', 'one')]);
     await store.close();
     await rename(path('a'), `${path('a')}.deleted`);
     const deleted: string[] = [];
-    await open({ onDelete: async (id) => void deleted.push(id) });
+    await open();
+    await store.finishDeletions(async (id) => void deleted.push(id));
     expect([deleted, store.ids()]).toEqual([['a'], ['b']]);
     expect(await readdir(join(folder, 'conversations'))).toEqual(['b.jsonl']);
   });
@@ -199,10 +203,10 @@ describe('deletion', () => {
   it('leaves the talk where it is when it cannot be begun', async () => {
     await store.create(header('a'), [said('m1', 'one')]);
     await rename(path('a'), `${path('a')}.away`);
-    await expect(store.delete('a')).rejects.toThrow();
+    await expect(store.delete('a', nothing)).rejects.toThrow();
     expect(store.has('a')).toBe(true);
     await rename(`${path('a')}.away`, path('a'));
-    await store.delete('a');
+    await store.delete('a', nothing);
   });
 });
 

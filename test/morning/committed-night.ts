@@ -5,11 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import type { Folder } from '../../src/base/file-ops.ts';
-import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { SliderParts } from '../../src/morning/slider.ts';
-import { NightService, type NightServiceOptions } from '../../src/night/service.ts';
-import { NIGHT_FILES } from '../../src/record/files.ts';
+import { NightService } from '../../src/night/service.ts';
+import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { nightRoutes } from '../../src/server/night-routes.ts';
+import { openStore } from '../../src/store/store.ts';
+import { FakeEngine } from '../fakes/fake-engine.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 
 export const NIGHT = 'n0001-2026-03-03';
@@ -17,7 +21,6 @@ const BASE = 'b'.repeat(64);
 
 export interface Morning {
   readonly ledger: Ledger;
-  /** Of its parts, judging and changing a night touch no other than ledger and clock. */
   readonly nights: NightService;
   /** As after a restart of the daemon. */
   restarted(): NightService;
@@ -33,9 +36,20 @@ export interface Morning {
 
 export async function openMorning(): Promise<Morning> {
   const folder = await mkdtemp(join(tmpdir(), 'attune-morning-'));
-  const ledger = await openLedger(folder, { base: BASE, files: NIGHT_FILES });
+  const { config } = await loadConfig({});
+  const shared = { config, clock: systemClock, logger: silentLogger };
+  const store = await openStore(folder, { ...shared, base: BASE });
+  const { ledger } = store;
   const start = (): NightService =>
-    new NightService({ ledger, clock: systemClock } as NightServiceOptions);
+    new NightService({
+      ...shared,
+      store,
+      engine: new FakeEngine(),
+      sampling: resolveSampling([]),
+      surpriseOf: async () => undefined,
+      paths: { modelDir: '/none', cacheDir: '/none', suiteFolder: '/none', promptsFolder: '/none' },
+      publish: () => undefined,
+    });
   const nights = start();
   return {
     ledger,
@@ -64,10 +78,13 @@ export async function openMorning(): Promise<Morning> {
     },
     openDaemon() {
       const slider = {} as SliderParts;
-      const routes = () => nightRoutes({ nights, slider, nextAt: () => null });
-      return openTestDaemon({ more: { routes } });
+      const routes = nightRoutes({ nights, slider, schedule: undefined });
+      return openTestDaemon({ routes });
     },
-    end: () => rm(folder, { recursive: true, force: true }),
+    async end() {
+      await store.close();
+      await rm(folder, { recursive: true, force: true });
+    },
   };
 }
 

@@ -39,7 +39,7 @@ describe('what the configuration says of every talk', () => {
 
   it("sampling: the model's values hold under the talk's and the configuration's", async () => {
     const sampling = resolveSampling([{ temperature: 0.3, topK: 9, topP: 0.5 }, { topK: 8 }]);
-    daemon = await openTestDaemon({ more: { sampling } });
+    daemon = await openTestDaemon({ sampling });
     const client = await daemon.connect();
     const settings = { topP: 0.6 };
     client.send({ type: 'conversation-create', conversationId: 'a', settings });

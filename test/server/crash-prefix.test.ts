@@ -64,11 +64,11 @@ async function live(daemon: TestDaemon): Promise<void> {
 }
 
 beforeAll(async () => {
-  const daemon = await openTestDaemon({ more: { ops: disk } });
+  const daemon = await openTestDaemon({ ops: disk });
   ({ folder } = daemon);
   await live(daemon);
   await daemon.stop();
-  const again = await openTestDaemon({ folder, more: { ops: disk } });
+  const again = await openTestDaemon({ folder, ops: disk });
   await say(again, 'a', 'a3');
   await again.end();
 });
@@ -92,8 +92,8 @@ async function check(count: number, luck: Luck): Promise<void> {
       openLogsMax: 8,
       conversationsMax: 100,
       conversationMessagesMax: 100,
-      onDelete: (id) => flags.deleteOf(id),
     });
+    await store.finishDeletions((id) => flags.deleteOf(id));
     const before = acknowledged.filter(({ at }) => at <= count);
     const deleted = before.some(({ kind }) => kind === 'deleted');
     for (const { kind, conversationId, id } of before) {

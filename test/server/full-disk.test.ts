@@ -88,7 +88,7 @@ it.skipIf(disk === undefined)(
     kept.push('after');
     await daemon.stop();
     daemon = await openTestDaemon({ folder });
-    const { entries } = await daemon.store.read('talk');
+    const { entries } = await daemon.store.conversations.read('talk');
     const said = entries.filter(({ type }) => type === 'message').map(({ id }) => id);
     expect(said).toEqual(kept);
   },

@@ -224,7 +224,7 @@ describe('a reader that does not read', () => {
     await flood(slow, 40);
     const words = 'word '.repeat(400);
     slow.send({ type: 'message-say', conversationId: 'a', messageId: 'm', text: words });
-    await expect.poll(() => daemon.store.has('a'), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => daemon.store.conversations.has('a'), { timeout: 5000 }).toBe(true);
     await expect.poll(() => daemon.chat.repliesRunning, { timeout: 20_000 }).toBe(0);
     slow.socket.resume();
     const { reply } = await slow.next('reply-end', () => true, 20_000);

@@ -14,7 +14,7 @@ beforeAll(async () => {
   await writeFile(join(web, 'assets', 'app-1234.js'), 'export {};');
   await writeFile(join(tmpdir(), 'attune-outside.txt'), 'outside');
   await symlink(join(tmpdir(), 'attune-outside.txt'), join(web, 'link.txt'));
-  daemon = await openTestDaemon({ more: { webFolder: web } });
+  daemon = await openTestDaemon({ webFolder: web });
 });
 
 afterAll(async () => {
@@ -221,7 +221,7 @@ it('all files of a store are for their owner alone', async () => {
     flag: { id: 'f', conversationId: 'private', replyId: reply.id },
   });
   await client.next('flag-added');
-  await daemon.store.flush();
+  await daemon.store.conversations.flush();
   const entries = await readdir(daemon.folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile());
   expect(files.length).toBeGreaterThan(2);

@@ -36,14 +36,14 @@ describe('a passed limit of the WebSocket gives a coded error', () => {
     const client = await (await open({ payloadBytesMax: 4096 })).connect();
     client.send(say('talk', 'm', 'x'.repeat(5000)));
     expect(await client.closed()).toBe(CLOSE_CODE['payload-too-large']);
-    expect(daemon.store.size).toBe(0);
+    expect(daemon.store.conversations.size).toBe(0);
   });
 
   it('messageCharactersMax: a longer message is refused and not stored', async () => {
     const client = await (await open({ messageCharactersMax: 10 })).connect();
     client.send(say('talk', 'm', 'eleven char'));
     expect((await client.next('error')).code).toBe('message-too-long');
-    expect(daemon.store.size).toBe(0);
+    expect(daemon.store.conversations.size).toBe(0);
   });
 
   it('messagesPerMinuteMax: says when to try again, and closes who will not listen', async () => {
@@ -62,7 +62,7 @@ describe('a passed limit of the WebSocket gives a coded error', () => {
     for (const talk of ['a', 'b', 'c']) client.send(say(talk, `${talk}1`, 'x'.repeat(100)));
     const error = await client.next('error');
     expect(error).toMatchObject({ code: 'replies-limit', retryAfterMs: 1000 });
-    expect(daemon.store.has('c')).toBe(false);
+    expect(daemon.store.conversations.has('c')).toBe(false);
   });
 
   it('openTalksMax: a connection follows no more talks than that', async () => {

@@ -1,14 +1,25 @@
-// A whole daemon in this process on a store of its own, with the fake engine.
+// Chat and server in this process on a store of their own, with the fake engine and without nights.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
+import type { FileOps } from '../../src/base/file-ops.ts';
+import { acquireLock } from '../../src/base/lock.ts';
 import { type Logger, silentLogger } from '../../src/base/logger.ts';
+import type { Chat } from '../../src/chat/chat.ts';
+import { Talks } from '../../src/chat/talks.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { ConfigPatch } from '../../src/config/schema.ts';
 import type { GenerateRequest } from '../../src/engine/engine.ts';
-import { resolveSampling } from '../../src/protocol/sampling.ts';
-import { type Daemon, type DaemonOptions, openDaemon } from '../../src/server/daemon.ts';
+import { createChat } from '../../src/main.ts';
+import { resolveSampling, type Sampling } from '../../src/protocol/sampling.ts';
+import { apiRoutes } from '../../src/server/api-routes.ts';
+import type { EngineWatch } from '../../src/server/engine-watch.ts';
+import type { EventHub } from '../../src/server/event-hub.ts';
+import { openaiRoutes } from '../../src/server/openai-routes.ts';
+import type { Route } from '../../src/server/route.ts';
+import { openServer } from '../../src/server/server.ts';
+import { openStore, type Store } from '../../src/store/store.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { END_ID, FAKE_VOCABULARY, fakeTokenizer, idsOf } from '../fakes/fake-tokenizer.ts';
 import { TestClient } from './test-client.ts';
@@ -21,15 +32,29 @@ export interface TestDaemonOptions {
   readonly tokenDelayMs?: number;
   readonly windowTokens?: number;
   readonly logger?: Logger;
-  readonly more?: Partial<DaemonOptions>;
+  /** Instead of one that says what `reply` says. */
+  readonly engine?: FakeEngine;
+  readonly sampling?: Sampling;
+  /** Besides those of chat. */
+  readonly routes?: readonly Route[];
+  readonly webFolder?: string;
+  readonly ops?: FileOps;
 }
 
-export interface TestDaemon extends Daemon {
+export interface TestDaemon {
   readonly engine: FakeEngine;
+  readonly store: Store;
+  readonly chat: Chat;
+  readonly talks: Talks;
+  readonly events: EventHub;
+  readonly watch: EngineWatch;
+  readonly port: number;
   readonly folder: string;
   readonly url: string;
   connect(options?: { hello?: boolean }): Promise<TestClient>;
-  /** Closes it; the store stays for another opening. */
+  /** Ends it in good order while its clients listen. */
+  close(): Promise<void>;
+  /** Closes it without its clients; the store stays for another opening. */
   stop(): Promise<void>;
   /** Closes it and removes the store. */
   end(): Promise<void>;
@@ -44,48 +69,77 @@ export function echo(request: GenerateRequest): number[] {
 }
 
 export async function openTestDaemon(options: TestDaemonOptions = {}): Promise<TestDaemon> {
+  const { reply = echo, tokenDelayMs = 0, windowTokens = 4096, logger = silentLogger } = options;
+  const { routes = [], ops } = options;
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'attune-test-')));
+  const lock = await acquireLock(join(folder, 'lock'), { purpose: 'a test' });
   const { config } = await loadConfig({
     options: { ...options.config, server: { port: 0, ...options.config?.server } },
   });
-  const engine = new FakeEngine({
-    reply: options.reply ?? echo,
-    tokenDelayMs: options.tokenDelayMs ?? 0,
-    windowTokens: options.windowTokens ?? 4096,
-    vocabularySize: FAKE_VOCABULARY,
+  const vocabularySize = FAKE_VOCABULARY;
+  const engine =
+    options.engine ?? new FakeEngine({ reply, tokenDelayMs, windowTokens, vocabularySize });
+  const clock = systemClock;
+  const base = '0'.repeat(64);
+  const store = await openStore(folder, { config, clock, logger, base, ...(ops ? { ops } : {}) });
+  const tokenizer = fakeTokenizer;
+  const { events, watch, chat } = createChat({
+    ...{ config, store, engine, tokenizer, clock, logger },
+    sampling: options.sampling ?? resolveSampling([config.chat.sampling]),
   });
-  const daemon = await openDaemon({
-    config,
-    storeFolder: folder,
+  await watch.refresh();
+  const { conversations, flags, forget } = store;
+  const { server: settings } = config;
+  const { limits } = settings;
+  const shared = { chat, clock, engineView: () => watch.view() };
+  const talks = new Talks({
+    store: conversations,
+    flags,
+    forget,
     engine,
-    tokenizer: fakeTokenizer,
-    sampling: resolveSampling([config.chat.sampling]),
-    clock: systemClock,
-    logger: options.logger ?? silentLogger,
-    version: 'test',
-    webFolder: join(folder, 'no-web'),
-    ...options.more,
+    events,
+    limits,
+    ...shared,
   });
-  await daemon.watch.refresh();
+  const server = await openServer({
+    ...{ settings, chat, talks, events, watch, clock, logger, version: 'test' },
+    webFolder: options.webFolder ?? join(folder, 'no-web'),
+    routes: [
+      ...apiRoutes({ talks, importBytesMax: limits.importBytesMax, ...shared }),
+      ...openaiRoutes({ store: conversations, tokenizer, ...shared }),
+      ...routes,
+    ],
+  });
   const clients: TestClient[] = [];
-  const stop = async (): Promise<void> => {
-    for (const client of clients) client.kill();
-    await daemon.close();
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await chat.close(settings.shutdownTimeoutMs);
+    await server.close();
+    watch.close();
+    await store.close();
+    await lock.release();
   };
-  return Object.assign(daemon, {
-    engine,
-    folder,
-    url: `http://127.0.0.1:${daemon.port}`,
+  const daemon: TestDaemon = {
+    ...{ engine, store, chat, talks, events, watch, folder, port: server.port },
+    url: `http://127.0.0.1:${server.port}`,
     async connect({ hello = true } = {}) {
-      const client = await TestClient.open(daemon.port);
+      const client = await TestClient.open(server.port);
       clients.push(client);
       if (hello) await client.hello();
       return client;
     },
-    stop,
+    close() {
+      closing ??= close();
+      return closing;
+    },
+    async stop() {
+      for (const client of clients) client.kill();
+      await daemon.close();
+    },
     async end() {
-      await stop();
+      await daemon.stop();
       await rm(folder, { recursive: true, force: true });
     },
-  });
+  };
+  return daemon;
 }

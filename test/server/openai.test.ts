@@ -113,7 +113,7 @@ describe('the official openai client', () => {
     const messages = [...before, assistant, user('and now here')];
     await client.chat.completions.create({ model: 'attune', messages });
     await client.chat.completions.create({ model: 'attune', messages: before });
-    const { entries, origin } = await daemon.store.read('begun-live');
+    const { entries, origin } = await daemon.store.conversations.read('begun-live');
     expect(entries.map(({ text }) => text)).toEqual([
       'begun in the terminal',
       'You said: begun in the terminal',
@@ -124,7 +124,7 @@ describe('the official openai client', () => {
   });
 
   it('goes on in one logged talk, and asked again answers anew in it', async () => {
-    const before = daemon.store.size;
+    const before = daemon.store.conversations.size;
     const first = await client.chat.completions.create({
       model: 'attune',
       messages: [user('first')],
@@ -136,9 +136,9 @@ describe('the official openai client', () => {
     const messages = [...history, user('second')];
     await client.chat.completions.create({ model: 'attune', messages });
     await client.chat.completions.create({ model: 'attune', messages });
-    expect(daemon.store.size).toBe(before + 1);
-    const [newest] = daemon.store.list({ limit: 1 }).conversations;
-    const state = await daemon.store.read(newest?.id ?? '');
+    expect(daemon.store.conversations.size).toBe(before + 1);
+    const [newest] = daemon.store.conversations.list({ limit: 1 }).conversations;
+    const state = await daemon.store.conversations.read(newest?.id ?? '');
     expect(state.origin).toBe('openai');
     expect(state.entries.map(({ text }) => text)).toEqual([
       'first',
@@ -157,10 +157,10 @@ describe('the official openai client', () => {
   });
 
   it('may change what was said before: that is a talk of its own', async () => {
-    const before = daemon.store.size;
+    const before = daemon.store.conversations.size;
     const messages = [user('first'), { role: 'assistant' as const, content: 'forged' }, user('x')];
     await client.chat.completions.create({ model: 'attune', messages });
-    expect(daemon.store.size).toBe(before + 1);
+    expect(daemon.store.conversations.size).toBe(before + 1);
   });
 
   it('asks the same many times at once, and each is answered', async () => {
@@ -184,8 +184,8 @@ describe('the official openai client', () => {
     stream.controller.abort();
     await expect.poll(() => daemon.engine.repliesInFlight).toBe(0);
     await expect.poll(() => daemon.chat.repliesRunning).toBe(0);
-    const [newest] = daemon.store.list({ limit: 1 }).conversations;
-    const state = await daemon.store.read(newest?.id ?? '');
+    const [newest] = daemon.store.conversations.list({ limit: 1 }).conversations;
+    const state = await daemon.store.conversations.read(newest?.id ?? '');
     expect(state.entries.at(-1)).toMatchObject({ stopReason: 'aborted' });
   });
 
@@ -203,12 +203,12 @@ describe('the official openai client', () => {
     [{ model: 'attune', messages: [user('x')], logit_bias: { 5: 1 } }, 400, 'message-invalid'],
     [{ model: 'attune', messages: [user('x'.repeat(5000))] }, 400, 'context_length_exceeded'],
   ])('is refused in its own format: %j', async (body, status, code) => {
-    const before = daemon.store.size;
+    const before = daemon.store.conversations.size;
     const asked = client.chat.completions.create(body as never);
     await expect(asked).rejects.toBeInstanceOf(OpenAI.APIError);
     const error = await asked.catch((caught: InstanceType<typeof OpenAI.APIError>) => caught);
     expect(error).toMatchObject({ status, code });
-    expect(daemon.store.size).toBe(before);
+    expect(daemon.store.conversations.size).toBe(before);
   });
 
   it('with a wrong key is refused as such', async () => {

@@ -36,7 +36,7 @@ describe('a daemon that stops', () => {
     await daemon.close();
     const { folder } = daemon;
     daemon = await openTestDaemon({ folder });
-    const state = await daemon.store.read('a');
+    const state = await daemon.store.conversations.read('a');
     expect(state.entries.map((entry) => entry.type)).toEqual(['message', 'reply']);
     expect(state.entries[1]).toMatchObject({ stopReason: 'interrupted' });
   });
@@ -52,14 +52,15 @@ describe('a daemon that stops', () => {
     await open();
     const at = Date.now();
     const talk = { origin: 'live', title: '', settings: {}, canLearn: true } as const;
-    await daemon.store.create({ type: 'conversation', schemaVersion: 1, id: 'a', at, ...talk }, [
-      { type: 'message', id: 'm', at, text: 'are you there' },
-    ]);
+    await daemon.store.conversations.create(
+      { type: 'conversation', schemaVersion: 1, id: 'a', at, ...talk },
+      [{ type: 'message', id: 'm', at, text: 'are you there' }],
+    );
     const client = await daemon.connect();
     expect((await client.say('a', 'm', 'are you there')).reply.text).toBe(
       'You said: are you there',
     );
-    const state = await daemon.store.read('a');
+    const state = await daemon.store.conversations.read('a');
     expect(state.entries).toHaveLength(2);
   });
 });

@@ -9,8 +9,9 @@ import { silentLogger } from '../../src/base/logger.ts';
 import { installationFolder, loadConfig } from '../../src/config/load.ts';
 import { openEngineProcess } from '../../src/engine/process/client.ts';
 import { type SupervisedEngine, superviseEngine } from '../../src/engine/process/supervise.ts';
+import { type Daemon, openDaemon } from '../../src/main.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
-import { type Daemon, openDaemon } from '../../src/server/daemon.ts';
+import { openStore } from '../../src/store/store.ts';
 import { createChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { TestClient } from '../server/test-client.ts';
@@ -30,7 +31,11 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'attune-daemon-'));
   const modelDir = await writeSmallModel();
   const { config } = await loadConfig({
-    options: { server: { port: 0 }, chat: { replyTokensMax: 40, sampling: { temperature: 1 } } },
+    options: {
+      server: { port: 0 },
+      chat: { replyTokensMax: 40, sampling: { temperature: 1 } },
+      night: { isEnabled: false },
+    },
   });
   const { restartsMax, ...settings } = config.engine;
   const cacheDir = join(folder, 'cache');
@@ -38,20 +43,23 @@ beforeAll(async () => {
     open: (version) =>
       openEngineProcess({ ...settings, modelDir, cacheDir, ...(version ? { version } : {}) }),
     restartsMax,
-    onChange: (state) => daemon?.watch.note(state),
   });
-  daemon = await openDaemon({
-    config,
-    sampling: resolveSampling([config.chat.sampling]),
-    storeFolder: folder,
-    engine,
-    tokenizer: createChatTokenizer(await loadTokenizer(modelDir)),
-    clock: systemClock,
-    logger: silentLogger,
-    version: 'test',
-    webFolder: join(folder, 'no-web'),
-  });
-  await daemon.watch.refresh();
+  const { baseHash: base } = await engine.describe();
+  const shared = { config, clock: systemClock, logger: silentLogger };
+  const store = await openStore(folder, { ...shared, base });
+  const tokenizer = createChatTokenizer(await loadTokenizer(modelDir));
+  const nowhere = join(folder, 'none');
+  daemon = await openDaemon(
+    {
+      ...{ ...shared, store, engine, tokenizer },
+      sampling: resolveSampling([config.chat.sampling]),
+      paths: {
+        ...{ store: folder, cache: cacheDir, model: modelDir },
+        ...{ suites: nowhere, prompts: nowhere, web: nowhere },
+      },
+    },
+    [() => engine.close(), () => store.close()],
+  );
   client = await TestClient.open(daemon.port);
   await client.hello();
 }, 120_000);
@@ -60,7 +68,6 @@ afterAll(async () => {
   if (!isBuilt) return;
   client.kill();
   await daemon.close();
-  await engine.close();
   await rm(folder, { recursive: true });
 });
 

@@ -20,8 +20,8 @@ describe('a store of 2026-11-22', () => {
   afterAll(() => loop?.close());
 
   it('opens with what was said and flagged in it', () => {
-    expect(loop.daemon.store.ids()).toHaveLength(12);
-    const used = loop.daemon.flags.list().map(({ id, usedBy }) => [id, usedBy]);
+    expect(loop.daemon.store.conversations.ids()).toHaveLength(12);
+    const used = loop.daemon.store.flags.list().map(({ id, usedBy }) => [id, usedBy]);
     expect(used).toHaveLength(12);
     expect(used[0]).toEqual(['flag-0', ['n0001-2026-11-20', 'n0002-2026-11-21']]);
   });

@@ -43,7 +43,7 @@ it('goes from a flagged reply over a night to new weights in the running chat', 
   expect(manifest.delta?.relativeNorm).toBeGreaterThan(0);
   expect(nights.ledger.head().inForce).toEqual([night]);
   expect(await nights.verify()).toMatchObject({ nights: 1, isSound: true });
-  expect(daemon.flags.get('flag-0').usedBy).toEqual([night]);
+  expect(daemon.store.flags.get('flag-0').usedBy).toEqual([night]);
   const summary = await readFile(join(nights.ledger.folderOf(night).path, 'summary.md'), 'utf8');
   expect(summary).toContain('Night 1');
   expect(summary).toMatch(/Replies that pass their check: \d+ % → \d+ % \(n \d+, deaf arm \d+ %\)/);
@@ -58,7 +58,7 @@ it('goes back to the base model', async () => {
 
 it('ends a night without anything to learn, and says so', async () => {
   const { daemon, nights } = loop;
-  for (const id of daemon.store.ids()) await daemon.talks.delete(id);
+  for (const id of daemon.store.conversations.ids()) await daemon.talks.delete(id);
   const night = await nights.run();
   await nights.ended();
   const manifest = await nights.ledger.read(night);

@@ -8,14 +8,11 @@ import { installationFolder, loadConfig } from '../../src/config/load.ts';
 import type { ConfigPatch } from '../../src/config/schema.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { createEngine } from '../../src/engine/in-process-engine.ts';
-import { openLedger } from '../../src/ledger/ledger.ts';
-import { openMemory } from '../../src/memory/memory.ts';
-import { courteousEngine } from '../../src/night/courteous-engine.ts';
-import { NightService } from '../../src/night/service.ts';
+import { type Daemon, openDaemon } from '../../src/main.ts';
+import type { NightService } from '../../src/night/service.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
-import { NIGHT_FILES } from '../../src/record/files.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
-import { type Daemon, openDaemon } from '../../src/server/daemon.ts';
+import { openStore } from '../../src/store/store.ts';
 import { createChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import type { TestClient } from '../server/test-client.ts';
@@ -35,7 +32,7 @@ const SMALL: ConfigPatch = {
   server: { port: 0 },
   chat: { replyTokensMax: 24 },
   dream: { rehearsalTalks: 4 },
-  night: { dreamsMax: 8 },
+  night: { dreamsMax: 8, isEnabled: false },
   train: { learningRate: 0.01, warmupSteps: 0, epochsMax: 2, batchSize: 2, checkpointSteps: 1 },
   measure: { scenariosPerKind: 1, repliesPerKind: 0, resamples: 200 },
 };
@@ -55,60 +52,32 @@ function merged(one: ConfigPatch, other: ConfigPatch): ConfigPatch {
 /** @param more on top of the small configuration */
 export async function openLoop(more: ConfigPatch = {}, place: LoopPlace = {}): Promise<Loop> {
   const folder = place.folder ?? (await mkdtemp(join(tmpdir(), 'attune-loop-')));
-  const clock = place.clock ?? systemClock;
   const modelDir = await writeSmallModel();
-  const suiteFolder = join(folder, 'suite');
-  await writeSuite(suiteFolder);
-  const cacheDir = join(folder, 'cache');
+  const paths = {
+    store: folder,
+    cache: join(folder, 'cache'),
+    model: modelDir,
+    suites: join(folder, 'suites'),
+    prompts: join(installationFolder, 'prompts'),
+    web: join(folder, 'no-web'),
+  };
+  await writeSuite(join(paths.suites, 'companion'));
   const { config } = await loadConfig({ options: merged(SMALL, more) });
+  const shared = { config, clock: place.clock ?? systemClock, logger: silentLogger };
   const executor = await createOnnxExecutor({ device: 'cpu', threads: 2 });
-  const inner = await createEngine({ modelDir, cacheDir, executor });
-  let nights: NightService | undefined;
-  const engine = courteousEngine(inner, {
-    onBusy: () => nights?.onBusy(),
-    onIdle: () => nights?.onIdle(),
-  });
-  const { baseHash } = await engine.describe();
+  const engine = await createEngine({ modelDir, cacheDir: paths.cache, executor });
+  const { baseHash: base } = await engine.describe();
+  const store = await openStore(folder, { ...shared, base });
+  const tokenizer = createChatTokenizer(await loadTokenizer(modelDir));
   const sampling = resolveSampling([config.chat.sampling]);
-  const shared = { config, sampling, engine, clock, logger: silentLogger };
-  const memory = await openMemory({
-    path: join(folder, 'memory.json'),
-    clock,
-    settings: config.memory,
-  });
-  const daemon = await openDaemon({
-    ...shared,
-    onDelete: async (id) => nights?.forget(id),
-    storeFolder: folder,
-    tokenizer: createChatTokenizer(await loadTokenizer(modelDir)),
-    version: 'test',
-    webFolder: join(folder, 'no-web'),
-  });
-  await daemon.watch.refresh();
-  const service = new NightService({
-    ...shared,
-    ledger: await openLedger(join(folder, 'ledger'), { base: baseHash, files: NIGHT_FILES }),
-    flags: daemon.flags,
-    store: daemon.store,
-    memory,
-    publish: daemon.publish,
-    modelDir,
-    cacheDir,
-    suiteFolder,
-    promptsFolder: join(installationFolder, 'prompts'),
-    entry: join(installationFolder, 'dist', 'work', 'child.js'),
-  });
-  nights = service;
+  const daemon = await openDaemon({ ...shared, paths, store, engine, tokenizer, sampling }, [
+    () => engine.close(),
+    () => store.close(),
+  ]);
   return {
-    folder,
-    modelDir,
-    engine,
-    daemon,
-    nights: service,
+    ...{ folder, modelDir, engine, daemon, nights: daemon.nights },
     async close() {
-      await service.close();
       await daemon.close();
-      await engine.close();
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -27,6 +27,7 @@ export const FLOORS = [
   'record',
   'work',
   'morning',
+  'store',
   'night',
   'chat',
   'server',

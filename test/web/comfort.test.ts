@@ -116,7 +116,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
     await page.getByLabel('Longest reply').fill('9');
     await page.getByLabel('Longest reply').blur();
     const id = page.url().split('/').at(-1) as string;
-    const settings = async () => (await house.daemon.store.read(id)).settings;
+    const settings = async () => (await house.daemon.store.conversations.read(id)).settings;
     const set = { topK: 12, seed: 5, stop: ['END', 'STOP'], replyTokensMax: 9 };
     await expect.poll(settings, PATIENT).toEqual(set);
     await page.mouse.click(600, 500);
@@ -135,7 +135,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
     await page.getByRole('button', { name: 'Edit this flag' }).click();
     await page.getByLabel('A reply that listens').fill('I am listening.');
     await page.getByRole('button', { name: 'Change this moment' }).click();
-    const better = () => house.daemon.flags.list().at(-1)?.betterWords;
+    const better = () => house.daemon.store.flags.list().at(-1)?.betterWords;
     await expect.poll(better, PATIENT).toBe('I am listening.');
     expect(complaints).toEqual([]);
     await close();

@@ -28,8 +28,8 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
     page = watched.page;
   });
   beforeEach(async () => {
-    for (const flag of house.daemon.flags.list())
-      await house.daemon.flags.deleteOf(flag.conversationId);
+    for (const flag of house.daemon.store.flags.list())
+      await house.daemon.store.flags.deleteOf(flag.conversationId);
     await page.getByRole('button', { name: 'New talk' }).click();
     await page.getByText('What is on your mind?').waitFor();
     return () => {
@@ -48,8 +48,8 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
 
   /** What the daemon keeps, once there is something. */
   async function kept() {
-    await expect.poll(() => house.daemon.flags.list().length, PATIENT).toBe(1);
-    return house.daemon.flags.list()[0];
+    await expect.poll(() => house.daemon.store.flags.list().length, PATIENT).toBe(1);
+    return house.daemon.store.flags.list()[0];
   }
 
   it('flags the words of the person and the words that drifted, with better words', async () => {
@@ -134,12 +134,12 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
     await page.getByLabel('Your words it heard').fill('milk');
     await page.getByRole('button', { name: 'Change this moment' }).click();
     await expect
-      .poll(() => house.daemon.flags.list()[0]?.userSpan?.span.text, PATIENT)
+      .poll(() => house.daemon.store.flags.list()[0]?.userSpan?.span.text, PATIENT)
       .toBe('milk');
     await page.getByRole('link', { name: /Flags/ }).click();
     await page.getByRole('button', { name: 'Withdraw' }).click();
     await page.getByText('Nothing is flagged.').waitFor();
-    expect(house.daemon.flags.list()[0]?.withdrawnAt).not.toBeNull();
+    expect(house.daemon.store.flags.list()[0]?.withdrawnAt).not.toBeNull();
   });
 
   it('says, flags, looks and goes back with the keyboard alone', async () => {

@@ -17,7 +17,7 @@ export function openHouse(config: ConfigPatch = {}): House {
   const engine = new HeldEngine();
   const house: { engine: HeldEngine; daemon?: TestDaemon; browser?: Browser } = { engine };
   beforeAll(async () => {
-    house.daemon = await openTestDaemon({ config, more: { webFolder, engine } });
+    house.daemon = await openTestDaemon({ config, webFolder, engine });
     house.browser = await openBrowser();
   }, 60_000);
   afterAll(async () => {

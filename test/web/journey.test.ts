@@ -67,7 +67,7 @@ describe.skipIf(!canBrowse || !hasTerminal)(`a talk on its way ${needs}`, SLOW, 
     await page.getByText('Not heard: “the small one”').waitFor();
 
     const talkId = new URL(page.url()).pathname.split('/').at(-1) as string;
-    const { entries } = await house.daemon.store.read(talkId);
+    const { entries } = await house.daemon.store.conversations.read(talkId);
     const said = entries.map(({ type, text }) => ({
       role: type === 'message' ? ('user' as const) : ('assistant' as const),
       content: text,
@@ -84,9 +84,11 @@ describe.skipIf(!canBrowse || !hasTerminal)(`a talk on its way ${needs}`, SLOW, 
     await onScreen('you, elsewhere › When is it?');
     await onScreen('attune › On Friday at nine.');
 
-    expect(house.daemon.store.size).toBe(1);
-    expect((await house.daemon.store.read(talkId)).entries).toHaveLength(8);
-    expect(house.daemon.flags.list()).toMatchObject([{ conversationId: talkId, kind: 'missed' }]);
+    expect(house.daemon.store.conversations.size).toBe(1);
+    expect((await house.daemon.store.conversations.read(talkId)).entries).toHaveLength(8);
+    expect(house.daemon.store.flags.list()).toMatchObject([
+      { conversationId: talkId, kind: 'missed' },
+    ]);
     expect(complaints).toEqual([]);
     terminal.type(CTRL_D);
     expect(await terminal.ended).toBe(0);

@@ -22,7 +22,10 @@ function recordsOf(talk: string): LogRecord[] {
 
 async function addTalk({ store }: TestDaemon, id: string): Promise<void> {
   const header = { type: 'conversation', schemaVersion: 1, id, at: 1, origin: 'live' } as const;
-  await store.create({ ...header, title: id, settings: {}, canLearn: true }, recordsOf(id));
+  await store.conversations.create(
+    { ...header, title: id, settings: {}, canLearn: true },
+    recordsOf(id),
+  );
 }
 
 describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, () => {
@@ -175,7 +178,7 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
       }, PATIENT)
       .toBe(0);
     await page.getByRole('button', { name: 'Flag this moment' }).click();
-    const flags = () => house.daemon.flags.list().map(({ userSpan }) => userSpan?.messageId);
+    const flags = () => house.daemon.store.flags.list().map(({ userSpan }) => userSpan?.messageId);
     await expect.poll(flags, PATIENT).toContain('long-m5');
     expect(complaints).toEqual([]);
     await close();

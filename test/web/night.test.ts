@@ -49,7 +49,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
         summary = { ...summary, status };
         return {};
       });
-    const routes = () => [
+    const routes = [
       get('/api/nights', () => list(summary.status)),
       get('/api/nights/:id', () => summary),
       get('/api/nights/:id/slider', () => slider),
@@ -69,7 +69,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
       decide('revert', 'reverted'),
       post('/api/nights/run', () => ({ nightId: 'n0004-2026-03-04' })),
     ];
-    daemon = await openTestDaemon({ more: { webFolder, routes } });
+    daemon = await openTestDaemon({ webFolder, routes });
     browser = await openBrowser();
   });
   beforeEach(() => {
@@ -109,7 +109,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
   it('shows a night under way as it goes on, and that it stands aside', async () => {
     await open('/nights');
     await page.getByRole('status').getByText('fake').waitFor();
-    daemon.publish('nights', {
+    daemon.events.publish('nights', {
       type: 'night-progress',
       nightId: 'n0004-2026-03-04',
       phase: 'train',

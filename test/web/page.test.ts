@@ -66,7 +66,7 @@ describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, SLOW, () => {
   it('asks for the token, says no to a wrong one, and remembers the right one', async () => {
     const guarded = await openTestDaemon({
       config: { server: { token: 'a-long-enough-token-of-the-house' } },
-      more: { webFolder },
+      webFolder,
     });
     const { page, complaints, close } = await openPage(house.browser, guarded.url);
     const field = page.getByLabel('Token', { exact: true });

@@ -68,7 +68,7 @@ describe.skipIf(!canBrowse)(`reviewing a night in the browser ${NEEDS}`, SLOW, (
         sendJson(response, answer(body));
       },
     });
-    const routes = () => [
+    const routes = [
       get('/api/nights/:id', () => summary),
       get('/api/nights/:id/blind', () => NO_PAIRS),
       get('/api/nights/:id/review', () => view),
@@ -78,7 +78,7 @@ describe.skipIf(!canBrowse)(`reviewing a night in the browser ${NEEDS}`, SLOW, (
       }),
       post('/api/nights/:id/retrain', () => ({ nightId: 'n0004-2026-03-04' })),
     ];
-    daemon = await openTestDaemon({ more: { webFolder, routes } });
+    daemon = await openTestDaemon({ webFolder, routes });
     browser = await openBrowser();
   });
   afterAll(async () => {

@@ -7,6 +7,8 @@ import type { EngineProcess } from './client.ts';
 
 export type EngineState = 'starting' | 'ready' | 'restarting' | 'failed' | 'closed';
 
+export type EngineListener = (state: EngineState, reason?: Error) => void;
+
 export interface SuperviseOptions {
   /** Starts a process under a version (the base when undefined). */
   readonly open: (version: VersionSource | undefined) => Promise<EngineProcess>;
@@ -14,7 +16,7 @@ export interface SuperviseOptions {
   /** Restarts within ten minutes before it stays down. */
   readonly restartsMax: number;
   /** Called on every state change, with the exit reason when the process ended. */
-  readonly onChange?: (state: EngineState, reason?: Error) => void;
+  readonly onChange?: EngineListener;
   readonly clock?: Clock;
 }
 
@@ -22,6 +24,8 @@ export interface SupervisedEngine extends Engine {
   readonly state: EngineState;
   /** Of the process that serves now. */
   readonly pid: number | undefined;
+  /** Calls the listener, from now on, on every change. */
+  subscribe(listener: EngineListener): void;
 }
 
 const RESTART_WINDOW_MS = 10 * 60_000;
@@ -48,6 +52,7 @@ export async function superviseEngine(options: SuperviseOptions): Promise<Superv
       supervisor.restartUnder(id);
       return result;
     },
+    subscribe: (listener) => supervisor.subscribe(listener),
     close: () => supervisor.close(),
     get state() {
       return supervisor.state;
@@ -69,9 +74,11 @@ class Supervisor {
   #version: VersionSource | undefined;
   readonly #restarts: number[] = [];
   readonly #stop = new AbortController();
+  readonly #listeners: EngineListener[];
 
   constructor(options: SuperviseOptions) {
     this.#options = options;
+    this.#listeners = options.onChange === undefined ? [] : [options.onChange];
     this.#clock = options.clock ?? systemClock;
     this.#version = options.version;
     this.#current = Promise.reject(new AttuneError('engine-failed', 'the engine did not start'));
@@ -89,6 +96,10 @@ class Supervisor {
   /** The engine that serves, or the one to come. */
   get current(): Promise<EngineProcess> {
     return this.#current;
+  }
+
+  subscribe(listener: EngineListener): void {
+    this.#listeners.push(listener);
   }
 
   async start(): Promise<void> {
@@ -157,6 +168,6 @@ class Supervisor {
 
   #change(state: EngineState, reason?: Error): void {
     this.#state = state;
-    this.#options.onChange?.(state, reason);
+    for (const listener of this.#listeners) listener(state, reason);
   }
 }

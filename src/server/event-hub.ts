@@ -7,7 +7,7 @@ import type { Flag } from '../protocol/flag.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import type { Outbox } from './outbox.ts';
 
-/** A connection as the hub sees it. */
+/** A connection as the event hub sees it. */
 export interface Subscriber {
   readonly outbox: Outbox;
   readonly topics: ReadonlySet<EventTopic>;
@@ -28,7 +28,7 @@ export function replyStart({ head }: RunningReply): ServerMessage {
   };
 }
 
-export class Hub implements ChatEvents {
+export class EventHub implements ChatEvents {
   readonly #subscribers = new Set<Subscriber>();
 
   add(subscriber: Subscriber): void {

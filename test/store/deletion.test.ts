@@ -9,10 +9,8 @@ import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Draft } from '../../src/dream/draft.ts';
-import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
-import { openMemory } from '../../src/memory/memory.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
 import { summaryMarkdown } from '../../src/morning/summary-markdown.ts';
-import { textsWithout } from '../../src/night/deletion.ts';
 import { beginNight } from '../../src/night/prepare.ts';
 import { NightService, type NightServiceOptions } from '../../src/night/service.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
@@ -20,6 +18,7 @@ import type { ServerMessage } from '../../src/protocol/server-message.ts';
 import * as files from '../../src/record/files.ts';
 import { isDrawn, scenarioOf } from '../../src/record/moment.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
+import { textsWithout } from '../../src/store/deletion.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 import { night } from '../web/night-example.ts';
 
@@ -60,22 +59,14 @@ beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'attune-forget-'));
   const flag = { heldBackFrom: 1, heldBackOneIn: HELD_ONE_IN };
   const { config } = await loadConfig({ options: { flag } });
-  const memory = await openMemory({
-    path: join(folder, 'memory.json'),
-    clock: systemClock,
-    settings: config.memory,
-  });
-  daemon = await openTestDaemon({ folder, more: { onDelete: (id) => nights.forget(id) } });
-  ledger = await openLedger(join(folder, 'ledger'), {
-    base: 'b'.repeat(64),
-    files: files.NIGHT_FILES,
-  });
-  const { engine, flags, store } = daemon;
+  daemon = await openTestDaemon({ folder });
+  const { engine, store } = daemon;
+  ({ ledger } = store);
   options = {
-    ...{ config, ledger, engine, flags, store, memory, entry, clock: systemClock },
-    ...{ modelDir: '/none', cacheDir: '/none', suiteFolder: '/none', promptsFolder: '/none' },
+    ...{ config, store, engine, entry, clock: systemClock, logger: silentLogger },
     sampling: resolveSampling([config.chat.sampling]),
-    logger: silentLogger,
+    surpriseOf: async () => undefined,
+    paths: { modelDir: '/none', cacheDir: '/none', suiteFolder: '/none', promptsFolder: '/none' },
     publish: (_, message) => void published.push(message),
   };
   nights = new NightService(options);
@@ -87,6 +78,9 @@ afterAll(async () => {
   await daemon.end();
   await rm(elsewhere, { recursive: true, force: true });
 });
+
+const remove = (way: Way): Promise<void> =>
+  daemon.store.conversations.delete(talkId(way), (id) => nights.forget(id));
 
 /** A talk that rests: a promise of the person, with an answer unless nothing but the gist counts. */
 async function talk(way: Way): Promise<void> {
@@ -231,7 +225,7 @@ describe('deleting a talk', () => {
         (await holding(TOKEN.kept)).filter((path) => !/^catalogue|building/.test(path));
       const kept = await ofOthers();
 
-      await daemon.talks.delete(talkId(way));
+      await remove(way);
       expect(await holding(TOKEN[way])).toEqual([]);
       expect(await ofOthers()).toEqual(kept);
       expect(await ledger.unfinished()).toEqual([]);
@@ -262,7 +256,7 @@ describe('deleting a talk', () => {
   it('lets a night go on that does not learn from it', async () => {
     const running = await nights.run();
     await talk('unread');
-    await daemon.talks.delete(talkId('unread'));
+    await remove('unread');
     expect(await holding(TOKEN.unread)).toEqual([]);
     expect(nights.pid).toBeDefined();
     expect(await ledger.unfinished()).toEqual([running]);

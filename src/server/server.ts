@@ -1,0 +1,68 @@
+// Listens: HTTP and WebSocket on one port, the routes it is given and the web client's files.
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Chat } from '../chat/chat.ts';
+import type { Talks } from '../chat/talks.ts';
+import type { Config } from '../config/schema.ts';
+import type { EngineWatch } from './engine-watch.ts';
+import type { EventHub } from './event-hub.ts';
+import { openHttpServer } from './http-server.ts';
+import type { Route } from './route.ts';
+import { readStaticFiles } from './static-files.ts';
+import { createWebSocketServer } from './websocket.ts';
+
+export interface ServerOptions {
+  readonly settings: Config['server'];
+  readonly chat: Chat;
+  readonly talks: Talks;
+  readonly events: EventHub;
+  readonly watch: EngineWatch;
+  readonly routes: readonly Route[];
+  /** The built web client. */
+  readonly webFolder: string;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface Server {
+  readonly port: number;
+  /** Tells the clients, closes their connections, waits for requests that are worked on. */
+  close(): Promise<void>;
+}
+
+/** @throws port-unavailable, token-missing */
+export async function openServer(options: ServerOptions): Promise<Server> {
+  const { settings, chat, talks, events, watch, clock, logger } = options;
+  const { host, port, limits } = settings;
+  const sockets = createWebSocketServer({
+    ...settings,
+    chat,
+    talks,
+    events,
+    access: settings,
+    clock,
+    logger,
+    serverName: `attune ${options.version}`,
+    engineView: () => watch.view(),
+    connectionsMax: limits.connectionsMax,
+  });
+  const http = await openHttpServer({
+    host,
+    port,
+    access: settings,
+    routes: options.routes,
+    pages: readStaticFiles(options.webFolder),
+    clock,
+    logger,
+    limits,
+    onUpgrade: (request, socket, head) => sockets.upgrade(request, socket, head),
+  });
+  return {
+    port: http.port,
+    async close() {
+      await sockets.close();
+      await http.close();
+    },
+  };
+}

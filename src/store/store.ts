@@ -1,0 +1,94 @@
+// All that is kept of one person, in one folder: conversations, flags, memory and the ledger.
+import { dirname, join, resolve } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { type FileOps, systemFileOps } from '../base/file-ops.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Config } from '../config/schema.ts';
+import {
+  type ConversationStore,
+  openConversationStore,
+} from '../conversation/conversation-store.ts';
+import { type FlagStore, openFlagStore } from '../flag/flag-store.ts';
+import { type Ledger, openLedger } from '../ledger/ledger.ts';
+import { type Memory, openMemory } from '../memory/memory.ts';
+import { NIGHT_FILES } from '../record/files.ts';
+import { forgetTalk } from './deletion.ts';
+
+export interface StoreOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Hash of the base model whose nights these are; it may be known later than the rest is open. */
+  readonly base: string | Promise<string>;
+  readonly ops?: FileOps;
+}
+
+export interface Store {
+  readonly conversations: ConversationStore;
+  readonly flags: FlagStore;
+  readonly memory: Memory;
+  readonly ledger: Ledger;
+  /**
+   * Nothing that was made from the conversation stays: no flag, no gist, no text of a night. No
+   * night that learns from it may be running. Called again after a crash, it ends the same.
+   */
+  forget(conversationId: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+const CATALOGUE_INTERVAL_MS = 30_000;
+
+/**
+ * Opens everything at once, then finishes deletions that were cut short.
+ * @throws store-damaged, store-newer, ledger-foreign, and whatever `base` rejects with
+ */
+export async function openStore(folder: string, options: StoreOptions): Promise<Store> {
+  const { clock } = options;
+  const { conversations, flags, memory, ledger } = await openParts(folder, options);
+  const forget = async (conversationId: string): Promise<void> => {
+    await flags.deleteOf(conversationId);
+    await forgetTalk({ memory, ledger }, conversationId);
+  };
+  await conversations.finishDeletions(forget);
+
+  let timer = clock.setTimeout(flush, CATALOGUE_INTERVAL_MS, { unref: true });
+  function flush(): void {
+    void conversations.flush();
+    timer = clock.setTimeout(flush, CATALOGUE_INTERVAL_MS, { unref: true });
+  }
+  return {
+    conversations,
+    flags,
+    memory,
+    ledger,
+    forget,
+    async close() {
+      timer.cancel();
+      await conversations.close();
+    },
+  };
+}
+
+async function openParts(
+  folder: string,
+  { config, clock, logger, base, ops = systemFileOps }: StoreOptions,
+) {
+  const { limits } = config.server;
+  const made = ops.makeFolder(folder).then(() => ops.syncFolder(dirname(resolve(folder))));
+  const opening = [
+    made.then(() => openConversationStore({ folder, logger, ...limits, ops })),
+    made.then(() =>
+      openFlagStore({ path: join(folder, 'flags.json'), clock, flagsMax: limits.flagsMax, ops }),
+    ),
+    made.then(() =>
+      openMemory({ path: join(folder, 'memory.json'), clock, settings: config.memory, ops }),
+    ),
+    made.then(async () =>
+      openLedger(join(folder, 'ledger'), { base: await base, files: NIGHT_FILES, ops }),
+    ),
+  ] as const;
+  // The others are waited for, so that nothing goes on behind a failure.
+  await Promise.allSettled([base, ...opening]);
+  const [conversations, flags, memory, ledger] = await Promise.all(opening);
+  return { conversations, flags, memory, ledger };
+}
