@@ -175,9 +175,9 @@ function gemm(
 }
 
 /**
- * `value`, made to depend on `signal`: it is multiplied by min(max(signal[0], 1), 1). This is always
- * 1, so no bit changes. The runtime's optimizer cannot see that, so it neither merges the product
- * with an equal value nor computes it before `signal` is known.
+ * `value`, made to depend on `signal`: it is multiplied by min(max(signal[0], 1), 1). That is 1, so
+ * no bit changes, but the runtime's optimizer cannot see it: it neither merges the product with an
+ * equal value nor computes it before `signal` is known.
  */
 function after({ inputs: [value, signal] }: Node<'after'>, to: Emitter): string {
   const flat = to.emit('Reshape', [signal as string, to.integers('i64', [-1])]);
