@@ -102,6 +102,15 @@ describe('the papers', () => {
     expect(linesOf('EXPERIMENTS.md')).toBeLessThanOrEqual(150);
   });
 
+  it('name every floor, the lowest first', () => {
+    const table = readFileSync('ARCHITECTURE.md', 'utf8').split('## Floors')[1]?.split('\n## ')[0];
+    const rows = (table ?? '')
+      .split('\n')
+      .flatMap((line) => /^\| (`.+?`) \|/.exec(line)?.[1] ?? []);
+    const named = rows.flatMap((row) => row.match(/[a-z.]+/g) ?? []);
+    expect(named).toEqual(rule.FLOORS);
+  });
+
   it('list every experiment in the index', () => {
     const index = readFileSync('EXPERIMENTS.md', 'utf8');
     expect(folders.filter((name) => !index.includes(`experiments/${name}/README.md`))).toEqual([]);
