@@ -53,12 +53,16 @@ describe('a read', () => {
   const read = (text: string) => readNames('src/train/a.ts', text);
   const isFound = (key: string, text: string): boolean => isRead(key.split('.'), read(text));
 
-  it('is found in a chain, in a pattern, in a pattern within one, and behind a fallback', () => {
+  it('is found in a chain, in a pattern, in a pattern within one, and under another name', () => {
     expect(isFound('gate.sourcesMin', 'go(plan.config.gate.sourcesMin);')).toBe(true);
     expect(isFound('gate.sourcesMin', 'const { sourcesMin: least } = config.gate;')).toBe(true);
     expect(isFound('gate.sourcesMin', 'const { gate: { sourcesMin } } = config;')).toBe(true);
     expect(isFound('gate.sourcesMin', 'const { sourcesMin } = given ?? config.gate;')).toBe(false);
     expect(isFound('gate.sourcesMin', 'const { sourcesMin } = config.gate ?? given;')).toBe(true);
+    expect(isFound('gate.sourcesMin', 'const own = config.gate; go(own.sourcesMin);')).toBe(true);
+    expect(isFound('gate.sourcesMin', 'const { gate: own } = config; own.sourcesMin;')).toBe(true);
+    expect(isFound('gate.sourcesMin', "(own: Config['gate']) => own.sourcesMin;")).toBe(true);
+    expect(isFound('gate.sourcesMin', 'const own = config.train; go(own.sourcesMin);')).toBe(false);
     expect(isFound('memory.weights.flags', 'names.map((name) => weights[name]);')).toBe(true);
   });
 

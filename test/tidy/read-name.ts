@@ -1,11 +1,11 @@
-// Which names a source reads of which thing: `x.limits.flagsMax` reads `flagsMax` of `limits`, and so
-// does `const { flagsMax } = x.limits`.
+// Which names a source reads of which thing: `x.limits.flagsMax` reads `flagsMax` of `limits`; so do
+// `const { flagsMax } = x.limits` and, after `const bounds = x.limits`, `bounds.flagsMax`.
 import { parseSync } from 'oxc-parser';
 
 export interface ReadName {
   /** From the repository root, with `/`. */
   readonly path: string;
-  /** The last name before it; for a parameter that is taken apart, the name of its type. */
+  /** The last name before it; for a parameter, the name of its type. */
   readonly owner: string;
   /** `*` where the name is computed: all of them may be read. */
   readonly name: string;
@@ -21,17 +21,30 @@ const isNode = (value: unknown): value is SyntaxNode =>
 
 export function readNames(path: string, text: string): ReadName[] {
   const found: ReadName[] = [];
-  const add = (owner: string, name: string): void => void found.push({ path, owner, name });
+  const aliases: { name: string; owner: string }[] = [];
+  const see: Seen = {
+    read: (owner, name) => void found.push({ path, owner, name }),
+    alias: (name, owner) => void aliases.push({ name, owner }),
+  };
   visit(parseSync(path, text).program, (node) => {
     if (node.type === 'MemberExpression') {
-      add(lastName(node.object), node.computed === true ? '*' : lastName(node.property));
+      see.read(lastName(node.object), node.computed === true ? '*' : lastName(node.property));
     }
-    if (node.type === 'VariableDeclarator') takeApart(node.id, lastName(node.init), add);
+    if (node.type === 'VariableDeclarator') takeApart(node.id, lastName(node.init), see);
     if (Array.isArray(node.params)) {
-      for (const parameter of node.params) takeApart(parameter, typeName(parameter), add);
+      for (const parameter of node.params) takeApart(parameter, typeName(parameter), see);
     }
   });
-  return found;
+  const again = found.flatMap((read) =>
+    aliases.filter(({ name }) => name === read.owner).map(({ owner }) => ({ ...read, owner })),
+  );
+  return [...found, ...again];
+}
+
+interface Seen {
+  readonly read: (owner: string, name: string) => void;
+  /** From here on the owner is called `name`; anywhere in the file, to be simple. */
+  readonly alias: (name: string, owner: string) => void;
 }
 
 function visit(value: unknown, see: (node: SyntaxNode) => void): void {
@@ -56,19 +69,18 @@ function typeName(node: unknown): string {
   return typeName(node.left ?? node.typeAnnotation ?? node.indexType);
 }
 
-/** Names in `{ a, b: { c } } = owner`. */
-function takeApart(
-  pattern: unknown,
-  owner: string,
-  add: (owner: string, name: string) => void,
-): void {
+/** Names in `{ a, b: { c } } = owner`; `owner` itself has another name in `it = owner`. */
+function takeApart(pattern: unknown, owner: string, see: Seen): void {
   if (!isNode(pattern)) return;
-  if (pattern.type === 'AssignmentPattern') takeApart(pattern.left, owner, add);
+  if (pattern.type === 'Identifier' && lastName(pattern) !== owner) {
+    see.alias(lastName(pattern), owner);
+  }
+  if (pattern.type === 'AssignmentPattern') takeApart(pattern.left, owner, see);
   if (pattern.type !== 'ObjectPattern') return;
   for (const property of pattern.properties as SyntaxNode[]) {
     if (property.type !== 'Property' || property.computed === true) continue;
     const name = lastName(property.key);
-    add(owner, name);
-    takeApart(property.value, name, add);
+    see.read(owner, name);
+    takeApart(property.value, name, see);
   }
 }
