@@ -26,6 +26,7 @@ import { EventHub } from './server/event-hub.ts';
 import { memoryRoutes } from './server/memory-routes.ts';
 import { nightRoutes } from './server/night-routes.ts';
 import { openaiRoutes } from './server/openai-routes.ts';
+import type { Route } from './server/route.ts';
 import { openServer } from './server/server.ts';
 import { openStore, type Store } from './store/store.ts';
 import { versionOf } from './swap/swap.ts';
@@ -62,10 +63,13 @@ export interface DaemonParts {
   readonly sampling: Sampling;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Looked through before the daemon's own. */
+  readonly routes?: readonly Route[];
 }
 
 export interface Daemon {
   readonly store: Store;
+  readonly events: EventHub;
   readonly chat: Chat;
   readonly talks: Talks;
   readonly nights: NightService;
@@ -140,6 +144,7 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const shared = { chat, store: conversations, clock, engineView: () => watch.view() };
   const talks = new Talks({ ...shared, flags, forget, engine, events, limits });
   const routes = [
+    ...(parts.routes ?? []),
     ...apiRoutes({ ...shared, talks, importBytesMax: limits.importBytesMax }),
     ...openaiRoutes({ ...shared, tokenizer }),
     ...nightRoutes({ nights, slider: { engine, ledger, tokenizer, config, sampling }, schedule }),
@@ -160,7 +165,7 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const url = urlOf(settings.host, server.port);
   let closing: Promise<void> | undefined;
   return {
-    ...{ store, chat, talks, nights, watch, url, port: server.port },
+    ...{ store, events, watch, chat, talks, nights, url, port: server.port },
     close() {
       closing ??= closeAll(closers, logger);
       return closing;
@@ -168,18 +173,8 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   };
 }
 
-export interface ChatParts {
-  readonly config: Config;
-  readonly store: Store;
-  readonly engine: Engine;
-  readonly tokenizer: ChatTokenizer;
-  readonly sampling: Sampling;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
-
 /** Chat, who is told of it, and how its engine is. */
-export function createChat(parts: ChatParts) {
+function createChat(parts: DaemonParts) {
   const { config, store, engine, tokenizer, sampling, clock, logger } = parts;
   const events = new EventHub();
   const watch = new EngineWatch({
