@@ -22,6 +22,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   eval: async () => (await import('./model/eval.ts')).registerEval,
   demo: async () => (await import('./conversation/demo.ts')).registerDemo,
   generate: async () => (await import('./model/generate.ts')).registerGenerate,
+  models: async () => (await import('./model/models.ts')).registerModels,
   inspect: async () => (await import('./model/inspect.ts')).registerInspect,
   doctor: async () => (await import('./model/doctor.ts')).registerDoctor,
   pull: async () => (await import('./hub/pull.ts')).registerPull,

@@ -69,22 +69,13 @@ export async function readModel(
   dir: string,
   { cacheDir, windowTokens = 0 }: ReadModelOptions,
 ): Promise<Model> {
-  const real = await realPath(dir);
-  const { config, tensors } = await readSource(real);
+  const { path: real, config, stored, unusedTensors } = await readModelHead(dir);
   const window = windowOf(config, windowTokens, real);
-  const used = describeWeights(config).map((weight) => ({
-    weight,
-    stored: find(weight, tensors, real),
-  }));
-  const placed = await placeWeights(
-    used.map(({ stored }) => stored),
-    cacheDir,
-  );
-  const weights = used.map(({ weight: { name, shape }, stored }): [string, Weight] => {
-    const { path, offset, length } = placed.tensors.get(stored.name) as StoredTensor;
-    return [name, { name, shape, place: { path, offset, length }, stored }];
+  const placed = await placeWeights([...stored.values()], cacheDir);
+  const weights = [...stored].map(([name, tensor]): [string, Weight] => {
+    const { path, offset, length } = placed.tensors.get(tensor.name) as StoredTensor;
+    return [name, { name, shape: tensor.shape, place: { path, offset, length }, stored: tensor }];
   });
-  const usedNames = new Set(used.map(({ stored }) => stored.name));
   return {
     id: modelId(real),
     dir: real,
@@ -93,8 +84,32 @@ export async function readModel(
     windowTokens: window,
     parameters: weights.reduce((total, [, weight]) => total + weight.place.length / 4, 0),
     weights: new Map(weights),
-    unusedTensors: [...tensors.keys()].filter((name) => !usedNames.has(name)),
+    unusedTensors,
   };
+}
+
+export interface ModelHead {
+  /** Real path of the folder, or of the GGUF file. */
+  readonly path: string;
+  readonly config: ModelConfig;
+  /** Where each weight is stored, by our names in the order of use. */
+  readonly stored: ReadonlyMap<string, StoredTensor>;
+  readonly unusedTensors: readonly string[];
+}
+
+/**
+ * What can be said of a model without reading a weight. Every weight is proved to be there.
+ * @throws model-not-found, model-unsupported, model-damaged
+ */
+export async function readModelHead(path: string): Promise<ModelHead> {
+  const real = await realPath(path);
+  const { config, tensors } = await readSource(real);
+  const stored = new Map(
+    describeWeights(config).map((weight) => [weight.name, find(weight, tensors, real)]),
+  );
+  const used = new Set([...stored.values()].map(({ name }) => name));
+  const unusedTensors = [...tensors.keys()].filter((name) => !used.has(name));
+  return { path: real, config, stored, unusedTensors };
 }
 
 interface Source {

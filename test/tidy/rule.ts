@@ -62,6 +62,7 @@ const READERS = [
   'src/model/checkpoint/checkpoint.ts',
   'src/model/checkpoint/folder.ts',
   'src/model/export.ts',
+  'src/model/local/',
   'src/model/model.ts',
   'src/prompt/prompt.ts',
   'src/runtime/',

@@ -1,0 +1,34 @@
+// What a model is and whether it can run here, from its head alone: no weight is read or hashed.
+import type { ModelConfig } from '../config.ts';
+import { readModelHead } from '../model.ts';
+
+export interface ModelDescription {
+  readonly config: ModelConfig;
+  readonly parameters: number;
+  /** The element type of most of its bytes: `Q4_K`, `BF16`. */
+  readonly quantization: string;
+  readonly storedBytes: number;
+  /** Resident while it speaks: its weights as f32. Caches come on top. */
+  readonly memoryBytes: number;
+}
+
+/** @throws model-not-found, model-unsupported, model-damaged: why it cannot run */
+export async function inspectModel(path: string): Promise<ModelDescription> {
+  const { config, stored } = await readModelHead(path);
+  const bytesOf = new Map<string, number>();
+  let storedBytes = 0;
+  let parameters = 0;
+  for (const { dtype, length, shape } of stored.values()) {
+    bytesOf.set(dtype, (bytesOf.get(dtype) ?? 0) + length);
+    storedBytes += length;
+    parameters += shape.reduce((product, size) => product * size, 1);
+  }
+  const [most] = [...bytesOf].sort(([, a], [, b]) => b - a);
+  return {
+    config,
+    parameters,
+    quantization: most?.[0] ?? 'F32',
+    storedBytes,
+    memoryBytes: parameters * Float32Array.BYTES_PER_ELEMENT,
+  };
+}
