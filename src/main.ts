@@ -10,7 +10,7 @@ import { acquireLock } from './base/lock.ts';
 import { createLogger, type Logger } from './base/logger.ts';
 import { Chat } from './chat/chat.ts';
 import { Talks } from './chat/talks.ts';
-import { installationFolder, resolveModelPath } from './config/load.ts';
+import { installationFolder } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import type { Engine } from './engine/engine.ts';
 import { openEngineProcess } from './engine/process/client.ts';
@@ -18,6 +18,7 @@ import { forkEngine } from './engine/process/fork.ts';
 import { type SupervisedEngine, superviseEngine } from './engine/process/supervise.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { surpriseOf } from './memory/surprise.ts';
+import { namedModel } from './model/local/resolve-model.ts';
 import { NightService, scheduleNights } from './night/service.ts';
 import { resolveSampling, type Sampling } from './protocol/sampling.ts';
 import { apiRoutes } from './server/api-routes.ts';
@@ -94,7 +95,7 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     fileBytesMax: config.logger.fileBytesMax,
     ...(config.logger.file === '' ? {} : { file: resolve(config.logger.file) }),
   });
-  const paths = pathsOf(config);
+  const paths = await pathsOf(config);
   const closers: Closer[] = [];
   try {
     await systemFileOps.makeFolder(paths.store);
@@ -199,12 +200,12 @@ function createChat(parts: DaemonParts) {
   return { events, watch, chat };
 }
 
-function pathsOf(config: Config): Paths {
+async function pathsOf(config: Config): Promise<Paths> {
   const store = resolve(config.store.path);
   return {
     store,
     cache: join(store, 'cache'),
-    model: resolveModelPath(config.model.path),
+    model: await namedModel(config.model.path, config.store.path),
     suites: join(installationFolder, 'suites'),
     prompts: join(installationFolder, 'prompts'),
     web: join(installationFolder, 'dist-web'),

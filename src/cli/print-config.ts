@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import { Document, isScalar } from 'yaml';
 import { maskSecrets } from '../base/redact.ts';
 import { configDocument } from '../config/document.ts';
-import { type LoadedConfig, loadConfig, resolveModelPath } from '../config/load.ts';
+import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import { namedModel } from '../model/local/resolve-model.ts';
 import { resolveSampling, SAMPLING_NAMES } from '../protocol/sampling.ts';
 import { readGenerationConfig } from '../tokenizer/generation-config.ts';
 import { reportWarnings } from './report.ts';
@@ -43,7 +44,7 @@ export async function printConfig(
   });
   reportWarnings(loaded.warnings);
   const { config } = loaded;
-  const model = await readGenerationConfig(resolveModelPath(config.model.path));
+  const model = await readGenerationConfig(await namedModel(config.model.path, config.store.path));
   const sampling = resolveSampling([model.sampling, config.chat.sampling]);
   const active = maskSecrets({ ...config, chat: { ...config.chat, sampling } });
   if (options.json) return `${JSON.stringify(active, null, 2)}\n`;

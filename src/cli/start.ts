@@ -6,6 +6,7 @@ import { reportWarnings } from './report.ts';
 
 interface StartOptions {
   readonly config?: string;
+  readonly model?: string;
   readonly set?: readonly string[];
 }
 
@@ -17,6 +18,7 @@ export function registerStart(program: Command): void {
     .command('start')
     .description('run the daemon (Ctrl-C or SIGTERM shuts it down cleanly)')
     .option('--config <file>', 'configuration file')
+    .option('--model <model>', 'folder, GGUF file or name (see `attune models`)')
     .option('--set <key=value...>', 'set a value, such as server.port=4747')
     .action(start);
 }
@@ -33,7 +35,7 @@ async function start(options: StartOptions): Promise<void> {
 }
 
 async function run(
-  { config: file, set: assignments = [] }: StartOptions,
+  { config: file, model, set = [] }: StartOptions,
   engineProcess: ReturnType<typeof forkEngine>,
 ): Promise<void> {
   const [{ loadConfig }, { startDaemon }] = await Promise.all([
@@ -41,6 +43,7 @@ async function run(
     import('../main.ts'),
   ]);
   const named = file === undefined ? {} : { file };
+  const assignments = model === undefined ? set : [...set, `model.path=${model}`];
   const loaded = await loadConfig({ ...named, environment: process.env, assignments });
   reportWarnings(loaded.warnings);
   const { config } = loaded;

@@ -1,6 +1,5 @@
 // Reads the configuration: file < environment < options, checked as a whole, frozen.
-import { existsSync } from 'node:fs';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
 import type { z } from 'zod';
@@ -79,12 +78,6 @@ export async function loadConfig(input: LoadConfigOptions = {}): Promise<LoadedC
 /** What a run was configured with, for manifests; the token has no part in it. */
 export function configHash(config: Config): string {
   return sha256Json({ ...config, server: { ...config.server, token: '' } });
-}
-
-/** A model folder as written: from the working directory if it is there, else ours. */
-export function resolveModelPath(path: string): string {
-  if (isAbsolute(path) || existsSync(path)) return resolve(path);
-  return join(installationFolder, path);
 }
 
 async function readConfigFile(named: string | undefined): Promise<{

@@ -13,7 +13,6 @@ import {
   installationFolder,
   type LoadConfigOptions,
   loadConfig,
-  resolveModelPath,
 } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
@@ -304,10 +303,5 @@ describe('the loaded configuration', () => {
     const text = JSON.stringify(maskSecrets(config));
     expect(text).not.toContain('hush');
     expect(text).toContain('"replyTokensMax":512');
-  });
-
-  it('finds our model from any working directory', () => {
-    expect(resolveModelPath('models/none-such')).toBe(join(installationFolder, 'models/none-such'));
-    expect(resolveModelPath('/elsewhere')).toBe('/elsewhere');
   });
 });

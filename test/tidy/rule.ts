@@ -56,7 +56,6 @@ export const WALLS: Readonly<Record<string, readonly string[]>> = {
 const READERS = [
   'src/base/',
   'src/cli/',
-  'src/config/load.ts',
   'src/engine/process/fork.ts',
   'src/main.ts',
   'src/model/checkpoint/checkpoint.ts',

@@ -1,11 +1,9 @@
 // The options of the commands that run a model themselves, and the folders they resolve to.
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { installationFolder, loadConfig } from '../../config/load.ts';
+import { loadConfig } from '../../config/load.ts';
 import type { Config } from '../../config/schema.ts';
-import { modelFolders } from '../../model/local/local-model.ts';
-import { resolveModel } from '../../model/local/resolve-model.ts';
+import { namedModel } from '../../model/local/resolve-model.ts';
 import { reportWarnings } from '../report.ts';
 
 export interface ModelOptions {
@@ -42,17 +40,6 @@ export async function findModel(
     modelDir: await namedModel(options.model ?? config.model.path, config.store.path),
     cacheDir: join(resolve(config.store.path), 'cache'),
   };
-}
-
-/**
- * A model as a person names it: a path from the working directory or the installation, or a name.
- * @throws model-not-found
- */
-export function namedModel(name: string, storePath: string): Promise<string> {
-  return resolveModel(name, {
-    bases: [process.cwd(), installationFolder],
-    folders: modelFolders(resolve(storePath), homedir(), process.env),
-  });
 }
 
 /** Parses a number between two bounds, both included. */

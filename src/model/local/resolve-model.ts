@@ -1,15 +1,29 @@
 // From what a person writes into `model.path` to a model folder or a GGUF file.
 import { readdir, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { homedir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
 import { AttuneError } from '../../base/errors.ts';
+import { installationFolder } from '../../config/load.ts';
 import {
   huggingFaceSnapshot,
   type LocalModel,
   listLocalModels,
   type ModelFolders,
+  modelFolders,
 } from './local-model.ts';
 
 const NAMES_SHOWN_MAX = 8;
+
+/**
+ * A model as a person names it: a path from the working directory or the installation, or a name.
+ * @throws model-not-found
+ */
+export function namedModel(name: string, storePath: string): Promise<string> {
+  return resolveModel(name, {
+    bases: [process.cwd(), installationFolder],
+    folders: modelFolders(resolve(storePath), homedir(), process.env),
+  });
+}
 
 /**
  * @param name a folder, a `.gguf` file, `ollama:NAME[:TAG]`, `OWNER/NAME[:QUANT]` of the hub or of

@@ -3,6 +3,7 @@ import { cp, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { installationFolder } from '../../../src/config/load.ts';
 import { inspectModel } from '../../../src/model/local/inspect-model.ts';
 import {
   listLocalModels,
@@ -10,7 +11,7 @@ import {
   modelFolders,
   quantizationIn,
 } from '../../../src/model/local/local-model.ts';
-import { resolveModel } from '../../../src/model/local/resolve-model.ts';
+import { namedModel, resolveModel } from '../../../src/model/local/resolve-model.ts';
 
 const GGUF = new URL('../../fixtures/gguf/', import.meta.url).pathname;
 const HASH = 'a'.repeat(64);
@@ -100,6 +101,11 @@ describe('a model is named by', () => {
     expect(await resolve('here/x.gguf')).toBe(file);
     const found = await resolveModel('x.gguf', { bases: [home, join(home, 'here')], folders });
     expect(found).toBe(file);
+  });
+
+  it('a path of the installation, from any working directory', async () => {
+    const path = await namedModel('models/companion', join(home, 'store'));
+    expect(path).toBe(join(installationFolder, 'models', 'companion'));
   });
 
   it('a folder that holds one GGUF file, or the first part of one', async () => {
