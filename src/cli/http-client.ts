@@ -30,7 +30,7 @@ export class HttpClient {
     const { body } = await this.#fetch(path, { method: 'GET' });
     if (body === null)
       throw new AttuneError('daemon-unreachable', `${path} was answered without a body.`);
-    return body as unknown as AsyncIterable<Uint8Array>;
+    return body;
   }
 
   async #fetch(path: string, init: { method: string; body?: string }): Promise<Response> {
