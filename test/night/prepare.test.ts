@@ -6,10 +6,24 @@ import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
-import { findUnfinished, planNext, writePlan } from '../../src/night/prepare.ts';
+import {
+  beginNight,
+  findUnfinished,
+  localDay,
+  planNext,
+  writePlan,
+} from '../../src/night/prepare.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
-import { FILE, NIGHT_FILES } from '../../src/record/files.ts';
+import {
+  FILE,
+  NIGHT_FILES,
+  readFlagged,
+  readGists,
+  readScenarioFile,
+} from '../../src/record/files.ts';
+import { openJournal, resultOf } from '../../src/record/journal.ts';
 import type { NightPlan } from '../../src/record/message.ts';
+import { commitNight, converse, type NightStore, NOW, openNightStore } from './night-store.ts';
 
 const EARLIER = join(import.meta.dirname, '../fixtures/store/2026-11-22/ledger');
 const PATHS = { modelDir: '/m', cacheDir: '/c', suiteFolder: '/s', promptsFolder: '/p' };
@@ -56,5 +70,84 @@ describe('a night that was cut off', () => {
     await writeJsonAtomic(join(path, FILE.plan), before, ops);
     expect(await findUnfinished(ledger)).toBeUndefined();
     expect(await ledger.unfinished()).toEqual([]);
+  });
+});
+
+describe('a night that begins', () => {
+  const HOUR = 3_600_000;
+  let night: NightStore;
+  const begin = () =>
+    beginNight({ ...night.plan, store: night.store, surpriseOf: async () => undefined });
+  beforeEach(async () => {
+    night = await openNightStore({ flag: { heldBackFrom: 100 }, server: { token: 'a secret' } });
+  });
+
+  it('has in its folder what it learns from: flags, everyday turns and memories', async () => {
+    const { store } = night;
+    await converse(store, 'a', { said: 'The blue room, please.', better: 'It is booked.' });
+    await converse(store, 'b', { said: 'I promise to bring the jam.', at: NOW - 2 * HOUR });
+    const { folder, plan: made } = await begin();
+    expect(made).toMatchObject({ night: 'n0001-2026-03-03', number: 1, parent: null });
+    const [moment] = await readFlagged(folder);
+    expect(moment).toMatchObject({ flagId: 'flag-a', chosen: 'It is booked.', isHeldBack: false });
+    const everyday = await readScenarioFile(folder, 'everyday');
+    expect(everyday.map(({ id }) => id)).toEqual(['log-b-b-r']);
+    // The other is not at rest yet.
+    expect((await readGists(folder)).map(({ gist }) => gist.conversationId)).toEqual(['b']);
+  });
+
+  it('reads nothing of a conversation that the person excluded', async () => {
+    const { conversations } = night.store;
+    await converse(night.store, 'a', { said: 'The blue room.', better: 'Yes.', at: NOW - HOUR });
+    const settings = { type: 'settings', at: NOW, settings: {}, canLearn: false } as const;
+    await conversations.exclusive('a', () => conversations.append('a', settings));
+    const { folder } = await begin();
+    expect(await readFlagged(folder)).toEqual([]);
+    expect(await readScenarioFile(folder, 'everyday')).toEqual([]);
+    expect(await readGists(folder)).toEqual([]);
+  });
+
+  it('counts the replies and flags since the night before', async () => {
+    const { store, clock } = night;
+    await converse(store, 'a', { said: 'The blue room.', better: 'Yes.' });
+    const manifest = await commitNight(store);
+    await clock.advance(HOUR);
+    await converse(store, 'b', { said: 'The red room.', better: 'Yes.', at: NOW + HOUR });
+    const { folder, plan: made } = await begin();
+    expect(made.parent?.night).toBe(manifest.night);
+    const journal = await openJournal(folder, clock);
+    expect(resultOf(journal.lines, 'gather')).toMatchObject({
+      flagged: 2,
+      replies: 1,
+      flagsNew: 1,
+    });
+    await journal.close();
+  });
+
+  it('keeps no secret, and counts earlier nights that passed', async () => {
+    await commitNight(night.store, { passed: false });
+    await commitNight(night.store);
+    const { plan: made } = await begin();
+    expect(made.passedNights).toEqual([2]);
+    expect(JSON.stringify(made)).not.toContain('a secret');
+  });
+
+  it('draws the same from the same base and night', async () => {
+    const other = await openNightStore();
+    expect((await planNext(other.plan)).seed).toBe((await planNext(night.plan)).seed);
+  });
+
+  it('is not resumed when other weights became active since', async () => {
+    const { ledger } = night.store;
+    const { night: first } = await commitNight(night.store);
+    await begin();
+    await ledger.setHead({ inForce: [first] });
+    expect(await findUnfinished(ledger)).toBeUndefined();
+    expect(await ledger.unfinished()).toEqual([]);
+  });
+
+  it('bears the day of the place where the person lives', () => {
+    expect(localDay(NOW, 'UTC')).toBe('2026-03-03');
+    expect(localDay(NOW, 'Asia/Tokyo')).toBe('2026-03-04');
   });
 });

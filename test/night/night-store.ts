@@ -1,0 +1,138 @@
+// The store of one person on a disk in memory, with what a test of nights says, flags and commits.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../../src/base/atomic-file.ts';
+import { createFakeClock, type FakeClock } from '../../src/base/fake-clock.ts';
+import type { Folder } from '../../src/base/file-ops.ts';
+import { sha256 } from '../../src/base/hash.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import type { Config, ConfigPatch } from '../../src/config/schema.ts';
+import { foreignReply, type LogRecord } from '../../src/conversation/record.ts';
+import type { Manifest } from '../../src/ledger/manifest.ts';
+import { writeDelta } from '../../src/model/delta.ts';
+import type { PlanParts } from '../../src/night/prepare.ts';
+import { FlagDraft } from '../../src/protocol/flag.ts';
+import { resolveSampling } from '../../src/protocol/sampling.ts';
+import {
+  FILE,
+  writeDrafts,
+  writeFlagged,
+  writeGists,
+  writeScenarios,
+} from '../../src/record/files.ts';
+import { openJournal } from '../../src/record/journal.ts';
+import type { FlaggedMoment } from '../../src/record/moment.ts';
+import { admittedSchema, dreamtSchema, gatheredSchema } from '../../src/record/phase-result.ts';
+import type { Scenario } from '../../src/scenario/scenario.ts';
+import { openStore, type Store } from '../../src/store/store.ts';
+import { MemoryDisk } from '../fakes/memory-disk.ts';
+
+export const BASE = sha256('a base model');
+/** When the tests begin, ms since 1970. */
+export const NOW = Date.parse('2026-03-03T23:00:00Z');
+const PATHS = { modelDir: '/m', cacheDir: '/c', suiteFolder: '/s', promptsFolder: '/p' };
+/** What a real night measured. */
+const MEASURES = join(
+  import.meta.dirname,
+  '../fixtures/store/2026-11-22/ledger/nights/n0002-2026-11-21/measures.json',
+);
+
+export interface NightStore {
+  readonly store: Store;
+  readonly config: Config;
+  readonly clock: FakeClock;
+  /** What a plan is made from. */
+  readonly plan: PlanParts;
+}
+
+export async function openNightStore(options: ConfigPatch = {}): Promise<NightStore> {
+  const { config } = await loadConfig({
+    options: { ...options, night: { timeZone: 'UTC', ...options.night } },
+  });
+  const clock = createFakeClock(NOW);
+  const ops = new MemoryDisk();
+  const store = await openStore('/store', { config, clock, logger: silentLogger, base: BASE, ops });
+  const sampling = resolveSampling([config.chat.sampling]);
+  const plan = { ledger: store.ledger, config, sampling, paths: PATHS, clock };
+  return { store, config, clock, plan };
+}
+
+/** A conversation of one turn, a flag on its reply where `better` is given. */
+export async function converse(
+  { conversations, flags }: Store,
+  id: string,
+  {
+    said,
+    better,
+    at = NOW,
+  }: { readonly said: string; readonly better?: string; readonly at?: number },
+): Promise<void> {
+  const turn: LogRecord[] = [
+    { type: 'message', id: `${id}-m`, at, text: said },
+    foreignReply({ id: `${id}-r`, messageId: `${id}-m`, at, text: 'How about the opera?' }),
+  ];
+  const rest = { origin: 'live', title: '', settings: {}, canLearn: true, at } as const;
+  await conversations.create({ type: 'conversation', schemaVersion: 1, id, ...rest }, turn);
+  if (better === undefined) return;
+  const draft = { id: `flag-${id}`, conversationId: id, replyId: `${id}-r`, betterWords: better };
+  await flags.add(FlagDraft.parse(draft), await conversations.read(id));
+}
+
+export interface CommittedNight {
+  readonly passed?: boolean;
+  /** False: there was nothing to learn. */
+  readonly hasDelta?: boolean;
+  readonly flagged?: readonly FlaggedMoment[];
+  readonly scenarios?: readonly Scenario[];
+  readonly review?: Manifest['review'];
+}
+
+/** What a night's process leaves, committed. */
+export async function commitNight(
+  { ledger }: Store,
+  { passed = true, hasDelta = true, flagged = [], scenarios = [], review }: CommittedNight = {},
+): Promise<Manifest> {
+  const { number, parent } = await ledger.next();
+  const night = `n000${number}-2026-03-03`;
+  const folder = await ledger.building(night);
+  const { path, ops } = folder;
+  const data = scenarios.map(({ id, source }) => ({
+    source: sha256(source.cluster),
+    scenario: sha256(id),
+  }));
+  const at = new Date(NOW).toISOString();
+  await writeFlagged(folder, flagged);
+  await writeGists(folder, []);
+  await writeDrafts(folder, []);
+  await writeScenarios(folder, 'everyday', []);
+  await writeScenarios(folder, 'scenarios', scenarios);
+  await writeJournal(folder, scenarios.length);
+  const tensors = { 'layers.0.qProj': { shape: [2, 1], data: Float32Array.of(number, 1) } };
+  const hash = hasDelta
+    ? await writeDelta(join(path, FILE.delta), { baseHash: BASE, tensors }, ops)
+    : '';
+  await writeFileAtomic(join(path, FILE.measures), await readFile(MEASURES, 'utf8'), ops);
+  return ledger.commit({
+    ...{ night, number, day: '2026-03-03', base: BASE, parent, seed: 7, data },
+    ...{ inForce: ledger.head().inForce, config: sha256('config'), software: {} },
+    ...{ startedAt: at, endedAt: at, gate: { passed, reasons: reasons(passed) } },
+    delta: hasDelta ? { file: FILE.delta, hash, relativeNorm: 0.01, steps: 3 } : null,
+    ...(review === undefined ? {} : { review }),
+  });
+}
+
+const reasons = (passes: boolean) => [{ rule: 'margin', passes, text: '0.1 gained, 0.05 needed' }];
+
+/** Up to the training. */
+async function writeJournal(folder: Folder, training: number): Promise<void> {
+  const journal = await openJournal(folder, createFakeClock(NOW));
+  const counts = { flagged: 0, heldBack: 0, everyday: 0, replies: 9, flagsNew: 0 };
+  await journal.phase('gather', gatheredSchema, async () => counts);
+  const written = { written: [], failed: [], tokens: 5, stop: 'enough', prompts: 'p' };
+  await journal.phase('dream', dreamtSchema, async () => ({ ...written, rehearsals: 0 }));
+  const refused = [{ name: 'too easy', count: 4 }];
+  const rest = { training, flags: 0, heldBack: 0, sampledShare: null };
+  await journal.phase('admit', admittedSchema, async () => ({ admitted: [], refused, ...rest }));
+  await journal.close();
+}

@@ -1,0 +1,91 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { silentLogger } from '../../src/base/logger.ts';
+import { NightService } from '../../src/night/service.ts';
+import type { ServerMessage } from '../../src/protocol/server-message.ts';
+import { FakeEngine } from '../fakes/fake-engine.ts';
+import { commitNight, type NightStore, openNightStore } from './night-store.ts';
+
+/** A night's process that tells what it is told, and ends when it is told to. */
+const TELLING = `process.on('message', ({ type }) => {
+  const progress = { type: 'progress', phase: 'train', done: 0, total: null, facts: { [type]: 1 } };
+  const failed = { type: 'failed', code: 'night-failed', message: 'ended' };
+  process.send(type === 'abort' ? failed : progress, () => type === 'abort' && process.disconnect());
+});
+`;
+
+let folder: string;
+let night: NightStore;
+let nights: NightService;
+let published: ServerMessage[];
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'attune-service-'));
+  const entry = join(folder, 'telling.mjs');
+  await writeFile(entry, TELLING);
+  night = await openNightStore();
+  published = [];
+  const { plan, store } = night;
+  nights = new NightService({
+    ...{ ...plan, store, entry, engine: new FakeEngine(), logger: silentLogger },
+    surpriseOf: async () => undefined,
+    publish: (_, message) => void published.push(message),
+  });
+});
+afterEach(async () => {
+  await nights.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** What the night's process was told, in order. */
+const told = (): string[] =>
+  published.flatMap((one) => (one.type === 'night-progress' ? Object.keys(one.facts) : []));
+
+describe('a night under way', () => {
+  it('stands aside while chat replies, and goes on when nothing else is made', async () => {
+    await nights.run();
+    nights.onBusy();
+    await nights.standAside(async () => expect(nights.activeAt).toBeUndefined());
+    nights.onIdle();
+    await expect.poll(told).toEqual(['start', 'pause', 'resume']);
+    expect(nights.activeAt).toBe(night.clock.now());
+  });
+
+  it('goes on when a reply fails for which it stood aside', async () => {
+    await nights.run();
+    const failing = nights.standAside(() => Promise.reject(new Error('no such moment')));
+    await expect(failing).rejects.toThrow('no such moment');
+    await expect.poll(told).toEqual(['start', 'pause', 'resume']);
+  });
+
+  it('waits from its start where somebody is being answered', async () => {
+    nights.onBusy();
+    await nights.run();
+    await expect.poll(told).toEqual(['start', 'pause']);
+    expect(nights.progress).toMatchObject({ isPaused: true });
+  });
+
+  it('is alone, and is kept for later when the daemon closes', async () => {
+    const running = await nights.run();
+    await expect(nights.run()).rejects.toMatchObject({ code: 'night-running' });
+    await nights.close();
+    expect(published.at(-1)).toMatchObject({ type: 'night-end', verdict: 'failed' });
+    expect(await night.store.ledger.unfinished()).toEqual([running]);
+  });
+});
+
+describe('deciding about a night', () => {
+  it('takes a waiting night into use and back, and refuses what its status does not allow', async () => {
+    const { night: id } = await commitNight(night.store);
+    const at = '2026-03-04T06:00:00.000Z';
+    await night.store.ledger.setHead({ nights: { [id]: { status: 'waiting', at, why: '' } } });
+    const { to } = await nights.approve(id);
+    expect(night.store.ledger.head().inForce).toEqual([id]);
+    expect(published).toMatchObject([{ type: 'swap-end', to }]);
+    await expect(nights.reject(id)).rejects.toMatchObject({ code: 'swap-refused' });
+    await nights.revert(id);
+    expect(night.store.ledger.head().inForce).toEqual([]);
+    await expect(nights.revert(id)).rejects.toMatchObject({ code: 'swap-refused' });
+  });
+});
