@@ -50,7 +50,7 @@ function multiplyHigh(a: number, b: number): number {
  * @param words counter in, random words out (4)
  */
 export function philox(words: Uint32Array, key0: number, key1: number): void {
-  let [c0, c1, c2, c3] = words as unknown as [number, number, number, number];
+  let [c0 = 0, c1 = 0, c2 = 0, c3 = 0] = words;
   let k0 = key0 >>> 0;
   let k1 = key1 >>> 0;
   for (let round = 0; round < ROUNDS; round++) {

@@ -91,7 +91,7 @@ export function loadNative(places: readonly (string | URL)[]): string {
 
 /** tfjs-node 4.22 calls two functions of `node:util` that Node 23 removed. */
 function restoreRemovedFunctions(): void {
-  const legacy = util as unknown as Record<string, unknown>;
+  const legacy: { isNullOrUndefined?: unknown; isArray?: unknown } = util;
   legacy.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
   legacy.isArray ??= Array.isArray;
 }

@@ -53,7 +53,8 @@ function guarded<T>(action: () => T): T {
 function createLibrary(files: TokenizerFiles): Library {
   // Without its added tokens: which of them count where is decided here, not by the library.
   const definition = { ...files.definition, added_tokens: [] };
-  return guarded(() => new LibraryTokenizer(definition, {})) as unknown as Library;
+  const library: unknown = guarded(() => new LibraryTokenizer(definition, {}));
+  return library as Library;
 }
 
 /** Finds the longest of a set of strings at the leftmost place. */
