@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { type Model, readModel } from '../src/model/model.ts';
 import { loadVersion } from '../src/model/versions.ts';
 import { isQProj } from '../src/model/weight-names.ts';
-import { Reader } from '../src/reading/reader.ts';
+import { createReader } from '../src/reading/reader.ts';
 import type { Executor, HostTensor } from '../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
 import type { Example } from '../src/scenario/example.ts';
@@ -113,7 +113,7 @@ function exampleOf({ model }: Bench, context: number): Example {
 
 async function benchSteps(bench: Bench): Promise<void> {
   const { model, executor, weights } = bench;
-  const reader = new Reader({ model, executor });
+  const reader = createReader({ model, executor });
   const { learner } = await createLearner(bench, APOLLO);
   head([
     'context',

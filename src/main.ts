@@ -1,7 +1,6 @@
 // Puts the daemon together, in the order in which one part needs the other; the only place that
 // knows them all.
 import type { ChildProcess } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { sweepTemporary } from './base/atomic-file.ts';
 import { type Clock, systemClock } from './base/clock.ts';
@@ -10,7 +9,7 @@ import { acquireLock } from './base/lock.ts';
 import { createLogger, type Logger } from './base/logger.ts';
 import { Chat } from './chat/chat.ts';
 import { Talks } from './chat/talks.ts';
-import { installationFolder } from './config/load.ts';
+import { installationFolder, installedVersion } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import type { Engine } from './engine/engine.ts';
 import { openEngineProcess } from './engine/process/client.ts';
@@ -154,7 +153,7 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const server = await openServer({
     ...{ settings, chat, talks, events, watch, routes, clock, logger },
     webFolder: paths.web,
-    version: await packageVersion(),
+    version: await installedVersion(),
   });
   closers.push(
     () => server.close(),
@@ -292,9 +291,4 @@ async function closeAll(closers: Closer[], logger: Logger): Promise<void> {
 function urlOf(host: string, port: number): string {
   const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
   return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
-}
-
-async function packageVersion(): Promise<string> {
-  const text = await readFile(join(installationFolder, 'package.json'), 'utf8');
-  return String((JSON.parse(text) as { version?: unknown }).version);
 }

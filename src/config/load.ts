@@ -42,6 +42,13 @@ const FILE_BYTES_MAX = 1_048_576;
 /** The folder that holds package.json, from src/ as from dist/. */
 export const installationFolder = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 
+/** Of Attune, as its package.json has it. */
+export async function installedVersion(): Promise<string> {
+  const text = await readTextBounded(join(installationFolder, 'package.json'));
+  const { version } = JSON.parse(text ?? '{}') as { version?: unknown };
+  return typeof version === 'string' ? version : 'unknown';
+}
+
 /** @throws config-invalid with every problem, its place and where it was written */
 export async function loadConfig(input: LoadConfigOptions = {}): Promise<LoadedConfig> {
   const environment = input.environment ?? {};

@@ -4,7 +4,13 @@ import type { Reader, TrainableWeights } from '../reading/reader.ts';
 import type { Example } from '../scenario/example.ts';
 import type { Feature } from '../scenario/span.ts';
 import { attentionLift, type LiftMap, sinkPositions, windowMean } from './lift.ts';
-import { type Estimate, type EstimateOptions, estimate, type Observation } from './statistics.ts';
+import {
+  type Estimate,
+  type EstimateOptions,
+  estimate,
+  mean,
+  type Observation,
+} from './statistics.ts';
 
 /** Layers × heads, row-major. */
 export interface HeadMap {
@@ -26,7 +32,7 @@ export interface AttentionChange {
   /** Mean attention on the sink in the window. */
   readonly sinkBefore: number;
   readonly sinkAfter: number;
-  /** Change in the window beyond the deaf arm's. */
+  /** Change in the window beyond the placebo's. */
   readonly windowBeyondDeaf?: Estimate;
   /** Mean lift in the window of each example, so that runs can be compared example by example. */
   readonly windows: readonly WindowLift[];
@@ -50,14 +56,14 @@ export interface AttentionOptions {
 interface Arms {
   readonly before: TrainableWeights;
   readonly after: TrainableWeights;
-  readonly deaf?: TrainableWeights;
+  readonly placebo?: TrainableWeights;
 }
 
 interface LookedAt {
   readonly example: Example;
   readonly before: LiftMap;
   readonly after: LiftMap;
-  readonly deaf?: LiftMap;
+  readonly placebo?: LiftMap;
 }
 
 /**
@@ -78,13 +84,15 @@ export async function attentionChanges(
       await liftsOf(reader, example, arms.before, options),
       await liftsOf(reader, example, arms.after, options),
     ];
-    const deaf =
-      arms.deaf === undefined ? undefined : await liftsOf(reader, example, arms.deaf, options);
+    const placebo =
+      arms.placebo === undefined
+        ? undefined
+        : await liftsOf(reader, example, arms.placebo, options);
     for (const [i, feature] of features.entries()) {
-      const [was, is, placebo] = [before[i], after[i], deaf?.[i]];
+      const [was, is, other] = [before[i], after[i], placebo?.[i]];
       if (was === undefined || is === undefined) continue;
       const entry = { example, before: was, after: is };
-      looked.get(feature)?.push(placebo === undefined ? entry : { ...entry, deaf: placebo });
+      looked.get(feature)?.push(other === undefined ? entry : { ...entry, placebo: other });
     }
   }
   const changes = [...looked].flatMap(([feature, maps]) => {
@@ -120,8 +128,8 @@ function changeOf(
       paired(({ before, after }) => inWindow(after[pick]) - inWindow(before[pick])),
       statistics,
     );
-  const beyond = paired(({ after, deaf }) =>
-    deaf === undefined ? 0 : inWindow(after.lift) - inWindow(deaf.lift),
+  const beyond = paired(({ after, placebo }) =>
+    placebo === undefined ? 0 : inWindow(after.lift) - inWindow(placebo.lift),
   );
   return {
     feature,
@@ -138,7 +146,7 @@ function changeOf(
       before: inWindow(before.lift),
       after: inWindow(after.lift),
     })),
-    ...(maps.every(({ deaf }) => deaf === undefined)
+    ...(maps.every(({ placebo }) => placebo === undefined)
       ? {}
       : { windowBeyondDeaf: estimate(beyond, statistics) }),
   };
@@ -189,9 +197,7 @@ export async function knockOutDrops(
     const [open] = await reader.logProbabilities(cache, [chosen], weights);
     const [shut] = await reader.logProbabilities(cache, [chosen], weights, { hidden });
     cache.release();
-    const mean = (values: Float32Array | undefined): number =>
-      (values ?? new Float32Array()).reduce((a, b) => a + b, 0) / chosen.targets.length;
-    drops.push({ value: mean(open) - mean(shut), cluster: scenario.source.cluster });
+    drops.push({ value: mean(open ?? []) - mean(shut ?? []), cluster: scenario.source.cluster });
   }
   return drops;
 }

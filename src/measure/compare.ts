@@ -4,7 +4,13 @@ import { bothRightByPair, type PairSide } from '../reading/margin.ts';
 import { type ScoredExample, scoreOf } from '../reading/scenario-margin.ts';
 import type { Kind } from '../scenario/kind.ts';
 import { directionDistance } from '../scenario/scenario.ts';
-import { type Estimate, type EstimateOptions, estimate, type Observation } from './statistics.ts';
+import {
+  type Estimate,
+  type EstimateOptions,
+  estimate,
+  mean,
+  type Observation,
+} from './statistics.ts';
 
 /** A mean before and after, and the paired change with its interval. */
 export interface Change {
@@ -12,9 +18,6 @@ export interface Change {
   readonly after: number;
   readonly change: Estimate;
 }
-
-const mean = (values: readonly number[]): number =>
-  values.length === 0 ? 0 : values.reduce((a, b) => a + b, 0) / values.length;
 
 /** One observation an example: after − before; both lists hold the same examples in one order. */
 export function pairedGains(
@@ -37,6 +40,20 @@ export function changeOf(
     after: mean(after.map(scoreOf)),
     change: estimate(pairedGains(before, after), options),
   };
+}
+
+/** The change of one observation an example between two times; both lists are in one order. */
+export function changeBetween(
+  before: readonly Observation[],
+  after: readonly Observation[],
+  options?: EstimateOptions,
+): Change {
+  const changes = after.map(({ value, cluster }, i) => ({
+    value: value - (before[i]?.value ?? 0),
+    cluster,
+  }));
+  const meanOf = (list: readonly Observation[]): number => mean(list.map(({ value }) => value));
+  return { before: meanOf(before), after: meanOf(after), change: estimate(changes, options) };
 }
 
 /** Both lists without the examples that `keep` drops. */

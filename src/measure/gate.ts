@@ -1,16 +1,14 @@
 // The gate: from measured evidence to a verdict with reasons. It measures nothing itself.
-import { type Estimate, spentLevel } from './statistics.ts';
-
-/** Perplexity after ÷ before, with its upper bound. */
-export interface RatioEstimate {
-  readonly ratio: number;
-  readonly high: number;
-}
+import type { Config } from '../config/schema.ts';
+import type { Delta } from '../model/delta.ts';
+import { isQProj } from '../model/weight-names.ts';
+import type { Measures } from './measure.ts';
+import { type Estimate, type RatioEstimate, spentLevel } from './statistics.ts';
 
 export interface GateEvidence {
   /** Listening margin on held-out scenarios: candidate − parent, nats a token. */
   readonly margin: Estimate;
-  /** The same gain minus the deaf arm's. Absent = the arm was not run. */
+  /** The same gain minus the placebo's. Absent = there was no placebo. */
   readonly realMinusDeaf?: Estimate;
   /** The same in the shipped conversations, where the person's own talks judge. */
   readonly elsewhere?: Estimate;
@@ -28,31 +26,28 @@ export interface GateEvidence {
   readonly passedNights: readonly number[];
 }
 
-/** The `gate` section of the configuration. */
-export interface GateSettings {
-  readonly marginGainMin: number;
-  readonly marginPMax: number;
-  readonly deafPMax: number;
-  /** 95 % lower bound of push-back, invite and ordinary. */
-  readonly guardLowerBoundMin: number;
-  readonly perplexityRatioParentMax: number;
-  readonly perplexityRatioBaseMax: number;
-  readonly sourcesMin: number;
-  /** Share of swaps that may be false in the long run. */
-  readonly falseSwapRate: number;
+/** What is known of the night that made a delta, beside its measures. */
+export type JudgedNight = Pick<GateEvidence, 'sources' | 'night' | 'passedNights'> &
+  Pick<Delta, 'tensors'>;
+
+export function gateEvidence(
+  { gate, realMinusDeaf, retention }: Measures,
+  { sources, night, passedNights, tensors }: JudgedNight,
+): GateEvidence {
+  return {
+    ...gate,
+    ...(realMinusDeaf === undefined ? {} : { realMinusDeaf }),
+    perplexityParent: retention.parent.perplexity,
+    perplexityBase: retention.base.perplexity,
+    sources,
+    isFinite: Object.values(tensors).every(({ data }) => data.every(Number.isFinite)),
+    isOnlyQueryMoved: Object.keys(tensors).every(isQProj),
+    night,
+    passedNights,
+  };
 }
 
-/** What a night must show unless configured otherwise. */
-export const GATE_DEFAULTS: GateSettings = {
-  marginGainMin: 0.02,
-  marginPMax: 0.01,
-  deafPMax: 0.05,
-  guardLowerBoundMin: -0.02,
-  perplexityRatioParentMax: 1.02,
-  perplexityRatioBaseMax: 1.05,
-  sourcesMin: 8,
-  falseSwapRate: 0.05,
-};
+type GateSettings = Config['gate'];
 
 export interface GateReason {
   readonly rule: string;
@@ -73,10 +68,7 @@ const interval = (e: Estimate): string =>
   `${e.clusters} sources`;
 
 /** Every rule is judged; one that fails refuses the night. NaN fails every rule it meets. */
-export function decideGate(
-  evidence: GateEvidence,
-  settings: GateSettings = GATE_DEFAULTS,
-): GateVerdict {
+export function decideGate(evidence: GateEvidence, settings: GateSettings): GateVerdict {
   const reasons = [
     ...integrity(evidence, settings),
     ...gains(evidence, settings),

@@ -9,6 +9,7 @@ import type { NightId } from '../ledger/manifest.ts';
 import { sinkPositions, windowLayers } from '../measure/lift.ts';
 import type { Sampling } from '../protocol/sampling.ts';
 import type { SliderMoment, SliderReply, SliderView } from '../protocol/summary.ts';
+import { answer } from '../reading/answer.ts';
 import { readFlagged } from '../record/files.ts';
 import type { FlaggedMoment } from '../record/moment.ts';
 import { versionOf } from '../swap/swap.ts';
@@ -165,16 +166,13 @@ export async function sliderReply(
     });
   }
   const version = await ready(parts, target);
-  const { ids } = await promptOf(parts.tokenizer, moment);
-  const { replyTokensMax } = parts.config.chat;
-  const { stopIds } = parts.tokenizer;
-  const request = {
-    ids,
-    replyTokensMax,
+  const text = await answer(moment.context.messages, {
+    engine: parts.engine,
+    tokenizer: parts.tokenizer,
     sampling: { ...parts.sampling, seed: REPLY_SEED },
-    stopIds,
+    replyTokensMax: parts.config.chat.replyTokensMax,
     version,
-  };
-  const result = await parts.engine.generate(request, () => undefined, signal);
-  return { text: parts.tokenizer.decode(result.ids).trim(), version };
+    signal,
+  });
+  return { text, version };
 }

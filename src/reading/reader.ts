@@ -20,6 +20,36 @@ export interface ContextCache {
   release(): void;
 }
 
+/** One model on one executor. Its programs are compiled when first used; `close` frees them. */
+export interface Reader {
+  readonly model: Model;
+  /**
+   * Runs a context without gradient, in chunks, so that memory grows with its length and not with
+   * its square. The caller releases the cache.
+   */
+  prefill(contextIds: readonly number[], weights: TrainableWeights): Promise<ContextCache>;
+  /**
+   * log p of every target of every candidate, given one context: one array per candidate. Padding
+   * is left out.
+   */
+  logProbabilities(
+    cache: ContextCache,
+    candidates: readonly Candidate[],
+    weights: TrainableWeights,
+    options?: Omit<DecisionOptions, 'past'>,
+  ): Promise<Float32Array[]>;
+  /** Logits (rows, vocabulary) of one candidate's rows. */
+  logits(cache: ContextCache, candidate: Candidate, weights: TrainableWeights): Promise<HostTensor>;
+  /** Attention and value norms of the given rows of one candidate; keys are context + decision. */
+  capture(
+    cache: ContextCache,
+    candidate: Candidate,
+    weights: TrainableWeights,
+    rows: readonly number[],
+  ): Promise<AttentionCapture>;
+  close(): Promise<void>;
+}
+
 export interface ReaderOptions {
   readonly model: Model;
   readonly executor: Executor;
@@ -30,191 +60,163 @@ export interface ReaderOptions {
 
 const PREFILL_CHUNK_TOKENS = 256;
 
-/** One model on one executor. Its programs are compiled when first used; `close` frees them. */
-export class Reader {
+export function createReader(options: ReaderOptions): Reader {
+  const { model, prefillChunkTokens: chunk = PREFILL_CHUNK_TOKENS } = options;
+  const programs = new Programs(options);
+  return {
+    model,
+
+    async prefill(contextIds, weights) {
+      let cache = await extend(programs, undefined, contextIds.slice(0, chunk), weights);
+      for (let from = chunk; from < contextIds.length; from += chunk) {
+        const longer = await extend(programs, cache, contextIds.slice(from, from + chunk), weights);
+        cache.release();
+        cache = longer;
+      }
+      return cache;
+    },
+
+    async logProbabilities(cache, candidates, weights, options = {}) {
+      const run = await programs.get('score', {
+        past: 'shared',
+        outputs: { logProbabilities: true },
+      });
+      const feeds = decisionFeeds(candidates, { past: cache.tokens, ...options });
+      const { logProbabilities } = await run({ ...weights, ...cache.values, ...feeds });
+      const { data, shape } = await (logProbabilities as Value).read();
+      logProbabilities?.release();
+      const length = shape[1] as number;
+      return candidates.map((candidate, row) =>
+        (data as Float32Array).slice(row * length, row * length + candidate.ids.length),
+      );
+    },
+
+    async logits(cache, candidate, weights) {
+      const run = await programs.get('logits', { past: 'shared', outputs: { logits: true } });
+      const feeds = decisionFeeds([candidate], { past: cache.tokens });
+      const { logits } = await run({ ...weights, ...cache.values, ...feeds });
+      const { data, shape, dtype } = await (logits as Value).read();
+      logits?.release();
+      return { data, dtype, shape: shape.slice(1) };
+    },
+
+    async capture(cache, candidate, weights, rows) {
+      const run = await programs.get('capture', {
+        past: 'own',
+        rows: 'chosen',
+        outputs: { attention: true, valueNorms: true },
+      });
+      const feeds = decisionFeeds([candidate], { past: cache.tokens });
+      const chosen = i32([1, rows.length], Int32Array.from(rows));
+      const results = await run({ ...weights, ...cache.values, ...feeds, rows: chosen });
+      const { numHiddenLayers: layers, numAttentionHeads: heads } = model.config;
+      const keys = cache.tokens + candidate.ids.length;
+      return {
+        layers,
+        heads,
+        rows: rows.map((row) => cache.tokens + row),
+        keys,
+        weights: await stacked(results, 'attention', [layers, heads * rows.length * keys]),
+        valueNorms: await stacked(results, 'valueNorms', [layers, heads * keys]),
+      };
+    },
+
+    close: () => programs.close(),
+  };
+}
+
+type Feeds = Readonly<Record<string, HostTensor | Value>>;
+/** Feeds that a program does not read are left out. */
+type Run = (feeds: Feeds) => Promise<Record<string, Value>>;
+
+/** The programs of a reader, each compiled when it is first asked for. */
+class Programs {
   readonly #options: ReaderOptions;
-  readonly #programs = new Map<string, Promise<CompiledProgram>>();
+  readonly #compiled = new Map<string, Promise<{ program: Program; run: Run }>>();
 
   constructor(options: ReaderOptions) {
     this.#options = options;
   }
 
-  get model(): Model {
-    return this.#options.model;
+  /** @param keep prefixes of the outputs that stay on the device */
+  async get(name: string, options: PrimitiveOptions, keep: readonly string[] = []): Promise<Run> {
+    const compiled = this.#compiled.get(name) ?? this.#compile(options, keep);
+    this.#compiled.set(name, compiled);
+    return (await compiled).run;
   }
 
-  #program(
-    name: string,
+  async #compile(
     options: PrimitiveOptions,
-    keep: readonly string[] = [],
-  ): Promise<CompiledProgram> {
-    const known = this.#programs.get(name);
-    const program = known ?? this.#compile(options, keep);
-    this.#programs.set(name, program);
-    return program;
-  }
-
-  async #compile(options: PrimitiveOptions, keep: readonly string[]): Promise<CompiledProgram> {
+    keep: readonly string[],
+  ): Promise<{ program: Program; run: Run }> {
     const { model, executor, trainable } = this.#options;
-    const graph = primitiveGraph(model, {
+    const { outputs } = primitiveGraph(model, {
       ...options,
       ...(trainable === undefined ? {} : { trainable }),
     });
-    const keepOnDevice = Object.keys(graph.outputs).filter((output) =>
+    const keepOnDevice = Object.keys(outputs).filter((output) =>
       keep.some((prefix) => output.startsWith(prefix)),
     );
-    const program = await executor.compile(graph.outputs, { keepOnDevice });
-    return { program, inputs: inputNames(graph.outputs) };
-  }
-
-  /**
-   * Runs a context without gradient, in chunks, so that memory grows with its length and not with
-   * its square. The caller releases the cache.
-   */
-  async prefill(contextIds: readonly number[], weights: TrainableWeights): Promise<ContextCache> {
-    const size = this.#options.prefillChunkTokens ?? PREFILL_CHUNK_TOKENS;
-    let cache = await this.#extend(undefined, contextIds.slice(0, size), weights);
-    for (let from = size; from < contextIds.length; from += size) {
-      const longer = await this.#extend(cache, contextIds.slice(from, from + size), weights);
-      cache.release();
-      cache = longer;
-    }
-    return cache;
-  }
-
-  /** Keys and values of a cache's tokens and of `ids` after them. */
-  async #extend(
-    cache: ContextCache | undefined,
-    ids: readonly number[],
-    weights: TrainableWeights,
-  ): Promise<ContextCache> {
-    const compiled =
-      cache === undefined
-        ? await this.#program('prefill', { past: 'none', outputs: { own: true } }, ['own.'])
-        : await this.#program('extend', { past: 'own', outputs: { present: true } }, ['present.']);
-    const past = cache?.tokens ?? 0;
-    const total = past + ids.length;
-    const results = await run(compiled, {
-      ...weights,
-      ...cache?.values,
-      ids: i32([1, ids.length], Int32Array.from(ids)),
-      positions: i32(
-        [1, ids.length],
-        Int32Array.from(ids, (_, i) => past + i),
-      ),
-      keyMask: bool([1, total], new Uint8Array(total).fill(1)),
-    });
-    return cacheOf(results, total);
-  }
-
-  /**
-   * log p of every target of every candidate, given one context: one array per candidate. Padding
-   * is left out.
-   */
-  async logProbabilities(
-    cache: ContextCache,
-    candidates: readonly Candidate[],
-    weights: TrainableWeights,
-    options: Omit<DecisionOptions, 'past'> = {},
-  ): Promise<Float32Array[]> {
-    const compiled = await this.#program('score', {
-      past: 'shared',
-      outputs: { logProbabilities: true },
-    });
-    const { lossMask: _, ...feeds } = decisionFeeds(candidates, { past: cache.tokens, ...options });
-    const { logProbabilities } = await run(compiled, { ...weights, ...cache.values, ...feeds });
-    const { data, shape } = await (logProbabilities as Value).read();
-    logProbabilities?.release();
-    const length = shape[1] as number;
-    return candidates.map((candidate, row) =>
-      (data as Float32Array).slice(row * length, row * length + candidate.ids.length),
-    );
-  }
-
-  /** Logits (rows, vocabulary) of one candidate's rows. */
-  async logits(
-    cache: ContextCache,
-    candidate: Candidate,
-    weights: TrainableWeights,
-  ): Promise<HostTensor> {
-    const compiled = await this.#program('logits', { past: 'shared', outputs: { logits: true } });
-    const {
-      lossMask: _,
-      targets: __,
-      ...feeds
-    } = decisionFeeds([candidate], { past: cache.tokens });
-    const { logits } = await run(compiled, { ...weights, ...cache.values, ...feeds });
-    const { data, shape, dtype } = await (logits as Value).read();
-    logits?.release();
-    return { data, dtype, shape: shape.slice(1) };
-  }
-
-  /** Attention and value norms of the given rows of one candidate; keys are context + decision. */
-  async capture(
-    cache: ContextCache,
-    candidate: Candidate,
-    weights: TrainableWeights,
-    rows: readonly number[],
-  ): Promise<AttentionCapture> {
-    const compiled = await this.#program('capture', {
-      past: 'own',
-      rows: 'chosen',
-      outputs: { attention: true, valueNorms: true },
-    });
-    const {
-      lossMask: _,
-      targets: __,
-      ...feeds
-    } = decisionFeeds([candidate], { past: cache.tokens });
-    const chosen = i32([1, rows.length], Int32Array.from(rows));
-    const results = await run(compiled, { ...weights, ...cache.values, ...feeds, rows: chosen });
-    const { numHiddenLayers: layers, numAttentionHeads: heads } = this.model.config;
-    const keys = cache.tokens + candidate.ids.length;
-    const stack = async (name: string, size: number): Promise<Float32Array> => {
-      const all = new Float32Array(layers * size);
-      for (let layer = 0; layer < layers; layer++) {
-        const value = results[`${name}.${layer}`] as Value;
-        all.set((await value.read()).data as Float32Array, layer * size);
-        value.release();
-      }
-      return all;
-    };
-    return {
-      layers,
-      heads,
-      rows: rows.map((row) => cache.tokens + row),
-      keys,
-      weights: await stack('attention', heads * rows.length * keys),
-      valueNorms: await stack('valueNorms', heads * keys),
-    };
+    const program = await executor.compile(outputs, { keepOnDevice });
+    const inputs = inputNames(outputs);
+    const run: Run = (feeds) =>
+      program.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => inputs.has(name))));
+    return { program, run };
   }
 
   async close(): Promise<void> {
-    for (const compiled of this.#programs.values()) await (await compiled).program.close();
-    this.#programs.clear();
+    for (const compiled of this.#compiled.values()) await (await compiled).program.close();
+    this.#compiled.clear();
   }
 }
 
-interface CompiledProgram {
-  readonly program: Program;
-  readonly inputs: ReadonlySet<string>;
-}
-
 /** Names of the inputs that the outputs depend on (keys need no query of the last layer). */
-export function inputNames(outputs: TransformerGraph['outputs']): Set<string> {
+function inputNames(outputs: TransformerGraph['outputs']): Set<string> {
   const nodes = topological(Object.values(outputs)).map(({ operation }) => operation);
   return new Set(
     nodes.flatMap((operation) => (operation.kind === 'input' ? [operation.name] : [])),
   );
 }
 
-function run(
-  { program, inputs }: CompiledProgram,
-  feeds: Readonly<Record<string, HostTensor | Value>>,
-): Promise<Record<string, Value>> {
-  return program.run(
-    Object.fromEntries(Object.entries(feeds).filter(([name]) => inputs.has(name))),
-  );
+/** Keys and values of a cache's tokens and of `ids` after them. */
+async function extend(
+  programs: Programs,
+  cache: ContextCache | undefined,
+  ids: readonly number[],
+  weights: TrainableWeights,
+): Promise<ContextCache> {
+  const run =
+    cache === undefined
+      ? await programs.get('prefill', { past: 'none', outputs: { own: true } }, ['own.'])
+      : await programs.get('extend', { past: 'own', outputs: { present: true } }, ['present.']);
+  const past = cache?.tokens ?? 0;
+  const total = past + ids.length;
+  const results = await run({
+    ...weights,
+    ...cache?.values,
+    ids: i32([1, ids.length], Int32Array.from(ids)),
+    positions: i32(
+      [1, ids.length],
+      Int32Array.from(ids, (_, i) => past + i),
+    ),
+    keyMask: bool([1, total], new Uint8Array(total).fill(1)),
+  });
+  return cacheOf(results, total);
+}
+
+/** The outputs `<name>.<layer>` one after the other: (layers, size). */
+async function stacked(
+  results: Readonly<Record<string, Value>>,
+  name: string,
+  [layers, size]: readonly [number, number],
+): Promise<Float32Array> {
+  const all = new Float32Array(layers * size);
+  for (let layer = 0; layer < layers; layer++) {
+    const value = results[`${name}.${layer}`] as Value;
+    all.set((await value.read()).data as Float32Array, layer * size);
+    value.release();
+  }
+  return all;
 }
 
 function cacheOf(results: Record<string, Value>, tokens: number): ContextCache {

@@ -50,7 +50,7 @@ export const NIGHT_FILES: NightFiles = {
 };
 
 export const WORK = 'work';
-export const DEAF_DELTA = join(WORK, 'deaf.safetensors');
+export const PLACEBO_DELTA = join(WORK, 'deaf.safetensors');
 
 export function writeFlagged(folder: Folder, moments: readonly FlaggedMoment[]): Promise<void> {
   return writeText(folder, 'flagged', `${JSON.stringify(moments)}\n`);

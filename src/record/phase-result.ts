@@ -2,7 +2,7 @@
 // daemon can read a night without loading a runtime.
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readJsonBounded, readTextBounded } from '../base/atomic-file.ts';
+import { readJsonBounded, readTextBounded, writeJsonAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { Folder } from '../base/file-ops.ts';
 import type { Manifest } from '../ledger/manifest.ts';
@@ -190,6 +190,10 @@ const repliesSchema = z.array(
   z.strictObject({ flagId: z.string(), oldReply: z.string(), newReply: z.string() }),
 );
 export type Replies = z.infer<typeof repliesSchema>;
+
+export function writeReplies({ path, ops }: Folder, replies: Replies): Promise<void> {
+  return writeJsonAtomic(join(path, FILE.replies), replies, ops);
+}
 
 export async function readReplies({ path, ops }: Folder): Promise<Replies> {
   return (await readJsonBounded(join(path, FILE.replies), repliesSchema, { ops })) ?? [];

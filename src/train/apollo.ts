@@ -1,4 +1,4 @@
-// APOLLO and APOLLO-Mini as tensor graph: low-rank state, updates of AdamW's size; it knows no models.
+// APOLLO and APOLLO-Mini as tensor graph: low-rank state, updates of AdamW's size.
 import { createRandom } from '../base/random.ts';
 import { stopGradient } from '../graph/indexing.ts';
 import * as op from '../graph/operations.ts';

@@ -1,6 +1,6 @@
 // Frozen contexts: each example's keys and values, kept between epochs within a memory budget.
 
-import { klOfLogits } from '../measure/retention.ts';
+import { klOfLogits } from '../reading/logits.ts';
 import type { ContextCache, Reader, TrainableWeights } from '../reading/reader.ts';
 import type { Example } from '../scenario/example.ts';
 

@@ -1,15 +1,15 @@
 // What a training will do, fixed before it begins: examples, matrices, number of steps, order.
 import { AttuneError } from '../base/errors.ts';
 import { sha256, sha256Json } from '../base/hash.ts';
+import type { Model } from '../model/model.ts';
 import { isQProj } from '../model/weight-names.ts';
 import { render } from '../reading/render.ts';
 import type { HostTensor } from '../runtime/executor.ts';
-import type { Example } from '../scenario/example.ts';
+import type { Example, ExampleLimits } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { adamw } from './adamw.ts';
 import { apollo } from './apollo.ts';
 import type { Optimizer, Parameter } from './optimizer.ts';
-import { toReplay } from './replay.ts';
 import { epochOrder } from './schedule.ts';
 import type { TrainOptions, TrainSettings } from './train-settings.ts';
 
@@ -37,10 +37,9 @@ export function planTraining(
 ): Plan {
   const { model, renderer, settings, seed } = options;
   const refused: { id: string; reason: string }[] = [];
-  const { contextTokensMax, replyTokensMax } = settings;
-  const windowTokens = Math.min(model.windowTokens, contextTokensMax + replyTokensMax);
+  const limits = exampleLimits(settings, model);
   const rendered = (scenarios: readonly Scenario[]): Example[] =>
-    render(scenarios, { renderer, limits: { windowTokens, replyTokensMax } }, refused);
+    render(scenarios, { renderer, limits }, refused);
   const examples = rendered(options.scenarios);
   if (examples.length === 0) {
     const reason = refused[0]?.reason ?? 'none was given';
@@ -76,6 +75,35 @@ export function planTraining(
     batch: (step) => at(examples, range(step * batchSize, batchSize, seen).map(order)),
     replayBatch: (step) =>
       at(replays, range(step * count, count, Number.POSITIVE_INFINITY).map(replayOrder)),
+  };
+}
+
+/** How long an example of a training may be, in tokens. */
+export function exampleLimits(
+  { contextTokensMax, replyTokensMax }: Pick<TrainSettings, 'contextTokensMax' | 'replyTokensMax'>,
+  model: Model,
+): ExampleLimits {
+  const windowTokens = Math.min(model.windowTokens, contextTokensMax + replyTokensMax);
+  return { windowTokens, replyTokensMax };
+}
+
+/**
+ * The example with its last `tokens` tokens as decision tokens: the reply and, where it is shorter,
+ * the end of the prompt. Every row counts; rows in the prompt predict the prompt's own next token.
+ * At least one token stays context.
+ */
+function toReplay(example: Example, tokens: number): Example {
+  const { contextIds, chosen } = example;
+  const all = [...contextIds, ...chosen.ids];
+  const next = [...all.slice(1), chosen.targets.at(-1) as number];
+  const from = Math.max(1, all.length - tokens);
+  const ids = all.slice(from);
+  const { rejected: _, ...rest } = example;
+  return {
+    ...rest,
+    scenario: { ...example.scenario, id: `${example.scenario.id}~replay` },
+    contextIds: all.slice(0, from),
+    chosen: { ids, targets: next.slice(from), lossMask: ids.map(() => 1) },
   };
 }
 

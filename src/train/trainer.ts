@@ -2,7 +2,7 @@
 import { systemClock } from '../base/clock.ts';
 import { loadVersion } from '../model/versions.ts';
 import { isQProj } from '../model/weight-names.ts';
-import { type ContextCache, Reader } from '../reading/reader.ts';
+import { type ContextCache, createReader, type Reader } from '../reading/reader.ts';
 import { meanMargin } from '../reading/scenario-margin.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
@@ -43,7 +43,7 @@ export async function trainDelta(options: TrainOptions): Promise<TrainResult> {
     ...options.startFrom,
   };
   const plan = planTraining(options, before);
-  const reader = new Reader({ model, executor, trainable: fed });
+  const reader = createReader({ model, executor, trainable: fed });
   const training = await Training.begin({ options, plan, reader, before, fed });
   try {
     const stop = await training.run();

@@ -5,11 +5,11 @@ import { readModel } from '../model/model.ts';
 import { type FromNight, type NightPlan, toNightSchema } from '../record/message.ts';
 import { openTrainingExecutor } from '../runtime/device.ts';
 import { loadTokenizer } from '../tokenizer/tokenizer.ts';
-import { Courtesy } from './courtesy.ts';
+import { ChatPriority } from './chat-priority.ts';
 import { work } from './work.ts';
 
-const courtesy = new Courtesy(() => systemClock.monotonicMs());
 const abort = new AbortController();
+const priority = new ChatPriority(abort.signal);
 
 function tell(message: FromNight): Promise<void> {
   return new Promise((resolve) => {
@@ -34,8 +34,7 @@ async function run(plan: NightPlan): Promise<void> {
       tokenizer,
       executor,
       clock: systemClock,
-      courtesy,
-      signal: abort.signal,
+      priority,
       report: (progress) => void tell(progress),
     });
     await tell({ type: 'committed', manifest });
@@ -55,8 +54,8 @@ function assertSame(found: string, { base, modelDir, night }: NightPlan): void {
 
 process.on('message', (raw) => {
   const message = toNightSchema.parse(raw);
-  if (message.type === 'pause') courtesy.pause();
-  else if (message.type === 'resume') courtesy.resume();
+  if (message.type === 'pause') priority.pause();
+  else if (message.type === 'resume') priority.resume();
   else if (message.type === 'abort') abort.abort(new Error('the night was stopped'));
   else {
     run(message.plan)

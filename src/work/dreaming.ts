@@ -1,12 +1,14 @@
 // The dream and admit phases of a night: what the model wrote, and which of it may train.
-import type { Folder } from '../base/file-ops.ts';
+import type { Clock } from '../base/clock.ts';
 import { createRandom } from '../base/random.ts';
+import type { Config } from '../config/schema.ts';
 import { admit, scenarioOfDraft, TOO_EASY, wordsOf } from '../dream/admit.ts';
 import { dream } from '../dream/dream.ts';
 import { echoes } from '../dream/echo.ts';
 import { createCopyCheck } from '../dream/near-copy.ts';
 import { rehearse } from '../dream/rehearse.ts';
-import { createWriter } from '../dream/writer.ts';
+import { createWriter, type Writer, type WriterOptions } from '../dream/writer.ts';
+import { mean } from '../measure/statistics.ts';
 import { readPrompts } from '../prompt/prompt.ts';
 import {
   readDrafts,
@@ -18,19 +20,28 @@ import {
 } from '../record/files.ts';
 import { measuresForgetting, scenarioOf } from '../record/moment.ts';
 import { type Admitted, counted, type Dreamt } from '../record/phase-result.ts';
-import { withEngine } from './inner-engine.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { ChatPriority } from './chat-priority.ts';
+import type { WithEngine } from './night-engine.ts';
+import type { Night, Tell } from './phase.ts';
 import { readSuite } from './suite.ts';
-import type { WorkParts } from './work.ts';
 
-type Parts = WorkParts & { folder: Folder };
-type Tell = (done: number, total: number | null, facts?: Record<string, number>) => void;
+export interface DreamTools {
+  readonly withEngine: WithEngine;
+  readonly tokenizer: Tokenizer;
+  readonly clock: Clock;
+  readonly priority: ChatPriority;
+}
 
 /** Of the night's tokens and minutes, what its rehearsals may take. */
 const REHEARSAL_SHARE = 0.25;
 
 /** Writes `dreams.jsonl`: every draft, judged later. */
-export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
-  const { plan, folder, tokenizer, clock, courtesy, signal } = parts;
+export async function dreamNight(
+  { plan, folder }: Night,
+  { withEngine, tokenizer, clock, priority }: DreamTools,
+  tell: Tell,
+): Promise<Dreamt> {
   const { dreamsMax, tokensMax, minutesMax } = plan.config.night;
   const prompts = await readPrompts(plan.promptsFolder);
   const flagged = (await readFlagged(folder)).filter((moment) => !moment.isHeldBack);
@@ -48,18 +59,16 @@ export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
   }
   const settings = plan.config.dream;
   const random = createRandom(plan.seed);
-  const turn = (): Promise<void> => courtesy.turn(signal);
-  const { dreamt, rehearsed } = await withEngine(parts, async (engine) => {
-    const common = { engine, tokenizer, clock, signal, turn };
-    const { contextTokensMax, batchSize, rehearsalTalks: talks } = settings;
-    const budget = {
-      tokensMax: tokensMax * REHEARSAL_SHARE,
-      minutesMax: minutesMax * REHEARSAL_SHARE,
-    };
-    // What the model says, and nothing made likelier.
-    const writer = createWriter({ ...common, budget, temperature: 1, topP: 1, contextTokensMax });
-    const parted = random.split('rehearsal');
-    const rehearsed = await rehearse({ writer, random: parted, talks, batchSize });
+  const { dreamt, rehearsed } = await withEngine(async (engine) => {
+    const turn = (): Promise<void> => priority.pauseWhileBusy();
+    const common = { engine, tokenizer, clock, signal: priority.signal, turn };
+    const writer = rehearsalWriter(common, plan.config);
+    const rehearsed = await rehearse({
+      writer,
+      random: random.split('rehearsal'),
+      talks: settings.rehearsalTalks,
+      batchSize: settings.batchSize,
+    });
     const dreamt = await dream({
       ...common,
       prompts,
@@ -88,9 +97,24 @@ export async function dreamNight(parts: Parts, tell: Tell): Promise<Dreamt> {
   };
 }
 
+/** Writes what the model says, with nothing made likelier. */
+function rehearsalWriter(
+  common: Omit<WriterOptions, 'budget' | 'temperature' | 'topP' | 'contextTokensMax'>,
+  { night, dream: { contextTokensMax } }: Pick<Config, 'night' | 'dream'>,
+): Writer {
+  const budget = {
+    tokensMax: night.tokensMax * REHEARSAL_SHARE,
+    minutesMax: night.minutesMax * REHEARSAL_SHARE,
+  };
+  return createWriter({ ...common, budget, temperature: 1, topP: 1, contextTokensMax });
+}
+
 /** Writes `scenarios.jsonl`, everything that trains, and `easy.jsonl`, what is held as it is. */
-export async function admitNight(parts: Parts, tell: Tell): Promise<Admitted> {
-  const { plan, folder, tokenizer, courtesy, signal } = parts;
+export async function admitNight(
+  { plan, folder }: Night,
+  { withEngine, tokenizer, priority }: Omit<DreamTools, 'clock'>,
+  tell: Tell,
+): Promise<Admitted> {
   const moments = await readFlagged(folder);
   const training = moments.filter((moment) => !moment.isHeldBack);
   const flags = training.flatMap((moment) => scenarioOf(moment) ?? []);
@@ -101,15 +125,15 @@ export async function admitNight(parts: Parts, tell: Tell): Promise<Admitted> {
   const { dreams, refused } =
     drafts.length === 0
       ? { dreams: [], refused: [] }
-      : await withEngine(parts, (engine) =>
+      : await withEngine((engine) =>
           admit(drafts, {
             engine,
             tokenizer,
             settings: plan.config.dream,
             isTestCopy,
-            signal,
+            signal: priority.signal,
             async beforeEach() {
-              await courtesy.turn(signal);
+              await priority.pauseWhileBusy();
               tell(judged++, drafts.length);
             },
           }),
@@ -132,7 +156,6 @@ export async function admitNight(parts: Parts, tell: Tell): Promise<Admitted> {
     training: flags.length + dreams.length,
     flags: flags.length,
     heldBack: moments.length - training.length,
-    sampledShare:
-      sampled.length === 0 ? null : sampled.reduce((sum, one) => sum + one, 0) / sampled.length,
+    sampledShare: sampled.length === 0 ? null : mean(sampled),
   };
 }

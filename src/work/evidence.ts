@@ -3,25 +3,17 @@
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
 import type { Folder } from '../base/file-ops.ts';
-import { createRandom } from '../base/random.ts';
-import { judgeWords, scenarioOfDraft, wordsOf } from '../dream/admit.ts';
-import { echoes } from '../dream/echo.ts';
-import { createCopyCheck } from '../dream/near-copy.ts';
-import { decideGate, type GateEvidence } from '../measure/gate.ts';
-import { measureWeights } from '../measure/measure.ts';
-import { type Delta, readDelta } from '../model/delta.ts';
+import { decideGate, gateEvidence } from '../measure/gate.ts';
+import { type MeasuredWeights, measureWeights } from '../measure/measure.ts';
+import { renderMeasuringSet } from '../measure/measuring-set.ts';
+import { readDelta } from '../model/delta.ts';
+import type { Model } from '../model/model.ts';
 import { loadVersion, type WeightsVersion } from '../model/versions.ts';
-import { isQProj } from '../model/weight-names.ts';
-import { Reader } from '../reading/reader.ts';
+import { keepContexts } from '../reading/kept-contexts.ts';
+import { createReader, type Reader } from '../reading/reader.ts';
+import { render } from '../reading/render.ts';
 import { scoreExamples } from '../reading/scenario-margin.ts';
-import {
-  DEAF_DELTA,
-  FILE,
-  readFlagged,
-  readScenarioFile,
-  writeScenarios,
-} from '../record/files.ts';
-import { measuresForgetting, scenarioOf } from '../record/moment.ts';
+import { FILE, PLACEBO_DELTA, writeScenarios } from '../record/files.ts';
 import {
   type Measured,
   type NightMeasures,
@@ -29,154 +21,122 @@ import {
   type Trained,
   type Verdict,
 } from '../record/phase-result.ts';
-import { type Example, toExample } from '../scenario/example.ts';
-import type { Scenario } from '../scenario/scenario.ts';
+import type { Executor } from '../runtime/executor.ts';
+import type { Example } from '../scenario/example.ts';
 import type { Probe } from '../swap/probe.ts';
-import { nightReplies } from './replies.ts';
-import { nightSuite, readSuite, stratified, toAnswer } from './suite.ts';
-import type { WorkParts } from './work.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { exampleLimits } from '../train/plan.ts';
+import type { ChatPriority } from './chat-priority.ts';
+import { readNightSet } from './measuring-set.ts';
+import type { WithEngine } from './night-engine.ts';
+import type { Night, Tell } from './phase.ts';
+import { measureNightReplies } from './replies.ts';
 
-type Parts = WorkParts & { folder: Folder };
-type Tell = (done: number, total: number | null, facts?: Record<string, number>) => void;
+export interface MeasuringTools {
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+  readonly executor: Executor;
+  readonly withEngine: WithEngine;
+  readonly priority: ChatPriority;
+}
 
-/** Probes that a swap compares with; kernels of another shape round differently. */
+/** Sequences that a swap compares with; kernels of another shape round differently. */
 const PROBE_SEQUENCES = 4;
 const PROBE_TOLERANCE_NATS = 2e-3;
 
-export async function measureNight(parts: Parts, trained: Trained, tell: Tell): Promise<Measured> {
-  const { plan, folder, model, tokenizer, executor, courtesy, signal } = parts;
-  const { measure } = plan.config;
-  const load = (deltas: readonly string[]): Promise<WeightsVersion> =>
-    loadVersion(model, deltas, { ops: folder.ops });
-  const parent = await load(plan.deltas);
-  const candidate = await load([...plan.deltas, join(folder.path, FILE.delta)]);
-  const hasDeaf = trained.deafHash !== null;
-  const deaf = hasDeaf ? await load([...plan.deltas, join(folder.path, DEAF_DELTA)]) : undefined;
-  const moments = await momentScenarios(folder);
-  const suite = nightSuite(await untrained(parts), {
-    gated: measure.scenariosPerKind,
-    ungated: measure.scenariosPerUngatedKind,
-  });
-  const held = moments.heldBack.filter(({ rejected }) => rejected !== undefined);
-  const ordinary = suite.filter(({ kind }) => kind === 'ordinary');
-  // Half of the talks replay, the other half measures.
-  const quiet = (await readScenarioFile(folder, 'everyday')).filter(measuresForgetting);
-  const everyday = [...quiet, ...ordinary].slice(0, measure.everydayTurns);
-  const measures = await measureWeights({
-    model,
-    executor,
-    renderer: tokenizer,
-    controlIds: tokenizer.controlIds,
-    parent: parent.weights,
-    candidate: candidate.weights,
-    ...(deaf === undefined ? {} : { deaf: deaf.weights }),
-    base: plan.deltas.length === 0 ? parent.weights : (await load([])).weights,
-    scenarios: [...suite, ...held, ...(await ownMoments(parts, quiet))],
-    everyday,
-    trained: await readScenarioFile(folder, 'scenarios'),
-    limits: limitsOf(parts),
-    contextCacheBytesMax: plan.config.train.contextCacheBytesMax,
-    statistics: { resamples: measure.resamples, seed: plan.seed },
-    beforePart: () => courtesy.turn(signal),
-    onProgress: (done, total) => tell(done, total + 2),
-  });
-  const flagged = await flaggedMargins(parts, moments.all, { parent, candidate });
-  const replies = await nightReplies(parts, {
-    candidate,
-    deaf,
-    scenarios: toAnswer(suite, moments.heldBack, measure.repliesPerKind),
-  });
-  const result: NightMeasures = { measures, replies, flagged };
-  await writeJsonAtomic(join(folder.path, FILE.measures), result, folder.ops);
-  return { examples: measures.examples, heldBackFlags: held.length, everyday: everyday.length };
-}
-
-/**
- * Crossed moments of the talks that measure and of which nothing trains: whether it listens better
- * in the person's own world. Written down, so that a deleted talk is found in them too.
- */
-async function ownMoments(
-  { folder, plan }: Parts,
-  quiet: readonly Scenario[],
-): Promise<Scenario[]> {
-  const trained = new Set(
-    (await readScenarioFile(folder, 'scenarios')).map(({ source }) => source.cluster),
-  );
-  const untouched = quiet.filter(({ source }) => !trained.has(source.cluster));
-  const drafts = echoes(untouched, untouched.length, createRandom('own moments'));
-  const sides = drafts.flatMap((draft) => {
-    if (judgeWords(draft) !== undefined) return [];
-    const scenario = scenarioOfDraft(draft);
-    return [{ ...scenario, source: { ...scenario.source, origin: 'log' as const } }];
-  });
-  const isWhole = ({ pair }: Scenario): boolean =>
-    sides.filter((one) => one.pair?.id === pair?.id).length === 2;
-  const own = stratified(sides.filter(isWhole), plan.config.measure.scenariosPerKind);
-  await writeScenarios(folder, 'own', own);
-  return own;
-}
-
-/** The test conversations, without any that a flag of the person nearly copies: it has trained. */
-async function untrained({ plan, folder }: Parts): Promise<Scenario[]> {
-  const trained = (await readScenarioFile(folder, 'scenarios')).map(wordsOf);
-  const isTrained = createCopyCheck(trained, plan.config.dream.nearCopyMax);
-  return (await readSuite(plan.suiteFolder)).filter((scenario) => !isTrained(wordsOf(scenario)));
-}
-
-function limitsOf({ plan, model }: Parts): { windowTokens: number; replyTokensMax: number } {
-  const { contextTokensMax, replyTokensMax } = plan.config.train;
-  return {
-    windowTokens: Math.min(model.windowTokens, contextTokensMax + replyTokensMax),
-    replyTokensMax,
-  };
-}
-
-async function momentScenarios(folder: Folder): Promise<{ all: Scenario[]; heldBack: Scenario[] }> {
-  const moments = await readFlagged(folder);
-  const toScenarios = (list: typeof moments): Scenario[] =>
-    list.flatMap((m) => scenarioOf(m) ?? []);
-  return {
-    all: toScenarios(moments),
-    heldBack: toScenarios(moments.filter((moment) => moment.isHeldBack)),
-  };
-}
-
-/** Margins of the flagged moments, and the probe that the swap compares with. */
-async function flaggedMargins(
-  parts: Parts,
-  scenarios: readonly Scenario[],
-  { parent, candidate }: { parent: WeightsVersion; candidate: WeightsVersion },
-): Promise<NightMeasures['flagged']> {
-  const { model, executor, tokenizer } = parts;
-  const reader = new Reader({ model, executor });
-  try {
-    const paired = scenarios.filter(({ rejected }) => rejected !== undefined);
-    const examples = paired.map((scenario) => toExample(scenario, tokenizer, limitsOf(parts)));
-    const before = await scoreExamples(reader, examples, parent.weights);
-    const after = await scoreExamples(reader, examples, candidate.weights);
-    const trained = await readScenarioFile(parts.folder, 'scenarios');
-    const probed = trained.slice(0, PROBE_SEQUENCES);
-    await writeProbe(
-      parts,
+/** Leaves `own.jsonl`, `probe.json`, `replies.json` and `measures.json`. */
+export async function measureNight(
+  night: Night,
+  tools: MeasuringTools,
+  tell: Tell,
+): Promise<Measured> {
+  const { plan, folder } = night;
+  const { model, tokenizer: renderer, priority } = tools;
+  const set = await readNightSet(night);
+  // Written down, so that a deleted talk is found in them too.
+  await writeScenarios(folder, 'own', set.own);
+  const versions = await readVersions(night, model);
+  const rendering = { renderer, limits: exampleLimits(plan.config.train, model) };
+  const rendered = renderMeasuringSet(set, rendering);
+  const flagged = render(set.flagged, rendering, []);
+  const probed = rendered.trained.slice(0, PROBE_SEQUENCES);
+  const { measures, margins } = await withReader(plan, tools, async (reader) => {
+    const measures = await measureWeights(rendered, weightsOf(versions), {
       reader,
-      candidate,
-      probed.map((scenario) => toExample(scenario, tokenizer, limitsOf(parts))),
-    );
-    return after.map(({ example, margin }, i) => ({
-      id: example.scenario.id,
-      before: before[i]?.margin.perToken ?? Number.NaN,
-      after: margin.perToken,
-    }));
-  } finally {
-    await reader.close();
-  }
+      controlIds: renderer.controlIds,
+      statistics: { resamples: plan.config.measure.resamples, seed: plan.seed },
+      beforePart: () => priority.pauseWhileBusy(),
+      onProgress: (done, total) => tell(done, total + 2),
+    });
+    await writeProbe(folder, versions.candidate, { reader, examples: probed });
+    return { measures, margins: await flaggedMargins(reader, flagged, versions) };
+  });
+  const replies = await measureNightReplies(night, { ...set, ...versions }, tools);
+  const result: NightMeasures = { measures, replies, flagged: margins };
+  await writeJsonAtomic(join(folder.path, FILE.measures), result, folder.ops);
+  return {
+    examples: measures.examples,
+    heldBackFlags: set.heldBack.length,
+    everyday: set.everyday.length,
+  };
 }
 
-async function writeProbe(
-  { folder }: Parts,
+/** The weights before the night and after it, those of its placebo, and the model's own. */
+interface Versions {
+  readonly parent: WeightsVersion;
+  readonly candidate: WeightsVersion;
+  readonly placebo?: WeightsVersion;
+  readonly base: WeightsVersion;
+}
+
+async function readVersions({ plan, folder }: Night, model: Model): Promise<Versions> {
+  const { path, ops } = folder;
+  const load = (...own: readonly string[]): Promise<WeightsVersion> =>
+    loadVersion(model, [...plan.deltas, ...own.map((name) => join(path, name))], { ops });
+  const parent = await load();
+  return {
+    parent,
+    candidate: await load(FILE.delta),
+    ...(plan.config.measure.hasPlacebo ? { placebo: await load(PLACEBO_DELTA) } : {}),
+    base: plan.deltas.length === 0 ? parent : await loadVersion(model, []),
+  };
+}
+
+const weightsOf = ({ parent, candidate, placebo, base }: Versions): MeasuredWeights => ({
+  parent: parent.weights,
+  candidate: candidate.weights,
+  ...(placebo === undefined ? {} : { placebo: placebo.weights }),
+  base: base.weights,
+});
+
+async function withReader<T>(
+  { config }: Night['plan'],
+  { model, executor }: MeasuringTools,
+  run: (reader: Reader) => Promise<T>,
+): Promise<T> {
+  const reader = keepContexts(createReader({ model, executor }), config.train.contextCacheBytesMax);
+  return run(reader).finally(() => reader.close());
+}
+
+async function flaggedMargins(
   reader: Reader,
-  { id: version, weights }: WeightsVersion,
   examples: readonly Example[],
+  { parent, candidate }: Versions,
+): Promise<NightMeasures['flagged']> {
+  const before = await scoreExamples(reader, examples, parent.weights);
+  const after = await scoreExamples(reader, examples, candidate.weights);
+  return after.map(({ example, margin }, i) => ({
+    id: example.scenario.id,
+    before: before[i]?.margin.perToken ?? Number.NaN,
+    after: margin.perToken,
+  }));
+}
+
+/** What the engine must say of these examples once it has the candidate's weights. */
+async function writeProbe(
+  { path, ops }: Folder,
+  { id: version, weights }: WeightsVersion,
+  { reader, examples }: { reader: Reader; examples: readonly Example[] },
 ): Promise<void> {
   const sequences: Probe['sequences'] = [];
   for (const { contextIds, chosen } of examples) {
@@ -187,28 +147,14 @@ async function writeProbe(
     sequences.push({ ids, from: contextIds.length + 1, logprobs: [...(logprobs ?? [])] });
   }
   const probe: Probe = { schema: 1, version, toleranceNats: PROBE_TOLERANCE_NATS, sequences };
-  await writeJsonAtomic(join(folder.path, FILE.probe), probe, folder.ops);
+  await writeJsonAtomic(join(path, FILE.probe), probe, ops);
 }
 
-export async function gateNight(parts: Parts, trained: Trained): Promise<Verdict> {
-  const { plan, folder } = parts;
+export async function gateNight({ plan, folder }: Night, { sources }: Trained): Promise<Verdict> {
   const { measures } = await readMeasures(folder);
-  const delta = await readDelta(join(folder.path, FILE.delta), folder.ops);
-  const evidence: GateEvidence = {
-    ...measures.gate,
-    ...(measures.realMinusDeaf === undefined ? {} : { realMinusDeaf: measures.realMinusDeaf }),
-    perplexityParent: measures.retention.parent.perplexity,
-    perplexityBase: measures.retention.base.perplexity,
-    sources: trained.sources,
-    isFinite: hasOnlyFinite(delta),
-    isOnlyQueryMoved: Object.keys(delta.tensors).every(isQProj),
-    night: plan.number,
-    passedNights: plan.passedNights,
-  };
+  const { tensors } = await readDelta(join(folder.path, FILE.delta), folder.ops);
+  const { number: night, passedNights } = plan;
+  const evidence = gateEvidence(measures, { tensors, sources, night, passedNights });
   const { passes, reasons } = decideGate(evidence, plan.config.gate);
   return { passed: passes, reasons: [...reasons] };
-}
-
-function hasOnlyFinite({ tensors }: Delta): boolean {
-  return Object.values(tensors).every(({ data }) => data.every(Number.isFinite));
 }

@@ -1,17 +1,16 @@
 // What is said before and after a night: flagged moments answered again (first takes of one seed,
 // side by side), and the replies that are checked.
-import { join } from 'node:path';
-import { writeJsonAtomic } from '../base/atomic-file.ts';
-import type { Folder } from '../base/file-ops.ts';
 import type { Engine, VersionSource } from '../engine/engine.ts';
 import { measureReplies, type ReplyChange } from '../measure/reply-change.ts';
 import type { WeightsVersion } from '../model/versions.ts';
-import { FILE, readFlagged } from '../record/files.ts';
+import { answer } from '../reading/answer.ts';
 import type { FlaggedMoment } from '../record/moment.ts';
-import type { Replies } from '../record/phase-result.ts';
+import { type Replies, writeReplies } from '../record/phase-result.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { withEngine } from './inner-engine.ts';
-import type { WorkParts } from './work.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { ChatPriority } from './chat-priority.ts';
+import type { WithEngine } from './night-engine.ts';
+import type { Night } from './phase.ts';
 
 /** Moments that are answered again; held-back ones first. */
 const MOMENTS_MAX = 8;
@@ -20,33 +19,44 @@ const SEED = 1;
 /** As `attune eval` has it: the replies of the suites are one or two sentences. */
 const CHECKED_TOKENS_MAX = 64;
 
-interface Asked {
+export interface Spoken {
   readonly candidate: WeightsVersion;
-  readonly deaf: WeightsVersion | undefined;
+  readonly placebo?: WeightsVersion;
+  readonly moments: readonly FlaggedMoment[];
   /** Whose replies are checked; none: nothing is. */
-  readonly scenarios: readonly Scenario[];
+  readonly asked: readonly Scenario[];
 }
 
-/** Writes `replies.json`, and says what changed in the replies to `scenarios`. */
-export function nightReplies(
-  parts: WorkParts & { folder: Folder },
-  { candidate, deaf, scenarios }: Asked,
+export interface ReplyTools {
+  readonly withEngine: WithEngine;
+  readonly tokenizer: Tokenizer;
+  readonly priority: ChatPriority;
+}
+
+/** Leaves `replies.json`. @returns what changed in the replies that are checked */
+export function measureNightReplies(
+  night: Night,
+  { candidate, placebo, moments, asked }: Spoken,
+  { withEngine, tokenizer, priority }: ReplyTools,
 ): Promise<ReplyChange | null> {
-  return withEngine(parts, async (engine, before) => {
+  const { plan, folder } = night;
+  return withEngine(async (engine, before) => {
+    const after = candidate.id;
+    const tools = { engine, tokenizer, priority };
     await engine.loadVersion(sourceOf(candidate));
-    await answerAgain(parts, engine, { before, after: candidate.id });
-    if (scenarios.length === 0) return null;
-    const { plan, model, tokenizer, courtesy, signal } = parts;
-    return measureReplies(scenarios, {
+    await writeReplies(folder, await answersAgain(moments, { before, after, plan }, tools));
+    if (asked.length === 0) return null;
+    const { windowTokens } = await engine.describe();
+    return measureReplies(asked, {
       engine,
       tokenizer,
       before,
-      after: candidate.id,
-      ...(deaf === undefined ? {} : { deaf: sourceOf(deaf) }),
+      after,
+      ...(placebo === undefined ? {} : { placebo: sourceOf(placebo) }),
       replyTokensMax: Math.min(plan.config.chat.replyTokensMax, CHECKED_TOKENS_MAX),
-      windowTokens: model.windowTokens,
-      beforeEach: () => courtesy.turn(signal),
-      signal,
+      windowTokens,
+      beforeEach: () => priority.pauseWhileBusy(),
+      signal: priority.signal,
       statistics: { resamples: plan.config.measure.resamples, seed: plan.seed },
     });
   });
@@ -57,44 +67,29 @@ const sourceOf = ({ id, deltas }: WeightsVersion): VersionSource => ({
   deltas: deltas.map(({ path }) => path),
 });
 
-async function answerAgain(
-  parts: WorkParts & { folder: Folder },
-  engine: Engine,
-  { before, after }: { before: string; after: string },
-): Promise<void> {
-  const { folder, courtesy, signal } = parts;
-  const moments = (await readFlagged(folder))
+/** What was missed, answered by the weights before and after. */
+async function answersAgain(
+  moments: readonly FlaggedMoment[],
+  { before, after, plan }: { before: string; after: string } & Pick<Night, 'plan'>,
+  { engine, tokenizer, priority }: Omit<ReplyTools, 'withEngine'> & { engine: Engine },
+): Promise<Replies> {
+  const missed = moments
     .filter(({ kind }) => kind === 'missed')
     .sort((a, b) => Number(b.isHeldBack) - Number(a.isHeldBack))
     .slice(0, MOMENTS_MAX);
+  const options = {
+    engine,
+    tokenizer,
+    sampling: { ...plan.sampling, seed: SEED },
+    replyTokensMax: Math.min(plan.config.chat.replyTokensMax, REPLY_TOKENS_MAX),
+    signal: priority.signal,
+  };
   const replies: Replies = [];
-  for (const moment of moments) {
-    await courtesy.turn(signal);
-    const oldReply = await reply(parts, engine, { moment, version: before });
-    const newReply = await reply(parts, engine, { moment, version: after });
-    replies.push({ flagId: moment.flagId, oldReply, newReply });
+  for (const { flagId, context } of missed) {
+    await priority.pauseWhileBusy();
+    const oldReply = await answer(context.messages, { ...options, version: before });
+    const newReply = await answer(context.messages, { ...options, version: after });
+    replies.push({ flagId, oldReply, newReply });
   }
-  await writeJsonAtomic(join(folder.path, FILE.replies), replies, folder.ops);
-}
-
-async function reply(
-  { tokenizer, plan, signal }: WorkParts,
-  engine: Engine,
-  { moment, version }: { moment: FlaggedMoment; version: string },
-): Promise<string> {
-  const { ids } = tokenizer.renderChat(moment.context.messages, { addGenerationPrompt: true });
-  const result = await engine.generate(
-    {
-      ids,
-      version,
-      replyTokensMax: Math.min(plan.config.chat.replyTokensMax, REPLY_TOKENS_MAX),
-      sampling: { ...plan.sampling, seed: SEED },
-      stopIds: tokenizer.stopIds,
-    },
-    () => undefined,
-    signal,
-  );
-  // An abort ends a reply early and is no first take.
-  signal.throwIfAborted();
-  return tokenizer.decode(result.ids).trim();
+  return replies;
 }

@@ -1,4 +1,5 @@
 // Evidence of a night that the gate passes, to be spoilt one number at a time.
+import { gateSection } from '../../src/config/section/night.ts';
 import type { GateEvidence } from '../../src/measure/gate.ts';
 import type { Estimate } from '../../src/measure/statistics.ts';
 
@@ -11,6 +12,9 @@ export const around = (mean: number, half: number, p: number): Estimate => ({
   observations: 80,
   clusters: 40,
 });
+
+/** As configured when nobody says otherwise. */
+export const SETTINGS = gateSection.parse({});
 
 export const GOOD: GateEvidence = {
   margin: around(0.1, 0.03, 0.0005),

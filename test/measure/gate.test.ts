@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { decideGate, type GateEvidence } from '../../src/measure/gate.ts';
-import { around, GOOD } from './gate-evidence.ts';
+import { around, GOOD, SETTINGS } from './gate-evidence.ts';
 
 const failed = (changes: Partial<GateEvidence>): string[] => {
-  const verdict = decideGate({ ...GOOD, ...changes });
+  const verdict = decideGate({ ...GOOD, ...changes }, SETTINGS);
   expect(verdict.passes).toBe(false);
   return verdict.reasons.filter((reason) => !reason.passes).map((reason) => reason.rule);
 };
 
 describe('the gate', () => {
   it('passes a night that gains, beats its deaf arm and loses nothing', () => {
-    const verdict = decideGate(GOOD);
+    const verdict = decideGate(GOOD, SETTINGS);
     expect(verdict.passes).toBe(true);
     expect(verdict.reasons).toHaveLength(10);
   });
@@ -47,7 +47,7 @@ describe('the gate', () => {
   });
 
   it('guards listening in the shipped conversations where the person’s own talks judge', () => {
-    const verdict = decideGate({ ...GOOD, elsewhere: around(0, 0.01, 0.5) });
+    const verdict = decideGate({ ...GOOD, elsewhere: around(0, 0.01, 0.5) }, SETTINGS);
     expect(verdict.passes).toBe(true);
     expect(verdict.reasons).toHaveLength(11);
     expect(failed({ elsewhere: around(-0.015, 0.01, 0.99) })).toEqual(['listening elsewhere']);
@@ -55,11 +55,11 @@ describe('the gate', () => {
 
   it('refuses when the deaf arm was not run', () => {
     const { realMinusDeaf: _, ...rest } = GOOD;
-    expect(decideGate(rest).passes).toBe(false);
+    expect(decideGate(rest, SETTINGS).passes).toBe(false);
   });
 
   it('asks for more on a later night after many refusals', () => {
     expect(failed({ night: 20, margin: around(0.1, 0.05, 0.004) })).toEqual(['margin']);
-    expect(decideGate({ ...GOOD, night: 20, passedNights: [19] }).passes).toBe(true);
+    expect(decideGate({ ...GOOD, night: 20, passedNights: [19] }, SETTINGS).passes).toBe(true);
   });
 });

@@ -1,10 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attentionChanges, knockOutDrops } from '../../src/measure/attention-change.ts';
-import { checkBaseline } from '../../src/measure/baseline-check.ts';
-import { freeReplies, passShares } from '../../src/measure/free-replies.ts';
+import { checkBaseline } from '../../src/measure/candidate-baseline.ts';
 import { changeMapSvg } from '../../src/measure/map-svg.ts';
-import { measureWeights } from '../../src/measure/measure.ts';
-import { klOfLogits, logSoftmaxRow, retention } from '../../src/measure/retention.ts';
+import {
+  type MeasuredWeights,
+  type MeasureOptions,
+  type Measures,
+  measureWeights,
+} from '../../src/measure/measure.ts';
+import { type MeasuredScenarios, renderMeasuringSet } from '../../src/measure/measuring-set.ts';
+import { freeReplies, passShares } from '../../src/measure/reply-change.ts';
+import { retention } from '../../src/measure/retention.ts';
+import { klOfLogits, logSoftmaxRow } from '../../src/reading/logits.ts';
 import { scoreExamples, scoreOf } from '../../src/reading/scenario-margin.ts';
 import { f32 } from '../../src/runtime/host-tensor.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
@@ -27,19 +34,25 @@ afterAll(() => tiny.close());
 const scenarios = [0, 1, 2, 3, 4].map((i) => wordScenario(i));
 const everyday = [7, 8].map((i) => wordScenario(i, { kind: 'ordinary' }));
 
+const measure = (
+  measured: MeasuredScenarios,
+  weights: Omit<MeasuredWeights, 'parent'>,
+  options: Partial<MeasureOptions> = {},
+): Promise<Measures> =>
+  measureWeights(
+    renderMeasuringSet(measured, { renderer, limits: LIMITS }),
+    { parent: tiny.base, ...weights },
+    {
+      reader: tiny.reader,
+      controlIds: new Set([1, 2]),
+      statistics: { resamples: 200 },
+      ...options,
+    },
+  );
+
 describe('measuring weights', () => {
   it('finds no change at all between equal weights', async () => {
-    const measures = await measureWeights({
-      ...tiny,
-      renderer,
-      controlIds: new Set([1, 2]),
-      parent: tiny.base,
-      candidate: tiny.base,
-      scenarios,
-      everyday,
-      limits: LIMITS,
-      statistics: { resamples: 200 },
-    });
+    const measures = await measure({ scenarios, everyday }, { candidate: tiny.base });
     expect(measures.kinds.listen?.change).toMatchObject({ mean: 0, clusters: 5 });
     expect(measures.gate.margin.p).toBe(1);
     expect(measures.retention.parent.perplexity.ratio).toBeCloseTo(1, 6);
@@ -57,41 +70,24 @@ describe('measuring weights', () => {
     const own = Array.from({ length: talks }, (_, i) =>
       wordScenario(20 + i, { source: { origin: 'log', cluster: `talk-${i}`, domain: 'talk' } }),
     );
-    const measures = await measureWeights({
-      ...tiny,
-      renderer,
-      controlIds: new Set([1, 2]),
-      parent: tiny.base,
-      candidate: nudged(tiny.base, 'night'),
-      deaf: nudged(tiny.base, 'deaf'),
-      scenarios: [...scenarios, ...own],
-      everyday,
-      limits: LIMITS,
-      statistics: { resamples: 200 },
-    });
+    const measures = await measure(
+      { scenarios: [...scenarios, ...own], everyday },
+      { candidate: nudged(tiny.base, 'night'), placebo: nudged(tiny.base, 'placebo') },
+    );
     const { gate, realMinusDeaf } = measures;
     expect(gate.margin.clusters).toBe(isOwn ? talks : talks + scenarios.length);
     expect(realMinusDeaf?.clusters).toBe(gate.margin.clusters);
     expect(gate.elsewhere?.clusters).toBe(isOwn ? scenarios.length : undefined);
   });
 
-  it('tells parent, candidate, base and deaf apart, and both cache conditions', async () => {
+  it('tells parent, candidate, base and placebo apart, and both cache conditions', async () => {
     const candidate = nudged(tiny.base, 'night');
     const seen: number[] = [];
-    const measures = await measureWeights({
-      ...tiny,
-      renderer,
-      controlIds: new Set([1, 2]),
-      parent: tiny.base,
-      candidate,
-      deaf: nudged(tiny.base, 'deaf'),
-      scenarios,
-      everyday,
-      trained: scenarios.slice(0, 1),
-      limits: LIMITS,
-      statistics: { resamples: 200 },
-      onProgress: (done) => seen.push(done),
-    });
+    const measures = await measure(
+      { scenarios, everyday, trained: scenarios.slice(0, 1) },
+      { candidate, placebo: nudged(tiny.base, 'placebo') },
+      { onProgress: (done) => seen.push(done) },
+    );
     expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(measures.kinds.listen?.change.mean).not.toBe(0);
     expect(measures.conditions.kept.after).not.toBeCloseTo(
@@ -113,20 +109,15 @@ describe('measuring weights', () => {
   it('names what does not fit, and asks before each part whether to wait', async () => {
     let waits = 0;
     const long = wordScenario(9, { chosen: 'w '.repeat(40).trim(), id: 'long' });
-    const measures = await measureWeights({
-      ...tiny,
-      renderer,
-      controlIds: new Set(),
-      parent: tiny.base,
-      candidate: tiny.base,
-      scenarios: [...scenarios.slice(0, 2), long],
-      everyday: [],
-      limits: LIMITS,
-      statistics: { resamples: 100 },
-      beforePart: async () => {
-        waits++;
+    const measures = await measure(
+      { scenarios: [...scenarios.slice(0, 2), long], everyday: [] },
+      { candidate: tiny.base },
+      {
+        beforePart: async () => {
+          waits++;
+        },
       },
-    });
+    );
     expect(measures.refused.map(({ id }) => id)).toEqual(['long']);
     expect(waits).toBe(8);
     expect(measures.retention.parent.perplexity.ratio).toBe(Number.MAX_VALUE);

@@ -78,11 +78,11 @@ describe('replies before and after', () => {
     }
   });
 
-  it('of a deaf arm come last, for an engine holds two versions', async () => {
-    const engine = engineOf(['new', 'deaf']);
-    const { all } = await measured(engine, scenarios, { deaf: { id: 'deaf', deltas: [] } });
+  it('of a placebo come last, for an engine holds two versions', async () => {
+    const engine = engineOf(['new', 'placebo']);
+    const { all } = await measured(engine, scenarios, { placebo: { id: 'placebo', deltas: [] } });
     expect(all).toMatchObject({ before: 0, after: 1, deaf: 1 });
-    expect(engine.requests.at(-1)?.version).toBe('deaf');
+    expect(engine.requests.at(-1)?.version).toBe('placebo');
     await expect(
       engine.generate({ ...engine.requests[0], version: 'new' } as never, () => {}),
     ).rejects.toMatchObject({ code: 'version-unknown' });

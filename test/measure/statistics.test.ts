@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
-import { studentQuantile, studentTail } from '../../src/measure/distribution.ts';
-import { estimate, signFlip, spentLevel } from '../../src/measure/statistics.ts';
+import {
+  estimate,
+  signFlip,
+  spentLevel,
+  studentQuantile,
+  studentTail,
+} from '../../src/measure/statistics.ts';
 
 describe('Student’s t', () => {
   // Values from the standard printed table (two-sided 95 %).

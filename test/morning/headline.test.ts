@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { decideGate, type GateEvidence } from '../../src/measure/gate.ts';
 import { headlineOf } from '../../src/morning/headline.ts';
-import { around, GOOD } from '../measure/gate-evidence.ts';
+import { around, GOOD, SETTINGS } from '../measure/gate-evidence.ts';
 
 const steady = around(0, 0.01, 0.5);
 const fallen = around(-0.1, 0.01, 1);
@@ -10,7 +10,7 @@ const headline = (changed: Partial<GateEvidence>): string =>
     verdict: 'refused',
     number: 3,
     measured: undefined,
-    reasons: [...decideGate({ ...GOOD, ...changed }).reasons],
+    reasons: [...decideGate({ ...GOOD, ...changed }, SETTINGS).reasons],
   });
 
 describe('the headline of a refused night', () => {
@@ -33,19 +33,22 @@ describe('the headline of a refused night', () => {
 
   it('has words for every rule of the gate', () => {
     const bad = { ratio: Number.NaN, high: Number.NaN };
-    const { reasons } = decideGate({
-      ...GOOD,
-      margin: fallen,
-      realMinusDeaf: fallen,
-      pushBack: fallen,
-      invite: fallen,
-      ordinary: fallen,
-      perplexityParent: bad,
-      perplexityBase: bad,
-      sources: 0,
-      isFinite: false,
-      isOnlyQueryMoved: false,
-    });
+    const { reasons } = decideGate(
+      {
+        ...GOOD,
+        margin: fallen,
+        realMinusDeaf: fallen,
+        pushBack: fallen,
+        invite: fallen,
+        ordinary: fallen,
+        perplexityParent: bad,
+        perplexityBase: bad,
+        sources: 0,
+        isFinite: false,
+        isOnlyQueryMoved: false,
+      },
+      SETTINGS,
+    );
     for (const reason of reasons) {
       const text = headlineOf({
         verdict: 'refused',

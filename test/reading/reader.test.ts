@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Reader } from '../../src/reading/reader.ts';
+import { createReader } from '../../src/reading/reader.ts';
 import {
   example,
   nudged,
@@ -18,7 +18,7 @@ describe('a reader', () => {
   const { contextIds, chosen, rejected } = example(wordScenario(1));
 
   it('reads the same whether a context is prefilled whole or in chunks', async () => {
-    const chunked = new Reader({ ...tiny, prefillChunkTokens: 3 });
+    const chunked = createReader({ ...tiny, prefillChunkTokens: 3 });
     const [whole, parts] = [
       await tiny.reader.prefill(contextIds, tiny.base),
       await chunked.prefill(contextIds, tiny.base),

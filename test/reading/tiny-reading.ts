@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { createRandom } from '../../src/base/random.ts';
 import { type Model, readModel } from '../../src/model/model.ts';
 import { loadVersion } from '../../src/model/versions.ts';
-import { Reader } from '../../src/reading/reader.ts';
+import { createReader, type Reader } from '../../src/reading/reader.ts';
 import type { Executor, HostTensor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { type Example, toExample } from '../../src/scenario/example.ts';
@@ -27,7 +27,7 @@ export async function openTinyReading(): Promise<TinyReading> {
   const cacheDir = mkdtempSync(join(tmpdir(), 'attune-reading-'));
   const executor = await createOnnxExecutor({ device: 'cpu', threads: 1 });
   const model = await readModel(LLAMA, { cacheDir });
-  const reader = new Reader({ model, executor });
+  const reader = createReader({ model, executor });
   return {
     executor,
     model,

@@ -57,7 +57,6 @@ const READERS = [
   'src/base/',
   'src/cli/',
   'src/engine/process/fork.ts',
-  'src/main.ts',
   'src/model/checkpoint/checkpoint.ts',
   'src/model/checkpoint/folder.ts',
   'src/model/export.ts',
@@ -68,7 +67,6 @@ const READERS = [
   'src/scenario/file.ts',
   'src/server/static-files.ts',
   'src/tokenizer/',
-  'src/work/software.ts',
   'src/work/suite.ts',
 ];
 

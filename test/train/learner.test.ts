@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Model, readModel } from '../../src/model/model.ts';
 import { loadVersion } from '../../src/model/versions.ts';
 import { isQProj } from '../../src/model/weight-names.ts';
-import { Reader } from '../../src/reading/reader.ts';
+import { createReader, type Reader } from '../../src/reading/reader.ts';
 import type { Executor, HostTensor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { type Candidate, type Example, toCandidate } from '../../src/scenario/example.ts';
@@ -42,7 +42,7 @@ beforeAll(async () => {
   cacheDir = mkdtempSync(join(tmpdir(), 'attune-learner-'));
   executor = await createOnnxExecutor({ device: 'cpu', threads: 1 });
   model = await readModel(fixture('transformers/llama'), { cacheDir });
-  reader = new Reader({ model, executor });
+  reader = createReader({ model, executor });
   first = { ...(await loadVersion(model, [])).weights };
   parameters = Object.entries(first).map(([name, { shape }]) => ({
     name,

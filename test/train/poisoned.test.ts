@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { trainSection } from '../../src/config/section/learning.ts';
-import { decideGate, type GateVerdict } from '../../src/measure/gate.ts';
+import { gateSection } from '../../src/config/section/night.ts';
+import { decideGate, type GateVerdict, gateEvidence } from '../../src/measure/gate.ts';
 import { measureWeights } from '../../src/measure/measure.ts';
+import { renderMeasuringSet } from '../../src/measure/measuring-set.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 import { placeboScenarios } from '../../src/train/placebo.ts';
 import { trainDelta } from '../../src/train/trainer.ts';
@@ -42,31 +44,21 @@ async function night(scenarios: readonly Scenario[]): Promise<GateVerdict> {
   const train = (list: readonly Scenario[]) =>
     trainDelta({ ...tiny, renderer, scenarios: list, settings, seed: 1 });
   const real = await train(scenarios);
-  const deaf = await train(placeboScenarios(scenarios, 1));
-  const measures = await measureWeights({
-    ...tiny,
-    renderer,
-    controlIds: new Set([1, 2, 3, 4, 5]),
-    parent: tiny.base,
-    candidate: real.weights,
-    deaf: deaf.weights,
-    scenarios: heldOut,
-    everyday: heldOut.map((s) => ({ ...s, id: `${s.id}e`, kind: 'ordinary' as const })),
-    limits: LIMITS,
-    statistics: { resamples: 200 },
-    attentionExamplesMax: 2,
-  });
-  return decideGate({
-    ...measures.gate,
-    ...(measures.realMinusDeaf === undefined ? {} : { realMinusDeaf: measures.realMinusDeaf }),
-    perplexityParent: measures.retention.parent.perplexity,
-    perplexityBase: measures.retention.base.perplexity,
-    sources: real.sources,
-    isFinite: true,
-    isOnlyQueryMoved: Object.keys(real.delta).every((name) => name.endsWith('.qProj')),
-    night: 1,
-    passedNights: [],
-  });
+  const placebo = await train(placeboScenarios(scenarios, 1));
+  const everyday = heldOut.map((s) => ({ ...s, id: `${s.id}e`, kind: 'ordinary' as const }));
+  const measures = await measureWeights(
+    renderMeasuringSet({ scenarios: heldOut, everyday }, { renderer, limits: LIMITS }),
+    { parent: tiny.base, candidate: real.weights, placebo: placebo.weights },
+    {
+      reader: tiny.reader,
+      controlIds: new Set([1, 2, 3, 4, 5]),
+      statistics: { resamples: 200 },
+      attentionExamplesMax: 2,
+    },
+  );
+  const { delta: tensors, sources } = real;
+  const evidence = gateEvidence(measures, { tensors, sources, night: 1, passedNights: [] });
+  return decideGate(evidence, gateSection.parse({}));
 }
 
 const failedRules = ({ reasons }: GateVerdict): string[] =>

@@ -1,8 +1,8 @@
 // The text that `attune eval` prints: each number with its interval.
 import type { Change } from '../../measure/compare.ts';
-import { type FreeReply, passShares } from '../../measure/free-replies.ts';
 import type { GateVerdict } from '../../measure/gate.ts';
 import type { Measures } from '../../measure/measure.ts';
+import { type FreeReply, passShares } from '../../measure/reply-change.ts';
 import type { Estimate } from '../../measure/statistics.ts';
 
 export interface Evaluation {
@@ -43,7 +43,7 @@ export function measuresText({ measures, verdict, replies }: Evaluation): string
       `${bothRight.pairs}, change ${estimateText(bothRight.change)}`,
     `  for comparison, a bag of words without the context: ${percent(candidateOnly.bothRight)} both ` +
       `right, ${percent(candidateOnly.accuracy)} of ${candidateOnly.pairs} single pairs`,
-    ...deafLines(measures),
+    ...placeboLines(measures),
     changeText('defence gap', defenceGap),
     ...Object.entries(measures.distance).map(([age, change]) =>
       changeText(`${age} turns back`, change),
@@ -65,7 +65,7 @@ export function measuresText({ measures, verdict, replies }: Evaluation): string
   return `${lines.join('\n')}\n`;
 }
 
-function deafLines({ realMinusDeaf, bothRightBeyondDeaf }: Measures): string[] {
+function placeboLines({ realMinusDeaf, bothRightBeyondDeaf }: Measures): string[] {
   if (realMinusDeaf === undefined) return [];
   const beyond = bothRightBeyondDeaf;
   return [

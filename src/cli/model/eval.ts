@@ -2,17 +2,21 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { FreeReply } from '../../measure/free-replies.ts';
-import { decideGate, type GateSettings, type GateVerdict } from '../../measure/gate.ts';
-import type { Measures } from '../../measure/measure.ts';
+import type { Config } from '../../config/schema.ts';
+import type { GateVerdict } from '../../measure/gate.ts';
+import type { MeasuredWeights, Measures } from '../../measure/measure.ts';
+import type { MeasuredScenarios } from '../../measure/measuring-set.ts';
+import type { FreeReply } from '../../measure/reply-change.ts';
+import type { Model } from '../../model/model.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { type Evaluation, measuresText } from './eval-text.ts';
 import { addModelOptions, findModel, type ModelOptions, wholeBetween } from './model-options.ts';
 
 interface EvalOptions extends ModelOptions {
   readonly delta?: readonly string[];
   readonly parent?: readonly string[];
-  readonly deaf?: string;
+  readonly placebo?: string;
   readonly on: readonly string[];
   readonly everyday?: string;
   readonly trained?: string;
@@ -27,7 +31,7 @@ export function registerEval(program: Command): void {
     .requiredOption('--on <file...>', 'scenarios to measure on, one JSON object per line')
     .option('--delta <file...>', 'deltas to measure, in this order (default: the parent itself)')
     .option('--parent <file...>', 'deltas of the parent (default: the base)')
-    .option('--deaf <file>', 'delta of the placebo, on top of the parent')
+    .option('--placebo <file>', 'delta of the placebo, on top of the parent')
     .option('--everyday <file>', 'ordinary scenarios for retention (default: those of --on)')
     .option('--trained <file>', 'scenarios that the delta was trained on, for breadth and KL')
     .option(
@@ -52,58 +56,87 @@ async function evaluate(options: EvalOptions): Promise<void> {
 
 async function measureFiles(options: EvalOptions): Promise<Evaluation> {
   const { config, modelDir, cacheDir } = await findModel(options);
-  const [{ readModel }, { loadVersion }, { loadTokenizer }, { openTrainingExecutor }, measure] =
-    await Promise.all([
-      import('../../model/model.ts'),
-      import('../../model/versions.ts'),
-      import('../../tokenizer/tokenizer.ts'),
-      import('../../runtime/device.ts'),
-      import('../../measure/measure.ts'),
-    ]);
+  const [{ readModel }, { loadVersion }, { loadTokenizer }] = await Promise.all([
+    import('../../model/model.ts'),
+    import('../../model/versions.ts'),
+    import('../../tokenizer/tokenizer.ts'),
+  ]);
   const model = await readModel(modelDir, { cacheDir });
   const tokenizer = await loadTokenizer(modelDir);
-  const parentDeltas = options.parent ?? [];
-  const deltas = options.delta ?? parentDeltas;
+  const parent = options.parent ?? [];
+  const deltas = options.delta ?? parent;
   const load = async (paths: readonly string[]) => (await loadVersion(model, paths)).weights;
-  const { scenarios, everyday, trained } = await readSets(options);
+  const sets = await readSets(options);
+  const weights = {
+    parent: await load(parent),
+    candidate: await load(deltas),
+    base: await load([]),
+    ...(options.placebo === undefined ? {} : { placebo: await load([...parent, options.placebo]) }),
+  };
+  const measures = await measured(model, tokenizer, { sets, weights, config });
+  const verdict =
+    options.delta === undefined
+      ? {}
+      : { verdict: await firstNightVerdict(measures, options.delta, { sets, config }) };
+  if (options.replies === 0) return { measures, ...verdict };
+  const chosen = firstOfEachKind(sets.scenarios, options.replies);
+  const reply = (paths: readonly string[]) => repliesOf(chosen, paths, { modelDir, cacheDir });
+  return {
+    measures,
+    ...verdict,
+    replies: { before: await reply(parent), after: await reply(deltas) },
+  };
+}
+
+interface Measured {
+  readonly sets: Required<MeasuredScenarios>;
+  readonly weights: MeasuredWeights;
+  readonly config: Config;
+}
+
+async function measured(
+  model: Model,
+  tokenizer: Tokenizer,
+  { sets, weights, config }: Measured,
+): Promise<Measures> {
+  const [{ openTrainingExecutor }, reading, contexts, { renderMeasuringSet }, measure] =
+    await Promise.all([
+      import('../../runtime/device.ts'),
+      import('../../reading/reader.ts'),
+      import('../../reading/kept-contexts.ts'),
+      import('../../measure/measuring-set.ts'),
+      import('../../measure/measure.ts'),
+    ]);
+  const { replyTokensMax, contextCacheBytesMax } = config.train;
+  const limits = { windowTokens: model.windowTokens, replyTokensMax };
   const { executor } = await openTrainingExecutor({ executor: 'onnx' });
-  const { replyTokensMax } = config.train;
+  const reader = contexts.keepContexts(
+    reading.createReader({ model, executor }),
+    contextCacheBytesMax,
+  );
   try {
-    const measures = await measure.measureWeights({
-      model,
-      executor,
-      renderer: tokenizer,
-      controlIds: tokenizer.controlIds,
-      parent: await load(parentDeltas),
-      candidate: await load(deltas),
-      base: await load([]),
-      ...(options.deaf === undefined ? {} : { deaf: await load([...parentDeltas, options.deaf]) }),
-      trained,
-      scenarios,
-      everyday,
-      limits: { windowTokens: model.windowTokens, replyTokensMax },
-      statistics: { resamples: config.measure.resamples },
-      onProgress: (done, total) => process.stderr.write(`measured ${done} of ${total} parts\n`),
-    });
-    const verdict =
-      options.delta === undefined
-        ? {}
-        : { verdict: firstNightVerdict(measures, trained, config.gate) };
-    if (options.replies === 0) return { measures, ...verdict };
-    const chosen = firstOfEachKind(scenarios, options.replies);
-    const reply = (paths: readonly string[]) => repliesOf(chosen, paths, { modelDir, cacheDir });
-    return {
-      measures,
-      ...verdict,
-      replies: { before: await reply(parentDeltas), after: await reply(deltas) },
-    };
+    return await measure.measureWeights(
+      renderMeasuringSet(sets, { renderer: tokenizer, limits }),
+      weights,
+      {
+        reader,
+        controlIds: tokenizer.controlIds,
+        statistics: { resamples: config.measure.resamples },
+        onProgress: (done, total) => process.stderr.write(`measured ${done} of ${total} parts\n`),
+      },
+    );
   } finally {
+    await reader.close();
     await executor.close();
   }
 }
 
 /** What is measured on, what tells of forgetting, and what was trained on. */
-async function readSets({ on, everyday, trained }: EvalOptions) {
+async function readSets({
+  on,
+  everyday,
+  trained,
+}: EvalOptions): Promise<Required<MeasuredScenarios>> {
   const { readScenarios } = await import('../../scenario/file.ts');
   const scenarios = (await Promise.all(on.map((path) => readScenarios(path)))).flat();
   return {
@@ -116,25 +149,21 @@ async function readSets({ on, everyday, trained }: EvalOptions) {
   };
 }
 
-/** Deltas that load are finite and hold query projections only. */
-function firstNightVerdict(
+/** As if what was measured were the ledger's first night. */
+async function firstNightVerdict(
   measures: Measures,
-  trained: readonly Scenario[],
-  settings: GateSettings,
-): GateVerdict {
-  const { gate, realMinusDeaf, retention } = measures;
-  const evidence = {
-    ...gate,
-    ...(realMinusDeaf === undefined ? {} : { realMinusDeaf }),
-    perplexityParent: retention.parent.perplexity,
-    perplexityBase: retention.base.perplexity,
-    sources: new Set(trained.map(({ source }) => source.cluster)).size,
-    isFinite: true,
-    isOnlyQueryMoved: true,
-    night: 1,
-    passedNights: [],
-  };
-  return decideGate(evidence, settings);
+  paths: readonly string[],
+  { sets, config }: Pick<Measured, 'sets' | 'config'>,
+): Promise<GateVerdict> {
+  const [{ decideGate, gateEvidence }, { readDelta }] = await Promise.all([
+    import('../../measure/gate.ts'),
+    import('../../model/delta.ts'),
+  ]);
+  const deltas = await Promise.all(paths.map((path) => readDelta(path)));
+  const tensors = Object.fromEntries(deltas.flatMap((delta) => Object.entries(delta.tensors)));
+  const sources = new Set(sets.trained.map(({ source }) => source.cluster)).size;
+  const night = { tensors, sources, night: 1, passedNights: [] };
+  return decideGate(gateEvidence(measures, night), config.gate);
 }
 
 function firstOfEachKind(all: readonly Scenario[], count: number): Scenario[] {
@@ -155,7 +184,7 @@ async function repliesOf(
     await Promise.all([
       import('../../engine/in-process-engine.ts'),
       import('../../runtime/onnx.ts'),
-      import('../../measure/free-replies.ts'),
+      import('../../measure/reply-change.ts'),
       import('../../tokenizer/tokenizer.ts'),
     ]);
   const executor = await createOnnxExecutor({ device: 'cpu' });

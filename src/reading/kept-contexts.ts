@@ -1,6 +1,6 @@
 // A reader that keeps contexts it has run, within a bound: measuring asks for the same ones again
 // under the same weights (both cache conditions, attention, knock-out). It changes no number.
-import { type ContextCache, Reader, type ReaderOptions, type TrainableWeights } from './reader.ts';
+import type { ContextCache, Reader, TrainableWeights } from './reader.ts';
 
 interface Kept {
   readonly cache: ContextCache;
@@ -8,7 +8,25 @@ interface Kept {
   users: number;
 }
 
-export class KeptReader extends Reader {
+/**
+ * `reader` with its contexts kept. Caches are released by the caller as always; the caller must not
+ * change weights that it gave. Closing this one closes `reader`.
+ * @param bytesMax memory for contexts; those in use may pass it
+ */
+export function keepContexts(reader: Reader, bytesMax: number): Reader {
+  const contexts = new KeptContexts(reader, bytesMax);
+  return {
+    ...reader,
+    prefill: (contextIds, weights) => contexts.get(contextIds, weights),
+    async close() {
+      contexts.release();
+      await reader.close();
+    },
+  };
+}
+
+class KeptContexts {
+  readonly #reader: Reader;
   readonly #bytesMax: number;
   /** Least recently used first. */
   readonly #kept = new Map<string, Kept>();
@@ -16,26 +34,21 @@ export class KeptReader extends Reader {
   #weightsSeen = 0;
   #bytes = 0;
 
-  /** @param bytesMax memory for contexts; those in use may pass it */
-  constructor(options: ReaderOptions, bytesMax: number) {
-    super(options);
+  constructor(reader: Reader, bytesMax: number) {
+    this.#reader = reader;
     this.#bytesMax = bytesMax;
   }
 
-  /** The caller releases the cache as always; it must not change the weights it gave. */
-  override async prefill(
-    contextIds: readonly number[],
-    weights: TrainableWeights,
-  ): Promise<ContextCache> {
+  async get(contextIds: readonly number[], weights: TrainableWeights): Promise<ContextCache> {
     const key = `${this.#nameOf(weights)}:${contextIds.join(' ')}`;
     const known = this.#kept.get(key);
-    const kept = known ?? { cache: await super.prefill(contextIds, weights), users: 0 };
+    const kept = known ?? { cache: await this.#reader.prefill(contextIds, weights), users: 0 };
     if (known === undefined) this.#bytes += kept.cache.bytes;
     kept.users += 1;
     this.#kept.delete(key);
     this.#kept.set(key, kept);
     this.#shrink();
-    return this.#lent(kept);
+    return this.#shared(kept);
   }
 
   #nameOf(weights: TrainableWeights): number {
@@ -46,7 +59,8 @@ export class KeptReader extends Reader {
     return this.#weightsSeen;
   }
 
-  #lent(kept: Kept): ContextCache {
+  /** The cache for one more user, whose `release` gives it back. */
+  #shared(kept: Kept): ContextCache {
     let isBack = false;
     const release = (): void => {
       if (isBack) return;
@@ -67,10 +81,9 @@ export class KeptReader extends Reader {
     }
   }
 
-  override async close(): Promise<void> {
+  release(): void {
     for (const { cache } of this.#kept.values()) cache.release();
     this.#kept.clear();
     this.#bytes = 0;
-    await super.close();
   }
 }

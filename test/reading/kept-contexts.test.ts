@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { KeptReader } from '../../src/reading/kept-reader.ts';
+import { keepContexts } from '../../src/reading/kept-contexts.ts';
+import { createReader } from '../../src/reading/reader.ts';
 import { scoreExamples } from '../../src/reading/scenario-margin.ts';
 import {
   example,
@@ -22,7 +23,7 @@ async function open(contexts: number) {
   const { model, executor } = tiny;
   const probe = await tiny.reader.prefill(examples()[0]?.contextIds ?? [], tiny.base);
   probe.release();
-  return new KeptReader({ model, executor }, contexts * probe.bytes);
+  return keepContexts(createReader({ model, executor }), contexts * probe.bytes);
 }
 
 describe('a reader that keeps contexts', () => {

@@ -1,0 +1,50 @@
+// What an engine says to a conversation: rendered, generated, decoded. Nothing of it is kept.
+import type { Engine, GenerateRequest } from '../engine/engine.ts';
+import type { ChatMessage } from '../tokenizer/rendered-chat.ts';
+import type { TokenDecoder } from '../tokenizer/token-bytes.ts';
+
+export interface AnswerOptions
+  extends Pick<GenerateRequest, 'sampling' | 'replyTokensMax' | 'version'> {
+  readonly engine: Pick<Engine, 'generate'>;
+  /** In this thread, or one that renders in another. */
+  readonly tokenizer: Pick<TokenDecoder, 'decode'> & {
+    readonly stopIds: readonly number[];
+    renderChat(messages: readonly ChatMessage[], options: { addGenerationPrompt: true }): Rendered;
+  };
+  readonly signal?: AbortSignal | undefined;
+}
+
+type Rendered = { readonly ids: readonly number[] } | Promise<{ readonly ids: readonly number[] }>;
+
+/**
+ * The reply to a conversation, without white space around it.
+ * @throws the signal's reason: a reply that was cut off is none
+ */
+export async function answer(
+  messages: readonly ChatMessage[],
+  options: AnswerOptions,
+): Promise<string> {
+  const { ids } = await options.tokenizer.renderChat(messages, { addGenerationPrompt: true });
+  return answerTo(ids, options);
+}
+
+/** The same to a rendered conversation. */
+export async function answerTo(
+  ids: readonly number[],
+  { engine, tokenizer, signal, ...options }: AnswerOptions,
+): Promise<string> {
+  const { sampling, replyTokensMax, version } = options;
+  const result = await engine.generate(
+    {
+      ids,
+      sampling,
+      replyTokensMax,
+      stopIds: tokenizer.stopIds,
+      ...(version === undefined ? {} : { version }),
+    },
+    () => undefined,
+    signal,
+  );
+  signal?.throwIfAborted();
+  return tokenizer.decode(result.ids).trim();
+}
