@@ -178,7 +178,7 @@ function firstOfEachKind(all: readonly Scenario[], count: number): Scenario[] {
 async function repliesOf(
   scenarios: readonly Scenario[],
   deltas: readonly string[],
-  places: { modelDir: string; cacheDir: string },
+  paths: { modelDir: string; cacheDir: string },
 ): Promise<FreeReply[]> {
   const [{ createEngine }, { createOnnxExecutor }, { freeReplies }, { loadTokenizer }] =
     await Promise.all([
@@ -189,9 +189,9 @@ async function repliesOf(
     ]);
   const executor = await createOnnxExecutor({ device: 'cpu' });
   const version = { id: 'measured', deltas };
-  const engine = await createEngine({ ...places, executor, version });
+  const engine = await createEngine({ ...paths, executor, version });
   try {
-    const tokenizer = await loadTokenizer(places.modelDir);
+    const tokenizer = await loadTokenizer(paths.modelDir);
     return await freeReplies(scenarios, { engine, tokenizer, replyTokensMax: 64 });
   } finally {
     await engine.close();

@@ -49,10 +49,10 @@ export function registerGenerate(program: Command): void {
 }
 
 async function generate(options: GenerateOptions): Promise<void> {
-  const places = await findModel(options);
+  const paths = await findModel(options);
   const [{ loadTokenizer }, engine] = await Promise.all([
     import('../../tokenizer/tokenizer.ts'),
-    openEngine(places, options.delta ?? []),
+    openEngine(paths, options.delta ?? []),
   ]);
   const controller = new AbortController();
   const stop = (): void => controller.abort();
@@ -60,7 +60,7 @@ async function generate(options: GenerateOptions): Promise<void> {
   // The reader of a pipe may close it (`| head`): the reply ends without an error.
   process.stdout.on('error', stop);
   try {
-    const tokenizer = await loadTokenizer(places.modelDir);
+    const tokenizer = await loadTokenizer(paths.modelDir);
     const request = requestOf(options, await promptIds(options, tokenizer), tokenizer);
     if (request.ids.length === 0) throw new AttuneError('config-invalid', 'the prompt is empty');
     const decoder = tokenizer.createStreamDecoder();
