@@ -1,4 +1,4 @@
-// One turn end to end: store what was said, have it answered, store the answer, tell the listeners.
+// One turn end to end: stores the message, has it answered, stores the reply, tells the listeners.
 import { randomInt } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
 import {
@@ -35,7 +35,7 @@ export interface ChatOptions extends RunnerOptions {
 }
 
 export interface ChatLimits {
-  /** Replies that run at once, over all talks. */
+  /** Replies that run at once, in all conversations together. */
   readonly repliesMax: number;
   readonly messageCharactersMax: number;
   /** Prompt tokens that are kept free for the reply. */
@@ -45,10 +45,10 @@ export interface ChatLimits {
 /** The records of a new conversation before its first message. */
 export type Beginning = readonly [HeaderRecord, ...LogRecord[]];
 
-/** What holds for one reply alone. */
+/** Options of one reply. */
 export interface ReplyOptions {
   readonly overrides?: ConversationSettings;
-  /** How many of the likeliest tokens to tell with each; absent: no log-probabilities. */
+  /** Number of the likeliest tokens to report for each token; absent: no log-probabilities. */
   readonly topLogprobs?: number;
 }
 
@@ -56,9 +56,9 @@ export interface SayRequest extends ReplyOptions {
   readonly conversationId: string;
   readonly messageId: string;
   readonly text: string;
-  /** What a talk that is new begins with, before this message; else an empty live one. */
+  /** The records of a new conversation before this message. Default: an empty live one. */
   readonly beginning?: Beginning;
-  /** Who asks: passed on to the listeners, who may want to tell everyone else. */
+  /** Who asks; passed on to the listeners, which tell everyone else. */
   readonly by?: object;
   /** The message is on the disk; called before anything of the reply is told. */
   readonly onStored?: (message: UserMessage, isDuplicate: boolean) => void;
@@ -67,7 +67,7 @@ export interface SayRequest extends ReplyOptions {
 export interface RegenerateRequest extends ReplyOptions {
   readonly conversationId: string;
   readonly replyId: string;
-  /** It will be done; called before anything of the reply is told. */
+  /** The reply will be made; called before anything of it is told. */
   readonly onTaken?: (message: UserMessage) => void;
 }
 
@@ -108,7 +108,7 @@ export class Chat {
 
   /**
    * Stores the message and begins the reply. The same `messageId` again stores nothing and gives
-   * the reply that runs or that was given; when there is none (the daemon died), it is made now.
+   * the reply that runs or that was given; if there is none (the daemon crashed), it is made now.
    * @throws message-conflict, message-too-long, reply-running, replies-limit, window-overflow,
    * shutting-down, engine-failed, disk-full …; nothing is stored then
    */
@@ -137,8 +137,8 @@ export class Chat {
   }
 
   /**
-   * Answers the last message anew; its reply stays in the log as superseded. The same `replyId`
-   * again makes nothing new.
+   * Answers the last message again; its reply stays in the log as superseded. The same `replyId`
+   * again changes nothing.
    * @throws conversation-not-found, message-not-found, message-conflict, reply-running …
    */
   regenerate(request: RegenerateRequest): Promise<Answer> {
@@ -151,7 +151,7 @@ export class Chat {
       const known = state.entries.find((entry) => entry.id === replyId);
       if (known !== undefined && known.type !== 'reply') throw conflict(replyId);
       if (message === undefined) {
-        throw new AttuneError('message-not-found', 'Nothing was said in this talk yet.');
+        throw new AttuneError('message-not-found', 'This conversation has no message yet.');
       }
       const isRunning = running?.reply.head.replyId === replyId;
       if (known === undefined && !isRunning) this.#assertFree(conversationId);
@@ -167,7 +167,7 @@ export class Chat {
   stop(conversationId: string): void {
     const running = this.#runner.get(conversationId);
     if (running === undefined) {
-      throw new AttuneError('reply-not-found', 'No reply is running in this talk.', {
+      throw new AttuneError('reply-not-found', 'No reply is running in this conversation.', {
         conversationId,
       });
     }
@@ -182,7 +182,7 @@ export class Chat {
   }
 
   /**
-   * Takes no more messages, lets replies go on for `graceMs`, then interrupts them. Resolves when
+   * Accepts no more messages, lets replies go on for `graceMs`, then interrupts them. Resolves when
    * all of them are stored.
    */
   async close(graceMs: number): Promise<void> {
@@ -256,11 +256,11 @@ export class Chat {
   /** @throws window-overflow, engine-failed, template-failed, shutting-down */
   async #ask(
     entries: readonly Entry[],
-    talk: ConversationSettings = {},
-    { overrides = {} }: ReplyOptions = {},
+    conversation: ConversationSettings,
+    { overrides = {} }: ReplyOptions,
   ): Promise<Asked> {
     const { defaults, limits, tokenizer } = this.#options;
-    const settings = resolveSettings(defaults, [talk, overrides], () => randomInt(2 ** 32));
+    const settings = resolveSettings(defaults, [conversation, overrides], () => randomInt(2 ** 32));
     const prompt = await buildPrompt(tokenizer, {
       entries,
       systemPrompt: settings.systemPrompt,
@@ -281,14 +281,17 @@ export class Chat {
 
   #assertTaking(): void {
     if (!this.#isClosing) return;
-    throw new AttuneError('shutting-down', 'The daemon is stopping: send it after a restart.');
+    throw new AttuneError(
+      'shutting-down',
+      'The daemon is shutting down. Send it again after a restart.',
+    );
   }
 
   #assertFree(conversationId: string): void {
     if (this.#runner.get(conversationId) !== undefined) {
       throw new AttuneError(
         'reply-running',
-        'Wait for the reply, or stop it, before saying more.',
+        'Wait for the running reply, or stop it, before the next message.',
         {
           conversationId,
         },
@@ -298,7 +301,7 @@ export class Chat {
     if (this.#runner.size + this.#starting < repliesMax) return;
     throw new AttuneError(
       'replies-limit',
-      `${repliesMax} replies are being made already. Try again in a moment.`,
+      `The daemon is already generating ${repliesMax} replies (the limit). Try again in a moment.`,
       { repliesMax, retryAfterMs: RETRY_AFTER_MS },
     );
   }
@@ -319,7 +322,7 @@ function stateOf(beginning: Beginning): ConversationState {
 function conflict(id: string): AttuneError {
   return new AttuneError(
     'message-conflict',
-    `The id ${id} belongs to something else in this talk: choose a new id.`,
+    `The id ${id} is used by something else in this conversation. Choose a new id.`,
     { id },
   );
 }
@@ -328,7 +331,7 @@ function assertLength(text: string, messageCharactersMax: number): void {
   if (text.length <= messageCharactersMax) return;
   throw new AttuneError(
     'message-too-long',
-    `This message has ${text.length} characters; at most ${messageCharactersMax} are taken.`,
+    `This message has ${text.length} characters; the limit is ${messageCharactersMax}.`,
     { characters: text.length, messageCharactersMax },
   );
 }

@@ -1,4 +1,4 @@
-// What live chat tells those who listen (the server's hub): plain calls, no sockets in here.
+// The events of live chat for its listener (the server's event hub): plain calls, no sockets.
 import type { ConversationSummary, UserMessage } from '../protocol/conversation.ts';
 import type { Flag } from '../protocol/flag.ts';
 import type { ServerMessageOf } from '../protocol/server-message.ts';

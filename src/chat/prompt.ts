@@ -86,8 +86,8 @@ function tokensOf(turns: readonly Turn[], messages: ChatTokens['messages']): num
 function overflow(tokens: number, windowTokens: number): AttuneError {
   return new AttuneError(
     'window-overflow',
-    `This message takes ${tokens} tokens with its surroundings; the model's window holds ` +
-      `${windowTokens}. Say it in fewer words, or in several messages.`,
+    `This message takes ${tokens} tokens with the chat format; the model's window holds ` +
+      `${windowTokens}. Shorten it, or send it in several messages.`,
     { tokens, windowTokens },
   );
 }

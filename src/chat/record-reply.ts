@@ -26,10 +26,10 @@ function stopReasonOf(reply: RunningReply, outcome: Outcome): ReplyStopReason {
 /** Code and message of an error for those outside; other errors are not exposed. */
 export function publicError(error: unknown): { readonly code: string; readonly message: string } {
   if (error instanceof AttuneError) return { code: error.code, message: error.message };
-  return { code: 'internal-error', message: 'Something went wrong inside; the log says what.' };
+  return { code: 'internal-error', message: 'Internal error. See the log of the daemon.' };
 }
 
-/** Stores the reply as far as it came; `reply-end` is told only when it is on the disk. */
+/** Stores the reply as far as it came; `reply-end` is sent only when it is on the disk. */
 export async function recordReply(
   reply: RunningReply,
   outcome: Outcome,

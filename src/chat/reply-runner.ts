@@ -16,7 +16,7 @@ export interface RunnerOptions {
   readonly engine: Engine;
   /** The engine as it last described itself; undefined while it was never up. */
   readonly describeEngine: () => EngineDescription | undefined;
-  /** Whatever ended a reply before its time. */
+  /** Called with whatever interrupted a reply. */
   readonly onEngineFailure?: (error: unknown) => void;
   readonly tokenizer: ChatTokenizer;
   readonly events: ChatEvents;
@@ -47,7 +47,7 @@ export interface InFlight {
   readonly ended: Promise<ReplyEnding>;
 }
 
-/** At most one reply a talk; how many talks at once is the caller's affair. */
+/** At most one reply per conversation; the caller limits the number of conversations. */
 export class ReplyRunner {
   readonly #options: RunnerOptions;
   readonly #inFlight = new Map<string, InFlight>();
@@ -90,7 +90,7 @@ export class ReplyRunner {
       },
       tokenizer,
     );
-    // A turn later, so that it stands among the running ones before anything can end it.
+    // One microtask later, so that it is registered as running before anything can end it.
     const ended = Promise.resolve().then(() => this.#run(reply, order));
     const inFlight = { reply, ended };
     this.#inFlight.set(conversationId, inFlight);

@@ -15,13 +15,13 @@ export interface ReplyHead {
   readonly conversationId: string;
   readonly replyId: string;
   readonly messageId: string;
-  /** The reply whose place it takes. */
+  /** The reply that it replaces. */
   readonly replaces: string | null;
   readonly window: WindowView;
   readonly promptTokens: number;
   readonly settings: ReplySettings;
   readonly startedAt: number;
-  /** Tell of each token (log-probabilities); otherwise only the text is kept. */
+  /** Keep each token with its log-probability; otherwise only the text is kept. */
   readonly keepTokens: boolean;
 }
 
@@ -60,7 +60,7 @@ export class RunningReply {
     return this.#isInterrupted;
   }
 
-  /** Somebody ended it. */
+  /** A client ended it, or the daemon. */
   get isAborted(): boolean {
     return this.#isAborted;
   }
@@ -86,7 +86,7 @@ export class RunningReply {
     return text !== '';
   }
 
-  /** Resolves when the next text or token has come; it may have come to its end instead. */
+  /** Resolves when more text or another token has come. */
   grown(): Promise<void> {
     return new Promise((resolve) => this.#waiters.push(resolve));
   }

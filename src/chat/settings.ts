@@ -1,4 +1,4 @@
-// The settings of one reply: the configuration's, then the talk's, then those of the request.
+// The settings of one reply: the configuration's, then the conversation's, then the request's.
 import type { ConversationSettings } from '../protocol/conversation.ts';
 import { resolveSampling, type Sampling, type SamplingSettings } from '../protocol/sampling.ts';
 

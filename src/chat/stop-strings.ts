@@ -1,7 +1,7 @@
-// Finds stop strings in text that arrives in pieces, and holds back what may be the start of one.
+// Finds stop strings in text that arrives in pieces; holds back what may be the start of one.
 
 export interface StopFinder {
-  /** What of the text so far can be shown; `isStopped`: a stop string came, and it is not shown. */
+  /** The text that can be shown; `isStopped`: a stop string came, which is not shown. */
   push(piece: string): { readonly text: string; readonly isStopped: boolean };
   /** What was held back, once no more text will come. */
   end(): string;

@@ -1,4 +1,4 @@
-// What may be done with whole talks and their flags, the same for WebSocket and HTTP.
+// Operations on whole conversations and their flags, the same for WebSocket and HTTP.
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { ConversationStore, Forget, Page } from '../conversation/conversation-store.ts';
@@ -32,7 +32,7 @@ import type { ChatEvents } from './event.ts';
 export interface TalksOptions {
   readonly store: ConversationStore;
   readonly flags: FlagStore;
-  /** Deletes what was made from a talk; see `ConversationStore.delete`. */
+  /** Deletes what was made from a conversation; see `ConversationStore.delete`. */
   readonly forget: Forget;
   readonly chat: Chat;
   readonly engine: Engine;
@@ -73,18 +73,18 @@ export class Talks {
     return store.search({ ...request, limit: Math.min(request.limit, limits.searchResultsMax) });
   }
 
-  /** The talk as it lives: it grows on. @throws conversation-not-found */
+  /** The live state of a conversation: it changes with the conversation. @throws conversation-not-found */
   read(id: string): Promise<ConversationState> {
     return this.#options.store.read(id);
   }
 
-  /** How much of a talk one answer holds. */
+  /** The messages of a conversation that one answer holds. */
   pageRequest({ limit, before }: { limit: number; before?: string }): HistoryRequest {
     const { historyPageMax, historyPageCharactersMax: charactersMax } = this.#options.limits;
     return { before, messagesMax: Math.min(limit, historyPageMax), charactersMax };
   }
 
-  /** The same id again gives the talk that is there, as it is. @throws conversations-limit */
+  /** An id that exists already gives that conversation unchanged. @throws conversations-limit */
   create(talk: NewTalk): Promise<ConversationSummary> {
     const { store, clock, events } = this.#options;
     const { conversationId: id } = talk;
@@ -106,7 +106,7 @@ export class Talks {
     });
   }
 
-  /** Title, settings, "do not learn from this talk". @throws conversation-not-found */
+  /** Title, settings, "do not learn from this conversation". @throws conversation-not-found */
   change(id: string, patch: ConversationPatch): Promise<ConversationSummary> {
     const { store, clock, events } = this.#options;
     return store.exclusive(id, async () => {
@@ -126,7 +126,7 @@ export class Talks {
     });
   }
 
-  /** Deletes the talk and all that was made from it. @throws conversation-not-found */
+  /** Deletes the conversation and all that was made from it. @throws conversation-not-found */
   async delete(id: string): Promise<void> {
     const { store, forget, chat, engine, events } = this.#options;
     store.summary(id);
@@ -144,7 +144,7 @@ export class Talks {
     return log + flags.join('');
   }
 
-  /** Every talk, oldest first. */
+  /** Every conversation, oldest first. */
   async *exportAll(): AsyncGenerator<string> {
     for (const id of this.#options.store.ids()) {
       // Deleted meanwhile: then there is nothing to export.
@@ -155,7 +155,7 @@ export class Talks {
     }
   }
 
-  /** A talk that was held elsewhere, with its marks. The same id again changes nothing. */
+  /** Adds a conversation from elsewhere, with its flags. The same id again changes nothing. */
   import(talk: ConversationImport): Promise<ConversationImported> {
     const { store, flags, events } = this.#options;
     return store.exclusive(talk.id, async () => {
@@ -183,7 +183,7 @@ export class Talks {
   /** @throws conversation-not-found, reply-not-found, span-mismatch, flags-limit … */
   addFlag(draft: FlagDraft): Promise<Flag> {
     const { flags, store, events } = this.#options;
-    // Apart from a deletion: no flag may outlive its talk.
+    // Never during a deletion: no flag may outlive its conversation.
     return store.exclusive(draft.conversationId, async () => {
       const flag = await flags.add(draft, await store.read(draft.conversationId));
       events.flagChanged('added', flag);

@@ -7,7 +7,7 @@ export function codedError(error: unknown): AttuneError {
   if (error instanceof AttuneError) return error;
   return new AttuneError(
     'internal-error',
-    'Something went wrong inside; the log says what.',
+    'Internal error. See the log of the daemon.',
     {},
     { cause: error },
   );

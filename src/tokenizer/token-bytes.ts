@@ -92,17 +92,8 @@ function byteLevelBytes(token: string): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** The bytes of all tokens as plain data, which a worker can send. */
-export interface TokenTable {
-  readonly bytes: Uint8Array;
-  /** Where each id's bytes end; they begin where those of the id before it end. */
-  readonly ends: Uint32Array;
-  readonly stripsFirstBlank: boolean;
-  readonly metaspace: string | undefined;
-}
-
 /** @throws tokenizer-invalid */
-export function createTokenTable(files: TokenizerFiles): TokenTable {
+export function createTokenBytes(files: TokenizerFiles): TokenBytes {
   const kind = readDecoder(files.definition.decoder);
   const model = files.definition.model as { vocab: Readonly<Record<string, number>> };
   const table: (Uint8Array | undefined)[] = [];
@@ -116,25 +107,12 @@ export function createTokenTable(files: TokenizerFiles): TokenTable {
     }
   }
   for (const { id, content } of files.addedTokens) table[id] = Buffer.from(content, 'utf8');
-  const ends = new Uint32Array(table.length);
-  let end = 0;
-  for (let id = 0; id < table.length; id++) {
-    end += table[id]?.length ?? 0;
-    ends[id] = end;
-  }
-  const bytes = new Uint8Array(end);
-  for (const [id, own] of table.entries()) if (own !== undefined) bytes.set(own, ends[id - 1] ?? 0);
-  const { stripsFirstBlank, metaspace } = kind;
-  return { bytes, ends, stripsFirstBlank, metaspace };
-}
-
-export function tokenBytesOf(table: TokenTable): TokenBytes {
-  const { bytes, ends, stripsFirstBlank, metaspace } = table;
+  const nothing = new Uint8Array(0);
   return {
-    bytesOf: (id) => bytes.subarray(ends[id - 1] ?? 0, ends[id] ?? 0),
-    stripsFirstBlank,
-    metaspace,
-    vocabularySize: ends.length,
+    bytesOf: (id) => table[id] ?? nothing,
+    stripsFirstBlank: kind.stripsFirstBlank,
+    metaspace: kind.metaspace,
+    vocabularySize: table.length,
   };
 }
 

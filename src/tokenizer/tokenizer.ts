@@ -1,35 +1,14 @@
 // The tokenizer of a model folder: text and chats to ids and back. Nothing else turns text to ids.
 import { z } from 'zod';
-import { AttuneError } from '../base/errors.ts';
-import { readGgufFile } from '../gguf/gguf-file.ts';
-import { type ChatTemplate, createChatTemplate } from './chat-template.ts';
+import { createChatRenderer, type RenderChatOptions } from './chat-renderer.ts';
 import { createTextEncoder } from './encoder.ts';
-import { tokenizerFilesOf } from './gguf-tokenizer.ts';
-import { ggufPath } from './model-file.ts';
-import { type ChatMessage, encodeChat, type RenderedChat } from './rendered-chat.ts';
-import {
-  createTokenDecoder,
-  createTokenTable,
-  type TokenDecoder,
-  type TokenTable,
-  tokenBytesOf,
-} from './token-bytes.ts';
-import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-file.ts';
-
-export interface RenderChatOptions {
-  /** Ends with the header of the reply to come. Default false. */
-  readonly addGenerationPrompt?: boolean;
-  /** Name in a list of templates. Default: `default`, or the only one. */
-  readonly template?: string;
-  /** For templates that write the date. Default: now. */
-  readonly now?: Date;
-  /** Further variables of the template, such as `enable_thinking`. */
-  readonly variables?: Readonly<Record<string, unknown>>;
-}
+import { readTokenizer } from './read-tokenizer.ts';
+import type { ChatMessage, RenderedChat } from './rendered-chat.ts';
+import { createTokenBytes, createTokenDecoder, type TokenDecoder } from './token-bytes.ts';
+import type { TokenizerFiles } from './tokenizer-file.ts';
 
 export interface Tokenizer extends TokenDecoder {
   readonly dir: string;
-  readonly tokenTable: TokenTable;
   readonly vocabularySize: number;
   /** Tokens that end a reply. */
   readonly stopIds: readonly number[];
@@ -58,33 +37,7 @@ export interface Tokenizer extends TokenDecoder {
 
 /** @throws tokenizer-invalid, template-failed (a template that is not Jinja) */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
-  const file = await ggufPath(path);
-  const files =
-    file === undefined
-      ? await readTokenizerFiles(path)
-      : tokenizerFilesOf(await readGgufFile(file));
-  return createTokenizer(path, files);
-}
-
-function compileTemplates(files: TokenizerFiles): Map<string, ChatTemplate> {
-  return new Map([...files.templates].map(([name, text]) => [name, createChatTemplate(text)]));
-}
-
-function chooseTemplate(
-  templates: ReadonlyMap<string, ChatTemplate>,
-  name: string | undefined,
-  dir: string,
-): ChatTemplate {
-  const only = templates.size === 1 ? [...templates.values()][0] : undefined;
-  const template = name === undefined ? (templates.get('default') ?? only) : templates.get(name);
-  if (template !== undefined) return template;
-  const known = [...templates.keys()].join(', ') || 'none';
-  throw new AttuneError(
-    'template-failed',
-    `${dir} has no chat template "${name ?? 'default'}" (there: ${known}). ` +
-      'Use a model that was made for chat.',
-    { dir, template: name ?? 'default', known },
-  );
+  return createTokenizer(path, await readTokenizer(path));
 }
 
 const templateProcessing = z.object({
@@ -115,10 +68,9 @@ function prefixIds(postProcessor: unknown): number[] {
 
 /** @throws tokenizer-invalid, template-failed */
 export function createTokenizer(dir: string, files: TokenizerFiles): Tokenizer {
-  const tokenTable = createTokenTable(files);
-  const tokens = tokenBytesOf(tokenTable);
+  const tokens = createTokenBytes(files);
   const encoder = createTextEncoder(files);
-  const templates = compileTemplates(files);
+  const renderChat = createChatRenderer(dir, files, { encoder, tokens });
   const vocabulary = files.definition.model as { vocab: Readonly<Record<string, number>> };
   const addedIds = new Map(files.addedTokens.map((token) => [token.content, token.id]));
   const controls = files.addedTokens.filter((token) => token.isControl);
@@ -130,32 +82,14 @@ export function createTokenizer(dir: string, files: TokenizerFiles): Tokenizer {
     (Object.hasOwn(vocabulary.vocab, token) ? vocabulary.vocab[token] : undefined);
   const encode = (text: string): number[] => encoder.encode(text).flatMap((piece) => piece.ids);
 
-  function renderChat(
-    messages: readonly ChatMessage[],
-    options: RenderChatOptions = {},
-  ): RenderedChat {
-    const template = chooseTemplate(templates, options.template, dir);
-    const rendered = template.render(
-      messages.map(({ role, content }) => ({ role, content })),
-      {
-        addGenerationPrompt: options.addGenerationPrompt ?? false,
-        namedTokens: files.namedTokens,
-        now: options.now ?? new Date(),
-        variables: options.variables ?? {},
-      },
-    );
-    return encodeChat(rendered, messages, { encoder, tokens, stopIds: files.stopIds });
-  }
-
   return {
     ...createTokenDecoder(tokens, controlIds),
     dir,
-    tokenTable,
     vocabularySize: tokens.vocabularySize,
     stopIds: files.stopIds,
     controlIds,
     bosId: idOf(files.namedTokens.bos_token ?? ''),
-    hasChatTemplate: templates.size > 0,
+    hasChatTemplate: files.templates.size > 0,
     encode,
     encodePrompt: (text) => [...prefix, ...encode(text)],
     idOf,

@@ -1,10 +1,15 @@
-// The worker's side: loads the tokenizer of a model folder, then renders the chats that it is sent.
+// The worker's side: renders the chats that it is sent, with the tokenizer that it is started with.
 import { parentPort, workerData } from 'node:worker_threads';
 import { type ErrorCode, type ErrorFacts, isAttuneError } from '../base/errors.ts';
+import { createChatRenderer } from './chat-renderer.ts';
 import { type ChatTokens, type RenderRequest, renderChatTokens } from './chat-tokenizer.ts';
 import type { ChatMessage } from './rendered-chat.ts';
-import type { TokenTable } from './token-bytes.ts';
-import { loadTokenizer } from './tokenizer.ts';
+import type { TokenizerFiles } from './tokenizer-file.ts';
+
+export interface WorkerData {
+  readonly dir: string;
+  readonly files: TokenizerFiles;
+}
 
 /** Each is answered before the next is sent. */
 export interface ToWorker {
@@ -12,45 +17,33 @@ export interface ToWorker {
   readonly request: RenderRequest;
 }
 
-/** The first answer tells of the tokenizer, those after it of chats. */
-export type FromWorker<Value> = { readonly value: Value } | { readonly error: WorkerError };
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'chat'; readonly chat: ChatTokens }
+  | {
+      readonly type: 'error';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly facts: ErrorFacts;
+    };
 
-export interface WorkerError {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly facts: ErrorFacts;
-}
-
-export interface OpenedTokenizer {
-  readonly stopIds: readonly number[];
-  readonly controlIds: ReadonlySet<number>;
-  readonly tokenTable: TokenTable;
-}
-
-function errorOf(error: unknown): WorkerError {
-  if (isAttuneError(error)) {
-    return { code: error.code, message: error.message, facts: error.facts };
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  return { code: 'template-failed', message: `Rendering the chat failed: ${message}`, facts: {} };
-}
-
-async function answer<Value>(work: () => Value | Promise<Value>): Promise<void> {
-  let message: FromWorker<Value>;
+function tell(work: () => FromWorker): void {
   try {
-    message = { value: await work() };
+    parentPort?.postMessage(work());
   } catch (error) {
-    message = { error: errorOf(error) };
+    const message = error instanceof Error ? error.message : String(error);
+    const { code, facts } = isAttuneError(error)
+      ? error
+      : ({ code: 'template-failed', facts: {} } as const);
+    parentPort?.postMessage({ type: 'error', code, message, facts } satisfies FromWorker);
   }
-  parentPort?.postMessage(message);
 }
 
-const opening = loadTokenizer(workerData as string);
-
-await answer<OpenedTokenizer>(async () => {
-  const { stopIds, controlIds, tokenTable } = await opening;
-  return { stopIds, controlIds, tokenTable };
+tell(() => {
+  const { dir, files } = workerData as WorkerData;
+  const renderChat = createChatRenderer(dir, files);
+  parentPort?.on('message', ({ messages, request }: ToWorker) =>
+    tell(() => ({ type: 'chat', chat: renderChatTokens({ renderChat }, messages, request) })),
+  );
+  return { type: 'ready' };
 });
-parentPort?.on('message', ({ messages, request }: ToWorker) =>
-  answer<ChatTokens>(async () => renderChatTokens(await opening, messages, request)),
-);

@@ -1,0 +1,73 @@
+// Renders a chat to token ids: the template that is asked for, then the encoder. It reads no files.
+import { AttuneError } from '../base/errors.ts';
+import { type ChatTemplate, createChatTemplate } from './chat-template.ts';
+import { createTextEncoder } from './encoder.ts';
+import {
+  type ChatMessage,
+  type EncodeChatParts,
+  encodeChat,
+  type RenderedChat,
+} from './rendered-chat.ts';
+import { createTokenBytes } from './token-bytes.ts';
+import type { TokenizerFiles } from './tokenizer-file.ts';
+
+export interface RenderChatOptions {
+  /** Ends with the header of the reply to come. Default false. */
+  readonly addGenerationPrompt?: boolean;
+  /** Name in a list of templates. Default: `default`, or the only one. */
+  readonly template?: string;
+  /** For templates that write the date. Default: now. */
+  readonly now?: Date;
+  /** Further variables of the template, such as `enable_thinking`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
+}
+
+/** @throws template-failed, span-unaligned */
+export type ChatRenderer = (
+  messages: readonly ChatMessage[],
+  options?: RenderChatOptions,
+) => RenderedChat;
+
+/** @throws tokenizer-invalid, template-failed (a template that is not Jinja) */
+export function createChatRenderer(
+  dir: string,
+  files: TokenizerFiles,
+  parts: Pick<EncodeChatParts, 'encoder' | 'tokens'> = {
+    encoder: createTextEncoder(files),
+    tokens: createTokenBytes(files),
+  },
+): ChatRenderer {
+  const templates = new Map(
+    [...files.templates].map(([name, text]) => [name, createChatTemplate(text)]),
+  );
+  return (messages, options = {}) => {
+    const template = chooseTemplate(templates, options.template, dir);
+    const rendered = template.render(
+      messages.map(({ role, content }) => ({ role, content })),
+      {
+        addGenerationPrompt: options.addGenerationPrompt ?? false,
+        namedTokens: files.namedTokens,
+        now: options.now ?? new Date(),
+        variables: options.variables ?? {},
+      },
+    );
+    return encodeChat(rendered, messages, { ...parts, stopIds: files.stopIds });
+  };
+}
+
+function chooseTemplate(
+  templates: ReadonlyMap<string, ChatTemplate>,
+  name: string | undefined,
+  dir: string,
+): ChatTemplate {
+  const only = templates.size === 1 ? [...templates.values()][0] : undefined;
+  const template = name === undefined ? (templates.get('default') ?? only) : templates.get(name);
+  if (template !== undefined) return template;
+  const known = [...templates.keys()].join(', ') || 'none';
+  throw new AttuneError(
+    'template-failed',
+    `${dir} has no chat template "${name ?? 'default'}" (there: ${known}). ` +
+      'Use a model that was made for chat.',
+    { dir, template: name ?? 'default', known },
+  );
+}
