@@ -7,6 +7,7 @@
 // Source: ggml-org/ggml, docs/gguf.md.
 import { AttuneError } from '../base/errors.ts';
 import { type OpenFile, systemFileOps } from '../base/file-ops.ts';
+import { isLfsPointer, LFS_POINTER } from '../base/lfs-pointer.ts';
 import { type GgufType, typeOf } from './block-type.ts';
 
 export type GgufScalar = number | bigint | boolean | string;
@@ -175,6 +176,7 @@ const ELEMENT_BYTES_MIN = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8];
  */
 function parseGguf(bytes: Uint8Array, fileBytes: number, path: string): GgufFile {
   const cursor = new Cursor(bytes, path);
+  if (isLfsPointer(bytes)) throw ggufDamaged(path, 'file', LFS_POINTER);
   const { tensorCount, pairCount } = readPreamble(cursor, path, fileBytes);
   const metadata = new Map<string, GgufValue>();
   for (let i = 0; i < pairCount; i++) {

@@ -43,6 +43,9 @@ const ARCHITECTURES: Readonly<Record<Family, string>> = {
 const SIZE_MAX = 2 ** 24;
 const LAYERS_MAX = 1024;
 
+/** Where the key is missing. Source: transformers 5.18, configuration_mistral.py. */
+const MISTRAL_KV_HEADS = 8;
+
 const size = z.int().min(1).max(SIZE_MAX);
 
 const schema = z.looseObject({
@@ -100,6 +103,9 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
   };
 }
 
+export const QUANTIZED =
+  'the checkpoint is quantized; use its F32, F16 or BF16 original, or a GGUF file of the model';
+
 /** What cannot be run is named before its other fields are looked at: they may well be foreign. */
 function refuseOthers(json: unknown, where: string): void {
   if (!isRecord(json)) throw damaged(where, '(root)', 'not a JSON object');
@@ -113,8 +119,10 @@ function refuseOthers(json: unknown, where: string): void {
     const found = quote(architectures[0]);
     throw unsupported(where, `architecture ${found} is not implemented; ${architecture} is needed`);
   }
-  if (json.quantization_config != null || json.compression_config != null) {
-    throw unsupported(where, 'the checkpoint is quantized; use its F32, F16 or BF16 original');
+  // `quantization`: MLX.
+  const { quantization_config, compression_config, quantization } = json;
+  if ([quantization_config, compression_config, quantization].some((value) => value != null)) {
+    throw unsupported(where, QUANTIZED);
   }
   if (activation !== undefined && activation !== 'silu' && activation !== 'swish') {
     throw unsupported(where, `hidden_act ${quote(activation)} is not implemented; silu is`);
@@ -123,7 +131,8 @@ function refuseOthers(json: unknown, where: string): void {
 
 function heads(raw: RawConfig, family: Family, where: string) {
   const { hidden_size: hidden, num_attention_heads: numHeads } = raw;
-  const numKeyValueHeads = raw.num_key_value_heads ?? numHeads;
+  const { num_key_value_heads: given = family === 'mistral' ? MISTRAL_KV_HEADS : null } = raw;
+  const numKeyValueHeads = given ?? numHeads;
   if (numHeads % numKeyValueHeads !== 0) {
     const reason = `${numHeads} heads are no multiple of ${numKeyValueHeads} key-value heads`;
     throw damaged(where, 'num_key_value_heads', reason);

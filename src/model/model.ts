@@ -2,13 +2,13 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { READABLE_TYPES } from '../gguf/block-type.ts';
-import { readCheckpoint } from './checkpoint/checkpoint.ts';
+import { hintOf, readCheckpoint } from './checkpoint/checkpoint.ts';
 import { modelId, notFound, readJson, realPath } from './checkpoint/folder.ts';
 import { readGgufCheckpoint } from './checkpoint/gguf-checkpoint.ts';
 import { damaged, unsupported } from './checkpoint/refusal.ts';
-import { READ, readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
+import { haveSameBytes, READ, readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
 import { placeWeights } from './checkpoint/weights-cache.ts';
-import { type ModelConfig, parseConfig } from './config.ts';
+import { type ModelConfig, parseConfig, QUANTIZED } from './config.ts';
 import { describeWeights, type WeightDescription } from './weight-names.ts';
 
 /** Where f32 bytes lie; the path is real (no symlink in it). */
@@ -43,6 +43,8 @@ export interface Model {
   readonly weights: ReadonlyMap<string, Weight>;
   /** Tensors of the checkpoint that such a model does not have; they are ignored. */
   readonly unusedTensors: readonly string[];
+  /** What a person should know of how the model is used here, a sentence each. */
+  readonly notices: readonly string[];
 }
 
 export interface ReadModelOptions {
@@ -70,7 +72,7 @@ export async function readModel(
   { cacheDir, windowTokens = 0 }: ReadModelOptions,
 ): Promise<Model> {
   const { path: real, config, stored, unusedTensors } = await readModelHead(dir);
-  const window = windowOf(config, windowTokens, real);
+  const window = windowOf(config, windowTokens);
   const placed = await placeWeights([...stored.values()], cacheDir);
   const weights = [...stored].map(([name, tensor]): [string, Weight] => {
     const { path, offset, length } = placed.tensors.get(tensor.name) as StoredTensor;
@@ -81,7 +83,8 @@ export async function readModel(
     dir: real,
     config,
     baseHash: placed.baseHash,
-    windowTokens: window,
+    windowTokens: window.tokens,
+    notices: window.notices,
     parameters: weights.reduce((total, [, weight]) => total + weight.place.length / 4, 0),
     weights: new Map(weights),
     unusedTensors,
@@ -103,7 +106,7 @@ export interface ModelHead {
  */
 export async function readModelHead(path: string): Promise<ModelHead> {
   const real = await realPath(path);
-  const { config, tensors } = await readSource(real);
+  const { config, tensors } = await withOwnHead(await readSource(real));
   const stored = new Map(
     describeWeights(config).map((weight) => [weight.name, find(weight, tensors, real)]),
   );
@@ -124,8 +127,22 @@ async function readSource(real: string): Promise<Source> {
 async function readFolder(dir: string): Promise<Source> {
   const where = join(dir, 'config.json');
   const json = await readJson(where, CONFIG_BYTES_MAX);
-  if (json === undefined) throw notFound(`${dir} has no config.json; is it a model folder?`, dir);
+  if (json === undefined) throw notFound(`${dir} has no config.json; ${await hintOf(dir)}`, dir);
   return { config: parseConfig(json, where), tensors: await readCheckpoint(dir) };
+}
+
+/**
+ * A head of its own is used where it differs from the embedding, whatever config.json says.
+ * Source: transformers 5.18, modeling_utils.py, tie_weights.
+ */
+async function withOwnHead({ config, tensors }: Source): Promise<Source> {
+  const embedding = tensors.get('model.embed_tokens.weight');
+  const head = tensors.get('lm_head.weight');
+  if (!config.tieWordEmbeddings || embedding === undefined || head === undefined) {
+    return { config, tensors };
+  }
+  const isTied = await haveSameBytes(embedding, head);
+  return { config: { ...config, tieWordEmbeddings: isTied }, tensors };
 }
 
 /** One weight as f32, read from its place; the caller owns it. */
@@ -140,7 +157,12 @@ function find(
   dir: string,
 ): StoredTensor {
   const stored = tensors.get(checkpointName);
-  if (stored === undefined) throw damaged(dir, checkpointName, 'the checkpoint does not have it');
+  if (stored === undefined) {
+    // GPTQ and AWQ pack a matrix under this name; an older one has no word of it in config.json.
+    if (tensors.has(checkpointName.replace(/weight$/, 'qweight')))
+      throw unsupported(dir, QUANTIZED);
+    throw damaged(dir, checkpointName, 'the checkpoint does not have it');
+  }
   if (stored.shape.join() !== shape.join()) {
     const [found, asked] = [stored.shape.join(', '), shape.join(', ')];
     const reason = `its shape is (${found}); config.json asks for (${asked})`;
@@ -151,11 +173,14 @@ function find(
 }
 
 /** A sliding window changes nothing until more tokens than it holds are there. */
-function windowOf(config: ModelConfig, asked: number, where: string): number {
-  const { maxPositionEmbeddings, slidingWindow } = config;
+function windowOf(
+  { maxPositionEmbeddings, slidingWindow }: ModelConfig,
+  asked: number,
+): { tokens: number; notices: string[] } {
   const window = Math.min(asked || WINDOW_TOKENS_DEFAULT_MAX, maxPositionEmbeddings);
-  if (slidingWindow === null || slidingWindow >= window) return window;
-  const remedy = `set a window of at most ${slidingWindow} tokens to use this model`;
-  const reason = `sliding_window ${slidingWindow} is smaller than the window of ${window} tokens`;
-  throw unsupported(where, `${reason}, which is not implemented; ${remedy}`);
+  if (slidingWindow === null || slidingWindow >= window) return { tokens: window, notices: [] };
+  const notice =
+    `This model's attention slides over ${slidingWindow} tokens. Sliding is not implemented: the ` +
+    `window is ${slidingWindow} tokens, whatever more engine.windowTokens asks for.`;
+  return { tokens: slidingWindow, notices: [notice] };
 }

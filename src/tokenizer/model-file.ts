@@ -3,6 +3,7 @@ import { realpath, stat } from 'node:fs/promises';
 import type { z } from 'zod';
 import { readTextBounded } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
+import { isLfsPointer, LFS_POINTER } from '../base/lfs-pointer.ts';
 
 export const CONFIG_BYTES_MAX = 16 * 2 ** 20;
 
@@ -18,6 +19,7 @@ export async function readJson<T>(
 ): Promise<T | undefined> {
   const text = await readText(path, bytesMax);
   if (text === undefined) return undefined;
+  if (isLfsPointer(text)) throw invalid(path, `${LFS_POINTER}.`);
   let value: unknown;
   try {
     value = JSON.parse(text);

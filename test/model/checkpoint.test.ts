@@ -37,12 +37,35 @@ describe('a folder is refused', () => {
 
   test.each([
     ['pytorch_model.bin', 'safe_serialization'],
-    ['adapter_config.json', 'adapter'],
-    ['model.Q8_0.gguf', 'GGUF'],
-  ])('that holds %s instead of safetensors, saying what to do', async (name, advice) => {
-    await cp(join(LLAMA, 'config.json'), join(root, 'model', 'config.json'));
-    await writeFile(join(root, 'model', name), '');
-    await expect(read(join(root, 'model'))).rejects.toThrow(advice);
+    ['adapter_config.json', 'LoRA adapter'],
+    ['model.Q8_0.gguf', 'name the GGUF file in it.'],
+    ['consolidated.safetensors', 'Hugging Face format'],
+    ['readme.txt', 'was it fetched whole?'],
+  ])('that holds %s instead of a model, saying what to do', async (name, advice) => {
+    const dir = join(root, 'model');
+    await mkdir(dir);
+    await writeFile(join(dir, name), '');
+    const message = async (): Promise<string> => (await read(dir).catch(String)) as string;
+    expect(await message()).toContain(advice);
+    await cp(join(LLAMA, 'config.json'), join(dir, 'config.json'));
+    expect(await message()).toContain(advice);
+    expect(await message()).not.toMatch(/[?]\./);
+  });
+
+  test('whose weights are packed under another name, as quantized ones', async () => {
+    const { 'model.layers.0.mlp.up_proj.weight': packed, ...rest } = await llamaParts();
+    const name = 'model.layers.0.mlp.up_proj.qweight';
+    const dir = await folderOf({ ...rest, [name]: packed as Part });
+    await expect(read(dir)).rejects.toThrow(/quantized/);
+  });
+
+  test('whose weights were left at the server by Git LFS', async () => {
+    const dir = await folderOf(await llamaParts());
+    const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 269060552\n';
+    for (const path of [join(dir, 'model.safetensors'), join(root, 'model.gguf')]) {
+      await writeFile(path, pointer);
+      await expect(read(path.endsWith('.gguf') ? path : dir)).rejects.toThrow(/git lfs pull/);
+    }
   });
 
   test('whose config.json is no JSON, no UTF-8 or huge', async () => {

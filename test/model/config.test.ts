@@ -118,6 +118,10 @@ describe('a config', () => {
     expect(parse(qwen3).headDim).toBe(128);
     expect(parse({ ...qwen3, head_dim: 32 }).headDim).toBe(32);
     expect(parse({ ...SMOLLM2, head_dim: null }).headDim).toBe(64);
+    const { num_key_value_heads: ______, ...mistral } = { ...MISTRAL, num_attention_heads: 32 };
+    expect(parse({ ...mistral, hidden_size: 2048 }).numKeyValueHeads).toBe(8);
+    const even = { ...mistral, hidden_size: 2048, num_key_value_heads: null };
+    expect(parse(even).numKeyValueHeads).toBe(32);
   });
 
   test('knows which projections of its family have biases', () => {
@@ -164,6 +168,7 @@ describe('a config is refused by name', () => {
       'layer type',
     ],
     ['a rotation of only some dimensions', { partial_rotary_factor: 0.5 }, '0.5'],
+    ['weights quantized by MLX', { quantization: { bits: 4, group_size: 64 } }, 'quantized'],
     ['quantized weights', { quantization_config: { quant_method: 'gptq' } }, 'quantized'],
     ['another activation', { hidden_act: 'gelu' }, '"gelu"'],
     ['heads of an odd size', { head_dim: 63 }, '63'],

@@ -140,14 +140,37 @@ describe('a model folder', () => {
     expect((await read(dir, 500_000)).windowTokens).toBe(500_000);
   });
 
-  test('with a sliding window is run within it and refused beyond', async () => {
+  test('with a sliding window has no more than that, and says so', async () => {
     const dir = join(root, 'mistral');
     await cp(join(FIXTURES, 'mistral'), dir, { recursive: true });
     const json = JSON.parse(await readFile(join(dir, 'config.json'), 'utf8'));
     await writeFile(join(dir, 'config.json'), JSON.stringify({ ...json, sliding_window: 32 }));
-    expect((await read(dir, 32)).windowTokens).toBe(32);
-    await expect(read(dir)).rejects.toMatchObject({ code: 'model-unsupported' });
-    await expect(read(dir, 33)).rejects.toThrow(/window of at most 32 tokens/);
+    for (const asked of [undefined, 33]) {
+      const model = await read(dir, asked);
+      expect(model.windowTokens).toBe(32);
+      expect(model.notices.join()).toMatch(/32 tokens.*engine\.windowTokens/);
+    }
+    expect(await read(dir, 16)).toMatchObject({ windowTokens: 16, notices: [] });
+  });
+
+  test('with tied embeddings and a head of its own uses that head', async () => {
+    const parts = await llamaParts();
+    const dir = await folderOf(parts);
+    const where = join(dir, 'config.json');
+    const json = JSON.parse(await readFile(where, 'utf8'));
+    await writeFile(where, JSON.stringify({ ...json, tie_word_embeddings: true }));
+    const model = await read(dir);
+    expect(model.config.tieWordEmbeddings).toBe(false);
+    expect(await readWeight(weight(model, 'lmHead'))).not.toEqual(
+      await readWeight(weight(model, 'embedTokens')),
+    );
+    const embedding = parts['model.embed_tokens.weight'] as Part;
+    await folderOf({ ...parts, 'lm_head.weight': embedding });
+    await writeFile(where, JSON.stringify({ ...json, tie_word_embeddings: true }));
+    expect(await read(dir)).toMatchObject({
+      config: { tieWordEmbeddings: true },
+      unusedTensors: ['lm_head.weight'],
+    });
   });
 });
 

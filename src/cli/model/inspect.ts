@@ -23,13 +23,13 @@ export function registerInspect(program: Command): void {
 
 /** @throws model-not-found, model-unsupported, model-damaged */
 async function inspect(options: InspectOptions): Promise<string> {
-  const { modelDir, cacheDir } = await findModel(options);
+  const { modelDir, cacheDir, config } = await findModel(options);
   const [{ readModel }, { checkModel }, { loadTokenizer }] = await Promise.all([
     import('../../model/model.ts'),
     import('../../model/check.ts'),
     import('../../tokenizer/tokenizer.ts'),
   ]);
-  const model = await readModel(modelDir, { cacheDir });
+  const model = await readModel(modelDir, { cacheDir, windowTokens: config.engine.windowTokens });
   const tokenizer = await loadTokenizer(modelDir).catch((error: Error) => error);
   const check = options.check === true ? await checkModel(model) : undefined;
   const facts = factsOf(model, tokenizer, check);
@@ -65,6 +65,7 @@ function factsOf(
     cachePerToken: bytesText(cacheBytes),
     baseHash: model.baseHash,
     unusedTensors: model.unusedTensors.join(', ') || 'none',
+    notices: model.notices.join(' ') || 'none',
     ...tokenizerFacts(tokenizer),
     ...(check === undefined
       ? {}

@@ -49,12 +49,20 @@ async function readShards(dir: string): Promise<ReadonlyMap<string, StoredTensor
   return tensors;
 }
 
-/** What to do about a folder without safetensors. */
+/** What to do about a folder that is no model folder. */
+export async function hintOf(dir: string): Promise<string> {
+  return hint(new Set(await readdir(dir)));
+}
+
 function hint(names: ReadonlySet<string>): string {
   const has = (pattern: RegExp): boolean => [...names].some((name) => pattern.test(name));
+  if (has(/^adapter_(model|config)/)) {
+    return 'it is a LoRA adapter; name the model that it was merged into';
+  }
+  if (has(/\.gguf$/)) return 'name the GGUF file in it';
   if (has(/^pytorch_model.*\.bin/)) return 'save the model again with safe_serialization=True';
-  if (has(/^adapter_(model|config)/))
-    return 'this is an adapter; name the folder of its base model';
-  if (has(/\.gguf$/)) return 'GGUF is not read; fetch the original safetensors';
+  if (has(/^consolidated.*\.(safetensors|pth)$/)) {
+    return "it has Mistral's or Meta's own format; fetch the files of its Hugging Face format";
+  }
   return 'is this the folder of a model, and was it fetched whole?';
 }

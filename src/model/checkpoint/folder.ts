@@ -17,7 +17,8 @@ export async function realFile(path: string, ops: FileOps = systemFileOps): Prom
 }
 
 export function notFound(message: string, path: string, cause?: unknown): AttuneError {
-  return new AttuneError('model-not-found', `${message}.`, { path }, { cause });
+  const end = message.endsWith('?') ? '' : '.';
+  return new AttuneError('model-not-found', `${message}${end}`, { path }, { cause });
 }
 
 /** @throws model-not-found */

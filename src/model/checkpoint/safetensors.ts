@@ -1,5 +1,6 @@
 // Reads safetensors files by range: the header checked in full, then only the bytes asked for.
 import { type FileOps, type OpenFile, systemFileOps } from '../../base/file-ops.ts';
+import { isLfsPointer, LFS_POINTER } from '../../base/lfs-pointer.ts';
 import { READABLE_TYPES, typeNamed } from '../../gguf/block-type.ts';
 import { realFile } from './folder.ts';
 import { damaged, unsupported } from './refusal.ts';
@@ -51,6 +52,8 @@ export async function readSafetensors(
     const headerBytes = prefix.length < PREFIX_BYTES ? -1 : prefix.readBigUInt64LE();
     const room = Math.min(HEADER_BYTES_MAX, fileBytes - PREFIX_BYTES);
     if (headerBytes < 2 || headerBytes > room) {
+      const beginning = await readExactly(file, real, 0, Math.min(64, fileBytes));
+      if (isLfsPointer(beginning)) throw damaged(path, 'file', LFS_POINTER);
       const reason = `${headerBytes} bytes of at most ${room}; the file was cut or is foreign`;
       throw damaged(path, 'header', reason);
     }
@@ -82,6 +85,21 @@ export async function* readPieces(
     }
   } finally {
     await file.close();
+  }
+}
+
+/** Whether two tensors are stored alike; nothing more is read behind the first difference. */
+export async function haveSameBytes(one: StoredTensor, other: StoredTensor): Promise<boolean> {
+  if (one.dtype !== other.dtype || one.length !== other.length) return false;
+  const others = readPieces(other);
+  try {
+    for await (const piece of readPieces(one)) {
+      const { value } = await others.next();
+      if (value === undefined || !piece.equals(value)) return false;
+    }
+    return true;
+  } finally {
+    await others.return(undefined);
   }
 }
 
