@@ -5,17 +5,21 @@ import type { Flag } from '../protocol/flag.ts';
 import { type FlaggedMoment, isDrawn } from '../record/moment.ts';
 import type { Scenario, ScenarioMessage } from '../scenario/scenario.ts';
 
-/** A talk as the night sees it: in order, without replies that were regenerated away. */
+/** A conversation as the night sees it, in order. */
 export interface Talk {
   readonly id: string;
   readonly canLearn: boolean;
   readonly systemPrompt?: string;
-  readonly messages: readonly {
-    readonly id: string;
-    readonly role: 'user' | 'assistant';
-    readonly content: string;
-    readonly at: number;
-  }[];
+  readonly messages: readonly TalkMessage[];
+  /** Replies that another one took the place of: a flag may be on one of them. */
+  readonly replaced: readonly Pick<TalkMessage, 'id' | 'content'>[];
+}
+
+export interface TalkMessage {
+  readonly id: string;
+  readonly role: 'user' | 'assistant';
+  readonly content: string;
+  readonly at: number;
 }
 
 export interface Gathered {
@@ -45,12 +49,20 @@ export function gather(input: GatherInput): Gathered {
     const moment = momentOf(flag, talk, isHeldBack);
     return moment === undefined ? [] : [moment];
   });
-  const marked = new Set(input.flags.map((flag) => flag.replyId));
+  // Whatever else was answered there is no everyday turn: it would be held as it is.
+  const marked = new Set(input.flags.map((flag) => flag.messageId));
+  // Nor is a copy of a turn that was flagged as missed, in a conversation that was copied.
+  const missed = new Set(flagged.map(({ context, rejected }) => turnKey(context, rejected)));
   const everyday = [...input.talks.values()]
     .filter((talk) => talk.canLearn)
-    .flatMap((talk) => everydayTurns(talk, marked));
+    .flatMap((talk) => everydayTurns(talk, marked))
+    .filter((turn) => !missed.has(turnKey(turn, turn.chosen)));
   const drawn = createRandom(input.seed).split('everyday').shuffle(everyday);
   return { flagged, everyday: bounded(drawn, input) };
+}
+
+function turnKey({ messages }: Pick<Scenario, 'messages'>, reply: string | undefined): string {
+  return JSON.stringify([messages.at(-1)?.content, reply]);
 }
 
 /** The first turns that fit; one that is too long for what is left is passed over. */
@@ -75,7 +87,8 @@ function momentOf(flag: Flag, talk: Talk, isHeldBack: boolean): FlaggedMoment | 
   if (at < 0) return undefined;
   const prefix = systemOf(talk);
   const messages = [...prefix, ...talk.messages.slice(0, at + 1).map(bare)];
-  const reply = talk.messages.find((message) => message.id === flag.replyId)?.content;
+  const replies = [...talk.messages, ...talk.replaced];
+  const reply = replies.find(({ id }) => id === flag.replyId)?.content;
   const spans = [directionSpan(flag, talk, prefix.length), ideaSpan(flag, talk, at, prefix.length)];
   const isMissed = flag.kind === 'missed';
   const chosen = isMissed ? flag.betterWords : reply;
@@ -99,7 +112,7 @@ function momentOf(flag: Flag, talk: Talk, isHeldBack: boolean): FlaggedMoment | 
 
 type MomentSpan = FlaggedMoment['context']['spans'][number];
 
-const bare = ({ role, content }: Talk['messages'][number]): ScenarioMessage => ({ role, content });
+const bare = ({ role, content }: TalkMessage): ScenarioMessage => ({ role, content });
 
 function systemOf(talk: Talk): ScenarioMessage[] {
   return talk.systemPrompt ? [{ role: 'system', content: talk.systemPrompt }] : [];
@@ -119,7 +132,7 @@ function directionSpan(flag: Flag, talk: Talk, offset: number): MomentSpan | und
 function ideaSpan(flag: Flag, talk: Talk, at: number, offset: number): MomentSpan | undefined {
   const words = flag.replySpan?.text;
   if (words === undefined) return undefined;
-  const isIdea = (message: Talk['messages'][number], index: number): boolean =>
+  const isIdea = (message: TalkMessage, index: number): boolean =>
     index < at && message.role === 'assistant' && message.content.includes(words);
   const index = talk.messages.findLastIndex(isIdea);
   const start = talk.messages[index]?.content.indexOf(words) ?? -1;
@@ -127,13 +140,13 @@ function ideaSpan(flag: Flag, talk: Talk, at: number, offset: number): MomentSpa
   return { feature: 'own-idea', message: index + offset, start, end: start + words.length };
 }
 
-/** Each answered turn that nobody marked. */
+/** Each answered turn in which nobody marked a reply. */
 function everydayTurns(talk: Talk, marked: ReadonlySet<string>): Scenario[] {
   const prefix = systemOf(talk);
   return talk.messages.flatMap((message, at) => {
     const before = talk.messages[at - 1];
     if (message.role !== 'assistant' || before?.role !== 'user') return [];
-    if (marked.has(message.id) || message.content === '') return [];
+    if (marked.has(before.id) || message.content === '') return [];
     return [
       {
         id: `log-${talk.id}-${message.id}`,

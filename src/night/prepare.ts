@@ -19,7 +19,7 @@ import { openJournal } from '../record/journal.ts';
 import { type NightPlan, planSchema } from '../record/message.ts';
 import { gatheredSchema } from '../record/phase-result.ts';
 import type { Store } from '../store/store.ts';
-import { type Gathered, gather, type Talk } from './gather.ts';
+import { type Gathered, gather, type Talk, type TalkMessage } from './gather.ts';
 import { rememberTalks, type SurpriseOf } from './remember.ts';
 
 /** Absolute; a night's process finds there what it works with. */
@@ -204,18 +204,21 @@ async function readTalks(store: ConversationStore): Promise<Map<string, Talk>> {
   return talks;
 }
 
-/** A talk without replies that were regenerated away, failed or stayed empty. */
+/** A conversation without replies that failed or stayed empty; replaced ones are apart. */
 export function talkOf(state: ConversationState): Talk {
-  const messages = state.entries.flatMap((entry) => {
-    if (entry.type === 'reply' && (entry.isSuperseded || entry.text === '')) return [];
-    const role = entry.type === 'reply' ? ('assistant' as const) : ('user' as const);
-    return [{ id: entry.id, role, content: entry.text, at: entry.at }];
-  });
+  const messages: TalkMessage[] = [];
+  const replaced: Pick<TalkMessage, 'id' | 'content'>[] = [];
+  for (const { id, text: content, at, ...entry } of state.entries) {
+    if (entry.type === 'message') messages.push({ id, role: 'user', content, at });
+    else if (entry.isSuperseded) replaced.push({ id, content });
+    else if (content !== '') messages.push({ id, role: 'assistant', content, at });
+  }
   const { systemPrompt } = state.settings;
   return {
     id: state.id,
     canLearn: state.canLearn,
     ...(systemPrompt === undefined ? {} : { systemPrompt }),
     messages,
+    replaced,
   };
 }

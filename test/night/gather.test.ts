@@ -14,6 +14,7 @@ const talk: Talk = {
     { id: 'u2', role: 'user', content: 'No. Book a table for two, please.', at: 3 },
     { id: 'a2', role: 'assistant', content: 'I booked the opera.', at: 4 },
   ],
+  replaced: [],
 };
 
 function flag(change: Partial<Flag> = {}): Flag {
@@ -90,6 +91,32 @@ describe('gather', () => {
     expect(gather(input({ talks: excluded }))).toEqual({ flagged: [], everyday: [] });
     expect(gather(input({ talks: new Map() }))).toEqual({ flagged: [], everyday: [] });
     expect(gather(input({ flags: [flag({ messageId: 'gone' })] })).flagged).toEqual([]);
+  });
+
+  it('keeps a flagged reply whole when it was replaced, and holds nothing that replaced it', () => {
+    const [first, second, third, said] = talk.messages;
+    const messages = [first, second, third, { ...said, id: 'a3', content: 'At your service.' }];
+    const again = { ...talk, messages: messages as Talk['messages'] };
+    const talks = new Map([[talk.id, { ...again, replaced: talk.messages.slice(3) }]]);
+    const missed = gather(input({ talks }));
+    expect(missed.flagged[0]).toMatchObject({ rejected: 'I booked the opera.' });
+    expect(missed.everyday.map(({ id }) => id)).toEqual(['log-talk-1-a1']);
+    const good = gather(input({ talks, flags: [flag({ kind: 'good', betterWords: null })] }));
+    expect(good.flagged[0]).toMatchObject({ chosen: 'I booked the opera.' });
+    expect(good.everyday.map(({ id }) => id)).toEqual(['log-talk-1-a1']);
+  });
+
+  it('holds no copy of a missed turn as an everyday one', () => {
+    const copy = { ...talk, id: 'copy' };
+    const { everyday } = gather(
+      input({
+        talks: new Map([
+          [talk.id, talk],
+          ['copy', copy],
+        ]),
+      }),
+    );
+    expect(everyday.map(({ id }) => id).sort()).toEqual(['log-copy-a1', 'log-talk-1-a1']);
   });
 
   it('replays answered turns that nobody marked, up to the limit', () => {

@@ -142,6 +142,22 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
     expect(house.daemon.store.flags.list()[0]?.withdrawnAt).not.toBeNull();
   });
 
+  it('leads to a flagged reply also when another one took its place', async () => {
+    await talk('The blue room', 'How about the red one?');
+    await page.getByRole('button', { name: 'Not heard' }).click();
+    await page.getByRole('button', { name: 'Flag this moment' }).click();
+    await kept();
+    engine.answer = 'The blue one is yours.';
+    await page.getByRole('button', { name: 'Again' }).click();
+    await replied(page, 'The blue one is yours.');
+    await page.getByRole('link', { name: /Flags/ }).click();
+    await page.getByRole('link', { name: 'Go to this moment' }).click();
+    const flagged = page.locator('article[data-flagged="true"]');
+    await flagged.getByText('How about the red one?').waitFor();
+    await flagged.getByText('Another reply took its place.').waitFor();
+    expect(await page.getByText('The blue one is yours.').count()).toBe(1);
+  });
+
   it('says, flags, looks and goes back with the keyboard alone', async () => {
     engine.answer = 'As you say.';
     await page.evaluate('document.activeElement.blur()');

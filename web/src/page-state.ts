@@ -35,10 +35,20 @@ export const notice = signal<{ readonly text: string; readonly path?: string } |
 
 export const standingFlags = computed(() => flags.value.filter((f) => f.withdrawnAt === null));
 
-/** The history, as far as it was asked for, without replies that were regenerated away. */
-export const history = computed<readonly Message[]>(() =>
-  (open.value?.history ?? []).filter((m) => m.role === 'user' || !m.isSuperseded),
-);
+/** Replaced replies that a search or a flag led to. */
+const revealed = signal<ReadonlySet<string>>(new Set());
+
+export function reveal(messageId: string): void {
+  if (!revealed.value.has(messageId)) revealed.value = new Set([...revealed.value, messageId]);
+}
+
+/** The history, as far as it was asked for; of replaced replies those that are flagged or sought. */
+export const history = computed<readonly Message[]>(() => {
+  const kept = new Set([...revealed.value, ...standingFlags.value.map(({ replyId }) => replyId)]);
+  return (open.value?.history ?? []).filter(
+    (m) => m.role === 'user' || !m.isSuperseded || kept.has(m.id),
+  );
+});
 
 export function tell(error: unknown): void {
   notice.value = { text: error instanceof Error ? error.message : String(error) };

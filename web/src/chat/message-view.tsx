@@ -129,6 +129,7 @@ export function ReplyMessage({ reply }: { reply: Reply }): VNode {
       {dropped > 0 && <small>The first {dropped} turns no longer fit and were left out.</small>}
       <Markdown text={reply.text} />
       {ended !== null && <small>{ended}</small>}
+      {reply.isSuperseded && <small>Another reply took its place.</small>}
       {own.map((flag) => (
         <FlagLine key={flag.id} flag={flag} />
       ))}

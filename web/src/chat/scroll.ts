@@ -1,7 +1,7 @@
 // What of a talk is in view: its end while the person is there, else the words that they read.
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { flagDraft } from '../flag/flag-draft.ts';
-import { history, open } from '../page-state.ts';
+import { history, open, reveal } from '../page-state.ts';
 import {
   hasEarlier,
   hasLater,
@@ -119,6 +119,7 @@ function useSought(
   useLayoutEffect(() => {
     if (id === undefined) return;
     if (!isShown) {
+      reveal(id);
       void reach(id).then(() => {
         if (soughtMessage.value !== sought) return;
         isAtEnd.current = false;

@@ -54,7 +54,7 @@ export function beginFlag(replyId: string, kind: Draft['kind']): void {
 
 /** Starts from selected words: the reply is the selected one, or the answer to the message. */
 export function beginFlagFrom(span: SelectedSpan, kind: Draft['kind']): void {
-  const reply = history.value.find((m) =>
+  const reply = history.value.findLast((m) =>
     m.role === 'assistant'
       ? m.id === span.messageId || (span.role === 'user' && m.messageId === span.messageId)
       : false,
