@@ -66,6 +66,8 @@ const openConversations = (folder: string) =>
     openLogsMax: 256,
     conversationsMax: 1_000_000,
     conversationMessagesMax: 1_000_000,
+    clock: systemClock,
+    forget: async () => undefined,
   });
 
 type Store = Awaited<ReturnType<typeof openConversations>>;

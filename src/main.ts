@@ -139,10 +139,9 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   chat.watchReplies(nights);
   const schedule = await scheduleNights(nights, { settings: config.night, clock, logger });
 
-  const forget = (conversationId: string) => nights.forget(conversationId);
   const { limits } = settings;
   const shared = { chat, store: conversations, clock, engineView: () => watch.view() };
-  const talks = new Talks({ ...shared, flags, forget, engine, events, limits });
+  const talks = new Talks({ ...shared, flags, engine, events, limits });
   const routes = [
     ...(parts.routes ?? []),
     ...apiRoutes({ ...shared, talks, importBytesMax: limits.importBytesMax }),

@@ -68,6 +68,7 @@ export const ERROR_STATUS = {
   // conversation, flag, chat
   'conversation-not-found': 404,
   'conversation-exists': 409,
+  'deletion-pending': 503,
   'conversation-too-long': 413,
   'conversations-limit': 507,
   'message-not-found': 404,

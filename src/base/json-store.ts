@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { checkStored, readJsonBounded, writeJsonAtomic } from './atomic-file.ts';
 import { AttuneError } from './errors.ts';
 import { type FileOps, systemFileOps } from './file-ops.ts';
+import { createQueue } from './queue.ts';
 
 /** Leads from one schema version to the next. */
 export interface Upgrade {
@@ -68,7 +69,7 @@ export async function openJsonStore<T extends object>(
   const low = new Low(adapter, structuredClone(options.initial));
   await low.read();
 
-  let queue: Promise<unknown> = Promise.resolve();
+  const queue = createQueue();
   async function apply<R>(change: (draft: T) => R): Promise<R> {
     const before = low.data;
     const draft = structuredClone(before);
@@ -92,11 +93,7 @@ export async function openJsonStore<T extends object>(
       return low.data;
     },
     upgraded,
-    update(change) {
-      const result = queue.then(() => apply(change));
-      queue = result.catch(() => undefined);
-      return result;
-    },
+    update: (change) => queue(() => apply(change)),
   };
 }
 

@@ -1,7 +1,7 @@
 // Operations on whole conversations and their flags, the same for WebSocket and HTTP.
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
-import type { ConversationStore, Forget, Page } from '../conversation/conversation-store.ts';
+import type { ConversationStore, Page } from '../conversation/conversation-store.ts';
 import {
   foreignReply,
   type HeaderRecord,
@@ -19,6 +19,7 @@ import type {
   ConversationSettings,
   ConversationSummary,
   Origin,
+  PendingDeletion,
 } from '../protocol/conversation.ts';
 import type { Flag, FlagDraft, FlagPatch } from '../protocol/flag.ts';
 import type {
@@ -32,8 +33,6 @@ import type { ChatEvents } from './event.ts';
 export interface TalksOptions {
   readonly store: ConversationStore;
   readonly flags: FlagStore;
-  /** Deletes what was made from a conversation; see `ConversationStore.delete`. */
-  readonly forget: Forget;
   readonly chat: Chat;
   readonly engine: Engine;
   readonly events: ChatEvents;
@@ -126,15 +125,20 @@ export class Talks {
     });
   }
 
-  /** Deletes the conversation and all that was made from it. @throws conversation-not-found */
-  async delete(id: string): Promise<void> {
-    const { store, forget, chat, engine, events } = this.#options;
-    store.summary(id);
+  /**
+   * Deletes the conversation and all that was made from it; tries those again that are pending.
+   * @returns the deletion if something of it is still to be done
+   * @throws conversation-not-found
+   */
+  async delete(id: string): Promise<PendingDeletion | undefined> {
+    const { store, chat, engine, events } = this.#options;
     await chat.quiet(id);
-    await store.delete(id, forget);
+    const pending = await store.delete(id);
     events.conversationDeleted(id);
     // A dead engine has no cache left to forget.
     await engine.forget(id).catch(() => undefined);
+    if (pending === undefined) await store.retryDeletions();
+    return pending;
   }
 
   /** One JSON object a line: the log's records, then the flags. @throws conversation-not-found */

@@ -42,13 +42,14 @@ export interface FoundLogs {
 export async function findLogs({ path, ops }: Folder): Promise<FoundLogs> {
   const names = (await ops.list(path)).map(({ name }) => name);
   const idsOf = (suffix: string): string[] =>
-    names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length));
-  const logs = idsOf(LOG_SUFFIX)
-    .filter((id) => Id.safeParse(id).success)
-    .map(async (id) => {
-      const stat = await ops.stat(join(path, id + LOG_SUFFIX));
-      return stat?.isFile === true ? [{ id, bytes: stat.bytes }] : [];
-    });
+    names
+      .filter((name) => name.endsWith(suffix))
+      .map((name) => name.slice(0, -suffix.length))
+      .filter((id) => Id.safeParse(id).success);
+  const logs = idsOf(LOG_SUFFIX).map(async (id) => {
+    const stat = await ops.stat(join(path, id + LOG_SUFFIX));
+    return stat?.isFile === true ? [{ id, bytes: stat.bytes }] : [];
+  });
   return { logs: (await Promise.all(logs)).flat(), deleted: idsOf(LOG_SUFFIX + DELETED_SUFFIX) };
 }
 

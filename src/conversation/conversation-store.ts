@@ -1,10 +1,11 @@
 // All talks of a store: the list in memory, the logs on disk, and what may be done with them.
 import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import { type FileOps, type Folder, systemFileOps } from '../base/file-ops.ts';
 import { DAMAGED_SUFFIX } from '../base/line-recovery.ts';
 import type { Logger } from '../base/logger.ts';
-import type { ConversationSummary } from '../protocol/conversation.ts';
+import type { ConversationSummary, PendingDeletion } from '../protocol/conversation.ts';
 import {
   afterCursor,
   type CatalogueEntry,
@@ -31,15 +32,22 @@ export interface ConversationStoreOptions {
   readonly openLogsMax: number;
   readonly conversationsMax: number;
   readonly conversationMessagesMax: number;
+  readonly clock: Clock;
+  readonly forget: Forget;
   readonly ops?: FileOps;
 }
 
 export interface Page {
   readonly conversations: readonly ConversationSummary[];
   readonly nextCursor: string | null;
+  /** Deletions that have begun and are not finished, oldest first. */
+  readonly deleting: readonly PendingDeletion[];
 }
 
-/** Deletes what was made from a talk (flags, gist, dreams). May be called twice for one talk. */
+/**
+ * Deletes what was made from a conversation (flags, gist, dreams). Called again where it failed or
+ * was cut short.
+ */
 export type Forget = (conversationId: string) => Promise<void>;
 
 const READS_AT_ONCE = 16;
@@ -71,8 +79,8 @@ export class ConversationStore {
   readonly #logs: OpenLogs;
   readonly #index = new TalkIndex();
   readonly #queues = new Map<string, Promise<unknown>>();
-  /** Talks whose deletion was cut short: their logs are still there, renamed. */
-  #halfDeleted: readonly string[] = [];
+  /** Their logs are still there, renamed. */
+  readonly #pending = new Map<string, PendingDeletion>();
   #isChanged = false;
 
   constructor(
@@ -98,7 +106,7 @@ export class ConversationStore {
       await Promise.all(changed.slice(from, from + READS_AT_ONCE).map((log) => this.#rescan(log)));
     }
     this.#isChanged = changed.length > 0 || noted.size !== this.#index.size;
-    this.#halfDeleted = found.deleted;
+    for (const id of found.deleted) this.#setPending(id, 'it was interrupted');
     this.#options.logger.info(
       { conversations: this.#index.size, readAgain: changed.length },
       'conversations opened',
@@ -126,6 +134,7 @@ export class ConversationStore {
     return {
       conversations: page.map(summaryIn),
       nextCursor: rest.length > limit && last !== undefined ? cursorOf(last) : null,
+      deleting: [...this.#pending.values()],
     };
   }
 
@@ -142,6 +151,7 @@ export class ConversationStore {
   /** A new talk with its first records, on the disk. @throws conversation-exists */
   async create(header: HeaderRecord, first: readonly LogRecord[] = []): Promise<ConversationState> {
     const { id } = header;
+    await this.#assertDeleted(id);
     if (this.has(id)) {
       throw new AttuneError('conversation-exists', `A talk ${id} is there already.`, { id });
     }
@@ -196,46 +206,91 @@ export class ConversationStore {
     return result;
   }
 
-  /** Finishes deletions that were cut short. To be called once, before a night may run. */
-  async finishDeletions(forget: Forget): Promise<void> {
-    for (const id of this.#halfDeleted) await this.#finishDeletion(id, forget);
-    this.#halfDeleted = [];
+  /** Tries all of them again; none keeps another from being tried. */
+  async retryDeletions(): Promise<void> {
+    for (const id of [...this.#pending.keys()]) {
+      await this.exclusive(id, async () => void (await this.#finishDeletion(id)));
+    }
   }
 
   /**
-   * Deletes the talk and, through `forget`, what was made from it. The log is renamed first: a
-   * deletion that is cut short is finished by `finishDeletions` after the next start.
-   * @throws conversation-not-found
+   * Deletes the conversation and, through `forget`, what was made from it. The log is renamed first:
+   * from then on the conversation is gone, and the deletion pending until all of it could be done.
+   * @returns the deletion if something of it is still to be done
+   * @throws conversation-not-found, disk-full, store-failed; nothing was deleted then
    */
-  delete(id: string, forget: Forget): Promise<void> {
+  delete(id: string): Promise<PendingDeletion | undefined> {
     return this.exclusive(id, async () => {
-      const entry = assertFound(this.#index.get(id), id);
-      const { path: folder, ops } = this.#folder;
-      const path = logPath(folder, id);
-      // From here on nobody can open it.
-      this.#index.delete(id);
-      try {
-        await this.#logs.close(id);
-        await ops.rename(path, path + DELETED_SUFFIX);
-        await ops.syncFolder(folder);
-      } catch (error) {
-        this.#index.set(entry);
-        throw error;
-      }
-      await this.#finishDeletion(id, forget);
+      if (!this.#pending.has(id)) await this.#beginDeletion(id);
+      return this.#finishDeletion(id);
     });
   }
 
-  async #finishDeletion(id: string, forget: Forget): Promise<void> {
-    await forget(id);
+  async #beginDeletion(id: string): Promise<void> {
+    const entry = assertFound(this.#index.get(id), id);
     const { path: folder, ops } = this.#folder;
     const path = logPath(folder, id);
-    await ops.remove(path + DAMAGED_SUFFIX);
-    await ops.remove(path + DELETED_SUFFIX);
-    await ops.syncFolder(folder);
-    // The list on disk holds its title: it must go with the talk.
+    // From here on nobody can open it.
+    this.#index.delete(id);
+    try {
+      await this.#logs.close(id);
+      await ops.rename(path, path + DELETED_SUFFIX);
+    } catch (error) {
+      this.#index.set(entry);
+      throw error;
+    }
+    this.#setPending(id, 'it has only begun');
+    // The list on disk holds its title.
     this.#isChanged = true;
+  }
+
+  #setPending(id: string, reason: string): PendingDeletion {
+    const since = this.#pending.get(id)?.since ?? this.#options.clock.now();
+    const pending = { conversationId: id, since, reason };
+    this.#pending.set(id, pending);
+    return pending;
+  }
+
+  async #finishDeletion(id: string): Promise<PendingDeletion | undefined> {
+    if (!this.#pending.has(id)) return undefined;
+    const { path: folder, ops } = this.#folder;
+    const path = logPath(folder, id);
+    try {
+      await ops.syncFolder(folder);
+      await ops.remove(path + DAMAGED_SUFFIX);
+      // What is rewritten below needs the room on a full disk.
+      await empty(path + DELETED_SUFFIX, ops);
+      await this.#options.forget(id);
+      await this.#forgetTitle();
+      await ops.remove(path + DELETED_SUFFIX);
+      await ops.syncFolder(folder);
+    } catch (error) {
+      const { logger } = this.#options;
+      logger.error(
+        { conversationId: id, error },
+        'a deletion could not be finished; it is pending',
+      );
+      return this.#setPending(id, error instanceof Error ? error.message : String(error));
+    }
+    this.#pending.delete(id);
+    return undefined;
+  }
+
+  /** What is made under the id of a deleted conversation must not be deleted with it. */
+  async #assertDeleted(id: string): Promise<void> {
+    const pending = await this.#finishDeletion(id);
+    if (pending === undefined) return;
+    throw new AttuneError(
+      'deletion-pending',
+      `The conversation ${id} is being deleted, and cannot be made again before: ${pending.reason}`,
+      { conversationId: id },
+    );
+  }
+
+  /** The list is a cache: where it cannot be written again, it goes. */
+  async #forgetTitle(): Promise<void> {
     await this.flush();
+    if (this.#isChanged) await this.#folder.ops.remove(this.#cataloguePath);
   }
 
   search(options: { readonly query: string; readonly limit: number }): Promise<SearchResult> {
@@ -282,5 +337,14 @@ export class ConversationStore {
     if (!isEmpty) this.#index.set(entryOf(state, bytes));
     // Nothing whole was ever written, so nobody was ever told of this talk.
     else if (bytes === 0) await ops.remove(logPath(folder, id));
+  }
+}
+
+async function empty(path: string, ops: FileOps): Promise<void> {
+  const file = await ops.open(path, 'append');
+  try {
+    await file.truncate(0);
+  } finally {
+    await file.close();
   }
 }

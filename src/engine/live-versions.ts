@@ -1,5 +1,6 @@
 // The weights versions that are loaded in an engine: at most two, one of them current.
 import { AttuneError } from '../base/errors.ts';
+import { createQueue } from '../base/queue.ts';
 import type { Model } from '../model/model.ts';
 import { loadVersion } from '../model/versions.ts';
 import type { Executor, Value } from '../runtime/executor.ts';
@@ -19,7 +20,7 @@ export class LiveVersions {
   readonly #executor: Executor;
   readonly #live = new Map<string, LiveVersion>();
   /** Loads happen one after another. */
-  #loading: Promise<void> = Promise.resolve();
+  readonly #loading = createQueue();
   #current: string;
 
   private constructor(model: Model, executor: Executor, current: string) {
@@ -59,9 +60,7 @@ export class LiveVersions {
 
   /** Loads a version beside the current one and retires a third. A live one stays as it is. */
   load(source: VersionSource): Promise<void> {
-    const loaded = this.#loading.then(() => this.#load(source));
-    this.#loading = loaded.catch(() => undefined);
-    return loaded;
+    return this.#loading(() => this.#load(source));
   }
 
   /** From the next run on. @throws version-unknown */

@@ -9,10 +9,10 @@ import {
   writeFileAtomic,
   writeJsonAtomic,
 } from '../base/atomic-file.ts';
+import { isAttuneError } from '../base/errors.ts';
 import type { Folder } from '../base/file-ops.ts';
 import { sha256 } from '../base/hash.ts';
 import type { Ledger } from './ledger.ts';
-import type { NightId } from './manifest.ts';
 import { deleteFromReviews } from './review.ts';
 
 export const DELETED = 'deleted.json';
@@ -34,24 +34,25 @@ export interface Deletion {
 }
 
 /**
- * Takes what came from `sourceId` (a talk's id) out of every committed night, whether it trained,
- * measured or was only read, and discards nights under way that name it. Names the committed ones.
- * The weights stay as they are: what a night learnt, it has learnt; `revert` takes it out. Begun
- * anew after a crash, it ends as if there had been none.
+ * Takes what came from `sourceId` (a conversation's id) out of every committed night, whether it
+ * trained, measured or was only read, and discards nights under way that name it. Names the
+ * committed ones. The weights stay as they are: what a night learnt, it has learnt; `revert` takes
+ * it out. Begun again after a crash, it ends as if there had been none.
  */
 export async function deleteSource(
   ledger: Ledger,
   sourceId: string,
   { at, left }: Deletion,
-): Promise<NightId[]> {
+): Promise<string[]> {
   for (const night of await ledger.unfinished()) {
     if (await isNamedIn(ledger.buildingOf(night), sourceId)) await ledger.discard(night);
   }
-  const nights: NightId[] = [];
-  for (const { night } of await ledger.list()) {
-    const folder = ledger.folderOf(night);
+  const nights: string[] = [];
+  // After those under way: one that is committed meanwhile is among these. Folders, not manifests:
+  // a night whose manifest cannot be read has texts all the same.
+  for (const { name, folder } of await ledger.folders()) {
     if (!(await isNamedIn(folder, sourceId))) continue;
-    nights.push(night);
+    nights.push(name);
     await rewrite(folder, at, left(await textsIn(folder, ledger.files.withWords)));
   }
   await deleteFromReviews(ledger, sourceId);
@@ -60,8 +61,9 @@ export async function deleteSource(
 
 /** True when a text of the folder names the source. */
 export async function isNamedIn({ path, ops }: Folder, sourceId: string): Promise<boolean> {
-  for (const { name } of await ops.list(path)) {
-    if (!/\.jsonl?$/.test(name)) continue;
+  if ((await ops.stat(path)) === undefined) return false;
+  for (const { name, isFile } of await ops.list(path)) {
+    if (!isFile || !/\.jsonl?$/.test(name)) continue;
     const bytesMax = Number.POSITIVE_INFINITY;
     const bytes = await readFileBounded(join(path, name), { bytesMax, ops });
     if (Buffer.from(bytes ?? []).includes(`"${sourceId}"`)) return true;
@@ -69,20 +71,32 @@ export async function isNamedIn({ path, ops }: Folder, sourceId: string): Promis
   return false;
 }
 
+/** A file that is too large or is not text is there as one that nobody can read. */
 async function textsIn(
   { path, ops }: Folder,
   names: readonly string[],
 ): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   for (const name of names) {
-    const text = await readTextBounded(join(path, name), { ops });
+    const text = await readTextBounded(join(path, name), { ops }).catch((error: unknown) => {
+      if (isAttuneError(error, 'store-failed')) throw error;
+      return UNREADABLE;
+    });
     if (text !== undefined) texts.set(name, text);
   }
   return texts;
 }
 
+/** Neither JSON nor lines of it. */
+const UNREADABLE = '\0';
+
 async function rewrite({ path, ops }: Folder, at: string, left: TextsLeft): Promise<void> {
-  const earlier = await readJsonBounded(join(path, DELETED), deletionSchema, { ops });
+  // Where the record of earlier deletions is damaged, `verify` names the texts that they changed.
+  const earlier = await readJsonBounded(join(path, DELETED), deletionSchema, { ops }).catch(
+    (error: unknown) => {
+      if (isAttuneError(error, 'store-failed')) throw error;
+    },
+  );
   const files: Record<string, string | null> = { ...earlier?.files };
   for (const [name, text] of left) {
     files[name] = text === null ? null : sha256(text);

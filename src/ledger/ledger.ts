@@ -7,6 +7,7 @@ import { AttuneError } from '../base/errors.ts';
 import { type FileOps, type Folder, systemFileOps } from '../base/file-ops.ts';
 import { sha256File } from '../base/hash.ts';
 import { DAMAGED_SUFFIX } from '../base/line-recovery.ts';
+import { createQueue, type Queue } from '../base/queue.ts';
 import {
   type Manifest,
   manifestHash,
@@ -62,12 +63,19 @@ export interface LedgerOptions {
   readonly base: string;
   readonly files: NightFiles;
   readonly ops?: FileOps;
+  /** Shared with whatever else must keep out of a decision's way; its own by default. */
+  readonly queue?: Queue;
 }
 
 export interface Ledger {
   readonly folder: Folder;
   readonly base: string;
   readonly files: NightFiles;
+  /**
+   * The turn of one writer. Whoever reads something of the ledger, decides and writes does all of
+   * it inside one; nothing here takes a turn by itself.
+   */
+  readonly turn: Queue;
   head(): Head;
   /** Committed nights, oldest first. */
   list(): Promise<Manifest[]>;
@@ -75,6 +83,8 @@ export interface Ledger {
   read(id: NightId): Promise<Manifest>;
   /** Folder of a committed night. */
   folderOf(id: NightId): Folder;
+  /** All that stand where nights do, by name, whatever is in them. */
+  folders(): Promise<{ readonly name: string; readonly folder: Folder }[]>;
   /** Folder of a night under way, there or not. */
   buildingOf(id: NightId): Folder;
   /** Folder of a night under way; made when it is not there. */
@@ -108,7 +118,7 @@ export interface Ledger {
  */
 export async function openLedger(
   folder: string,
-  { base, files, ops = systemFileOps }: LedgerOptions,
+  { base, files, ops = systemFileOps, queue = createQueue() }: LedgerOptions,
 ): Promise<Ledger> {
   const nights = { path: join(folder, 'nights'), ops };
   const buildings = { path: join(folder, 'building'), ops };
@@ -150,10 +160,15 @@ export async function openLedger(
     folder: { path: folder, ops },
     base,
     files,
+    turn: queue,
     head: () => head,
     list,
     read,
     folderOf,
+    async folders() {
+      const all = (await ops.list(nights.path)).filter(({ isFolder }) => isFolder);
+      return all.map(({ name }) => ({ name, folder: { path: join(nights.path, name), ops } }));
+    },
     buildingOf,
     async building(id) {
       const made = buildingOf(id);

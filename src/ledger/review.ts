@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
+import { isAttuneError } from '../base/errors.ts';
 import type { Ledger } from './ledger.ts';
 import { type NightId, nightIdSchema } from './manifest.ts';
 
@@ -49,7 +50,11 @@ export async function deleteFromReviews(ledger: Ledger, cluster: string): Promis
   for (const { name } of await ops.list(folderOf(ledger))) {
     const night = name.replace(/\.json$/, '');
     if (!nightIdSchema.safeParse(night).success) continue;
-    const changes = await readReview(ledger, night);
+    const changes = await readReview(ledger, night).catch((error: unknown) => {
+      if (isAttuneError(error, 'store-failed')) throw error;
+      // Nobody can tell whose words are in it.
+      return [];
+    });
     const kept = changes.filter((change) => change.cluster !== cluster);
     if (kept.length === 0) await ops.remove(pathOf(ledger, night));
     else if (kept.length < changes.length) await writeReview(ledger, night, kept);

@@ -34,15 +34,8 @@ export interface BlindBook {
 export function openBlindBook(ledger: Ledger): BlindBook {
   const { ops } = ledger.folder;
   const path = join(ledger.folder.path, 'blind.jsonl');
-  let last: Promise<unknown> = Promise.resolve();
 
-  /** One at a time: each opens the file, and appends one record when it has to. */
-  function turn(night: NightId, answer?: { given: BlindAnswer; at: number }): Promise<BlindView> {
-    const own = last.then(() => look(night, answer));
-    last = own.catch(() => undefined);
-    return own;
-  }
-
+  /** Opens the file, and appends one record when it has to. */
   async function look(
     night: NightId,
     answer?: { given: BlindAnswer; at: number },
@@ -73,8 +66,8 @@ export function openBlindBook(ledger: Ledger): BlindBook {
   }
 
   return {
-    read: (night) => turn(night),
-    keep: (night, given, at) => turn(night, { given, at }),
+    read: (night) => ledger.turn(() => look(night)),
+    keep: (night, given, at) => ledger.turn(() => look(night, { given, at })),
   };
 }
 

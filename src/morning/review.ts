@@ -55,10 +55,19 @@ function isChangeable(ledger: Ledger, manifest: Manifest): boolean {
  * in again, or rewords its listening reply.
  * @throws night-unknown when there is no such night or dream, review-refused
  */
-export async function changeDream(
+export function changeDream(ledger: Ledger, id: NightId, change: DreamChange): Promise<ReviewView> {
+  return ledger.turn(() => changeInTurn(ledger, id, change));
+}
+
+export interface DreamChange {
+  readonly request: ReviewRequest;
+  readonly at: string;
+}
+
+async function changeInTurn(
   ledger: Ledger,
   id: NightId,
-  { request, at }: { request: ReviewRequest; at: string },
+  { request, at }: DreamChange,
 ): Promise<ReviewView> {
   const manifest = await ledger.read(id);
   if (!isChangeable(ledger, manifest)) {

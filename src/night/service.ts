@@ -60,6 +60,7 @@ export class NightService {
   constructor(options: NightServiceOptions) {
     this.#options = options;
     this.#blind = openBlindBook(options.store.ledger);
+    options.store.beforeForget((conversationId) => this.#letGo(conversationId));
   }
 
   get ledger(): Ledger {
@@ -77,7 +78,9 @@ export class NightService {
 
   /** After a start: finishes what was committed and not finished. */
   recover(): Promise<void> {
-    const recovered = recoverNights(this.ledger, (manifest) => this.#finish(manifest));
+    const recovered = this.ledger.turn(() =>
+      recoverNights(this.ledger, (manifest) => this.#finish(manifest)),
+    );
     this.#ended = recovered.catch(() => undefined);
     return recovered;
   }
@@ -101,7 +104,7 @@ export class NightService {
     if (this.#running !== undefined || this.#starting !== undefined) {
       throw new AttuneError('night-running', 'A night is under way already.');
     }
-    this.#starting = prepare().then((prepared) => this.#start(prepared));
+    this.#starting = this.ledger.turn(async () => this.#start(await prepare()));
     try {
       return await this.#starting;
     } finally {
@@ -134,7 +137,7 @@ export class NightService {
     this.#running = { night: plan.night, process, progress: undefined };
     logger.info({ night: plan.night }, 'night begins');
     this.#ended = process.result
-      .then((manifest) => this.#finish(manifest))
+      .then((manifest) => this.ledger.turn(() => this.#finish(manifest)))
       .catch((error: unknown) => this.#failed(plan.night, error))
       .finally(() => {
         this.#running = undefined;
@@ -221,16 +224,23 @@ export class NightService {
   }
 
   /** Takes a waiting (or refused) night's weights into use. @throws night-unknown, swap-refused */
-  async approve(id: NightId): Promise<SwapReport> {
-    const manifest = await this.ledger.read(id);
-    const { inForce } = this.ledger.head();
-    this.#assertStatus(manifest, ['waiting', 'rejected', 'reverted']);
-    return this.#swap([...inForce, id], id, { status: 'in-force', why: 'approved by the person' });
+  approve(id: NightId): Promise<SwapReport> {
+    return this.ledger.turn(async () => {
+      await this.#assertStatus(id, ['waiting', 'rejected', 'reverted']);
+      const nights = [...this.ledger.head().inForce, id];
+      return this.#swap(nights, id, { status: 'in-force', why: 'approved by the person' });
+    });
   }
 
   /** Leaves a waiting night's weights unused. @throws night-unknown */
-  async reject(id: NightId, why = 'rejected by the person'): Promise<void> {
-    this.#assertStatus(await this.ledger.read(id), ['waiting']);
+  reject(id: NightId): Promise<void> {
+    return this.ledger.turn(async () => {
+      await this.#assertStatus(id, ['waiting']);
+      await this.#setRejected(id, 'rejected by the person');
+    });
+  }
+
+  async #setRejected(id: NightId, why: string): Promise<void> {
     await this.ledger.setHead({ nights: { [id]: this.#status('rejected', why) } });
   }
 
@@ -242,23 +252,35 @@ export class NightService {
   /** Keeps an answer; a waiting night whose old replies were preferred is rejected. */
   async answerBlind(id: NightId, answer: BlindAnswer): Promise<BlindView> {
     const view = await this.#blind.keep(id, answer, this.#options.clock.now());
-    const isWaiting = this.ledger.statusOf(await this.ledger.read(id)) === 'waiting';
-    if (view.isVeto && isWaiting) await this.reject(id, 'the old replies were preferred blind');
+    if (!view.isVeto) return view;
+    await this.ledger.turn(async () => {
+      const isWaiting = this.ledger.statusOf(await this.ledger.read(id)) === 'waiting';
+      if (isWaiting) await this.#setRejected(id, 'the old replies were preferred blind');
+    });
     return view;
   }
 
   /** Leaves the night out of the sum of deltas in force. @throws night-unknown, swap-refused */
-  async revert(id: NightId): Promise<SwapReport> {
-    this.#assertStatus(await this.ledger.read(id), ['in-force']);
-    const nights = this.ledger.head().inForce.filter((night) => night !== id);
-    return this.#swap(nights, id, { status: 'reverted', why: 'taken back by the person' });
+  revert(id: NightId): Promise<SwapReport> {
+    return this.ledger.turn(async () => {
+      await this.#assertStatus(id, ['in-force']);
+      const nights = this.ledger.head().inForce.filter((night) => night !== id);
+      return this.#swap(nights, id, { status: 'reverted', why: 'taken back by the person' });
+    });
   }
 
-  /** Goes to a list of nights in force; none is the base model. */
-  async swapTo(nights: readonly NightId[]): Promise<SwapReport> {
-    const report = await swapTo(this.#swapParts(), { nights });
-    this.#publishSwap(report);
-    return report;
+  /**
+   * Goes to a list of nights in force; none is the base model.
+   * @throws swap-refused also when other nights came into force since it was asked for
+   */
+  swapTo(nights: readonly NightId[]): Promise<SwapReport> {
+    const asked = this.ledger.head().inForce;
+    return this.ledger.turn(async () => {
+      assertUnchanged(asked, this.ledger.head().inForce);
+      const report = await swapTo(this.#swapParts(), { nights });
+      this.#publishSwap(report);
+      return report;
+    });
   }
 
   verify(): Promise<Verification> {
@@ -285,22 +307,22 @@ export class NightService {
     return { status, at: new Date(this.#options.clock.now()).toISOString(), why };
   }
 
-  #assertStatus(manifest: Manifest, allowed: readonly NightStatus[]): void {
-    const status = this.ledger.statusOf(manifest);
+  async #assertStatus(id: NightId, allowed: readonly NightStatus[]): Promise<void> {
+    const status = this.ledger.statusOf(await this.ledger.read(id));
     if (allowed.includes(status)) return;
-    const message = `${manifest.night} is ${status}; this needs one that is ${allowed.join(' or ')}.`;
-    throw new AttuneError('swap-refused', message, { night: manifest.night, status });
+    const message = `${id} is ${status}; this needs one that is ${allowed.join(' or ')}.`;
+    throw new AttuneError('swap-refused', message, { night: id, status });
   }
 
-  /** Nothing of a deleted talk stays; a night that learns from it ends first, and is discarded. */
-  async forget(talkId: string): Promise<void> {
-    await this.#starting?.catch(() => undefined);
-    const night = this.#running?.night;
-    if (night === undefined || (await isLearning(this.ledger, night, talkId))) {
-      this.#running?.process.abort(`${night} was ended: a talk that it learns from was deleted.`);
-      await this.#ended;
-    }
-    await this.#options.store.forget(talkId);
+  /** A night that learns from the conversation ends, before what it gathered is discarded. */
+  async #letGo(conversationId: string): Promise<void> {
+    const running = this.#running;
+    if (running === undefined) return;
+    const { night, process } = running;
+    if (!(await isLearning(this.ledger, night, conversationId))) return;
+    process.abort(`${night} was ended: a talk that it learns from was deleted.`);
+    // What follows the process takes a turn of its own, after this one.
+    await process.result.catch(() => undefined);
   }
 
   /** Stops a running night between two micro-steps; it is resumed after the next start. */
@@ -308,6 +330,15 @@ export class NightService {
     this.#running?.process.abort();
     await this.#ended;
   }
+}
+
+function assertUnchanged(asked: readonly NightId[], now: readonly NightId[]): void {
+  if (asked.join() === now.join()) return;
+  const undone = now.filter((night) => !asked.includes(night)).join(', ') || 'none of them';
+  const message =
+    `Other weights came into use meanwhile (new: ${undone}), and this swap would undo that. ` +
+    'Look at the nights again, and then decide.';
+  throw new AttuneError('swap-refused', message, { asked: asked.join(' '), now: now.join(' ') });
 }
 
 export interface NightlyOptions {

@@ -112,6 +112,16 @@ export const ConversationSummary = z.object({
 });
 export type ConversationSummary = z.infer<typeof ConversationSummary>;
 
+/** The conversation is gone; something that was made from it is not, yet. It is tried again. */
+export const PendingDeletion = z.object({
+  conversationId: Id,
+  /** After a restart, of the restart. */
+  since: Timestamp,
+  /** Why it could not be finished. */
+  reason: z.string(),
+});
+export type PendingDeletion = z.infer<typeof PendingDeletion>;
+
 /** A stretch of a talk. Superseded replies stay where they were, before what took their place. */
 export const HistoryPage = z.object({
   history: z.array(Message),

@@ -6,6 +6,7 @@ import {
   ConversationSummary,
   HistoryPage,
   Id,
+  PendingDeletion,
   Reply,
   RunningReply,
   SearchHit,
@@ -135,6 +136,7 @@ export const ConversationListed = z.object({
   conversations: z.array(ConversationSummary),
   /** Null: that was all. */
   nextCursor: z.string().nullable(),
+  deleting: z.array(PendingDeletion).default([]),
 });
 
 /** Renamed, configured, or gone on: its line in the list changed. */
@@ -156,6 +158,8 @@ export const ConversationDeleted = z.object({
   type: z.literal('conversation-deleted'),
   requestId,
   conversationId: Id,
+  /** Set where something of it is still to be done. */
+  pending: PendingDeletion.optional(),
 });
 
 /** One JSON object a line: the talk's records as they stand in the log, then its flags. */

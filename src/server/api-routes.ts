@@ -110,8 +110,11 @@ function conversationRoutes({ talks, importBytesMax }: ApiOptions): Route[] {
       method: 'DELETE',
       pattern: '/api/conversations/:id',
       async handle(context) {
-        await talks.delete(idOf(context));
-        sendJson(context.response, { conversationId: idOf(context) });
+        const conversationId = idOf(context);
+        const pending = await talks.delete(conversationId);
+        // Accepted: the conversation is gone, something that was made from it is not, yet.
+        const status = pending === undefined ? 200 : 202;
+        sendJson(context.response, { conversationId, pending: pending ?? null }, status);
       },
     },
     ...exportRoutes(talks),

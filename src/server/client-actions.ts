@@ -90,8 +90,11 @@ async function answerAboutTalks(
     case 'conversation-create':
       return { type: 'conversation-created', conversation: await talks.create(request) };
     case 'conversation-list': {
-      const { conversations, nextCursor } = talks.list(request);
-      return { type: 'conversation-listed', conversations: [...conversations], nextCursor };
+      const { conversations, nextCursor, deleting } = talks.list(request);
+      return {
+        ...{ type: 'conversation-listed', nextCursor },
+        ...{ conversations: [...conversations], deleting: [...deleting] },
+      };
     }
     case 'conversation-rename': {
       const { conversationId, title } = request;
@@ -109,9 +112,12 @@ async function answerAboutTalks(
       const { hits, isTruncated } = await talks.search(request);
       return { type: 'conversation-found', query: request.query, hits: [...hits], isTruncated };
     }
-    case 'conversation-delete':
-      await talks.delete(request.conversationId);
-      return { type: 'conversation-deleted', conversationId: request.conversationId };
+    case 'conversation-delete': {
+      const { conversationId } = request;
+      const pending = await talks.delete(conversationId);
+      const rest = pending === undefined ? {} : { pending };
+      return { type: 'conversation-deleted', conversationId, ...rest };
+    }
     case 'conversation-export': {
       const { conversationId } = request;
       const jsonl = await talks.export(conversationId);

@@ -8,7 +8,7 @@ import { summaryMarkdown } from '../morning/summary-markdown.ts';
 import { NightSummary } from '../protocol/summary.ts';
 import { FILE } from '../record/files.ts';
 
-/** Nothing of the talk stays in memory or ledger. No night that learns from it may be running. */
+/** Nothing of the conversation stays in memory or ledger. No night that learns from it may be running. */
 export async function forgetTalk(
   { ledger, memory }: { readonly ledger: Ledger; readonly memory: Memory },
   talkId: string,
@@ -26,13 +26,17 @@ export function isLearning(ledger: Ledger, night: NightId, talkId: string): Prom
 
 interface Parsed {
   readonly name: string;
-  readonly text: string;
   readonly isLines: boolean;
+  /** All of it, or some of its lines, could not be read. */
+  readonly isDamaged: boolean;
   /** The lines of JSONL, or the whole as the only one. */
   readonly values: readonly unknown[];
 }
 
-/** Only texts that change are in the result. Null: it is removed. */
+/**
+ * Only texts that change are in the result. Null: it is removed, as is one that cannot be read: whose
+ * words are in it, nobody can tell.
+ */
 export function textsWithout(talkId: string, texts: NightTexts): Map<string, string | null> {
   const parsed = [...texts]
     .filter(([name, text]) => /\.jsonl?$/.test(name) && text.trim() !== '')
@@ -41,8 +45,14 @@ export function textsWithout(talkId: string, texts: NightTexts): Map<string, str
   const isOwn = (value: unknown): boolean => own.has(idOf(value)) || isFrom(talkId, value);
   const left = new Map<string, string | null>();
   for (const file of parsed) {
+    if (file.isDamaged && !file.isLines) {
+      left.set(file.name, null);
+      if (file.name === FILE.summary && texts.has(FILE.summaryText))
+        left.set(FILE.summaryText, null);
+      continue;
+    }
     const kept = without(file.values, isOwn) as unknown[];
-    if (JSON.stringify(kept) === JSON.stringify(file.values)) continue;
+    if (!file.isDamaged && JSON.stringify(kept) === JSON.stringify(file.values)) continue;
     if (file.name === FILE.scenarios && texts.has(FILE.probe)) left.set(FILE.probe, null);
     if (file.name === FILE.summary && texts.has(FILE.summaryText)) {
       left.set(FILE.summaryText, markdownOf(kept[0]));
@@ -56,15 +66,15 @@ export function textsWithout(talkId: string, texts: NightTexts): Map<string, str
 /** A process that was killed while it wrote leaves half a line: nobody reads it. */
 function parse(name: string, text: string): Parsed {
   const isLines = name.endsWith('.jsonl');
-  if (!isLines) return { name, text, isLines, values: [JSON.parse(text)] };
-  const values = text.split('\n').flatMap((line) => {
+  const parts = isLines ? text.split('\n').filter((line) => line !== '') : [text];
+  const values = parts.flatMap((part) => {
     try {
-      return line === '' ? [] : [JSON.parse(line)];
+      return [JSON.parse(part)];
     } catch {
       return [];
     }
   });
-  return { name, text, isLines, values };
+  return { name, isLines, isDamaged: values.length < parts.length, values };
 }
 
 function print({ isLines }: Parsed, values: readonly unknown[]): string {

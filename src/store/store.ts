@@ -6,6 +6,7 @@ import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/schema.ts';
 import {
   type ConversationStore,
+  type Forget,
   openConversationStore,
 } from '../conversation/conversation-store.ts';
 import { type FlagStore, openFlagStore } from '../flag/flag-store.ts';
@@ -29,39 +30,44 @@ export interface Store {
   readonly memory: Memory;
   readonly ledger: Ledger;
   /**
-   * Nothing that was made from the conversation stays: no flag, no gist, no text of a night. No
-   * night that learns from it may be running. Called again after a crash, it ends the same.
+   * Called at the beginning of each deletion, in the turn of the ledger: who holds something of the
+   * conversation lets go of it.
    */
-  forget(conversationId: string): Promise<void>;
+  beforeForget(letGo: Forget): void;
   close(): Promise<void>;
 }
 
-const CATALOGUE_INTERVAL_MS = 30_000;
+/** How often the list is written, and a pending deletion tried again. */
+const TIDY_INTERVAL_MS = 30_000;
 
 /**
- * Opens everything at once, then finishes deletions that were cut short.
+ * Opens everything at once, then finishes deletions that are pending, as far as can be.
  * @throws store-damaged, store-newer, ledger-foreign, and whatever `base` rejects with
  */
 export async function openStore(folder: string, options: StoreOptions): Promise<Store> {
   const { clock } = options;
-  const { conversations, flags, memory, ledger } = await openParts(folder, options);
-  const forget = async (conversationId: string): Promise<void> => {
-    await flags.deleteOf(conversationId);
-    await forgetTalk({ memory, ledger }, conversationId);
-  };
-  await conversations.finishDeletions(forget);
+  const lettingGo: Forget[] = [];
+  /** Nothing that was made from the conversation stays: no flag, no gist, no text of a night. */
+  const forget = (conversationId: string): Promise<void> =>
+    ledger.turn(async () => {
+      for (const letGo of lettingGo) await letGo(conversationId);
+      await flags.deleteOf(conversationId);
+      await forgetTalk({ memory, ledger }, conversationId);
+    });
+  const { conversations, flags, memory, ledger } = await openParts(folder, options, forget);
+  await conversations.retryDeletions();
 
-  let timer = clock.setTimeout(flush, CATALOGUE_INTERVAL_MS, { unref: true });
-  function flush(): void {
-    void conversations.flush();
-    timer = clock.setTimeout(flush, CATALOGUE_INTERVAL_MS, { unref: true });
+  let timer = clock.setTimeout(tidy, TIDY_INTERVAL_MS, { unref: true });
+  function tidy(): void {
+    void conversations.retryDeletions().then(() => conversations.flush());
+    timer = clock.setTimeout(tidy, TIDY_INTERVAL_MS, { unref: true });
   }
   return {
     conversations,
     flags,
     memory,
     ledger,
-    forget,
+    beforeForget: (letGo) => void lettingGo.push(letGo),
     async close() {
       timer.cancel();
       await conversations.close();
@@ -72,11 +78,12 @@ export async function openStore(folder: string, options: StoreOptions): Promise<
 async function openParts(
   folder: string,
   { config, clock, logger, base, ops = systemFileOps }: StoreOptions,
+  forget: Forget,
 ) {
   const { limits } = config.server;
   const made = ops.makeFolder(folder).then(() => ops.syncFolder(dirname(resolve(folder))));
   const opening = [
-    made.then(() => openConversationStore({ folder, logger, ...limits, ops })),
+    made.then(() => openConversationStore({ folder, logger, ...limits, clock, forget, ops })),
     made.then(() =>
       openFlagStore({ path: join(folder, 'flags.json'), clock, flagsMax: limits.flagsMax, ops }),
     ),

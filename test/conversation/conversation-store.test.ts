@@ -2,6 +2,7 @@ import { appendFile, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import {
   type ConversationStore,
@@ -12,6 +13,7 @@ import { foreignReply, type HeaderRecord, type LogRecord } from '../../src/conve
 
 let folder: string;
 let store: ConversationStore;
+let forgotten: string[];
 
 async function open(options: Partial<ConversationStoreOptions> = {}): Promise<ConversationStore> {
   store = await openConversationStore({
@@ -20,12 +22,15 @@ async function open(options: Partial<ConversationStoreOptions> = {}): Promise<Co
     openLogsMax: 8,
     conversationsMax: 100,
     conversationMessagesMax: 100,
+    clock: createFakeClock(9000),
+    forget: async (id) => void forgotten.push(id),
     ...options,
   });
   return store;
 }
 
 beforeEach(async () => {
+  forgotten = [];
   folder = await mkdtemp(join(tmpdir(), 'attune-store-'));
   await open();
 });
@@ -172,20 +177,15 @@ describe('the conversation store', () => {
 });
 
 describe('deletion', () => {
-  const nothing = async (): Promise<void> => undefined;
-
   it('takes the log, what was set aside of it, and its line in the list', async () => {
-    const deleted: string[] = [];
-    const forget = async (id: string) => void deleted.push(id);
     await store.create(header('a', { title: 'a secret title' }), [said('m1', 'secret')]);
     await writeFile(`${path('a')}.damaged`, 'secret');
     await store.flush();
-    await store.delete('a', forget);
-    expect(deleted).toEqual(['a']);
+    expect(await store.delete('a')).toBeUndefined();
+    expect(forgotten).toEqual(['a']);
     expect(await readdir(join(folder, 'conversations'))).toEqual([]);
     expect(await readFile(join(folder, 'catalogue.json'), 'utf8')).not.toContain('secret');
-    const again = store.delete('a', forget);
-    await expect(again).rejects.toMatchObject({ code: 'conversation-not-found' });
+    await expect(store.delete('a')).rejects.toMatchObject({ code: 'conversation-not-found' });
   });
 
   it('that was cut short is finished after the next opening', async () => {
@@ -193,20 +193,62 @@ describe('deletion', () => {
     await store.create(header('b'), [said('m1', 'one')]);
     await store.close();
     await rename(path('a'), `${path('a')}.deleted`);
-    const deleted: string[] = [];
+    await writeFile(join(folder, 'conversations', 'no id.jsonl.deleted'), 'left alone');
     await open();
-    await store.finishDeletions(async (id) => void deleted.push(id));
-    expect([deleted, store.ids()]).toEqual([['a'], ['b']]);
-    expect(await readdir(join(folder, 'conversations'))).toEqual(['b.jsonl']);
+    expect(store.list({ limit: 9 }).deleting).toMatchObject([{ conversationId: 'a', since: 9000 }]);
+    await store.retryDeletions();
+    expect([forgotten, store.ids()]).toEqual([['a'], ['b']]);
+    expect(store.list({ limit: 9 }).deleting).toEqual([]);
+    expect(await readdir(join(folder, 'conversations'))).toEqual([
+      'b.jsonl',
+      'no id.jsonl.deleted',
+    ]);
   });
 
   it('leaves the talk where it is when it cannot be begun', async () => {
     await store.create(header('a'), [said('m1', 'one')]);
     await rename(path('a'), `${path('a')}.away`);
-    await expect(store.delete('a', nothing)).rejects.toThrow();
+    await expect(store.delete('a')).rejects.toThrow();
     expect(store.has('a')).toBe(true);
     await rename(`${path('a')}.away`, path('a'));
-    await store.delete('a', nothing);
+    await store.delete('a');
+  });
+
+  it('that cannot be finished is pending, with nothing of the log left, and is tried again', async () => {
+    let isFull = true;
+    const forget = async (id: string): Promise<void> => {
+      if (isFull) throw new Error('no room');
+      forgotten.push(id);
+    };
+    await open({ forget });
+    for (const id of ['a', 'b']) await store.create(header(id), [said('m1', 'secret')]);
+    const pending = { conversationId: 'a', since: 9000, reason: 'no room' };
+    expect(await store.delete('a')).toEqual(pending);
+    expect(store.has('a')).toBe(false);
+    expect(store.list({ limit: 9 }).deleting).toEqual([pending]);
+    expect(await readFile(`${path('a')}.deleted`, 'utf8')).toBe('');
+    expect(await store.delete('a')).toEqual(pending);
+    isFull = false;
+    expect(await store.delete('a')).toBeUndefined();
+    expect([forgotten, await readdir(join(folder, 'conversations'))]).toEqual([['a'], ['b.jsonl']]);
+  });
+
+  it('comes before anything new under the same id, which is refused until it is done', async () => {
+    let isFull = true;
+    const forget = async (id: string): Promise<void> => {
+      if (isFull) throw new Error('no room');
+      forgotten.push(id);
+    };
+    await open({ forget });
+    await store.create(header('a'), [said('m1', 'one')]);
+    await store.delete('a');
+    const refused = { code: 'deletion-pending', message: expect.stringContaining('no room') };
+    await expect(store.create(header('a'))).rejects.toMatchObject(refused);
+    isFull = false;
+    await store.create(header('a'), [said('m1', 'again')]);
+    expect(forgotten).toEqual(['a']);
+    await store.retryDeletions();
+    expect([forgotten, store.ids()]).toEqual([['a'], ['a']]);
   });
 });
 

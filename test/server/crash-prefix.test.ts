@@ -92,8 +92,10 @@ async function check(count: number, luck: Luck): Promise<void> {
       openLogsMax: 8,
       conversationsMax: 100,
       conversationMessagesMax: 100,
+      clock: systemClock,
+      forget: (id) => flags.deleteOf(id),
     });
-    await store.finishDeletions((id) => flags.deleteOf(id));
+    await store.retryDeletions();
     const before = acknowledged.filter(({ at }) => at <= count);
     const deleted = before.some(({ kind }) => kind === 'deleted');
     for (const { kind, conversationId, id } of before) {

@@ -79,8 +79,8 @@ afterAll(async () => {
   await rm(elsewhere, { recursive: true, force: true });
 });
 
-const remove = (way: Way): Promise<void> =>
-  daemon.store.conversations.delete(talkId(way), (id) => nights.forget(id));
+const remove = async (way: Way): Promise<void> =>
+  expect(await daemon.store.conversations.delete(talkId(way))).toBeUndefined();
 
 /** A talk that rests: a promise of the person, with an answer unless nothing but the gist counts. */
 async function talk(way: Way): Promise<void> {

@@ -40,7 +40,8 @@ afterEach(() => expect(existsSync('/simulated')).toBe(false));
 
 const openConversations = () =>
   openConversationStore({
-    ...{ folder: STORE, logger: silentLogger, ops },
+    ...{ folder: STORE, logger: silentLogger, ops, clock: systemClock },
+    forget: async () => undefined,
     ...{ openLogsMax: 1, conversationsMax: 10, conversationMessagesMax: 10 },
   });
 
@@ -106,7 +107,7 @@ describe('on a disk in memory', () => {
     const again = await openConversations();
     expect((await again.search({ query: 'TEA', limit: 5 })).hits).toHaveLength(2);
     expect(await again.exportLog('a')).toContain('tea in a');
-    await again.delete('b', async () => undefined);
+    await again.delete('b');
     expect(again.ids()).toEqual(['a']);
     expect((await openFlagStore({ path, clock, flagsMax: 3, ops })).list()).toHaveLength(1);
     const remembered = await openMemory({ path: `${STORE}/memory.json`, clock, settings, ops });
