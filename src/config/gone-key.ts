@@ -30,6 +30,10 @@ export const GONE_KEYS: Readonly<Record<string, GoneKey>> = {
     instead: 'use measure.hasPlacebo (0 is false, any other number true)',
     becomes: (value) => (typeof value === 'number' ? { hasPlacebo: value > 0 } : {}),
   },
+  'gate.deafPMax': {
+    instead: 'it is named gate.placeboPMax',
+    becomes: (value) => ({ placeboPMax: value }),
+  },
   'gate.agreementMin': {
     instead: 'it had no effect; the agreement of the checks is published, not configured',
   },

@@ -2,6 +2,7 @@
 import type { Config } from '../config/schema.ts';
 import type { Delta } from '../model/delta.ts';
 import { isQProj } from '../model/weight-names.ts';
+import { fixed, interval } from '../protocol/number-text.ts';
 import type { Measures } from './measure.ts';
 import { type Estimate, type RatioEstimate, spentLevel } from './statistics.ts';
 
@@ -60,12 +61,6 @@ export interface GateVerdict {
   /** Every rule, passed or not, in a fixed order. */
   readonly reasons: readonly GateReason[];
 }
-
-const number = (value: number): string =>
-  Math.abs(value) > 1e300 ? (value < 0 ? '−∞' : '∞') : value.toFixed(3);
-const interval = (e: Estimate): string =>
-  `${number(e.mean)} [${number(e.low)}, ${number(e.high)}], p ${e.p.toPrecision(2)}, ` +
-  `${e.clusters} sources`;
 
 /** Every rule is judged; one that fails refuses the night. NaN fails every rule it meets. */
 export function decideGate(evidence: GateEvidence, settings: GateSettings): GateVerdict {
@@ -126,13 +121,15 @@ function gains(evidence: GateEvidence, settings: GateSettings): GateReason[] {
     },
   ];
   reasons.push({
-    rule: 'real − deaf',
+    rule: 'real − placebo',
     passes:
-      realMinusDeaf !== undefined && realMinusDeaf.mean > 0 && realMinusDeaf.p < settings.deafPMax,
+      realMinusDeaf !== undefined &&
+      realMinusDeaf.mean > 0 &&
+      realMinusDeaf.p < settings.placeboPMax,
     text:
       realMinusDeaf === undefined
-        ? 'the deaf arm was not run'
-        : `${interval(realMinusDeaf)}; needs > 0 with p < ${settings.deafPMax}`,
+        ? 'no placebo was trained'
+        : `${interval(realMinusDeaf)}; needs > 0 with p < ${settings.placeboPMax}`,
   });
   return reasons;
 }
@@ -151,6 +148,6 @@ function ratio(rule: string, { ratio: value, high }: RatioEstimate, most: number
   return {
     rule,
     passes: Number.isFinite(value) && high <= most,
-    text: `${number(value)}, upper bound ${number(high)}; at most ${most}`,
+    text: `${fixed(value)}, upper bound ${fixed(high)}; at most ${most}`,
   };
 }

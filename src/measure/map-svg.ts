@@ -1,4 +1,5 @@
 // Layer by head maps as SVG text; it draws numbers and knows none.
+import { fixed } from '../protocol/number-text.ts';
 import type { HeadMap } from './attention-change.ts';
 
 const CELL = 22;
@@ -38,13 +39,13 @@ export function changeMapSvg(title: string, before: HeadMap, after: HeadMap): st
     return (
       `<rect x="${x}" y="${y}" width="${CELL - 1}" height="${CELL - 1}" ` +
       `fill="${colourOf(value, reach)}"><title>layer ${layer} head ${head}: ` +
-      `${value.toFixed(3)}</title></rect>`
+      `${fixed(value)}</title></rect>`
     );
   });
   const labels = Array.from({ length: layers }, (_, layer) =>
     text(MARGIN.left - 6, MARGIN.top + layer * CELL + 15, `${layer}`, 'end'),
   );
-  const foot = `heads → · layers ↓ · ±${reach.toFixed(2)} log units`;
+  const foot = `heads → · layers ↓ · ±${fixed(reach, 2)} log units`;
   return svg(Math.max(width, 260), height, [
     text(8, 18, title),
     ...labels,

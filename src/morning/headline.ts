@@ -1,5 +1,6 @@
 // The first line of a morning: what became of a night, in plain words.
 import type { NightVerdict } from '../protocol/night.ts';
+import { signed } from '../protocol/number-text.ts';
 import type { NightSummary } from '../protocol/summary.ts';
 import type { NightMeasures } from '../record/phase-result.ts';
 
@@ -11,15 +12,13 @@ export interface HeadlineInput {
   readonly reasons: NightSummary['reasons'];
 }
 
-const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
-
 export function headlineOf({ verdict, number, measured, reasons }: HeadlineInput): string {
   const night = `Night ${number}`;
   const margin = measured?.measures.gate.margin.mean ?? 0;
   const beyond = measured?.measures.realMinusDeaf?.mean;
   const numbers =
     `listening margin ${signed(margin)} nats a token` +
-    (beyond === undefined ? '' : `, ${signed(beyond)} beyond the deaf arm`);
+    (beyond === undefined ? '' : `, ${signed(beyond)} beyond the placebo`);
   switch (verdict) {
     case 'nothing-to-learn':
       return `${night} had nothing to learn from.`;
@@ -40,7 +39,7 @@ const MEANINGS: readonly (readonly [string, string])[] = [
   ['only W_q moved', 'more than W_q moved'],
   ['sources', 'it learnt from too few sources'],
   ['margin', 'listening did not gain enough'],
-  ['real − deaf', 'a deaf training gained as much'],
+  ['real −', 'the placebo gained as much'],
   ['listening elsewhere', 'listening in other words may have suffered'],
   ['push-back', 'push-back may have suffered'],
   ['invite', 'ideas that are asked for may have suffered'],

@@ -1,15 +1,13 @@
 // A night's summary as Markdown, for the ledger and for mail.
+import { fixed, percent, pText, range } from '../protocol/number-text.ts';
 import {
   beforeAfter,
   pointsText,
   REPLIES_JUDGE_NOTHING,
   repliesLine,
 } from '../protocol/replies-text.ts';
-import type { EstimateView, NightSummary, RepliesView } from '../protocol/summary.ts';
+import type { NightSummary, RepliesView } from '../protocol/summary.ts';
 
-const number = (value: number | null): string => (value === null ? '–' : value.toFixed(3));
-const range = ({ low, high, p }: EstimateView): string =>
-  `${number(low)} to ${number(high)}, p ${p === null ? '–' : p.toPrecision(2)}`;
 /** Words of talks never become Markdown. */
 const quoted = (text: string): string =>
   text.replaceAll(/([\\`*_[\]<>|])/g, '\\$1').replaceAll('\n', ' ');
@@ -26,11 +24,13 @@ export function summaryMarkdown(summary: NightSummary): string {
   if (summary.measures.length > 0) {
     lines.push('', '| measure | change | 95 % |', '|---|---|---|');
     for (const { label, estimate, unit } of summary.measures) {
-      lines.push(`| ${label} | ${number(estimate.mean)} ${unit} | ${range(estimate)} |`);
+      lines.push(
+        `| ${label} | ${fixed(estimate.mean)} ${unit} | ${range(estimate)}, ${pText(estimate.p)} |`,
+      );
     }
     for (const { against, ratio, high } of summary.retention) {
       lines.push(
-        `| everyday perplexity against ${against} | × ${number(ratio)} | at most ${number(high)} |`,
+        `| everyday perplexity against ${against} | × ${fixed(ratio)} | at most ${fixed(high)} |`,
       );
     }
   }
@@ -41,8 +41,8 @@ export function summaryMarkdown(summary: NightSummary): string {
   }
   if (summary.training !== null) {
     const { examples, steps, relativeNorm } = summary.training;
-    const moved = (100 * relativeNorm).toFixed(2);
-    lines.push('', `Trained on ${examples} examples in ${steps} steps; W_q moved by ${moved} %.`);
+    const moved = percent(relativeNorm, 2);
+    lines.push('', `Trained on ${examples} examples in ${steps} steps; W_q moved by ${moved}.`);
   }
   if (summary.back !== null) lines.push('', `To go back: \`${summary.back}\``);
   return `${lines.join('\n')}\n`;

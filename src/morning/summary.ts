@@ -143,7 +143,7 @@ function measuresOf(measures: Measures): MeasureView[] {
     ...(realMinusDeaf === undefined
       ? []
       : [
-          one('realMinusDeaf', 'Listening beyond the deaf arm', {
+          one('realMinusDeaf', 'Listening beyond the placebo', {
             estimate: realMinusDeaf,
             wish: 'gain',
           }),
@@ -282,7 +282,7 @@ function factsOf(
     facts['training seconds'] = trained.seconds;
     facts['tokens a second'] = trained.seconds === 0 ? 0 : trained.tokens / trained.seconds;
     facts['memory bytes'] = trained.memoryBytes;
-    if (trained.deafRelativeNorm !== null) facts['W_q moved, deaf arm'] = trained.deafRelativeNorm;
+    if (trained.deafRelativeNorm !== null) facts['W_q moved, placebo'] = trained.deafRelativeNorm;
   }
   if (measured !== undefined) {
     const { retention, trainedKl, defenceGap } = measured.measures;

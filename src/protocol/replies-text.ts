@@ -1,13 +1,8 @@
 // The words for a night's checked replies, the same in Markdown, in a terminal and on the page.
+import { percent, signed } from './number-text.ts';
 import type { EstimateView, RepliesView } from './summary.ts';
 
-export const percent = (share: number): string => `${Math.round(100 * share)} %`;
-
-function points(share: number): string {
-  const rounded = Math.round(100 * share);
-  if (rounded === 0) return '0';
-  return `${rounded < 0 ? '−' : '+'}${Math.abs(rounded)}`;
-}
+const points = (share: number): string => signed(Math.round(100 * share), 0);
 
 /** `42 % → 50 %` */
 export const beforeAfter = ({ before, after }: Pick<RepliesView, 'before' | 'after'>): string =>
@@ -22,8 +17,8 @@ export function pointsText({ mean, low, high }: EstimateView): string {
 
 /** One line: what was counted, and how many. */
 export function repliesLine(replies: RepliesView): string {
-  const deaf = replies.deaf === null ? '' : `, deaf arm ${percent(replies.deaf)}`;
-  const counted = `${beforeAfter(replies)} (n ${replies.replies}${deaf})`;
+  const placebo = replies.deaf === null ? '' : `, placebo ${percent(replies.deaf)}`;
+  const counted = `${beforeAfter(replies)} (n ${replies.replies}${placebo})`;
   return `replies that pass their check: ${counted}; ${pointsText(replies.change)}`;
 }
 

@@ -77,7 +77,7 @@ const RepliesShare = z.object({
   replies: z.number().int(),
   before: z.number(),
   after: z.number(),
-  /** Under the deaf arm's weights; null where there was none. */
+  /** Under the placebo's weights; null where there was none. */
   deaf: z.number().nullable(),
   change: EstimateView,
 });

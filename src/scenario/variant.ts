@@ -43,11 +43,11 @@ function moved(span: Span, before: Scenario, after: readonly ScenarioMessage[]):
 }
 
 /**
- * The deaf arm's scenario: the messages that hold the direction (the last one where no direction
+ * The placebo's scenario: the messages that hold the direction (the last one where no direction
  * is marked) are exchanged with another scenario's, so that surface can be learnt and listening
  * cannot. Candidates, kind and everything else stay.
  */
-export function deafened(scenario: Scenario, other: Scenario): Scenario {
+export function withOtherDirection(scenario: Scenario, other: Scenario): Scenario {
   const theirs = directionMessages(other).map((index) => other.messages[index]?.content ?? '');
   const ours = directionMessages(scenario);
   const messages = scenario.messages.map((message, index) => {

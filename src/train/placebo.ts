@@ -1,7 +1,7 @@
 // The placebo of a training: every surface habit can be learnt from it, and no listening.
 import { createRandom } from '../base/random.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { deafened } from '../scenario/variant.ts';
+import { withOtherDirection } from '../scenario/variant.ts';
 
 /**
  * The scenarios in the same order, each direction's turn exchanged with that of another source;
@@ -18,7 +18,7 @@ export function placeboScenarios(
     const { cluster } = scenario.source;
     for (let step = 0; step < others.length; step++) {
       const other = others[(index + step) % others.length] as Scenario;
-      if (other.source.cluster !== cluster) return deafened(scenario, other);
+      if (other.source.cluster !== cluster) return withOtherDirection(scenario, other);
     }
     return scenario;
   });

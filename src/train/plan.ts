@@ -79,10 +79,8 @@ export function planTraining(
 }
 
 /** How long an example of a training may be, in tokens. */
-export function exampleLimits(
-  { contextTokensMax, replyTokensMax }: Pick<TrainSettings, 'contextTokensMax' | 'replyTokensMax'>,
-  model: Model,
-): ExampleLimits {
+export function exampleLimits(settings: TrainSettings, model: Model): ExampleLimits {
+  const { contextTokensMax, replyTokensMax } = settings;
   const windowTokens = Math.min(model.windowTokens, contextTokensMax + replyTokensMax);
   return { windowTokens, replyTokensMax };
 }

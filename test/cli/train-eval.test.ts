@@ -115,7 +115,7 @@ describe('attune train, eval and export', () => {
     expect(page).toContain('Crossed pairs, both right');
     expect(page).toContain('Attention lift on direction');
     expect(page).toContain('The gate, as on a first night: refused');
-    expect(page).toContain('FAILS  real − deaf: the deaf arm was not run');
+    expect(page).toContain('FAILS  real − placebo: no placebo was trained');
     const svg = join(folder, 'maps');
     const json = await attune(
       ...['eval', '--model', model, '--delta', out, '--on', examples, '--json', '--replies', '1'],

@@ -88,7 +88,7 @@ describe('docs/configuration.md', () => {
 describe('a configuration of an earlier version', () => {
   const GONE = [
     ...['train.executor', 'train.preference', 'train.preferenceBeta', 'measure.sinkTokens'],
-    ...['measure.windowShare', 'measure.deafArms', 'gate.agreementMin'],
+    ...['measure.windowShare', 'measure.deafArms', 'gate.deafPMax', 'gate.agreementMin'],
   ];
   const earlier = join(import.meta.dirname, '../fixtures/config/attune-2026-11-22.yaml');
 
@@ -109,6 +109,8 @@ describe('a configuration of an earlier version', () => {
     expect((await loadConfig({ file })).config.measure.hasPlacebo).toBe(false);
     const both = await written('measure: { deafArms: 0, hasPlacebo: true }');
     expect((await loadConfig({ file: both })).config.measure.hasPlacebo).toBe(true);
+    const gate = await written('gate: { deafPMax: 0.2 }');
+    expect((await loadConfig({ file: gate })).config.gate.placeboPMax).toBe(0.2);
   });
 
   it('is read from variables and --set too, and a key of today wins', async () => {

@@ -9,7 +9,7 @@ const failed = (changes: Partial<GateEvidence>): string[] => {
 };
 
 describe('the gate', () => {
-  it('passes a night that gains, beats its deaf arm and loses nothing', () => {
+  it('passes a night that gains, beats its placebo and loses nothing', () => {
     const verdict = decideGate(GOOD, SETTINGS);
     expect(verdict.passes).toBe(true);
     expect(verdict.reasons).toHaveLength(10);
@@ -19,7 +19,7 @@ describe('the gate', () => {
     ['a gain below the least', { margin: around(0.01, 0.001, 0.0001) }, 'margin'],
     ['a gain that may be chance', { margin: around(0.1, 0.2, 0.03) }, 'margin'],
     ['a loss, as after flipped labels', { margin: around(-0.3, 0.1, 1) }, 'margin'],
-    ['the same gain in the deaf arm', { realMinusDeaf: around(0, 0.05, 0.5) }, 'real − deaf'],
+    ['the same gain in the placebo', { realMinusDeaf: around(0, 0.05, 0.5) }, 'real − placebo'],
     ['a loss in push-back', { pushBack: around(-0.02, 0.02, 0.9) }, 'push-back'],
     ['a loss in invite', { invite: around(0, 0.05, 0.9) }, 'invite'],
     ['a loss in ordinary turns', { ordinary: around(-0.05, 0.01, 0.9) }, 'ordinary'],
@@ -53,7 +53,7 @@ describe('the gate', () => {
     expect(failed({ elsewhere: around(-0.015, 0.01, 0.99) })).toEqual(['listening elsewhere']);
   });
 
-  it('refuses when the deaf arm was not run', () => {
+  it('refuses when no placebo was trained', () => {
     const { realMinusDeaf: _, ...rest } = GOOD;
     expect(decideGate(rest, SETTINGS).passes).toBe(false);
   });

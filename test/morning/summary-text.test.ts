@@ -12,7 +12,7 @@ const replies = summary.replies as RepliesView;
 describe('replies that pass their check', () => {
   it('are one line: before, after, how many, and how sure', () => {
     expect(repliesLine(replies)).toBe(
-      'replies that pass their check: 42 % → 50 % (n 24, deaf arm 42 %); ' +
+      'replies that pass their check: 42 % → 50 % (n 24, placebo 42 %); ' +
         '+8 points, 95 % −4 to +20',
     );
     expect(repliesLine({ ...replies, deaf: null })).toContain('50 % (n 24);');

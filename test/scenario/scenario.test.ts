@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseScenarios, printScenarios } from '../../src/scenario/file.ts';
 import { directionDistance, parseScenario } from '../../src/scenario/scenario.ts';
 import { featureText, placeQuote } from '../../src/scenario/span.ts';
-import { deafened, withoutOwnIdea } from '../../src/scenario/variant.ts';
+import { withOtherDirection, withoutOwnIdea } from '../../src/scenario/variant.ts';
 
 const written = (changes: Record<string, unknown> = {}): unknown => ({
   id: 'one',
@@ -98,9 +98,9 @@ describe('variants for controls', () => {
         spans: [{ feature: 'direction', message: 0, quote: 'the price' }],
       }),
     );
-    const deaf = deafened(parseScenario(written()), other);
-    expect(deaf.messages.at(-1)?.content).toBe('Just tell me the price.');
-    expect(deaf.chosen).toBe('Loosen the left bracket and raise it.');
-    expect(featureText(deaf, 'direction')).toEqual([]);
+    const exchanged = withOtherDirection(parseScenario(written()), other);
+    expect(exchanged.messages.at(-1)?.content).toBe('Just tell me the price.');
+    expect(exchanged.chosen).toBe('Loosen the left bracket and raise it.');
+    expect(featureText(exchanged, 'direction')).toEqual([]);
   });
 });

@@ -92,7 +92,7 @@ describe('a poisoned night', () => {
       night: { dreamsMax: 0 },
       train: { retentionWeight: 0, epochsMax: 12, learningRate: 0.02 },
       measure: { scenariosPerKind: 6 },
-      gate: { ...lenient, perplexityRatioBaseMax: 1e6, marginPMax: 0.5, deafPMax: 0.99 },
+      gate: { ...lenient, perplexityRatioBaseMax: 1e6, marginPMax: 0.5, placeboPMax: 0.99 },
     });
     const client = await TestClient.open(loop.daemon.port);
     await client.hello();

@@ -46,7 +46,7 @@ it('goes from a flagged reply over a night to new weights in the running chat', 
   expect(daemon.store.flags.get('flag-0').usedBy).toEqual([night]);
   const summary = await readFile(join(nights.ledger.folderOf(night).path, 'summary.md'), 'utf8');
   expect(summary).toContain('Night 1');
-  expect(summary).toMatch(/Replies that pass their check: \d+ % → \d+ % \(n \d+, deaf arm \d+ %\)/);
+  expect(summary).toMatch(/Replies that pass their check: \d+ % → \d+ % \(n \d+, placebo \d+ %\)/);
   client.kill();
 }, 200_000);
 

@@ -69,7 +69,7 @@ describe('the gate after a poisoned night', { timeout: 120_000 }, () => {
     const verdict = await night(taught.map(flipped));
     expect(verdict.passes).toBe(false);
     expect(failedRules(verdict)).toContain('margin');
-    expect(verdict.reasons.find(({ rule }) => rule === 'margin')?.text).toMatch(/gain -/);
+    expect(verdict.reasons.find(({ rule }) => rule === 'margin')?.text).toMatch(/gain −/);
   });
 
   it('refuses a single example, however well it was learnt', async () => {

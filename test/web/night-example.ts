@@ -82,7 +82,7 @@ export const night = (status: string, mean = 0.12): NightView =>
       },
       {
         name: 'realMinusDeaf',
-        label: 'Beyond the deaf arm',
+        label: 'Beyond the placebo',
         unit: 'nats a token',
         estimate: estimate(mean - 0.03, 0.05),
         wish: 'gain',

@@ -101,7 +101,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
       expect.stringMatching(/Night 1.*in force/s),
     ]);
     const trend = page.getByRole('img', { name: /^Margin, nats a token/ });
-    expect(await trend.getAttribute('aria-label')).toContain('0.080, -0.060, 0.120');
+    expect(await trend.getAttribute('aria-label')).toContain('0.080, −0.060, 0.120');
     await page.getByRole('button', { name: 'Dream now' }).click();
     await expect.poll(() => asked, PATIENT).toEqual(['/api/nights/run {}']);
   });

@@ -3,7 +3,7 @@ import type { Change } from '../../measure/compare.ts';
 import type { GateVerdict } from '../../measure/gate.ts';
 import type { Measures } from '../../measure/measure.ts';
 import { type FreeReply, passShares } from '../../measure/reply-change.ts';
-import type { Estimate } from '../../measure/statistics.ts';
+import { fixed, interval, percent } from '../../protocol/number-text.ts';
 
 export interface Evaluation {
   readonly measures: Measures;
@@ -16,18 +16,9 @@ export interface Evaluation {
   };
 }
 
-const fixed = (value: number, digits = 3): string =>
-  Math.abs(value) > 1e300 ? (value < 0 ? '−∞' : '∞') : value.toFixed(digits);
-
-export const estimateText = (e: Estimate): string =>
-  `${fixed(e.mean)} [${fixed(e.low)}, ${fixed(e.high)}] p ${e.p.toPrecision(2)} ` +
-  `(${e.clusters} sources)`;
-
 const changeText = (name: string, { before, after, change }: Change): string =>
   `  ${name.padEnd(16)} ${fixed(before).padStart(8)} → ${fixed(after).padStart(8)}   ` +
-  estimateText(change);
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+  interval(change);
 
 /** @returns text that ends with a line break */
 export function measuresText({ measures, verdict, replies }: Evaluation): string {
@@ -39,10 +30,10 @@ export function measuresText({ measures, verdict, replies }: Evaluation): string
     ...Object.entries(kinds).map(([kind, change]) => changeText(kind, change)),
     changeText('listen, kept', conditions.kept),
     '',
-    `Crossed pairs, both right: ${percent(bothRight.before)} → ${percent(bothRight.after)} of ` +
-      `${bothRight.pairs}, change ${estimateText(bothRight.change)}`,
-    `  for comparison, a bag of words without the context: ${percent(candidateOnly.bothRight)} both ` +
-      `right, ${percent(candidateOnly.accuracy)} of ${candidateOnly.pairs} single pairs`,
+    `Crossed pairs, both right: ${percent(bothRight.before, 1)} → ${percent(bothRight.after, 1)} of ` +
+      `${bothRight.pairs}, change ${interval(bothRight.change)}`,
+    `  for comparison, a bag of words without the context: ${percent(candidateOnly.bothRight, 1)} both ` +
+      `right, ${percent(candidateOnly.accuracy, 1)} of ${candidateOnly.pairs} single pairs`,
     ...placeboLines(measures),
     changeText('defence gap', defenceGap),
     ...Object.entries(measures.distance).map(([age, change]) =>
@@ -69,8 +60,8 @@ function placeboLines({ realMinusDeaf, bothRightBeyondDeaf }: Measures): string[
   if (realMinusDeaf === undefined) return [];
   const beyond = bothRightBeyondDeaf;
   return [
-    `Real − placebo, margin: ${estimateText(realMinusDeaf)}`,
-    ...(beyond === undefined ? [] : [`Real − placebo, both right: ${estimateText(beyond.change)}`]),
+    `Real − placebo, margin: ${interval(realMinusDeaf)}`,
+    ...(beyond === undefined ? [] : [`Real − placebo, both right: ${interval(beyond.change)}`]),
   ];
 }
 
@@ -81,18 +72,18 @@ function breadthLines({ breadth }: Measures): string[] {
 
 function attentionLines({ attention, knockOut }: Measures): string[] {
   const changes = Object.values(attention).flatMap((change) => [
-    `Attention lift on ${change.feature}, window: ${estimateText(change.window)}; ` +
-      `value-weighted ${estimateText(change.valueWindow)}`,
+    `Attention lift on ${change.feature}, window: ${interval(change.window)}; ` +
+      `value-weighted ${interval(change.valueWindow)}`,
     `  sink ${fixed(change.sinkBefore)} → ${fixed(change.sinkAfter)}` +
       (change.windowBeyondDeaf === undefined
         ? ''
-        : `; beyond placebo ${estimateText(change.windowBeyondDeaf)}`),
+        : `; beyond placebo ${interval(change.windowBeyondDeaf)}`),
   ]);
   const { before, after, change } = knockOut;
   return [
     ...changes,
     `With the direction hidden, log p(chosen) falls by ${fixed(before)} → ${fixed(after)}, ` +
-      `change ${estimateText(change)}`,
+      `change ${interval(change)}`,
   ];
 }
 
@@ -114,8 +105,8 @@ function replyLines(replies: Evaluation['replies']): string[] {
     '',
     'Free replies that pass the check of their kind, before → after:',
     ...Object.entries(after).map(([kind, share]) => {
-      const was = percent(before[kind as keyof typeof before] ?? 0);
-      return `  ${kind.padEnd(16)} ${was} → ${percent(share)}`;
+      const was = percent(before[kind as keyof typeof before] ?? 0, 1);
+      return `  ${kind.padEnd(16)} ${was} → ${percent(share, 1)}`;
     }),
   ];
 }

@@ -3,6 +3,7 @@ import { appendFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { sha256Json } from '../../base/hash.ts';
 import type { Config } from '../../config/schema.ts';
+import { fixed, percent } from '../../protocol/number-text.ts';
 import type { StepRecord, TrainOptions, TrainResult } from '../../train/train-settings.ts';
 import { addModelOptions, findModel, type ModelOptions, wholeBetween } from './model-options.ts';
 
@@ -118,7 +119,7 @@ function reporter(out: string): { step: (record: StepRecord) => void; end: () =>
       const left = Math.ceil((seconds / step) * (steps - step));
       const told = ['loss', 'margin', 'retention']
         .filter((name) => terms[name] !== undefined)
-        .map((name) => `${name} ${(terms[name] as number).toFixed(3)}`);
+        .map((name) => `${name} ${fixed(terms[name] as number)}`);
       const line = `[${cells}] ${step}/${steps} ${told.join(' ')} ${left} s left`;
       process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${line}` : `${line}\n`);
     },
@@ -166,7 +167,7 @@ async function finish(result: TrainResult, parts: FinishParts): Promise<void> {
   await writeFile(`${options.out}.json`, `${JSON.stringify(manifest, null, 2)}\n`);
   for (const { reason } of refused) process.stderr.write(`left out: ${reason}\n`);
   process.stdout.write(
-    `${options.out}: ${result.steps} steps, W_q moved ${(100 * result.movedShare).toFixed(1)} %, ` +
+    `${options.out}: ${result.steps} steps, W_q moved ${percent(result.movedShare, 1)}, ` +
       `ended by ${result.stop}\n`,
   );
 }

@@ -1,7 +1,9 @@
 // Starts a night and follows it to its end: one line per phase, a counter on a terminal.
+
 import { z } from 'zod';
 import { AttuneError } from '../../base/errors.ts';
 import type { NightProgress } from '../../protocol/night.ts';
+import { fixed } from '../../protocol/number-text.ts';
 import type { Address } from '../address.ts';
 import { connectFirst, createDaemonClient } from '../daemon-connection.ts';
 import { HttpClient } from '../http-client.ts';
@@ -54,7 +56,7 @@ function createCounter() {
   let phase = '';
   return {
     show({ phase: now, done, total, facts }: NightProgress): void {
-      const loss = facts.loss === undefined ? '' : `  loss ${facts.loss.toFixed(3)}`;
+      const loss = facts.loss === undefined ? '' : `  loss ${fixed(facts.loss)}`;
       const line = `${now.padEnd(8)} ${done}${total === null ? '' : ` / ${total}`}${loss}`;
       if (isTerminal) process.stderr.write(`\r\u001b[K${line}`);
       else if (now !== phase) process.stderr.write(`${now}\n`);

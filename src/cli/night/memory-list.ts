@@ -1,6 +1,8 @@
 // `attune memory`: the memories of conversations with their salience, and what was forgotten.
+
 import type { Command } from 'commander';
 import { MemoryView } from '../../protocol/memory.ts';
+import { fixed } from '../../protocol/number-text.ts';
 import { type AddressOptions, findDaemon } from '../address.ts';
 import { printable } from '../chat/terminal.ts';
 import { HttpClient } from '../http-client.ts';
@@ -30,9 +32,9 @@ export function memoryText({ kept, forgotten }: MemoryView): string {
   const lines = kept.slice(0, KEPT_MAX).flatMap((gist) => {
     const why = Object.entries(gist.inputs)
       .filter(([, value]) => value > 0)
-      .map(([name, value]) => `${name} ${value.toFixed(2)}`);
+      .map(([name, value]) => `${name} ${fixed(value, 2)}`);
     return [
-      `${gist.salience.toFixed(2)}  ${gist.conversationId}  (${why.join(', ') || 'no salient input'})`,
+      `${fixed(gist.salience, 2)}  ${gist.conversationId}  (${why.join(', ') || 'no salient input'})`,
       ...gist.items.map(({ kind, text }) => `      ${kind}: ${printable(text)}`),
     ];
   });

@@ -1,7 +1,9 @@
 // `attune night …`, `attune summary`, `attune swap`: nights from the command line.
+
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { AttuneError } from '../../base/errors.ts';
+import { fixed } from '../../protocol/number-text.ts';
 import { BlindView, NightList, NightSummary } from '../../protocol/summary.ts';
 import { type Address, type AddressOptions, findDaemon } from '../address.ts';
 import { HttpClient } from '../http-client.ts';
@@ -128,7 +130,7 @@ async function decide(
 }
 
 const swapLine = ({ from, to, stallMs }: z.infer<typeof swapSchema>): string =>
-  `${from} → ${to} (stall ${stallMs.toFixed(1)} ms)`;
+  `${from} → ${to} (stall ${fixed(stallMs, 1)} ms)`;
 
 async function verify(options: Options): Promise<void> {
   const client = new HttpClient(await findDaemon(options));

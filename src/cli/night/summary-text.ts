@@ -1,12 +1,10 @@
 // A night's summary as plain text for a terminal: one screen, the most important first.
+import { fixed, signed } from '../../protocol/number-text.ts';
 import { beforeAfter, repliesLine } from '../../protocol/replies-text.ts';
 import type { EstimateView, NightSummary } from '../../protocol/summary.ts';
 import { printable } from '../chat/terminal.ts';
 
-const signed = (value: number | null): string =>
-  value === null ? '   –  ' : `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
-
-const interval = ({ mean, low, high }: EstimateView): string =>
+const estimateText = ({ mean, low, high }: EstimateView): string =>
   mean === null ? 'not measured' : `${signed(mean)}  (${signed(low)} to ${signed(high)})`;
 
 /** Without a final newline. Control characters of the texts are removed. */
@@ -15,11 +13,11 @@ export function summaryText(summary: NightSummary): string {
   if (summary.evidence !== '') lines.push(summary.evidence);
   if (summary.measures.length > 0) lines.push('');
   for (const { label, estimate, unit } of summary.measures) {
-    lines.push(`  ${label.padEnd(44)} ${interval(estimate)} ${unit}`);
+    lines.push(`  ${label.padEnd(44)} ${estimateText(estimate)} ${unit}`);
   }
   for (const { against, ratio, high } of summary.retention) {
     const label = `everyday perplexity against ${against}`;
-    lines.push(`  ${label.padEnd(44)} × ${ratio.toFixed(3)}  (at most ${high.toFixed(3)})`);
+    lines.push(`  ${label.padEnd(44)} × ${fixed(ratio)}  (at most ${fixed(high)})`);
   }
   if (summary.replies !== null) {
     lines.push('', `  ${repliesLine(summary.replies)}; the gate does not read this`);

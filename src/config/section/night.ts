@@ -93,7 +93,7 @@ export const gateSection = z
       .default(0.02)
       .describe('By how much the listening margin must rise, nats a token.'),
     marginPMax: probability.default(0.01).describe('Largest p of that rise.'),
-    deafPMax: probability.default(0.05).describe('Largest p of "more than the placebo".'),
+    placeboPMax: probability.default(0.05).describe('Largest p of "more than the placebo".'),
     guardLowerBoundMin: z
       .number()
       .default(-0.02)

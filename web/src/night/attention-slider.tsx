@@ -1,11 +1,12 @@
 // The night slider: one flagged moment, its words fixed, lit by the attention of the decision row;
 // drag from the base to tonight and the light moves; let go and that version answers again.
+
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { percent, signed } from '../../../src/protocol/number-text.ts';
 import type { SliderMoment, SliderToken, SliderView } from '../../../src/protocol/summary.ts';
 import { follow } from '../page-route.ts';
 import { loadSlider, sliderReply } from './api.ts';
-import { signed } from './plot.tsx';
 
 /** Between two stops the light is the mixture of both; at a stop it is what was measured. */
 function mixed(moment: SliderMoment, at: number, read: (stop: number) => number): number {
@@ -83,7 +84,7 @@ function Shares({ moment, at }: { moment: SliderMoment; at: number }): VNode {
             <dd>
               <meter min={0} max={1} value={share} />
               <span>
-                {(100 * share).toFixed(1)} %{' '}
+                {percent(share, 1)}{' '}
                 <small>{signed(100 * (share - shareAt(0)), 1)} since the base</small>
               </span>
             </dd>
@@ -179,7 +180,7 @@ export function Slider({ id }: { id: string }): VNode {
         At each stop every weight but W_q is the base model's, bit for bit (
         <code>{view.frozenHash.slice(0, 16)}</code>). Margin of this night{' '}
         {signed(view.real?.mean ?? null)} nats a token, {signed(view.realMinusDeaf?.mean ?? null)}{' '}
-        of it beyond the deaf arm, which learnt the same words without the directions.{' '}
+        of it beyond the placebo, which learnt the same words without the directions.{' '}
         <a href={`/nights/${id}`} onClick={follow}>
           The whole summary
         </a>

@@ -1,5 +1,7 @@
 // The details of a night: where attention moved, what was dreamt, how it trained, how long it took.
+
 import type { VNode } from 'preact';
+import { fixed, percent } from '../../../src/protocol/number-text.ts';
 import type { DreamView, NightSummary } from '../../../src/protocol/summary.ts';
 import { HeadMap, Losses } from './plot.tsx';
 import { Replies } from './reply-samples.tsx';
@@ -10,7 +12,7 @@ export function Dream({ dream }: { dream: DreamView }): VNode {
     <article class="dream">
       <small>
         {dream.kind}
-        {dream.sampledShare !== null && ` · ${Math.round(100 * dream.sampledShare)} % sampled`}
+        {dream.sampledShare !== null && ` · ${percent(dream.sampledShare)} sampled`}
       </small>
       {dream.turns.map((turn, index) => (
         <p key={index} class={turn.role}>
@@ -51,7 +53,7 @@ function Dreams({ dreams }: Pick<NightSummary, 'dreams'>): VNode {
       <summary>
         Dreams: {admitted} of {written} admitted
         {dreams.sampledShare !== null &&
-          `, ${Math.round(100 * dreams.sampledShare)} % of their words sampled by the model`}
+          `, ${percent(dreams.sampledShare)} of their words sampled by the model`}
       </summary>
       <ul class="plain">
         {dreams.byKind.map((kind) => (
@@ -77,7 +79,7 @@ function Training({ training }: { training: NonNullable<NightSummary['training']
     <details>
       <summary>
         Training: {training.examples} examples, {training.steps} steps, W_q moved{' '}
-        {(100 * training.relativeNorm).toFixed(2)} %
+        {percent(training.relativeNorm, 2)}
       </summary>
       <Losses losses={training.losses} />
       <p class="hint">
@@ -95,7 +97,7 @@ function Facts({ summary: { phases, facts, swap } }: { summary: NightSummary }):
         {phases.map(({ phase, ms }) => (
           <div key={phase}>
             <dt>{phase}</dt>
-            <dd>{(ms / 1000).toFixed(1)} s</dd>
+            <dd>{fixed(ms / 1000, 1)} s</dd>
           </div>
         ))}
         {Object.entries(facts).map(([name, value]) => (
@@ -108,7 +110,7 @@ function Facts({ summary: { phases, facts, swap } }: { summary: NightSummary }):
           <div>
             <dt>swap</dt>
             <dd>
-              {swap.repliesInFlight} replies in flight, stall {swap.stallMs.toFixed(1)} ms
+              {swap.repliesInFlight} replies in flight, stall {fixed(swap.stallMs, 1)} ms
             </dd>
           </div>
         )}

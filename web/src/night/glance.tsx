@@ -1,8 +1,9 @@
 // A night in six numbers, before anything else is read; a bad one is just as clear as a good one.
+
 import type { VNode } from 'preact';
+import { fixed, signed } from '../../../src/protocol/number-text.ts';
 import { beforeAfter } from '../../../src/protocol/replies-text.ts';
 import type { NightView } from '../../../src/protocol/summary.ts';
-import { signed } from './plot.tsx';
 
 interface Tile {
   readonly label: string;
@@ -64,8 +65,8 @@ function retentionTile({ retention }: NightView): Tile[] {
   return [
     {
       label: 'Everyday talk, perplexity',
-      value: `× ${parent.ratio.toFixed(3)}`,
-      note: `at most ${parent.high.toFixed(3)}`,
+      value: `× ${fixed(parent.ratio)}`,
+      note: `at most ${fixed(parent.high)}`,
       isGood: parent.high <= 1 ? true : parent.ratio > 1.02 ? false : null,
     },
   ];
@@ -87,7 +88,7 @@ function gateTile({ reasons }: NightView): Tile[] {
 export function Glance({ summary }: { summary: NightView }): VNode | null {
   const tiles = [
     ...flaggedTile(summary),
-    ...measureTile(summary, 'realMinusDeaf', 'Listening, real − deaf'),
+    ...measureTile(summary, 'realMinusDeaf', 'Listening, real − placebo'),
     ...measureTile(summary, 'pushBack', 'Push-back'),
     ...repliesTile(summary),
     ...retentionTile(summary),

@@ -1,6 +1,8 @@
 // The nights: what is under way, the trend, every night with its verdict.
+
 import type { VNode } from 'preact';
 import { useEffect } from 'preact/hooks';
+import { signed } from '../../../src/protocol/number-text.ts';
 import type { NightLine, NightList } from '../../../src/protocol/summary.ts';
 import { MenuButton } from '../chat/head.tsx';
 import { follow, go } from '../page-route.ts';
@@ -8,7 +10,7 @@ import { night, nightsDone, tell } from '../page-state.ts';
 import { loadNights, nights, runNight, STATUS } from './api.ts';
 import { Slider } from './attention-slider.tsx';
 import { Summary } from './night-summary.tsx';
-import { signed, Trend } from './plot.tsx';
+import { Trend } from './plot.tsx';
 
 const momentOf = (at: number): string =>
   new Date(at).toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'short' });
@@ -52,7 +54,7 @@ function Trends({ list }: { list: NightList }): VNode | null {
   return (
     <section class="trends">
       <Trend label="Margin, nats a token" values={lines.map((l) => l.margin?.mean ?? null)} />
-      <Trend label="Beyond the deaf arm" values={lines.map((l) => l.realMinusDeaf?.mean ?? null)} />
+      <Trend label="Beyond the placebo" values={lines.map((l) => l.realMinusDeaf?.mean ?? null)} />
       <Trend label="Defence gap" values={lines.map((l) => l.defenceGap)} />
       <Trend label="Flags per 100 replies" values={lines.map((l) => l.flagsPer100)} />
     </section>

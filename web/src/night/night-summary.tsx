@@ -1,6 +1,8 @@
 // One night on one screen: what it learnt from, what changed, whether to trust it, the way back.
+
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
+import { signed } from '../../../src/protocol/number-text.ts';
 import type { BlindView, FlaggedView, NightView } from '../../../src/protocol/summary.ts';
 import { follow } from '../page-route.ts';
 import { nightsDone, tell } from '../page-state.ts';
@@ -10,7 +12,6 @@ import { Details } from './details.tsx';
 import { Review } from './dream-review.tsx';
 import { Glance } from './glance.tsx';
 import { Gate, Numbers } from './numbers.tsx';
-import { signed } from './plot.tsx';
 
 function Flagged({ moment }: { moment: FlaggedView }): VNode {
   const { marginBefore: before, marginAfter: after } = moment;

@@ -1,7 +1,9 @@
 // What was measured in a night: intervals against zero, retention, crossed pairs, the gate.
+
 import type { VNode } from 'preact';
+import { fixed, percent, signed } from '../../../src/protocol/number-text.ts';
 import type { MeasureView, NightSummary } from '../../../src/protocol/summary.ts';
-import { Interval, signed } from './plot.tsx';
+import { Interval } from './plot.tsx';
 
 const WISH = { gain: 'should rise', guard: 'must not fall', gap: 'should near zero' } as const;
 
@@ -40,7 +42,7 @@ export function Numbers({ summary }: { summary: NightSummary }): VNode {
             <th scope="row">Everyday talk, perplexity against {against}</th>
             <td />
             <td>
-              × {ratio.toFixed(3)} <small>at most {high.toFixed(3)}</small>
+              × {fixed(ratio)} <small>at most {fixed(high)}</small>
             </td>
           </tr>
         ))}
@@ -51,8 +53,7 @@ export function Numbers({ summary }: { summary: NightSummary }): VNode {
             </th>
             <td />
             <td>
-              {Math.round(100 * summary.bothRight.before)} % →{' '}
-              {Math.round(100 * summary.bothRight.after)} %
+              {percent(summary.bothRight.before)} → {percent(summary.bothRight.after)}
               <small>{summary.bothRight.pairs} pairs</small>
             </td>
           </tr>

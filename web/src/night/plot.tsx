@@ -1,11 +1,7 @@
 // Small drawings of numbers: an interval beside zero, a line over nights, a map of heads.
 import type { VNode } from 'preact';
+import { fixed, signed } from '../../../src/protocol/number-text.ts';
 import type { EstimateView, LiftView, MeasureView } from '../../../src/protocol/summary.ts';
-
-export const signed = (value: number | null, digits = 3): string =>
-  value === null
-    ? '–'
-    : `${value > 0 ? '+' : value < 0 ? '−' : ''}${Math.abs(value).toFixed(digits)}`;
 
 interface IntervalProps {
   readonly estimate: EstimateView;
@@ -32,7 +28,7 @@ export function Interval({ estimate, scale, wish }: IntervalProps): VNode {
 }
 
 const shown = (value: number | null): string =>
-  value !== null && Math.abs(value) >= 1 ? value.toFixed(1) : signed(value);
+  value !== null && Math.abs(value) >= 1 ? fixed(value, 1) : signed(value);
 
 /** A line over nights; gaps where a night has no number. */
 export function Trend({
@@ -53,7 +49,7 @@ export function Trend({
       <svg
         viewBox="0 0 240 60"
         role="img"
-        aria-label={`${label}: ${known.map((v) => v.toFixed(3)).join(', ')}`}
+        aria-label={`${label}: ${known.map((v) => fixed(v)).join(', ')}`}
       >
         <line class="zero" x1="6" x2="234" y1={y(0)} y2={y(0)} />
         <polyline points={points.map((point) => point.join(',')).join(' ')} />

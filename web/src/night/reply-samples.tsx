@@ -1,8 +1,9 @@
 // What the model says by itself before and after a night, and how much of it passes its check.
+
 import type { VNode } from 'preact';
+import { percent } from '../../../src/protocol/number-text.ts';
 import {
   beforeAfter,
-  percent,
   pointsText,
   REPLIES_JUDGE_NOTHING,
 } from '../../../src/protocol/replies-text.ts';
@@ -52,7 +53,7 @@ function Share({ label, share, scale }: ShareProps): VNode {
       </td>
       <td>
         {beforeAfter(share)}
-        {share.deaf !== null && <small>deaf arm {percent(share.deaf)}</small>}
+        {share.deaf !== null && <small>placebo {percent(share.deaf)}</small>}
         <small>{pointsText(share.change)}</small>
       </td>
     </tr>
