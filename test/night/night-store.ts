@@ -40,22 +40,33 @@ const MEASURES = join(
 
 export interface NightStore {
   readonly store: Store;
+  /** The store lies in `/store`. */
+  readonly disk: MemoryDisk;
   readonly config: Config;
   readonly clock: FakeClock;
   /** What a plan is made from. */
   readonly plan: PlanParts;
 }
 
-export async function openNightStore(options: ConfigPatch = {}): Promise<NightStore> {
+/** @param disk that of an earlier opening; an empty one by default */
+export async function openNightStore(
+  options: ConfigPatch = {},
+  disk: MemoryDisk = new MemoryDisk(),
+): Promise<NightStore> {
   const { config } = await loadConfig({
     options: { ...options, night: { timeZone: 'UTC', ...options.night } },
   });
   const clock = createFakeClock(NOW);
-  const ops = new MemoryDisk();
-  const store = await openStore('/store', { config, clock, logger: silentLogger, base: BASE, ops });
+  const store = await openStore('/store', {
+    config,
+    clock,
+    logger: silentLogger,
+    base: BASE,
+    ops: disk,
+  });
   const sampling = resolveSampling([config.chat.sampling]);
   const plan = { ledger: store.ledger, config, sampling, paths: PATHS, clock };
-  return { store, config, clock, plan };
+  return { store, disk, config, clock, plan };
 }
 
 /** A conversation of one turn, a flag on its reply where `better` is given. */
