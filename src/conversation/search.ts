@@ -3,6 +3,7 @@ import { readFileBounded } from '../base/atomic-file.ts';
 import type { Folder } from '../base/file-ops.ts';
 import type { SearchHit } from '../protocol/conversation.ts';
 import { logPath } from './catalogue.ts';
+import { findFolded, fold } from './fold.ts';
 import { type LogRecord, parseRecord } from './record.ts';
 
 const EXCERPT_BEFORE = 60;
@@ -17,10 +18,6 @@ export interface Searchable {
 export interface SearchResult {
   readonly hits: readonly SearchHit[];
   readonly isTruncated: boolean;
-}
-
-function literal(text: string): RegExp {
-  return new RegExp(text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'), 'iu');
 }
 
 /** The text of a log of any size, or undefined when there is none. */
@@ -45,12 +42,12 @@ export function* recordsIn(text: string): Generator<LogRecord> {
   }
 }
 
-function hitIn(talk: Searchable, record: LogRecord, pattern: RegExp): SearchHit | undefined {
+function hitIn(talk: Searchable, record: LogRecord, query: string): SearchHit | undefined {
   if (record.type !== 'message' && record.type !== 'reply') return undefined;
-  const found = pattern.exec(record.text);
-  if (found === null) return undefined;
-  const from = Math.max(0, found.index - EXCERPT_BEFORE);
-  const to = Math.min(record.text.length, found.index + found[0].length + EXCERPT_AFTER);
+  const found = findFolded(record.text, query);
+  if (found === undefined) return undefined;
+  const from = Math.max(0, found.start - EXCERPT_BEFORE);
+  const to = Math.min(record.text.length, found.end + EXCERPT_AFTER);
   return {
     conversationId: talk.id,
     title: talk.title,
@@ -58,30 +55,40 @@ function hitIn(talk: Searchable, record: LogRecord, pattern: RegExp): SearchHit 
     role: record.type === 'message' ? 'user' : 'assistant',
     at: record.at,
     excerpt: record.text.slice(from, to),
-    start: found.index - from,
-    end: found.index - from + found[0].length,
+    start: found.start - from,
+    end: found.end - from,
   };
 }
 
-async function hitsOf(
-  folder: Folder,
-  talk: Searchable,
-  patterns: { readonly raw: RegExp; readonly text: RegExp },
-): Promise<SearchHit[]> {
+const ESCAPED = /\\(?:u([0-9a-fA-F]{4})|([nrtbf])|(.))/g;
+
+/** The words of a log, out of their JSON spelling. */
+function unescaped(log: string): string {
+  return log.replace(ESCAPED, (_, code: string, blank: string, other: string) =>
+    code === undefined
+      ? blank === undefined
+        ? other
+        : ' '
+      : String.fromCharCode(Number.parseInt(code, 16)),
+  );
+}
+
+async function hitsOf(folder: Folder, talk: Searchable, query: string): Promise<SearchHit[]> {
   // A talk may be deleted while the search runs: then it has no hits.
   const text = (await readLog(folder, talk.id).catch(() => undefined)) ?? '';
   // The raw text holds every match in its JSON spelling; most logs are done with here.
-  if (!patterns.raw.test(text)) return [];
+  if (!fold(unescaped(text)).includes(query)) return [];
   const hits: SearchHit[] = [];
   for (const record of recordsIn(text)) {
-    const hit = hitIn(talk, record, patterns.text);
+    const hit = hitIn(talk, record, query);
     if (hit !== undefined) hits.push(hit);
   }
   return hits;
 }
 
 /**
- * Messages and replies that contain `query`, whatever its case; one hit a message.
+ * Messages and replies that contain `query`, also replaced ones, compared as `fold` does; one hit a
+ * message.
  * @param talks newest first; the hits keep their order
  */
 export async function searchLogs(
@@ -89,11 +96,11 @@ export async function searchLogs(
   talks: readonly Searchable[],
   { query, limit }: { readonly query: string; readonly limit: number },
 ): Promise<SearchResult> {
-  const patterns = { raw: literal(JSON.stringify(query).slice(1, -1)), text: literal(query) };
+  const wanted = fold(query).trim();
   const hits: SearchHit[] = [];
   for (let from = 0; from < talks.length && hits.length <= limit; from += READS_AT_ONCE) {
     const group = talks.slice(from, from + READS_AT_ONCE);
-    const found = await Promise.all(group.map((talk) => hitsOf(folder, talk, patterns)));
+    const found = await Promise.all(group.map((talk) => hitsOf(folder, talk, wanted)));
     hits.push(...found.flat());
   }
   return { hits: hits.slice(0, limit), isTruncated: hits.length > limit };

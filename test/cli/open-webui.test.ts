@@ -35,7 +35,8 @@ const chat = {
           parentId: 'u1',
           childrenIds: ['u2'],
           role: 'assistant',
-          content: 'Soup.',
+          content:
+            '<details type="reasoning" done="true">\n&gt; They like soup.\n</details>\nSoup.',
           timestamp: 1_700_000_002,
           annotation: { rating: -1, reason: 'not_factually_correct', comment: 'I said salad' },
         },

@@ -271,6 +271,23 @@ describe('search and the list', () => {
     }
   });
 
+  it('finds what is spelt in another form, also in a reply that was replaced', async () => {
+    const first = foreignReply({ id: 'r1', messageId: 'm1', at: 2000, text: 'Cafe\u0301 \\new' });
+    const other = { ...foreignReply({ ...first, id: 'r2', text: 'Tea.' }), replaces: 'r1' };
+    await store.create(header('a'), [said('m1', 'a lamp\tand\na chair', 1000), first, other]);
+    for (const [query, id] of [
+      ['CAFÉ', 'r1'],
+      ['\\new', 'r1'],
+      ['lamp and a', 'm1'],
+    ] as const) {
+      const { hits } = await store.search({ query, limit: 10 });
+      expect(
+        hits.map(({ messageId }) => messageId),
+        query,
+      ).toEqual([id]);
+    }
+  });
+
   it('pages through all talks, each once', async () => {
     for (let at = 0; at < 25; at++) await store.create(header(`t${at}`, { at: 1000 + (at % 5) }));
     const seen: string[] = [];

@@ -1,6 +1,7 @@
 // Converts Open WebUI's exported chats and ratings to conversations and flags. Pure functions.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { spoken } from '../../conversation/spoken.ts';
 import type {
   ConversationImportInput,
   ImportedFlag,
@@ -69,9 +70,10 @@ function ourId(prefix: string, id: string): string {
   return prefix + createHash('sha256').update(id).digest('hex').slice(0, 32);
 }
 
-function textOf({ content }: Message): string {
-  if (typeof content === 'string') return content;
-  return (content ?? []).map(({ text }) => text ?? '').join('\n');
+function textOf({ role, content }: Message): string {
+  const parts = typeof content === 'string' ? [{ text: content }] : (content ?? []);
+  const text = parts.map((part) => part.text ?? '').join('\n');
+  return role === 'assistant' ? spoken(text) : text;
 }
 
 /** The branch that was shown, oldest first. */
