@@ -8,6 +8,7 @@ import {
   encodeChat,
   type RenderedChat,
 } from './rendered-chat.ts';
+import { fitRoles } from './template-roles.ts';
 import { createTokenBytes } from './token-bytes.ts';
 import type { TokenizerFiles } from './tokenizer-file.ts';
 
@@ -38,7 +39,7 @@ export function createChatRenderer(
   },
 ): ChatRenderer {
   const templates = new Map(
-    [...files.templates].map(([name, text]) => [name, createChatTemplate(text)]),
+    [...files.templates].map(([name, text]) => [name, fitRoles(createChatTemplate(text))]),
   );
   return (messages, options = {}) => {
     const template = chooseTemplate(templates, options.template, dir);

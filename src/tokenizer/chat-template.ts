@@ -1,7 +1,8 @@
 // Renders a Jinja chat template to text, with the place of each message's content in it.
-import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
+import { Environment, parse, tokenize } from '@huggingface/jinja';
 import { AttuneError } from '../base/errors.ts';
 import { type ContentPlace, locateContents, type TemplateMessage } from './content-mark.ts';
+import { PythonInterpreter } from './python-interpreter.ts';
 
 export interface TemplateContext {
   readonly addGenerationPrompt: boolean;
@@ -89,7 +90,7 @@ function run(program: Parsed, messages: readonly object[], context: TemplateCont
   };
   for (const [name, value] of Object.entries(variables)) environment.set(name, value);
   try {
-    return String(new Interpreter(environment).run(program).value);
+    return String(new PythonInterpreter(environment).run(program).value);
   } catch (cause) {
     if (cause instanceof AttuneError) throw cause;
     const message = cause instanceof Error ? cause.message : String(cause);

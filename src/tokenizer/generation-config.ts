@@ -8,8 +8,10 @@ import { externalSamplingShape } from '../protocol/sampling-schema.ts';
 import { ggufPath, invalid, readJson } from './model-file.ts';
 
 export interface GenerationConfig {
-  /** From generation_config.json, else from config.json; none is outside the vocabulary. */
+  /** From generation_config.json and config.json; none is outside the vocabulary. */
   readonly stopIds: readonly number[];
+  /** Tokens that the model knows, where its config says so. */
+  readonly vocabularySize: number | undefined;
   /** What the makers say about sampling; a temperature of 0 where `do_sample` is false. */
   readonly sampling: SamplingLayer;
 }
@@ -38,7 +40,8 @@ export async function readGenerationConfig(path: string): Promise<GenerationConf
 }
 
 /** Source: ggml-org/llama.cpp, gguf-py, constants.py, Keys.General.SAMPLING_*. */
-function generationConfigOf({ path, metadata }: GgufFile): GenerationConfig {
+function generationConfigOf(file: GgufFile): GenerationConfig {
+  const { path, metadata } = file;
   const sampling = (name: string): unknown => {
     const value = metadata.get(`general.sampling.${name}`);
     // The file has f32 values: 0.6 comes back as 0.6000000238.
@@ -53,25 +56,34 @@ function generationConfigOf({ path, metadata }: GgufFile): GenerationConfig {
   };
   const parsed = z.object(externalSamplingShape).safeParse(external);
   if (!parsed.success) throw invalid(path, `general.sampling: ${parsed.error.issues[0]?.message}.`);
-  return { stopIds: ggufStopIds(metadata), sampling: fromExternal(parsed.data) };
+  return {
+    stopIds: ggufStopIds(metadata),
+    vocabularySize: ggufVocabularySize(file),
+    sampling: fromExternal(parsed.data),
+  };
+}
+
+/** Undefined for a file of a tokenizer alone. */
+export function ggufVocabularySize({ tensors }: GgufFile): number | undefined {
+  return tensors.get('token_embd.weight')?.shape[0];
 }
 
 /** Either file may be absent. */
 async function generationConfigIn(dir: string): Promise<GenerationConfig> {
   const generation = await readJson(join(dir, 'generation_config.json'), generationSchema);
   const model = await readJson(join(dir, 'config.json'), modelSchema);
-  const said = generation?.eos_token_id ?? [];
-  const ids = said.length > 0 ? said : (model?.eos_token_id ?? []);
-  const size = model?.vocab_size ?? Number.POSITIVE_INFINITY;
+  const ids = [...(generation?.eos_token_id ?? []), ...(model?.eos_token_id ?? [])];
+  const vocabularySize = model?.vocab_size ?? undefined;
   const sampling = fromExternal(generation ?? {});
   return {
-    stopIds: [...new Set(ids)].filter((id) => id < size),
+    stopIds: [...new Set(ids)].filter((id) => id < (vocabularySize ?? id + 1)),
+    vocabularySize,
     sampling: generation?.do_sample === false ? { ...sampling, temperature: 0 } : sampling,
   };
 }
 
 /** Tokens that end a turn by their name, whatever the file calls its end. Source: llama-vocab.cpp. */
-const ENDS = [
+export const TURN_ENDS = [
   '<|eot_id|>',
   '<|im_end|>',
   '<|end|>',
@@ -93,7 +105,9 @@ export function ggufStopIds(metadata: GgufFile['metadata']): number[] {
   if (!Array.isArray(tokens)) return [];
   const ids = ['eos', 'eot', 'eom'].map((key) => metadata.get(`tokenizer.ggml.${key}_token_id`));
   const isSpecial = (id: number): boolean => !Array.isArray(types) || types[id] !== NORMAL;
-  const byName = ENDS.map((name) => tokens.indexOf(name)).filter((id) => id >= 0 && isSpecial(id));
+  const byName = TURN_ENDS.map((name) => tokens.indexOf(name)).filter(
+    (id) => id >= 0 && isSpecial(id),
+  );
   const named = ids.filter((id) => typeof id === 'number' && id < tokens.length) as number[];
   return [...new Set([...named, ...byName])];
 }

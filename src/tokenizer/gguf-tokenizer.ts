@@ -1,8 +1,8 @@
 // The tokenizer and chat template in the metadata of a GGUF file, as a tokenizer.json has them.
 import type { GgufFile, GgufValue } from '../gguf/gguf-file.ts';
-import { ggufStopIds } from './generation-config.ts';
+import { ggufStopIds, ggufVocabularySize } from './generation-config.ts';
 import { invalid } from './model-file.ts';
-import type { AddedToken, TokenizerFiles } from './tokenizer-file.ts';
+import { type AddedToken, type TokenizerFiles, withinVocabulary } from './tokenizer-file.ts';
 
 type Metadata = GgufFile['metadata'];
 
@@ -83,7 +83,8 @@ const MARKUP = /^(?:<.*>|\[.*\])$/s;
 const BLANK = '\u2581';
 
 /** @throws tokenizer-invalid naming the key, or the tokenizer that is not implemented */
-export function tokenizerFilesOf({ path, metadata }: GgufFile): TokenizerFiles {
+export function tokenizerFilesOf(file: GgufFile): TokenizerFiles {
+  const { path, metadata } = file;
   const tokens = list(metadata, 'tokenizer.ggml.tokens', path, 'string');
   const types = optionalList(metadata, 'tokenizer.ggml.token_type', path, 'number');
   if (types !== undefined && types.length !== tokens.length) {
@@ -101,13 +102,15 @@ export function tokenizerFilesOf({ path, metadata }: GgufFile): TokenizerFiles {
   if (definition === undefined) {
     throw invalid(path, `the tokenizer "${String(model)}" is not implemented; gpt2 and llama are.`);
   }
-  return {
+  const files = {
     definition: { ...definition, post_processor: beginning(metadata, named, definition.addsBos) },
     addedTokens: tokens.flatMap((content, id) => added(content, id, typeAt(id))),
     namedTokens: named,
     templates: templatesOf(metadata),
     stopIds: ggufStopIds(metadata),
+    notices: [],
   };
+  return withinVocabulary(path, files, ggufVocabularySize(file));
 }
 
 interface Parts {

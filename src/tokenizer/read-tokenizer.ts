@@ -7,5 +7,12 @@ import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-file.ts';
 /** @throws tokenizer-invalid with the file and the place */
 export async function readTokenizer(path: string): Promise<TokenizerFiles> {
   const file = await ggufPath(path);
-  return file === undefined ? readTokenizerFiles(path) : tokenizerFilesOf(await readGgufFile(file));
+  const files = await (file === undefined
+    ? readTokenizerFiles(path)
+    : readGgufFile(file).then(tokenizerFilesOf));
+  return files.templates.size > 0 ? files : { ...files, notices: [...files.notices, NO_TEMPLATE] };
 }
+
+const NO_TEMPLATE =
+  'This model has no chat template: it is a base model, which continues text and cannot chat. ' +
+  'Every message will be refused; start with one that was made for chat (-Instruct, -it, -chat).';

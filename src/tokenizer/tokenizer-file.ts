@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { systemCode } from '../base/file-ops.ts';
-import { readGenerationConfig } from './generation-config.ts';
+import { readGenerationConfig, TURN_ENDS } from './generation-config.ts';
 import { invalid, readJson, readText } from './model-file.ts';
 
 export interface AddedToken {
@@ -29,8 +29,10 @@ export interface TokenizerFiles {
   readonly namedTokens: Readonly<Record<string, string>>;
   /** Chat templates by name; `default` is the one for talk. */
   readonly templates: ReadonlyMap<string, string>;
-  /** Ids that end a reply, from the generation config and the end-of-sequence token. */
+  /** Ids that end a reply: those that the model's files name, and those that end its turns. */
   readonly stopIds: readonly number[];
+  /** What a person should know of how the tokenizer is used here, a sentence each. */
+  readonly notices: readonly string[];
 }
 
 const TOKENIZER_BYTES_MAX = 128 * 2 ** 20;
@@ -68,6 +70,8 @@ const configSchema = z.looseObject({
     .record(z.string(), z.looseObject({ content: z.string(), special: z.boolean().optional() }))
     .nullish(),
 });
+
+const TOKENS_NAMED_MAX = 3;
 
 const MARKUP = /^(?:<.*>|\[.*\])$/s;
 const NAMED = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token'];
@@ -148,6 +152,44 @@ async function readTemplates(
   return templates;
 }
 
+/**
+ * Without the added tokens that the model has no embedding of: their text is plain text then.
+ * @param size tokens that the model knows
+ * @throws tokenizer-invalid when a word of the vocabulary is among them
+ */
+export function withinVocabulary(
+  where: string,
+  files: TokenizerFiles,
+  size: number | undefined,
+): TokenizerFiles {
+  if (size === undefined) return files;
+  const { definition, addedTokens } = files;
+  const model = definition.model as { readonly vocab: Readonly<Record<string, number>> };
+  const beyond = addedTokens.filter(({ id }) => id >= size);
+  const names = new Set(beyond.map(({ content }) => content));
+  const vocab = Object.entries(model.vocab).filter(([, id]) => id >= size);
+  const word = vocab.find(([token]) => !names.has(token));
+  if (word !== undefined) {
+    const [token, id] = word;
+    const known = `the model knows ${size} tokens`;
+    throw invalid(where, `${JSON.stringify(token)} is token ${id} of the tokenizer, ${known}.`);
+  }
+  if (beyond.length === 0) return files;
+  const list = [...names].slice(0, TOKENS_NAMED_MAX).join(', ');
+  const others = names.size > TOKENS_NAMED_MAX ? ` and ${names.size - TOKENS_NAMED_MAX} more` : '';
+  const notice =
+    `The tokenizer has tokens that the model does not know (${list}${others}: from ${size} on); ` +
+    'they are read as plain text.';
+  const kept = Object.entries(model.vocab).filter(([, id]) => id < size);
+  return {
+    ...files,
+    definition: { ...definition, model: { ...model, vocab: Object.fromEntries(kept) } },
+    addedTokens: addedTokens.filter(({ id }) => id < size),
+    stopIds: files.stopIds.filter((id) => id < size),
+    notices: [...files.notices, notice],
+  };
+}
+
 /** @throws tokenizer-invalid with the file and the place */
 export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
   const definition = await readJson(
@@ -194,12 +236,19 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
     if (added !== undefined) return [added.id];
     return content !== undefined && Object.hasOwn(vocab, content) ? [vocab[content] as number] : [];
   };
-  const stopIds = new Set([...generation.stopIds, ...idOf(namedTokens.eos_token)]);
-  return {
-    definition,
-    addedTokens,
-    namedTokens,
-    templates: await readTemplates(dir, config.chat_template),
-    stopIds: [...stopIds],
+  const templates = await readTemplates(dir, config.chat_template);
+  const ends = addedTokens.filter(
+    ({ content, isControl }) =>
+      isControl && TURN_ENDS.includes(content) && templates.get('default')?.includes(content),
+  );
+  const stopIds = new Set([
+    ...generation.stopIds,
+    ...idOf(namedTokens.eos_token),
+    ...ends.map(({ id }) => id),
+  ]);
+  const files = {
+    ...{ definition, addedTokens, namedTokens, templates, stopIds: [...stopIds] },
+    notices: [],
   };
+  return withinVocabulary(dir, files, generation.vocabularySize);
 }

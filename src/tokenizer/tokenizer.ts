@@ -16,6 +16,8 @@ export interface Tokenizer extends TokenDecoder {
   readonly controlIds: ReadonlySet<number>;
   readonly bosId: number | undefined;
   readonly hasChatTemplate: boolean;
+  /** What a person should know of how the tokenizer is used here, a sentence each. */
+  readonly notices: readonly string[];
   /** Plain text: what looks like a control token is text. Nothing is added before or after. */
   encode(text: string): number[];
   /** As `encode`, behind the tokens that the tokenizer itself puts at the start (BOS), if any. */
@@ -90,6 +92,7 @@ export function createTokenizer(dir: string, files: TokenizerFiles): Tokenizer {
     controlIds,
     bosId: idOf(files.namedTokens.bos_token ?? ''),
     hasChatTemplate: files.templates.size > 0,
+    notices: files.notices,
     encode,
     encodePrompt: (text) => [...prefix, ...encode(text)],
     idOf,

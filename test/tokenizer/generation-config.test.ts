@@ -21,9 +21,9 @@ async function read(generation: unknown, model?: unknown) {
 }
 
 describe('the ids that end a reply', () => {
-  it('are those of generation_config.json, each once', async () => {
-    const { stopIds } = await read({ eos_token_id: [2, 0, 2] }, { eos_token_id: 7 });
-    expect(stopIds).toEqual([2, 0]);
+  it('are those of generation_config.json and config.json, each once', async () => {
+    const { stopIds } = await read({ eos_token_id: [2, 0, 2] }, { eos_token_id: [0, 7] });
+    expect(stopIds).toEqual([2, 0, 7]);
   });
 
   it('are those of config.json where generation_config.json is missing or names none', async () => {

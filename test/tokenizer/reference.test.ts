@@ -90,17 +90,13 @@ describe('templates', () => {
   });
 
   it('refuse with a code and their own words', async () => {
-    const tokenizer = await loadTokenizer(join(FOLDER, 'inst'));
-    const twice = [
-      { role: 'user', content: 'a' },
-      { role: 'user', content: 'b' },
-    ];
+    const tokenizer = await loadTokenizer(join(FOLDER, 'headers'));
     try {
-      tokenizer.renderChat(twice);
+      tokenizer.renderChat([{ role: 'tool', content: 'a' }]);
       throw new Error('nothing was refused');
     } catch (error) {
       expect(isAttuneError(error, 'template-failed')).toBe(true);
-      expect((error as Error).message).toContain('Roles must alternate');
+      expect((error as Error).message).toContain('Unknown role tool');
     }
   });
 

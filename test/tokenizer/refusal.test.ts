@@ -153,6 +153,7 @@ describe('tokenizer_config.json and templates', () => {
     await cp(join(FIXTURES, 'inst', 'tokenizer.json'), join(folder, 'tokenizer.json'), {});
     const tokenizer = await loadTokenizer(folder);
     expect(tokenizer.hasChatTemplate).toBe(false);
+    expect(tokenizer.notices.join()).toMatch(/no chat template.*base model/);
     expect(() => tokenizer.renderChat([])).toThrow('made for chat');
     expect(tokenizer.encode('Hello').length).toBeGreaterThan(0);
   });
@@ -169,16 +170,51 @@ describe('tokenizer_config.json and templates', () => {
     const template = '{% for m in messages if m.role == "user" %}{{ m.content }}</s>{% endfor %}';
     const tokenizer = await loadTokenizer(await folderWith({ 'chat_template.jinja': template }));
     const { messages } = tokenizer.renderChat([
-      { role: 'system', content: 'quiet' },
       { role: 'user', content: 'hi' },
+      { role: 'assistant', content: 'quiet' },
     ]);
-    expect(messages.map(({ isWritten }) => isWritten)).toEqual([false, true]);
+    expect(messages.map(({ isWritten }) => isWritten)).toEqual([true, false]);
+  });
+
+  it('end a reply with every token that ends a turn in the template', async () => {
+    const added = { id: 9, content: '<|im_end|>', special: true };
+    const folder = await folderWith({
+      ...json({ ...sound, added_tokens: [...(sound.added_tokens as object[]), added] }),
+      'chat_template.jinja': '{{ messages[0].content }}<|im_end|>',
+    });
+    expect((await loadTokenizer(folder)).stopIds).toEqual([2, 9]);
   });
 
   it('take stop tokens from generation_config.json and from the end-of-sequence token', async () => {
     const folder = await folderWith({ 'generation_config.json': '{"eos_token_id": [7, 2]}' });
     expect((await loadTokenizer(folder)).stopIds).toEqual([7, 2]);
     expect((await loadTokenizer(join(FIXTURES, 'inst'))).stopIds).toEqual([2]);
+  });
+});
+
+describe('a tokenizer with more tokens than the model', () => {
+  const folderOf = (size: number, added: readonly object[] = []): Promise<string> =>
+    folderWith({
+      ...json({ ...sound, added_tokens: [...(sound.added_tokens as object[]), ...added] }),
+      'config.json': JSON.stringify({ vocab_size: size }),
+    });
+
+  it('reads a token that was added beyond as plain text, and says so', async () => {
+    const { vocab } = sound.model as { vocab: Record<string, number> };
+    const size = Math.max(...Object.values(vocab)) + 1;
+    const call = { id: size + 3, content: '<call>', special: false };
+    const tokenizer = await loadTokenizer(await folderOf(size, [call]));
+    expect(Math.max(...tokenizer.encode('say <call> again'))).toBeLessThan(size);
+    expect(tokenizer.decode(tokenizer.encode('say <call> again'))).toContain('<call>');
+    expect(tokenizer.notices).toEqual([expect.stringContaining('<call>')]);
+    expect((await loadTokenizer(await folderOf(size))).notices).toEqual([]);
+  });
+
+  it('is refused when a word of its own is beyond', async () => {
+    await expect(loadTokenizer(await folderOf(20))).rejects.toMatchObject({
+      code: 'tokenizer-invalid',
+      message: expect.stringContaining('the model knows 20 tokens'),
+    });
   });
 });
 
