@@ -89,7 +89,6 @@ export const ERROR_STATUS = {
   'night-failed': 500,
   'night-file-unknown': 500,
   'model-changed': 409,
-  'ledger-foreign': 409,
   'ledger-damaged': 500,
   'swap-refused': 409,
   'review-refused': 409,

@@ -1,4 +1,5 @@
 // Small state in one JSON file: lowdb, with an adapter that checks, writes atomically and syncs.
+import { dirname } from 'node:path';
 import { type Adapter, Low } from 'lowdb';
 import { z } from 'zod';
 import { checkStored, readJsonBounded, writeJsonAtomic } from './atomic-file.ts';
@@ -12,6 +13,7 @@ export interface Upgrade {
   readonly from: number;
   /** What it fills in or changes, for the logger. */
   readonly says: string;
+  /** Its result is waited for. */
   readonly upgrade: (data: unknown) => unknown;
 }
 
@@ -36,6 +38,8 @@ export interface JsonStore<T> {
    * @returns what `change` returned
    */
   update<R>(change: (draft: T) => R): Promise<R>;
+  /** Removes what earlier releases wrote and upgrades kept: a deletion must reach it too. */
+  removeEarlier(): Promise<void>;
 }
 
 const envelope = z.strictObject({ schemaVersion: z.int().min(1), data: z.unknown() });
@@ -53,11 +57,11 @@ export async function openJsonStore<T extends object>(
     async read() {
       const file = await readJsonBounded(path, envelope, { ops });
       if (file === undefined) return null;
-      const data = upgradeData(file.schemaVersion, file.data, { ...options, upgraded });
+      const data = await upgradeData(file.schemaVersion, file.data, { ...options, upgraded });
       const state = checkStored(path, schema, data);
       if (upgraded.length > 0) {
         // What the release before wrote stays beside it, for the way back.
-        await writeJsonAtomic(`${path}.v${file.schemaVersion}`, file, ops);
+        await writeJsonAtomic(earlierPath(path, file.schemaVersion), file, ops);
         await adapter.write(state);
       }
       return state;
@@ -94,14 +98,24 @@ export async function openJsonStore<T extends object>(
     },
     upgraded,
     update: (change) => queue(() => apply(change)),
+    async removeEarlier() {
+      for (let version = 1; version < options.schemaVersion; version++) {
+        const earlier = earlierPath(path, version);
+        if ((await ops.stat(earlier)) === undefined) continue;
+        await ops.remove(earlier);
+        await ops.syncFolder(dirname(path));
+      }
+    },
   };
 }
 
-function upgradeData<T>(
+const earlierPath = (path: string, version: number): string => `${path}.v${version}`;
+
+async function upgradeData<T>(
   version: number,
   data: unknown,
   options: JsonStoreOptions<T> & { readonly upgraded: string[] },
-): unknown {
+): Promise<unknown> {
   const { path, schemaVersion, upgrades = [], upgraded } = options;
   if (version > schemaVersion) {
     throw new AttuneError(
@@ -120,7 +134,7 @@ function upgradeData<T>(
         { path, version, schemaVersion },
       );
     }
-    current = step.upgrade(current);
+    current = await step.upgrade(current);
     upgraded.push(`${from} → ${from + 1}: ${step.says}`);
   }
   return current;

@@ -1,11 +1,12 @@
 // All flags of a store: one small JSON file, checked, written atomically and synced.
 import { z } from 'zod';
+import { checkStored } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
-import { type JsonStore, openJsonStore } from '../base/json-store.ts';
+import { type JsonStore, openJsonStore, type Upgrade } from '../base/json-store.ts';
 import type { ConversationState } from '../conversation/state.ts';
-import { Flag, type FlagDraft, type FlagPatch } from '../protocol/flag.ts';
+import { Flag, type FlagDraft, type FlagPatch, type FlagUse } from '../protocol/flag.ts';
 import { placeFlag } from './place.ts';
 
 const FlagFile = z.object({ flags: z.array(Flag) });
@@ -15,16 +16,37 @@ export interface FlagStoreOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly flagsMax: number;
+  /** The base model in whose ledger a night is; asked where an earlier release did not say. */
+  readonly baseOf: (night: string) => Promise<string>;
   readonly ops?: FileOps;
+}
+
+const earlierFile = z.object({ flags: z.array(z.looseObject({ usedBy: z.array(z.string()) })) });
+
+function namingBases({ path, baseOf }: FlagStoreOptions): Upgrade {
+  return {
+    from: 1,
+    says: 'a night that used a flag is named with its base model',
+    async upgrade(data) {
+      const { flags } = checkStored(path, earlierFile, data);
+      const nights = [...new Set(flags.flatMap(({ usedBy }) => usedBy))];
+      const bases = new Map(
+        await Promise.all(nights.map(async (n) => [n, await baseOf(n)] as const)),
+      );
+      const use = (night: string) => ({ night, base: bases.get(night) });
+      return { flags: flags.map((flag) => ({ ...flag, usedBy: flag.usedBy.map(use) })) };
+    },
+  };
 }
 
 /** @throws store-damaged, store-newer */
 export async function openFlagStore(options: FlagStoreOptions): Promise<FlagStore> {
   const store = await openJsonStore<FlagFile>({
     path: options.path,
-    schemaVersion: 1,
+    schemaVersion: 2,
     schema: FlagFile,
     initial: { flags: [] },
+    upgrades: [namingBases(options)],
     ops: options.ops,
   });
   return new FlagStore(store, options);
@@ -42,11 +64,12 @@ function find(flags: readonly Flag[], id: string): Flag {
 
 /** From the first night that used a flag on, it stays as that night saw it. */
 function assertOpen(flag: Flag): void {
-  if (flag.usedBy.length > 0) {
+  const [use] = flag.usedBy;
+  if (use !== undefined) {
     throw new AttuneError(
       'flag-used',
-      `The night ${flag.usedBy[0]} has learnt from this flag; it can no longer be changed.`,
-      { flagId: flag.id, nightId: flag.usedBy[0] ?? null },
+      `The night ${use.night} has learnt from this flag; it can no longer be changed.`,
+      { flagId: flag.id, nightId: use.night },
     );
   }
   if (flag.withdrawnAt !== null) {
@@ -63,6 +86,11 @@ export class FlagStore {
   constructor(store: JsonStore<FlagFile>, options: FlagStoreOptions) {
     this.#store = store;
     this.#options = options;
+  }
+
+  /** What upgrades did at opening. */
+  get upgraded(): readonly string[] {
+    return this.#store.upgraded;
   }
 
   /** Oldest first, withdrawn ones among them. */
@@ -141,17 +169,19 @@ export class FlagStore {
   }
 
   /** A night has learnt from these; asked twice, noted once. */
-  async markUsed(ids: readonly string[], nightId: string): Promise<void> {
+  async markUsed(ids: readonly string[], { night, base }: FlagUse): Promise<void> {
     const wanted = new Set(ids);
     await this.#store.update(({ flags }) => {
       for (const flag of flags) {
-        if (wanted.has(flag.id) && !flag.usedBy.includes(nightId)) flag.usedBy.push(nightId);
+        const isNoted = flag.usedBy.some((use) => use.night === night && use.base === base);
+        if (wanted.has(flag.id) && !isNoted) flag.usedBy.push({ night, base });
       }
     });
   }
 
   /** With its talk a flag goes, words and all. */
   async deleteOf(conversationId: string): Promise<void> {
+    await this.#store.removeEarlier();
     if (this.list(conversationId).length === 0) return;
     await this.#store.update((file) => {
       file.flags = file.flags.filter((flag) => flag.conversationId !== conversationId);

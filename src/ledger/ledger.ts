@@ -113,8 +113,8 @@ export interface Ledger {
 }
 
 /**
- * Opens (or begins) the ledger of one base model under `folder`.
- * @throws ledger-foreign when the ledger there belongs to another base model
+ * Opens (or begins) the ledger of one base model in `folder`.
+ * @throws ledger-damaged when the pointer there names another base model
  */
 export async function openLedger(
   folder: string,
@@ -126,7 +126,7 @@ export async function openLedger(
   await ops.makeFolder(buildings.path);
   const headPath = join(folder, 'head.json');
   let head = (await readJsonBounded(headPath, headSchema, { ops })) ?? begin(base);
-  if (head.base !== base) throw foreign(folder, head.base, base);
+  if (head.base !== base) throw foreign(headPath, head.base, base);
 
   const inFolder = ({ path }: Folder, id: NightId): Folder => {
     return { path: join(path, nightIdSchema.parse(id)), ops };
@@ -290,11 +290,11 @@ async function refuseUnknown({ path, ops }: Folder, files: NightFiles): Promise<
   throw new AttuneError('night-file-unknown', message, { path, file: name });
 }
 
-function foreign(folder: string, theirs: string, ours: string): AttuneError {
+function foreign(path: string, theirs: string, ours: string): AttuneError {
   return new AttuneError(
-    'ledger-foreign',
-    `${folder} belongs to the base model ${theirs.slice(0, 12)}, and ${ours.slice(0, 12)} is loaded. ` +
-      'A ledger belongs to one base model: use another store, or load that model.',
-    { folder, ledgerBase: theirs, modelBase: ours },
+    'ledger-damaged',
+    `${path} names the base model ${theirs.slice(0, 16)} in the ledger of ${ours.slice(0, 16)}. ` +
+      'Restore it from a backup.',
+    { path, found: theirs, expected: ours },
   );
 }

@@ -16,9 +16,23 @@ export interface Finding {
 }
 
 export interface Verification {
+  /** The base model whose ledger this is. */
+  readonly base: string;
   readonly nights: number;
   readonly isSound: boolean;
   readonly findings: readonly Finding[];
+}
+
+export interface StoreVerification {
+  readonly isSound: boolean;
+  readonly ledgers: readonly Verification[];
+}
+
+/** Of all ledgers of a store, whichever base model speaks. */
+export async function verifyLedgers(all: readonly Ledger[]): Promise<StoreVerification> {
+  const ledgers: Verification[] = [];
+  for (const ledger of all) ledgers.push(await verifyLedger(ledger));
+  return { isSound: ledgers.every((one) => one.isSound), ledgers };
 }
 
 /** Reads every byte of the ledger. Never throws for damage: damage is what it reports. */
@@ -38,7 +52,7 @@ export async function verifyLedger(ledger: Ledger): Promise<Verification> {
   }
   findings.push(...pointer(ledger, manifests), ...(await sum(ledger)));
   const isSound = findings.every((finding) => finding.kind !== 'damage');
-  return { nights: manifests.length, isSound, findings };
+  return { base: ledger.base, nights: manifests.length, isSound, findings };
 }
 
 function chain(manifest: Manifest, parent: Manifest | undefined, base: string): Finding[] {

@@ -37,7 +37,7 @@ export async function finishNight(manifest: Manifest, parts: FinishParts): Promi
     if (manifest.delta !== null) {
       await flags.markUsed(
         used.map((moment) => moment.flagId),
-        manifest.night,
+        manifest,
       );
     }
     await giveWay(ledger, manifest, clock);

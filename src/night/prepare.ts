@@ -11,7 +11,7 @@ import type { Config } from '../config/schema.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { ConversationState } from '../conversation/state.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { nightId } from '../ledger/manifest.ts';
+import { type NightId, nightId } from '../ledger/manifest.ts';
 import type { Remembered } from '../memory/memory.ts';
 import type { Sampling } from '../protocol/sampling.ts';
 import { FILE, writeFlagged, writeGists, writeScenarios } from '../record/files.ts';
@@ -52,8 +52,14 @@ const EVERYDAY_MAX = 2048;
 /** Of long talks fewer turns: the file is read whole. */
 const EVERYDAY_CHARACTERS_MAX = 2 ** 23;
 
-/** The night that was cut off, if its plan is still of this base and its parent still the last. */
-export async function findUnfinished(ledger: Ledger): Promise<PreparedNight | undefined> {
+/**
+ * The night that was cut off, if its plan is still of this base and its parent still the last. Its
+ * paths are those of today: store and model may have moved.
+ */
+export async function findUnfinished(
+  ledger: Ledger,
+  paths: NightPaths,
+): Promise<PreparedNight | undefined> {
   const { parent } = await ledger.next();
   for (const night of await ledger.unfinished()) {
     const folder = await ledger.building(night);
@@ -65,7 +71,9 @@ export async function findUnfinished(ledger: Ledger): Promise<PreparedNight | un
       plan?.base === ledger.base &&
       plan.parent?.hash === parent?.hash &&
       plan.inForce.join() === ledger.head().inForce.join();
-    if (plan !== undefined && isSame) return { plan, folder };
+    if (plan !== undefined && isSame) {
+      return { plan: { ...plan, ...paths, ...(await ledgerPaths(ledger, plan.inForce)) }, folder };
+    }
     await ledger.discard(night);
   }
   return undefined;
@@ -106,18 +114,22 @@ export async function planNext({
     number,
     day,
     startedAt,
-    ledgerFolder: ledger.folder.path,
     ...paths,
+    ...(await ledgerPaths(ledger, inForce)),
     base: ledger.base,
     parent,
     inForce,
-    deltas: (await ledger.deltaFiles(inForce)).map(({ path }) => path),
     passedNights: await passedNights(ledger),
     seed: Number.parseInt(sha256(`${ledger.base}:${night}`).slice(0, 8), 16),
     config: withoutSecrets(config),
     sampling,
     configHash: configHash(config),
   } satisfies NightPlan);
+}
+
+async function ledgerPaths(ledger: Ledger, inForce: readonly NightId[]) {
+  const deltas = (await ledger.deltaFiles(inForce)).map(({ path }) => path);
+  return { ledgerFolder: ledger.folder.path, deltas };
 }
 
 /** YYYY-MM-DD where the person lives. */

@@ -7,7 +7,7 @@ import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Ledger, NightStatus } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
-import { type Verification, verifyLedger } from '../ledger/verify.ts';
+import { type StoreVerification, verifyLedgers } from '../ledger/verify.ts';
 import { type BlindBook, openBlindBook } from '../morning/blind.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
 import type { NightProgress } from '../protocol/night.ts';
@@ -91,7 +91,9 @@ export class NightService {
    */
   run(): Promise<NightId> {
     return this.#begin(
-      async () => (await findUnfinished(this.ledger)) ?? (await beginNight(this.#options)),
+      async () =>
+        (await findUnfinished(this.ledger, this.#options.paths)) ??
+        (await beginNight(this.#options)),
     );
   }
 
@@ -283,8 +285,8 @@ export class NightService {
     });
   }
 
-  verify(): Promise<Verification> {
-    return verifyLedger(this.ledger);
+  verify(): Promise<StoreVerification> {
+    return verifyLedgers(this.#options.store.ledgers);
   }
 
   async #swap(

@@ -51,6 +51,10 @@ export const FlagPatch = z.strictObject({
 });
 export type FlagPatch = z.infer<typeof FlagPatch>;
 
+/** The night ids of two base models may be the same. */
+export const FlagUse = z.strictObject({ night: Id, base: z.string() });
+export type FlagUse = z.infer<typeof FlagUse>;
+
 export const Flag = z.object({
   id: Id,
   conversationId: Id,
@@ -62,6 +66,6 @@ export const Flag = z.object({
   updatedAt: Timestamp,
   withdrawnAt: Timestamp.nullable(),
   /** Nights that used it; from the first on it can no longer be edited or withdrawn. */
-  usedBy: z.array(Id),
+  usedBy: z.array(FlagUse),
 });
 export type Flag = z.infer<typeof Flag>;

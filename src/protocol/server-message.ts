@@ -26,6 +26,8 @@ export type EngineStatus = z.infer<typeof EngineStatus>;
 export const EngineView = z.object({
   status: EngineStatus,
   modelId: z.string().nullable(),
+  /** Hash of the base model. */
+  base: z.string().nullable(),
   device: z.string().nullable(),
   windowTokens: z.number().int().nullable(),
   parameters: z.number().int().nullable(),

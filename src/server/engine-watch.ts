@@ -32,14 +32,15 @@ export class EngineWatch {
   }
 
   view(): EngineView {
-    const { modelId, device, windowTokens, parameters, version } = this.#description ?? {};
+    const last = this.#description;
     return {
       status: this.#status,
-      modelId: modelId ?? null,
-      device: device ?? null,
-      windowTokens: windowTokens ?? null,
-      parameters: parameters ?? null,
-      version: version ?? null,
+      modelId: last?.modelId ?? null,
+      base: last?.baseHash ?? null,
+      device: last?.device ?? null,
+      windowTokens: last?.windowTokens ?? null,
+      parameters: last?.parameters ?? null,
+      version: last?.version ?? null,
     };
   }
 

@@ -8,14 +8,19 @@ import { summaryMarkdown } from '../morning/summary-markdown.ts';
 import { NightSummary } from '../protocol/summary.ts';
 import { FILE } from '../record/files.ts';
 
-/** Nothing of the conversation stays in memory or ledger. No night that learns from it may be running. */
+/**
+ * Nothing of the conversation stays in memory or in any ledger, whichever base model speaks. No night
+ * that learns from it may be running.
+ */
 export async function forgetTalk(
-  { ledger, memory }: { readonly ledger: Ledger; readonly memory: Memory },
+  { ledgers, memory }: { readonly ledgers: readonly Ledger[]; readonly memory: Memory },
   talkId: string,
 ): Promise<void> {
   await memory.erase(talkId);
   const at = new Date().toISOString();
-  await deleteSource(ledger, talkId, { at, left: (texts) => textsWithout(talkId, texts) });
+  for (const ledger of ledgers) {
+    await deleteSource(ledger, talkId, { at, left: (texts) => textsWithout(talkId, texts) });
+  }
 }
 
 /** True while the running night has, or may have, something of the talk in hand. */
@@ -34,8 +39,8 @@ interface Parsed {
 }
 
 /**
- * Only texts that change are in the result. Null: it is removed, as is one that cannot be read: whose
- * words are in it, nobody can tell.
+ * Only texts that change are in the result. Null: it is removed, as is one that cannot be read:
+ * whose words are in it, nobody can tell.
  */
 export function textsWithout(talkId: string, texts: NightTexts): Map<string, string | null> {
   const parsed = [...texts]

@@ -1,4 +1,4 @@
-// All that is kept of one person, in one folder: conversations, flags, memory and the ledger.
+// All that is kept of one person, in one folder: conversations, flags, memory and the ledgers.
 import { dirname, join, resolve } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { type FileOps, systemFileOps } from '../base/file-ops.ts';
@@ -10,7 +10,8 @@ import {
   openConversationStore,
 } from '../conversation/conversation-store.ts';
 import { type FlagStore, openFlagStore } from '../flag/flag-store.ts';
-import { type Ledger, openLedger } from '../ledger/ledger.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { openLedgers } from '../ledger/ledgers.ts';
 import { type Memory, openMemory } from '../memory/memory.ts';
 import { NIGHT_FILES } from '../record/files.ts';
 import { forgetTalk } from './deletion.ts';
@@ -19,7 +20,7 @@ export interface StoreOptions {
   readonly config: Config;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Hash of the base model whose nights these are; it may be known later than the rest is open. */
+  /** Hash of the base model that speaks; it may be known later than the rest is open. */
   readonly base: string | Promise<string>;
   readonly ops?: FileOps;
 }
@@ -28,7 +29,10 @@ export interface Store {
   readonly conversations: ConversationStore;
   readonly flags: FlagStore;
   readonly memory: Memory;
+  /** The nights of the base model that speaks. */
   readonly ledger: Ledger;
+  /** Those of every base model that has ever spoken here. */
+  readonly ledgers: readonly Ledger[];
   /**
    * Called at the beginning of each deletion, in the turn of the ledger: who holds something of the
    * conversation lets go of it.
@@ -42,19 +46,19 @@ const TIDY_INTERVAL_MS = 30_000;
 
 /**
  * Opens everything at once, then finishes deletions that are pending, as far as can be.
- * @throws store-damaged, store-newer, ledger-foreign, and whatever `base` rejects with
+ * @throws store-damaged, store-newer, ledger-damaged, and whatever `base` rejects with
  */
 export async function openStore(folder: string, options: StoreOptions): Promise<Store> {
   const { clock } = options;
   const lettingGo: Forget[] = [];
   /** Nothing that was made from the conversation stays: no flag, no gist, no text of a night. */
   const forget = (conversationId: string): Promise<void> =>
-    ledger.turn(async () => {
+    ledgers.speaking.turn(async () => {
       for (const letGo of lettingGo) await letGo(conversationId);
       await flags.deleteOf(conversationId);
-      await forgetTalk({ memory, ledger }, conversationId);
+      await forgetTalk({ memory, ledgers: ledgers.all }, conversationId);
     });
-  const { conversations, flags, memory, ledger } = await openParts(folder, options, forget);
+  const { conversations, flags, memory, ledgers } = await openParts(folder, options, forget);
   await conversations.retryDeletions();
 
   let timer = clock.setTimeout(tidy, TIDY_INTERVAL_MS, { unref: true });
@@ -66,7 +70,8 @@ export async function openStore(folder: string, options: StoreOptions): Promise<
     conversations,
     flags,
     memory,
-    ledger,
+    ledger: ledgers.speaking,
+    ledgers: ledgers.all,
     beforeForget: (letGo) => void lettingGo.push(letGo),
     async close() {
       timer.cancel();
@@ -82,20 +87,25 @@ async function openParts(
 ) {
   const { limits } = config.server;
   const made = ops.makeFolder(folder).then(() => ops.syncFolder(dirname(resolve(folder))));
+  const ledgersOpen = made.then(() =>
+    openLedgers(join(folder, 'ledger'), { base, files: NIGHT_FILES, ops }),
+  );
+  const { flagsMax } = limits;
+  const flagsPath = join(folder, 'flags.json');
+  const baseOf = async (night: string) => (await ledgersOpen).baseOf(night);
   const opening = [
     made.then(() => openConversationStore({ folder, logger, ...limits, clock, forget, ops })),
-    made.then(() =>
-      openFlagStore({ path: join(folder, 'flags.json'), clock, flagsMax: limits.flagsMax, ops }),
-    ),
+    made.then(() => openFlagStore({ path: flagsPath, clock, flagsMax, baseOf, ops })),
     made.then(() =>
       openMemory({ path: join(folder, 'memory.json'), clock, settings: config.memory, ops }),
     ),
-    made.then(async () =>
-      openLedger(join(folder, 'ledger'), { base: await base, files: NIGHT_FILES, ops }),
-    ),
+    ledgersOpen,
   ] as const;
   // The others are waited for, so that nothing goes on behind a failure.
   await Promise.allSettled([base, ...opening]);
-  const [conversations, flags, memory, ledger] = await Promise.all(opening);
-  return { conversations, flags, memory, ledger };
+  const [conversations, flags, memory, ledgers] = await Promise.all(opening);
+  for (const says of [ledgers.upgraded, ...flags.upgraded]) {
+    if (says !== undefined) logger.info({ folder }, `the store was upgraded: ${says}`);
+  }
+  return { conversations, flags, memory, ledgers };
 }

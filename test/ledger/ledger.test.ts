@@ -125,14 +125,11 @@ describe('ledger', () => {
     expect(await ledger.list()).toHaveLength(1);
   });
 
-  it('refuses a base model that is not its own', async () => {
+  it('refuses a pointer that names another base model', async () => {
     const ledger = await openLedger(folder, OPTIONS);
     await ledger.setHead({});
-    await expect(openLedger(folder, { ...OPTIONS, base: sha256('another') })).rejects.toMatchObject(
-      {
-        code: 'ledger-foreign',
-      },
-    );
+    const opening = openLedger(folder, { ...OPTIONS, base: sha256('another') });
+    await expect(opening).rejects.toMatchObject({ code: 'ledger-damaged' });
   });
 
   it('refuses night ids that are none, also as paths', async () => {

@@ -60,7 +60,14 @@ describe('a night that was cut off', () => {
   it('is found again with its plan', async () => {
     const written = await plan();
     await writePlan(written, await ledger.building(written.night));
-    expect((await findUnfinished(ledger))?.plan).toEqual(written);
+    expect((await findUnfinished(ledger, PATHS))?.plan).toEqual(written);
+  });
+
+  it('goes on where store and model are now', async () => {
+    const written = await plan();
+    const before = { ...written, modelDir: '/gone', ledgerFolder: '/gone', deltas: ['/gone'] };
+    await writePlan(before, await ledger.building(written.night));
+    expect((await findUnfinished(ledger, PATHS))?.plan).toEqual(written);
   });
 
   it('is discarded where an earlier version wrote its plan', async () => {
@@ -68,7 +75,7 @@ describe('a night that was cut off', () => {
     const { path, ops } = await ledger.building(night);
     const before = { ...earlier, night, number, parent, inForce };
     await writeJsonAtomic(join(path, FILE.plan), before, ops);
-    expect(await findUnfinished(ledger)).toBeUndefined();
+    expect(await findUnfinished(ledger, PATHS)).toBeUndefined();
     expect(await ledger.unfinished()).toEqual([]);
   });
 });
@@ -142,7 +149,7 @@ describe('a night that begins', () => {
     const { night: first } = await commitNight(night.store);
     await begin();
     await ledger.setHead({ inForce: [first] });
-    expect(await findUnfinished(ledger)).toBeUndefined();
+    expect(await findUnfinished(ledger, PATHS)).toBeUndefined();
     expect(await ledger.unfinished()).toEqual([]);
   });
 

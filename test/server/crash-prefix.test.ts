@@ -85,6 +85,7 @@ async function check(count: number, luck: Luck): Promise<void> {
       path: join(crashed, 'flags.json'),
       clock: systemClock,
       flagsMax: 100,
+      baseOf: async () => 'b'.repeat(64),
     });
     const store = await openConversationStore({
       folder: crashed,

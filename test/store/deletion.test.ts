@@ -217,7 +217,9 @@ describe('deleting a talk', () => {
       const committed = (await ledger.list())[0]?.night ?? '';
       const building = await nights.run();
       const before = await holding(TOKEN[way]);
-      const expected = (LEFT_IN[way] ?? []).map((name) => `ledger/nights/${committed}/${name}`);
+      const expected = (LEFT_IN[way] ?? []).map(
+        (name) => `ledger/${ledger.base}/nights/${committed}/${name}`,
+      );
       expect(before).toEqual(expect.arrayContaining([...expected, 'memory.json']));
       expect(before.filter((path) => path.includes(`building/${building}/`))).not.toEqual([]);
       // The list of talks is a cache, and the night under way goes with its talk.
@@ -231,9 +233,9 @@ describe('deleting a talk', () => {
       expect(await ledger.unfinished()).toEqual([]);
       const reasons = [`${building} was ended: a talk that it learns from was deleted.`];
       expect(published.at(-1)).toMatchObject({ type: 'night-end', verdict: 'failed', reasons });
-      const { isSound, findings } = await nights.verify();
+      const { isSound, ledgers } = await nights.verify();
       expect(isSound).toBe(true);
-      expect(findings.map(({ kind }) => kind)).toContain('data-deleted');
+      expect(ledgers[0]?.findings.map(({ kind }) => kind)).toContain('data-deleted');
     },
     60_000,
   );

@@ -1,11 +1,15 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { writeFileAtomic, writeJsonAtomic } from '../../src/base/atomic-file.ts';
 import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { configSchema } from '../../src/config/schema.ts';
+import { verifyLedgers } from '../../src/ledger/verify.ts';
+import { parseScenario } from '../../src/scenario/scenario.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { MemoryDisk } from '../fakes/memory-disk.ts';
 import { BASE, commitNight, converse, NOW } from '../night/night-store.ts';
 
+const OTHER = 'c'.repeat(64);
 let ops: MemoryDisk;
 let clock: ReturnType<typeof createFakeClock>;
 beforeEach(() => {
@@ -26,14 +30,72 @@ describe('the store of a person', () => {
     await store.close();
   });
 
-  it('is not opened when the base model cannot be, or is another', async () => {
+  it('is not opened when the base model cannot be', async () => {
+    await expect(open('/store', Promise.reject(new Error('no model')))).rejects.toThrow('no model');
+  });
+
+  it('keeps what was said and marked when another base model speaks, and the nights of each', async () => {
     const store = await open();
-    await commitNight(store);
-    await store.ledger.setHead({ inForce: [] });
+    await converse(store, 'a', { said: 'The blue room.', better: 'Yes.' });
+    const { night } = await commitNight(store);
+    await store.ledger.setHead({ inForce: [night] });
     await store.close();
-    const failed = Promise.reject(new Error('no model'));
-    await expect(open('/store', failed)).rejects.toThrow('no model');
-    await expect(open('/store', 'c'.repeat(64))).rejects.toMatchObject({ code: 'ledger-foreign' });
+
+    const other = await open('/store', OTHER);
+    expect([other.conversations.ids(), other.flags.list().length]).toEqual([['a'], 1]);
+    expect([await other.ledger.list(), other.ledger.head().inForce]).toEqual([[], []]);
+    expect(other.ledgers.map(({ base }) => base).sort()).toEqual([BASE, OTHER].sort());
+    await other.close();
+
+    const again = await open();
+    expect(again.ledger.head().inForce).toEqual([night]);
+    await again.close();
+  });
+
+  it('forgets a conversation in the nights of every base model', async () => {
+    const store = await open();
+    await converse(store, 'a', { said: 'The walnut room.', better: 'The walnut room it is.' });
+    const scenario = parseScenario({
+      ...{ id: 'flag-a', kind: 'listen', chosen: 'The walnut room it is.', rejected: 'No.' },
+      messages: [{ role: 'user', content: 'The walnut room.' }],
+      source: { origin: 'flag', cluster: 'a', domain: 'talk' },
+    });
+    const { night } = await commitNight(store, { scenarios: [scenario] });
+    const { path } = await store.ledger.building('n0002-2026-03-04');
+    await writeFileAtomic(`${path}/flagged.json`, '[{"conversationId":"a","word":"walnut"}]', ops);
+    await store.close();
+
+    const other = await open('/store', OTHER);
+    const holding = () => [...ops.names.keys()].filter((one) => ops.text(one)?.includes('walnut'));
+    expect(holding().filter((one) => one.includes(BASE)).length).toBeGreaterThan(1);
+    await other.conversations.delete('a');
+    expect(holding()).toEqual([]);
+    const { isSound, ledgers } = await verifyLedgers(other.ledgers);
+    expect(isSound).toBe(true);
+    const found = ledgers.flatMap(({ base, findings }) => findings.map((one) => [base, one.night]));
+    expect(found).toContainEqual([BASE, night]);
+    expect(found.filter(([base]) => base === OTHER)).toEqual([]);
+    await other.close();
+  });
+
+  it('names the base model of a night that used a flag, where an earlier release did not', async () => {
+    const store = await open();
+    await converse(store, 'walnut', { said: 'The blue room.', better: 'Yes.' });
+    const { night } = await commitNight(store);
+    await store.close();
+    const { data } = JSON.parse(ops.text('/store/flags.json') ?? '');
+    data.flags[0].usedBy = [night, 'n0009-2020-01-01'];
+    await writeJsonAtomic('/store/flags.json', { schemaVersion: 1, data }, ops);
+
+    const other = await open('/store', OTHER);
+    expect(other.flags.list()[0]?.usedBy).toEqual([
+      { night, base: BASE },
+      { night: 'n0009-2020-01-01', base: OTHER },
+    ]);
+    expect(ops.text('/store/flags.json.v1')).toContain('walnut');
+    await other.conversations.delete('walnut');
+    expect(ops.text('/store/flags.json.v1')).toBeUndefined();
+    await other.close();
   });
 
   it('stands beside that of another person', async () => {

@@ -1,5 +1,5 @@
 // A store that an earlier release wrote: it opens, verifies, shows its nights, and goes on.
-import { cp, mkdtemp, readFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -23,17 +23,27 @@ describe('a store of 2026-11-22', () => {
     expect(loop.daemon.store.conversations.ids()).toHaveLength(12);
     const used = loop.daemon.store.flags.list().map(({ id, usedBy }) => [id, usedBy]);
     expect(used).toHaveLength(12);
-    expect(used[0]).toEqual(['flag-0', ['n0001-2026-11-20', 'n0002-2026-11-21']]);
+    const nights = ['n0001-2026-11-20', 'n0002-2026-11-21'];
+    const { base } = loop.nights.ledger;
+    expect(used[0]).toEqual(['flag-0', nights.map((night) => ({ night, base }))]);
   });
 
   it('verifies, and shows its nights', async () => {
-    expect(await loop.nights.verify()).toEqual({ nights: 2, isSound: true, findings: [] });
+    expect(await loop.nights.verify()).toMatchObject({
+      ...{ isSound: true, ledgers: [{ nights: 2, findings: [] }] },
+    });
     const nights = await listNights(loop.nights.ledger);
     expect(nights.map(({ nightId, status }) => [nightId, status])).toEqual([
       ['n0001-2026-11-20', 'refused'],
       ['n0002-2026-11-21', 'refused'],
     ]);
     expect(nights[1]?.headline).toContain('Night 2');
+  });
+
+  it('has the ledger of its time as that of its base model', async () => {
+    const { ledger } = loop.nights;
+    expect(ledger.folder.path).toBe(join(loop.folder, 'ledger', ledger.base));
+    expect(await readdir(join(loop.folder, 'ledger'))).toEqual([ledger.base]);
   });
 
   it('loads the night that was active', async () => {
@@ -53,7 +63,9 @@ describe('a store of 2026-11-22', () => {
     const manifest = await ledger.read(night);
     expect(manifest).toMatchObject({ night: 'n0003-2026-11-22', number: 3 });
     expect(manifest.delta?.steps).toBeGreaterThan(0);
-    expect(await loop.nights.verify()).toEqual({ nights: 3, isSound: true, findings: [] });
+    expect(await loop.nights.verify()).toMatchObject({
+      ...{ isSound: true, ledgers: [{ nights: 3, findings: [] }] },
+    });
     const summary = await readFile(join(ledger.folderOf(night).path, 'summary.md'), 'utf8');
     expect(summary).toContain('Night 3');
   }, 200_000);

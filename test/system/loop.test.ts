@@ -42,8 +42,8 @@ it('goes from a flagged reply over a night to new weights in the running chat', 
   expect(manifest.delta?.steps).toBeGreaterThanOrEqual(2);
   expect(manifest.delta?.relativeNorm).toBeGreaterThan(0);
   expect(nights.ledger.head().inForce).toEqual([night]);
-  expect(await nights.verify()).toMatchObject({ nights: 1, isSound: true });
-  expect(daemon.store.flags.get('flag-0').usedBy).toEqual([night]);
+  expect(await nights.verify()).toMatchObject({ isSound: true, ledgers: [{ nights: 1 }] });
+  expect(daemon.store.flags.get('flag-0').usedBy).toMatchObject([{ night }]);
   const summary = await readFile(join(nights.ledger.folderOf(night).path, 'summary.md'), 'utf8');
   expect(summary).toContain('Night 1');
   expect(summary).toMatch(/Replies that pass their check: \d+ % → \d+ % \(n \d+, placebo \d+ %\)/);

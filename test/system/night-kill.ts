@@ -37,7 +37,7 @@ export async function killNight(
   const manifests = await nights.ledger.list();
   expect(manifests).toHaveLength(before + 1);
   const manifest = await nights.ledger.read(night);
-  expect((await nights.verify()).findings).toEqual([]);
+  expect((await nights.verify()).ledgers[0]?.findings).toEqual([]);
   expect(await nights.ledger.unfinished()).toEqual([]);
   const folder = nights.ledger.folderOf(night);
   const losses = await readLosses(folder);

@@ -94,7 +94,8 @@ describe('on a disk in memory', () => {
     }
     const path = `${STORE}/flags.json`;
     const clock = createFakeClock(5000);
-    const flags = await openFlagStore({ path, clock, flagsMax: 3, ops });
+    const baseOf = async () => BASE;
+    const flags = await openFlagStore({ path, clock, flagsMax: 3, baseOf, ops });
     const draft = FlagDraft.parse({ id: 'f', conversationId: 'a', replyId: 'a-r' });
     await flags.add(draft, await store.read('a'));
     const { memory: settings } = configSchema.parse({});
@@ -109,7 +110,7 @@ describe('on a disk in memory', () => {
     expect(await again.exportLog('a')).toContain('tea in a');
     await again.delete('b');
     expect(again.ids()).toEqual(['a']);
-    expect((await openFlagStore({ path, clock, flagsMax: 3, ops })).list()).toHaveLength(1);
+    expect((await openFlagStore({ path, clock, flagsMax: 3, baseOf, ops })).list()).toHaveLength(1);
     const remembered = await openMemory({ path: `${STORE}/memory.json`, clock, settings, ops });
     expect(remembered.list()).toHaveLength(1);
   });

@@ -155,7 +155,7 @@ function flagLine({ kind, strength, userSpan, betterWords, reason, usedBy }: Fla
     userSpan === null ? '' : `“${userSpan.span.text}”`,
     betterWords === null ? '' : `→ ${betterWords}`,
     reason === null ? '' : `(${reason})`,
-    usedBy.length === 0 ? '' : `used in ${usedBy.join(', ')}`,
+    usedBy.length === 0 ? '' : `used in ${usedBy.map(({ night }) => night).join(', ')}`,
   ];
   const filled = parts.filter((part) => part !== '');
   return filled.map((part) => part.replace(/\s+/g, ' ')).join('  ');

@@ -11,10 +11,21 @@ import { followNight, startNight } from './follow-night.ts';
 import { registerReview } from './night-review.ts';
 import { summaryText } from './summary-text.ts';
 
+const findingSchema = z.object({
+  night: z.string().nullable(),
+  kind: z.string(),
+  text: z.string(),
+});
 const verificationSchema = z.object({
-  nights: z.number(),
   isSound: z.boolean(),
-  findings: z.array(z.object({ night: z.string().nullable(), kind: z.string(), text: z.string() })),
+  ledgers: z.array(
+    z.object({
+      base: z.string(),
+      nights: z.number(),
+      isSound: z.boolean(),
+      findings: z.array(findingSchema),
+    }),
+  ),
 });
 const swapSchema = z.object({ from: z.string(), to: z.string(), stallMs: z.number() });
 
@@ -49,7 +60,9 @@ export function registerNight(program: Command): void {
     async (id: string, options: Options) => decide(id, 'revert', options),
   );
   registerReview(command);
-  command('verify', 'check the hash chain, every file and every delta').action(verify);
+  command('verify', 'check the hash chain, every file and every delta, of all base models').action(
+    verify,
+  );
   located(
     program
       .command('summary [id]')
@@ -135,13 +148,12 @@ const swapLine = ({ from, to, stallMs }: z.infer<typeof swapSchema>): string =>
 async function verify(options: Options): Promise<void> {
   const client = new HttpClient(await findDaemon(options));
   const answer = await client.post('/api/nights/verify', {}, verificationSchema);
-  const { nights, isSound, findings } = answer;
   if (options.json) say(JSON.stringify(answer, null, 2));
-  else {
+  for (const { base, nights, isSound, findings } of options.json ? [] : answer.ledgers) {
     for (const { night, kind, text } of findings) say(`${night ?? 'ledger'}: ${kind}: ${text}`);
-    say(`${nights} nights, ${isSound ? 'sound' : 'DAMAGED'}`);
+    say(`base-${base.slice(0, 16)}: ${nights} nights, ${isSound ? 'sound' : 'DAMAGED'}`);
   }
-  if (!isSound) process.exitCode = 1;
+  if (!answer.isSound) process.exitCode = 1;
 }
 
 async function swap(options: Options & { to?: string[]; base?: boolean }): Promise<void> {

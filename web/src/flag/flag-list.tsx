@@ -1,9 +1,9 @@
 // All flags: what was marked, whether a night has used it, and the way back to the moment.
 import type { VNode } from 'preact';
-import type { Flag } from '../../../src/protocol/flag.ts';
+import type { Flag, FlagUse } from '../../../src/protocol/flag.ts';
 import { MenuButton } from '../chat/head.tsx';
 import { follow, go } from '../page-route.ts';
-import { openConversation, standingFlags, withdrawFlag } from '../page-state.ts';
+import { engine, openConversation, standingFlags, withdrawFlag } from '../page-state.ts';
 import { soughtMessage } from '../stretch.ts';
 import { beginEdit } from './flag-draft.ts';
 
@@ -37,6 +37,16 @@ function FlagWords({ flag }: { flag: Flag }): VNode {
   );
 }
 
+/** Only the nights of the model that speaks can be looked at. */
+function Use({ use: { night, base } }: { use: FlagUse }): VNode {
+  if (base !== engine.value?.base) return <span>{night} of another model</span>;
+  return (
+    <a href={`/nights/${night}`} onClick={follow}>
+      {night}
+    </a>
+  );
+}
+
 function FlagRow({ flag }: { flag: Flag }): VNode {
   const { conversationId, replyId } = flag;
   const isUsed = flag.usedBy.length > 0;
@@ -52,10 +62,8 @@ function FlagRow({ flag }: { flag: Flag }): VNode {
           {isUsed && (
             <>
               {' · learnt in '}
-              {flag.usedBy.map((night) => (
-                <a key={night} href={`/nights/${night}`} onClick={follow}>
-                  {night}
-                </a>
+              {flag.usedBy.map((use) => (
+                <Use key={use.night + use.base} use={use} />
               ))}
             </>
           )}
