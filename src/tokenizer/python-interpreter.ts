@@ -1,5 +1,5 @@
-// Jinja's interpreter where templates notice that it is not Python's: what the library leaves out or
-// does otherwise (@huggingface/jinja 0.5.11) is done here, node by node, before it sees the node.
+// Jinja's interpreter where templates notice that it is not Python's: what the library leaves out
+// or does otherwise (@huggingface/jinja 0.5.11) is done here, before it sees the node.
 import { Environment, Interpreter } from '@huggingface/jinja';
 
 /** The parts of the library that are used, as its types do not resolve under nodenext. */
@@ -79,7 +79,7 @@ export class PythonInterpreter extends LibraryInterpreter {
     const value = isKnown ? this.evaluate(object, scope) : undefined;
     if (value?.type !== 'StringValue') return super.evaluate(node, scope);
     const method = STRING_METHODS[property.value] as StringMethod;
-    return valueOf((...args: unknown[]) => method(String(value.value), ...args));
+    return templateValue((...args: unknown[]) => method(String(value.value), ...args));
   }
 
   /** Values of different kinds are never equal: the library compares as JavaScript's `==` does. */
@@ -88,7 +88,7 @@ export class PythonInterpreter extends LibraryInterpreter {
     if (operator !== '==' && operator !== '!=') return super.evaluate(node, scope);
     const left = this.evaluate(node.left, scope);
     const right = this.evaluate(node.right, scope);
-    return valueOf(areEqual(left, right) === (operator === '=='));
+    return templateValue(areEqual(left, right) === (operator === '=='));
   }
 
   #filter(node: FilterNode, scope: Scope): Value {
@@ -99,12 +99,12 @@ export class PythonInterpreter extends LibraryInterpreter {
       const text = this.evaluate(operand, scope);
       const [characters] = filter.args.map((argument) => this.evaluate(argument, scope));
       if (text.type === 'StringValue') {
-        return valueOf(STRING_METHODS.strip?.(String(text.value), characters?.value));
+        return templateValue(STRING_METHODS.strip?.(String(text.value), characters?.value));
       }
     }
     if (name !== 'selectattr' && name !== 'rejectattr') return super.evaluate(node, scope);
     const list = this.evaluate(operand, scope);
-    if (list.type === 'NullValue' || list.type === 'UndefinedValue') return valueOf([]);
+    if (list.type === 'NullValue' || list.type === 'UndefinedValue') return templateValue([]);
     return super.evaluate(withoutUndefinedTest(node, filter), scope);
   }
 }
@@ -114,7 +114,7 @@ function isCall(filter: FilterNode['filter']): filter is CallNode {
 }
 
 /** A value of the template's, through the one conversion that the library offers. */
-function valueOf(value: unknown): Value {
+function templateValue(value: unknown): Value {
   const scope: Scope = new Environment();
   return scope.set('value', value);
 }

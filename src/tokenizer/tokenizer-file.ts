@@ -215,21 +215,7 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
       namedTokens[name] = typeof data === 'string' ? data : data.content;
     }
   }
-  const hasNormalizer = definition.normalizer !== null;
-  const addedTokens = definition.added_tokens.map((token) => {
-    const isControl = token.special || config.added_tokens_decoder?.[token.id]?.special === true;
-    const isMarkup = isControl || MARKUP.test(token.content);
-    return {
-      id: token.id,
-      content: token.content,
-      isControl,
-      isMarkup,
-      isSingleWord: token.single_word,
-      stripsLeft: token.lstrip,
-      stripsRight: token.rstrip,
-      isNormalized: hasNormalizer && !isMarkup && (token.normalized ?? true),
-    };
-  });
+  const addedTokens = addedTokensOf(definition, config);
   const idOf = (content: string | undefined): number[] => {
     const vocab = definition.model.vocab as Readonly<Record<string, number>>;
     const added = addedTokens.find((token) => token.content === content);
@@ -251,4 +237,25 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
     notices: [],
   };
   return withinVocabulary(dir, files, generation.vocabularySize);
+}
+
+function addedTokensOf(
+  definition: z.output<typeof definitionSchema>,
+  config: z.output<typeof configSchema>,
+): AddedToken[] {
+  const hasNormalizer = definition.normalizer !== null;
+  return definition.added_tokens.map((token) => {
+    const isControl = token.special || config.added_tokens_decoder?.[token.id]?.special === true;
+    const isMarkup = isControl || MARKUP.test(token.content);
+    return {
+      id: token.id,
+      content: token.content,
+      isControl,
+      isMarkup,
+      isSingleWord: token.single_word,
+      stripsLeft: token.lstrip,
+      stripsRight: token.rstrip,
+      isNormalized: hasNormalizer && !isMarkup && (token.normalized ?? true),
+    };
+  });
 }
