@@ -1,6 +1,7 @@
 // A gist: a talk compressed to what mattered in it, with the way back into the log.
 import { z } from 'zod';
 import { sha256 } from '../base/hash.ts';
+import { createPace, type Pace } from '../base/pace.ts';
 import type { Config } from '../config/schema.ts';
 import { extractItems, ITEM_KINDS, type Item, openQuestions, type Turn } from './extract.ts';
 
@@ -66,6 +67,8 @@ export interface Talk {
 
 const ITEMS_MAX = 12;
 const ITEM_CHARACTERS_MAX = 240;
+/** Of one message; what is longer is a document, of which the beginning says enough. */
+const TURN_CHARACTERS_MAX = 20_000;
 const TOPICS_MAX = 8;
 const VALUES_MAX = 12;
 /** Nats a token that count as half surprised; everyday talk lies around 2 to 4. */
@@ -85,9 +88,10 @@ function saturate(weights: readonly number[]): number {
   return 1 - weights.reduce((rest, weight) => rest * (1 - weight / 2), 1);
 }
 
-function topicsOf(turns: readonly Turn[]): string[] {
+async function topicsOf(turns: readonly Turn[], pace: Pace): Promise<string[]> {
   const counts = new Map<string, number>();
   for (const { text, role } of turns) {
+    await pace();
     for (const [word] of text.toLowerCase().matchAll(/\p{L}[\p{L}'-]{3,}/gu)) {
       // The person's words say more about what the talk was about.
       if (!STOP_WORDS.has(word))
@@ -150,11 +154,19 @@ export function salienceOf(inputs: SalienceInputs, weights: Config['memory']['we
 }
 
 /** Compresses a talk. The same talk gives the same gist. */
-export function compress(talk: Talk, settings: Config['memory']): Gist {
-  const open = openQuestions(talk.turns);
-  const items = talk.turns
-    .flatMap((turn, index) => extractItems(turn, talk.turns[index - 1]?.text))
-    .filter((item) => item.kind !== 'question');
+export async function compress(talk: Talk, settings: Config['memory']): Promise<Gist> {
+  const pace = createPace();
+  const turns = talk.turns.map((turn) => ({
+    ...turn,
+    text: turn.text.slice(0, TURN_CHARACTERS_MAX),
+  }));
+  const itemsOf: Item[][] = [];
+  for (const [index, turn] of turns.entries()) {
+    itemsOf.push(extractItems(turn, turns[index - 1]?.text));
+    await pace();
+  }
+  const open = await openQuestions(turns, itemsOf, pace);
+  const items = itemsOf.flat().filter((item) => item.kind !== 'question');
   const inputs = inputsOf(talk, items, open);
   const kept = chooseItems([...items, ...open]);
   return {
@@ -163,7 +175,7 @@ export function compress(talk: Talk, settings: Config['memory']): Gist {
     restedAt: talk.restedAt,
     turns: talk.turns.length,
     items: kept,
-    topics: topicsOf(talk.turns),
+    topics: await topicsOf(turns, pace),
     values: valuesOf(kept.map((item) => item.text)),
     flagIds: talk.flags.map((flag) => flag.id),
     isHeldBack: talk.flags.some((flag) => flag.isHeldBack),

@@ -98,7 +98,8 @@ function createMemory(store: JsonStore<MemoryFile>, options: MemoryOptions): Mem
       ),
     async remember(talks) {
       if (talks.length === 0) return [];
-      const gists = talks.map((talk) => compress(talk, settings));
+      const gists: Gist[] = [];
+      for (const talk of talks) gists.push(await compress(talk, settings));
       const ids = new Set(gists.map((gist) => gist.id));
       await store.update((file) => {
         file.gists = [...file.gists.filter((gist) => !ids.has(gist.id)), ...gists];

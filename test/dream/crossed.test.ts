@@ -5,8 +5,8 @@ import { checkReply } from '../../src/scenario/check.ts';
 import { createModel, flag, gist, options } from './dreaming.ts';
 
 const GISTS = [
-  gist('walk', 'No, not that one. I am so worried about Anna.'),
-  gist('food', 'Please book a table in Lisbon at 7 pm.'),
+  await gist('walk', 'No, not that one. I am so worried about Anna.'),
+  await gist('food', 'Please book a table in Lisbon at 7 pm.'),
 ];
 
 describe('a crossed scene', () => {

@@ -77,10 +77,13 @@ export function writerOf(
   });
 }
 
-export function gist(id: string, ...texts: string[]): { gist: Gist; salience: number } {
+export async function gist(
+  id: string,
+  ...texts: string[]
+): Promise<{ gist: Gist; salience: number }> {
   const turns = texts.map((text, index) => ({ id: `${index}`, role: 'user' as const, text }));
   const talk = { conversationId: id, restedAt: 0, turns, flags: [] };
-  return { gist: compress(talk, configSchema.parse({}).memory), salience: 0.5 };
+  return { gist: await compress(talk, configSchema.parse({}).memory), salience: 0.5 };
 }
 
 export function flag(id: string, more: Partial<FlaggedSeed> = {}): FlaggedSeed {

@@ -26,8 +26,10 @@ const nights = fc.record({
 });
 type Night = typeof nights extends fc.Arbitrary<infer T> ? T : never;
 
-const GISTS = Array.from({ length: 8 }, (_, i) =>
-  gist(`talk-${i}`, i % 2 === 0 ? 'No, not that one.' : 'I am so worried about Anna.'),
+const GISTS = await Promise.all(
+  Array.from({ length: 8 }, (_, i) =>
+    gist(`talk-${i}`, i % 2 === 0 ? 'No, not that one.' : 'I am so worried about Anna.'),
+  ),
 );
 
 function planOf({ flags, gists, dreamsMax, seed, isAnswered, isWhole }: Night): Plan[] {

@@ -75,9 +75,10 @@ describe('a whole scene', () => {
   });
 });
 
+const gists = [await gist('food', 'Please book a table in Lisbon at 7 pm.')];
+
 describe('a large model', () => {
   const large = { ...settings, strength: 'whole' as const, contextTokensMax: 4096 };
-  const gists = [gist('food', 'Please book a table in Lisbon at 7 pm.')];
   const budget = { dreamsMax: 8, tokensMax: 1e6, minutesMax: 60 };
 
   it('writes whole scenes from memory, and candidates for them', async () => {

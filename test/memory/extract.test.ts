@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { createPace } from '../../src/base/pace.ts';
 import {
   extractItems,
   type ItemKind,
@@ -119,13 +120,35 @@ describe('open questions', () => {
       text,
     }));
 
-  it('are those that nobody answered', () => {
-    expect(openQuestions(talk('What time does the museum close?'))).toHaveLength(1);
-    expect(openQuestions(talk('What time does the museum close?', 'At six.'))).toEqual([]);
-    expect(
-      openQuestions(talk('What time does the museum close?', 'Do you like jazz?')),
-    ).toHaveLength(1);
-    expect(openQuestions(talk('When does the museum close?', 'Which museum?'))).toEqual([]);
+  const openIn = (...texts: string[]) => {
+    const turns = talk(...texts);
+    const items = turns.map((turn) => extractItems(turn));
+    return openQuestions(turns, items, createPace());
+  };
+
+  it('are those that nobody answered', async () => {
+    expect(await openIn('What time does the museum close?')).toHaveLength(1);
+    expect(await openIn('What time does the museum close?', 'At six.')).toEqual([]);
+    expect(await openIn('What time does the museum close?', 'Do you like jazz?')).toHaveLength(1);
+    expect(await openIn('When does the museum close?', 'Which museum?')).toEqual([]);
+  });
+});
+
+// Each takes minutes where a pass looks on from every character, and a part of a second otherwise.
+describe('200,000 characters are read in one pass, of', () => {
+  it.each([
+    ['stops', '.', ''],
+    ['quotes after stops', '."', ''],
+    ['newlines', '\n', ''],
+    ['conditions of a promise', 'if ', 'i promise '],
+    ['refusals after an offer', 'No. ', ''],
+    ['words of feeling', 'feel so ', ''],
+    ['blanks', ' ', ''],
+  ])('%s', (_, piece, beginning) => {
+    const text = `${beginning}${piece.repeat(Math.ceil(200_000 / piece.length))}x`;
+    const begunAt = performance.now();
+    extractItems({ id: 'm', role: 'user', text }, `${text} would you`);
+    expect(performance.now() - begunAt).toBeLessThan(5_000);
   });
 });
 

@@ -40,8 +40,8 @@ const PLAN = talk('plan', [
 ]);
 
 describe('a gist', () => {
-  it('keeps directions, promises, feelings and open questions, and the way back to them', () => {
-    const gist = compress(PLAN, settings);
+  it('keeps directions, promises, feelings and open questions, and the way back to them', async () => {
+    const gist = await compress(PLAN, settings);
     expect(gist.items.map(({ kind, role }) => `${kind} ${role}`)).toEqual([
       'direction user',
       'promise assistant',
@@ -58,36 +58,52 @@ describe('a gist', () => {
     expect(gistText(gist)).toContain('They asked: “No, not that one.”');
   });
 
-  it('is the same for the same talk', () => {
-    expect(compress(PLAN, settings)).toEqual(compress(structuredClone(PLAN), settings));
+  it('is the same for the same talk', async () => {
+    expect(await compress(PLAN, settings)).toEqual(await compress(structuredClone(PLAN), settings));
   });
 
-  it('stays small however long the talk is', () => {
+  it('stays small however long the talk is', async () => {
     const texts = Array.from(
       { length: 400 },
       (_, index) => `I don't want ${index}! ${'very '.repeat(200)}`,
     );
-    const gist = compress(talk('long', texts), settings);
+    const gist = await compress(talk('long', texts), settings);
     expect(gist.items).toHaveLength(12);
     expect(JSON.stringify(gist).length).toBeLessThan(8_000);
   });
 
-  it('names what made it salient, each input between 0 and 1', () => {
-    const plain = compress(talk('a', ['Nice weather.', 'Yes.']), settings);
+  it('of a book in one message is made of its beginning, and others go on meanwhile', async () => {
+    let turnsOfTheLoop = 0;
+    const beat = setInterval(() => turnsOfTheLoop++, 1);
+    const book = 'I feel sad. '.repeat(100_000);
+    const gist = await compress(
+      talk(
+        'book',
+        Array.from({ length: 40 }, () => book),
+      ),
+      settings,
+    );
+    clearInterval(beat);
+    expect(Math.max(...gist.items.map(({ end }) => end))).toBeLessThanOrEqual(20_000);
+    expect(turnsOfTheLoop).toBeGreaterThan(5);
+  });
+
+  it('names what made it salient, each input between 0 and 1', async () => {
+    const plain = await compress(talk('a', ['Nice weather.', 'Yes.']), settings);
     expect(plain.salience).toBe(0);
-    const flagged = compress({ ...PLAN, flags: [flag(3)], surprise: 4 }, settings);
+    const flagged = await compress({ ...PLAN, flags: [flag(3)], surprise: 4 }, settings);
     expect(flagged.inputs).toMatchObject({ flags: 1, goodMoments: 0, surprise: 0.5 });
-    expect(flagged.salience).toBeGreaterThan(compress(PLAN, settings).salience);
-    const good = compress({ ...PLAN, flags: [flag(1, 'good')] }, settings);
+    expect(flagged.salience).toBeGreaterThan((await compress(PLAN, settings)).salience);
+    const good = await compress({ ...PLAN, flags: [flag(1, 'good')] }, settings);
     expect(good.inputs.goodMoments).toBeGreaterThan(0);
   });
 
-  it('is built from any text without failing, within its bounds', () => {
-    fc.assert(
-      fc.property(
+  it('is built from any text without failing, within its bounds', async () => {
+    await fc.assert(
+      fc.asyncProperty(
         fc.array(fc.string({ unit: 'binary', maxLength: 80 }), { maxLength: 8 }),
-        (texts) => {
-          const gist = compress(talk('any', texts), settings);
+        async (texts) => {
+          const gist = await compress(talk('any', texts), settings);
           for (const value of Object.values(gist.inputs)) {
             expect(value).toBeGreaterThanOrEqual(0);
             expect(value).toBeLessThanOrEqual(1);
@@ -110,17 +126,17 @@ describe('a gist', () => {
 });
 
 describe('salience', () => {
-  it('is half after a half-life, and fades slower where something was flagged', () => {
-    const gist = compress(PLAN, settings);
+  it('is half after a half-life, and fades slower where something was flagged', async () => {
+    const gist = await compress(PLAN, settings);
     const after = (days: number) => fadedSalience(gist, days * DAY, settings);
     expect(after(settings.halfLifeDays)).toBeCloseTo(gist.salience / 2, 10);
-    const flagged = compress({ ...PLAN, flags: [flag(1)] }, settings);
+    const flagged = await compress({ ...PLAN, flags: [flag(1)] }, settings);
     const days = settings.halfLifeDays * settings.flaggedHalfLifeFactor;
     expect(fadedSalience(flagged, days * DAY, settings)).toBeCloseTo(flagged.salience / 2, 10);
   });
 
-  it('never grows when the clock was set back', () => {
-    const gist = compress({ ...PLAN, restedAt: 5 * DAY }, settings);
+  it('never grows when the clock was set back', async () => {
+    const gist = await compress({ ...PLAN, restedAt: 5 * DAY }, settings);
     expect(fadedSalience(gist, 0, settings)).toBe(gist.salience);
   });
 

@@ -81,7 +81,7 @@ describe('the files of a night', () => {
     const turns = [{ id: 'm1', role: 'user' as const, text: 'I feel tired.' }];
     const talk = { conversationId: 'talk-2', restedAt: 1, turns, flags: [] };
     const { memory } = configSchema.parse({});
-    const gists: Remembered[] = [{ gist: compress(talk, memory), salience: 0.5 }];
+    const gists: Remembered[] = [{ gist: await compress(talk, memory), salience: 0.5 }];
     await files.writeFlagged(folder, [moment]);
     await files.writeGists(folder, gists);
     await files.writeDrafts(folder, [draft]);
