@@ -33,6 +33,7 @@ import { versionOf } from './swap/swap.ts';
 import type { ChatTokenizer } from './tokenizer/chat-tokenizer.ts';
 import { readGenerationConfig } from './tokenizer/generation-config.ts';
 import { openTokenizerWorker } from './tokenizer/tokenizer-worker.ts';
+import { assertFits } from './train/train-settings.ts';
 
 export interface StartOptions {
   /** Where the engine is to be opened first, when a process was started for it already. */
@@ -212,7 +213,9 @@ async function pathsOf(config: Config): Promise<Paths> {
 
 async function createNights(parts: DaemonParts, events: EventHub): Promise<NightService> {
   const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
-  const { parameters } = await engine.describe();
+  const description = await engine.describe();
+  assertFits(config.train, description);
+  const { parameters } = description;
   const world = parameters <= SMALL_PARAMETERS_MAX ? 'companion' : 'open';
   return new NightService({
     config,

@@ -4,7 +4,7 @@ import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { isAttuneError } from '../base/errors.ts';
 import type { Folder } from '../base/file-ops.ts';
-import { sha256 } from '../base/hash.ts';
+import { sha256, sha256Json } from '../base/hash.ts';
 import { createRandom } from '../base/random.ts';
 import { configHash } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
@@ -53,30 +53,50 @@ const EVERYDAY_MAX = 2048;
 const EVERYDAY_CHARACTERS_MAX = 2 ** 23;
 
 /**
- * The night that was cut off, if its plan is still of this base and its parent still the last. Its
- * paths are those of today: store and model may have moved.
+ * The night that was cut off, if it still is the one that would begin now; any other is discarded.
+ * Its paths are those of today: store and model may have moved.
+ * @param onDiscard told of each, with the reason
  */
 export async function findUnfinished(
-  ledger: Ledger,
-  paths: NightPaths,
+  parts: PlanParts,
+  onDiscard: (night: NightId, why: string) => void = () => undefined,
 ): Promise<PreparedNight | undefined> {
-  const { parent } = await ledger.next();
+  const { ledger, paths } = parts;
   for (const night of await ledger.unfinished()) {
     const folder = await ledger.building(night);
     const { path, ops } = folder;
     const plan = await readJsonBounded(join(path, FILE.plan), planSchema, { ops }).catch(
       () => undefined,
     );
-    const isSame =
-      plan?.base === ledger.base &&
-      plan.parent?.hash === parent?.hash &&
-      plan.inForce.join() === ledger.head().inForce.join();
-    if (plan !== undefined && isSame) {
+    const why = plan === undefined ? 'it has no plan that can be read' : await isOver(plan, parts);
+    if (plan !== undefined && why === undefined) {
       return { plan: { ...plan, ...paths, ...(await ledgerPaths(ledger, plan.inForce)) }, folder };
     }
     await ledger.discard(night);
+    onDiscard(night, why ?? '');
   }
   return undefined;
+}
+
+/** Why a night that was planned is not to be resumed; undefined: it is. */
+async function isOver(
+  plan: NightPlan,
+  { ledger, config, sampling }: PlanParts,
+): Promise<string | undefined> {
+  const { parent } = await ledger.next();
+  if (plan.base !== ledger.base) return 'it began with another base model';
+  if (plan.parent?.hash !== parent?.hash) return 'another night came before it';
+  if (plan.inForce.join() !== ledger.head().inForce.join()) {
+    return 'other weights are in use since it began';
+  }
+  const isSame = sha256Json(learning(plan)) === sha256Json(learning({ config, sampling }));
+  return isSame ? undefined : 'the configuration was changed since it began';
+}
+
+/** What of the configuration a night depends on: not where things are, nor who may talk to them. */
+function learning({ config, sampling }: Pick<NightPlan, 'config' | 'sampling'>) {
+  const { server: _server, store: _store, model: _model, logger: _logger, ...rest } = config;
+  return { ...rest, sampling };
 }
 
 /** Makes the folder of a new night, with its plan and what it learns from. */

@@ -79,7 +79,7 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
       if (isAborted) break;
       const last = await live();
       if (last?.type === 'committed') return last.manifest;
-      if (last?.type === 'failed' && reason === undefined) {
+      if (last?.type === 'failed' && !isAborted) {
         throw new AttuneError('night-failed', last.message, {
           night: plan.night,
           cause: last.code,
@@ -87,10 +87,12 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
       }
       if (!isAborted) logger.warn({ night: plan.night, life }, 'the night died and is resumed');
     }
-    const message = isAborted
-      ? (reason ?? `${plan.night} was stopped; \`attune night run\` resumes it.`)
-      : `${plan.night} died ${restartsMax + 1} times and was given up; its folder is kept.`;
-    throw new AttuneError('night-failed', message, { night: plan.night });
+    if (isAborted) {
+      const message = reason ?? `${plan.night} was stopped; \`attune night run\` resumes it.`;
+      throw new AttuneError('night-failed', message, { night: plan.night });
+    }
+    const message = `The process of ${plan.night} died ${restartsMax + 1} times.`;
+    throw new AttuneError('night-failed', message, { night: plan.night, cause: 'died' });
   }
 
   return {

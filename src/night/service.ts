@@ -20,6 +20,7 @@ import { isLearning } from '../store/deletion.ts';
 import type { Store } from '../store/store.ts';
 import { type SwapParts, type SwapReport, swapTo } from '../swap/swap.ts';
 import { beginAgain } from './again.ts';
+import { failureCode, isRepeated } from './failure.ts';
 import { finishNight, recoverNights } from './finish.ts';
 import { beginNight, findUnfinished, type NightPaths, type PreparedNight } from './prepare.ts';
 import { type NightProcess, startNightProcess } from './process.ts';
@@ -90,10 +91,13 @@ export class NightService {
    * @throws night-running
    */
   run(): Promise<NightId> {
-    return this.#begin(
-      async () =>
-        (await findUnfinished(this.ledger, this.#options.paths)) ??
-        (await beginNight(this.#options)),
+    return this.#begin(async () => (await this.#unfinished()) ?? (await beginNight(this.#options)));
+  }
+
+  #unfinished(): Promise<PreparedNight | undefined> {
+    const { logger } = this.#options;
+    return findUnfinished({ ...this.#options, ledger: this.ledger }, (night, why) =>
+      logger.warn({ night, why }, 'a night that was cut off is discarded'),
     );
   }
 
@@ -186,14 +190,28 @@ export class NightService {
     logger.info({ night, verdict }, headline);
   }
 
-  #failed(night: NightId, error: unknown): void {
+  async #failed(night: NightId, error: unknown): Promise<void> {
     this.#failure = error;
     const code = isAttuneError(error) ? error.code : 'night-failed';
-    const reason = error instanceof Error ? error.message : String(error);
+    const said = error instanceof Error ? error.message : String(error);
+    const reason = (await this.#isGivenUp(night, error))
+      ? `${said} It failed so before; ${night} was given up, and the next night begins anew.`
+      : said;
     const { publish, clock, logger } = this.#options;
     logger.error({ night, code, error }, reason);
     const end = { nightId: night, reasons: [reason], version: null, at: clock.now() };
     publish('nights', { type: 'night-end', verdict: 'failed', ...end });
+  }
+
+  /** Resumed is what was interrupted; what fails in the same way again is discarded. */
+  async #isGivenUp(night: NightId, error: unknown): Promise<boolean> {
+    const code = failureCode(error);
+    if (code === undefined) return false;
+    return this.ledger.turn(async () => {
+      const isOver = await isRepeated(this.ledger.buildingOf(night), code);
+      if (isOver) await this.ledger.discard(night);
+      return isOver;
+    });
   }
 
   #publishSwap(swap: SwapReport): void {

@@ -11,7 +11,7 @@ import { adamw } from './adamw.ts';
 import { apollo } from './apollo.ts';
 import type { Optimizer, Parameter } from './optimizer.ts';
 import { epochOrder } from './schedule.ts';
-import type { TrainOptions, TrainSettings } from './train-settings.ts';
+import { assertFits, type TrainOptions, type TrainSettings } from './train-settings.ts';
 
 export interface Plan {
   readonly examples: readonly Example[];
@@ -36,6 +36,8 @@ export function planTraining(
   before: Readonly<Record<string, HostTensor>>,
 ): Plan {
   const { model, renderer, settings, seed } = options;
+  const { numHiddenLayers: layers, numAttentionHeads: heads } = model.config;
+  assertFits(settings, { layers, heads });
   const refused: { id: string; reason: string }[] = [];
   const limits = exampleLimits(settings, model);
   const rendered = (scenarios: readonly Scenario[]): Example[] =>

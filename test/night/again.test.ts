@@ -71,7 +71,7 @@ describe('a night that is trained again', () => {
   it('is found again when it is cut off', async () => {
     await review(change('lamp', { isDropped: true }));
     const { plan } = await again();
-    expect((await findUnfinished(night.store.ledger, night.plan.paths))?.plan).toEqual(plan);
+    expect((await findUnfinished(night.plan))?.plan).toEqual(plan);
   });
 });
 

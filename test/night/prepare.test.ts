@@ -5,11 +5,13 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import type { ConfigPatch } from '../../src/config/schema.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import {
   beginNight,
   findUnfinished,
   localDay,
+  type PlanParts,
   planNext,
   writePlan,
 } from '../../src/night/prepare.ts';
@@ -41,12 +43,13 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-async function plan(): Promise<NightPlan> {
-  const options = { chat: { sampling: { topK: 5 } } };
-  const { config } = await loadConfig({ options });
+async function parts(more: ConfigPatch = {}): Promise<PlanParts> {
+  const { config } = await loadConfig({ options: { chat: { sampling: { topK: 5 } }, ...more } });
   const sampling = resolveSampling([{ topP: 0.8, topK: 9 }, config.chat.sampling]);
-  return planNext({ ledger, config, sampling, paths: PATHS, clock: systemClock });
+  return { ledger, config, sampling, paths: PATHS, clock: systemClock };
 }
+
+const plan = async (): Promise<NightPlan> => planNext(await parts());
 
 describe("a night's plan", () => {
   it('says how its replies are drawn, the values of the model included', async () => {
@@ -60,14 +63,25 @@ describe('a night that was cut off', () => {
   it('is found again with its plan', async () => {
     const written = await plan();
     await writePlan(written, await ledger.building(written.night));
-    expect((await findUnfinished(ledger, PATHS))?.plan).toEqual(written);
+    const elsewhere = { server: { port: 4999 }, logger: { level: 'error' } } as const;
+    expect((await findUnfinished(await parts(elsewhere)))?.plan).toEqual(written);
   });
 
   it('goes on where store and model are now', async () => {
     const written = await plan();
     const before = { ...written, modelDir: '/gone', ledgerFolder: '/gone', deltas: ['/gone'] };
     await writePlan(before, await ledger.building(written.night));
-    expect((await findUnfinished(ledger, PATHS))?.plan).toEqual(written);
+    expect((await findUnfinished(await parts()))?.plan).toEqual(written);
+  });
+
+  it('is discarded, with the reason, when the configuration was changed since', async () => {
+    const written = await plan();
+    await writePlan(written, await ledger.building(written.night));
+    const told: string[] = [];
+    const changed = await parts({ train: { epochsMax: 1 } });
+    expect(await findUnfinished(changed, (_, why) => told.push(why))).toBeUndefined();
+    expect(told).toEqual(['the configuration was changed since it began']);
+    expect(await ledger.unfinished()).toEqual([]);
   });
 
   it('is discarded where an earlier version wrote its plan', async () => {
@@ -75,7 +89,7 @@ describe('a night that was cut off', () => {
     const { path, ops } = await ledger.building(night);
     const before = { ...earlier, night, number, parent, inForce };
     await writeJsonAtomic(join(path, FILE.plan), before, ops);
-    expect(await findUnfinished(ledger, PATHS)).toBeUndefined();
+    expect(await findUnfinished(await parts())).toBeUndefined();
     expect(await ledger.unfinished()).toEqual([]);
   });
 });
@@ -149,7 +163,7 @@ describe('a night that begins', () => {
     const { night: first } = await commitNight(night.store);
     await begin();
     await ledger.setHead({ inForce: [first] });
-    expect(await findUnfinished(ledger, PATHS)).toBeUndefined();
+    expect(await findUnfinished(night.plan)).toBeUndefined();
     expect(await ledger.unfinished()).toEqual([]);
   });
 

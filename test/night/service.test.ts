@@ -16,27 +16,38 @@ const TELLING = `process.on('message', ({ type }) => {
 });
 `;
 
+/** A night's process that fails with the code in its environment. */
+const FAILING = `process.on('message', () => {
+  const failed = { type: 'failed', code: process.env.ATTUNE_TEST_FAILURE, message: 'It failed.' };
+  process.send(failed, () => process.disconnect());
+});
+`;
+
 let folder: string;
 let night: NightStore;
 let nights: NightService;
 let published: ServerMessage[];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'attune-service-'));
-  const entry = join(folder, 'telling.mjs');
-  await writeFile(entry, TELLING);
   night = await openNightStore();
   published = [];
-  const { plan, store } = night;
-  nights = new NightService({
-    ...{ ...plan, store, entry, engine: new FakeEngine(), logger: silentLogger },
-    surpriseOf: async () => undefined,
-    publish: (_, message) => void published.push(message),
-  });
+  nights = await serviceOf('telling.mjs', TELLING);
 });
 afterEach(async () => {
   await nights.close();
   await rm(folder, { recursive: true, force: true });
 });
+
+async function serviceOf(name: string, script: string): Promise<NightService> {
+  const entry = join(folder, name);
+  await writeFile(entry, script);
+  const { plan, store } = night;
+  return new NightService({
+    ...{ ...plan, store, entry, engine: new FakeEngine(), logger: silentLogger },
+    surpriseOf: async () => undefined,
+    publish: (_, message) => void published.push(message),
+  });
+}
 
 /** What the night's process was told, in order. */
 const told = (): string[] =>
@@ -72,6 +83,40 @@ describe('a night under way', () => {
     await nights.close();
     expect(published.at(-1)).toMatchObject({ type: 'night-end', verdict: 'failed' });
     expect(await night.store.ledger.unfinished()).toEqual([running]);
+  });
+});
+
+describe('a night that fails', () => {
+  const run = async (code: string): Promise<string[]> => {
+    process.env.ATTUNE_TEST_FAILURE = code;
+    const failing = await serviceOf('failing.mjs', FAILING);
+    await expect(failing.runToEnd()).rejects.toMatchObject({ facts: { cause: code } });
+    return night.store.ledger.unfinished();
+  };
+  afterEach(() => delete process.env.ATTUNE_TEST_FAILURE);
+
+  it('is resumed once, and given up with its reason when it fails so again', async () => {
+    const [first] = await run('file-too-large');
+    expect(await run('training-diverged')).toEqual([first]);
+    expect(await run('file-too-large')).toEqual([]);
+    const why = expect.stringMatching(/^It failed\. It failed so before; n0001-\S+ was given up/);
+    expect(published.at(-1)).toMatchObject({ type: 'night-end', reasons: [why] });
+  });
+
+  it('for want of room, or of its model, waits for them', async () => {
+    for (const code of ['disk-full', 'model-changed']) {
+      const [first] = await run(code);
+      expect([await run(code), await run(code)]).toEqual([[first], [first]]);
+    }
+  });
+
+  it('because its process was ended by the daemon has not failed', async () => {
+    for (let time = 0; time < 3; time++) {
+      const stopped = await serviceOf('telling.mjs', TELLING);
+      await stopped.run();
+      await stopped.close();
+    }
+    expect(await night.store.ledger.unfinished()).toHaveLength(1);
   });
 });
 

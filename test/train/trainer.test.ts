@@ -265,8 +265,21 @@ describe('a training', () => {
     expect(result.refused[0]?.reason).toContain('61 tokens');
     const nothing = trainDelta(options({ scenarios: [long] }));
     await expect(nothing).rejects.toMatchObject({ code: 'training-impossible' });
-    const noLayer = trainDelta(options(withSettings({ layers: [7, 9] })));
-    await expect(noLayer).rejects.toMatchObject({ code: 'training-impossible' });
+  });
+
+  it('is refused layers and heads that the model does not have, with its numbers', async () => {
+    const { numHiddenLayers: layers, numAttentionHeads: heads } = model.config;
+    const cases: [Partial<TrainSettings>, object, string][] = [
+      [{ layers: [7, 9] }, { layers }, `which has ${layers}`],
+      [{ layers: [1, 1] }, { layers }, '[1, 1] is no range of layers'],
+      [{ heads: [0, 42] }, { heads, head: 42 }, 'there is no head 42'],
+    ];
+    for (const [settings, facts, text] of cases) {
+      const message = expect.stringContaining(text);
+      await expect(trainDelta(options(withSettings(settings)))).rejects.toMatchObject({
+        ...{ code: 'config-invalid', facts, message },
+      });
+    }
   });
 
   it('names the scenario that is not finite', async () => {
