@@ -2,6 +2,7 @@
 import { isAttuneError } from '../base/errors.ts';
 import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engine/engine.ts';
+import { mean } from '../measure/statistics.ts';
 import { checkReply } from '../scenario/check.ts';
 import { KIND } from '../scenario/kind.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
@@ -81,9 +82,6 @@ export function judgeWords(draft: Draft): string | undefined {
   }
   return undefined;
 }
-
-const mean = (values: Float32Array): number =>
-  values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Nothing is to be learnt from it, and what it shows is to stay. */
 export const TOO_EASY = 'it is too easy now';
