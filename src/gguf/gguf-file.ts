@@ -5,6 +5,7 @@
 // contiguous one first, u32 type, u64 offset); padding to `general.alignment`; the data. Strings
 // are a u64 length and UTF-8 bytes; arrays are a u32 type, a u64 length and the elements.
 // Source: ggml-org/ggml, docs/gguf.md.
+import { isUtf8 } from 'node:buffer';
 import { AttuneError } from '../base/errors.ts';
 import { type OpenFile, systemFileOps } from '../base/file-ops.ts';
 import { isLfsPointer, LFS_POINTER } from '../base/lfs-pointer.ts';
@@ -34,6 +35,7 @@ export interface GgufFile {
 /** The largest heads in use (262 thousand tokens with merges) have about 20 MB. */
 const HEAD_BYTES_MAX = 256 * 2 ** 20;
 const FIRST_READ_BYTES = 2 ** 20;
+const READ_GROWTH = 8;
 const PAIRS_MAX = 4096;
 const TENSORS_MAX = 2 ** 17;
 const ARRAY_MAX = 2 ** 23;
@@ -42,6 +44,8 @@ const NAME_BYTES_MAX = 1024;
 const DIMENSIONS_MAX = 4;
 const ALIGNMENT_DEFAULT = 32;
 const ALIGNMENT_MAX = 2 ** 20;
+const LENGTH_BYTES = 8;
+const BLANK = 0x20;
 const SMALLEST_PAIR_BYTES = 13;
 const SMALLEST_TENSOR_BYTES = 32;
 
@@ -70,9 +74,9 @@ export async function readGgufFile(path: string): Promise<GgufFile> {
   }
 }
 
-/** Parses the first megabyte; a head that is longer is read again with twice as much. */
+/** Parses the first megabyte; a head that is longer is read again with more. */
 async function parseGrowing(file: OpenFile, path: string, fileBytes: number): Promise<GgufFile> {
-  for (let room = FIRST_READ_BYTES; ; room *= 2) {
+  for (let room = FIRST_READ_BYTES; ; room *= READ_GROWTH) {
     const bytes = await file.read(0, Math.min(room, fileBytes));
     try {
       return parseGguf(bytes, fileBytes, path);
@@ -95,7 +99,6 @@ class Cursor {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #path: string;
-  readonly #text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   at = 0;
 
   constructor(bytes: Uint8Array, path: string) {
@@ -121,19 +124,35 @@ class Cursor {
 
   /** A u64 that counts something. */
   count(field: string, max: number): number {
-    const value = this.u64();
-    if (value > BigInt(max)) throw ggufDamaged(this.#path, field, `${value} of at most ${max}`);
-    return Number(value);
+    const low = this.u32();
+    const value = this.u32() * 2 ** 32 + low;
+    if (value > max) throw ggufDamaged(this.#path, field, `${value} of at most ${max}`);
+    return value;
   }
 
   string(field: string, bytesMax: number): string {
     const length = this.count(`${field} (length)`, bytesMax);
     const start = this.take(length);
-    try {
-      return this.#text.decode(this.#bytes.subarray(start, start + length));
-    } catch {
-      throw ggufDamaged(this.#path, field, 'not UTF-8 text');
+    return this.#decode(this.#bytes.subarray(start, start + length), field);
+  }
+
+  #decode(bytes: Uint8Array, field: string): string {
+    if (!isUtf8(bytes)) throw ggufDamaged(this.#path, field, 'not UTF-8 text');
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+  }
+
+  /** Decoded in one piece: a vocabulary has hundreds of thousands. */
+  strings(count: number, field: string): string[] {
+    const starts: number[] = [];
+    const first = this.at;
+    for (let i = 0; i < count; i++) {
+      const bytes = this.count(`${field} (length)`, STRING_BYTES_MAX);
+      starts.push(this.take(bytes) - first);
     }
+    // The length before each string becomes eight blanks, so that none runs into the next.
+    const bytes = new Uint8Array(this.#bytes.subarray(first, this.at));
+    for (const start of starts) bytes.fill(BLANK, start - LENGTH_BYTES, start);
+    return cut(this.#decode(bytes, field), bytes, starts);
   }
 
   /** Source: ggml, docs/gguf.md, gguf_metadata_value_type; 9 (an array) is read by the caller. */
@@ -147,7 +166,7 @@ class Cursor {
     if (type === 5) return view.getInt32(this.take(4), true);
     if (type === 6) return view.getFloat32(this.take(4), true);
     if (type === 7) return this.#boolean(field);
-    if (type === 8) return this.string(field, STRING_BYTES_MAX);
+    if (type === STRING) return this.string(field, STRING_BYTES_MAX);
     if (type === 10) return exact(this.u64());
     if (type === 11) return exact(view.getBigInt64(this.take(8), true));
     if (type === 12) return view.getFloat64(this.take(8), true);
@@ -161,11 +180,33 @@ class Cursor {
   }
 }
 
+/**
+ * The strings that begin at `starts` of the bytes and end where the length of the next one begins.
+ * @param text the bytes decoded; a character of four bytes is two code units in it
+ */
+function cut(text: string, bytes: Uint8Array, starts: readonly number[]): string[] {
+  let at = 0;
+  let unit = 0;
+  const unitAt = (end: number): number => {
+    for (; at < end; at++) {
+      const byte = bytes[at] as number;
+      if (byte < 0x80 || byte >= 0xc0) unit += byte >= 0xf0 ? 2 : 1;
+    }
+    return unit;
+  };
+  return starts.map((start, i) => {
+    const from = unitAt(start);
+    const next = starts[i + 1];
+    return text.slice(from, unitAt(next === undefined ? bytes.length : next - LENGTH_BYTES));
+  });
+}
+
 const exact = (value: bigint): number | bigint => {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;
 };
 
+const STRING = 8;
 const ARRAY = 9;
 /** Bytes of one element, for a check of the count before anything is allocated. */
 const ELEMENT_BYTES_MIN = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8];
@@ -219,6 +260,7 @@ function readValue(
   const smallest = ELEMENT_BYTES_MIN[element] ?? 1;
   const max = Math.min(ARRAY_MAX, Math.floor(fileBytes / smallest));
   const length = cursor.count(`${key} (length)`, max);
+  if (element === STRING) return cursor.strings(length, key);
   const values: GgufScalar[] = [];
   for (let i = 0; i < length; i++) values.push(cursor.scalar(element, key));
   return values;

@@ -1,7 +1,7 @@
 // Text to token ids through the library's normalizer, pre-tokenizer and BPE; control tokens apart.
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { AttuneError } from '../base/errors.ts';
-import type { AddedToken, TokenizerFiles } from './tokenizer-file.ts';
+import { type AddedToken, mergeKey, type TokenizerFiles } from './tokenizer-file.ts';
 
 /** A piece of text between two control tokens, or one added token. */
 export interface EncodedPiece {
@@ -31,8 +31,20 @@ interface Library {
     | ((text: string, options: { readonly section_index: number }) => string[])
     | null;
   readonly model: ((pieces: readonly string[]) => string[]) & {
-    readonly tokens_to_ids: ReadonlyMap<string, number>;
+    tokens_to_ids: ReadonlyMap<string, number>;
+    unk_token_id: number | undefined;
+    /** Puts a node into the queue if it can be merged with the next one. */
+    add_node(queue: { push(node: MergeNode): unknown }, node: MergeNode): void;
   };
+}
+
+interface MergeNode {
+  readonly token: string;
+  readonly next: { readonly token: string };
+  /** Where in the word it is, below 1: of equal merges the first is made first. */
+  readonly bias: number;
+  /** The lowest is merged first. */
+  score?: number;
 }
 
 /** The library checks little: what it throws, early or late, is a fault of tokenizer.json. */
@@ -50,11 +62,24 @@ function guarded<T>(action: () => T): T {
   }
 }
 
-function createLibrary(files: TokenizerFiles): Library {
-  // Without its added tokens: which of them count where is decided here, not by the library.
-  const definition = { ...files.definition, added_tokens: [] };
-  const library: unknown = guarded(() => new LibraryTokenizer(definition, {}));
-  return library as Library;
+function createLibrary({ definition, vocabulary, merges }: TokenizerFiles): Library {
+  const settings = definition.model as { readonly unk_token?: string | null };
+  // Without added tokens: which of them count where is decided here, not by the library. Without
+  // vocabulary and merges: the library needs seconds to take in those of a large model.
+  const model = { ...settings, type: 'BPE', vocab: {}, merges: [] };
+  const bare = { ...definition, added_tokens: [], model };
+  const created: unknown = guarded(() => new LibraryTokenizer(bare, {}));
+  const library = created as Library;
+  library.model.tokens_to_ids = vocabulary;
+  library.model.unk_token_id = vocabulary.get(settings.unk_token ?? '');
+  const ranks = new Map(merges.map((key, rank) => [key, rank]));
+  library.model.add_node = (queue, node) => {
+    const rank = ranks.get(mergeKey(node.token, node.next.token));
+    if (rank === undefined) return;
+    node.score = rank + node.bias;
+    queue.push(node);
+  };
+  return library;
 }
 
 /** Finds the longest of a set of strings at the leftmost place. */

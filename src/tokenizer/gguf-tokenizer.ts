@@ -2,7 +2,12 @@
 import type { GgufFile, GgufValue } from '../gguf/gguf-file.ts';
 import { ggufStopIds, ggufVocabularySize } from './generation-config.ts';
 import { invalid } from './model-file.ts';
-import { type AddedToken, type TokenizerFiles, withinVocabulary } from './tokenizer-file.ts';
+import {
+  type AddedToken,
+  mergeKey,
+  type TokenizerFiles,
+  withinVocabulary,
+} from './tokenizer-file.ts';
 
 type Metadata = GgufFile['metadata'];
 
@@ -104,6 +109,8 @@ export function tokenizerFilesOf(file: GgufFile): TokenizerFiles {
   }
   const files = {
     definition: { ...definition, post_processor: beginning(metadata, named, definition.addsBos) },
+    vocabulary: vocabulary(tokens),
+    merges: definition.merges,
     addedTokens: tokens.flatMap((content, id) => added(content, id, typeAt(id))),
     namedTokens: named,
     templates: templatesOf(metadata),
@@ -126,21 +133,21 @@ interface Definition {
   readonly normalizer: object | null;
   readonly pre_tokenizer: object | null;
   readonly decoder: object;
+  readonly merges: readonly string[];
   readonly addsBos: boolean;
 }
 
 /** GPT-2's byte-level BPE with the words of `tokenizer.ggml.pre`. */
-function byteLevel({ path, metadata, tokens }: Parts): Definition {
+function byteLevel({ path, metadata }: Parts): Definition {
   const name = metadata.get('tokenizer.ggml.pre') ?? 'default';
   const pre = PRE_TOKENIZERS[String(name)];
   if (pre === undefined) {
     const known = Object.keys(PRE_TOKENIZERS).join(', ');
     throw invalid(path, `the pre-tokenizer "${String(name)}" is not implemented; known: ${known}.`);
   }
-  const merges = list(metadata, 'tokenizer.ggml.merges', path, 'string');
-  const ignoresMerges = pre.ignoresMerges === true;
   return {
-    model: { type: 'BPE', vocab: vocabulary(tokens), merges, ignore_merges: ignoresMerges },
+    model: { type: 'BPE', ignore_merges: pre.ignoresMerges === true },
+    merges: list(metadata, 'tokenizer.ggml.merges', path, 'string'),
     normalizer: pre.isComposed === true ? { type: 'NFC' } : null,
     pre_tokenizer: pre.part,
     decoder: GPT2,
@@ -162,12 +169,11 @@ function sentencePiece({ path, metadata, tokens, typeAt, unknown }: Parts): Defi
   return {
     model: {
       type: 'BPE',
-      vocab: vocabulary(tokens),
-      merges: mergesOf(tokens, scores, isWord),
       byte_fallback: tokens.some((_, id) => typeAt(id) === TYPE.byte),
       fuse_unk: true,
       ...(unknown === undefined ? {} : { unk_token: unknown }),
     },
+    merges: mergesOf(tokens, scores, isWord),
     normalizer: {
       type: 'Sequence',
       normalizers: [...prepend, { type: 'Replace', pattern: { String: ' ' }, content: BLANK }],
@@ -194,7 +200,7 @@ function mergesOf(
   tokens: readonly string[],
   scores: readonly number[],
   isWord: (id: number) => boolean,
-): [string, string][] {
+): string[] {
   const idOf = new Map(tokens.map((token, id) => [token, id]));
   const found: { left: string; right: string; score: number; ids: [number, number] }[] = [];
   for (const [id, token] of tokens.entries()) {
@@ -215,13 +221,13 @@ function mergesOf(
       a.ids[0] - b.ids[0] ||
       a.ids[1] - b.ids[1],
   );
-  return found.map(({ left, right }) => [left, right]);
+  return found.map(({ left, right }) => mergeKey(left, right));
 }
 
 /** A token that is there twice keeps its first id; the later one can only be decoded. */
-function vocabulary(tokens: readonly string[]): Record<string, number> {
-  const ids: Record<string, number> = Object.create(null);
-  for (const [id, token] of tokens.entries()) ids[token] ??= id;
+function vocabulary(tokens: readonly string[]): Map<string, number> {
+  const ids = new Map<string, number>();
+  for (const [id, token] of tokens.entries()) if (!ids.has(token)) ids.set(token, id);
   return ids;
 }
 

@@ -20,15 +20,15 @@ export interface StreamDecoder {
 }
 
 /** GPT-2's alphabet: printable bytes are themselves, the others follow from U+0100 on. */
-const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = (() => {
-  const map = new Map<string, number>();
+const BYTE_OF_CHARACTER: readonly (number | undefined)[] = (() => {
+  const bytes: number[] = [];
   let next = 256;
   for (let byte = 0; byte < 256; byte++) {
     const isPrintable =
       (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
-    map.set(String.fromCharCode(isPrintable ? byte : next++), byte);
+    bytes[isPrintable ? byte : next++] = byte;
   }
-  return map;
+  return bytes;
 })();
 
 const BYTE_TOKEN = /^<0x([0-9A-F]{2})>$/;
@@ -82,37 +82,44 @@ function readDecoder(decoder: unknown): DecoderKind {
 }
 
 function byteLevelBytes(token: string): Uint8Array {
-  const bytes: number[] = [];
-  for (const character of token) {
-    const byte = BYTE_OF_CHARACTER.get(character);
+  const bytes = new Uint8Array(token.length);
+  for (let i = 0; i < token.length; i++) {
+    const byte = BYTE_OF_CHARACTER[token.charCodeAt(i)];
     // Not in the alphabet: the token is written as it is.
     if (byte === undefined) return Buffer.from(token, 'utf8');
-    bytes.push(byte);
+    bytes[i] = byte;
   }
-  return Uint8Array.from(bytes);
+  return bytes;
 }
 
-/** @throws tokenizer-invalid */
+function bytesOfWord(token: string, kind: DecoderKind): Uint8Array {
+  if (kind.isByteLevel) return byteLevelBytes(token);
+  const byte = kind.hasByteTokens ? BYTE_TOKEN.exec(token)?.[1] : undefined;
+  if (byte !== undefined) return Uint8Array.of(Number.parseInt(byte, 16));
+  const text = kind.metaspace === undefined ? token : token.replaceAll(kind.metaspace, ' ');
+  return Buffer.from(text, 'utf8');
+}
+
+/**
+ * A token's bytes are made when they are first asked for: a text has few of a large vocabulary.
+ * @throws tokenizer-invalid
+ */
 export function createTokenBytes(files: TokenizerFiles): TokenBytes {
   const kind = readDecoder(files.definition.decoder);
-  const model = files.definition.model as { vocab: Readonly<Record<string, number>> };
-  const table: (Uint8Array | undefined)[] = [];
-  for (const [token, id] of Object.entries(model.vocab)) {
-    const byte = kind.hasByteTokens ? BYTE_TOKEN.exec(token)?.[1] : undefined;
-    if (kind.isByteLevel) table[id] = byteLevelBytes(token);
-    else if (byte !== undefined) table[id] = Uint8Array.of(Number.parseInt(byte, 16));
-    else {
-      const text = kind.metaspace === undefined ? token : token.replaceAll(kind.metaspace, ' ');
-      table[id] = Buffer.from(text, 'utf8');
-    }
-  }
+  const words: string[] = [];
+  for (const [token, id] of files.vocabulary) words[id] = token;
+  const table: Uint8Array[] = [];
   for (const { id, content } of files.addedTokens) table[id] = Buffer.from(content, 'utf8');
   const nothing = new Uint8Array(0);
   return {
-    bytesOf: (id) => table[id] ?? nothing,
+    bytesOf(id) {
+      const word = words[id];
+      table[id] ??= word === undefined ? nothing : bytesOfWord(word, kind);
+      return table[id];
+    },
     stripsFirstBlank: kind.stripsFirstBlank,
     metaspace: kind.metaspace,
-    vocabularySize: table.length,
+    vocabularySize: Math.max(words.length, table.length),
   };
 }
 

@@ -22,8 +22,11 @@ export interface AddedToken {
 }
 
 export interface TokenizerFiles {
-  /** What the library is built from; its shape was checked. */
+  /** What the library is built from, but for vocabulary and merges; its shape was checked. */
   readonly definition: Readonly<Record<string, unknown>>;
+  readonly vocabulary: ReadonlyMap<string, number>;
+  /** Pairs of tokens that become one, as `mergeKey` writes them; the best first. */
+  readonly merges: readonly string[];
   readonly addedTokens: readonly AddedToken[];
   /** bos_token, eos_token and so on, as templates see them. */
   readonly namedTokens: Readonly<Record<string, string>>;
@@ -76,38 +79,58 @@ const TOKENS_NAMED_MAX = 3;
 const MARKUP = /^(?:<.*>|\[.*\])$/s;
 const NAMED = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token'];
 
+/** As the files have it, with a blank between the two; unambiguous also where they have blanks. */
+export function mergeKey(left: string, right: string): string {
+  const isPlain = !left.includes(' ') && !right.includes(' ');
+  return isPlain ? `${left} ${right}` : `${left.length} ${left} ${right}`;
+}
+
 /** Vocabulary and merges are large, so they are checked by hand and not by a schema. */
-function checkModel(dir: string, model: Readonly<Record<string, unknown>>): void {
-  const { vocab, merges } = model;
+function readModel(dir: string, model: Readonly<Record<string, unknown>>) {
+  const { vocab, merges, ...settings } = model;
   if (model.type !== undefined && model.type !== 'BPE') {
     throw invalid(dir, `the tokenizer model ${String(model.type)} is not supported, only BPE.`);
   }
   if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) {
     throw invalid(dir, 'model.vocab must map tokens to ids.');
   }
-  const seen = new Set<number>();
-  for (const [token, id] of Object.entries(vocab)) {
-    if (!Number.isSafeInteger(id) || id < 0 || id > ID_MAX || seen.has(id)) {
+  const vocabulary = new Map<string, number>();
+  const seen = new Uint8Array(ID_MAX + 1);
+  for (const [token, id] of Object.entries(vocab as Record<string, unknown>)) {
+    if (typeof id !== 'number' || seen[id] !== 0) {
       throw invalid(dir, `model.vocab: the id of ${JSON.stringify(token)} is ${String(id)}.`);
     }
-    seen.add(id);
+    seen[id] = 1;
+    vocabulary.set(token, id);
   }
   if (!Array.isArray(merges)) throw invalid(dir, 'model.merges must be a list.');
-  const isPair = Array.isArray(merges[0]);
-  for (const merge of merges) {
-    const sides: unknown = isPair ? merge : typeof merge === 'string' ? merge.split(' ') : null;
-    if (!Array.isArray(sides) || sides.length !== 2 || sides.some((s) => typeof s !== 'string')) {
-      throw invalid(dir, `model.merges: ${JSON.stringify(merge)} is not a pair.`);
-    }
-  }
+  const keyOf = Array.isArray(merges[0]) ? keyOfPair : keyOfText;
+  const keys = merges.map((merge) => {
+    const key = keyOf(merge);
+    if (key !== undefined) return key;
+    throw invalid(dir, `model.merges: ${JSON.stringify(merge)} is not a pair.`);
+  });
   for (const key of ['continuing_subword_prefix', 'end_of_word_suffix']) {
     if (model[key]) throw invalid(dir, `model.${key} is not supported.`);
   }
   if (model.unk_token !== undefined && model.unk_token !== null) {
-    if (typeof model.unk_token !== 'string' || !Object.hasOwn(vocab, model.unk_token)) {
+    if (typeof model.unk_token !== 'string' || !vocabulary.has(model.unk_token)) {
       throw invalid(dir, 'model.unk_token is not in the vocabulary.');
     }
   }
+  return { model: settings, vocabulary, merges: keys };
+}
+
+function keyOfPair(merge: unknown): string | undefined {
+  if (!Array.isArray(merge) || merge.length !== 2) return undefined;
+  const [left, right] = merge as unknown[];
+  return typeof left === 'string' && typeof right === 'string' ? mergeKey(left, right) : undefined;
+}
+
+function keyOfText(merge: unknown): string | undefined {
+  if (typeof merge !== 'string') return undefined;
+  const blank = merge.indexOf(' ');
+  return blank !== -1 && blank === merge.lastIndexOf(' ') ? merge : undefined;
 }
 
 /** Patterns that the library would only warn about on the console. */
@@ -163,14 +186,11 @@ export function withinVocabulary(
   size: number | undefined,
 ): TokenizerFiles {
   if (size === undefined) return files;
-  const { definition, addedTokens } = files;
-  const model = definition.model as { readonly vocab: Readonly<Record<string, number>> };
+  const { vocabulary, addedTokens } = files;
   const beyond = addedTokens.filter(({ id }) => id >= size);
   const names = new Set(beyond.map(({ content }) => content));
-  const vocab = Object.entries(model.vocab).filter(([, id]) => id >= size);
-  const word = vocab.find(([token]) => !names.has(token));
-  if (word !== undefined) {
-    const [token, id] = word;
+  for (const [token, id] of vocabulary) {
+    if (id < size || names.has(token)) continue;
     const known = `the model knows ${size} tokens`;
     throw invalid(where, `${JSON.stringify(token)} is token ${id} of the tokenizer, ${known}.`);
   }
@@ -180,10 +200,9 @@ export function withinVocabulary(
   const notice =
     `The tokenizer has tokens that the model does not know (${list}${others}: from ${size} on); ` +
     'they are read as plain text.';
-  const kept = Object.entries(model.vocab).filter(([, id]) => id < size);
   return {
     ...files,
-    definition: { ...definition, model: { ...model, vocab: Object.fromEntries(kept) } },
+    vocabulary: new Map([...vocabulary].filter(([, id]) => id < size)),
     addedTokens: addedTokens.filter(({ id }) => id < size),
     stopIds: files.stopIds.filter((id) => id < size),
     notices: [...files.notices, notice],
@@ -200,7 +219,7 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
   if (definition === undefined) {
     throw invalid(dir, 'there is no tokenizer.json; a Hugging Face folder with one is needed.');
   }
-  checkModel(dir, definition.model);
+  const { model, vocabulary, merges } = readModel(dir, definition.model);
   checkPatterns(dir, [definition.normalizer, definition.pre_tokenizer, definition.decoder]);
   const configPath = join(dir, 'tokenizer_config.json');
   const config = (await readJson(configPath, configSchema)) ?? {};
@@ -217,10 +236,9 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
   }
   const addedTokens = addedTokensOf(definition, config);
   const idOf = (content: string | undefined): number[] => {
-    const vocab = definition.model.vocab as Readonly<Record<string, number>>;
     const added = addedTokens.find((token) => token.content === content);
-    if (added !== undefined) return [added.id];
-    return content !== undefined && Object.hasOwn(vocab, content) ? [vocab[content] as number] : [];
+    const id = added?.id ?? vocabulary.get(content ?? '');
+    return id === undefined ? [] : [id];
   };
   const templates = await readTemplates(dir, config.chat_template);
   const ends = addedTokens.filter(
@@ -233,7 +251,9 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
     ...ends.map(({ id }) => id),
   ]);
   const files = {
-    ...{ definition, addedTokens, namedTokens, templates, stopIds: [...stopIds] },
+    definition: { ...definition, model },
+    ...{ vocabulary, merges, addedTokens, namedTokens, templates },
+    stopIds: [...stopIds],
     notices: [],
   };
   return withinVocabulary(dir, files, generation.vocabularySize);

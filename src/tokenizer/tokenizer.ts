@@ -73,15 +73,13 @@ export function createTokenizer(dir: string, files: TokenizerFiles): Tokenizer {
   const tokens = createTokenBytes(files);
   const encoder = createTextEncoder(files);
   const renderChat = createChatRenderer(dir, files, { encoder, tokens });
-  const vocabulary = files.definition.model as { vocab: Readonly<Record<string, number>> };
   const addedIds = new Map(files.addedTokens.map((token) => [token.content, token.id]));
   const controls = files.addedTokens.filter((token) => token.isControl);
   const controlIds = new Set(controls.map((token) => token.id));
   const prefix = prefixIds(files.definition.post_processor);
 
   const idOf = (token: string): number | undefined =>
-    addedIds.get(token) ??
-    (Object.hasOwn(vocabulary.vocab, token) ? vocabulary.vocab[token] : undefined);
+    addedIds.get(token) ?? files.vocabulary.get(token);
   const encode = (text: string): number[] => encoder.encode(text).flatMap((piece) => piece.ids);
 
   return {

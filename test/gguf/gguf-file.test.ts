@@ -37,6 +37,19 @@ describe('a GGUF file', () => {
     expect((file.tensors.get('m')?.offset ?? 1) % 32).toBe(0);
   });
 
+  it('gives a list of texts as they are: empty ones, beginnings like a BOM, any script', async () => {
+    const texts = fc.array(fc.string({ unit: 'binary', maxLength: 20 }), { minLength: 1 });
+    const odd = ['', '\ufeffa', '🦙', '', 'ab 東京', ''];
+    await fc.assert(
+      fc.asyncProperty(texts, async (words) => {
+        const file = await read(ggufBytes({ metadata: { words, after: 7 } }));
+        expect(file.metadata.get('words')).toEqual(words);
+        expect(file.metadata.get('after')).toBe(7);
+      }),
+      { numRuns: 20, examples: [[odd]] },
+    );
+  });
+
   it('is read whole when its head is longer than the first read', async () => {
     const words = Array.from({ length: 100_000 }, (_, i) => `a word of some length ${i}`);
     const file = await read(ggufBytes({ metadata: { words }, tensors: { m: matrix } }));
@@ -83,6 +96,16 @@ describe('a GGUF file is refused', () => {
     const bytes = ggufBytes({ metadata: { abc: 'value' } });
     bytes.writeBigUInt64LE(2n ** 62n, 24);
     await expect(read(bytes)).rejects.toMatchObject({ code: 'model-damaged' });
+  });
+
+  it('with a list in which a character is cut between two texts', async () => {
+    const bytes = ggufBytes({ metadata: { words: ['aé', 'é'] } });
+    const accent = Buffer.from('é');
+    const at = bytes.indexOf(accent);
+    // The texts are `a` and half a character; the other half begins the next one.
+    bytes.fill(accent[0] as number, at + 1, at + 2);
+    bytes.fill(accent[1] as number, bytes.lastIndexOf(accent), bytes.lastIndexOf(accent) + 1);
+    await expect(read(bytes)).rejects.toThrow('words: not UTF-8 text');
   });
 
   it('cut at any byte', async () => {
