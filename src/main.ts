@@ -135,6 +135,7 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   closers.push(() => watch.close());
   engine.subscribe?.((state) => watch.note(state));
   await watch.refresh();
+  for (const notice of watch.view().notices) logger.warn({}, notice);
 
   const nights = await createNights(parts, events);
   chat.watchReplies(nights);
@@ -181,6 +182,7 @@ function createChat(parts: DaemonParts) {
     engine,
     clock,
     logger,
+    tokenizerNotices: tokenizer.notices,
     onChange: (view) => events.publish('engine', { type: 'engine-changed', engine: view }),
   });
   const { systemPrompt, replyTokensMax, stopStrings, replyReserveTokens } = config.chat;

@@ -58,8 +58,9 @@ async function run(
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  const { modelId, parameters } = daemon.watch.view();
+  const { modelId, parameters, notices } = daemon.watch.view();
   process.stdout.write(`Attune is ready with ${nameModel(modelId, parameters)}.\n`);
+  for (const notice of notices) process.stdout.write(`  Note: ${notice}\n`);
   const { url } = daemon;
   process.stdout.write(`  In the browser:  ${url}\n  In the terminal: ${chatCommand(url)}\n`);
 }

@@ -83,6 +83,8 @@ export interface EngineDescription {
   readonly windowTokens: number;
   readonly parameters: number;
   readonly version: string;
+  /** What a person should know of how the model is used here, a sentence each. */
+  readonly notices: readonly string[];
 }
 
 /** Where the W_q of a version come from: the base (no deltas) or delta files summed in order. */

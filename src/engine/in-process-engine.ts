@@ -123,6 +123,7 @@ class InProcessEngine implements Engine {
       windowTokens: model.windowTokens,
       parameters: model.parameters,
       version: versions.current,
+      notices: model.notices,
     };
   }
 

@@ -32,6 +32,8 @@ export const EngineView = z.object({
   windowTokens: z.number().int().nullable(),
   parameters: z.number().int().nullable(),
   version: z.string().nullable(),
+  /** What a person should know of how the model is used here, a sentence each. */
+  notices: z.array(z.string()),
 });
 export type EngineView = z.infer<typeof EngineView>;
 

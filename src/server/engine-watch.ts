@@ -7,6 +7,8 @@ import type { EngineStatus, EngineView } from '../protocol/server-message.ts';
 
 export interface EngineWatchOptions {
   readonly engine: Engine;
+  /** What its tokenizer has to say, beside what the engine says of itself. */
+  readonly tokenizerNotices: readonly string[];
   readonly clock: Clock;
   readonly logger: Logger;
   /** Called whenever the view has changed. */
@@ -41,6 +43,7 @@ export class EngineWatch {
       windowTokens: last?.windowTokens ?? null,
       parameters: last?.parameters ?? null,
       version: last?.version ?? null,
+      notices: [...(last?.notices ?? []), ...this.#options.tokenizerNotices],
     };
   }
 

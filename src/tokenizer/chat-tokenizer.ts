@@ -10,6 +10,8 @@ export interface ChatTokenizer extends TokenDecoder {
   readonly stopIds: readonly number[];
   /** Tokens that begin or end turns. */
   readonly controlIds: ReadonlySet<number>;
+  /** What a person should know of how the tokenizer is used here, a sentence each. */
+  readonly notices: readonly string[];
   /**
    * Chats are rendered one after the other, in the order of the calls. Ids of a message that do not
    * spell its content (a reply that was cut within a character) are left out of account.
@@ -64,9 +66,9 @@ export function renderChatTokens(
 
 /** A chat tokenizer without a worker. */
 export function createChatTokenizer(tokenizer: Tokenizer): ChatTokenizer {
-  const { stopIds, controlIds, decode, createStreamDecoder, tokenText } = tokenizer;
+  const { stopIds, controlIds, notices, decode, createStreamDecoder, tokenText } = tokenizer;
   return {
-    ...{ stopIds, controlIds, decode, createStreamDecoder, tokenText },
+    ...{ stopIds, controlIds, notices, decode, createStreamDecoder, tokenText },
     renderChat: async (messages, request) => renderChatTokens(tokenizer, messages, request),
     close: async () => undefined,
   };

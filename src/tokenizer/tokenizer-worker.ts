@@ -45,6 +45,7 @@ export async function openTokenizerWorker(options: TokenizerWorkerOptions): Prom
     ...decoder,
     stopIds: files.stopIds,
     controlIds,
+    notices: files.notices,
     renderChat: (messages, request = {}) => renderer.render({ messages, request }),
     close: () => renderer.close(),
   };

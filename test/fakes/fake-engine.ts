@@ -90,6 +90,7 @@ export class FakeEngine implements Engine {
       windowTokens: this.#windowTokens,
       parameters: 1000,
       version: this.#version,
+      notices: [],
     };
   }
 

@@ -49,6 +49,7 @@ function createStreamDecoder(): StreamDecoder {
 
 export const fakeTokenizer: ChatTokenizer = {
   stopIds: [END_ID],
+  notices: [],
   controlIds: new Set([...Object.values(ROLE_IDS), END_ID]),
   renderChat: async (messages, { addGenerationPrompt = false, spans = [] } = {}) => {
     const chat = render(messages, addGenerationPrompt);

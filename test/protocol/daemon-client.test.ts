@@ -68,6 +68,8 @@ function greet(): void {
       device: 'cpu',
       windowTokens: 1,
       parameters: 1,
+      base: null,
+      notices: [],
       version: 'v',
     },
     limits: {

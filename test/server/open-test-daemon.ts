@@ -13,6 +13,7 @@ import { type Daemon, openDaemon } from '../../src/main.ts';
 import { resolveSampling, type Sampling } from '../../src/protocol/sampling.ts';
 import type { Route } from '../../src/server/route.ts';
 import { openStore } from '../../src/store/store.ts';
+import type { ChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { END_ID, FAKE_VOCABULARY, fakeTokenizer, idsOf } from '../fakes/fake-tokenizer.ts';
 import { TestClient } from './test-client.ts';
@@ -28,6 +29,7 @@ export interface TestDaemonOptions {
   /** Instead of one that says what `reply` says. */
   readonly engine?: FakeEngine;
   readonly sampling?: Sampling;
+  readonly tokenizer?: ChatTokenizer;
   /** Looked through before the daemon's own. */
   readonly routes?: readonly Route[];
   readonly webFolder?: string;
@@ -73,7 +75,7 @@ export async function openTestDaemon(options: TestDaemonOptions = {}): Promise<T
   const nowhere = join(folder, 'nowhere');
   const daemon = await openDaemon(
     {
-      ...{ ...shared, store, engine, routes, tokenizer: fakeTokenizer },
+      ...{ ...shared, store, engine, routes, tokenizer: options.tokenizer ?? fakeTokenizer },
       sampling: options.sampling ?? resolveSampling([config.chat.sampling]),
       paths: {
         ...{ store: folder, cache: nowhere, model: nowhere, suites: nowhere, prompts: nowhere },

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { fakeTokenizer } from '../fakes/fake-tokenizer.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 
 let daemon: TestDaemon;
@@ -9,6 +10,15 @@ async function open(options: TestDaemonOptions = {}): Promise<TestDaemon> {
 }
 
 afterEach(() => daemon.end());
+
+it('a client is told what a person should know of the model', async () => {
+  const notice = 'This model has no chat template.';
+  const client = await (await open({ tokenizer: { ...fakeTokenizer, notices: [notice] } })).connect(
+    { hello: false },
+  );
+  const { engine } = await client.hello();
+  expect(engine.notices).toEqual([notice]);
+});
 
 describe('a talk over the WebSocket', () => {
   it('stores a message, streams the reply and ends it with usage and versions', async () => {

@@ -52,6 +52,7 @@ export class ChatSession {
     if (this.terminal.isInteractive) {
       const model = engine.modelId === null ? 'the model is still loading' : engine.modelId;
       this.terminal.note(`${model} · /help shows the commands · Ctrl-D quits`);
+      for (const notice of engine.notices) this.terminal.note(notice);
     }
     if (options.open !== undefined) await this.open(options.open);
     for (;;) {

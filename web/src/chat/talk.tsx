@@ -35,6 +35,11 @@ function Empty(): VNode {
           talking to.
         </p>
       )}
+      {engine.value?.notices.map((notice) => (
+        <p class="hint" key={notice}>
+          {notice}
+        </p>
+      ))}
     </div>
   );
 }
