@@ -158,7 +158,8 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   });
   closers.push(
     () => server.close(),
-    () => Promise.all([nights.close(), chat.close(settings.shutdownTimeoutMs)]),
+    // No prompt is waited for: its message is not stored yet, and can be sent again.
+    () => Promise.all([tokenizer.close(), nights.close(), chat.close(settings.shutdownTimeoutMs)]),
     () => schedule?.stop(),
   );
   await nights.recover();

@@ -1,7 +1,12 @@
 // The prompt of a reply: the conversation's newest turns under the window rule, as token ids.
 import { AttuneError } from '../base/errors.ts';
 import type { Entry } from '../conversation/state.ts';
-import { firstKeptTurn, type Turn, turnsOf } from '../conversation/window.ts';
+import {
+  CHARACTERS_PER_TOKEN_MAX,
+  firstKeptTurn,
+  type Turn,
+  turnsOf,
+} from '../conversation/window.ts';
 import type { WindowView } from '../protocol/conversation.ts';
 import type { ChatTokenizer, ChatTokens } from '../tokenizer/chat-tokenizer.ts';
 
@@ -21,8 +26,13 @@ export interface Prompt {
 
 /** Turns are counted until they overflow the window; most texts do at this length. */
 const CHARACTERS_PER_TOKEN = 4;
+/** What the chat format writes round a message, four tokens at least. */
+const CHARACTERS_PER_MESSAGE = 4 * CHARACTERS_PER_TOKEN;
 
-/** @throws window-overflow when the last message alone does not fit, template-failed */
+/**
+ * What cannot fit is refused or left out before it is rendered, which takes time.
+ * @throws window-overflow when the last message alone does not fit, template-failed
+ */
 export async function buildPrompt(
   tokenizer: Pick<ChatTokenizer, 'renderChat'>,
   request: PromptRequest,
@@ -36,12 +46,16 @@ export async function buildPrompt(
     return tokenizer.renderChat(messages, { addGenerationPrompt: true });
   };
 
+  const charactersMax = windowTokens * CHARACTERS_PER_TOKEN_MAX;
+  assertFits(systemPrompt, turns.at(-1) ?? [], charactersMax);
   let characters = windowTokens * CHARACTERS_PER_TOKEN;
-  let older = turnsBefore(turns, characters);
+  let older = turnsBefore(turns, characters, charactersMax);
   let chat = await render(older);
-  while (older > 0 && chat.ids.length + replyTokens <= windowTokens) {
+  while (chat.ids.length + replyTokens <= windowTokens) {
     characters *= 2;
-    older = turnsBefore(turns, characters);
+    const before = turnsBefore(turns, characters, charactersMax);
+    if (before === older) break;
+    older = before;
     chat = await render(older);
   }
 
@@ -49,28 +63,36 @@ export async function buildPrompt(
   let fixedTokens = chat.ids.length - turnTokens.reduce((sum, tokens) => sum + tokens, 0);
   for (;;) {
     const first = firstKeptTurn(turnTokens, { windowTokens, replyTokens, fixedTokens }, older);
-    const { ids } = first === older ? chat : await render(first);
+    const { ids, messages } = first === older ? chat : await render(first);
     const isLast = first >= turns.length - 1;
     const room = isLast ? windowTokens - 1 : windowTokens - replyTokens;
     if (ids.length <= room) {
       const firstMessageId = turns[first]?.[0]?.id as string;
       return { ids, window: { turnsDropped: first, firstMessageId } };
     }
-    if (isLast) throw overflow(ids.length, windowTokens);
+    if (isLast) {
+      const systemTokens = systemPrompt === '' ? 0 : (messages[0]?.end ?? 0);
+      throw overflow(ids.length, { systemTokens, windowTokens });
+    }
     // Turns do not add up exactly in every template.
     fixedTokens += ids.length - room;
   }
 }
 
-/** Number of turns before the newest ones that together have at least so many characters. */
-function turnsBefore(turns: readonly Turn[], characters: number): number {
-  let first = turns.length;
-  let counted = 0;
-  do {
+/** The number of turns before the newest ones that have so many characters, or more do not fit. */
+function turnsBefore(turns: readonly Turn[], characters: number, charactersMax: number): number {
+  let first = Math.max(0, turns.length - 1);
+  let counted = lengthOf(turns[first] ?? []);
+  while (first > 0 && counted < characters) {
+    counted += lengthOf(turns[first - 1] as Turn);
+    if (counted > charactersMax) break;
     first--;
-    for (const { content } of turns[first] ?? []) counted += content.length;
-  } while (first > 0 && counted < characters);
-  return Math.max(0, first);
+  }
+  return first;
+}
+
+function lengthOf(turn: Turn): number {
+  return turn.reduce((sum, { content }) => sum + content.length + CHARACTERS_PER_MESSAGE, 0);
 }
 
 /** Tokens of each turn, from those of its messages. */
@@ -83,11 +105,30 @@ function tokensOf(turns: readonly Turn[], messages: ChatTokens['messages']): num
   });
 }
 
-function overflow(tokens: number, windowTokens: number): AttuneError {
-  return new AttuneError(
+/** @throws window-overflow when no tokenizer makes so few tokens of so many characters */
+function assertFits(systemPrompt: string, last: Turn, charactersMax: number): void {
+  const said = last.reduce((sum, { content }) => sum + content.length, 0);
+  const characters = systemPrompt.length + said;
+  if (characters <= charactersMax) return;
+  const which = systemPrompt.length > said ? 'The system prompt' : 'This message';
+  throw new AttuneError(
     'window-overflow',
-    `This message takes ${tokens} tokens with the chat format; the model's window holds ` +
-      `${windowTokens}. Shorten it, or send it in several messages.`,
-    { tokens, windowTokens },
+    `${which} is too long: with it the prompt has ${characters} characters, and the model's ` +
+      `window never holds more than ${charactersMax}. Shorten it.`,
+    { characters, charactersMax },
   );
+}
+
+function overflow(
+  tokens: number,
+  { systemTokens, windowTokens }: { readonly systemTokens: number; readonly windowTokens: number },
+): AttuneError {
+  const facts = { tokens, systemTokens, windowTokens };
+  const holds = `the model's window holds ${windowTokens}`;
+  const message =
+    systemTokens > tokens / 2
+      ? `The system prompt takes ${systemTokens} of ${tokens} tokens; ${holds}. Shorten it.`
+      : `This message takes ${tokens} tokens with the chat format; ${holds}. Shorten it, or send ` +
+        'it in several messages.';
+  return new AttuneError('window-overflow', message, facts);
 }

@@ -4,6 +4,9 @@ import type { Entry } from './state.ts';
 /** Where old turns leave, the others fill at least this share of the room, if the next one does. */
 export const KEEP_SHARE = 0.6;
 
+/** A text of more characters a token of the window is not rendered: nothing that people write is. */
+export const CHARACTERS_PER_TOKEN_MAX = 16;
+
 export interface WindowBudget {
   /** Tokens the window holds, prompt and reply together. */
   readonly windowTokens: number;

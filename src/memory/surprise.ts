@@ -1,5 +1,6 @@
 // How little the model expected what a person said; one of the inputs of salience.
 import { isAttuneError } from '../base/errors.ts';
+import { CHARACTERS_PER_TOKEN_MAX } from '../conversation/window.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
 import type { Turn } from './extract.ts';
@@ -27,6 +28,8 @@ export async function surpriseOf(
   if (first === -1) return undefined;
   const messages = recent.slice(first).map(({ role, text }) => ({ role, content: text }));
   const { windowTokens } = await engine.describe();
+  const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
+  if (characters > windowTokens * CHARACTERS_PER_TOKEN_MAX) return undefined;
   try {
     const { ids, messages: places } = await tokenizer.renderChat(messages);
     if (ids.length > windowTokens) return undefined;

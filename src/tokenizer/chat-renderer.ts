@@ -52,8 +52,23 @@ export function createChatRenderer(
         variables: options.variables ?? {},
       },
     );
+    assertLength(rendered.text, messages, dir);
     return encodeChat(rendered, messages, { ...parts, stopIds: files.stopIds });
   };
+}
+
+/** What a template writes besides the messages: a few hundred characters, or its tools and rules. */
+const TEMPLATE_CHARACTERS_MAX = 2 ** 18;
+
+function assertLength(text: string, messages: readonly ChatMessage[], dir: string): void {
+  const said = messages.reduce((sum, { content }) => sum + 2 * content.length + 256, 0);
+  if (text.length <= TEMPLATE_CHARACTERS_MAX + said) return;
+  throw new AttuneError(
+    'template-failed',
+    `The chat template of ${dir} writes ${text.length} characters round this chat. Use another ` +
+      'model: its files are damaged or hostile.',
+    { dir, characters: text.length },
+  );
 }
 
 function chooseTemplate(

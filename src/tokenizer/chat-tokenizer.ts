@@ -13,7 +13,7 @@ export interface ChatTokenizer extends TokenDecoder {
   /** What a person should know of how the tokenizer is used here, a sentence each. */
   readonly notices: readonly string[];
   /**
-   * Chats are rendered one after the other, in the order of the calls. Ids of a message that do not
+   * Long chats are rendered one after the other, and short ones beside them. Ids of a message that do not
    * spell its content (a reply that was cut within a character) are left out of account.
    * @throws template-failed (also when rendering takes too long), span-unaligned, tokenizer-invalid
    */

@@ -151,6 +151,7 @@ export function createTextEncoder(files: TokenizerFiles): TextEncoderParts {
   const normalizedFinder = createFinder(normalized);
   const controls = files.addedTokens.filter((token) => token.isControl);
   const controlIds = new Set(controls.map((token) => token.id));
+  const controlFinder = createFinder(controls.filter(({ content }) => content.length > 1));
   const splitsMetaspace = metaspaceSplit(files.definition.pre_tokenizer);
   const noControl = (token: AddedToken): boolean => !token.isControl;
 
@@ -177,17 +178,15 @@ export function createTextEncoder(files: TokenizerFiles): TextEncoderParts {
   function encodeSection(text: string, sectionIndex: number): number[] {
     const ids = encodeNormalized(text, sectionIndex);
     if (!ids.some((id) => controlIds.has(id))) return ids;
-    for (const { content } of controls) {
-      const at = text.indexOf(content);
-      if (at === -1 || content.length < 2) continue;
-      const cut = at + 1;
-      return [
-        ...encodeSection(text.slice(0, cut), sectionIndex),
-        ...encodeSection(text.slice(cut), 1),
-      ];
+    // Each is cut behind its first character. Where none is spelled, an unknown character became
+    // the control token <unk>: that is what the vocabulary offers.
+    const pieces: number[][] = [];
+    for (let from = 0; from < text.length; ) {
+      const to = (controlFinder.find(text, from)?.at ?? text.length - 1) + 1;
+      pieces.push(encodeNormalized(text.slice(from, to), from === 0 ? sectionIndex : 1));
+      from = to;
     }
-    // An unknown character became the control token <unk>: that is what the vocabulary offers.
-    return ids;
+    return pieces.flat();
   }
 
   return {

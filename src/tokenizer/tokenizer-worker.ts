@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
-import { AttuneError } from '../base/errors.ts';
+import { AttuneError, isAttuneError } from '../base/errors.ts';
 import type { ChatTokenizer, ChatTokens } from './chat-tokenizer.ts';
 import { readTokenizer } from './read-tokenizer.ts';
+import type { ChatMessage } from './rendered-chat.ts';
 import { createTokenBytes, createTokenDecoder } from './token-bytes.ts';
 import type { FromWorker, ToWorker, WorkerData } from './worker.ts';
 
@@ -13,11 +14,18 @@ export interface TokenizerWorkerOptions {
   /** The model: a folder or a GGUF file. */
   readonly dir: string;
   readonly clock: Clock;
-  /** Time for one chat. Default 20 s: four times what the longest accepted message takes. */
+  /** The longest that one chat may take. Default 20 s: four times what accepted ones do. */
   readonly budgetMs?: number;
 }
 
 const BUDGET_MS = 20_000;
+/** Short chats get less, so that one that does not end holds up the others for less. */
+const SHORTEST_BUDGET_MS = 4_000;
+const BUDGET_MS_PER_CHARACTER = 0.2;
+/** A chat of more is rendered in a worker of its own kind, so that short ones never wait for it. */
+const LONG_CHARACTERS = 20_000;
+/** What a message costs besides its characters. */
+const CHARACTERS_PER_MESSAGE = 20;
 const STARTING_MS_MAX = 60_000;
 /** The largest vocabularies in use take about a third of it. */
 const HEAP_MB_MAX = 1_536;
@@ -31,7 +39,7 @@ function entry(): URL {
 /**
  * Rendering leaves the event loop free, and a chat template or a pattern of the tokenizer that does
  * not come to an end costs its own chat only: the next one gets a new worker.
- * @throws tokenizer-invalid, template-failed (a template that is not Jinja)
+ * @throws tokenizer-invalid, template-failed (not Jinja, or it does not come to an end)
  */
 export async function openTokenizerWorker(options: TokenizerWorkerOptions): Promise<ChatTokenizer> {
   const { dir } = options;
@@ -39,16 +47,45 @@ export async function openTokenizerWorker(options: TokenizerWorkerOptions): Prom
   const controls = files.addedTokens.filter((token) => token.isControl);
   const controlIds = new Set(controls.map((token) => token.id));
   const decoder = createTokenDecoder(createTokenBytes(files), controlIds);
-  const renderer = new RenderingWorker({ dir, files }, options);
-  await renderer.start();
+  const short = new RenderingWorker({ dir, files }, options);
+  const long = new RenderingWorker({ dir, files }, options);
+  await tryOut(short);
   return {
     ...decoder,
     stopIds: files.stopIds,
     controlIds,
     notices: files.notices,
-    renderChat: (messages, request = {}) => renderer.render({ messages, request }),
-    close: () => renderer.close(),
+    renderChat(messages, request = {}) {
+      const characters = charactersOf(messages);
+      const worker = characters > LONG_CHARACTERS ? long : short;
+      return worker.render({ messages, request }, characters * BUDGET_MS_PER_CHARACTER);
+    },
+    async close() {
+      await Promise.all([short.close(), long.close()]);
+    },
   };
+}
+
+function charactersOf(messages: readonly ChatMessage[]): number {
+  return messages.reduce((sum, { content }) => sum + content.length + CHARACTERS_PER_MESSAGE, 0);
+}
+
+/** On long runs of one character, patterns that take more than linear time do not end. */
+const TRIAL: readonly ChatMessage[] = [
+  { role: 'user', content: [...'aA1 .\n-é字'].map((one) => `${one.repeat(64)}!`).join('') },
+  { role: 'assistant', content: 'Yes.' },
+  { role: 'user', content: 'Well, then…' },
+];
+
+/** @throws tokenizer-invalid, template-failed when the model's files do not come to an end */
+async function tryOut(worker: RenderingWorker): Promise<void> {
+  await worker.start();
+  try {
+    await worker.render({ messages: TRIAL, request: { addGenerationPrompt: true } });
+  } catch (error) {
+    // A template that refuses this chat may take others.
+    if (isAttuneError(error) && 'limitMs' in error.facts) throw error;
+  }
 }
 
 class RenderingWorker {
@@ -83,8 +120,9 @@ class RenderingWorker {
     return worker;
   }
 
-  render(message: ToWorker): Promise<ChatTokens> {
-    const chat = this.#before.then(() => this.#render(message));
+  render(message: ToWorker, moreMs = 0): Promise<ChatTokens> {
+    const limitMs = Math.min(this.#budgetMs, SHORTEST_BUDGET_MS + moreMs);
+    const chat = this.#before.then(() => this.#render(message, limitMs));
     this.#before = chat.catch(() => undefined);
     return chat;
   }
@@ -94,11 +132,11 @@ class RenderingWorker {
     await this.#worker?.terminate();
   }
 
-  async #render(message: ToWorker): Promise<ChatTokens> {
+  async #render(message: ToWorker, limitMs: number): Promise<ChatTokens> {
     if (this.#isClosed) throw this.#ended(undefined);
     const worker = this.#worker ?? (await this.start());
     worker.postMessage(message);
-    const answer = await this.#answer(worker, this.#budgetMs);
+    const answer = await this.#answer(worker, limitMs);
     if (answer.type !== 'chat') throw new Error(`tokenizer: ${answer.type} is not an answer`);
     return answer.chat;
   }
@@ -133,7 +171,8 @@ class RenderingWorker {
     return new AttuneError(
       'template-failed',
       `The chat template or the tokenizer of ${dir} was stopped after ${limitMs / 1000} seconds. ` +
-        'Say it in fewer words; if that does not help, the model folder is damaged or hostile.',
+        'Say it in fewer words; if that does not help, use another model: its files are damaged ' +
+        'or hostile.',
       { dir, limitMs },
     );
   }

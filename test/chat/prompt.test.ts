@@ -118,6 +118,51 @@ describe('the prompt', () => {
   });
 });
 
+describe('what cannot fit', () => {
+  const none: Pick<ChatTokenizer, 'renderChat'> = {
+    renderChat: () => Promise.reject(new Error('this was rendered')),
+  };
+  const buildUnrendered = (entries: readonly Entry[], systemPrompt = '') =>
+    buildPrompt(none, { entries, systemPrompt, reserveTokens: 10, windowTokens: 100 });
+
+  it('is refused before it is rendered, and what is too long is named', async () => {
+    const long = 'x '.repeat(900);
+    await expect(buildUnrendered([message('u', long)])).rejects.toMatchObject({
+      code: 'window-overflow',
+      message: expect.stringContaining('This message is too long'),
+    });
+    await expect(buildUnrendered([message('u', 'hi')], long)).rejects.toMatchObject({
+      code: 'window-overflow',
+      message: expect.stringContaining('The system prompt is too long'),
+    });
+  });
+
+  it('names the system prompt where that takes most of the window', async () => {
+    await expect(build([message('u', 'hi')], 100, 'z'.repeat(120))).rejects.toMatchObject({
+      message: expect.stringContaining('The system prompt takes 122 of 127 tokens'),
+    });
+  });
+
+  it('is left out unrendered: a book among the older messages, and thousands of small ones', async () => {
+    let rendered = 0;
+    const counting: Pick<ChatTokenizer, 'renderChat'> = {
+      renderChat(messages, request) {
+        for (const { content } of messages) rendered += content.length + 10;
+        return fakeTokenizer.renderChat(messages, request);
+      },
+    };
+    const small = conversation(10_000, 'a');
+    const entries = [message('book', 'b'.repeat(10_000_000)), reply('r', 'book', 'Yes.'), ...small];
+    const sizes = { reserveTokens: 10, windowTokens: 100 };
+    for (const all of [entries, entries.slice(0, 5)]) {
+      rendered = 0;
+      const { ids } = await buildPrompt(counting, { entries: all, systemPrompt: '', ...sizes });
+      expect(ids.length).toBeLessThanOrEqual(90);
+      expect(rendered).toBeLessThan(2_000);
+    }
+  });
+});
+
 describe('settings of a reply', () => {
   const defaults = {
     systemPrompt: 'default',

@@ -1,5 +1,8 @@
+import { EventEmitter, once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
+import { AttuneError } from '../../src/base/errors.ts';
 import { CLOSE_CODE } from '../../src/protocol/handshake.ts';
+import { fakeTokenizer } from '../fakes/fake-tokenizer.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 
 let daemon: TestDaemon;
@@ -39,6 +42,24 @@ describe('a daemon that stops', () => {
     const state = await daemon.store.conversations.read('a');
     expect(state.entries.map((entry) => entry.type)).toEqual(['message', 'reply']);
     expect(state.entries[1]).toMatchObject({ stopReason: 'interrupted' });
+  });
+
+  it('does not wait for a prompt in the making; its message is refused and not stored', async () => {
+    const tokenizer = new EventEmitter();
+    const renderChat = async () => {
+      tokenizer.emit('rendering');
+      await once(tokenizer, 'closed');
+      throw new AttuneError('shutting-down', 'The tokenizer was closed.');
+    };
+    const close = async () => void tokenizer.emit('closed');
+    await open({ tokenizer: { ...fakeTokenizer, renderChat, close } });
+    const client = await daemon.connect();
+    const rendering = once(tokenizer, 'rendering');
+    client.send({ type: 'message-say', conversationId: 'a', messageId: 'm', text: 'long' });
+    await rendering;
+    await daemon.close();
+    expect((await client.next('error')).code).toBe('shutting-down');
+    expect(daemon.store.conversations.has('a')).toBe(false);
   });
 
   it('holds its store alone', async () => {

@@ -12,6 +12,17 @@ function render(content: string) {
   return { chat, tookMs: performance.now() - begunAt };
 }
 
+describe('a content that spells control tokens', () => {
+  it('is cut at each of them in one pass, 60,000 of them as well', async () => {
+    const inst = await loadTokenizer(join(import.meta.dirname, '../fixtures/tokenizer/inst'));
+    const begunAt = performance.now();
+    const ids = inst.encode('</s>'.repeat(60_000));
+    expect(performance.now() - begunAt).toBeLessThan(10_000);
+    expect(ids.filter((id) => inst.controlIds.has(id))).toEqual([]);
+    expect(inst.decode(ids)).toBe('</s>'.repeat(60_000));
+  });
+});
+
 describe('a long content is placed in time that grows with its length', () => {
   it('also when it is 200,000 newlines and a letter', () => {
     const { chat, tookMs } = render(`${'\n'.repeat(200_000)}x`);

@@ -74,16 +74,16 @@ describe.skipIf(!isBuilt)('the tokenizer in a worker (skipped without npm run bu
     expect(sent.ids.map(there.tokenText)).toEqual(chat.ids.map(here.tokenText));
   });
 
-  it('answers in the order in which it was asked', async () => {
+  it('answers chats of a kind in their order, and short ones beside the long ones', async () => {
     const tokenizer = await open(CHATML);
     const order: number[] = [];
-    const sizes = [40_000, 1, 5_000, 0];
+    const sizes = [40_000, 5_000, 3, 2, 1];
     await Promise.all(
-      sizes.map((size, index) =>
-        tokenizer.renderChat(say('word '.repeat(size))).then(() => order.push(index)),
+      sizes.map((size) =>
+        tokenizer.renderChat(say('word '.repeat(size))).then(() => order.push(size)),
       ),
     );
-    expect(order).toEqual([0, 1, 2, 3]);
+    expect(order).toEqual([3, 2, 1, 40_000, 5_000]);
   });
 
   it('leaves the event loop free while it renders the longest accepted message', async () => {
@@ -133,15 +133,30 @@ describe.skipIf(!isBuilt)('the tokenizer in a worker (skipped without npm run bu
     expect((await after).ids.length).toBeGreaterThan(1);
   });
 
+  it('refuses a model by name whose template or pattern does not come to an end', async () => {
+    const loop = '{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}';
+    const template = await changed('chat_template.jinja', (text) => loop + text);
+    const pattern = await changed('tokenizer.json', (text) => {
+      const split = { type: 'Split', pattern: { Regex: '(a+)+$' }, behavior: 'Isolated' };
+      return JSON.stringify({ ...JSON.parse(text), pre_tokenizer: split });
+    });
+    for (const dir of [template, pattern]) {
+      await expect(open(dir, 1_500)).rejects.toMatchObject({
+        code: 'template-failed',
+        message: expect.stringContaining(dir),
+      });
+    }
+  });
+
   it('outlives a pattern in tokenizer.json that backtracks without end', async () => {
     const dir = await changed('tokenizer.json', (text) => {
       const definition = JSON.parse(text) as { pre_tokenizer: unknown };
-      const split = { type: 'Split', pattern: { Regex: '(a+)+$' }, behavior: 'Isolated' };
+      const split = { type: 'Split', pattern: { Regex: '(b+)+$' }, behavior: 'Isolated' };
       const parts = { type: 'Sequence', pretokenizers: [split, definition.pre_tokenizer] };
       return JSON.stringify({ ...definition, pre_tokenizer: parts });
     });
     const tokenizer = await open(dir, 1_500);
-    const rendering = tokenizer.renderChat(say(`${'a'.repeat(60)}!`));
+    const rendering = tokenizer.renderChat(say(`${'b'.repeat(60)}!`));
     expect(await turnsDuring(rendering)).toBeGreaterThan(100);
     await expect(rendering).rejects.toMatchObject({ code: 'template-failed' });
     expect((await tokenizer.renderChat(say('fine'))).ids.length).toBeGreaterThan(1);
