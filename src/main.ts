@@ -106,7 +106,8 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     const starting = closeAtEnd(closers, startEngine(config, { paths, logger, ...options }));
     const base = starting.then(async (engine) => (await engine.describe()).baseHash);
     const storing = closeAtEnd(closers, openStore(paths.store, { config, clock, logger, base }));
-    const loading = closeAtEnd(closers, openTokenizerWorker({ dir: paths.model, clock }));
+    const defaults = { variables: config.chat.templateVariables };
+    const loading = closeAtEnd(closers, openTokenizerWorker({ dir: paths.model, defaults, clock }));
     const opening = [starting, storing, loading, readGenerationConfig(paths.model)] as const;
     // The others are waited for, so that nothing goes on behind a failure.
     await Promise.allSettled(opening);

@@ -126,7 +126,7 @@ export class Chat {
       this.#assertFree(conversationId);
       const message: MessageRecord = { type: 'message', id: messageId, at, text };
       return this.#start(async () => {
-        const asked = await this.#ask([...state.entries, message], state.settings, request);
+        const asked = await this.#ask([...state.entries, message], state, request);
         await this.#store(message, request, isNew ? beginning : undefined);
         request.onStored?.(userMessageView(message), false);
         const { topLogprobs } = request;
@@ -220,7 +220,7 @@ export class Chat {
     const { conversationId, replyId, topLogprobs } = request;
     return this.#start(async () => {
       const entries = entriesUpTo(state.entries, messageId);
-      const asked = await this.#ask(entries, state.settings, request);
+      const asked = await this.#ask(entries, state, request);
       const replaces = replyTo(state, messageId)?.id ?? null;
       const order = { conversationId, messageId, replyId, replaces, topLogprobs };
       return this.#runner.begin({ ...order, ...asked });
@@ -256,14 +256,16 @@ export class Chat {
   /** @throws window-overflow, engine-failed, template-failed, shutting-down */
   async #ask(
     entries: readonly Entry[],
-    conversation: ConversationSettings,
+    { settings: own, createdAt: at }: ConversationState,
     { overrides = {} }: ReplyOptions,
   ): Promise<Asked> {
     const { defaults, limits, tokenizer } = this.#options;
-    const settings = resolveSettings(defaults, [conversation, overrides], () => randomInt(2 ** 32));
+    const settings = resolveSettings(defaults, [own, overrides], () => randomInt(2 ** 32));
     const prompt = await buildPrompt(tokenizer, {
       entries,
       systemPrompt: settings.systemPrompt,
+      at,
+      variables: settings.templateVariables,
       reserveTokens: Math.min(settings.replyTokensMax, limits.replyReserveTokens),
       windowTokens: this.#engine().windowTokens,
     });

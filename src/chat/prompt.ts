@@ -7,13 +7,16 @@ import {
   type Turn,
   turnsOf,
 } from '../conversation/window.ts';
-import type { WindowView } from '../protocol/conversation.ts';
+import type { TemplateVariables, WindowView } from '../protocol/conversation.ts';
 import type { ChatTokenizer, ChatTokens } from '../tokenizer/chat-tokenizer.ts';
 
 export interface PromptRequest {
   /** The conversation up to and including the message to answer. */
   readonly entries: readonly Entry[];
   readonly systemPrompt: string;
+  /** When the conversation began: a template that writes the date writes this one throughout. */
+  readonly at: number;
+  readonly variables: TemplateVariables;
   /** Kept free for the reply, as far as half the window allows. */
   readonly reserveTokens: number;
   readonly windowTokens: number;
@@ -37,13 +40,13 @@ export async function buildPrompt(
   tokenizer: Pick<ChatTokenizer, 'renderChat'>,
   request: PromptRequest,
 ): Promise<Prompt> {
-  const { systemPrompt, windowTokens } = request;
+  const { systemPrompt, windowTokens, at, variables } = request;
   const replyTokens = Math.min(request.reserveTokens, Math.floor(windowTokens / 2));
   const system = systemPrompt === '' ? [] : [{ role: 'system', content: systemPrompt }];
   const turns = turnsOf(request.entries);
   const render = (first: number): Promise<ChatTokens> => {
     const messages = [...system, ...turns.slice(first).flat()];
-    return tokenizer.renderChat(messages, { addGenerationPrompt: true });
+    return tokenizer.renderChat(messages, { addGenerationPrompt: true, at, variables });
   };
 
   const charactersMax = windowTokens * CHARACTERS_PER_TOKEN_MAX;

@@ -1,5 +1,5 @@
 // The settings of one reply: the configuration's, then the conversation's, then the request's.
-import type { ConversationSettings } from '../protocol/conversation.ts';
+import type { ConversationSettings, TemplateVariables } from '../protocol/conversation.ts';
 import { resolveSampling, type Sampling, type SamplingSettings } from '../protocol/sampling.ts';
 
 /** What the configuration says about replies; every field has a value. */
@@ -15,6 +15,8 @@ export interface ReplySettings {
   readonly replyTokensMax: number;
   readonly stop: readonly string[];
   readonly sampling: SamplingSettings;
+  /** Beside those of the configuration, which the tokenizer knows. */
+  readonly templateVariables: TemplateVariables;
 }
 
 /** Later layers win. Without a seed `drawSeed` gives one, so that the log can name it. */
@@ -29,6 +31,7 @@ export function resolveSettings(
     systemPrompt: last('systemPrompt') ?? defaults.systemPrompt,
     replyTokensMax: last('replyTokensMax') ?? defaults.replyTokensMax,
     stop: last('stop') ?? defaults.stop,
+    templateVariables: Object.assign({}, ...layers.map((layer) => layer.templateVariables)),
     sampling: {
       ...resolveSampling([defaults.sampling, ...layers]),
       seed: last('seed') ?? drawSeed(),

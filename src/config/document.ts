@@ -70,6 +70,7 @@ function valuesText(facts: Facts): string {
   }
   if (facts.type === 'boolean') return '`true`, `false`';
   if (facts.type === 'string') return 'text';
+  if (facts.type === 'object') return 'names and values';
   return [facts.type === 'integer' ? 'whole number' : 'number', boundsText(facts)]
     .filter(Boolean)
     .join(' ');

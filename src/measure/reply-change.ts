@@ -34,8 +34,9 @@ export async function freeReplies(
   const sampling = { ...GREEDY, seed: 0 };
   const replies: FreeReply[] = [];
   for (const scenario of scenarios) {
-    const { messages, id, kind } = scenario;
-    const { ids } = await options.tokenizer.renderChat(messages, { addGenerationPrompt: true });
+    const { messages, rendering, id, kind } = scenario;
+    const rendered = { ...rendering, addGenerationPrompt: true };
+    const { ids } = await options.tokenizer.renderChat(messages, rendered);
     if (ids.length + options.replyTokensMax > windowTokens) continue;
     await beforeEach?.();
     const reply = await answerTo(ids, { ...options, sampling });

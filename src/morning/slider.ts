@@ -90,8 +90,8 @@ async function momentsOf(ledger: Ledger, night: NightId): Promise<FlaggedMoment[
 }
 
 function promptOf(tokenizer: ChatTokenizer, { context }: FlaggedMoment): Promise<ChatTokens> {
-  const { messages, spans } = context;
-  return tokenizer.renderChat(messages, { addGenerationPrompt: true, spans });
+  const { messages, spans, rendering } = context;
+  return tokenizer.renderChat(messages, { ...rendering, addGenerationPrompt: true, spans });
 }
 
 function emptyView(
@@ -166,7 +166,7 @@ export async function sliderReply(
     });
   }
   const version = await ready(parts, target);
-  const text = await answer(moment.context.messages, {
+  const text = await answer(moment.context, {
     engine: parts.engine,
     tokenizer: parts.tokenizer,
     sampling: { ...parts.sampling, seed: REPLY_SEED },

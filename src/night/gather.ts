@@ -3,12 +3,13 @@
 import { createRandom } from '../base/random.ts';
 import type { Flag } from '../protocol/flag.ts';
 import { type FlaggedMoment, isDrawn } from '../record/moment.ts';
-import type { Scenario, ScenarioMessage } from '../scenario/scenario.ts';
+import type { Rendering, Scenario, ScenarioMessage } from '../scenario/scenario.ts';
 
 /** A conversation as the night sees it, in order. */
 export interface Talk {
   readonly id: string;
   readonly canLearn: boolean;
+  readonly rendering: Rendering;
   readonly systemPrompt?: string;
   readonly messages: readonly TalkMessage[];
   /** Replies that another one took the place of: a flag may be on one of them. */
@@ -102,6 +103,7 @@ function momentOf(flag: Flag, talk: Talk, isHeldBack: boolean): FlaggedMoment | 
       id: `flag-${flag.id}`,
       kind: 'listen',
       messages,
+      rendering: talk.rendering,
       spans: spans.filter((span) => span !== undefined),
       source: { origin: 'flag', cluster: talk.id, domain: 'talk' },
     },
@@ -153,6 +155,7 @@ function everydayTurns(talk: Talk, marked: ReadonlySet<string>): Scenario[] {
         kind: 'ordinary' as const,
         messages: [...prefix, ...talk.messages.slice(0, at).map(bare)],
         spans: [],
+        rendering: talk.rendering,
         chosen: message.content,
         source: { origin: 'log' as const, cluster: talk.id, domain: 'talk' },
       },

@@ -245,10 +245,11 @@ export function talkOf(state: ConversationState): Talk {
     else if (entry.isSuperseded) replaced.push({ id, content });
     else if (content !== '') messages.push({ id, role: 'assistant', content, at });
   }
-  const { systemPrompt } = state.settings;
+  const { systemPrompt, templateVariables: variables = {} } = state.settings;
   return {
     id: state.id,
     canLearn: state.canLearn,
+    rendering: { at: state.createdAt, variables },
     ...(systemPrompt === undefined ? {} : { systemPrompt }),
     messages,
     replaced,

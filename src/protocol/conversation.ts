@@ -23,7 +23,14 @@ export const Span = z
   );
 export type Span = z.infer<typeof Span>;
 
-/** What a talk may set for itself; what is absent comes from the configuration. */
+/** Variables of the chat template, such as `enable_thinking`. */
+export const TemplateVariables = z.record(
+  z.string().regex(/^[A-Za-z_]\w{0,63}$/, 'not the name of a variable'),
+  z.union([z.string().max(1000), z.number(), z.boolean(), z.null()]),
+);
+export type TemplateVariables = z.infer<typeof TemplateVariables>;
+
+/** What a conversation may set for itself; what is absent comes from the configuration. */
 export const ConversationSettings = z.strictObject({
   systemPrompt: z.string().optional(),
   ...samplingLayerShape,
@@ -31,6 +38,7 @@ export const ConversationSettings = z.strictObject({
   seed: Seed.optional(),
   replyTokensMax: z.number().int().positive().optional(),
   stop: z.array(z.string().min(1).max(256)).max(16).optional(),
+  templateVariables: TemplateVariables.optional(),
 });
 export type ConversationSettings = z.infer<typeof ConversationSettings>;
 

@@ -1,5 +1,6 @@
 // The part of OpenAI's chat completions API that the daemon speaks: requests are checked here.
 import { z } from 'zod';
+import { TemplateVariables } from './conversation.ts';
 import { externalSamplingShape } from './sampling-schema.ts';
 
 const TextPart = z.object({ type: z.literal('text'), text: z.string() });
@@ -21,6 +22,8 @@ export const ChatCompletionRequest = z.object({
   stream_options: z.object({ include_usage: z.boolean().optional() }).nullish(),
   stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(16)]).nullish(),
   seed: z.number().int().nullish(),
+  /** As vLLM and llama.cpp take it: variables of the chat template. */
+  chat_template_kwargs: TemplateVariables.nullish(),
   // Besides temperature and top_p the ones that others serve under these names too.
   ...externalSamplingShape,
   max_tokens: z.number().int().positive().nullish(),

@@ -1,5 +1,7 @@
 // What an engine says to a conversation: rendered, generated, decoded. Nothing of it is kept.
 import type { Engine, GenerateRequest } from '../engine/engine.ts';
+import type { Rendering } from '../scenario/scenario.ts';
+import type { RenderChatOptions } from '../tokenizer/chat-renderer.ts';
 import type { ChatMessage } from '../tokenizer/rendered-chat.ts';
 import type { TokenDecoder } from '../tokenizer/token-bytes.ts';
 
@@ -9,9 +11,15 @@ export interface AnswerOptions
   /** In this thread, or one that renders in another. */
   readonly tokenizer: Pick<TokenDecoder, 'decode'> & {
     readonly stopIds: readonly number[];
-    renderChat(messages: readonly ChatMessage[], options: { addGenerationPrompt: true }): Rendered;
+    renderChat(messages: readonly ChatMessage[], options: RenderChatOptions): Rendered;
   };
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Rendered as the chat rendered it, where that is known. */
+interface Conversation {
+  readonly messages: readonly ChatMessage[];
+  readonly rendering?: Rendering | undefined;
 }
 
 type Rendered = { readonly ids: readonly number[] } | Promise<{ readonly ids: readonly number[] }>;
@@ -21,10 +29,11 @@ type Rendered = { readonly ids: readonly number[] } | Promise<{ readonly ids: re
  * @throws the signal's reason: a reply that was cut off is none
  */
 export async function answer(
-  messages: readonly ChatMessage[],
+  { messages, rendering }: Conversation,
   options: AnswerOptions,
 ): Promise<string> {
-  const { ids } = await options.tokenizer.renderChat(messages, { addGenerationPrompt: true });
+  const rendered = { ...rendering, addGenerationPrompt: true };
+  const { ids } = await options.tokenizer.renderChat(messages, rendered);
   return answerTo(ids, options);
 }
 

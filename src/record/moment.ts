@@ -5,7 +5,7 @@ import { parseScenario, type Scenario, writtenScenarioSchema } from '../scenario
 
 /** The moment itself; its candidates are apart, for a listening reply may still be to be found. */
 const contextSchema = writtenScenarioSchema
-  .pick({ id: true, kind: true, messages: true, source: true })
+  .pick({ id: true, kind: true, messages: true, source: true, rendering: true })
   .extend({
     spans: z.array(
       z.strictObject({

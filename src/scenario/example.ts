@@ -54,12 +54,13 @@ export function toExample(
   limits: ExampleLimits,
 ): Example {
   const { messages, spans, droppedTurns } = fitted(scenario, renderer, limits);
-  const { prompt, replyIds } = renderer.renderReply(messages, scenario.chosen);
+  const { chosen, rejected, rendering = {} } = scenario;
+  const { prompt, replyIds } = renderer.renderReply(messages, chosen, rendering);
   const last = at(prompt.ids, -1);
   const rejectedIds =
-    scenario.rejected === undefined
+    rejected === undefined
       ? undefined
-      : renderer.renderReply(messages, scenario.rejected).replyIds;
+      : renderer.renderReply(messages, rejected, rendering).replyIds;
   for (const reply of [replyIds, rejectedIds ?? replyIds]) {
     if (reply.length <= limits.replyTokensMax) continue;
     throw tooLong(scenario.id, `a reply has ${reply.length} tokens`, limits);
@@ -83,8 +84,8 @@ function fitted(
   renderer: ChatRenderer,
   limits: ExampleLimits,
 ): { messages: readonly ScenarioMessage[]; spans: readonly Span[]; droppedTurns: number } {
-  const { messages, spans } = scenario;
-  const rendered = renderer.renderChat(messages, { addGenerationPrompt: true });
+  const { messages, spans, rendering } = scenario;
+  const rendered = renderer.renderChat(messages, { ...rendering, addGenerationPrompt: true });
   const isSystem = messages[0]?.role === 'system';
   const turns = turnStarts(messages, isSystem ? 1 : 0);
   const turnTokens = turns.map((start, turn) => {

@@ -2,6 +2,7 @@
 // that does not. It is also the training example's file format. It knows text, never tokens.
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
+import { TemplateVariables } from '../protocol/conversation.ts';
 import { KINDS, type Kind } from './kind.ts';
 import { FEATURES, placeQuote, type Span } from './span.ts';
 
@@ -52,10 +53,13 @@ export const writtenScenarioSchema = z.strictObject({
     cluster: z.string().min(1),
     domain: z.string().min(1),
   }),
+  /** How the chat rendered it: when it began, and variables of the template of its own. */
+  rendering: z.strictObject({ at: z.int(), variables: TemplateVariables }).optional(),
   pair: z.strictObject({ id: z.string().min(1), side: z.enum(['a', 'b']) }).optional(),
   facts: factsSchema.optional(),
 });
 
+export type Rendering = NonNullable<z.infer<typeof writtenScenarioSchema>['rendering']>;
 export type ScenarioMessage = z.infer<typeof messageSchema>;
 
 /** A checked scenario: the last message is the person's, spans lie where they claim. */
@@ -73,6 +77,8 @@ export interface Scenario {
     readonly cluster: string;
     readonly domain: string;
   };
+  /** How the chat rendered it; a night renders it the same way. */
+  readonly rendering?: Rendering;
   /** The two sides of a crossed pair have the same two candidates, exchanged. */
   readonly pair?: { readonly id: string; readonly side: 'a' | 'b' };
   readonly facts?: Readonly<z.infer<typeof factsSchema>>;
@@ -86,7 +92,7 @@ export function parseScenario(value: unknown, where = 'scenario'): Scenario {
     const path = issue?.path.join('.') ?? '';
     throw invalid(where, `${path === '' ? '' : `${path}: `}${issue?.message ?? 'does not fit'}`);
   }
-  const { spans, rejected, pair, facts, ...rest } = parsed.data;
+  const { spans, rejected, rendering, pair, facts, ...rest } = parsed.data;
   if (rest.messages.at(-1)?.role !== 'user') {
     throw invalid(where, 'the last message must be the person’s (role "user")');
   }
@@ -95,6 +101,7 @@ export function parseScenario(value: unknown, where = 'scenario'): Scenario {
     ...rest,
     spans: spans.map((span) => placeSpan(span, rest.messages, where)),
     ...(rejected === undefined ? {} : { rejected }),
+    ...(rendering === undefined ? {} : { rendering }),
     ...(pair === undefined ? {} : { pair }),
     ...(facts === undefined ? {} : { facts }),
   };

@@ -85,6 +85,7 @@ function optionsOf(request: ChatCompletionRequest): ReplyOptions {
     {
       ...fromExternal(request),
       seed: request.seed === null || request.seed === undefined ? null : request.seed >>> 0,
+      templateVariables: request.chat_template_kwargs,
       replyTokensMax: request.max_completion_tokens ?? request.max_tokens,
       stop,
     };

@@ -17,8 +17,8 @@ export interface RenderChatOptions {
   readonly addGenerationPrompt?: boolean;
   /** Name in a list of templates. Default: `default`, or the only one. */
   readonly template?: string;
-  /** For templates that write the date. Default: now. */
-  readonly now?: Date;
+  /** When the conversation began, ms since 1970: for templates that write the date. */
+  readonly at?: number;
   /** Further variables of the template, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
@@ -29,10 +29,13 @@ export type ChatRenderer = (
   options?: RenderChatOptions,
 ) => RenderedChat;
 
+/** What holds where a rendering says nothing of it; without a time, now. */
+export type RenderDefaults = Pick<RenderChatOptions, 'at' | 'variables'>;
+
 /** @throws tokenizer-invalid, template-failed (a template that is not Jinja) */
 export function createChatRenderer(
   dir: string,
-  files: TokenizerFiles,
+  { files, defaults }: { readonly files: TokenizerFiles; readonly defaults: RenderDefaults },
   parts: Pick<EncodeChatParts, 'encoder' | 'tokens'> = {
     encoder: createTextEncoder(files),
     tokens: createTokenBytes(files),
@@ -48,8 +51,8 @@ export function createChatRenderer(
       {
         addGenerationPrompt: options.addGenerationPrompt ?? false,
         namedTokens: files.namedTokens,
-        now: options.now ?? new Date(),
-        variables: options.variables ?? {},
+        now: new Date(options.at ?? defaults.at ?? Date.now()),
+        variables: { ...defaults.variables, ...options.variables },
       },
     );
     assertLength(rendered.text, messages, dir);

@@ -70,6 +70,7 @@ type Parsed = ReturnType<typeof parse>;
 function run(program: Parsed, messages: readonly object[], context: TemplateContext): string {
   const environment = new Environment();
   const variables: Record<string, unknown> = {
+    ...context.variables,
     false: false,
     true: true,
     none: null,
@@ -84,12 +85,11 @@ function run(program: Parsed, messages: readonly object[], context: TemplateCont
     ...context.namedTokens,
     tools: null,
     documents: null,
-    ...context.variables,
     messages,
     add_generation_prompt: context.addGenerationPrompt,
   };
-  for (const [name, value] of Object.entries(variables)) environment.set(name, value);
   try {
+    for (const [name, value] of Object.entries(variables)) environment.set(name, value);
     return String(new PythonInterpreter(environment).run(program).value);
   } catch (cause) {
     if (cause instanceof AttuneError) throw cause;

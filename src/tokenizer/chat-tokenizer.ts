@@ -1,6 +1,7 @@
 // The tokenizer as the daemon uses it: a chat becomes ids while the daemon goes on, ids become text
 // at once.
 import { isAttuneError } from '../base/errors.ts';
+import type { RenderChatOptions } from './chat-renderer.ts';
 import type { ChatMessage, MessageTokens, TokenSpan } from './rendered-chat.ts';
 import type { TokenDecoder } from './token-bytes.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -21,9 +22,7 @@ export interface ChatTokenizer extends TokenDecoder {
   close(): Promise<void>;
 }
 
-export interface RenderRequest {
-  /** Ends with the header of the reply to come. Default false. */
-  readonly addGenerationPrompt?: boolean;
+export interface RenderRequest extends Omit<RenderChatOptions, 'template'> {
   /** Characters `[start, end)` of messages' contents whose tokens are asked for. */
   readonly spans?: readonly ContentSpan[];
 }
@@ -45,10 +44,10 @@ export interface ChatTokens {
 export function renderChatTokens(
   tokenizer: Pick<Tokenizer, 'renderChat'>,
   messages: readonly ChatMessage[],
-  { addGenerationPrompt = false, spans = [] }: RenderRequest = {},
+  { spans = [], ...options }: RenderRequest = {},
 ): ChatTokens {
   const render = (list: readonly ChatMessage[]): ChatTokens => {
-    const chat = tokenizer.renderChat(list, { addGenerationPrompt });
+    const chat = tokenizer.renderChat(list, options);
     return {
       ids: chat.ids,
       messages: chat.messages,

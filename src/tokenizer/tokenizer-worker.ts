@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
+import type { RenderDefaults } from './chat-renderer.ts';
 import type { ChatTokenizer, ChatTokens } from './chat-tokenizer.ts';
 import { readTokenizer } from './read-tokenizer.ts';
 import type { ChatMessage } from './rendered-chat.ts';
@@ -13,6 +14,8 @@ import type { FromWorker, ToWorker, WorkerData } from './worker.ts';
 export interface TokenizerWorkerOptions {
   /** The model: a folder or a GGUF file. */
   readonly dir: string;
+  /** What holds where a rendering says nothing of it. */
+  readonly defaults?: RenderDefaults;
   readonly clock: Clock;
   /** The longest that one chat may take. Default 20 s: four times what accepted ones do. */
   readonly budgetMs?: number;
@@ -42,13 +45,13 @@ function entry(): URL {
  * @throws tokenizer-invalid, template-failed (not Jinja, or it does not come to an end)
  */
 export async function openTokenizerWorker(options: TokenizerWorkerOptions): Promise<ChatTokenizer> {
-  const { dir } = options;
+  const { dir, defaults = {} } = options;
   const files = await readTokenizer(dir);
   const controls = files.addedTokens.filter((token) => token.isControl);
   const controlIds = new Set(controls.map((token) => token.id));
   const decoder = createTokenDecoder(createTokenBytes(files), controlIds);
-  const short = new RenderingWorker({ dir, files }, options);
-  const long = new RenderingWorker({ dir, files }, options);
+  const short = new RenderingWorker({ dir, files, defaults }, options);
+  const long = new RenderingWorker({ dir, files, defaults }, options);
   await tryOut(short);
   return {
     ...decoder,

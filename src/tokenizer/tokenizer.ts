@@ -1,6 +1,10 @@
 // The tokenizer of a model folder: text and chats to ids and back. Nothing else turns text to ids.
 import { z } from 'zod';
-import { createChatRenderer, type RenderChatOptions } from './chat-renderer.ts';
+import {
+  createChatRenderer,
+  type RenderChatOptions,
+  type RenderDefaults,
+} from './chat-renderer.ts';
 import { createTextEncoder } from './encoder.ts';
 import { readTokenizer } from './read-tokenizer.ts';
 import type { ChatMessage, RenderedChat } from './rendered-chat.ts';
@@ -38,8 +42,11 @@ export interface Tokenizer extends TokenDecoder {
 }
 
 /** @throws tokenizer-invalid, template-failed (a template that is not Jinja) */
-export async function loadTokenizer(path: string): Promise<Tokenizer> {
-  return createTokenizer(path, await readTokenizer(path));
+export async function loadTokenizer(
+  path: string,
+  defaults: RenderDefaults = {},
+): Promise<Tokenizer> {
+  return createTokenizer(path, await readTokenizer(path), defaults);
 }
 
 const templateProcessing = z.object({
@@ -69,10 +76,14 @@ function prefixIds(postProcessor: unknown): number[] {
 }
 
 /** @throws tokenizer-invalid, template-failed */
-export function createTokenizer(dir: string, files: TokenizerFiles): Tokenizer {
+export function createTokenizer(
+  dir: string,
+  files: TokenizerFiles,
+  defaults: RenderDefaults = {},
+): Tokenizer {
   const tokens = createTokenBytes(files);
   const encoder = createTextEncoder(files);
-  const renderChat = createChatRenderer(dir, files, { encoder, tokens });
+  const renderChat = createChatRenderer(dir, { files, defaults }, { encoder, tokens });
   const addedIds = new Map(files.addedTokens.map((token) => [token.content, token.id]));
   const controls = files.addedTokens.filter((token) => token.isControl);
   const controlIds = new Set(controls.map((token) => token.id));

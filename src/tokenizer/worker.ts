@@ -1,7 +1,7 @@
 // The worker's side: renders the chats that it is sent, with the tokenizer that it is started with.
 import { parentPort, workerData } from 'node:worker_threads';
 import { type ErrorCode, type ErrorFacts, isAttuneError } from '../base/errors.ts';
-import { createChatRenderer } from './chat-renderer.ts';
+import { createChatRenderer, type RenderDefaults } from './chat-renderer.ts';
 import { type ChatTokens, type RenderRequest, renderChatTokens } from './chat-tokenizer.ts';
 import type { ChatMessage } from './rendered-chat.ts';
 import type { TokenizerFiles } from './tokenizer-file.ts';
@@ -9,6 +9,7 @@ import type { TokenizerFiles } from './tokenizer-file.ts';
 export interface WorkerData {
   readonly dir: string;
   readonly files: TokenizerFiles;
+  readonly defaults: RenderDefaults;
 }
 
 /** Each is answered before the next is sent. */
@@ -40,8 +41,8 @@ function tell(work: () => FromWorker): void {
 }
 
 tell(() => {
-  const { dir, files } = workerData as WorkerData;
-  const renderChat = createChatRenderer(dir, files);
+  const { dir, ...parts } = workerData as WorkerData;
+  const renderChat = createChatRenderer(dir, parts);
   parentPort?.on('message', ({ messages, request }: ToWorker) =>
     tell(() => ({ type: 'chat', chat: renderChatTokens({ renderChat }, messages, request) })),
   );

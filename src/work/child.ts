@@ -19,10 +19,12 @@ function tell(message: FromNight): Promise<void> {
 }
 
 async function run(plan: NightPlan): Promise<void> {
-  const { engine, train } = plan.config;
+  const { engine, train, chat } = plan.config;
+  // A night that goes on after midnight renders what it rendered before.
+  const defaults = { at: Date.parse(plan.startedAt), variables: chat.templateVariables };
   const [model, tokenizer, opened] = await Promise.all([
     readModel(plan.modelDir, { cacheDir: plan.cacheDir, windowTokens: engine.windowTokens }),
-    loadTokenizer(plan.modelDir),
+    loadTokenizer(plan.modelDir, defaults),
     openTrainingExecutor({ executor: train.executor, threads: engine.threads }),
   ]);
   const { executor } = opened;

@@ -87,8 +87,8 @@ async function answersAgain(
   const replies: Replies = [];
   for (const { flagId, context } of missed) {
     await priority.pauseWhileBusy();
-    const oldReply = await answer(context.messages, { ...options, version: before });
-    const newReply = await answer(context.messages, { ...options, version: after });
+    const oldReply = await answer(context, { ...options, version: before });
+    const newReply = await answer(context, { ...options, version: after });
     replies.push({ flagId, oldReply, newReply });
   }
   return replies;

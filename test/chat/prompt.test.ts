@@ -25,8 +25,10 @@ function conversation(turns: number, answer: string): Entry[] {
   return [...entries, message('last', 'and?')];
 }
 
+const PLAIN = { systemPrompt: '', at: 1, variables: {}, reserveTokens: 10 };
+
 const build = (entries: readonly Entry[], windowTokens = 1000, systemPrompt = '') =>
-  buildPrompt(fakeTokenizer, { entries, systemPrompt, reserveTokens: 10, windowTokens });
+  buildPrompt(fakeTokenizer, { ...PLAIN, entries, systemPrompt, windowTokens });
 
 const textOf = async (entries: readonly Entry[]) => textOfIds((await build(entries)).ids);
 
@@ -83,10 +85,26 @@ describe('the prompt', () => {
         return fakeTokenizer.renderChat(short, request);
       },
     };
-    const request = { entries: conversation(60, 'a'.repeat(40)), systemPrompt: '' };
-    const { ids } = await buildPrompt(dense, { ...request, reserveTokens: 10, windowTokens: 200 });
+    const request = { ...PLAIN, entries: conversation(60, 'a'.repeat(40)) };
+    const { ids } = await buildPrompt(dense, { ...request, windowTokens: 200 });
     expect(ids.length).toBeLessThanOrEqual(190);
     expect(ids.length).toBeGreaterThan(190 * 0.6);
+  });
+
+  it('is rendered with the time at which the conversation began and its variables', async () => {
+    const asked: unknown[] = [];
+    const noting: Pick<ChatTokenizer, 'renderChat'> = {
+      renderChat(messages, request) {
+        asked.push(request);
+        return fakeTokenizer.renderChat(messages, request);
+      },
+    };
+    const rendering = { at: 5, variables: { enable_thinking: false } };
+    await buildPrompt(noting, {
+      ...{ ...PLAIN, ...rendering },
+      ...{ entries: [message('last', 'and?')], windowTokens: 200 },
+    });
+    expect(asked).toEqual([{ ...rendering, addGenerationPrompt: true }]);
   });
 
   it('renders a short end of a long conversation only', async () => {
@@ -97,9 +115,8 @@ describe('the prompt', () => {
         return fakeTokenizer.renderChat(messages, request);
       },
     };
-    const request = { entries: conversation(2_000, 'answer'), systemPrompt: '' };
-    const sizes = { reserveTokens: 10, windowTokens: 200 };
-    const { window } = await buildPrompt(counting, { ...request, ...sizes });
+    const request = { ...PLAIN, entries: conversation(2_000, 'answer') };
+    const { window } = await buildPrompt(counting, { ...request, windowTokens: 200 });
     expect(window.turnsDropped).toBeGreaterThan(1_950);
     expect(rendered).toBeLessThan(200);
   });
@@ -172,12 +189,17 @@ describe('settings of a reply', () => {
   };
 
   it('come from the request, then the talk, then the configuration', () => {
-    const talk = { temperature: 0.2, topK: 5, systemPrompt: 'talk' };
-    const resolved = resolveSettings(defaults, [talk, { temperature: 0, stop: [] }], () => 7);
+    const talk = {
+      ...{ temperature: 0.2, topK: 5, systemPrompt: 'talk' },
+      templateVariables: { enable_thinking: true, tone: 'kind' },
+    };
+    const request = { temperature: 0, stop: [], templateVariables: { enable_thinking: false } };
+    const resolved = resolveSettings(defaults, [talk, request], () => 7);
     expect(resolved).toEqual({
       systemPrompt: 'talk',
       replyTokensMax: 100,
       stop: [],
+      templateVariables: { enable_thinking: false, tone: 'kind' },
       sampling: { temperature: 0, topK: 5, topP: 0.9, minP: 0, repetitionPenalty: 1, seed: 7 },
     });
   });

@@ -8,6 +8,7 @@ import { spanText } from '../../src/scenario/span.ts';
 const talk: Talk = {
   id: 'talk-1',
   canLearn: true,
+  rendering: { at: 1, variables: { enable_thinking: false } },
   messages: [
     { id: 'u1', role: 'user', content: 'Plan my evening.', at: 1 },
     { id: 'a1', role: 'assistant', content: 'How about the opera?', at: 2 },
@@ -61,6 +62,12 @@ describe('gather', () => {
       ['own-idea', 'the opera'],
     ]);
     expect(moment.rejected).toBe('I booked the opera.');
+  });
+
+  it('keeps how the chat rendered the conversation', () => {
+    const { flagged, everyday } = gather(input({ flags: [flag({ replyId: 'gone' })] }));
+    expect(flagged[0]?.context.rendering).toEqual(talk.rendering);
+    expect(everyday[0]?.rendering).toEqual(talk.rendering);
   });
 
   it('takes the whole message for the direction where no words were marked', () => {

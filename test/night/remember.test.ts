@@ -16,6 +16,7 @@ beforeEach(async () => {
 const talk = (id: string, at: number): Talk => ({
   id,
   canLearn: true,
+  rendering: { at, variables: {} },
   replaced: [],
   messages: [{ id: `${id}-m`, role: 'user', content: `Please remember the ${id} jam.`, at }],
 });

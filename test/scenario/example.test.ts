@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type ExampleLimits, toExample } from '../../src/scenario/example.ts';
+import { type ChatRenderer, type ExampleLimits, toExample } from '../../src/scenario/example.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
 import { wordRenderer } from '../fakes/word-renderer.ts';
 
@@ -50,6 +50,24 @@ describe('a scenario as tokens', () => {
     const [span] = example.spans;
     const [, of, number] = renderer.renderReply([], 'words of number').replyIds;
     expect(example.contextIds.slice(span?.start, span?.end)).toEqual([of, number]);
+  });
+
+  it('is rendered as the chat rendered its conversation', () => {
+    const rendering = { at: 1, variables: { enable_thinking: false } };
+    const asked: unknown[] = [];
+    const noting: ChatRenderer = {
+      renderChat(messages, options) {
+        asked.push(options);
+        return renderer.renderChat(messages, options);
+      },
+      renderReply(messages, reply, options) {
+        asked.push(options);
+        return renderer.renderReply(messages, reply, options);
+      },
+    };
+    toExample(scene(2, 1, { rendering }), noting, limits);
+    expect(asked).toHaveLength(3);
+    for (const options of asked) expect(options).toMatchObject(rendering);
   });
 
   it('keeps a system message, whatever leaves', () => {

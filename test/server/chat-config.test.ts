@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ConfigPatch } from '../../src/config/schema.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
-import { textOfIds } from '../fakes/fake-tokenizer.ts';
+import type { ChatTokenizer, RenderRequest } from '../../src/tokenizer/chat-tokenizer.ts';
+import { fakeTokenizer, textOfIds } from '../fakes/fake-tokenizer.ts';
 import { openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
 
 let daemon: TestDaemon;
@@ -14,6 +15,34 @@ async function open(chat: ConfigPatch['chat'], windowTokens = 4096) {
 }
 
 const asked = () => daemon.engine.requests.at(-1);
+
+it('a template writes one date and the variables of its conversation, turn after turn', async () => {
+  const asked: RenderRequest[] = [];
+  const tokenizer: ChatTokenizer = {
+    ...fakeTokenizer,
+    renderChat(messages, request = {}) {
+      asked.push(request);
+      return fakeTokenizer.renderChat(messages, request);
+    },
+  };
+  daemon = await openTestDaemon({ tokenizer });
+  const client = await daemon.connect();
+  const settings = { templateVariables: { enable_thinking: false } };
+  client.send({ type: 'conversation-create', conversationId: 'a', settings });
+  const { conversation } = await client.next('conversation-created');
+  await client.say('a', 'a1', 'hello');
+  await client.say('a', 'a2', 'again');
+  const rendering = { at: conversation.createdAt, variables: settings.templateVariables };
+  expect(asked).toMatchObject([rendering, rendering]);
+  const body = {
+    ...{ model: 'attune', messages: [{ role: 'user', content: 'hi' }] },
+    chat_template_kwargs: { enable_thinking: true },
+  };
+  const request = { method: 'POST', body: JSON.stringify(body) };
+  const headers = { 'content-type': 'application/json' };
+  await fetch(`${daemon.url}/v1/chat/completions`, { ...request, headers });
+  expect(asked.at(-1)?.variables).toEqual({ enable_thinking: true });
+});
 
 describe('what the configuration says of every talk', () => {
   it('systemPrompt: stands first in the prompt, unless the talk has its own', async () => {

@@ -161,9 +161,9 @@ describe('tokenizer_config.json and templates', () => {
   it('write the date that they are given', async () => {
     const template = "{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}";
     const tokenizer = await loadTokenizer(await folderWith({ 'chat_template.jinja': template }));
-    const now = new Date(2024, 6, 4, 12);
+    const at = new Date(2024, 6, 4, 12).getTime();
     const messages = [{ role: 'user', content: 'hi' }];
-    expect(tokenizer.renderChat(messages, { now }).text).toBe('04 Jul 2024 hi');
+    expect(tokenizer.renderChat(messages, { at }).text).toBe('04 Jul 2024 hi');
   });
 
   it('leave a message out when the template does, and say so', async () => {

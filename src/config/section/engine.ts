@@ -1,5 +1,6 @@
 // Config sections of the engine and of the chat that uses it.
 import { z } from 'zod';
+import { TemplateVariables } from '../../protocol/conversation.ts';
 import { samplingLayerShape } from '../../protocol/sampling-schema.ts';
 
 export const engineSection = z
@@ -55,6 +56,9 @@ export const chatSection = z
       .max(16)
       .default([])
       .describe('A reply ends before one of these.'),
+    templateVariables: TemplateVariables.default({}).describe(
+      'Variables of the chat template, such as `{enable_thinking: false}`.',
+    ),
     replyReserveTokens: z
       .int()
       .min(1)
