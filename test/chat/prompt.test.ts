@@ -140,7 +140,7 @@ describe('what cannot fit', () => {
     renderChat: () => Promise.reject(new Error('this was rendered')),
   };
   const buildUnrendered = (entries: readonly Entry[], systemPrompt = '') =>
-    buildPrompt(none, { entries, systemPrompt, reserveTokens: 10, windowTokens: 100 });
+    buildPrompt(none, { ...PLAIN, entries, systemPrompt, windowTokens: 100 });
 
   it('is refused before it is rendered, and what is too long is named', async () => {
     const long = 'x '.repeat(900);
@@ -170,10 +170,9 @@ describe('what cannot fit', () => {
     };
     const small = conversation(10_000, 'a');
     const entries = [message('book', 'b'.repeat(10_000_000)), reply('r', 'book', 'Yes.'), ...small];
-    const sizes = { reserveTokens: 10, windowTokens: 100 };
     for (const all of [entries, entries.slice(0, 5)]) {
       rendered = 0;
-      const { ids } = await buildPrompt(counting, { entries: all, systemPrompt: '', ...sizes });
+      const { ids } = await buildPrompt(counting, { ...PLAIN, entries: all, windowTokens: 100 });
       expect(ids.length).toBeLessThanOrEqual(90);
       expect(rendered).toBeLessThan(2_000);
     }
