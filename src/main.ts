@@ -226,6 +226,7 @@ async function createNights(parts: DaemonParts, events: EventHub): Promise<Night
     sampling,
     store,
     engine,
+    encoding: tokenizer.encoding,
     surpriseOf: (turns) => surpriseOf(turns, { engine, tokenizer }),
     paths: {
       modelDir: paths.model,

@@ -25,6 +25,8 @@ export const manifestSchema = z.strictObject({
   day: z.string().regex(/^\d{4}-\d{2}-\d{2}$/),
   /** Identity of the base model; a ledger belongs to one. */
   base: hash,
+  /** Identity of its tokenizer and chat template; earlier releases did not say. */
+  encoding: hash.optional(),
   /** The night before in the ledger, whatever became of it. */
   parent: z.strictObject({ night: nightIdSchema, hash }).nullable(),
   /** Nights whose deltas were in force when this one began, in order. */

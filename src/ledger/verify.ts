@@ -10,8 +10,11 @@ import { type Manifest, manifestHash, type NightId } from './manifest.ts';
 
 export interface Finding {
   readonly night: NightId | null;
-  /** `data-deleted` is no damage: a person deleted a talk this night learnt from. */
-  readonly kind: 'damage' | 'data-deleted';
+  /**
+   * `data-deleted` is no damage: a person deleted a conversation this night learnt from. Nor is
+   * `encoding-changed`: the night is active and learnt under another tokenizer or chat template.
+   */
+  readonly kind: 'damage' | 'data-deleted' | 'encoding-changed';
   readonly text: string;
 }
 
@@ -28,15 +31,24 @@ export interface StoreVerification {
   readonly ledgers: readonly Verification[];
 }
 
-/** Of all ledgers of a store, whichever base model speaks. */
-export async function verifyLedgers(all: readonly Ledger[]): Promise<StoreVerification> {
+/**
+ * All ledgers of a store, whichever model speaks.
+ * @param speaking that model, where it is known
+ */
+export async function verifyLedgers(
+  all: readonly Ledger[],
+  speaking?: Pick<Manifest, 'base' | 'encoding'>,
+): Promise<StoreVerification> {
   const ledgers: Verification[] = [];
-  for (const ledger of all) ledgers.push(await verifyLedger(ledger));
+  for (const ledger of all) {
+    const encoding = ledger.base === speaking?.base ? speaking.encoding : undefined;
+    ledgers.push(await verifyLedger(ledger, encoding));
+  }
   return { isSound: ledgers.every((one) => one.isSound), ledgers };
 }
 
 /** Reads every byte of the ledger. Never throws for damage: damage is what it reports. */
-export async function verifyLedger(ledger: Ledger): Promise<Verification> {
+export async function verifyLedger(ledger: Ledger, encoding?: string): Promise<Verification> {
   const findings: Finding[] = [];
   let manifests: Manifest[] = [];
   try {
@@ -50,7 +62,7 @@ export async function verifyLedger(ledger: Ledger): Promise<Verification> {
     findings.push(...chain(manifest, parent, ledger.base), ...(await files(ledger, manifest)));
     parent = manifest;
   }
-  findings.push(...pointer(ledger, manifests), ...(await sum(ledger)));
+  findings.push(...pointer(ledger, manifests, encoding), ...(await sum(ledger)));
   const isSound = findings.every((finding) => finding.kind !== 'damage');
   return { base: ledger.base, nights: manifests.length, isSound, findings };
 }
@@ -112,7 +124,11 @@ async function sum(ledger: Ledger): Promise<Finding[]> {
   return [{ night: null, kind: 'damage', text }];
 }
 
-function pointer(ledger: Ledger, manifests: readonly Manifest[]): Finding[] {
+function pointer(
+  ledger: Ledger,
+  manifests: readonly Manifest[],
+  encoding: string | undefined,
+): Finding[] {
   const findings: Finding[] = [];
   const known = new Map(manifests.map((manifest) => [manifest.night, manifest]));
   for (const night of ledger.head().inForce) {
@@ -121,6 +137,9 @@ function pointer(ledger: Ledger, manifests: readonly Manifest[]): Finding[] {
       findings.push({ night, kind: 'damage', text: 'is in force and not in the ledger' });
     } else if (manifest.delta === null) {
       findings.push({ night, kind: 'damage', text: 'is in force and has no delta' });
+    } else if (encoding !== undefined && (manifest.encoding ?? encoding) !== encoding) {
+      const text = 'learnt under another tokenizer or chat template than the one that speaks';
+      findings.push({ night, kind: 'encoding-changed', text });
     }
   }
   return findings;

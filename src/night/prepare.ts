@@ -28,6 +28,8 @@ export type NightPaths = Pick<NightPlan, 'modelDir' | 'cacheDir' | 'suiteFolder'
 /** What a plan is made from. */
 export interface PlanParts {
   readonly ledger: Ledger;
+  /** Of tokenizer and template: see `encodingHash`. */
+  readonly encoding: string;
   readonly config: Config;
   readonly sampling: Sampling;
   readonly paths: NightPaths;
@@ -81,10 +83,13 @@ export async function findUnfinished(
 /** Why a night that was planned is not to be resumed; undefined: it is. */
 async function isOver(
   plan: NightPlan,
-  { ledger, config, sampling }: PlanParts,
+  { ledger, encoding, config, sampling }: PlanParts,
 ): Promise<string | undefined> {
   const { parent } = await ledger.next();
   if (plan.base !== ledger.base) return 'it began with another base model';
+  if ((plan.encoding ?? encoding) !== encoding) {
+    return 'it began under another tokenizer or chat template';
+  }
   if (plan.parent?.hash !== parent?.hash) return 'another night came before it';
   if (plan.inForce.join() !== ledger.head().inForce.join()) {
     return 'other weights are in use since it began';
@@ -101,7 +106,7 @@ function learning({ config, sampling }: Pick<NightPlan, 'config' | 'sampling'>) 
 
 /** Makes the folder of a new night, with its plan and what it learns from. */
 export async function beginNight(
-  parts: GatherParts & Pick<PlanParts, 'paths' | 'sampling'>,
+  parts: GatherParts & Pick<PlanParts, 'encoding' | 'paths' | 'sampling'>,
 ): Promise<PreparedNight> {
   const { ledger } = parts.store;
   const plan = await planNext({ ...parts, ledger });
@@ -119,6 +124,7 @@ export async function writePlan(plan: NightPlan, folder: Folder): Promise<Prepar
 /** The next night of the ledger, from the weights in force now. */
 export async function planNext({
   ledger,
+  encoding,
   config,
   sampling,
   paths,
@@ -137,6 +143,7 @@ export async function planNext({
     ...paths,
     ...(await ledgerPaths(ledger, inForce)),
     base: ledger.base,
+    encoding,
     parent,
     inForce,
     passedNights: await passedNights(ledger),

@@ -32,6 +32,8 @@ export interface NightServiceOptions {
   readonly sampling: Sampling;
   readonly store: Store;
   readonly engine: Engine;
+  /** Of tokenizer and template: see `encodingHash`. */
+  readonly encoding: string;
   readonly surpriseOf: SurpriseOf;
   readonly paths: NightPaths;
   readonly clock: Clock;
@@ -304,7 +306,8 @@ export class NightService {
   }
 
   verify(): Promise<StoreVerification> {
-    return verifyLedgers(this.#options.store.ledgers);
+    const { store, encoding } = this.#options;
+    return verifyLedgers(store.ledgers, { base: this.ledger.base, encoding });
   }
 
   async #swap(

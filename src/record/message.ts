@@ -20,6 +20,8 @@ export const planSchema = z.strictObject({
   /** Folder of the prompts that dreams are written from. */
   promptsFolder: z.string(),
   base: z.string(),
+  /** Of tokenizer and template; earlier releases did not say. */
+  encoding: manifestSchema.shape.encoding,
   parent: manifestSchema.shape.parent,
   inForce: z.array(nightIdSchema),
   /** Delta files of the nights in force, in order. */

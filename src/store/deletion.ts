@@ -9,8 +9,8 @@ import { NightSummary } from '../protocol/summary.ts';
 import { FILE } from '../record/files.ts';
 
 /**
- * Nothing of the conversation stays in memory or in any ledger, whichever base model speaks. No night
- * that learns from it may be running.
+ * Nothing of the conversation stays in memory or in any ledger, whichever base model speaks. No
+ * night that learns from it may be running.
  */
 export async function forgetTalk(
   { ledgers, memory }: { readonly ledgers: readonly Ledger[]; readonly memory: Memory },

@@ -7,6 +7,8 @@ import type { TokenDecoder } from './token-bytes.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export interface ChatTokenizer extends TokenDecoder {
+  /** See `encodingHash`. */
+  readonly encoding: string;
   /** Tokens that end a reply. */
   readonly stopIds: readonly number[];
   /** Tokens that begin or end turns. */
@@ -65,9 +67,10 @@ export function renderChatTokens(
 
 /** A chat tokenizer without a worker. */
 export function createChatTokenizer(tokenizer: Tokenizer): ChatTokenizer {
-  const { stopIds, controlIds, notices, decode, createStreamDecoder, tokenText } = tokenizer;
+  const { encoding, stopIds, controlIds, notices } = tokenizer;
+  const { decode, createStreamDecoder, tokenText } = tokenizer;
   return {
-    ...{ stopIds, controlIds, notices, decode, createStreamDecoder, tokenText },
+    ...{ encoding, stopIds, controlIds, notices, decode, createStreamDecoder, tokenText },
     renderChat: async (messages, request) => renderChatTokens(tokenizer, messages, request),
     close: async () => undefined,
   };

@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
 import type { RenderDefaults } from './chat-renderer.ts';
 import type { ChatTokenizer, ChatTokens } from './chat-tokenizer.ts';
+import { encodingHash } from './encoding-hash.ts';
 import { readTokenizer } from './read-tokenizer.ts';
 import type { ChatMessage } from './rendered-chat.ts';
 import { createTokenBytes, createTokenDecoder } from './token-bytes.ts';
@@ -55,6 +56,7 @@ export async function openTokenizerWorker(options: TokenizerWorkerOptions): Prom
   await tryOut(short);
   return {
     ...decoder,
+    encoding: encodingHash(files),
     stopIds: files.stopIds,
     controlIds,
     notices: files.notices,

@@ -6,6 +6,7 @@ import {
   type RenderDefaults,
 } from './chat-renderer.ts';
 import { createTextEncoder } from './encoder.ts';
+import { encodingHash } from './encoding-hash.ts';
 import { readTokenizer } from './read-tokenizer.ts';
 import type { ChatMessage, RenderedChat } from './rendered-chat.ts';
 import { createTokenBytes, createTokenDecoder, type TokenDecoder } from './token-bytes.ts';
@@ -13,6 +14,8 @@ import type { TokenizerFiles } from './tokenizer-file.ts';
 
 export interface Tokenizer extends TokenDecoder {
   readonly dir: string;
+  /** See `encodingHash`. */
+  readonly encoding: string;
   readonly vocabularySize: number;
   /** Tokens that end a reply. */
   readonly stopIds: readonly number[];
@@ -96,6 +99,7 @@ export function createTokenizer(
   return {
     ...createTokenDecoder(tokens, controlIds),
     dir,
+    encoding: encodingHash(files),
     vocabularySize: tokens.vocabularySize,
     stopIds: files.stopIds,
     controlIds,

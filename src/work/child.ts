@@ -29,7 +29,7 @@ async function run(plan: NightPlan): Promise<void> {
   ]);
   const { executor } = opened;
   try {
-    assertSame(model.baseHash, plan);
+    assertSame(plan, model.baseHash, tokenizer.encoding);
     const manifest = await work({
       plan,
       model,
@@ -45,13 +45,21 @@ async function run(plan: NightPlan): Promise<void> {
   }
 }
 
-/** Another model in the folder would learn from this one's talks, and its delta would fit neither. */
-function assertSame(found: string, { base, modelDir, night }: NightPlan): void {
-  if (found === base) return;
+/**
+ * Another model in the folder would learn from this one's conversations, and its delta would fit
+ * neither; under another tokenizer or template the night would not train what was served.
+ */
+function assertSame(plan: NightPlan, base: string, encoding: string): void {
+  const { night, modelDir } = plan;
+  const [what, found, expected] =
+    base === plan.base
+      ? ['another tokenizer or chat template', encoding, plan.encoding ?? encoding]
+      : ['another model', base, plan.base];
+  if (found === expected) return;
   const message =
-    `${modelDir} holds another model than the one that speaks (${found.slice(0, 12)}, not ` +
-    `${base.slice(0, 12)}); put it back, or start the daemon again with a store of its own.`;
-  throw new AttuneError('model-changed', message, { night, found, expected: base });
+    `${modelDir} holds ${what} than the one that speaks (${found.slice(0, 16)}, not ` +
+    `${expected.slice(0, 16)}); put it back, or start the daemon again.`;
+  throw new AttuneError('model-changed', message, { night, found, expected });
 }
 
 process.on('message', (raw) => {

@@ -109,8 +109,8 @@ async function noteCommit(folder: Folder, clock: Clock): Promise<void> {
 }
 
 function identityOf(plan: NightPlan) {
-  const { night, number, day, base, parent, inForce, seed, startedAt, review } = plan;
-  const identity = { night, number, day, base, parent, inForce, seed, startedAt };
+  const { night, number, day, base, encoding, parent, inForce, seed, startedAt, review } = plan;
+  const identity = { night, number, day, base, encoding, parent, inForce, seed, startedAt };
   return { ...identity, config: plan.configHash, ...(review === undefined ? {} : { review }) };
 }
 

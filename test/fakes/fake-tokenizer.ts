@@ -48,6 +48,7 @@ function createStreamDecoder(): StreamDecoder {
 }
 
 export const fakeTokenizer: ChatTokenizer = {
+  encoding: 'e'.repeat(64),
   stopIds: [END_ID],
   notices: [],
   controlIds: new Set([...Object.values(ROLE_IDS), END_ID]),

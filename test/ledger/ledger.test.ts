@@ -15,7 +15,7 @@ import { sha256 } from '../../src/base/hash.ts';
 import { type Deletion, deleteSource } from '../../src/ledger/deletion.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import { type Manifest, nightId } from '../../src/ledger/manifest.ts';
-import { verifyLedger } from '../../src/ledger/verify.ts';
+import { verifyLedger, verifyLedgers } from '../../src/ledger/verify.ts';
 import { NIGHT_FILES } from '../../src/record/files.ts';
 
 const BASE = sha256('a base model');
@@ -28,7 +28,11 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-async function addNight(ledger: Ledger, talk = 'talk-1'): Promise<Manifest> {
+async function addNight(
+  ledger: Ledger,
+  talk = 'talk-1',
+  more: Pick<Manifest, 'encoding'> = {},
+): Promise<Manifest> {
   const { number, parent } = await ledger.next();
   const night = nightId(number, '2026-11-22');
   const { path: building } = await ledger.building(night);
@@ -39,6 +43,7 @@ async function addNight(ledger: Ledger, talk = 'talk-1'): Promise<Manifest> {
     number,
     day: '2026-11-22',
     base: BASE,
+    ...more,
     parent,
     inForce: [],
     seed: 1,
@@ -123,6 +128,22 @@ describe('ledger', () => {
     await rm(join(path, 'notes.json'), { recursive: true });
     await addNight(ledger);
     expect(await ledger.list()).toHaveLength(1);
+  });
+
+  it('says which active night learnt under another tokenizer or template than speaks', async () => {
+    const ledger = await openLedger(folder, OPTIONS);
+    const { night: old } = await addNight(ledger);
+    const { night } = await addNight(ledger, 'talk-2', { encoding: sha256('a template') });
+    await ledger.setHead({ inForce: [old, night] });
+    const speaking = (encoding: string) => ({ base: BASE, encoding: sha256(encoding) });
+    const same = await verifyLedgers([ledger], speaking('a template'));
+    expect(same.ledgers[0]?.findings).toEqual([]);
+    const other = await verifyLedgers([ledger], speaking('another template'));
+    const text = 'learnt under another tokenizer or chat template than the one that speaks';
+    expect(other.isSound).toBe(true);
+    expect(other.ledgers[0]?.findings).toEqual([{ night, kind: 'encoding-changed', text }]);
+    const elsewhere = { base: sha256('another base'), encoding: sha256('another template') };
+    expect((await verifyLedgers([ledger], elsewhere)).ledgers[0]?.findings).toEqual([]);
   });
 
   it('refuses a pointer that names another base model', async () => {

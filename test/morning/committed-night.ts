@@ -14,6 +14,7 @@ import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { nightRoutes } from '../../src/server/night-routes.ts';
 import { openStore } from '../../src/store/store.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
+import { fakeTokenizer } from '../fakes/fake-tokenizer.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 
 export const NIGHT = 'n0001-2026-03-03';
@@ -45,6 +46,7 @@ export async function openMorning(): Promise<Morning> {
       ...shared,
       store,
       engine: new FakeEngine(),
+      encoding: fakeTokenizer.encoding,
       sampling: resolveSampling([]),
       surpriseOf: async () => undefined,
       paths: { modelDir: '/none', cacheDir: '/none', suiteFolder: '/none', promptsFolder: '/none' },

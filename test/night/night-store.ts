@@ -29,6 +29,7 @@ import { openStore, type Store } from '../../src/store/store.ts';
 import { MemoryDisk } from '../fakes/memory-disk.ts';
 
 export const BASE = sha256('a base model');
+const ENCODING = sha256('a tokenizer and a template');
 /** When the tests begin, ms since 1970. */
 export const NOW = Date.parse('2026-03-03T23:00:00Z');
 const PATHS = { modelDir: '/m', cacheDir: '/c', suiteFolder: '/s', promptsFolder: '/p' };
@@ -65,7 +66,8 @@ export async function openNightStore(
     ops: disk,
   });
   const sampling = resolveSampling([config.chat.sampling]);
-  const plan = { ledger: store.ledger, config, sampling, paths: PATHS, clock };
+  const { ledger } = store;
+  const plan = { ledger, encoding: ENCODING, config, sampling, paths: PATHS, clock };
   return { store, disk, config, clock, plan };
 }
 

@@ -46,7 +46,8 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 async function parts(more: ConfigPatch = {}): Promise<PlanParts> {
   const { config } = await loadConfig({ options: { chat: { sampling: { topK: 5 } }, ...more } });
   const sampling = resolveSampling([{ topP: 0.8, topK: 9 }, config.chat.sampling]);
-  return { ledger, config, sampling, paths: PATHS, clock: systemClock };
+  const encoding = 'e'.repeat(64);
+  return { ledger, encoding, config, sampling, paths: PATHS, clock: systemClock };
 }
 
 const plan = async (): Promise<NightPlan> => planNext(await parts());
@@ -82,6 +83,21 @@ describe('a night that was cut off', () => {
     expect(await findUnfinished(changed, (_, why) => told.push(why))).toBeUndefined();
     expect(told).toEqual(['the configuration was changed since it began']);
     expect(await ledger.unfinished()).toEqual([]);
+  });
+
+  it('is discarded where another tokenizer or chat template speaks by now', async () => {
+    const written = await plan();
+    await writePlan(written, await ledger.building(written.night));
+    const now = { ...(await parts()), encoding: 'f'.repeat(64) };
+    const told: string[] = [];
+    expect(await findUnfinished(now, (_, why) => told.push(why))).toBeUndefined();
+    expect(told).toEqual(['it began under another tokenizer or chat template']);
+  });
+
+  it('is found again where an earlier version did not say which template it is for', async () => {
+    const { encoding: _, ...written } = await plan();
+    await writePlan(written, await ledger.building(written.night));
+    expect((await findUnfinished(await parts()))?.plan).toEqual(written);
   });
 
   it('is discarded where an earlier version wrote its plan', async () => {

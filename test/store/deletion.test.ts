@@ -19,6 +19,7 @@ import * as files from '../../src/record/files.ts';
 import { isDrawn, scenarioOf } from '../../src/record/moment.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import { textsWithout } from '../../src/store/deletion.ts';
+import { fakeTokenizer } from '../fakes/fake-tokenizer.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 import { night } from '../web/night-example.ts';
 
@@ -64,6 +65,7 @@ beforeAll(async () => {
   ({ ledger } = store);
   options = {
     ...{ config, store, engine, entry, clock: systemClock, logger: silentLogger },
+    encoding: fakeTokenizer.encoding,
     sampling: resolveSampling([config.chat.sampling]),
     surpriseOf: async () => undefined,
     paths: { modelDir: '/none', cacheDir: '/none', suiteFolder: '/none', promptsFolder: '/none' },

@@ -41,6 +41,23 @@ function phaseOf({ nights }: Loop, night: string, phase: string): unknown {
 }
 
 describe('a model folder that is changed underneath', () => {
+  it('ends the night with a code also where only its chat template is another', async () => {
+    loop = await openLoop();
+    await flagTwo(loop);
+    const path = join(loop.modelDir, 'tokenizer_config.json');
+    const before = readFileSync(path, 'utf8');
+    const { chat_template: template, ...rest } = JSON.parse(before);
+    writeFileSync(path, JSON.stringify({ ...rest, chat_template: `{{ '' }}${template}` }));
+    await expect(loop.nights.runToEnd()).rejects.toMatchObject({
+      facts: { cause: 'model-changed' },
+      message: expect.stringContaining('another tokenizer or chat template'),
+    });
+    writeFileSync(path, before);
+    const night = await loop.nights.run();
+    await loop.nights.ended();
+    expect((await loop.nights.ledger.read(night)).encoding).toMatch(/^[0-9a-f]{64}$/);
+  }, 120_000);
+
   it('ends the night with a code before it trains; put back, the same night goes on', async () => {
     loop = await openLoop();
     await flagTwo(loop);
