@@ -68,7 +68,8 @@ const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 
 const FLAGS: Record<OpenMode, number> = {
-  read: constants.O_RDONLY,
+  // A pipe would keep its reader waiting for a writer. Windows has no such flag.
+  read: constants.O_RDONLY | (constants.O_NONBLOCK ?? 0),
   append: constants.O_RDWR | constants.O_CREAT | constants.O_APPEND,
   create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
 };

@@ -33,7 +33,7 @@ export interface GgufFile {
 }
 
 /** The largest heads in use (262 thousand tokens with merges) have about 20 MB. */
-const HEAD_BYTES_MAX = 256 * 2 ** 20;
+const HEAD_BYTES_MAX = 64 * 2 ** 20;
 const FIRST_READ_BYTES = 2 ** 20;
 const READ_GROWTH = 8;
 const PAIRS_MAX = 4096;

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { READABLE_TYPES } from '../gguf/block-type.ts';
+import { readTemplates } from '../tokenizer/tokenizer-file.ts';
 import { hintOf, readCheckpoint } from './checkpoint/checkpoint.ts';
 import { modelId, notFound, readJson, realPath } from './checkpoint/folder.ts';
 import { readGgufCheckpoint } from './checkpoint/gguf-checkpoint.ts';
@@ -98,6 +99,7 @@ export interface ModelHead {
   /** Where each weight is stored, by our names in the order of use. */
   readonly stored: ReadonlyMap<string, StoredTensor>;
   readonly unusedTensors: readonly string[];
+  readonly hasChatTemplate: boolean;
 }
 
 /**
@@ -106,18 +108,20 @@ export interface ModelHead {
  */
 export async function readModelHead(path: string): Promise<ModelHead> {
   const real = await realPath(path);
-  const { config, tensors } = await withOwnHead(await readSource(real));
+  const source = await withOwnHead(await readSource(real));
+  const { config, tensors, hasChatTemplate } = source;
   const stored = new Map(
     describeWeights(config).map((weight) => [weight.name, find(weight, tensors, real)]),
   );
   const used = new Set([...stored.values()].map(({ name }) => name));
   const unusedTensors = [...tensors.keys()].filter((name) => !used.has(name));
-  return { path: real, config, stored, unusedTensors };
+  return { path: real, config, stored, unusedTensors, hasChatTemplate };
 }
 
 interface Source {
   readonly config: ModelConfig;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly hasChatTemplate: boolean;
 }
 
 async function readSource(real: string): Promise<Source> {
@@ -128,21 +132,24 @@ async function readFolder(dir: string): Promise<Source> {
   const where = join(dir, 'config.json');
   const json = await readJson(where, CONFIG_BYTES_MAX);
   if (json === undefined) throw notFound(`${dir} has no config.json; ${await hintOf(dir)}`, dir);
-  return { config: parseConfig(json, where), tensors: await readCheckpoint(dir) };
+  const config = parseConfig(json, where);
+  const tensors = await readCheckpoint(dir);
+  return { config, tensors, hasChatTemplate: (await readTemplates(dir)).size > 0 };
 }
 
 /**
  * A head of its own is used where it differs from the embedding, whatever config.json says.
  * Source: transformers 5.18, modeling_utils.py, tie_weights.
  */
-async function withOwnHead({ config, tensors }: Source): Promise<Source> {
+async function withOwnHead(source: Source): Promise<Source> {
+  const { config, tensors } = source;
   const embedding = tensors.get('model.embed_tokens.weight');
   const head = tensors.get('lm_head.weight');
   if (!config.tieWordEmbeddings || embedding === undefined || head === undefined) {
-    return { config, tensors };
+    return source;
   }
   const isTied = await haveSameBytes(embedding, head);
-  return { config: { ...config, tieWordEmbeddings: isTied }, tensors };
+  return { ...source, config: { ...config, tieWordEmbeddings: isTied } };
 }
 
 /** One weight as f32, read from its place; the caller owns it. */

@@ -285,7 +285,7 @@ function beginning(
 }
 
 /** `tokenizer.chat_template`, and `tokenizer.chat_template.NAME` for further ones. */
-function templatesOf(metadata: Metadata): Map<string, string> {
+export function templatesOf(metadata: Metadata): Map<string, string> {
   const templates = new Map<string, string>();
   for (const [key, value] of metadata) {
     const [, name] = /^tokenizer\.chat_template(?:\.(.+))?$/.exec(key) ?? [];

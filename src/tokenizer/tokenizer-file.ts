@@ -149,10 +149,15 @@ function checkPatterns(dir: string, part: unknown, depth = 0): void {
   for (const value of Object.values(part)) checkPatterns(dir, value, depth + 1);
 }
 
-async function readTemplates(
+const configPathIn = (dir: string): string => join(dir, 'tokenizer_config.json');
+
+/** Of a Hugging Face folder, by name. @throws tokenizer-invalid */
+export async function readTemplates(
   dir: string,
-  fromConfig: z.output<typeof configSchema>['chat_template'],
+  config?: z.output<typeof configSchema>,
 ): Promise<Map<string, string>> {
+  const { chat_template: fromConfig } =
+    config ?? (await readJson(configPathIn(dir), configSchema)) ?? {};
   const templates = new Map<string, string>();
   if (typeof fromConfig === 'string') templates.set('default', fromConfig);
   for (const { name, template } of typeof fromConfig === 'object' ? (fromConfig ?? []) : []) {
@@ -221,7 +226,7 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
   }
   const { model, vocabulary, merges } = readModel(dir, definition.model);
   checkPatterns(dir, [definition.normalizer, definition.pre_tokenizer, definition.decoder]);
-  const configPath = join(dir, 'tokenizer_config.json');
+  const configPath = configPathIn(dir);
   const config = (await readJson(configPath, configSchema)) ?? {};
   const generation = await readGenerationConfig(dir);
 
@@ -240,7 +245,7 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
     const id = added?.id ?? vocabulary.get(content ?? '');
     return id === undefined ? [] : [id];
   };
-  const templates = await readTemplates(dir, config.chat_template);
+  const templates = await readTemplates(dir, config);
   const ends = addedTokens.filter(
     ({ content, isControl }) =>
       isControl && TURN_ENDS.includes(content) && templates.get('default')?.includes(content),

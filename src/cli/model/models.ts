@@ -7,84 +7,110 @@ import { loadConfig } from '../../config/load.ts';
 import { inspectModel } from '../../model/local/inspect-model.ts';
 import { type LocalModel, listLocalModels, modelFolders } from '../../model/local/local-model.ts';
 import { isDemonstration } from '../../protocol/demonstration.ts';
+import { exampleFor } from '../hub/example-model.ts';
 import { bytesText } from '../hub/progress-bar.ts';
 
-export interface ListedModel extends LocalModel {
-  readonly parameters: number | null;
-  readonly quantization: string | null;
-  readonly storedBytes: number | null;
+/** What is known of a model only once its head was read. */
+interface Facts {
+  readonly parameters: number;
+  readonly quantization: string;
+  readonly storedBytes: number;
   /** Resident while it speaks. */
-  readonly memoryBytes: number | null;
+  readonly memoryBytes: number;
+  readonly hasChatTemplate: boolean;
+}
+
+export interface ListedModel extends LocalModel {
+  /** Null where it cannot be read. */
+  readonly facts: Facts | null;
   /** Why it does not run here; null where it does. */
   readonly refusal: string | null;
 }
+
+/** Heads that are read, which takes up to half a second each. */
+const EXAMINED_MAX = 200;
 
 export function registerModels(program: Command): void {
   program
     .command('models')
     .description('list the models on this machine and which of them run here')
+    .option('--config <file>', 'configuration file')
     .option('--json', 'print JSON')
-    .action(async (options: { json?: boolean }) => {
-      const models = await listedModels(process.env, homedir());
-      const text = options.json === true ? `${JSON.stringify(models, null, 2)}\n` : table(models);
+    .action(async ({ config: file, json }: { config?: string; json?: boolean }) => {
+      const loaded = await loadConfig({
+        ...(file === undefined ? {} : { file }),
+        environment: process.env,
+      });
+      const models = await listedModels(loaded.config.store.path, process.env, homedir());
+      const text = json === true ? `${JSON.stringify(models, null, 2)}\n` : table(models);
       process.stdout.write(text);
     });
 }
 
 /** Models that run first, the largest of them on top. */
 export async function listedModels(
+  storePath: string,
   environment: Readonly<Record<string, string | undefined>>,
   home: string,
 ): Promise<ListedModel[]> {
-  const { config } = await loadConfig({ environment });
-  const found = await listLocalModels(modelFolders(resolve(config.store.path), home, environment));
-  const listed = await Promise.all(found.map((model) => examined(model, totalmem())));
-  const rank = ({ refusal, parameters }: ListedModel): number =>
-    refusal === null ? (parameters ?? 0) : -1;
+  const found = await listLocalModels(modelFolders(resolve(storePath), home, environment));
+  const listed: ListedModel[] = [];
+  // One after the other: a head may have megabytes.
+  for (const model of found.slice(0, EXAMINED_MAX)) listed.push(await examined(model, totalmem()));
+  const rank = ({ refusal, facts }: ListedModel): number =>
+    refusal === null ? (facts?.parameters ?? 0) : -1;
   return listed.sort((a, b) => rank(b) - rank(a) || (a.name < b.name ? -1 : 1));
 }
 
 async function examined(model: LocalModel, memory: number): Promise<ListedModel> {
   try {
-    const { parameters, quantization, storedBytes, memoryBytes } = await inspectModel(model.path);
-    const facts = { parameters, quantization, storedBytes, memoryBytes };
-    const needed = `it takes ${bytesText(memoryBytes)} here; this machine has ${bytesText(memory)}`;
-    return { ...model, ...facts, refusal: memoryBytes > memory ? needed : null };
+    const { config: _, ...facts } = await inspectModel(model.path);
+    const takes = bytesText(facts.memoryBytes);
+    const needed = `it takes ${takes} here; this machine has ${bytesText(memory)}`;
+    return { ...model, facts, refusal: facts.memoryBytes > memory ? needed : null };
   } catch (error) {
-    if (!isAttuneError(error)) throw error;
-    const unknown = { parameters: null, quantization: null, storedBytes: null, memoryBytes: null };
-    const { reason } = error.facts;
-    return { ...model, ...unknown, refusal: typeof reason === 'string' ? reason : error.message };
+    // Whatever is wrong with one model is no reason not to list the others.
+    const { reason } = isAttuneError(error) ? error.facts : {};
+    const message = error instanceof Error ? error.message : String(error);
+    return { ...model, facts: null, refusal: typeof reason === 'string' ? reason : message };
   }
 }
 
-function table(models: readonly ListedModel[]): string {
+/** The largest one to talk to that leaves room for its conversations and other programs. */
+export function bestOf(models: readonly ListedModel[], memory: number): ListedModel | undefined {
+  return models.find(
+    ({ facts, refusal }) =>
+      refusal === null &&
+      facts?.hasChatTemplate === true &&
+      !isDemonstration(facts.parameters) &&
+      facts.memoryBytes <= MEMORY_SHARE_MAX * memory,
+  );
+}
+
+const MEMORY_SHARE_MAX = 0.75;
+
+export function table(models: readonly ListedModel[], memory = totalmem()): string {
+  const best = bestOf(models, memory);
+  const start = `Start one: npx attune start --model ${best?.name}\n`;
+  const pull = `Fetch one worth talking to: npx attune pull ${exampleFor(memory)}\n`;
+  const advice = best === undefined ? pull : start;
   if (models.length === 0) {
-    return (
-      'No models found (Hugging Face cache, Ollama, LM Studio, llama.cpp, our store).\n' +
-      'Fetch one, for example: npx attune pull HuggingFaceTB/SmolLM2-1.7B-Instruct\n'
-    );
+    return `No models found (Hugging Face cache, Ollama, LM Studio, llama.cpp, our store).\n${advice}`;
   }
-  const rows = models.map((model) => [model.name, model.source, ...factsOf(model)]);
+  const rows = models.map((model) => [model.name, model.source, ...cellsOf(model)]);
   const head = ['MODEL', 'FROM', 'WEIGHTS', 'STORED', 'TAKES HERE', ''];
   const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]?.length ?? 0)));
   const line = (row: readonly string[]): string =>
     row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ');
-  const best = models.find(({ refusal, parameters }) => refusal === null && !isSmall(parameters));
-  const start = best === undefined ? '' : `\nStart one: npx attune start --model ${best.name}\n`;
-  return `${[head, ...rows].map((row) => line(row).trimEnd()).join('\n')}\n${start}`;
+  return `${[head, ...rows].map((row) => line(row).trimEnd()).join('\n')}\n\n${advice}`;
 }
 
-const isSmall = (parameters: number | null): boolean =>
-  parameters === null || isDemonstration(parameters);
-
-function factsOf({ parameters, quantization, storedBytes, memoryBytes, refusal }: ListedModel) {
-  if (parameters === null || storedBytes === null || memoryBytes === null) {
-    return ['', '', '', `does not run here: ${refusal}`];
-  }
-  const stored = `${bytesText(storedBytes)} ${quantization}`;
-  const verdict = refusal === null ? 'runs here' : `does not run here: ${refusal}`;
-  return [countText(parameters), stored, bytesText(memoryBytes), verdict];
+function cellsOf({ facts, refusal }: ListedModel): string[] {
+  if (facts === null) return ['', '', '', `does not run here: ${refusal}`];
+  const stored = `${bytesText(facts.storedBytes)} ${facts.quantization}`;
+  const runs = facts.hasChatTemplate ? 'runs here' : 'runs here, but cannot chat: no chat template';
+  const verdict = refusal === null ? runs : `does not run here: ${refusal}`;
+  return [countText(facts.parameters), stored, bytesText(facts.memoryBytes), verdict];
 }
 
 /** `135M`, `1.7B`. */

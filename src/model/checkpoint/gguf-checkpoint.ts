@@ -1,6 +1,8 @@
 // A GGUF file, or the parts of a split one, as a checkpoint: Hugging Face's names, checked config.
 import { basename, dirname, join } from 'node:path';
+import { partName, partOf } from '../../gguf/file-name.ts';
 import { type GgufFile, type GgufTensor, ggufDamaged, readGgufFile } from '../../gguf/gguf-file.ts';
+import { templatesOf } from '../../tokenizer/gguf-tokenizer.ts';
 import { type ModelConfig, parseConfig } from '../config.ts';
 import { describeGguf } from '../gguf-config.ts';
 import { realFile } from './folder.ts';
@@ -11,6 +13,7 @@ export interface GgufCheckpoint {
   readonly config: ModelConfig;
   /** By Hugging Face's names. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly hasChatTemplate: boolean;
 }
 
 /** Our name of a tensor outside the layers. Source: gguf 0.19, constants.py, TENSOR_NAMES. */
@@ -38,7 +41,6 @@ const INNER: Readonly<Record<string, string>> = {
 const ROPE_FACTORS = 'rope_freqs.weight';
 
 const PARTS_MAX = 512;
-const PART_NAME = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
 
 /**
  * Only heads are read, and the factors of the rotation.
@@ -61,6 +63,7 @@ export async function readGgufCheckpoint(path: string): Promise<GgufCheckpoint> 
   return {
     config: parsed,
     tensors: named(found, parsed, hasPairedRows),
+    hasChatTemplate: templatesOf(first.metadata).size > 0,
   };
 }
 
@@ -69,16 +72,15 @@ async function readParts(path: string): Promise<GgufFile[]> {
   const named = await readGgufFile(path);
   const count = named.metadata.get('split.count') ?? 1;
   if (count === 1 || count === 0) return [named];
-  const match = PART_NAME.exec(basename(path));
-  if (typeof count !== 'number' || count > PARTS_MAX || Number(match?.[3]) !== count) {
+  const own = partOf(basename(path));
+  if (typeof count !== 'number' || count > PARTS_MAX || own?.count !== count) {
     const reason = `${String(count)} parts, and the name does not end in -00001-of-0000N.gguf`;
     throw ggufDamaged(path, 'split.count', reason);
   }
-  const digits = (part: number): string => String(part).padStart(5, '0');
   const files: GgufFile[] = [];
   for (let part = 1; part <= count; part++) {
-    const name = `${match?.[1]}-${digits(part)}-of-${digits(count)}.gguf`;
-    const file = await readGgufFile(await realFile(join(dirname(path), name)));
+    const place = join(dirname(path), partName(own.stem, part, count));
+    const file = await readGgufFile(await realFile(place));
     if (file.metadata.get('split.no') !== part - 1) {
       throw ggufDamaged(file.path, 'split.no', `it is not ${part - 1}`);
     }

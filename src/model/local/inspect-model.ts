@@ -10,11 +10,13 @@ export interface ModelDescription {
   readonly storedBytes: number;
   /** Resident while it speaks: its weights as f32. Caches come on top. */
   readonly memoryBytes: number;
+  /** A model without one continues text and cannot chat. */
+  readonly hasChatTemplate: boolean;
 }
 
 /** @throws model-not-found, model-unsupported, model-damaged: why it cannot run */
 export async function inspectModel(path: string): Promise<ModelDescription> {
-  const { config, stored } = await readModelHead(path);
+  const { config, stored, hasChatTemplate } = await readModelHead(path);
   const bytesOf = new Map<string, number>();
   let storedBytes = 0;
   let parameters = 0;
@@ -30,5 +32,6 @@ export async function inspectModel(path: string): Promise<ModelDescription> {
     quantization: most?.[0] ?? 'F32',
     storedBytes,
     memoryBytes: parameters * Float32Array.BYTES_PER_ELEMENT,
+    hasChatTemplate,
   };
 }

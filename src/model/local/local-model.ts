@@ -1,8 +1,10 @@
 // The models that this machine has already: where other programs keep theirs, and our own store.
 // It looks at names and sizes only; what a file holds is `inspectModel`'s affair.
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
+import { isModelName, plainName, quantizationIn } from '../../gguf/file-name.ts';
+import { FolderReader } from './folder-reader.ts';
 
 export type ModelSource = 'Attune' | 'Hugging Face' | 'Ollama' | 'LM Studio' | 'llama.cpp';
 
@@ -58,9 +60,6 @@ export function modelFolders(
   };
 }
 
-/** Entries of one folder that are looked at; a model folder has a few dozen. */
-const ENTRIES_MAX = 10_000;
-
 /** By source and name; the same file is listed once. */
 export async function listLocalModels(folders: ModelFolders): Promise<LocalModel[]> {
   const found = await Promise.all([
@@ -75,89 +74,75 @@ export async function listLocalModels(folders: ModelFolders): Promise<LocalModel
   return [...byPath.values()];
 }
 
-/** Names in a folder, sorted; none where it cannot be read. */
-async function entriesOf(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch(() => []);
-  return names.sort().slice(0, ENTRIES_MAX);
-}
-
-async function foldersIn(folder: string): Promise<string[]> {
-  const names = await entriesOf(folder);
-  const isFolder = await Promise.all(
-    names.map(async (name) => (await stat(join(folder, name)).catch(() => null))?.isDirectory()),
-  );
-  return names.filter((_, i) => isFolder[i] === true);
-}
-
 /** `OWNER/NAME` folders, as `attune pull` and LM Studio make them. */
 async function inRepositories(folder: string, source: ModelSource): Promise<LocalModel[]> {
+  const reader = new FolderReader();
   const models: LocalModel[] = [];
-  for (const owner of await foldersIn(folder)) {
-    for (const name of await foldersIn(join(folder, owner))) {
-      models.push(...(await inRepository(join(folder, owner, name), `${owner}/${name}`, source)));
+  for (const owner of await reader.folders(folder)) {
+    for (const name of await reader.folders(join(folder, owner))) {
+      const place = { folder: join(folder, owner, name), name: `${owner}/${name}`, source };
+      models.push(...(await inRepository(place, reader)));
     }
   }
   return models;
 }
 
 /** Source: huggingface_hub, file_download.py: models--OWNER--NAME, refs/main → snapshots/REVISION. */
-async function inHuggingFaceCache(folder: string): Promise<LocalModel[]> {
+async function inHuggingFaceCache(root: string): Promise<LocalModel[]> {
+  const reader = new FolderReader();
   const models: LocalModel[] = [];
-  for (const entry of await foldersIn(folder)) {
-    const repository = /^models--(.+)$/.exec(entry)?.[1]?.replace('--', '/');
-    const snapshot = await huggingFaceSnapshot(join(folder, entry));
-    if (repository === undefined || snapshot === undefined) continue;
-    models.push(...(await inRepository(snapshot, repository, 'Hugging Face')));
+  for (const entry of await reader.folders(root)) {
+    const name = /^models--(.+)$/.exec(entry)?.[1]?.replace('--', '/');
+    const folder = await huggingFaceSnapshot(join(root, entry), reader);
+    if (name === undefined || folder === undefined) continue;
+    models.push(...(await inRepository({ folder, name, source: 'Hugging Face' }, reader)));
   }
   return models;
 }
 
 /** The folder of the revision that `main` names, or of the only one. */
-export async function huggingFaceSnapshot(folder: string): Promise<string | undefined> {
-  const named = await readFile(join(folder, 'refs', 'main'), 'utf8').catch(() => undefined);
-  const revisions = await foldersIn(join(folder, 'snapshots'));
+export async function huggingFaceSnapshot(
+  folder: string,
+  reader = new FolderReader(),
+): Promise<string | undefined> {
+  const named = await reader.text(join(folder, 'refs', 'main'));
+  const revisions = await reader.folders(join(folder, 'snapshots'));
   const revision = revisions.find((one) => one === named?.trim()) ?? revisions[0];
   return revision === undefined ? undefined : join(folder, 'snapshots', revision);
 }
 
-/** A folder of safetensors is one model; each of its GGUF files is one. */
+interface Repository {
+  readonly folder: string;
+  readonly name: string;
+  readonly source: ModelSource;
+}
+
+/** A folder of safetensors is one model; each GGUF file in it, or one folder below, is one. */
 async function inRepository(
-  folder: string,
-  name: string,
-  source: ModelSource,
+  { folder, name, source }: Repository,
+  reader: FolderReader,
 ): Promise<LocalModel[]> {
-  const names = await entriesOf(folder);
-  const files = firstParts(names);
+  const names = await reader.names(folder);
+  for (const below of await reader.folders(folder)) {
+    const files = await reader.names(join(folder, below));
+    names.push(...files.map((file) => `${below}/${file}`));
+  }
+  const files = names.filter(isModelName);
   const models: LocalModel[] = [];
-  if (names.includes('config.json') && names.some((one) => one.endsWith('.safetensors'))) {
+  if (names.includes('config.json') && names.some((one) => /^[^/]*\.safetensors$/.test(one))) {
     models.push({ name, aliases: [], path: await realpath(folder), source });
   }
   for (const file of files) {
-    const path = await realpath(join(folder, file)).catch(() => undefined);
+    const path = await reader.file(join(folder, file));
     if (path === undefined) continue;
-    const plain = file.replace(/-\d{5}-of-\d{5}(?=\.gguf$)/, '').replace(/\.gguf$/, '');
-    const quantization = quantizationIn(plain);
+    const quantization = quantizationIn(file);
     const short = quantization === undefined ? [] : [`${name}:${quantization}`];
     const only = files.length === 1 && models.length === 0 ? [name] : [];
+    const plain = plainName(basename(file));
     const [first = `${name}/${file}`, ...aliases] = [...only, ...short, `${name}/${file}`, plain];
     models.push({ name: first, aliases, path, source });
   }
   return models;
-}
-
-/** `Q4_K_M` of `Llama-3.2-1B-Instruct-Q4_K_M`. */
-export function quantizationIn(name: string): string | undefined {
-  return /(?:^|[-._])((?:I?Q\d\w*|BF16|F16|F32|MXFP4))$/i.exec(name)?.[1]?.toUpperCase();
-}
-
-/** GGUF files; of split ones the first part. Projectors of vision models are none. */
-function firstParts(names: readonly string[]): string[] {
-  return names.filter(
-    (name) =>
-      name.endsWith('.gguf') &&
-      !/^mmproj/i.test(name) &&
-      !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(name),
-  );
 }
 
 const manifestSchema = z.looseObject({
@@ -169,14 +154,15 @@ const manifestSchema = z.looseObject({
  * Source: ollama, server/modelpath.go: manifests/HOST/NAMESPACE/MODEL/TAG, blobs/sha256-HASH.
  */
 async function inOllama(folder: string): Promise<LocalModel[]> {
+  const reader = new FolderReader();
   const models: LocalModel[] = [];
   const root = join(folder, 'manifests');
-  for (const host of await foldersIn(root)) {
-    for (const namespace of await foldersIn(join(root, host))) {
-      for (const model of await foldersIn(join(root, host, namespace))) {
+  for (const host of await reader.folders(root)) {
+    for (const namespace of await reader.folders(join(root, host))) {
+      for (const model of await reader.folders(join(root, host, namespace))) {
         const place = join(root, host, namespace, model);
-        for (const tag of await entriesOf(place)) {
-          const path = await ollamaBlob(folder, join(place, tag));
+        for (const tag of await reader.names(place)) {
+          const path = await ollamaBlob(folder, await reader.text(join(place, tag)), reader);
           if (path === undefined) continue;
           const isUsual = host === 'registry.ollama.ai';
           const plain = namespace === 'library' ? model : `${namespace}/${model}`;
@@ -190,13 +176,15 @@ async function inOllama(folder: string): Promise<LocalModel[]> {
   return models;
 }
 
-async function ollamaBlob(folder: string, manifestPath: string): Promise<string | undefined> {
-  const text = await readFile(manifestPath, 'utf8').catch(() => '');
-  const manifest = manifestSchema.safeParse(parsed(text)).data;
+async function ollamaBlob(
+  folder: string,
+  manifestText = '',
+  reader: FolderReader,
+): Promise<string | undefined> {
+  const manifest = manifestSchema.safeParse(parsed(manifestText)).data;
   const layer = manifest?.layers.find(({ mediaType }) => mediaType.endsWith('.image.model'));
   const hash = /^sha256:([0-9a-f]{64})$/.exec(layer?.digest ?? '')?.[1];
-  if (hash === undefined) return undefined;
-  return realpath(join(folder, 'blobs', `sha256-${hash}`)).catch(() => undefined);
+  return hash === undefined ? undefined : reader.file(join(folder, 'blobs', `sha256-${hash}`));
 }
 
 function parsed(text: string): unknown {
@@ -208,11 +196,12 @@ function parsed(text: string): unknown {
 }
 
 async function inLlamaCppCache(folder: string): Promise<LocalModel[]> {
-  const files = firstParts(await entriesOf(folder));
-  return Promise.all(
-    files.map(async (file) => {
-      const path = await realpath(join(folder, file));
-      return { name: path, aliases: [basename(file, '.gguf'), file], path, source: 'llama.cpp' };
-    }),
-  );
+  const reader = new FolderReader();
+  const models: LocalModel[] = [];
+  for (const file of (await reader.names(folder)).filter(isModelName)) {
+    const path = await reader.file(join(folder, file));
+    if (path === undefined) continue;
+    models.push({ name: path, aliases: [plainName(file), file], path, source: 'llama.cpp' });
+  }
+  return models;
 }

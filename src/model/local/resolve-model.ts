@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { AttuneError } from '../../base/errors.ts';
 import { installationFolder } from '../../config/load.ts';
+import { isModelName } from '../../gguf/file-name.ts';
 import {
   huggingFaceSnapshot,
   type LocalModel,
@@ -66,8 +67,7 @@ async function modelAt(path: string): Promise<string | undefined> {
     const snapshot = await huggingFaceSnapshot(path);
     if (snapshot !== undefined) return modelAt(snapshot);
   }
-  const files = names.filter((one) => one.endsWith('.gguf') && !/^mmproj/i.test(one)).sort();
-  const first = files.filter((one) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(one));
+  const first = names.filter(isModelName).sort();
   if (first.length > 1) {
     const list = first.slice(0, NAMES_SHOWN_MAX).join(', ');
     throw notFound(path, `${path} holds several GGUF files; name one of them: ${list}`);

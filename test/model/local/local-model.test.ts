@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { installationFolder } from '../../../src/config/load.ts';
+import { quantizationIn } from '../../../src/gguf/file-name.ts';
 import { inspectModel } from '../../../src/model/local/inspect-model.ts';
 import {
   listLocalModels,
   type ModelFolders,
   modelFolders,
-  quantizationIn,
 } from '../../../src/model/local/local-model.ts';
 import { namedModel, resolveModel } from '../../../src/model/local/resolve-model.ts';
 
