@@ -2,48 +2,36 @@
 import { z } from 'zod';
 import { TemplateVariables } from '../../protocol/conversation.ts';
 import { samplingLayerShape } from '../../protocol/sampling-schema.ts';
+import { count, countFrom, section, text } from './value.ts';
 
-export const engineSection = z
-  .strictObject({
-    device: z
-      .enum(['auto', 'cpu', 'webgpu', 'cuda'])
-      .default('auto')
-      .describe('Where the model runs; auto is WebGPU where an adapter is faster, else the CPU.'),
-    threads: z
-      .int()
-      .min(0)
-      .max(256)
-      .default(0)
-      .describe('Threads of one run; 0 is the number of physical cores.'),
-    windowTokens: z
-      .int()
-      .min(0)
-      .default(0)
-      .describe(
-        'Tokens of prompt and reply together; 0 is what the model was made for, at most 32768.',
-      ),
-    cacheBytesMax: z
-      .int()
-      .min(1_048_576)
-      .default(536_870_912)
-      .describe('Bytes of all KV caches together; the least recently used are dropped first.'),
-    batchMax: z.int().min(1).max(256).default(64).describe('Replies that decode together.'),
-    prefillChunkTokens: z.int().min(1).default(256).describe('Prompt tokens that run at once.'),
-    restartsMax: z
-      .int()
-      .min(0)
-      .default(5)
-      .describe('How often a dead engine is started again within ten minutes.'),
-  })
-  .describe('The engine: the device, and what it may use.');
+export const engineSection = section('The engine: the device, and what it may use.', {
+  device: z
+    .enum(['auto', 'cpu', 'webgpu', 'cuda'])
+    .default('auto')
+    .describe('Where the model runs; auto is WebGPU where an adapter is faster, else the CPU.'),
+  threads: countFrom(0, 0, { max: 256 }).describe(
+    'Threads of one run; 0 is the number of physical cores.',
+  ),
+  windowTokens: countFrom(0, 0).describe(
+    'Tokens of prompt and reply together; 0 is what the model was made for, at most 32768.',
+  ),
+  cacheBytesMax: countFrom(1_048_576, 536_870_912).describe(
+    'Bytes of all KV caches together; the least recently used are dropped first.',
+  ),
+  batchMax: countFrom(1, 64, { max: 256 }).describe('Replies that decode together.'),
+  prefillChunkTokens: count(256).describe('Prompt tokens that run at once.'),
+  restartsMax: countFrom(0, 5).describe(
+    'How often a dead engine is started again within ten minutes.',
+  ),
+});
 
-export const chatSection = z
-  .strictObject({
-    systemPrompt: z
-      .string()
-      .default('')
-      .describe('First message of every conversation that has none of its own; empty is none.'),
-    replyTokensMax: z.int().min(1).default(512).describe('Tokens of the longest reply.'),
+export const chatSection = section(
+  'Replies. A conversation or a request may say otherwise for itself.',
+  {
+    systemPrompt: text('').describe(
+      'First message of every conversation that has none of its own; empty is none.',
+    ),
+    replyTokensMax: count(512).describe('Tokens of the longest reply.'),
     sampling: z
       .strictObject(samplingLayerShape)
       .describe(
@@ -59,10 +47,8 @@ export const chatSection = z
     templateVariables: TemplateVariables.default({}).describe(
       'Variables of the chat template, such as `{enable_thinking: false}`.',
     ),
-    replyReserveTokens: z
-      .int()
-      .min(1)
-      .default(128)
-      .describe('Tokens kept free for the reply when old turns must leave the window.'),
-  })
-  .describe('Replies. A conversation or a request may say otherwise for itself.');
+    replyReserveTokens: count(128).describe(
+      'Tokens kept free for the reply when old turns must leave the window.',
+    ),
+  },
+);

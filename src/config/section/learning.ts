@@ -1,49 +1,31 @@
 // Config sections of what is kept and learnt from: flags, memory, dreams, training.
 import { z } from 'zod';
 import { samplingShape } from '../../protocol/sampling-schema.ts';
+import { amount, count, countFrom, numberFrom, positive, section, share } from './value.ts';
 
-export const flagSection = z
-  .strictObject({
-    heldBackFrom: z
-      .int()
-      .min(1)
-      .default(10)
-      .describe('From this flag on, some are held back: they measure and never train.'),
-    heldBackOneIn: z.int().min(2).default(5).describe('One flag in this many is held back.'),
-  })
-  .describe('Moments that a person marked.');
+export const flagSection = section('Moments that a person marked.', {
+  heldBackFrom: count(10).describe(
+    'From this flag on, some are held back: they measure and never train.',
+  ),
+  heldBackOneIn: countFrom(2, 5).describe('One flag in this many is held back.'),
+});
 
-const salience = (value: number, description: string) =>
-  z.number().min(0).default(value).describe(description);
+const salience = (value: number, description: string) => amount(value).describe(description);
 
-export const memorySection = z
-  .strictObject({
-    restMinutes: z
-      .number()
-      .min(0)
-      .default(30)
-      .describe('Minutes without a message after which a conversation is compressed to a gist.'),
-    halfLifeDays: z
-      .number()
-      .gt(0)
-      .default(14)
-      .describe('Days after which the salience of a gist is half.'),
-    flaggedHalfLifeFactor: z
-      .number()
-      .min(1)
-      .default(4)
-      .describe('How many times slower a flagged conversation fades.'),
-    salienceFloor: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0.05)
-      .describe('Salience below which a gist is forgotten on purpose.'),
-    gistsMax: z
-      .int()
-      .min(1)
-      .default(5_000)
-      .describe('Gists that are kept; beyond this the least salient are forgotten.'),
+export const memorySection = section(
+  'Gists: what is remembered of a conversation, and for how long.',
+  {
+    restMinutes: amount(30).describe(
+      'Minutes without a message after which a conversation is compressed to a gist.',
+    ),
+    halfLifeDays: positive(14).describe('Days after which the salience of a gist is half.'),
+    flaggedHalfLifeFactor: numberFrom(1, 4).describe(
+      'How many times slower a flagged conversation fades.',
+    ),
+    salienceFloor: share(0.05).describe('Salience below which a gist is forgotten on purpose.'),
+    gistsMax: count(5_000).describe(
+      'Gists that are kept; beyond this the least salient are forgotten.',
+    ),
     weights: z
       .strictObject({
         flags: salience(2, 'Moments in which the model failed to listen, by their strength.'),
@@ -56,87 +38,61 @@ export const memorySection = z
       })
       .describe('How much each input adds to salience; the sum is squashed to 0 … 1.')
       .prefault({}),
-  })
-  .describe('Gists: what is remembered of a conversation, and for how long.');
+  },
+);
 
-export const dreamSection = z
-  .strictObject({
-    anglesPerFlag: z
-      .int()
-      .min(0)
-      .default(12)
-      .describe('Variants (other domains, tones, places of the direction) drawn from one flag.'),
-    directedShare: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0.7)
-      .describe('Share of dreams that start from flags; the rest start from memories.'),
-    salienceShare: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0.7)
-      .describe('Share of dreams from memories that is drawn by salience; the rest by chance.'),
-    batchSize: z.int().min(1).max(64).default(16).describe('Scenes written at once.'),
-    retriesPerDream: z
-      .int()
-      .min(0)
-      .max(10)
-      .default(2)
-      .describe('How often one dream is tried again.'),
-    strength: z
-      .enum(['auto', 'structured', 'whole'])
-      .default('auto')
-      .describe(
-        'How scenes are written: structured (slot by slot, for small models), whole (for large ' +
-          'ones), or auto by the size of the model.',
-      ),
-    temperature: samplingShape.temperature.default(0.9).describe('Temperature of the scenes.'),
-    topP: samplingShape.topP.default(0.95).describe('Top p of the scenes.'),
-    echoes: z
-      .int()
-      .min(0)
-      .max(10_000)
-      .default(120)
-      .describe(
-        'Most moments of your conversations in which a reply took up a value that you had named; ' +
-          'both sides of each are used, with the value and another one exchanged.',
-      ),
-    rehearsalTalks: z
-      .int()
-      .min(0)
-      .max(10_000)
-      .default(240)
-      .describe('Conversations that the model holds with itself; training retains what it says.'),
-    contextTokensMax: z.int().min(16).default(1_024).describe('Tokens of the longest context.'),
-    chosenTokensMax: z
-      .int()
-      .min(4)
-      .default(96)
-      .describe('Tokens of the longest reply that listens.'),
-    nearCopyMax: z
-      .number()
-      .gt(0)
-      .max(1)
-      .default(0.6)
-      .describe('Share of word triples in common with another dream above which it is a copy.'),
-    marginMin: z
-      .number()
-      .default(-4)
-      .describe(
-        'A dream is admitted only if the active weights prefer the reply that listens by at ' +
-          'least this margin, nats a token …',
-      ),
-    marginMax: z.number().default(1).describe('… and by at most this one.'),
-  })
-  .describe('Scenarios that the model writes at night.');
+export const dreamSection = section('Scenarios that the model writes at night.', {
+  anglesPerFlag: countFrom(0, 12).describe(
+    'Variants (other domains, tones, places of the direction) drawn from one flag.',
+  ),
+  directedShare: share(0.7).describe(
+    'Share of dreams that start from flags; the rest start from memories.',
+  ),
+  salienceShare: share(0.7).describe(
+    'Share of dreams from memories that is drawn by salience; the rest by chance.',
+  ),
+  batchSize: countFrom(1, 16, { max: 64 }).describe('Scenes written at once.'),
+  retriesPerDream: countFrom(0, 2, { max: 10 }).describe('How often one dream is tried again.'),
+  strength: z
+    .enum(['auto', 'structured', 'whole'])
+    .default('auto')
+    .describe(
+      'How scenes are written: structured (slot by slot, for small models), whole (for large ' +
+        'ones), or auto by the size of the model.',
+    ),
+  temperature: samplingShape.temperature.default(0.9).describe('Temperature of the scenes.'),
+  topP: samplingShape.topP.default(0.95).describe('Top p of the scenes.'),
+  echoes: countFrom(0, 120, { max: 10_000 }).describe(
+    'Most moments of your conversations in which a reply took up a value that you had named; ' +
+      'both sides of each are used, with the value and another one exchanged.',
+  ),
+  rehearsalTalks: countFrom(0, 240, { max: 10_000 }).describe(
+    'Conversations that the model holds with itself; training retains what it says.',
+  ),
+  contextTokensMax: countFrom(16, 1_024).describe('Tokens of the longest context.'),
+  chosenTokensMax: countFrom(4, 96).describe('Tokens of the longest reply that listens.'),
+  nearCopyMax: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.6)
+    .describe('Share of word triples in common with another dream above which it is a copy.'),
+  marginMin: z
+    .number()
+    .default(-4)
+    .describe(
+      'A dream is admitted only if the active weights prefer the reply that listens by at ' +
+        'least this margin, nats a token …',
+    ),
+  marginMax: z.number().default(1).describe('… and by at most this one.'),
+});
 
 /** Nobody has measured which executor is faster on which device, so there is nothing to choose by. */
 const AUTO = 'auto has no meaning yet: write onnx (the default, and what auto was) or tensorflow';
 
-export const trainSection = z
-  .strictObject({
+export const trainSection = section(
+  'How the query projections learn. Whichever bound is reached first ends the training.',
+  {
     executor: z
       .enum(['onnx', 'tensorflow'], {
         error: ({ input }) => (input === 'auto' ? AUTO : undefined),
@@ -144,77 +100,39 @@ export const trainSection = z
       .default('onnx')
       .describe('Which executor takes the gradient steps.'),
     optimizer: z.enum(['apollo', 'apollo-mini', 'adamw']).default('apollo').describe('Optimizer.'),
-    rank: z
-      .int()
-      .min(1)
-      .default(16)
-      .describe("Rank of APOLLO's projections; of apollo-mini always 1."),
-    learningRate: z
-      .number()
-      .min(0)
-      .default(0.03)
-      .describe(
-        "Share of a matrix' root mean square by which AdamW would move its entries in a step; " +
-          "APOLLO's scale is set per tensor so that its updates have the same size.",
-      ),
-    weightDecay: z.number().min(0).default(0).describe('Weight decay.'),
-    warmupSteps: z.int().min(0).default(5).describe('Steps until the learning rate is reached.'),
-    projectionSteps: z
-      .int()
-      .min(1)
-      .default(200)
-      .describe("Steps between two draws of APOLLO's projections."),
-    batchSize: z
-      .int()
-      .min(1)
-      .default(8)
-      .describe('Scenarios a step; each is a micro-step of its own.'),
-    epochsMax: z.int().min(1).default(8).describe('How often a scenario is seen at most.'),
-    stepsMax: z.int().min(1).default(260).describe('Steps; `night.stepsMax` bounds them too.'),
-    minutesMax: z
-      .number()
-      .gt(0)
-      .default(60)
-      .describe('Minutes; `night.minutesMax` bounds them too.'),
-    tokensMax: z.int().min(1).default(5_000_000).describe('Tokens that are trained on.'),
-    chosenWeight: z
-      .number()
-      .min(0)
-      .default(0.3)
-      .describe(
-        'Weight of the cross-entropy (nats a token) on the reply that listens, where there is no ' +
-          'reply that does not.',
-      ),
-    preferenceWeight: z
-      .number()
-      .min(0)
-      .default(1)
-      .describe('Weight of the preference, where there is a reply that does not listen.'),
-    preferenceMargin: z
-      .number()
-      .gt(0)
-      .default(6)
-      .describe('How far the reply that listens is to gain on the other, nats in all.'),
-    guardWeight: z
-      .number()
-      .min(0)
-      .default(1)
-      .describe(
-        'Weight of a fall of the probability of the reply that listens below the first weights, ' +
-          'nats a token.',
-      ),
-    retentionWeight: z
-      .number()
-      .min(0)
-      .default(60)
-      .describe('Weight of the KL to the first weights on replayed turns.'),
-    replaysPerStep: z.int().min(0).default(8).describe('Turns that a step replays.'),
-    replayTokens: z.int().min(1).default(64).describe('Tokens of each replayed turn.'),
-    gradientNormMax: z
-      .number()
-      .min(0)
-      .default(0)
-      .describe('Norm to which gradients are cut; 0 is off.'),
+    rank: count(16).describe("Rank of APOLLO's projections; of apollo-mini always 1."),
+    learningRate: amount(0.03).describe(
+      "Share of a matrix' root mean square by which AdamW would move its entries in a step; " +
+        "APOLLO's scale is set per tensor so that its updates have the same size.",
+    ),
+    weightDecay: amount(0).describe('Weight decay.'),
+    warmupSteps: countFrom(0, 5).describe('Steps until the learning rate is reached.'),
+    projectionSteps: count(200).describe("Steps between two draws of APOLLO's projections."),
+    batchSize: count(8).describe('Scenarios a step; each is a micro-step of its own.'),
+    epochsMax: count(8).describe('How often a scenario is seen at most.'),
+    stepsMax: count(260).describe('Steps; `night.stepsMax` bounds them too.'),
+    minutesMax: positive(60).describe('Minutes; `night.minutesMax` bounds them too.'),
+    tokensMax: count(5_000_000).describe('Tokens that are trained on.'),
+    chosenWeight: amount(0.3).describe(
+      'Weight of the cross-entropy (nats a token) on the reply that listens, where there is no ' +
+        'reply that does not.',
+    ),
+    preferenceWeight: amount(1).describe(
+      'Weight of the preference, where there is a reply that does not listen.',
+    ),
+    preferenceMargin: positive(6).describe(
+      'How far the reply that listens is to gain on the other, nats in all.',
+    ),
+    guardWeight: amount(1).describe(
+      'Weight of a fall of the probability of the reply that listens below the first weights, ' +
+        'nats a token.',
+    ),
+    retentionWeight: amount(60).describe(
+      'Weight of the KL to the first weights on replayed turns.',
+    ),
+    replaysPerStep: countFrom(0, 8).describe('Turns that a step replays.'),
+    replayTokens: count(64).describe('Tokens of each replayed turn.'),
+    gradientNormMax: amount(0).describe('Norm to which gradients are cut; 0 is off.'),
     layers: z
       .array(z.int().min(0))
       .max(2)
@@ -224,37 +142,21 @@ export const trainSection = z
       .array(z.int().min(0))
       .default([])
       .describe('Heads that learn in each of these layers; empty is all.'),
-    contextTokensMax: z
-      .int()
-      .min(8)
-      .default(1_024)
-      .describe('Prompt tokens of a scenario; whole old turns go first.'),
-    replyTokensMax: z.int().min(1).default(128).describe('Reply tokens of a scenario.'),
-    contextCacheBytesMax: z
-      .int()
-      .min(0)
-      .default(536_870_912)
-      .describe('Bytes of frozen contexts that are kept between epochs.'),
-    contextRefreshKlMax: z
-      .number()
-      .gt(0)
-      .default(0.02)
-      .describe('KL on probe rows beyond which frozen contexts are run again.'),
-    contextRefreshSteps: z
-      .int()
-      .min(1)
-      .default(25)
-      .describe('Steps after which frozen contexts are run again in any case.'),
-    checkpointSteps: z.int().min(1).default(10).describe('Steps between two checkpoints.'),
-    evaluationSteps: z
-      .int()
-      .min(1)
-      .default(10)
-      .describe('Steps between two evaluations on held-out scenarios.'),
-    patience: z
-      .int()
-      .min(1)
-      .default(5)
-      .describe('Evaluations without progress after which training stops.'),
-  })
-  .describe('How the query projections learn. Whichever bound is reached first ends the training.');
+    contextTokensMax: countFrom(8, 1_024).describe(
+      'Prompt tokens of a scenario; whole old turns go first.',
+    ),
+    replyTokensMax: count(128).describe('Reply tokens of a scenario.'),
+    contextCacheBytesMax: countFrom(0, 536_870_912).describe(
+      'Bytes of frozen contexts that are kept between epochs.',
+    ),
+    contextRefreshKlMax: positive(0.02).describe(
+      'KL on probe rows beyond which frozen contexts are run again.',
+    ),
+    contextRefreshSteps: count(25).describe(
+      'Steps after which frozen contexts are run again in any case.',
+    ),
+    checkpointSteps: count(10).describe('Steps between two checkpoints.'),
+    evaluationSteps: count(10).describe('Steps between two evaluations on held-out scenarios.'),
+    patience: count(5).describe('Evaluations without progress after which training stops.'),
+  },
+);

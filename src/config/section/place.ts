@@ -1,37 +1,30 @@
 // Config sections that say where things are: the store, the model, and what the logger writes.
 import { z } from 'zod';
+import { countFrom, section, text } from './value.ts';
 
-export const storeSection = z
-  .strictObject({
-    path: z
-      .string()
-      .min(1)
-      .default('store')
-      .describe('Folder of conversations, flags and nights, from the working directory.'),
-  })
-  .describe('Where what was said is kept.');
+export const storeSection = section('Where what was said is kept.', {
+  path: z
+    .string()
+    .min(1)
+    .default('store')
+    .describe('Folder of conversations, flags and nights, from the working directory.'),
+});
 
-export const modelSection = z
-  .strictObject({
-    path: z
-      .string()
-      .min(1)
-      .default('models/companion')
-      .describe('A Hugging Face folder, from the working directory or else from the installation.'),
-  })
-  .describe('Which model speaks.');
+export const modelSection = section('Which model speaks.', {
+  path: z
+    .string()
+    .min(1)
+    .default('models/companion')
+    .describe('A Hugging Face folder, from the working directory or else from the installation.'),
+});
 
-export const loggerSection = z
-  .strictObject({
-    level: z
-      .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
-      .default('info')
-      .describe('The least important lines that are written.'),
-    file: z.string().default('').describe('Where lines are written; empty is standard error.'),
-    fileBytesMax: z
-      .int()
-      .min(65_536)
-      .default(16 * 2 ** 20)
-      .describe('Bytes after which a file becomes FILE.1 and a new one begins.'),
-  })
-  .describe('Diagnostics of the daemon. They hold no words of a person.');
+export const loggerSection = section('Diagnostics of the daemon. They hold no words of a person.', {
+  level: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('The least important lines that are written.'),
+  file: text('').describe('Where lines are written; empty is standard error.'),
+  fileBytesMax: countFrom(65_536, 16 * 2 ** 20).describe(
+    'Bytes after which a file becomes FILE.1 and a new one begins.',
+  ),
+});
