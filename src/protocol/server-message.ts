@@ -46,196 +46,98 @@ export const WireLimits = z.object({
 });
 export type WireLimits = z.infer<typeof WireLimits>;
 
-export const ServerHello = z.object({
-  type: z.literal('server-hello'),
-  requestId,
-  protocol: z.number().int(),
-  server: z.string(),
-  engine: EngineView,
-  limits: WireLimits,
-});
+function event<T extends string, S extends z.core.$ZodShape>(type: T, shape: S) {
+  return z.object({ type: z.literal(type), ...shape });
+}
 
-export const HeartbeatPong = z.object({
-  type: z.literal('heartbeat-pong'),
-  requestId,
-  at: Timestamp,
-});
-
-/** The message is on the disk. `isDuplicate`: it already was (also the answer to a regenerate). */
-export const MessageStored = z.object({
-  type: z.literal('message-stored'),
-  requestId,
-  conversationId: Id,
-  message: UserMessage,
-  isDuplicate: z.boolean(),
-});
-
-/** `replaces`: the reply whose place it takes (regenerate). */
-export const ReplyStart = z.object({
-  type: z.literal('reply-start'),
-  conversationId: Id,
-  replyId: Id,
-  messageId: Id,
-  replaces: Id.nullable(),
-  window: WindowView,
-  at: Timestamp,
-});
-
-/** `offset`: where `text` begins in the reply, in UTF-16 code units. Deltas may be merged. */
-export const ReplyDelta = z.object({
-  type: z.literal('reply-delta'),
-  conversationId: Id,
-  replyId: Id,
-  offset: z.number().int().nonnegative(),
-  text: z.string(),
-});
-
-/** The reply is on the disk; `reply.text` is the truth. */
-export const ReplyEnd = z.object({
-  type: z.literal('reply-end'),
-  conversationId: Id,
-  reply: Reply,
-  /** Why it was interrupted, where it was. */
-  error: z.object({ code: z.string(), message: z.string() }).nullable(),
-});
-
-/** The reply was made but could not be kept (disk full, talk deleted); it is not in the log. */
-export const ReplyFailed = z.object({
-  type: z.literal('reply-failed'),
-  conversationId: Id,
-  replyId: Id,
-  error: z.object({ code: z.string(), message: z.string() }),
-});
-
-export const ConversationCreated = z.object({
-  type: z.literal('conversation-created'),
-  requestId,
-  conversation: ConversationSummary,
-});
-
-export const ConversationOpened = z.object({
-  type: z.literal('conversation-opened'),
-  requestId,
-  conversation: Conversation,
-  running: RunningReply.nullable(),
-});
-
-/** `history` may be shorter than was asked for where messages are long; it is never empty. */
-export const HistoryListed = z.object({
-  type: z.literal('history-listed'),
-  requestId,
-  conversationId: Id,
-  ...HistoryPage.shape,
-});
-
-export const ConversationClosed = z.object({
-  type: z.literal('conversation-closed'),
-  requestId,
-  conversationId: Id,
-});
-
-export const ConversationListed = z.object({
-  type: z.literal('conversation-listed'),
-  requestId,
-  conversations: z.array(ConversationSummary),
-  /** Null: that was all. */
-  nextCursor: z.string().nullable(),
-  deleting: z.array(PendingDeletion).default([]),
-});
-
-/** Renamed, configured, or gone on: its line in the list changed. */
-export const ConversationUpdated = z.object({
-  type: z.literal('conversation-updated'),
-  requestId,
-  conversation: ConversationSummary,
-});
-
-export const ConversationFound = z.object({
-  type: z.literal('conversation-found'),
-  requestId,
-  query: z.string(),
-  hits: z.array(SearchHit),
-  isTruncated: z.boolean(),
-});
-
-export const ConversationDeleted = z.object({
-  type: z.literal('conversation-deleted'),
-  requestId,
-  conversationId: Id,
-  /** Set where something of it is still to be done. */
-  pending: PendingDeletion.optional(),
-});
-
-/** One JSON object a line: the talk's records as they stand in the log, then its flags. */
-export const ConversationExported = z.object({
-  type: z.literal('conversation-exported'),
-  requestId,
-  conversationId: Id,
-  jsonl: z.string(),
-});
-
-export const FlagAdded = z.object({ type: z.literal('flag-added'), requestId, flag: Flag });
-export const FlagEdited = z.object({ type: z.literal('flag-edited'), requestId, flag: Flag });
-export const FlagWithdrawn = z.object({ type: z.literal('flag-withdrawn'), requestId, flag: Flag });
-export const FlagListed = z.object({
-  type: z.literal('flag-listed'),
-  requestId,
-  flags: z.array(Flag),
-});
-
-export const EventSubscribed = z.object({
-  type: z.literal('event-subscribed'),
-  requestId,
-  topics: z.array(EventTopic),
-});
-
-export const EngineChanged = z.object({
-  type: z.literal('engine-changed'),
-  engine: EngineView,
-});
-
-/** The daemon stops; reconnect later. */
-export const ServerClosing = z.object({ type: z.literal('server-closing'), reason: z.string() });
-
-/** Something a client sent could not be done. `requestId` says which message, where it had one. */
-export const ErrorMessage = z.object({
-  type: z.literal('error'),
-  requestId,
-  code: z.string(),
-  message: z.string(),
-  facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
-  retryAfterMs: z.number().int().nullable(),
-});
+/** Also sent unasked for; with the `requestId` of the message that it answers, where it had one. */
+function answer<T extends string, S extends z.core.$ZodShape>(type: T, shape: S) {
+  return event(type, { requestId, ...shape });
+}
 
 export const ServerMessage = z.discriminatedUnion('type', [
-  ServerHello,
-  HeartbeatPong,
-  MessageStored,
-  ReplyStart,
-  ReplyDelta,
-  ReplyEnd,
-  ReplyFailed,
-  ConversationCreated,
-  ConversationOpened,
-  HistoryListed,
-  ConversationClosed,
-  ConversationListed,
-  ConversationUpdated,
-  ConversationFound,
-  ConversationDeleted,
-  ConversationExported,
-  FlagAdded,
-  FlagEdited,
-  FlagWithdrawn,
-  FlagListed,
-  EventSubscribed,
-  EngineChanged,
+  answer('server-hello', {
+    protocol: z.number().int(),
+    server: z.string(),
+    engine: EngineView,
+    limits: WireLimits,
+  }),
+  answer('heartbeat-pong', { at: Timestamp }),
+  /** The message is on the disk. `isDuplicate`: it already was (also the answer to a regenerate). */
+  answer('message-stored', { conversationId: Id, message: UserMessage, isDuplicate: z.boolean() }),
+  /** `replaces`: the reply whose place it takes (regenerate). */
+  event('reply-start', {
+    conversationId: Id,
+    replyId: Id,
+    messageId: Id,
+    replaces: Id.nullable(),
+    window: WindowView,
+    at: Timestamp,
+  }),
+  /** `offset`: where `text` begins in the reply, in UTF-16 code units. Deltas may be merged. */
+  event('reply-delta', {
+    conversationId: Id,
+    replyId: Id,
+    offset: z.number().int().nonnegative(),
+    text: z.string(),
+  }),
+  /** The reply is on the disk; `reply.text` is the truth. */
+  event('reply-end', {
+    conversationId: Id,
+    reply: Reply,
+    /** Why it was interrupted, where it was. */
+    error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  }),
+  /** The reply was made but could not be kept (disk full, talk deleted); it is not in the log. */
+  event('reply-failed', {
+    conversationId: Id,
+    replyId: Id,
+    error: z.object({ code: z.string(), message: z.string() }),
+  }),
+  answer('conversation-created', { conversation: ConversationSummary }),
+  answer('conversation-opened', { conversation: Conversation, running: RunningReply.nullable() }),
+  /** `history` may be shorter than was asked for where messages are long; it is never empty. */
+  answer('history-listed', { conversationId: Id, ...HistoryPage.shape }),
+  answer('conversation-closed', { conversationId: Id }),
+  answer('conversation-listed', {
+    conversations: z.array(ConversationSummary),
+    /** Null: that was all. */
+    nextCursor: z.string().nullable(),
+    deleting: z.array(PendingDeletion).default([]),
+  }),
+  /** Renamed, configured, or gone on: its line in the list changed. */
+  answer('conversation-updated', { conversation: ConversationSummary }),
+  answer('conversation-found', {
+    query: z.string(),
+    hits: z.array(SearchHit),
+    isTruncated: z.boolean(),
+  }),
+  answer('conversation-deleted', {
+    conversationId: Id,
+    /** Set where something of it is still to be done. */
+    pending: PendingDeletion.optional(),
+  }),
+  /** One JSON object a line: the talk's records as they stand in the log, then its flags. */
+  answer('conversation-exported', { conversationId: Id, jsonl: z.string() }),
+  answer('flag-added', { flag: Flag }),
+  answer('flag-edited', { flag: Flag }),
+  answer('flag-withdrawn', { flag: Flag }),
+  answer('flag-listed', { flags: z.array(Flag) }),
+  answer('event-subscribed', { topics: z.array(EventTopic) }),
+  event('engine-changed', { engine: EngineView }),
   NightProgress,
   NightEnd,
   SwapEnd,
   SummaryReady,
-  ServerClosing,
-  ErrorMessage,
+  /** The daemon stops; reconnect later. */
+  event('server-closing', { reason: z.string() }),
+  /** Something a client sent could not be done. `requestId` says which message, where it had one. */
+  answer('error', {
+    code: z.string(),
+    message: z.string(),
+    facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+    retryAfterMs: z.number().int().nullable(),
+  }),
 ]);
 export type ServerMessage = z.infer<typeof ServerMessage>;
 export type ServerMessageOf<T extends ServerMessage['type']> = Extract<ServerMessage, { type: T }>;
