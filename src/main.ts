@@ -29,7 +29,7 @@ import { openaiRoutes } from './server/openai-routes.ts';
 import type { Route } from './server/route.ts';
 import { openServer } from './server/server.ts';
 import { openStore, type Store } from './store/store.ts';
-import { versionOf } from './swap/swap.ts';
+import { loadableVersion } from './swap/swap.ts';
 import type { ChatTokenizer } from './tokenizer/chat-tokenizer.ts';
 import { readGenerationConfig } from './tokenizer/generation-config.ts';
 import { openTokenizerWorker } from './tokenizer/tokenizer-worker.ts';
@@ -130,7 +130,7 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
   const { conversations, flags, memory, ledger } = store;
   const { server: settings } = config;
-  await returnToVersion(engine, ledger, logger);
+  const trouble = await returnToVersion(engine, ledger, logger);
 
   const { events, watch, chat } = createChat(parts);
   closers.push(() => watch.close());
@@ -138,7 +138,7 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   await watch.refresh();
   for (const notice of watch.view().notices) logger.warn({}, notice);
 
-  const nights = await createNights(parts, events);
+  const nights = await createNights(parts, events, trouble);
   chat.watchReplies(nights);
   const schedule = await scheduleNights(nights, { settings: config.night, clock, logger });
 
@@ -215,7 +215,11 @@ async function pathsOf(config: Config): Promise<Paths> {
   };
 }
 
-async function createNights(parts: DaemonParts, events: EventHub): Promise<NightService> {
+async function createNights(
+  parts: DaemonParts,
+  events: EventHub,
+  trouble: string | undefined,
+): Promise<NightService> {
   const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
   const description = await engine.describe();
   assertFits(config.train, description);
@@ -237,6 +241,7 @@ async function createNights(parts: DaemonParts, events: EventHub): Promise<Night
     clock,
     logger,
     publish: (topic, message) => events.publish(topic, message),
+    trouble,
   });
 }
 
@@ -267,16 +272,29 @@ function startEngine(
   });
 }
 
-/** After a restart the active nights are active again; without them, chat goes on. */
-async function returnToVersion(engine: Engine, ledger: Ledger, logger: Logger): Promise<void> {
+/**
+ * After a restart the active nights are active again; without them, chat goes on.
+ * @returns why they are not, for a person
+ */
+async function returnToVersion(
+  engine: Engine,
+  ledger: Ledger,
+  logger: Logger,
+): Promise<string | undefined> {
   const { inForce } = ledger.head();
-  if (inForce.length === 0) return;
+  if (inForce.length === 0) return undefined;
   try {
-    const version = await versionOf(ledger, inForce);
+    const version = await loadableVersion(ledger, inForce);
     await engine.loadVersion(version);
     await engine.switchVersion(version.id);
+    return undefined;
   } catch (error) {
     logger.error({ error, inForce }, 'the active nights cannot be loaded; the base model speaks');
+    const why = error instanceof Error ? error.message : String(error);
+    return (
+      `The active nights cannot be loaded, and the base model speaks: ${why} No night can begin on ` +
+      'top of them; `attune swap` goes to other nights, or to the base model for good.'
+    );
   }
 }
 

@@ -5,25 +5,28 @@ import type { z } from 'zod';
 import { AttuneError } from './errors.ts';
 import { type FileOps, systemCode, systemFileOps } from './file-ops.ts';
 
-/** State files are small; something larger is not what we wrote. */
-const READ_BYTES_MAX = 64 * 2 ** 20;
+/** State files are small; something larger is not what we wrote, as it is not written either. */
+const FILE_BYTES_MAX = 64 * 2 ** 20;
 
 /**
  * Replaces a file: write beside it, fsync, rename, fsync the folder. When this resolves the new
  * content survives a power cut; when it rejects the old content is still there.
- * @throws disk-full, store-failed
+ * @throws file-too-large when it could not be read again, disk-full, store-failed
  */
 export async function writeFileAtomic(
   path: string,
   content: Uint8Array | string,
   ops: FileOps = systemFileOps,
+  bytesMax = FILE_BYTES_MAX,
 ): Promise<void> {
+  const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
+  if (bytes.length > bytesMax) throw tooLarge(path, bytes.length, bytesMax);
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
     const file = await ops.open(temporary, 'create');
     try {
-      await file.write(typeof content === 'string' ? Buffer.from(content, 'utf8') : content);
+      await file.write(bytes);
       await file.sync();
     } finally {
       await file.close();
@@ -73,7 +76,7 @@ export interface ReadLimits {
  */
 export async function readFileBounded(
   path: string,
-  { bytesMax = READ_BYTES_MAX, ops = systemFileOps }: ReadLimits = {},
+  { bytesMax = FILE_BYTES_MAX, ops = systemFileOps }: ReadLimits = {},
 ): Promise<Uint8Array | undefined> {
   let file: Awaited<ReturnType<FileOps['open']>>;
   try {
@@ -84,17 +87,16 @@ export async function readFileBounded(
   }
   try {
     const size = await file.size();
-    if (size > bytesMax) {
-      throw new AttuneError(
-        'file-too-large',
-        `${path} has ${size} bytes; at most ${bytesMax} are read here.`,
-        { path, bytes: size, bytesMax },
-      );
-    }
+    if (size > bytesMax) throw tooLarge(path, size, bytesMax);
     return await file.read(0, size);
   } finally {
     await file.close();
   }
+}
+
+function tooLarge(path: string, bytes: number, bytesMax: number): AttuneError {
+  const message = `${path} has ${bytes} bytes; it may have ${bytesMax} at most.`;
+  return new AttuneError('file-too-large', message, { path, bytes, bytesMax });
 }
 
 /** UTF-8 text, or undefined when there is no such file. @throws store-damaged when not UTF-8 */

@@ -6,6 +6,7 @@ import { checkStored, readJsonBounded, writeJsonAtomic } from './atomic-file.ts'
 import { AttuneError } from './errors.ts';
 import { type FileOps, systemFileOps } from './file-ops.ts';
 import { createQueue } from './queue.ts';
+import { isDamage, listAside, removeAside, setAside } from './set-aside.ts';
 
 /** Leads from one schema version to the next. */
 export interface Upgrade {
@@ -38,15 +39,20 @@ export interface JsonStore<T> {
    * @returns what `change` returned
    */
   update<R>(change: (draft: T) => R): Promise<R>;
-  /** Removes what earlier releases wrote and upgrades kept: a deletion must reach it too. */
-  removeEarlier(): Promise<void>;
+  /** Names of files beside it that could not be read and were set aside, now or earlier. */
+  readonly aside: readonly string[];
+  /**
+   * Removes what was set aside, and what earlier releases wrote and upgrades kept: a deletion must
+   * reach it too.
+   */
+  removeCopies(): Promise<void>;
 }
 
 const envelope = z.strictObject({ schemaVersion: z.int().min(1), data: z.unknown() });
 
 /**
- * @throws store-damaged when the file does not fit its schema, store-newer when a later release
- * wrote it
+ * A file that cannot be read is set aside, and the initial state begun.
+ * @throws store-newer when a later release wrote it, disk-full, store-failed
  */
 export async function openJsonStore<T extends object>(
   options: JsonStoreOptions<T>,
@@ -71,7 +77,14 @@ export async function openJsonStore<T extends object>(
     },
   };
   const low = new Low(adapter, structuredClone(options.initial));
-  await low.read();
+  try {
+    await low.read();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    await setAside(path, ops);
+    low.data = structuredClone(options.initial);
+  }
+  const aside = await listAside(path, ops);
 
   const queue = createQueue();
   async function apply<R>(change: (draft: T) => R): Promise<R> {
@@ -98,7 +111,9 @@ export async function openJsonStore<T extends object>(
     },
     upgraded,
     update: (change) => queue(() => apply(change)),
-    async removeEarlier() {
+    aside,
+    async removeCopies() {
+      await removeAside(path, ops);
       for (let version = 1; version < options.schemaVersion; version++) {
         const earlier = earlierPath(path, version);
         if ((await ops.stat(earlier)) === undefined) continue;
@@ -134,7 +149,12 @@ async function upgradeData<T>(
         { path, version, schemaVersion },
       );
     }
-    current = await step.upgrade(current);
+    try {
+      current = await step.upgrade(current);
+    } catch (cause) {
+      const message = `${path} has schema version ${version}, and is not what that release wrote.`;
+      throw new AttuneError('store-damaged', message, { path, version }, { cause });
+    }
     upgraded.push(`${from} → ${from + 1}: ${step.says}`);
   }
   return current;

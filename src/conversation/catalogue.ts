@@ -80,7 +80,7 @@ export async function writeCatalogue(
 ): Promise<void> {
   const lines = [...entries].map((entry) => JSON.stringify(entry));
   const text = `{"schemaVersion":${SCHEMA_VERSION},"conversations":[\n${lines.join(',\n')}\n]}\n`;
-  await writeFileAtomic(path, text, ops);
+  await writeFileAtomic(path, text, ops, BYTES_MAX);
 }
 
 /** What of an entry is for clients. */

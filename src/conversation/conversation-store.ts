@@ -113,6 +113,9 @@ export class ConversationStore {
     );
   }
 
+  /** Logs that could not be read, a sentence each. */
+  readonly damage: string[] = [];
+
   get size(): number {
     return this.#index.size;
   }
@@ -214,8 +217,8 @@ export class ConversationStore {
   }
 
   /**
-   * Deletes the conversation and, through `forget`, what was made from it. The log is renamed first:
-   * from then on the conversation is gone, and the deletion pending until all of it could be done.
+   * Deletes the conversation and, through `forget`, what was made from it. The log is renamed
+   * first: from then on the conversation is gone, and the deletion pending until all of it is done.
    * @returns the deletion if something of it is still to be done
    * @throws conversation-not-found, disk-full, store-failed; nothing was deleted then
    */
@@ -266,10 +269,7 @@ export class ConversationStore {
       await ops.syncFolder(folder);
     } catch (error) {
       const { logger } = this.#options;
-      logger.error(
-        { conversationId: id, error },
-        'a deletion could not be finished; it is pending',
-      );
+      logger.error({ conversationId: id, error }, 'a deletion is pending');
       return this.#setPending(id, error instanceof Error ? error.message : String(error));
     }
     this.#pending.delete(id);
@@ -330,7 +330,15 @@ export class ConversationStore {
 
   async #rescan({ id, bytes }: FoundLogs['logs'][number]): Promise<void> {
     const { path: folder, ops } = this.#folder;
-    const text = (await readLog(this.#folder, id)) ?? '';
+    let text: string;
+    try {
+      text = (await readLog(this.#folder, id)) ?? '';
+    } catch (error) {
+      const { logger } = this.#options;
+      logger.error({ conversationId: id, error }, 'the log of this conversation cannot be read');
+      this.damage.push(`The log of the conversation ${id} cannot be read: ${String(error)}`);
+      return;
+    }
     const state = emptyState(id);
     for (const record of recordsIn(text)) applyRecord(state, record);
     const isEmpty = state.createdAt === 0 && state.entries.length === 0;

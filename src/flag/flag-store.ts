@@ -93,6 +93,11 @@ export class FlagStore {
     return this.#store.upgraded;
   }
 
+  /** Names of files of flags that could not be read and were set aside. */
+  get aside(): readonly string[] {
+    return this.#store.aside;
+  }
+
   /** Oldest first, withdrawn ones among them. */
   list(conversationId?: string): readonly Flag[] {
     const { flags } = this.#store.data;
@@ -181,7 +186,7 @@ export class FlagStore {
 
   /** With its talk a flag goes, words and all. */
   async deleteOf(conversationId: string): Promise<void> {
-    await this.#store.removeEarlier();
+    await this.#store.removeCopies();
     if (this.list(conversationId).length === 0) return;
     await this.#store.update((file) => {
       file.flags = file.flags.filter((flag) => flag.conversationId !== conversationId);

@@ -1,42 +1,21 @@
 // The ledger: a folder a night, a hash chain through their manifests, and which deltas are in
 // force. It knows files and hashes, never what the numbers in them mean.
 import { join } from 'node:path';
-import { z } from 'zod';
 import { readJsonBounded, sweepTemporary, writeJsonAtomic } from '../base/atomic-file.ts';
-import { AttuneError } from '../base/errors.ts';
+import { AttuneError, isAttuneError } from '../base/errors.ts';
 import { type FileOps, type Folder, systemFileOps } from '../base/file-ops.ts';
 import { sha256File } from '../base/hash.ts';
 import { DAMAGED_SUFFIX } from '../base/line-recovery.ts';
 import { createQueue, type Queue } from '../base/queue.ts';
+import { type Head, type HeadChange, type NightStatus, openHead } from './head.ts';
 import {
   type Manifest,
   manifestHash,
   manifestSchema,
   type NightId,
   nightIdSchema,
+  nightNumber,
 } from './manifest.ts';
-
-/** What became of a night's delta. */
-const STATUSES = ['refused', 'empty', 'waiting', 'in-force', 'rejected', 'reverted'] as const;
-export type NightStatus = (typeof STATUSES)[number];
-
-const headSchema = z.strictObject({
-  schema: z.literal(1),
-  base: z.string(),
-  /** Nights whose deltas make the current version, in order. */
-  inForce: z.array(nightIdSchema),
-  /** Decisions taken after the commit; a night without one has the status of its manifest. */
-  nights: z.record(
-    nightIdSchema,
-    z.strictObject({ status: z.enum(STATUSES), at: z.iso.datetime(), why: z.string() }),
-  ),
-  /** The first nights in force whose deltas were added up into one file, and its sha256. */
-  squashed: z
-    .strictObject({ nights: z.array(nightIdSchema), file: z.string(), hash: z.string() })
-    .nullable()
-    .default(null),
-});
-export type Head = z.infer<typeof headSchema>;
 
 export const MANIFEST = 'manifest.json';
 export const JOURNAL = 'journal.jsonl';
@@ -65,6 +44,19 @@ export interface LedgerOptions {
   readonly ops?: FileOps;
   /** Shared with whatever else must keep out of a decision's way; its own by default. */
   readonly queue?: Queue;
+  /** Nothing is made, set aside or upgraded. */
+  readonly isReadOnly?: boolean;
+}
+
+/** A night whose manifest cannot be read, and why. */
+export interface DamagedNight {
+  readonly night: NightId;
+  readonly text: string;
+}
+
+export interface Scan {
+  readonly manifests: readonly Manifest[];
+  readonly damaged: readonly DamagedNight[];
 }
 
 export interface Ledger {
@@ -77,9 +69,15 @@ export interface Ledger {
    */
   readonly turn: Queue;
   head(): Head;
-  /** Committed nights, oldest first. */
-  list(): Promise<Manifest[]>;
-  /** @throws night-unknown */
+  /** What is wrong with the pointer, a sentence each. */
+  readonly damage: readonly string[];
+  /** False: nothing was ever decided here, or the pointer is gone. */
+  isHeadWritten(): boolean;
+  /** Committed nights that can be read, oldest first, and those that cannot. */
+  scan(): Promise<Scan>;
+  /** Committed nights that can be read, oldest first. */
+  list(): Promise<readonly Manifest[]>;
+  /** @throws night-unknown, store-damaged, ledger-damaged */
   read(id: NightId): Promise<Manifest>;
   /** Folder of a committed night. */
   folderOf(id: NightId): Folder;
@@ -104,7 +102,9 @@ export interface Ledger {
   /** What became of a committed night. */
   statusOf(manifest: Manifest): NightStatus;
   /** Moves the pointer: which deltas are in force, and what became of a night. */
-  setHead(change: Partial<Omit<Head, 'schema' | 'base'>>): Promise<Head>;
+  setHead(change: HeadChange): Promise<Head>;
+  /** Notes the newest night, so that it cannot be changed or removed unseen. */
+  seal(manifest: Manifest): Promise<void>;
   /**
    * The files that hold the deltas of these nights, in order, with the sha256 they must have.
    * @throws night-squashed when a squashed night would be left out or come in another order
@@ -113,20 +113,20 @@ export interface Ledger {
 }
 
 /**
- * Opens (or begins) the ledger of one base model in `folder`.
- * @throws ledger-damaged when the pointer there names another base model
+ * Opens (or begins) the ledger of one base model in `folder`. What cannot be read of it is set
+ * aside or passed over, and named in `damage` and by `scan`.
  */
 export async function openLedger(
   folder: string,
-  { base, files, ops = systemFileOps, queue = createQueue() }: LedgerOptions,
+  { base, files, ops = systemFileOps, queue = createQueue(), isReadOnly = false }: LedgerOptions,
 ): Promise<Ledger> {
   const nights = { path: join(folder, 'nights'), ops };
   const buildings = { path: join(folder, 'building'), ops };
-  await ops.makeFolder(nights.path);
-  await ops.makeFolder(buildings.path);
-  const headPath = join(folder, 'head.json');
-  let head = (await readJsonBounded(headPath, headSchema, { ops })) ?? begin(base);
-  if (head.base !== base) throw foreign(headPath, head.base, base);
+  if (!isReadOnly) {
+    await ops.makeFolder(nights.path);
+    await ops.makeFolder(buildings.path);
+  }
+  const head = await openHead({ path: folder, ops }, base, isReadOnly);
 
   const inFolder = ({ path }: Folder, id: NightId): Folder => {
     return { path: join(path, nightIdSchema.parse(id)), ops };
@@ -141,19 +141,24 @@ export async function openLedger(
     if (manifest === undefined) {
       throw new AttuneError('night-unknown', `There is no night "${id}" in the ledger.`, { id });
     }
-    return manifest;
+    if (manifest.night === id) return manifest;
+    const message = `${folderOf(id).path} holds the manifest of ${manifest.night}.`;
+    throw new AttuneError('ledger-damaged', message, { id });
   }
 
-  async function list(): Promise<Manifest[]> {
-    const all = await Promise.all((await nightFolders(nights)).map(read));
-    return all.sort((a, b) => a.number - b.number);
-  }
-
-  async function setHead(change: Partial<Omit<Head, 'schema' | 'base'>>): Promise<Head> {
-    const next: Head = { ...head, ...change, nights: { ...head.nights, ...change.nights } };
-    await writeJsonAtomic(headPath, headSchema.parse(next), ops);
-    head = next;
-    return head;
+  async function scan(): Promise<Scan> {
+    const found = await Promise.all(
+      (await nightFolders(nights)).map((night) =>
+        read(night).catch(
+          (error: unknown): DamagedNight => ({ night, text: whyUnreadable(error) }),
+        ),
+      ),
+    );
+    const manifests = found.filter((one) => 'number' in one);
+    return {
+      manifests: manifests.sort((a, b) => a.number - b.number),
+      damaged: found.filter((one) => 'text' in one),
+    };
   }
 
   return {
@@ -161,8 +166,11 @@ export async function openLedger(
     base,
     files,
     turn: queue,
-    head: () => head,
-    list,
+    head: () => head.value,
+    damage: head.damage,
+    isHeadWritten: () => head.isWritten,
+    scan,
+    list: async () => (await scan()).manifests,
     read,
     folderOf,
     async folders() {
@@ -178,9 +186,13 @@ export async function openLedger(
     unfinished: () => nightFolders(buildings),
     discard: (id) => ops.removeTree(buildingOf(id).path),
     async next() {
-      const last = (await list()).at(-1);
-      const parent = last === undefined ? null : { night: last.night, hash: manifestHash(last) };
-      return { number: (last?.number ?? 0) + 1, parent };
+      const { manifests, damaged } = await scan();
+      const newest = manifests.at(-1);
+      const { last } = head.value;
+      const sealed = last !== null && last.number > (newest?.number ?? 0) ? last : sealOf(newest);
+      const parent = sealed === null ? null : { night: sealed.night, hash: sealed.hash };
+      const taken = damaged.map(({ night }) => nightNumber(night));
+      return { number: Math.max(sealed?.number ?? 0, ...taken) + 1, parent };
     },
     async commit(draft) {
       const built = buildingOf(draft.night);
@@ -190,10 +202,14 @@ export async function openLedger(
       await ops.syncFolder(buildings.path);
       return manifest;
     },
-    statusOf: (manifest) => head.nights[manifest.night]?.status ?? statusAtCommit(manifest),
-    setHead,
+    statusOf: ({ night, ...rest }) => head.value.nights[night]?.status ?? statusAtCommit(rest),
+    setHead: head.change,
+    async seal(manifest) {
+      const isNewer = manifest.number > (head.value.last?.number ?? 0);
+      if (isNewer) await head.change({ last: sealOf(manifest) });
+    },
     async deltaFiles(ids) {
-      const { squashed } = head;
+      const { squashed } = head.value;
       const rest = squashed === null ? [...ids] : withoutSquashed(ids, squashed.nights);
       const manifests = await Promise.all(rest.map(read));
       const own = manifests.flatMap(({ night, delta, files: hashes }): DeltaFile[] => {
@@ -218,16 +234,24 @@ function withoutSquashed(ids: readonly NightId[], squashed: readonly NightId[]):
   throw new AttuneError('night-squashed', message, { nights: squashed.join(' ') });
 }
 
-function statusAtCommit(manifest: Manifest): NightStatus {
+function statusAtCommit(manifest: Pick<Manifest, 'delta' | 'gate'>): NightStatus {
   if (manifest.delta === null) return 'empty';
   return manifest.gate?.passed === true ? 'waiting' : 'refused';
 }
 
-function begin(base: string): Head {
-  return { schema: 1, base, inForce: [], nights: {}, squashed: null };
+function sealOf(manifest: Manifest | undefined): Head['last'] {
+  if (manifest === undefined) return null;
+  const { night, number } = manifest;
+  return { night, number, hash: manifestHash(manifest) };
+}
+
+function whyUnreadable(error: unknown): string {
+  if (isAttuneError(error, 'night-unknown')) return 'it has no manifest';
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function nightFolders({ path, ops }: Folder): Promise<NightId[]> {
+  if ((await ops.stat(path)) === undefined) return [];
   return (await ops.list(path))
     .filter(({ name, isFolder }) => isFolder && nightIdSchema.safeParse(name).success)
     .map(({ name }) => name);
@@ -288,13 +312,4 @@ async function refuseUnknown({ path, ops }: Folder, files: NightFiles): Promise<
     `${join(path, name)} is not in the table of a night's files: a deletion would not search it. ` +
     'Nothing was committed. Remove it; the next night then continues here.';
   throw new AttuneError('night-file-unknown', message, { path, file: name });
-}
-
-function foreign(path: string, theirs: string, ours: string): AttuneError {
-  return new AttuneError(
-    'ledger-damaged',
-    `${path} names the base model ${theirs.slice(0, 16)} in the ledger of ${ours.slice(0, 16)}. ` +
-      'Restore it from a backup.',
-    { path, found: theirs, expected: ours },
-  );
 }

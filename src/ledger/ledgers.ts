@@ -55,8 +55,24 @@ export async function openLedgers(
   };
 }
 
+/** All of them as they are, to look at: nothing is made, moved or set aside. */
+export async function readLedgers(
+  folder: string,
+  { files, ops = systemFileOps }: Pick<LedgerOptions, 'files' | 'ops'>,
+): Promise<Ledger[]> {
+  if ((await ops.stat(folder)) === undefined) return [];
+  const names = (await ops.list(folder)).map(({ name }) => name);
+  const open = (path: string, base: string): Promise<Ledger> =>
+    openLedger(path, { base, files, ops, isReadOnly: true });
+  const single = names.some((name) => SINGLE.test(name))
+    ? [await open(folder, (await baseOfSingle(folder, ops)) ?? '')]
+    : [];
+  const own = names.filter((name) => BASE.test(name)).map((base) => open(join(folder, base), base));
+  return [...single, ...(await Promise.all(own))];
+}
+
 /** What stood in the ledger's folder while a store had a single one; in the order of moving. */
-const SINGLE = /^(?:building|reviews|blind\.jsonl.*|squashed-.*|nights|head\.json)$/;
+const SINGLE = /^(?:building|reviews|blind\.jsonl.*|squashed-.*|nights|head\.json.*)$/;
 const LAST = ['nights', 'head.json'];
 
 /**

@@ -40,7 +40,8 @@ export const manifestSchema = z.strictObject({
   /** Null when there was nothing to learn. */
   delta: z
     .strictObject({
-      file: z.string(),
+      /** In the night's folder. */
+      file: z.string().regex(/^[\w-]+\.safetensors$/),
       /** Hash of its tensors, of which version ids are made. */
       hash,
       /** Frobenius norm of the delta over that of the base W_q. */
@@ -72,6 +73,11 @@ export type NightId = z.infer<typeof nightIdSchema>;
 /** The hash that the next night names as its parent: sha256 of the canonical JSON. */
 export function manifestHash(manifest: Manifest): string {
   return sha256Json(manifest);
+}
+
+/** What the id says. */
+export function nightNumber(id: NightId): number {
+  return Number(id.slice(1, id.indexOf('-')));
 }
 
 /** The id of the `number`-th night, on a local day. */

@@ -46,6 +46,8 @@ export interface Memory {
   /** All gists with their salience now, the most salient first. */
   list(): Remembered[];
   readonly forgotten: readonly Forgotten[];
+  /** Names of files of gists that could not be read and were set aside. */
+  readonly aside: readonly string[];
   /** True when the talk has a gist of this very length: nothing new to compress. */
   isKnown(conversationId: string, turns: number): boolean;
   /** Compresses talks and keeps them, in one write. A talk that went on replaces its gist. */
@@ -92,6 +94,7 @@ function createMemory(store: JsonStore<MemoryFile>, options: MemoryOptions): Mem
     get forgotten() {
       return store.data.forgotten;
     },
+    aside: store.aside,
     isKnown: (conversationId, turns) =>
       store.data.gists.some(
         (gist) => gist.conversationId === conversationId && gist.turns === turns,
@@ -134,6 +137,7 @@ function createMemory(store: JsonStore<MemoryFile>, options: MemoryOptions): Mem
       return { kept: store.data.gists.length, forgotten };
     },
     async erase(conversationId) {
+      await store.removeCopies();
       const isTheirs = (one: { conversationId: string }): boolean =>
         one.conversationId === conversationId;
       if (!store.data.gists.some(isTheirs) && !store.data.forgotten.some(isTheirs)) return false;

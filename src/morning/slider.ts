@@ -12,7 +12,7 @@ import type { SliderMoment, SliderReply, SliderView } from '../protocol/summary.
 import { answer } from '../reading/answer.ts';
 import { readFlagged } from '../record/files.ts';
 import type { FlaggedMoment } from '../record/moment.ts';
-import { versionOf } from '../swap/swap.ts';
+import { loadableVersion } from '../swap/swap.ts';
 import type { ChatTokenizer, ChatTokens } from '../tokenizer/chat-tokenizer.ts';
 import { readSummary } from './list.ts';
 
@@ -46,7 +46,7 @@ async function stopsOf(ledger: Ledger, night: NightId): Promise<Stop[]> {
 
 /** Loads the version beside the one in use, where it is not the one in use. */
 async function ready({ engine, ledger }: SliderParts, stop: Stop): Promise<string> {
-  const source = await versionOf(ledger, stop.nights);
+  const source = await loadableVersion(ledger, stop.nights);
   const { version } = await engine.describe();
   if (version !== source.id) await engine.loadVersion(source);
   return source.id;

@@ -33,7 +33,10 @@ export async function finishNight(manifest: Manifest, parts: FinishParts): Promi
   const folder = ledger.folderOf(manifest.night);
   const journal = await openJournal(folder, clock);
   try {
-    const used = (await readFlagged(folder)).filter((m) => !m.isHeldBack && m.chosen !== undefined);
+    await ledger.seal(manifest);
+    // A deletion may have taken the file, where it was damaged.
+    const flagged = await readFlagged(folder).catch(() => []);
+    const used = flagged.filter((m) => !m.isHeldBack && m.chosen !== undefined);
     if (manifest.delta !== null) {
       await flags.markUsed(
         used.map((moment) => moment.flagId),
@@ -59,14 +62,18 @@ export async function finishNight(manifest: Manifest, parts: FinishParts): Promi
   }
 }
 
-/** Nights that were committed and not finished, as after a crash. */
+/** Nights that were committed and not finished, as after a crash. `finish` handles its failures. */
 export async function recoverNights(
   ledger: Ledger,
   finish: (manifest: Manifest) => Promise<void>,
 ): Promise<void> {
-  for (const manifest of await ledger.list()) {
+  const manifests = await ledger.list();
+  for (const manifest of manifests) {
     if (ledger.head().nights[manifest.night] === undefined) await finish(manifest);
   }
+  const newest = manifests.at(-1);
+  // In a store of before 30 November 2026 none is sealed yet.
+  if (newest !== undefined && ledger.isHeadWritten()) await ledger.seal(newest);
 }
 
 /** The night that was trained again is not waited for any more. */

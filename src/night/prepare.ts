@@ -19,6 +19,7 @@ import { openJournal } from '../record/journal.ts';
 import { type NightPlan, planSchema } from '../record/message.ts';
 import { gatheredSchema } from '../record/phase-result.ts';
 import type { Store } from '../store/store.ts';
+import { loadableVersion } from '../swap/swap.ts';
 import { type Gathered, gather, type Talk, type TalkMessage } from './gather.ts';
 import { rememberTalks, type SurpriseOf } from './remember.ts';
 
@@ -155,7 +156,7 @@ export async function planNext({
 }
 
 async function ledgerPaths(ledger: Ledger, inForce: readonly NightId[]) {
-  const deltas = (await ledger.deltaFiles(inForce)).map(({ path }) => path);
+  const { deltas } = await loadableVersion(ledger, inForce);
   return { ledgerFolder: ledger.folder.path, deltas };
 }
 

@@ -5,7 +5,8 @@ import { AttuneError, isAttuneError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { Ledger, NightStatus } from '../ledger/ledger.ts';
+import type { NightStatus } from '../ledger/head.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { type StoreVerification, verifyLedgers } from '../ledger/verify.ts';
 import { type BlindBook, openBlindBook } from '../morning/blind.ts';
@@ -39,6 +40,8 @@ export interface NightServiceOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly publish: (topic: EventTopic, message: ServerMessage) => void;
+  /** Why the active nights could not be loaded at the start. */
+  readonly trouble?: string | undefined;
   /** Compiled entry of the night's process, where it is another than the usual one. */
   readonly entry?: string;
 }
@@ -59,9 +62,12 @@ export class NightService {
   #busy = 0;
   #activeAt: number | undefined;
   #failure: unknown;
+  /** Why nights are not as they should be, until they are. */
+  #trouble: { start?: string | undefined; night?: string | undefined };
 
   constructor(options: NightServiceOptions) {
     this.#options = options;
+    this.#trouble = { start: options.trouble };
     this.#blind = openBlindBook(options.store.ledger);
     options.store.beforeForget((conversationId) => this.#letGo(conversationId));
   }
@@ -81,9 +87,9 @@ export class NightService {
 
   /** After a start: finishes what was committed and not finished. */
   recover(): Promise<void> {
-    const recovered = this.ledger.turn(() =>
-      recoverNights(this.ledger, (manifest) => this.#finish(manifest)),
-    );
+    const finish = (manifest: Manifest): Promise<void> =>
+      this.#finish(manifest).catch((error: unknown) => this.#failed(manifest.night, error));
+    const recovered = this.ledger.turn(() => recoverNights(this.ledger, finish));
     this.#ended = recovered.catch(() => undefined);
     return recovered;
   }
@@ -122,7 +128,10 @@ export class NightService {
 
   /** A whole night, for the schedule. @throws what the night failed with */
   async runToEnd(): Promise<void> {
-    await this.run();
+    await this.run().catch((error: unknown) => {
+      if (!isAttuneError(error, 'night-running')) this.#setTrouble(error);
+      throw error;
+    });
     await this.#ended;
     if (this.#failure !== undefined) throw this.#failure;
   }
@@ -134,6 +143,7 @@ export class NightService {
 
   #start({ plan }: PreparedNight): NightId {
     this.#failure = undefined;
+    this.#trouble = { start: this.#trouble.start };
     const { logger, entry } = this.#options;
     const process = startNightProcess({
       plan,
@@ -151,6 +161,18 @@ export class NightService {
         this.#running = undefined;
       });
     return plan.night;
+  }
+
+  #setTrouble(error: unknown): void {
+    const night = error instanceof Error ? error.message : String(error);
+    this.#trouble = { ...this.#trouble, night };
+  }
+
+  /** What could not be read of the store, and what keeps nights from coming; a sentence each. */
+  async problems(): Promise<string[]> {
+    const { start, night } = this.#trouble;
+    const own = [start, night].filter((one) => one !== undefined);
+    return [...(await this.#options.store.damage()), ...own];
   }
 
   /** Resolves when no night runs. */
@@ -199,6 +221,7 @@ export class NightService {
     const reason = (await this.#isGivenUp(night, error))
       ? `${said} It failed so before; ${night} was given up, and the next night begins anew.`
       : said;
+    this.#setTrouble(new Error(`${night}: ${reason}`));
     const { publish, clock, logger } = this.#options;
     logger.error({ night, code, error }, reason);
     const end = { nightId: night, reasons: [reason], version: null, at: clock.now() };
@@ -217,6 +240,7 @@ export class NightService {
   }
 
   #publishSwap(swap: SwapReport): void {
+    this.#trouble = { night: this.#trouble.night };
     const { from, to, repliesInFlight, stallMs } = swap;
     const at = this.#options.clock.now();
     this.#options.publish('nights', { type: 'swap-end', from, to, repliesInFlight, stallMs, at });
@@ -305,9 +329,11 @@ export class NightService {
     });
   }
 
+  /** In a turn: halfway through a deletion nothing would fit. */
   verify(): Promise<StoreVerification> {
     const { store, encoding } = this.#options;
-    return verifyLedgers(store.ledgers, { base: this.ledger.base, encoding });
+    const speaking = { base: this.ledger.base, encoding };
+    return this.ledger.turn(() => verifyLedgers(store.ledgers, speaking));
   }
 
   async #swap(

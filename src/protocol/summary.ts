@@ -191,6 +191,8 @@ export const NightList = z.object({
   /** When the next one is due. */
   nextAt: Timestamp.nullable(),
   version: z.string(),
+  /** What could not be read, and what keeps nights from coming; a sentence each. */
+  problems: z.array(z.string()).default([]),
 });
 export type NightList = z.infer<typeof NightList>;
 

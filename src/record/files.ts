@@ -92,10 +92,12 @@ export async function readDrafts(folder: Folder): Promise<Draft[]> {
 
 /** @throws night-failed when the file is not what the night wrote */
 async function readOwn<T>(folder: Folder, file: File, schema: z.ZodType<T>): Promise<T> {
-  const parsed = schema.safeParse(JSON.parse((await readText(folder, file)) ?? 'null'));
-  if (parsed.success) return parsed.data;
-  const message = `${join(folder.path, FILE[file])} is not what this night wrote.`;
-  throw new AttuneError('night-failed', message, { folder: folder.path }, { cause: parsed.error });
+  try {
+    return schema.parse(JSON.parse((await readText(folder, file)) ?? 'null'));
+  } catch (cause) {
+    const message = `${join(folder.path, FILE[file])} is not what this night wrote.`;
+    throw new AttuneError('night-failed', message, { folder: folder.path }, { cause });
+  }
 }
 
 type File = keyof typeof FILE;

@@ -37,7 +37,8 @@ export function nightRoutes({ nights, slider, schedule }: NightRouteOptions): Ro
       const { version } = await slider.engine.describe();
       const lines = await listNights(nights.ledger);
       const nextAt = schedule?.next() ?? null;
-      return { nights: lines, running: nights.progress ?? null, nextAt, version };
+      const problems = await nights.problems();
+      return { nights: lines, running: nights.progress ?? null, nextAt, version, problems };
     }),
     get('/api/nights/:id', (context) => readSummary(nights.ledger, nightOf(context))),
     get('/api/nights/:id/blind', (context) => nights.blind(nightOf(context))),

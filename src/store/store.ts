@@ -33,6 +33,8 @@ export interface Store {
   readonly ledger: Ledger;
   /** Those of every base model that has ever spoken here. */
   readonly ledgers: readonly Ledger[];
+  /** What could not be read of it, a sentence each. */
+  damage(): Promise<string[]>;
   /**
    * Called at the beginning of each deletion, in the turn of the ledger: who holds something of the
    * conversation lets go of it.
@@ -72,12 +74,32 @@ export async function openStore(folder: string, options: StoreOptions): Promise<
     memory,
     ledger: ledgers.speaking,
     ledgers: ledgers.all,
+    damage: () => damageOf({ conversations, flags, memory, ledgers: ledgers.all }),
     beforeForget: (letGo) => void lettingGo.push(letGo),
     async close() {
       timer.cancel();
       await conversations.close();
     },
   };
+}
+
+async function damageOf({
+  conversations,
+  flags,
+  memory,
+  ledgers,
+}: Pick<Store, 'conversations' | 'flags' | 'memory' | 'ledgers'>): Promise<string[]> {
+  const aside = [...flags.aside, ...memory.aside].map(
+    (name) => `${name} holds what could not be read; it was begun again without it.`,
+  );
+  const inLedgers = await Promise.all(
+    ledgers.map(async (ledger) => {
+      const { damaged } = await ledger.scan();
+      const nights = damaged.map(({ night, text }) => `${night} cannot be read: ${text}`);
+      return [...ledger.damage, ...nights];
+    }),
+  );
+  return [...conversations.damage, ...aside, ...inLedgers.flat()];
 }
 
 async function openParts(

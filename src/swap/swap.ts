@@ -6,7 +6,8 @@ import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import { sha256File } from '../base/hash.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { Head, Ledger } from '../ledger/ledger.ts';
+import type { Head } from '../ledger/head.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { versionId } from '../model/versions.ts';
 import { PROBE, type ProbeResult, probeSchema, runProbe } from './probe.ts';
@@ -34,7 +35,26 @@ export interface SwapReport {
   readonly at: string;
 }
 
-/** The version that a list of nights makes, and where its deltas lie. */
+/**
+ * The version that a list of nights makes, and where its deltas lie, as the ledger has sealed them.
+ * @throws swap-refused when one was changed, night-unknown
+ */
+export async function loadableVersion(
+  ledger: Ledger,
+  nights: readonly NightId[],
+): Promise<{ id: string; deltas: string[] }> {
+  const version = await versionOf(ledger, nights);
+  for (const { path, sha256: expected, nights: own } of await ledger.deltaFiles(nights)) {
+    const found = await sha256File(path, ledger.folder.ops).catch(() => 'none');
+    if (found === expected) continue;
+    const night = own.join(', ');
+    const message = `The delta of ${night} was changed after its night. Run \`attune night verify\`.`;
+    throw new AttuneError('swap-refused', message, { night, expected, found });
+  }
+  return version;
+}
+
+/** The version that a list of nights makes, and where its deltas should lie. */
 export async function versionOf(
   ledger: Ledger,
   nights: readonly NightId[],
@@ -52,8 +72,7 @@ export async function versionOf(
  */
 export async function swapTo(parts: SwapParts, target: SwapTarget): Promise<SwapReport> {
   const { engine, ledger, clock } = parts;
-  const { id: to, deltas } = await versionOf(ledger, target.nights);
-  await verifyDeltas(ledger, target.nights);
+  const { id: to, deltas } = await loadableVersion(ledger, target.nights);
   const before = ledger.head();
   const { version: from } = await engine.describe();
   await engine.loadVersion({ id: to, deltas });
@@ -73,16 +92,6 @@ export async function swapTo(parts: SwapParts, target: SwapTarget): Promise<Swap
   }
   const at = new Date(clock.now()).toISOString();
   return { from, to, repliesInFlight, stallMs, probe, at };
-}
-
-async function verifyDeltas(ledger: Ledger, nights: readonly NightId[]): Promise<void> {
-  for (const { path, sha256: expected, nights: own } of await ledger.deltaFiles(nights)) {
-    const found = await sha256File(path, ledger.folder.ops);
-    if (found === expected) continue;
-    const night = own.join(', ');
-    const message = `The delta of ${night} was changed after its night. Run \`attune night verify\`.`;
-    throw new AttuneError('swap-refused', message, { night, expected, found });
-  }
 }
 
 function deltaOf(manifest: Manifest): NonNullable<Manifest['delta']> {

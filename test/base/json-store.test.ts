@@ -75,11 +75,30 @@ describe('refusals', () => {
     ['data that does not fit', '{"schemaVersion":1,"data":{"items":["x"],"name":"n"}}'],
     ['an unknown key', '{"schemaVersion":1,"data":{"items":[],"name":"n","more":1}}'],
     ['an empty file', ''],
-  ])('refuses %s and leaves the file alone', async (_name, text) => {
+  ])('sets %s aside, whole, and begins again', async (_name, text) => {
     const disk = new MemoryDisk({ [PATH]: text });
-    await expect(open(disk)).rejects.toMatchObject({ code: 'store-damaged' });
-    expect(disk.text(PATH)).toBe(text);
-    expect(disk.steps).toEqual([]);
+    const store = await open(disk);
+    expect([store.data, store.aside]).toEqual([initial, ['flags.json.damaged']]);
+    expect(disk.text(`${PATH}.damaged`)).toBe(text);
+    await store.update((draft) => void draft.items.push(1));
+    expect((await open(disk)).data.items).toEqual([1]);
+  });
+
+  it('keeps what was set aside before, and removes all of it when asked to', async () => {
+    const disk = new MemoryDisk({ [PATH]: 'one', [`${PATH}.damaged`]: 'another' });
+    const store = await open(disk);
+    expect(store.aside).toEqual(['flags.json.damaged', 'flags.json.damaged.2']);
+    await store.removeCopies();
+    expect([...disk.names.keys()]).toEqual([]);
+  });
+
+  it('refuses to write what could not be read again', async () => {
+    const disk = holding({ schemaVersion: 1, data: initial });
+    const store = await open(disk);
+    const tooMuch = { name: 'x'.repeat(65 * 2 ** 20) };
+    const update = store.update((draft) => Object.assign(draft, tooMuch));
+    await expect(update).rejects.toMatchObject({ code: 'file-too-large' });
+    expect((await open(disk)).data).toEqual(initial);
   });
 
   it('refuses the state of a later release', async () => {
@@ -87,9 +106,12 @@ describe('refusals', () => {
     await expect(open(disk, 1)).rejects.toMatchObject({ code: 'store-newer' });
   });
 
-  it('refuses an old state that no upgrade leads on from', async () => {
-    const disk = holding({ schemaVersion: 1, data: initial });
-    await expect(open(disk, 3, [])).rejects.toMatchObject({ code: 'store-damaged' });
+  it('sets an old state aside that no upgrade leads on from, or that an upgrade fails on', async () => {
+    const failing = { from: 1, says: 'it fails', upgrade: () => z.never().parse(1) };
+    for (const upgrades of [[], [failing]]) {
+      const disk = holding({ schemaVersion: 1, data: initial });
+      expect((await open(disk, 2, upgrades)).aside).toEqual(['flags.json.damaged']);
+    }
   });
 });
 

@@ -28,6 +28,8 @@ function move(names: Map<string, number>, from: string, to: string): void {
   }
 }
 
+const below = (folder: string): string => (folder === '/' ? folder : `${folder}/`);
+
 function missing(path: string): Error {
   return Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' });
 }
@@ -110,7 +112,7 @@ export class MemoryDisk implements FileOps {
   /** Files and folders below a path, and what is there itself. */
   #below(path: string): string[] {
     const all = [...this.names.keys(), ...this.folders];
-    return all.filter((one) => one === path || one.startsWith(`${path}/`));
+    return all.filter((one) => one === path || one.startsWith(below(path)));
   }
 
   async remove(path: string): Promise<void> {
@@ -133,9 +135,11 @@ export class MemoryDisk implements FileOps {
   }
 
   async list(path: string): Promise<FolderEntry[]> {
-    const below = this.#below(path).filter((one) => one !== path);
-    if (below.length === 0 && !this.folders.has(path)) throw missing(path);
-    const names = new Set(below.map((one) => one.slice(path.length + 1).split('/')[0] as string));
+    const inside = this.#below(path).filter((one) => one !== path);
+    if (inside.length === 0 && !this.folders.has(path)) throw missing(path);
+    const names = new Set(
+      inside.map((one) => one.slice(below(path).length).split('/')[0] as string),
+    );
     return [...names].sort().map((name) => {
       const isFile = this.names.has(posix.join(path, name));
       return { name, isFile, isFolder: !isFile };

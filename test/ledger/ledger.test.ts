@@ -14,7 +14,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/base/hash.ts';
 import { type Deletion, deleteSource } from '../../src/ledger/deletion.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
-import { type Manifest, nightId } from '../../src/ledger/manifest.ts';
+import { type Manifest, manifestHash, nightId } from '../../src/ledger/manifest.ts';
 import { verifyLedger, verifyLedgers } from '../../src/ledger/verify.ts';
 import { NIGHT_FILES } from '../../src/record/files.ts';
 
@@ -38,7 +38,7 @@ async function addNight(
   const { path: building } = await ledger.building(night);
   await writeFile(join(building, 'delta.safetensors'), `delta ${number}`);
   await writeFile(join(building, 'scenarios.jsonl'), `{"from":"${talk}"}\n{"from":"other"}\n`);
-  return ledger.commit({
+  const manifest = await ledger.commit({
     night,
     number,
     day: '2026-11-22',
@@ -60,6 +60,9 @@ async function addNight(
     startedAt: AT,
     endedAt: AT,
   });
+  // As when it is finished.
+  await ledger.seal(manifest);
+  return manifest;
 }
 
 describe('ledger', () => {
@@ -146,11 +149,41 @@ describe('ledger', () => {
     expect((await verifyLedgers([ledger], elsewhere)).ledgers[0]?.findings).toEqual([]);
   });
 
-  it('refuses a pointer that names another base model', async () => {
+  it('sets a pointer aside that names another base model, cannot be read or leads elsewhere', async () => {
     const ledger = await openLedger(folder, OPTIONS);
-    await ledger.setHead({});
-    const opening = openLedger(folder, { ...OPTIONS, base: sha256('another') });
-    await expect(opening).rejects.toMatchObject({ code: 'ledger-damaged' });
+    const night = await addNight(ledger);
+    const path = join(folder, 'head.json');
+    const whole = await readFile(path, 'utf8');
+    const squashed = '"squashed": {"nights": [], "file": "../../elsewhere", "hash": ""}';
+    for (const text of [
+      whole.replace(BASE, sha256('another')),
+      whole.slice(0, 40),
+      whole.replace('"squashed": null', squashed),
+    ]) {
+      await rm(`${path}.damaged`, { force: true });
+      await writeFile(path, text);
+      const again = await openLedger(folder, OPTIONS);
+      expect(again.head().inForce).toEqual([]);
+      expect(again.statusOf(night)).toBe('waiting');
+      expect(await readFile(`${path}.damaged`, 'utf8')).toBe(text);
+      expect((await verifyLedger(again)).findings[0]?.text).toContain('head.json');
+    }
+  });
+
+  it('goes on behind a night that cannot be read, after the last that was sealed', async () => {
+    const ledger = await openLedger(folder, OPTIONS);
+    await addNight(ledger);
+    const second = await addNight(ledger);
+    const path = join(ledger.folderOf(second.night).path, 'manifest.json');
+    await writeFile(path, '{"schema":');
+    expect(await ledger.next()).toEqual({
+      number: 3,
+      parent: { night: second.night, hash: manifestHash(second) },
+    });
+    await addNight(ledger);
+    expect((await ledger.list()).map(({ number }) => number)).toEqual([1, 3]);
+    const { findings } = await verifyLedger(ledger);
+    expect(findings.map(({ night }) => night)).toEqual([second.night]);
   });
 
   it('refuses night ids that are none, also as paths', async () => {
@@ -207,13 +240,51 @@ describe('verify', () => {
     expect((await verifyLedger(ledger)).isSound).toBe(false);
   });
 
-  it('reports a manifest that is no JSON as damage instead of failing', async () => {
+  it('lists everything that is damaged instead of failing, and changes nothing', async () => {
     const ledger = await openLedger(folder, OPTIONS);
-    const night = await addNight(ledger);
-    await writeFile(join(ledger.folderOf(night.night).path, 'manifest.json'), '{"schema":');
-    const { isSound, findings } = await verifyLedger(ledger);
+    const [first, second] = [await addNight(ledger), await addNight(ledger)];
+    await writeFile(join(ledger.folderOf(first.night).path, 'manifest.json'), '{"schema":');
+    await writeFile(join(ledger.folderOf(second.night).path, 'deleted.json'), '');
+    await appendFile(join(ledger.folderOf(second.night).path, 'delta.safetensors'), 'x');
+    await mkdir(join(folder, 'nights', 'n0003-2026-11-22'));
+    await writeFile(join(folder, 'head.json'), 'x');
+    const files = await readdir(folder, { recursive: true });
+    const asItIs = await openLedger(folder, { ...OPTIONS, isReadOnly: true });
+    const { isSound, findings } = await verifyLedger(asItIs);
     expect(isSound).toBe(false);
-    expect(findings[0]?.text).toContain('is not JSON');
+    const texts = findings.map(({ text }) => text).join('\n');
+    for (const part of ['head.json is not JSON', 'manifest.json is not JSON', 'has no manifest'])
+      expect(texts).toContain(part);
+    expect(texts).toMatch(/deleted\.json is not JSON[\s\S]*delta\.safetensors was changed/);
+    expect(await readdir(folder, { recursive: true })).toEqual(files);
+  });
+
+  it('finds the newest night edited or gone, and a pointer edited or gone', async () => {
+    const ledger = await openLedger(folder, OPTIONS);
+    await addNight(ledger);
+    const { night } = await addNight(ledger);
+    const manifest = join(ledger.folderOf(night).path, 'manifest.json');
+    const head = join(folder, 'head.json');
+    const findings = async (): Promise<string> =>
+      JSON.stringify((await verifyLedger(await openLedger(folder, OPTIONS))).findings);
+    const edited = async (path: string, change: (text: string) => string): Promise<string> => {
+      const whole = await readFile(path, 'utf8');
+      await writeFile(path, change(whole));
+      const found = await findings();
+      await writeFile(path, whole);
+      return found;
+    };
+    expect(await findings()).toBe('[]');
+    const flipped = (text: string): string => text.replace('"passed": true', '"passed": false');
+    expect(await edited(manifest, flipped)).toContain('its manifest was changed');
+    expect(
+      await edited(head, (text) => text.replace('"inForce": []', `"inForce": ["${night}"]`)),
+    ).toContain("another hand than Attune's");
+    await rename(ledger.folderOf(night).path, join(folder, 'elsewhere'));
+    expect(await findings()).toContain('the newest night is missing');
+    await rename(join(folder, 'elsewhere'), ledger.folderOf(night).path);
+    await rm(head);
+    expect(await findings()).toContain('head.json is missing');
   });
 
   it('finds a pointer to a night that is not there', async () => {

@@ -226,8 +226,11 @@ describe('memory', () => {
     expect(memory.draw(2, createRandom(5), 0.5)).toEqual(memory.draw(2, createRandom(5), 0.5));
   });
 
-  it('refuses a damaged file', async () => {
+  it('sets a damaged file aside, where the next deletion reaches it', async () => {
     disk = new MemoryDisk({ '/m.json': '{"schemaVersion":1,"data":{"gists":[{}]}}' });
-    await expect(open()).rejects.toMatchObject({ code: 'store-damaged' });
+    const memory = await open();
+    expect(memory.aside).toEqual(['m.json.damaged']);
+    await memory.erase('a');
+    expect([...disk.names.keys()]).toEqual([]);
   });
 });

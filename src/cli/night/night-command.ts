@@ -1,10 +1,15 @@
 // `attune night …`, `attune summary`, `attune swap`: nights from the command line.
 
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { AttuneError } from '../../base/errors.ts';
+import { AttuneError, isAttuneError } from '../../base/errors.ts';
+import { loadConfig } from '../../config/load.ts';
+import { readLedgers } from '../../ledger/ledgers.ts';
+import { type StoreVerification, verifyLedgers } from '../../ledger/verify.ts';
 import { fixed } from '../../protocol/number-text.ts';
 import { BlindView, NightList, NightSummary } from '../../protocol/summary.ts';
+import { NIGHT_FILES } from '../../record/files.ts';
 import { type Address, type AddressOptions, findDaemon } from '../address.ts';
 import { HttpClient } from '../http-client.ts';
 import { followNight, startNight } from './follow-night.ts';
@@ -102,6 +107,7 @@ async function list(options: Options): Promise<void> {
   if (answer.running !== null) say(`running: ${answer.running.nightId}, ${answer.running.phase}`);
   if (answer.nextAt !== null) say(`next: ${new Date(answer.nextAt).toLocaleString()}`);
   say(`active weights: ${answer.version}`);
+  for (const problem of answer.problems) say(`problem: ${problem}`);
 }
 
 async function show(id: string | undefined, options: ShowOptions): Promise<void> {
@@ -147,13 +153,26 @@ const swapLine = ({ from, to, stallMs }: z.infer<typeof swapSchema>): string =>
 
 async function verify(options: Options): Promise<void> {
   const client = new HttpClient(await findDaemon(options));
-  const answer = await client.post('/api/nights/verify', {}, verificationSchema);
+  const answer = await client
+    .post('/api/nights/verify', {}, verificationSchema)
+    .catch((error: unknown) => {
+      if (!isAttuneError(error, 'daemon-unreachable') || options.url !== undefined) throw error;
+      return verifyStore(options);
+    });
   if (options.json) say(JSON.stringify(answer, null, 2));
   for (const { base, nights, isSound, findings } of options.json ? [] : answer.ledgers) {
     for (const { night, kind, text } of findings) say(`${night ?? 'ledger'}: ${kind}: ${text}`);
     say(`base-${base.slice(0, 16)}: ${nights} nights, ${isSound ? 'sound' : 'DAMAGED'}`);
   }
   if (!answer.isSound) process.exitCode = 1;
+}
+
+/** Without a daemon: the ledgers of the configured store, as they are. */
+async function verifyStore({ config: file }: Options): Promise<StoreVerification> {
+  const named = file === undefined ? {} : { file };
+  const { config } = await loadConfig({ ...named, environment: process.env });
+  const folder = join(resolve(config.store.path), 'ledger');
+  return verifyLedgers(await readLedgers(folder, { files: NIGHT_FILES }));
 }
 
 async function swap(options: Options & { to?: string[]; base?: boolean }): Promise<void> {

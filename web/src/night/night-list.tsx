@@ -48,6 +48,20 @@ function Running(): VNode | null {
   );
 }
 
+function Problems({ problems }: { problems: readonly string[] }): VNode | null {
+  if (problems.length === 0) return null;
+  return (
+    <section class="card" role="alert">
+      <h2>Something needs you</h2>
+      <ul>
+        {problems.map((problem) => (
+          <li key={problem}>{problem}</li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
 function Trends({ list }: { list: NightList }): VNode | null {
   if (list.nights.length < 2) return null;
   const lines = [...list.nights].sort((a, b) => a.number - b.number);
@@ -83,6 +97,7 @@ function List(): VNode {
       <div class="scroller">
         <div class="column">
           <Running />
+          {list !== null && <Problems problems={list.problems} />}
           {list !== null && <Trends list={list} />}
           {lines.length === 0 && night.value === null && (
             <div class="empty">
