@@ -148,7 +148,7 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const routes = [
     ...(parts.routes ?? []),
     ...apiRoutes({ ...shared, talks, importBytesMax: limits.importBytesMax }),
-    ...openaiRoutes({ ...shared, tokenizer }),
+    ...openaiRoutes({ ...shared, tokenizer, learnFromApi: config.chat.learnFromApi }),
     ...nightRoutes({ nights, slider: { engine, ledger, tokenizer, config, sampling }, schedule }),
     ...memoryRoutes(memory),
   ];

@@ -1,6 +1,7 @@
 // One turn end to end: stores the message, has it answered, stores the reply, tells the listeners.
 import { randomInt } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
+import { notFound } from '../conversation/open-logs.ts';
 import {
   type HeaderRecord,
   LOG_SCHEMA_VERSION,
@@ -58,11 +59,17 @@ export interface SayRequest extends ReplyOptions {
   readonly text: string;
   /** The records of a new conversation before this message. Default: an empty live one. */
   readonly beginning?: Beginning;
+  /** False: the conversation is known to be there, and none is created. */
+  readonly isNew?: boolean | undefined;
   /** Who asks; passed on to the listeners, which tell everyone else. */
   readonly by?: object;
   /** The message is on the disk; called before anything of the reply is told. */
   readonly onStored?: (message: UserMessage, isDuplicate: boolean) => void;
 }
+
+export type UnstoredRequest = ReplyOptions &
+  Pick<SayRequest, 'conversationId' | 'messageId' | 'text'> &
+  Required<Pick<SayRequest, 'beginning'>>;
 
 export interface RegenerateRequest extends ReplyOptions {
   readonly conversationId: string;
@@ -109,8 +116,10 @@ export class Chat {
   /**
    * Stores the message and begins the reply. The same `messageId` again stores nothing and gives
    * the reply that runs or that was given; if there is none (the daemon crashed), it is made now.
-   * @throws message-conflict, message-too-long, reply-running, replies-limit, window-overflow,
-   * shutting-down, engine-failed, disk-full …; nothing is stored then
+   * What is said in a conversation that was deleted creates none.
+   * @throws conversation-not-found, message-conflict, message-too-long, reply-running,
+   * replies-limit, window-overflow, shutting-down, engine-failed, disk-full …; nothing is stored
+   * then
    */
   say(request: SayRequest): Promise<Answer> {
     const { conversationId, messageId, text } = request;
@@ -121,6 +130,8 @@ export class Chat {
       const at = clock.now();
       const { beginning = [emptyConversation(conversationId, at)] } = request;
       const isNew = !store.has(conversationId);
+      const isGone = store.isDeleted(conversationId) || request.isNew === false;
+      if (isNew && isGone) throw notFound(conversationId);
       const state = isNew ? stateOf(beginning) : await store.read(conversationId);
       if (state.known.has(messageId)) return this.#sayAgain(request, state);
       this.#assertFree(conversationId);
@@ -133,6 +144,23 @@ export class Chat {
         const order = { conversationId, messageId, replaces: null, topLogprobs };
         return this.#runner.begin({ ...order, ...asked });
       });
+    });
+  }
+
+  /** Answers what is said after `beginning`, and keeps nothing of it. */
+  async answerUnstored(request: UnstoredRequest): Promise<InFlight> {
+    const { conversationId, messageId, text, beginning } = request;
+    const { clock, limits } = this.#options;
+    this.#assertTaking();
+    assertLength(text, limits.messageCharactersMax);
+    this.#assertFree(conversationId);
+    const message: MessageRecord = { type: 'message', id: messageId, at: clock.now(), text };
+    const { entries, settings } = stateOf(beginning);
+    return this.#start(async () => {
+      const asked = await this.#ask([...entries, message], settings, request);
+      const { topLogprobs } = request;
+      const order = { conversationId, messageId, replaces: null, topLogprobs, isStored: false };
+      return this.#runner.begin({ ...order, ...asked });
     });
   }
 

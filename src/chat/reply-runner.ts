@@ -39,6 +39,8 @@ export interface ReplyOrder {
   readonly prompt: Prompt;
   readonly settings: ReplySettings;
   readonly topLogprobs?: number | undefined;
+  /** False: nothing of it is kept. */
+  readonly isStored?: boolean;
 }
 
 export interface InFlight {
@@ -100,7 +102,7 @@ export class ReplyRunner {
   }
 
   async #run(reply: RunningReply, order: ReplyOrder): Promise<ReplyEnding> {
-    const { clock, events, store, logger, describeEngine } = this.#options;
+    const { clock, events, store, engine, logger, describeEngine } = this.#options;
     const { conversationId } = order;
     const outcome = await this.#generate(reply, order).catch((error: unknown) => ({ error }));
     if (reply.finish()) events.replyAdvanced(reply);
@@ -111,9 +113,13 @@ export class ReplyRunner {
     const ending = await recordReply(reply, outcome, {
       clock,
       engine: describeEngine(),
-      append: (record) =>
-        store.exclusive(conversationId, () => store.append(conversationId, record)),
+      append: async (record) => {
+        if (order.isStored === false) return;
+        await store.exclusive(conversationId, () => store.append(conversationId, record));
+      },
     });
+    // A dead engine has no cache left to forget.
+    if (order.isStored === false) await engine.forget(conversationId).catch(() => undefined);
     if (ending.type === 'reply-failed') {
       logger.error({ conversationId, error: ending.error }, 'a reply could not be stored');
     }

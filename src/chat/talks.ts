@@ -115,8 +115,9 @@ export class Talks {
       if (patch.title !== undefined) records.push({ type: 'title', at, title: patch.title });
       if (patch.settings !== undefined || patch.canLearn !== undefined) {
         const settings = patchSettings(state.settings, patch.settings ?? {});
-        const canLearn = patch.canLearn ?? state.canLearn;
-        records.push({ type: 'settings', at, settings, canLearn });
+        const { canLearn = state.canLearn } = patch;
+        const isUndecided = patch.canLearn === undefined && state.isUndecided;
+        records.push({ type: 'settings', at, settings, canLearn, isUndecided });
       }
       if (records.length > 0) await store.append(id, ...records);
       const summary = store.summary(id);

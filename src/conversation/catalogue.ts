@@ -5,8 +5,8 @@ import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import type { FileOps, Folder } from '../base/file-ops.ts';
 import { type ConversationSummary, Id, Origin, Timestamp } from '../protocol/conversation.ts';
 
-/** 2: fingerprints of all talks. An older list is not read, and made anew from the logs. */
-const SCHEMA_VERSION = 2;
+/** 3: what was said, and where it came from. An older list is not read but made from the logs. */
+const SCHEMA_VERSION = 3;
 const BYTES_MAX = 256 * 2 ** 20;
 const LOG_SUFFIX = '.jsonl';
 /** A talk whose deletion has begun. */
@@ -20,10 +20,14 @@ const CatalogueEntry = z.object({
   messages: z.number().int().nonnegative(),
   origin: Origin,
   canLearn: z.boolean(),
+  isUndecided: z.boolean(),
+  copyOf: z.array(Id),
   /** Size of the log when this was noted; another size means that the log has to be read again. */
   bytes: z.number().int().nonnegative(),
   /** For the OpenAI routes, which name no talk: see fingerprint.ts. */
   fingerprints: z.object({ asked: z.string().nullable(), said: z.string() }),
+  /** Hashes of what was said: see word-hash.ts. */
+  words: z.string(),
 });
 export type CatalogueEntry = z.infer<typeof CatalogueEntry>;
 
@@ -85,7 +89,13 @@ export async function writeCatalogue(
 
 /** What of an entry is for clients. */
 export function summaryIn(entry: CatalogueEntry): ConversationSummary {
-  const { bytes: _bytes, fingerprints: _fingerprints, ...summary } = entry;
+  const {
+    bytes: _bytes,
+    fingerprints: _prints,
+    words: _words,
+    copyOf: _copyOf,
+    ...summary
+  } = entry;
   return summary;
 }
 

@@ -24,6 +24,8 @@ import type { HeaderRecord, LogRecord } from './record.ts';
 import { readLog, recordsIn, type SearchResult, searchLogs } from './search.ts';
 import { applyRecord, type ConversationState, emptyState, summaryOf } from './state.ts';
 import { TalkIndex } from './talk-index.ts';
+import { openTombstones, type Tombstones } from './tombstone.ts';
+import { wordsOf } from './word-hash.ts';
 
 export interface ConversationStoreOptions {
   /** The store; talks lie in `conversations/` under it. */
@@ -63,13 +65,22 @@ export async function openConversationStore(
   await ops.syncFolder(options.folder);
   const cataloguePath = join(options.folder, 'catalogue.json');
   const noted = await readCatalogue(cataloguePath, ops);
-  const store = new ConversationStore(options, { folder, cataloguePath });
+  const { clock } = options;
+  const tombstones = await openTombstones(join(options.folder, 'tombstones.json'), { clock, ops });
+  const store = new ConversationStore(options, { folder, cataloguePath, tombstones });
   await store.load(noted, await findLogs(folder));
   return store;
 }
 
 function entryOf(state: ConversationState, bytes: number): CatalogueEntry {
-  return { ...summaryOf(state), bytes, fingerprints: fingerprintsOf(state) };
+  const { copyOf, entries } = state;
+  return {
+    ...summaryOf(state),
+    copyOf: [...copyOf],
+    bytes,
+    fingerprints: fingerprintsOf(state),
+    words: wordsOf(entries),
+  };
 }
 
 export class ConversationStore {
@@ -77,6 +88,7 @@ export class ConversationStore {
   readonly #folder: Folder;
   readonly #cataloguePath: string;
   readonly #logs: OpenLogs;
+  readonly #tombstones: Tombstones;
   readonly #index = new TalkIndex();
   readonly #queues = new Map<string, Promise<unknown>>();
   /** Their logs are still there, renamed. */
@@ -85,11 +97,20 @@ export class ConversationStore {
 
   constructor(
     options: ConversationStoreOptions,
-    { folder, cataloguePath }: { readonly folder: Folder; readonly cataloguePath: string },
+    {
+      folder,
+      cataloguePath,
+      tombstones,
+    }: {
+      readonly folder: Folder;
+      readonly cataloguePath: string;
+      readonly tombstones: Tombstones;
+    },
   ) {
     this.#options = options;
     this.#folder = folder;
     this.#cataloguePath = cataloguePath;
+    this.#tombstones = tombstones;
     const { logger, openLogsMax: openMax } = options;
     this.#logs = new OpenLogs({ folder: folder.path, logger, openMax, ops: folder.ops });
   }
@@ -122,6 +143,11 @@ export class ConversationStore {
 
   has(id: string): boolean {
     return this.#index.get(id) !== undefined;
+  }
+
+  /** It was here once, and whoever says something in it has not heard of that. */
+  isDeleted(id: string): boolean {
+    return !this.has(id) && this.#tombstones.has(id);
   }
 
   /** @throws conversation-not-found */
@@ -167,7 +193,9 @@ export class ConversationStore {
         { conversationsMax },
       );
     }
-    return this.#append(id, [header, ...first]);
+    const state = await this.#append(id, [header, ...first]);
+    await this.#tombstones.clear(id);
+    return state;
   }
 
   /**
@@ -243,6 +271,9 @@ export class ConversationStore {
       throw error;
     }
     this.#setPending(id, 'it has only begun');
+    await this.#tombstones.add(id).catch((error: unknown) => {
+      this.#options.logger.warn({ conversationId: id, error }, 'a deletion could not be noted');
+    });
     // The list on disk holds its title.
     this.#isChanged = true;
   }
@@ -308,6 +339,16 @@ export class ConversationStore {
   /** The talk in which exactly this was said, or asked and not yet followed. */
   findByFingerprint(key: 'asked' | 'said', fingerprint: string): string | undefined {
     return this.#index.find(key, fingerprint);
+  }
+
+  /** Conversations in which some of these messages were said, with how many of them. */
+  sharing(hashes: ReadonlySet<string>): { readonly id: string; readonly shared: number }[] {
+    return this.#index.sharing(hashes);
+  }
+
+  /** Conversations that began with words of this one, or of one that did. */
+  copiesOf(id: string): string[] {
+    return this.#index.copiesOf(id);
   }
 
   /** Writes the list, if it changed. Losing it costs time at the next opening, nothing else. */

@@ -1,5 +1,6 @@
 // Recognises a talk by what was said in it: the OpenAI routes send whole talks and name none.
 import { createHash } from 'node:crypto';
+import { spoken } from './spoken.ts';
 import type { ConversationState, Entry } from './state.ts';
 
 export interface SaidMessage {
@@ -9,9 +10,9 @@ export interface SaidMessage {
 
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('base64url');
 
-/** Clients trim what they send back, so blanks at the ends do not count. */
+/** Clients trim what they send back, and leave out thoughts: neither counts. */
 const link = (before: string, { role, text }: SaidMessage): string =>
-  hashOf(before + JSON.stringify([role, text.trim()]));
+  hashOf(before + JSON.stringify([role, (role === 'user' ? text : spoken(text)).trim()]));
 
 const sealed = (systemPrompt: string, chain: string): string =>
   hashOf(JSON.stringify(systemPrompt) + chain);

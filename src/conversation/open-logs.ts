@@ -160,7 +160,11 @@ export class OpenLogs {
 /** @throws conversation-not-found */
 export function assertFound<T>(value: T | undefined, id: string): T {
   if (value !== undefined) return value;
-  throw new AttuneError('conversation-not-found', `There is no talk ${id}; it may be deleted.`, {
+  throw notFound(id);
+}
+
+export function notFound(id: string): AttuneError {
+  return new AttuneError('conversation-not-found', `There is no talk ${id}; it may be deleted.`, {
     conversationId: id,
   });
 }

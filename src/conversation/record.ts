@@ -25,6 +25,10 @@ export const HeaderRecord = z.object({
   title: z.string(),
   settings: ConversationSettings,
   canLearn: z.boolean(),
+  /** Absent: false. */
+  isUndecided: z.boolean().optional(),
+  /** Conversations whose words it began with. Absent: none. */
+  copyOf: z.array(Id).optional(),
 });
 export type HeaderRecord = z.infer<typeof HeaderRecord>;
 
@@ -97,6 +101,8 @@ export const SettingsRecord = z.object({
   at: Timestamp,
   settings: ConversationSettings,
   canLearn: z.boolean(),
+  /** Absent: false. */
+  isUndecided: z.boolean().optional(),
 });
 
 export const LogRecord = z.discriminatedUnion('type', [

@@ -28,6 +28,10 @@ export interface ConversationState {
   readonly updatedAt: number;
   readonly origin: Origin;
   readonly canLearn: boolean;
+  /** The person has not said yet whether nights may learn from it. */
+  readonly isUndecided: boolean;
+  /** Conversations whose words it began with. */
+  readonly copyOf: readonly string[];
   readonly settings: ConversationSettings;
   readonly entries: readonly Entry[];
   /** Ids of all entries, so that nothing is stored twice. */
@@ -48,6 +52,8 @@ export function emptyState(id: string): MutableState {
     updatedAt: 0,
     origin: 'live',
     canLearn: true,
+    isUndecided: false,
+    copyOf: [],
     settings: {},
     entries: [],
     known: new Set(),
@@ -91,6 +97,8 @@ export function applyRecord(state: MutableState, record: LogRecord): void {
       state.updatedAt = Math.max(state.updatedAt, record.at);
       state.origin = record.origin;
       state.canLearn = record.canLearn;
+      state.isUndecided = record.isUndecided ?? false;
+      state.copyOf = record.copyOf ?? [];
       state.settings = record.settings;
       return;
     case 'message':
@@ -106,6 +114,7 @@ export function applyRecord(state: MutableState, record: LogRecord): void {
     case 'settings':
       state.settings = record.settings;
       state.canLearn = record.canLearn;
+      state.isUndecided = record.isUndecided ?? false;
   }
 }
 
@@ -118,6 +127,7 @@ export function summaryOf(state: ConversationState): ConversationSummary {
     messages: state.entries.length,
     origin: state.origin,
     canLearn: state.canLearn,
+    isUndecided: state.isUndecided,
   };
 }
 

@@ -1,5 +1,6 @@
 // The list of talks in memory: by id, by time, and by what was said in them.
 import { byNewest, type CatalogueEntry } from './catalogue.ts';
+import { countShared } from './word-hash.ts';
 
 export class TalkIndex {
   readonly #entries = new Map<string, CatalogueEntry>();
@@ -25,6 +26,22 @@ export class TalkIndex {
 
   find(key: 'asked' | 'said', fingerprint: string): string | undefined {
     return this.#byFingerprint[key].get(fingerprint);
+  }
+
+  sharing(hashes: ReadonlySet<string>): { id: string; shared: number }[] {
+    return this.all()
+      .map(({ id, words }) => ({ id, shared: countShared(words, hashes) }))
+      .filter(({ shared }) => shared > 0);
+  }
+
+  copiesOf(id: string): string[] {
+    const found = new Set([id]);
+    // What is added while it runs is looked at as well.
+    for (const origin of found) {
+      for (const { id: copy, copyOf } of this.all()) if (copyOf.includes(origin)) found.add(copy);
+    }
+    found.delete(id);
+    return [...found];
   }
 
   set(entry: CatalogueEntry): void {

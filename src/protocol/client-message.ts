@@ -32,10 +32,17 @@ export const ClientMessage = z.discriminatedUnion('type', [
   /** Answered by `heartbeat-pong`: for clients that cannot see WebSocket pings (browsers). */
   message('heartbeat-ping', {}),
   /**
-   * Says something. Creates the talk when it is new. The same `messageId` again is stored once and
-   * answered once; the running or finished reply is then sent again.
+   * Says something. Creates the conversation when there never was one of this id; with
+   * `isNew: false` it creates none. The same `messageId` again is stored once and answered once; the
+   * running or finished reply is then sent again.
    */
-  message('message-say', { conversationId: Id, messageId: Id, text: z.string().min(1) }),
+  message('message-say', {
+    conversationId: Id,
+    messageId: Id,
+    text: z.string().min(1),
+    /** Whether this client knows of nothing that was said in it before. */
+    isNew: z.boolean().optional(),
+  }),
   message('reply-stop', { conversationId: Id }),
   /** Answers the last user message again. `replyId` names the new reply: sent twice, made once. */
   message('reply-regenerate', { conversationId: Id, replyId: Id }),

@@ -117,6 +117,8 @@ export const ConversationSummary = z.object({
   origin: Origin,
   /** False: "do not learn from this talk". */
   canLearn: z.boolean(),
+  /** It came over the API, and the person has not said yet whether nights may learn from it. */
+  isUndecided: z.boolean(),
 });
 export type ConversationSummary = z.infer<typeof ConversationSummary>;
 

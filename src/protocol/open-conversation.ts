@@ -21,6 +21,7 @@ export function newConversation(id: string, now: number): OpenConversation {
     messages: 0,
     origin: 'live',
     canLearn: true,
+    isUndecided: false,
     settings: {},
     history: [],
     messagesBefore: 0,

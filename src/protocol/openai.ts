@@ -29,6 +29,10 @@ export const ChatCompletionRequest = z.object({
   max_tokens: z.number().int().positive().nullish(),
   max_completion_tokens: z.number().int().positive().nullish(),
   logprobs: z.boolean().nullish(),
+  /** False: nothing of the request is kept. */
+  store: z.boolean().nullish(),
+  /** `learn`: `never`, or `ask` where nights would learn without asking. */
+  metadata: z.record(z.string(), z.unknown()).nullish(),
   top_logprobs: z.number().int().min(0).max(20).nullish(),
   // What would change the answer and is not there is refused, not ignored.
   n: z.literal(1, 'only n = 1 is served').nullish(),

@@ -131,12 +131,13 @@ async function say(
   actor: Actor,
   chat: Chat,
 ): Promise<undefined> {
-  const { conversationId, messageId, text, requestId } = request;
+  const { conversationId, messageId, text, isNew, requestId } = request;
   await following(conversationId, actor, async (wasOpen) => {
     const answer = await chat.say({
       conversationId,
       messageId,
       text,
+      isNew,
       by: actor,
       onStored: (message, isDuplicate) => {
         const stored = { type: 'message-stored', conversationId, message, isDuplicate } as const;

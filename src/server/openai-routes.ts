@@ -5,10 +5,12 @@ import { AttuneError, type ErrorCode, isAttuneError, isErrorCode } from '../base
 import type { Answer, Chat, ReplyOptions } from '../chat/chat.ts';
 import type { ReplyEnding } from '../chat/event.ts';
 import type { InFlight } from '../chat/reply-runner.ts';
+import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { ConversationSettings, Reply } from '../protocol/conversation.ts';
 import { ChatCompletionRequest } from '../protocol/openai.ts';
 import { fromExternal } from '../protocol/sampling.ts';
 import type { EngineView } from '../protocol/server-message.ts';
+import { isClientTask } from './client-task.ts';
 import {
   type CompletionHead,
   chunk,
@@ -20,12 +22,20 @@ import {
   usageChunk,
 } from './openai-chunk.ts';
 import { openaiError } from './openai-error.ts';
-import { type Continuation, continueTalk, newTalk, type TalkFinder } from './openai-talk.ts';
+import {
+  type Continuation,
+  continueTalk,
+  type LearnFromApi,
+  newTalk,
+  originsOf,
+  split,
+} from './openai-talk.ts';
 import { hasRoom, type Route, type RouteContext, sendJson } from './route.ts';
 
 export interface OpenaiOptions {
   readonly chat: Chat;
-  readonly store: TalkFinder;
+  readonly store: Pick<ConversationStore, 'findByFingerprint' | 'sharing' | 'read' | 'summary'>;
+  readonly learnFromApi: LearnFromApi;
   readonly tokenizer: TokenNames;
   readonly clock: Clock;
   readonly engineView: () => EngineView;
@@ -101,14 +111,41 @@ const TALK_TAKEN: readonly ErrorCode[] = ['reply-running', 'conversation-not-fou
 
 async function answer(request: ChatCompletionRequest, options: OpenaiOptions): Promise<InFlight> {
   const { chat, store, clock } = options;
-  const known = continueTalk(request, store);
+  const asked = split(request.messages);
+  const { systemPrompt, last } = asked;
+  const { metadata = undefined } = request;
+  const rule = ruleFor(request, options.learnFromApi);
+  const at = clock.now();
+  if (
+    request.store === false ||
+    isClientTask({ systemPrompt, last: last.text, ...(metadata ? { metadata } : {}) })
+  ) {
+    const messageId = randomUUID();
+    return chat.answerUnstored({
+      ...newTalk(asked, { rule, at }),
+      messageId,
+      ...optionsOf(request),
+    });
+  }
+  const known = continueTalk(asked, store);
   try {
-    if (known !== undefined) return await begin(known, request, chat);
+    const isOwn =
+      known !== undefined && (rule !== 'never' || !store.summary(known.conversationId).canLearn);
+    if (isOwn) return await begin(known, request, chat);
   } catch (error) {
     // Two that go on from the same words at once: the second gets its own copy.
     if (!isAttuneError(error) || !TALK_TAKEN.includes(error.code)) throw error;
   }
-  return begin(newTalk(request, clock.now()), request, chat);
+  const origins = await originsOf(asked.before, known?.conversationId, store);
+  return begin(newTalk(asked, { rule, at, origins }), request, chat);
+}
+
+/** A request may ask for less than the configuration allows, never for more. */
+function ruleFor({ metadata }: ChatCompletionRequest, configured: LearnFromApi): LearnFromApi {
+  const wished = metadata?.learn;
+  if (configured === 'never' || wished === 'never' || wished === 'false' || wished === false)
+    return 'never';
+  return wished === 'ask' ? 'ask' : configured;
 }
 
 async function begin(

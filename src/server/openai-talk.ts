@@ -1,6 +1,7 @@
 // Finds the talk that an OpenAI request goes on with: such requests carry all that was said.
 import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
+import type { ConversationStore } from '../conversation/conversation-store.ts';
 import { fingerprint, type SaidMessage } from '../conversation/fingerprint.ts';
 import {
   foreignReply,
@@ -8,7 +9,11 @@ import {
   LOG_SCHEMA_VERSION,
   type LogRecord,
 } from '../conversation/record.ts';
-import type { ChatCompletionRequest, OpenaiMessage } from '../protocol/openai.ts';
+import { spoken } from '../conversation/spoken.ts';
+import type { ConversationState } from '../conversation/state.ts';
+import { wordHash } from '../conversation/word-hash.ts';
+import type { ConversationSettings } from '../protocol/conversation.ts';
+import type { OpenaiMessage } from '../protocol/openai.ts';
 
 /** How a request is answered: say the last message in a talk, or answer its last one again. */
 export type Continuation =
@@ -20,24 +25,32 @@ export type Continuation =
     }
   | { readonly kind: 'regenerate'; readonly conversationId: string };
 
+/** A new conversation, with what was said in it before. */
+export type Beginning = Required<Extract<Continuation, { kind: 'say' }>>;
+
 function textOf({ content }: OpenaiMessage): string {
   return typeof content === 'string' ? content : content.map(({ text }) => text).join('\n');
 }
 
-interface Split {
+/** A request as a conversation: its system prompt, what was said, what is to be answered. */
+export interface Split {
   readonly systemPrompt: string;
   readonly before: readonly SaidMessage[];
   readonly last: SaidMessage;
 }
 
 /** @throws message-invalid when the last message is not the user's */
-function split(messages: readonly OpenaiMessage[]): Split {
+export function split(messages: readonly OpenaiMessage[]): Split {
   const isSystem = ({ role }: OpenaiMessage): boolean => role === 'system' || role === 'developer';
   const systemPrompt = messages.filter(isSystem).map(textOf).join('\n\n');
   const said = messages
     .filter((message) => !isSystem(message))
     .map((message): SaidMessage => {
-      return { role: message.role === 'user' ? 'user' : 'assistant', text: textOf(message) };
+      const text = textOf(message);
+      // Programs show thoughts and tool calls, and some send them back.
+      return message.role === 'user'
+        ? { role: 'user', text }
+        : { role: 'assistant', text: spoken(text) };
     });
   const last = said.at(-1);
   if (last?.role !== 'user' || last.text === '') {
@@ -61,22 +74,15 @@ function historyRecords(before: readonly SaidMessage[], at: number): LogRecord[]
   });
 }
 
-/** What continues a talk needs to know. */
-export interface TalkFinder {
-  findByFingerprint(key: 'asked' | 'said', fingerprint: string): string | undefined;
-}
-
 /**
- * The talk in which exactly the messages before the last were said goes on, wherever it was begun;
- * the same request again (a client's "regenerate", or its retry) answers its last message anew, in
- * a talk of this route; undefined: no such talk.
- * @throws message-invalid
+ * The conversation in which exactly the messages before the last were said goes on, wherever it was
+ * begun; the same request again (a client's "regenerate", or its retry) answers its last message
+ * again, in a conversation of this route; undefined: there is no such conversation.
  */
 export function continueTalk(
-  request: ChatCompletionRequest,
-  store: TalkFinder,
+  { systemPrompt, before, last }: Split,
+  store: Pick<ConversationStore, 'findByFingerprint'>,
 ): Continuation | undefined {
-  const { systemPrompt, before, last } = split(request.messages);
   const asked = store.findByFingerprint('asked', fingerprint(systemPrompt, [...before, last]));
   if (asked !== undefined) return { kind: 'regenerate', conversationId: asked };
   const said = store.findByFingerprint('said', fingerprint(systemPrompt, before));
@@ -84,10 +90,28 @@ export function continueTalk(
   return { kind: 'say', conversationId: said, text: last.text };
 }
 
-/** A talk of its own, that begins with what was said before. @throws message-invalid */
-export function newTalk(request: ChatCompletionRequest, at: number): Continuation {
-  const { systemPrompt, before, last } = split(request.messages);
+/** Whether nights may learn from what comes over the API. */
+export type LearnFromApi = 'always' | 'ask' | 'never';
+
+interface NewTalk {
+  readonly rule: LearnFromApi;
+  readonly at: number;
+  /** Conversations whose words it begins with, the closest first. */
+  readonly origins?: readonly ConversationState[];
+}
+
+/**
+ * A conversation of its own, that begins with what was said before. Words keep what the person
+ * decided about them: those of an excluded conversation are not learnt from here either.
+ */
+export function newTalk(
+  { systemPrompt, before, last }: Split,
+  { rule, at, origins = [] }: NewTalk,
+): Beginning {
   const id = randomUUID();
+  const isExcluded = origins.some(({ canLearn, isUndecided }) => !canLearn && !isUndecided);
+  const isAsked = rule === 'ask' || origins.some(({ isUndecided }) => isUndecided);
+  const canLearn = rule === 'always' && !isExcluded && !isAsked;
   const header: HeaderRecord = {
     type: 'conversation',
     schemaVersion: LOG_SCHEMA_VERSION,
@@ -95,9 +119,41 @@ export function newTalk(request: ChatCompletionRequest, at: number): Continuatio
     at,
     origin: 'openai',
     title: '',
-    settings: systemPrompt === '' ? {} : { systemPrompt },
-    canLearn: true,
+    settings: settingsOf(systemPrompt, origins[0]),
+    canLearn,
+    isUndecided: !canLearn && !isExcluded && rule !== 'never',
+    ...(origins.length === 0 ? {} : { copyOf: origins.map((origin) => origin.id) }),
   };
   const beginning = [header, ...historyRecords(before, at)] as const;
   return { kind: 'say', conversationId: id, text: last.text, beginning };
+}
+
+/** Those of the conversation that it goes on from; the system prompt is the request's. */
+function settingsOf(
+  systemPrompt: string,
+  origin: ConversationState | undefined,
+): ConversationSettings {
+  const { systemPrompt: _systemPrompt, ...settings } = origin?.settings ?? {};
+  return systemPrompt === '' ? settings : { ...settings, systemPrompt };
+}
+
+const ORIGINS_MAX = 16;
+
+/**
+ * The conversations whose words come back in a request, that with most of them first.
+ * @param known the one that it goes on from, were it free
+ */
+export async function originsOf(
+  before: readonly SaidMessage[],
+  known: string | undefined,
+  store: Pick<ConversationStore, 'sharing' | 'read'>,
+): Promise<ConversationState[]> {
+  const hashes = new Set(before.map(({ text }) => wordHash(text)).filter((hash) => hash !== ''));
+  const sharing = hashes.size === 0 ? [] : store.sharing(hashes);
+  const ids = sharing.sort((a, b) => b.shared - a.shared).map(({ id }) => id);
+  const wanted = new Set(known === undefined ? ids : [known, ...ids]);
+  const reading = [...wanted]
+    .slice(0, ORIGINS_MAX)
+    .map((id) => store.read(id).catch(() => undefined));
+  return (await Promise.all(reading)).filter((state) => state !== undefined);
 }

@@ -114,6 +114,20 @@ describe('attune chat over a pipe', () => {
     expect(piped.text().match(/You said: meanwhile/g)).toHaveLength(1);
   }, 30_000);
 
+  it('says nothing in a conversation that was deleted elsewhere, and begins another', async () => {
+    const piped = await chat();
+    piped.input.write('hello\n');
+    await expect.poll(piped.text).toContain('You said: hello');
+    const [id] = daemon.store.conversations.ids();
+    await daemon.talks.delete(id as string);
+    piped.input.end('more\nagain\n');
+    await piped.done;
+    expect(piped.text()).toContain('begins a new conversation');
+    expect(piped.text()).not.toContain('You said: more');
+    expect(piped.text()).toContain('You said: again');
+    expect(daemon.store.conversations.ids()).not.toContain(id);
+  });
+
   it('says what is wrong when no daemon answers', async () => {
     daemon = await openTestDaemon();
     const piped = attach('http://127.0.0.1:9');

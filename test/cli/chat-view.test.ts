@@ -43,7 +43,15 @@ const end = (one: Reply): ServerMessage => ({
 function talk(...history: Conversation['history']): Conversation {
   const summary = { title: 't', createdAt: 1, updatedAt: 1, messages: history.length };
   const page = { history, messagesBefore: 0 };
-  return { id: 'c', ...summary, origin: 'live', canLearn: true, settings: {}, ...page };
+  return {
+    id: 'c',
+    ...summary,
+    origin: 'live',
+    canLearn: true,
+    isUndecided: false,
+    settings: {},
+    ...page,
+  };
 }
 
 const user = (id: string) => ({ id, role: 'user' as const, text: id, at: 1 });

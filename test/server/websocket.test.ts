@@ -42,6 +42,68 @@ describe('a talk over the WebSocket', () => {
     expect(reply.versionRuns).toEqual([[0, reply.usage.replyTokens, 'v0']]);
   });
 
+  it('is not brought back by what is said in it after it was deleted', async () => {
+    const { folder } = await open();
+    const client = await daemon.connect();
+    await client.say('talk', 'm1', 'my secret is BRASSKEY');
+    client.send({ type: 'conversation-delete', conversationId: 'talk' });
+    await client.next('conversation-deleted');
+    const say = {
+      type: 'message-say',
+      conversationId: 'talk',
+      messageId: 'm2',
+      text: 'more',
+    } as const;
+    for (const isNew of [undefined, true, false]) {
+      client.send(isNew === undefined ? say : { ...say, isNew });
+      expect((await client.next('error')).code).toBe('conversation-not-found');
+    }
+    await daemon.stop();
+    await open({ folder });
+    const later = await daemon.connect();
+    later.send(say);
+    expect((await later.next('error')).code).toBe('conversation-not-found');
+    expect(daemon.store.conversations.size).toBe(0);
+    later.send({ type: 'conversation-create', conversationId: 'talk', canLearn: false });
+    await later.next('conversation-created');
+    expect((await later.say('talk', 'm2', 'more')).reply.text).toBe('You said: more');
+  });
+
+  it('is not brought back by a message that was on its way beside the deletion', async () => {
+    await open({ tokenDelayMs: 1 });
+    const client = await daemon.connect();
+    for (let round = 0; round < 10; round++) {
+      const conversationId = `talk-${round}`;
+      await client.say(conversationId, 'm1', 'hi');
+      client.send({ type: 'conversation-delete', conversationId });
+      client.send({ type: 'message-say', conversationId, messageId: 'm2', text: 'more' });
+    }
+    const deleted = () =>
+      new Set(client.all('conversation-deleted').map((one) => one.conversationId));
+    await expect.poll(() => deleted().size).toBe(10);
+    await expect
+      .poll(() => client.all('error').length + client.all('message-stored').length)
+      .toBe(20);
+    await daemon.chat.close(0);
+    expect(daemon.store.conversations.size).toBe(0);
+  });
+
+  it('is begun only by a client that knows of none', async () => {
+    const client = await (await open()).connect();
+    const say = {
+      type: 'message-say',
+      conversationId: 'talk',
+      messageId: 'm1',
+      text: 'hi',
+    } as const;
+    client.send({ ...say, isNew: false });
+    expect((await client.next('error')).code).toBe('conversation-not-found');
+    client.send({ ...say, isNew: true });
+    await client.next('reply-end');
+    client.send({ ...say, messageId: 'm2', isNew: false });
+    await client.next('reply-end');
+  });
+
   it('prefills only the new tokens of a second turn', async () => {
     const client = await (await open()).connect();
     await client.say('talk', 'm1', 'one');

@@ -99,6 +99,30 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
     await cable.close();
   });
 
+  it('gives back what was said in a talk that was deleted while the line was cut', async () => {
+    engine.answer = 'I am here.';
+    const cable = await openCable(house.daemon.port);
+    const { page, complaints, close } = await openPage(house.browser, cable.url);
+    await say(page, 'Before');
+    await replied(page, 'I am here.');
+    const id = page.url().split('/').at(-1) as string;
+    cable.pull();
+    await page.getByRole('status').getByText('Reconnecting').waitFor();
+    await say(page, 'my secret is BRASSKEY');
+    await page.getByText('sending…').waitFor();
+    await house.daemon.talks.delete(id);
+    cable.plug();
+    await page.getByRole('alert').getByText('may be deleted').waitFor();
+    await expect
+      .poll(() => page.getByLabel('Your message').inputValue(), PATIENT)
+      .toBe('my secret is BRASSKEY');
+    expect(house.daemon.store.conversations.has(id)).toBe(false);
+    expect(new URL(page.url()).pathname).toBe('/');
+    expect(complaints).toEqual([]);
+    await close();
+    await cable.close();
+  });
+
   it('sends once what was said while the line was cut', async () => {
     engine.answer = 'I am here.';
     const cable = await openCable(house.daemon.port);

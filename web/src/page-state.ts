@@ -68,11 +68,13 @@ export function catchUp(): void {
   void attempt(loadConversations);
   void attempt(() => request({ type: 'flag-list' }, 'flag-listed'));
   nightsDone.value += 1;
-  const wanted = route.value.page === 'talk' ? route.value.id : null;
+  const wanted = wantedTalk();
   const current = open.value !== null && open.value.history.length > 0 ? open.value.id : null;
   const conversationId = wanted ?? current;
   if (conversationId !== null) void openConversation(conversationId);
 }
+
+const wantedTalk = (): string | null => (route.value.page === 'talk' ? route.value.id : null);
 
 async function loadConversations(): Promise<void> {
   const page = await request({ type: 'conversation-list', limit: 100 }, 'conversation-listed');
@@ -104,7 +106,10 @@ export function openConversation(conversationId: string): Promise<void> {
     try {
       await request({ type: 'conversation-open', conversationId }, 'conversation-opened');
     } catch (error) {
-      if (hasCode(error, 'conversation-not-found')) leaveConversation();
+      const isHere = [open.value?.id, wantedTalk()].includes(conversationId);
+      if (hasCode(error, 'conversation-not-found') && (isHere || open.value === null)) {
+        leaveConversation();
+      }
       throw error;
     }
   });

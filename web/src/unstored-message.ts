@@ -1,12 +1,14 @@
 // What was said and is not acknowledged yet: sent again after a reconnect or a reload of the page.
 import { effect, signal } from '@preact/signals';
-import { isDisconnected, newId, request } from './connection.ts';
-import { notice, open, tell } from './page-state.ts';
+import { hasCode, isDisconnected, newId, request } from './connection.ts';
+import { leaveConversation, notice, open, tell } from './page-state.ts';
 
 interface Unstored {
   readonly conversationId: string;
   readonly messageId: string;
   readonly text: string;
+  /** Nothing was said in this conversation before, as far as this page knows. */
+  readonly isNew: boolean;
 }
 
 const KEY = 'attune-unstored';
@@ -32,7 +34,8 @@ export function write(conversationId: string, text: string): void {
 export function say(text: string): void {
   const conversationId = open.value?.id;
   if (conversationId === undefined) return;
-  const message = { conversationId, messageId: newId(), text };
+  const isNew = open.value?.history.length === 0;
+  const message = { conversationId, messageId: newId(), text, isNew };
   unstored.value = [...unstored.value, message];
   void deliver(message);
 }
@@ -52,7 +55,11 @@ async function deliver(message: Unstored): Promise<void> {
     // It was refused: the words go back to where they were written.
     forget(message.messageId);
     const { conversationId, text } = message;
-    write(conversationId, [text, drafts.value[conversationId]].filter(Boolean).join('\n'));
+    const isGone = hasCode(error, 'conversation-not-found');
+    if (isGone && open.value?.id === conversationId) leaveConversation();
+    // Nobody can open a deleted conversation any more: they go to where the person is now.
+    const field = isGone ? (open.value?.id ?? conversationId) : conversationId;
+    write(field, [text, drafts.value[field]].filter(Boolean).join('\n'));
     tell(error);
   }
 }

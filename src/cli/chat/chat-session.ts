@@ -1,6 +1,6 @@
 // A chat session in a terminal: sends lines, shows replies, runs slash commands.
 import { randomUUID } from 'node:crypto';
-import { AttuneError } from '../../base/errors.ts';
+import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import type { Conversation, ConversationSummary } from '../../protocol/conversation.ts';
 import type { ClientState, DaemonClient } from '../../protocol/daemon-client.ts';
 import type { Flag } from '../../protocol/flag.ts';
@@ -34,6 +34,8 @@ export class ChatSession {
   #isAtLineStart = true;
   #hasFailed = false;
   #isLeaving = false;
+  /** What was refused, to be said elsewhere. */
+  #unsaid: string | undefined;
 
   constructor(address: Address, terminal: Terminal, runCommand: RunCommand) {
     this.terminal = terminal;
@@ -66,6 +68,7 @@ export class ChatSession {
         }
       } catch (error) {
         this.#tellError(error);
+        if (isAttuneError(error, 'conversation-not-found')) this.#takeBack(line);
       }
       if (this.#isLeaving) break;
     }
@@ -76,12 +79,21 @@ export class ChatSession {
   async say(text: string): Promise<void> {
     const { conversationId } = this.view;
     const messageId = randomUUID();
+    const isNew = this.view.messages.length === 0;
     this.view.own(messageId);
     await this.client.request(
-      { type: 'message-say', conversationId, messageId, text },
+      { type: 'message-say', conversationId, messageId, text, isNew },
       'message-stored',
     );
     await this.#until(() => this.view.replies.some((reply) => reply.messageId === messageId));
+  }
+
+  /** The conversation was deleted elsewhere: its words wait to be said in a new one. */
+  #takeBack(line: string): void {
+    if (line.startsWith('/') || this.view.messages.length === 0) return;
+    this.begin();
+    this.terminal.note('(what is said next begins a new conversation)');
+    if (!line.includes('\n')) this.#unsaid = line;
   }
 
   /** Regenerates the last reply. Resolves when it has ended. */
@@ -157,7 +169,10 @@ export class ChatSession {
     const parts: string[] = [];
     for (;;) {
       const prompt = parts.length === 0 ? YOU : '    … ';
-      const line = await this.terminal.readLine(prompt, { isKept: true });
+      const typed = this.#unsaid;
+      this.#unsaid = undefined;
+      const kept = typed === undefined ? { isKept: true } : { isKept: true, typed };
+      const line = await this.terminal.readLine(prompt, kept);
       if (line === undefined) return parts.length === 0 ? undefined : parts.join('\n');
       if (!line.endsWith('\\')) return [...parts, line].join('\n');
       parts.push(line.slice(0, -1));

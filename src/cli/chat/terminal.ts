@@ -26,6 +26,8 @@ export interface ReadLineOptions {
    * placeholder of a paste, which the next session cannot resolve.
    */
   readonly isKept?: boolean;
+  /** Stands in the line already; not over a pipe. */
+  readonly typed?: string;
 }
 
 export interface TerminalOptions {
@@ -137,6 +139,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
         if (!isInteractive) return;
         lineReader.setPrompt(prompt);
         showPrompt();
+        if (asked?.typed !== undefined) lineReader.write(asked.typed);
       });
     },
     setHistory(said) {

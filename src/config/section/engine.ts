@@ -47,6 +47,13 @@ export const chatSection = section(
     templateVariables: TemplateVariables.default({}).describe(
       'Variables of the chat template, such as `{enable_thinking: false}`.',
     ),
+    learnFromApi: z
+      .enum(['ask', 'always', 'never'])
+      .default('ask')
+      .describe(
+        'Whether nights learn from conversations that come over the OpenAI-compatible API; ask ' +
+          'keeps them, and offers them on the page of the nights.',
+      ),
     replyReserveTokens: count(128).describe(
       'Tokens kept free for the reply when old turns must leave the window.',
     ),
