@@ -155,9 +155,9 @@ export class Chat {
     assertLength(text, limits.messageCharactersMax);
     this.#assertFree(conversationId);
     const message: MessageRecord = { type: 'message', id: messageId, at: clock.now(), text };
-    const { entries, settings } = stateOf(beginning);
+    const state = stateOf(beginning);
     return this.#start(async () => {
-      const asked = await this.#ask([...entries, message], settings, request);
+      const asked = await this.#ask([...state.entries, message], state, request);
       const { topLogprobs } = request;
       const order = { conversationId, messageId, replaces: null, topLogprobs, isStored: false };
       return this.#runner.begin({ ...order, ...asked });
