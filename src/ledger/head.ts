@@ -71,7 +71,7 @@ export async function openHead(
   });
   const isOurs = found === undefined || found.base === base;
   if (!isOurs) {
-    damage.push(`${path} names another base model (${found.base.slice(0, 16)}).`);
+    damage.push(`${path} names another base model (${found.base.slice(0, 12)}).`);
     if (!isReadOnly) await setAside(path, ops);
   }
   const { seal, ...read } = found !== undefined && isOurs ? found : begin(base);

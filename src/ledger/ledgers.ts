@@ -104,7 +104,7 @@ async function moveSingleLedger(
     await ops.syncFolder(target);
     await ops.syncFolder(folder);
   }
-  return `the single ledger became that of its base model ${base.slice(0, 16)}`;
+  return `the single ledger became that of its base model ${base.slice(0, 12)}`;
 }
 
 /** `head.json`, manifests and plans name the base model. */

@@ -57,8 +57,8 @@ function assertSame(plan: NightPlan, base: string, encoding: string): void {
       : ['another model', base, plan.base];
   if (found === expected) return;
   const message =
-    `${modelDir} holds ${what} than the one that speaks (${found.slice(0, 16)}, not ` +
-    `${expected.slice(0, 16)}); put it back, or start the daemon again.`;
+    `${modelDir} holds ${what} than the one that speaks (${found.slice(0, 12)}, not ` +
+    `${expected.slice(0, 12)}); put it back, or start the daemon again.`;
   throw new AttuneError('model-changed', message, { night, found, expected });
 }
 

@@ -45,7 +45,7 @@ describe('the single ledger of an earlier release', () => {
   it('becomes that of its base model, whichever speaks', async () => {
     const ops = new MemoryDisk(single);
     const { all, speaking, upgraded } = await open(ops);
-    expect(upgraded).toBe('the single ledger became that of its base model 5528df12f2dcc569');
+    expect(upgraded).toBe('the single ledger became that of its base model 5528df12f2dc');
     expect([...ops.names.keys()].sort()).toEqual(moved(Object.keys(single)));
     expect(all.map(({ base }) => base)).toEqual([BASE, OTHER]);
     expect(await speaking.list()).toEqual([]);

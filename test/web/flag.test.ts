@@ -189,4 +189,18 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
     await page.getByText('What is on your mind?').waitFor();
     await expect.poll(() => page.evaluate('document.activeElement.id'), PATIENT).toBe('composer');
   });
+
+  it('names the nights that learnt from a flag, and leads to those of the model that speaks', async () => {
+    await talk('The blue room', 'How about the red one?');
+    await page.getByRole('button', { name: 'Not heard' }).click();
+    await page.getByRole('button', { name: 'Flag this moment' }).click();
+    const { id = '' } = (await kept()) ?? {};
+    const { flags, ledger } = house.daemon.store;
+    const night = 'n0001-2026-11-30';
+    for (const base of [ledger.base, 'f'.repeat(64)]) await flags.markUsed([id], { night, base });
+    await page.reload();
+    await page.getByRole('link', { name: /Flags/ }).click();
+    await page.getByText(`learnt in ${night}, ${night} of another model`).waitFor();
+    expect(await page.getByRole('link', { name: night }).count()).toBe(1);
+  });
 });

@@ -100,7 +100,7 @@ async function list(options: Options): Promise<void> {
   const client = new HttpClient(await findDaemon(options));
   const answer = await client.get('/api/nights', NightList);
   if (options.json) return say(JSON.stringify(answer, null, 2));
-  if (answer.nights.length === 0) say('There are no nights yet.');
+  if (answer.nights.length === 0) say('There are no nights of this model yet.');
   for (const { nightId, status, headline } of answer.nights) {
     say(`${nightId}  ${status.padEnd(9)}  ${headline}`);
   }
@@ -131,7 +131,7 @@ async function lastNight(address: Address): Promise<string> {
   if (last !== undefined) return last.nightId;
   throw new AttuneError(
     'night-unknown',
-    'There are no nights yet. Start one with: attune night run',
+    'There are no nights of this model yet. Start one with: attune night run',
   );
 }
 
@@ -162,7 +162,7 @@ async function verify(options: Options): Promise<void> {
   if (options.json) say(JSON.stringify(answer, null, 2));
   for (const { base, nights, isSound, findings } of options.json ? [] : answer.ledgers) {
     for (const { night, kind, text } of findings) say(`${night ?? 'ledger'}: ${kind}: ${text}`);
-    say(`base-${base.slice(0, 16)}: ${nights} nights, ${isSound ? 'sound' : 'DAMAGED'}`);
+    say(`base-${base.slice(0, 12)}: ${nights} nights, ${isSound ? 'sound' : 'DAMAGED'}`);
   }
   if (!answer.isSound) process.exitCode = 1;
 }

@@ -39,7 +39,7 @@ function FlagWords({ flag }: { flag: Flag }): VNode {
 
 /** Only the nights of the model that speaks can be looked at. */
 function Use({ use: { night, base } }: { use: FlagUse }): VNode {
-  if (base !== engine.value?.base) return <span>{night} of another model</span>;
+  if (base !== engine.value?.base) return <>{night} of another model</>;
   return (
     <a href={`/nights/${night}`} onClick={follow}>
       {night}
@@ -62,8 +62,11 @@ function FlagRow({ flag }: { flag: Flag }): VNode {
           {isUsed && (
             <>
               {' · learnt in '}
-              {flag.usedBy.map((use) => (
-                <Use key={use.night + use.base} use={use} />
+              {flag.usedBy.map((use, at) => (
+                <span key={use.night + use.base}>
+                  {at > 0 && ', '}
+                  <Use use={use} />
+                </span>
               ))}
             </>
           )}

@@ -101,7 +101,7 @@ function List(): VNode {
           {list !== null && <Trends list={list} />}
           {lines.length === 0 && night.value === null && (
             <div class="empty">
-              <h1>No night yet</h1>
+              <h1>No night of this model yet</h1>
               <p>
                 Flag the moments in which a reply did not listen.
                 {next !== null && ` The next night is ${momentOf(next)}.`}
