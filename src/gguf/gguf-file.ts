@@ -78,17 +78,32 @@ export async function readGgufFile(path: string): Promise<GgufFile> {
 async function parseGrowing(file: OpenFile, path: string, fileBytes: number): Promise<GgufFile> {
   for (let room = FIRST_READ_BYTES; ; room *= READ_GROWTH) {
     const bytes = await file.read(0, Math.min(room, fileBytes));
-    try {
-      return parseGguf(bytes, fileBytes, path);
-    } catch (error) {
-      if (!(error instanceof OutOfBytes)) throw error;
-      if (bytes.length >= fileBytes) {
-        throw ggufDamaged(path, 'head', `the file ends at byte ${fileBytes}, within it`);
-      }
-      if (room >= HEAD_BYTES_MAX) {
-        throw ggufDamaged(path, 'head', `it is longer than ${HEAD_BYTES_MAX} bytes`);
-      }
+    const head = ggufHeadOf(bytes, fileBytes, path);
+    if (head !== undefined) return head;
+    if (bytes.length >= fileBytes) {
+      throw ggufDamaged(path, 'head', `the file ends at byte ${fileBytes}, within it`);
     }
+    if (room >= HEAD_BYTES_MAX) {
+      throw ggufDamaged(path, 'head', `it is longer than ${HEAD_BYTES_MAX} bytes`);
+    }
+  }
+}
+
+/**
+ * @param bytes the beginning of a file of `fileBytes`
+ * @returns undefined where the head goes on after them
+ * @throws model-damaged, model-unsupported
+ */
+export function ggufHeadOf(
+  bytes: Uint8Array,
+  fileBytes: number,
+  path: string,
+): GgufFile | undefined {
+  try {
+    return parseGguf(bytes, fileBytes, path);
+  } catch (error) {
+    if (error instanceof OutOfBytes) return undefined;
+    throw error;
   }
 }
 

@@ -9,6 +9,8 @@ export interface HubFaults {
   readonly cutAfter?: { readonly bytes: number; times: number };
   /** Answers so many requests for files with this status first. */
   readonly refuse?: { readonly status: number; times: number };
+  /** Answers so many requests for commits and lists with this status first. */
+  readonly refuseList?: { readonly status: number; times: number; readonly retryAfter?: string };
   /** Serves whole files only. */
   readonly hasNoRanges?: boolean;
   /** Sends other bytes than it lists. */
@@ -67,7 +69,12 @@ export async function startHub(files: Readonly<Record<string, Buffer>>): Promise
     const { faults } = hub;
     const [, tree] = /^\/api\/models\/o\/m\/tree\/(.+)$/.exec(url.pathname) ?? [];
     const [, file] = /^\/o\/m\/resolve\/[^/]+\/(.+)$/.exec(url.pathname) ?? [];
-    if (url.pathname.startsWith('/api/models/o/m/revision/')) {
+    const { refuseList } = faults;
+    if (url.pathname.startsWith('/api/') && refuseList !== undefined && refuseList.times-- > 0) {
+      const { status, retryAfter } = refuseList;
+      response.writeHead(status, retryAfter === undefined ? {} : { 'Retry-After': retryAfter });
+      response.end();
+    } else if (url.pathname.startsWith('/api/models/o/m/revision/')) {
       response.end(JSON.stringify({ sha: faults.commit ?? COMMIT }));
     } else if (tree !== undefined) sendList(url, response);
     else if (file !== undefined) sendFile(decodeURIComponent(file), request, response);

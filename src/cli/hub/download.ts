@@ -3,8 +3,8 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, promises as fs } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Clock, sleep } from '../../base/clock.ts';
-import { AttuneError, isAttuneError } from '../../base/errors.ts';
-import type { Hub, HubFile } from './hugging-face.ts';
+import { AttuneError } from '../../base/errors.ts';
+import { type Hub, type HubFile, isTransient, retryDelayMs } from './hugging-face.ts';
 
 export interface DownloadOptions {
   readonly hub: Hub;
@@ -19,9 +19,6 @@ export interface DownloadOptions {
   /** Number of bytes of this file that are on the disk. */
   readonly onProgress: (bytes: number) => void;
 }
-
-const RETRY_FIRST_MS = 250;
-const RETRY_MAX_MS = 8000;
 
 /** The partial file, until it is complete. */
 const partOf = (folder: string, { path }: HubFile): string => join(folder, `${path}.part`);
@@ -79,7 +76,7 @@ async function fetchMissing(
         const isNew = (await startOf(handle, file)) > have;
         attempt = isNew ? 0 : attempt + 1;
         if (!isTransient(error) || attempt >= options.attemptsMax) throw withAdvice(error, file);
-        await sleep(options.clock, Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** attempt));
+        await sleep(options.clock, retryDelayMs(error, attempt));
       }
     }
   } catch (error) {
@@ -127,7 +124,7 @@ async function fetchRange(
 }
 
 /** Whether a file exists and matches its hash. */
-async function isWhole(path: string, { size, hash }: HubFile): Promise<boolean> {
+export async function isWhole(path: string, { size, hash }: HubFile): Promise<boolean> {
   const found = await fs.stat(path).catch(() => undefined);
   if (found?.isFile() !== true || found.size !== size) return false;
   return (await hashOf(path, hash.kind, size)) === hash.hex;
@@ -139,13 +136,6 @@ async function hashOf(path: string, kind: 'sha256' | 'git', size: number): Promi
   if (kind === 'git') hash.update(`blob ${size}\0`);
   for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
   return hash.digest('hex');
-}
-
-/** Whether a retry can help: broken connections and busy servers, not refusals or wrong data. */
-function isTransient(error: unknown): boolean {
-  if (!isAttuneError(error, 'hub-failed')) return false;
-  const { status, isLasting } = error.facts;
-  return isLasting !== true && (typeof status !== 'number' || status >= 500 || status === 429);
 }
 
 function mismatch(file: HubFile, why: string): AttuneError {

@@ -1,6 +1,7 @@
 // The part of the Hugging Face hub's API that a download needs: a commit, its files, byte ranges.
 import { z } from 'zod';
-import { AttuneError } from '../../base/errors.ts';
+import { type Clock, sleep } from '../../base/clock.ts';
+import { AttuneError, isAttuneError } from '../../base/errors.ts';
 
 export interface HubOptions {
   /** Such as https://huggingface.co, without a path. */
@@ -8,6 +9,16 @@ export interface HubOptions {
   readonly token: string | undefined;
   /** Time without data after which a connection counts as lost. */
   readonly stallMs: number;
+  readonly clock: Clock;
+  /** Number of attempts in a row that bring nothing before it gives up. */
+  readonly attemptsMax: number;
+}
+
+/** Where bytes of a file are. */
+export interface HubPlace {
+  readonly repository: string;
+  readonly commit: string;
+  readonly path: string;
 }
 
 export interface HubFile {
@@ -63,8 +74,9 @@ export class Hub {
    */
   async commitOf(repository: string, revision: string): Promise<string> {
     const path = `/api/models/${repository}/revision/${encodeURIComponent(revision)}`;
-    const response = await this.#fetch(this.#url(path), {}, `${repository}@${revision}`);
-    return this.#parse(revisionSchema, await this.#json(response), path).sha;
+    const url = this.#url(path);
+    const { value } = await this.#json(url, `${repository}@${revision}`);
+    return this.#parse(revisionSchema, value, url).sha;
   }
 
   /** All files of a commit. @throws hub-failed when the list is broken or names a forbidden path */
@@ -73,20 +85,20 @@ export class Hub {
     let next: string | undefined = this.#url(
       `/api/models/${repository}/tree/${commit}?recursive=true`,
     );
-    for (let page = 0; next !== undefined; page++) {
-      if (page === PAGES_MAX)
+    for (let pages = 0; next !== undefined; pages++) {
+      if (pages === PAGES_MAX)
         throw broken(next, `the list of files has more than ${PAGES_MAX} pages`);
-      const response: Response = await this.#fetch(next, {}, repository);
-      const entries = this.#parse(pageSchema, await this.#json(response), next);
+      const page = await this.#json(next, repository);
+      const entries = this.#parse(pageSchema, page.value, next);
       for (const entry of entries) if (entry.type === 'file') files.push(fileOf(entry, next));
-      next = this.#nextPage(response, next);
+      next = this.#nextPage(page.link, next);
     }
     return files;
   }
 
   /** Bytes `[start, end)` of a file, or all of it where the server does not do ranges. */
   async range(
-    source: { repository: string; commit: string; path: string },
+    source: HubPlace,
     [start, end]: readonly [start: number, end: number],
   ): Promise<HubRange> {
     const path = source.path.split('/').map(encodeURIComponent).join('/');
@@ -105,6 +117,52 @@ export class Hub {
     const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(given);
     if (match === null) throw broken(url, `its Content-Range is "${given}"`);
     return { start: Number(match[1]), total: Number(match[2]), body };
+  }
+
+  /** The first `length` bytes of a file that has as many. */
+  async beginningOf(source: HubPlace, length: number): Promise<Buffer> {
+    let bytes = Buffer.alloc(0);
+    while (bytes.length < length) {
+      bytes = await this.#retried(async () => {
+        const { start, body } = await this.range(source, [bytes.length, length]);
+        if (start !== bytes.length) bytes = Buffer.alloc(0);
+        return this.#appended(bytes, body, length);
+      });
+    }
+    return bytes;
+  }
+
+  /** With what arrived, also where the connection broke after it. */
+  async #appended(
+    bytes: Buffer<ArrayBuffer>,
+    body: AsyncIterable<Uint8Array>,
+    length: number,
+  ): Promise<Buffer<ArrayBuffer>> {
+    const parts: Uint8Array[] = [bytes];
+    let total = bytes.length;
+    try {
+      for await (const part of body) {
+        parts.push(part);
+        total += part.length;
+        if (total >= length) break;
+      }
+    } catch (error) {
+      if (!isTransient(error) || total === bytes.length) throw error;
+    }
+    if (total === bytes.length) throw new AttuneError('hub-failed', 'the hub sent nothing');
+    return Buffer.concat(parts).subarray(0, length);
+  }
+
+  async #retried<Result>(action: () => Promise<Result>): Promise<Result> {
+    const { clock, attemptsMax } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await action();
+      } catch (error) {
+        if (!isTransient(error) || attempt >= attemptsMax) throw error;
+        await sleep(clock, retryDelayMs(error, attempt));
+      }
+    }
   }
 
   #url(path: string): string {
@@ -133,22 +191,26 @@ export class Hub {
       .finally(() => clearTimeout(timer));
     if (response.ok) return response;
     await response.body?.cancel();
-    throw refusal(response.status, what, url);
+    throw refusal(response, what, url);
   }
 
-  async #json(response: Response): Promise<unknown> {
-    const parts: Uint8Array[] = [];
-    let bytes = 0;
-    for await (const part of this.#watched(response)) {
-      bytes += part.length;
-      if (bytes > LISTING_BYTES_MAX) throw broken(response.url, 'the answer is too long');
-      parts.push(part);
-    }
-    try {
-      return JSON.parse(Buffer.concat(parts).toString('utf8'));
-    } catch (cause) {
-      throw broken(response.url, `the answer is not valid JSON: ${reasonOf(cause)}`);
-    }
+  #json(url: string, what: string): Promise<{ value: unknown; link: string | null }> {
+    return this.#retried(async () => {
+      const response = await this.#fetch(url, {}, what);
+      const parts: Uint8Array[] = [];
+      let bytes = 0;
+      for await (const part of this.#watched(response)) {
+        bytes += part.length;
+        if (bytes > LISTING_BYTES_MAX) throw broken(url, 'the answer is too long');
+        parts.push(part);
+      }
+      try {
+        const value: unknown = JSON.parse(Buffer.concat(parts).toString('utf8'));
+        return { value, link: response.headers.get('link') };
+      } catch (cause) {
+        throw broken(url, `the answer is not valid JSON: ${reasonOf(cause)}`);
+      }
+    });
   }
 
   #parse<T>(schema: z.ZodType<T>, value: unknown, url: string): T {
@@ -157,8 +219,8 @@ export class Hub {
     throw broken(url, z.prettifyError(parsed.error).replaceAll('\n', ' '));
   }
 
-  #nextPage(response: Response, url: string): string | undefined {
-    const match = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('link') ?? '');
+  #nextPage(link: string | null, url: string): string | undefined {
+    const match = /<([^>]+)>;\s*rel="next"/.exec(link ?? '');
     if (match === null) return undefined;
     const next = new URL(match[1] as string, url);
     if (next.origin === new URL(this.#options.endpoint).origin) return next.href;
@@ -174,10 +236,7 @@ export class Hub {
       for (;;) {
         let timer: NodeJS.Timeout | undefined;
         const stalled = new Promise<never>((_, reject) => {
-          const error = new AttuneError(
-            'hub-failed',
-            `no data from ${response.url} for ${stallMs} ms`,
-          );
+          const error = new AttuneError('hub-failed', `no data from the hub for ${stallMs} ms`);
           timer = setTimeout(() => reject(error), stallMs);
         });
         const { done, value } = await Promise.race([reader.read(), stalled]).finally(() =>
@@ -214,16 +273,46 @@ function fileOf(entry: z.infer<typeof entrySchema>, url: string): HubFile {
   return { path, size: entry.size, hash: { kind: 'git', hex: oid } };
 }
 
-function refusal(status: number, what: string, url: string): AttuneError {
-  const facts = { status, url };
+const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 8000;
+/** A hub that asks for more patience than this is not waited for. */
+const RETRY_AFTER_MS_MAX = 60_000;
+
+/** As long as the hub asks for, else longer from attempt to attempt. */
+export function retryDelayMs(error: unknown, attempt: number): number {
+  const asked = isAttuneError(error) ? error.facts.retryAfterMs : undefined;
+  if (typeof asked === 'number') return asked;
+  return Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** attempt);
+}
+
+/** Whether a retry can help: broken connections and busy servers, not refusals or wrong data. */
+export function isTransient(error: unknown): boolean {
+  if (!isAttuneError(error, 'hub-failed')) return false;
+  const { status, isLasting } = error.facts;
+  return isLasting !== true && (typeof status !== 'number' || status >= 500 || status === 429);
+}
+
+/** Seconds or a date. Source: RFC 9110, 10.2.3. */
+function retryAfterMs(header: string | null, now: number): number | undefined {
+  if (header === null) return undefined;
+  const ms = /^\d+$/.test(header) ? 1000 * Number(header) : Date.parse(header) - now;
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+}
+
+function refusal({ status, headers }: Response, what: string, url: string): AttuneError {
+  const asked = retryAfterMs(headers.get('retry-after'), Date.now());
+  const isTooLong = asked !== undefined && asked > RETRY_AFTER_MS_MAX;
+  const wait = asked === undefined ? {} : { retryAfterMs: asked, isLasting: isTooLong };
+  const facts = { status, url, ...wait };
   if (status === 404) return new AttuneError('hub-not-found', `the hub has no ${what}`, facts);
   if (status === 401 || status === 403) {
     const message =
       `the hub refuses ${what} (${status}): it may be private or gated, or not exist; ` +
-      'accept its terms on its page and set HF_TOKEN';
+      'accept its terms on its page and log in (`hf auth login`, or HF_TOKEN)';
     return new AttuneError('hub-refused', message, facts);
   }
-  return new AttuneError('hub-failed', `the hub answered ${status} to ${what}`, facts);
+  const patience = isTooLong ? `; it asks to wait ${Math.ceil(asked / 1000)} seconds` : '';
+  return new AttuneError('hub-failed', `the hub answered ${status} to ${what}${patience}`, facts);
 }
 
 function broken(url: string, why: string): AttuneError {

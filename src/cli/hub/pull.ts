@@ -1,25 +1,36 @@
 // `attune pull`: downloads a model from the Hugging Face hub and verifies each file.
 import { promises as fs } from 'node:fs';
+import { homedir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { readTextBounded } from '../../base/atomic-file.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { AttuneError } from '../../base/errors.ts';
 import { loadConfig } from '../../config/load.ts';
-import { download } from './download.ts';
+import { huggingFaceHome } from '../../model/local/local-model.ts';
+import { type Choice, chooseFiles } from './choice.ts';
+import { download, isWhole } from './download.ts';
 import { Hub, type HubFile } from './hugging-face.ts';
+import { isWeights, type Look, lookAt } from './look.ts';
 import { bytesText, createProgressBar } from './progress-bar.ts';
+import { parseSource } from './source.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface PullOptions {
-  /** `OWNER/NAME` or `OWNER/NAME@revision`. */
+  /** As `parseSource` reads it. */
   readonly source: string;
-  /** The folder for the files; made when missing. */
-  readonly folder: string;
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The folder for the files; made when missing. Default: `models/OWNER/NAME` in the store. */
+  readonly folder?: string;
+  readonly storePath: string;
+  readonly environment: Environment;
   readonly output: {
     readonly isTTY?: boolean;
     readonly columns?: number;
     write(text: string): unknown;
   };
+  /** Of this machine, in bytes. */
+  readonly memory?: number;
   readonly clock?: Clock;
   readonly stallMs?: number;
   readonly attemptsMax?: number;
@@ -30,116 +41,150 @@ const ENDPOINT = 'https://huggingface.co';
 const STALL_MS = 30_000;
 const ATTEMPTS_MAX = 6;
 const RANGE_BYTES = 64 * 2 ** 20;
-
-/** The files of a model folder; other formats of the same weights are left out. */
-const WANTED = [
-  /^config\.json$/,
-  /^generation_config\.json$/,
-  /^model(-\d{5}-of-\d{5})?\.safetensors$/,
-  /^model\.safetensors\.index\.json$/,
-  /^(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$/,
-  /^chat_template\.(jinja|json)$/,
-  /^merges\.txt$/,
-  /^LICENSE/i,
-];
-const ESSENTIAL = ['config.json', 'tokenizer.json'];
+const TOKEN_BYTES_MAX = 4096;
 
 export function registerPull(program: Command): void {
   program
     .command('pull')
     .description('download a model from the Hugging Face hub (reads HF_ENDPOINT and HF_TOKEN)')
-    .argument('<source>', 'OWNER/NAME or OWNER/NAME@revision')
+    .argument('<source>', 'OWNER/NAME[:QUANT][@REVISION], OWNER/NAME/FILE.gguf or an address')
     .option('--to <dir>', 'folder for the files (default: models/OWNER/NAME in the store)')
-    .action(async (source: string, options: { to?: string }) => {
-      const { repository } = parseSource(source);
-      const folder = resolve(options.to ?? (await defaultFolder(repository)));
-      await pull({ source, folder, environment: process.env, output: process.stderr });
-      process.stdout.write(`${folder}\n`);
+    .option('--config <file>', 'configuration file')
+    .action(async (source: string, { to, config: file }: { to?: string; config?: string }) => {
+      const named = file === undefined ? {} : { file };
+      const { config } = await loadConfig({ ...named, environment: process.env });
+      const model = await pull({
+        source,
+        ...(to === undefined ? {} : { folder: resolve(to) }),
+        storePath: resolve(config.store.path),
+        environment: process.env,
+        output: process.stderr,
+      });
+      process.stdout.write(`Start it: npx attune start --model ${model}\n`);
     });
 }
 
-async function defaultFolder(repository: string): Promise<string> {
-  const { config } = await loadConfig({ environment: process.env });
-  return join(config.store.path, 'models', repository);
-}
-
-/** @throws config-invalid, hub-not-found, hub-refused, hub-failed, download-damaged, disk-full */
-export async function pull(options: PullOptions): Promise<void> {
-  const { environment, folder, output, clock = systemClock } = options;
-  const { repository, revision } = parseSource(options.source);
+/**
+ * @returns what to write after `--model`
+ * @throws config-invalid, hub-not-found, hub-refused, hub-failed, model-unsupported,
+ *   download-damaged, disk-full
+ */
+export async function pull(options: PullOptions): Promise<string> {
+  const { environment, storePath, output, clock = systemClock } = options;
+  const endpoint = environment.HF_ENDPOINT || ENDPOINT;
+  const attemptsMax = options.attemptsMax ?? ATTEMPTS_MAX;
   const hub = new Hub({
-    endpoint: environment.HF_ENDPOINT || ENDPOINT,
-    token: environment.HF_TOKEN || undefined,
+    endpoint,
+    token: await tokenOf(environment),
     stallMs: options.stallMs ?? STALL_MS,
+    clock,
+    attemptsMax,
   });
+  const say = (text: string): unknown => output.write(`${text}\n`);
+  if (goesAroundProxy(environment)) say(PROXY_NOTICE);
+  const source = parseSource(options.source, endpoint);
+  const { repository, revision } = source;
+  const folder = options.folder ?? join(storePath, 'models', repository);
   const commit = await hub.commitOf(repository, revision);
-  const files = wantedOf(await hub.files(repository, commit), repository);
-  await assertRoom(files, folder);
-  for (const file of files) {
-    const bar = createProgressBar(output, {
-      label: file.path,
-      total: file.size,
-      now: () => clock.monotonicMs(),
-    });
+  const choice = chooseFiles(await hub.files(repository, commit), source);
+  if (choice.notice !== undefined) say(`Taking ${choice.name}. ${choice.notice}`);
+  const place = { hub, repository, commit, folder };
+  const fetchFile = async (file: HubFile): Promise<void> => {
+    const { path: label, size: total } = file;
+    const bar = createProgressBar(output, { label, total, now: () => clock.monotonicMs() });
     await download(file, {
-      hub,
-      repository,
-      commit,
-      folder,
+      ...place,
       clock,
-      attemptsMax: options.attemptsMax ?? ATTEMPTS_MAX,
+      attemptsMax,
       rangeBytes: options.rangeBytes ?? RANGE_BYTES,
       onProgress: (bytes) => bar.update(bytes),
     });
     bar.end();
-  }
-  await writeProvenance(folder, { repository, revision, commit, files });
-}
-
-/** @throws config-invalid */
-export function parseSource(source: string): { repository: string; revision: string } {
-  const match = /^([\w-][\w.-]*\/[\w-][\w.-]*)(?:@([\w-][\w./-]*))?$/.exec(source);
-  const [, repository, revision = 'main'] = match ?? [];
-  const isClimbing = [repository, revision].some((part) => part?.includes('..'));
-  if (repository !== undefined && !isClimbing) return { repository, revision };
-  const message = `${JSON.stringify(source)} is not a valid OWNER/NAME or OWNER/NAME@revision`;
-  throw new AttuneError('config-invalid', message, { source });
-}
-
-/** Weights last, so that problems of a model show before its weights are downloaded. */
-function wantedOf(all: readonly HubFile[], repository: string): HubFile[] {
-  const wanted = all.filter(({ path }) => WANTED.some((pattern) => pattern.test(path)));
-  const names = new Set(wanted.map(({ path }) => path));
-  const missing = ESSENTIAL.filter((name) => !names.has(name));
-  if (!wanted.some(({ path }) => path.endsWith('.safetensors'))) missing.push('*.safetensors');
+  };
+  await assertRoom(choice.files, folder);
+  for (const file of choice.files.filter((one) => !isWeights(one))) await fetchFile(file);
+  const weights = choice.files.filter(isWeights);
+  const missing = await notWhole(weights, folder);
   if (missing.length > 0) {
-    const message =
-      `${repository} has no ${missing.join(' and no ')}; ` +
-      "Attune reads models in Hugging Face's format with safetensors weights";
-    throw new AttuneError('model-unsupported', message, { repository, missing: missing.join() });
+    const look = await lookAt(choice, place);
+    for (const notice of look.notices) say(notice);
+    assertMemory(look, repository, options.memory ?? totalmem());
+    await assertRoom(missing, folder, widenedBytes(look));
   }
-  return wanted.sort((a, b) => a.size - b.size);
+  for (const file of missing) await fetchFile(file);
+  await writeProvenance(folder, choice, { repository, revision, commit });
+  return options.folder === undefined ? choice.name : pathOf(folder, choice);
 }
 
-async function assertRoom(files: readonly HubFile[], folder: string): Promise<void> {
+const pathOf = (folder: string, { gguf }: Choice): string =>
+  gguf === undefined ? folder : join(folder, gguf);
+
+/**
+ * The token of the environment, or the one that `hf auth login` has left.
+ * Source: huggingface_hub, constants.py, HF_TOKEN_PATH.
+ */
+async function tokenOf(environment: Environment): Promise<string | undefined> {
+  if (environment.HF_TOKEN) return environment.HF_TOKEN;
+  const home = huggingFaceHome(homedir(), environment);
+  const path = environment.HF_TOKEN_PATH || join(home, 'token');
+  const text = await readTextBounded(path, { bytesMax: TOKEN_BYTES_MAX }).catch(() => undefined);
+  return text?.trim() || undefined;
+}
+
+/** Node's fetch takes a proxy from the environment only from 22.21 and 24 on, where it is told to. */
+function goesAroundProxy(environment: Environment): boolean {
+  const proxy = environment.HTTPS_PROXY || environment.https_proxy;
+  return Boolean(proxy) && environment.NODE_USE_ENV_PROXY !== '1';
+}
+
+const PROXY_NOTICE =
+  'HTTPS_PROXY is set, but Node does not use it by itself. If the hub cannot be reached: ' +
+  'Node 24 uses it where NODE_USE_ENV_PROXY=1 is set.';
+
+async function notWhole(files: readonly HubFile[], folder: string): Promise<HubFile[]> {
+  const found: HubFile[] = [];
+  for (const file of files) if (!(await isWhole(join(folder, file.path), file))) found.push(file);
+  return found;
+}
+
+function assertMemory({ model }: Look, repository: string, memory: number): void {
+  const { memoryBytes: needed } = model;
+  if (needed <= memory) return;
+  const message =
+    `${repository} takes ${bytesText(needed)} of memory here (weights are held in 32 bits), and ` +
+    `this machine has ${bytesText(memory)}, so it is not fetched; take a smaller model.`;
+  throw new AttuneError('model-unsupported', message, { repository, needed, memory });
+}
+
+/** What the first start writes into the store's cache. */
+const widenedBytes = ({ model }: Look): number =>
+  model.quantization === 'F32' ? 0 : model.memoryBytes;
+
+async function assertRoom(files: readonly HubFile[], folder: string, later = 0): Promise<void> {
   await fs.mkdir(folder, { recursive: true });
-  let needed = 0;
+  let missing = 0;
   for (const { path, size } of files) {
     const sizes = [`${path}.part`, path].map(async (name) => {
       const found = await fs.stat(join(folder, name)).catch(() => undefined);
       return found?.size ?? 0;
     });
-    needed += Math.max(0, size - Math.max(...(await Promise.all(sizes))));
+    missing += Math.max(0, size - Math.max(...(await Promise.all(sizes))));
   }
   const { bavail, bsize } = await fs.statfs(folder);
+  const needed = missing + later;
   if (needed <= bavail * bsize) return;
   const room = bytesText(bavail * bsize);
-  const message = `${bytesText(needed)} are needed, but ${folder} has only ${room} free`;
+  const parts =
+    later === 0
+      ? ''
+      : ` (${bytesText(missing)} to download, ${bytesText(later)} for the weights in 32 bits)`;
+  const message = `${bytesText(needed)} are needed${parts}, but ${folder} has only ${room} free`;
   throw new AttuneError('disk-full', message, { needed, folder });
 }
 
-/** A record of the source, beside the files. */
-async function writeProvenance(folder: string, facts: object): Promise<void> {
-  const path = join(folder, 'attune-pull.json');
-  await fs.writeFile(path, `${JSON.stringify({ schema: 1, ...facts }, null, 2)}\n`);
+/** A record of the source, beside the files; each GGUF file has its own. */
+async function writeProvenance(folder: string, choice: Choice, facts: object): Promise<void> {
+  const { files, gguf } = choice;
+  const path = gguf === undefined ? join(folder, 'attune-pull.json') : join(folder, `${gguf}.json`);
+  await fs.writeFile(path, `${JSON.stringify({ schema: 1, ...facts, files }, null, 2)}\n`);
 }

@@ -38,7 +38,7 @@ const INNER: Readonly<Record<string, string>> = {
 };
 
 /** Factors of the rotary frequencies (Llama 3.1 and later), one for each pair of a head. */
-const ROPE_FACTORS = 'rope_freqs.weight';
+export const ROPE_FACTORS = 'rope_freqs.weight';
 
 const PARTS_MAX = 512;
 

@@ -30,6 +30,13 @@ export interface ModelFolders {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+const cacheFolder = (home: string, environment: Environment): string =>
+  environment.XDG_CACHE_HOME || join(home, '.cache');
+
+/** Where Hugging Face's programs keep their cache and the token of a login. */
+export const huggingFaceHome = (home: string, environment: Environment): string =>
+  environment.HF_HOME || join(cacheFolder(home, environment), 'huggingface');
+
 /**
  * The folders as the programs choose them.
  * Source: huggingface_hub, constants.py; ollama, envconfig; llama.cpp, common.cpp
@@ -40,12 +47,11 @@ export function modelFolders(
   home: string,
   environment: Environment,
 ): ModelFolders {
-  const cache = environment.XDG_CACHE_HOME || join(home, '.cache');
-  const huggingFace = environment.HF_HOME || join(cache, 'huggingface');
+  const cache = cacheFolder(home, environment);
   const given = (name: string): string[] => (environment[name] ? [environment[name]] : []);
   return {
     store: join(storeFolder, 'models'),
-    huggingFace: environment.HF_HUB_CACHE || join(huggingFace, 'hub'),
+    huggingFace: environment.HF_HUB_CACHE || join(huggingFaceHome(home, environment), 'hub'),
     ollama: [
       ...given('OLLAMA_MODELS'),
       join(home, '.ollama', 'models'),
@@ -123,7 +129,8 @@ async function inRepository(
   reader: FolderReader,
 ): Promise<LocalModel[]> {
   const names = await reader.names(folder);
-  for (const below of await reader.folders(folder)) {
+  // What is hidden is not meant to be found: `attune pull` looks at heads in such a folder.
+  for (const below of (await reader.folders(folder)).filter((one) => !one.startsWith('.'))) {
     const files = await reader.names(join(folder, below));
     names.push(...files.map((file) => `${below}/${file}`));
   }

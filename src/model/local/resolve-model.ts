@@ -43,7 +43,8 @@ export async function resolveModel(
   const models = await listLocalModels(folders);
   const matching = models.filter((model) => isCalled(model, name));
   const [only, ...others] = matching;
-  if (only !== undefined && others.length === 0) return only.path;
+  // Two programs may have it under one name; ours is the first.
+  if (only !== undefined && others.every((other) => other.name === only.name)) return only.path;
   if (only !== undefined) {
     const names = matching.map((model) => model.name).join(', ');
     throw notFound(name, `"${name}" is the name of several models; use one of ${names}`);
