@@ -83,6 +83,12 @@ function entryOf(state: ConversationState, bytes: number): CatalogueEntry {
   };
 }
 
+/** A moment in the future means that the clock was ahead: it must not pin a conversation for good. */
+function notAhead<T extends ConversationSummary>(entry: T, now: number): T {
+  const { createdAt, updatedAt } = entry;
+  return { ...entry, createdAt: Math.min(createdAt, now), updatedAt: Math.min(updatedAt, now) };
+}
+
 export class ConversationStore {
   readonly #options: ConversationStoreOptions;
   readonly #folder: Folder;
@@ -120,7 +126,7 @@ export class ConversationStore {
     const changed: FoundLogs['logs'][number][] = [];
     for (const log of found.logs) {
       const entry = noted.get(log.id);
-      if (entry?.bytes === log.bytes) this.#index.set(entry);
+      if (entry?.bytes === log.bytes) this.#index.set(notAhead(entry, this.#options.clock.now()));
       else changed.push(log);
     }
     for (let from = 0; from < changed.length; from += READS_AT_ONCE) {
@@ -220,9 +226,13 @@ export class ConversationStore {
 
   async #append(id: string, records: readonly LogRecord[]): Promise<ConversationState> {
     const { state, bytes } = await this.#logs.append(id, records);
-    this.#index.set(entryOf(state, bytes));
+    this.#index.set(this.#entryOf(state, bytes));
     this.#isChanged = true;
     return state;
+  }
+
+  #entryOf(state: ConversationState, bytes: number): CatalogueEntry {
+    return notAhead(entryOf(state, bytes), this.#options.clock.now());
   }
 
   /** Runs actions on one talk one after the other; other talks go on meanwhile. */
@@ -383,7 +393,7 @@ export class ConversationStore {
     const state = emptyState(id);
     for (const record of recordsIn(text)) applyRecord(state, record);
     const isEmpty = state.createdAt === 0 && state.entries.length === 0;
-    if (!isEmpty) this.#index.set(entryOf(state, bytes));
+    if (!isEmpty) this.#index.set(this.#entryOf(state, bytes));
     // Nothing whole was ever written, so nobody was ever told of this talk.
     else if (bytes === 0) await ops.remove(logPath(folder, id));
   }

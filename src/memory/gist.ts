@@ -70,6 +70,8 @@ const ITEM_CHARACTERS_MAX = 240;
 /** Of one message; what is longer is a document, of which the beginning says enough. */
 const TURN_CHARACTERS_MAX = 20_000;
 const TOPICS_MAX = 8;
+/** Longer ones are no words. */
+const WORD_CHARACTERS_MAX = 40;
 const VALUES_MAX = 12;
 /** Nats a token that count as half surprised; everyday talk lies around 2 to 4. */
 const SURPRISE_HALF = 4;
@@ -94,7 +96,7 @@ async function topicsOf(turns: readonly Turn[], pace: Pace): Promise<string[]> {
     await pace();
     for (const [word] of text.toLowerCase().matchAll(/\p{L}[\p{L}'-]{3,}/gu)) {
       // The person's words say more about what the talk was about.
-      if (!STOP_WORDS.has(word))
+      if (word.length <= WORD_CHARACTERS_MAX && !STOP_WORDS.has(word))
         counts.set(word, (counts.get(word) ?? 0) + (role === 'user' ? 2 : 1));
     }
   }
@@ -109,7 +111,9 @@ export function valuesOf(texts: readonly string[]): string[] {
   const pattern =
     /\$?\d[\d:.,]*\d(?: ?[ap]\.?m\b|(?:st|nd|rd|th)\b)?|\d+(?: ?[ap]\.?m\b|(?:st|nd|rd|th)\b)?|(?<=[a-z,;] )\p{Lu}\p{Ll}+(?: \p{Lu}\p{Ll}+)*/gu;
   const found = texts.flatMap((text) => [...text.matchAll(pattern)].map(([value]) => value));
-  return [...new Set(found)].filter((value) => value.length <= 40).slice(0, VALUES_MAX);
+  return [...new Set(found)]
+    .filter((value) => value.length <= WORD_CHARACTERS_MAX)
+    .slice(0, VALUES_MAX);
 }
 
 /** The items that weigh most, in the order of the talk; long sentences lose their end. */

@@ -36,27 +36,33 @@ export interface GatherInput {
   readonly heldBackFrom: number;
   readonly heldBackOneIn: number;
   readonly everydayMax: number;
-  /** All everyday turns together: each holds its talk up to there. */
+  /** All everyday turns together: each holds what came before it. */
   readonly everydayCharactersMax: number;
+  /** More of what came before a moment reaches no model; whole old turns are left out. */
+  readonly contextCharactersMax: number;
+  /** All flagged moments together, as they are written; the oldest are left out. */
+  readonly flaggedBytesMax: number;
   readonly seed: number;
 }
 
 /** Talks that a person excluded, and flags whose words are gone, are left out. */
 export function gather(input: GatherInput): Gathered {
-  const flagged = input.flags.flatMap((flag, index) => {
+  const { contextCharactersMax } = input;
+  const moments = input.flags.flatMap((flag, index) => {
     const talk = input.talks.get(flag.conversationId);
     if (talk === undefined || !talk.canLearn) return [];
     const isHeldBack = index + 1 >= input.heldBackFrom && isDrawn(flag.id, input.heldBackOneIn);
-    const moment = momentOf(flag, talk, isHeldBack);
+    const moment = momentOf(flag, talk, { isHeldBack, contextCharactersMax });
     return moment === undefined ? [] : [moment];
   });
+  const flagged = newest(moments, input.flaggedBytesMax);
   // Whatever else was answered there is no everyday turn: it would be held as it is.
   const marked = new Set(input.flags.map((flag) => flag.messageId));
   // Nor is a copy of a turn that was flagged as missed, in a conversation that was copied.
   const missed = new Set(flagged.map(({ context, rejected }) => turnKey(context, rejected)));
   const everyday = [...input.talks.values()]
     .filter((talk) => talk.canLearn)
-    .flatMap((talk) => everydayTurns(talk, marked))
+    .flatMap((talk) => everydayTurns(talk, marked, contextCharactersMax))
     .filter((turn) => !missed.has(turnKey(turn, turn.chosen)));
   const drawn = createRandom(input.seed).split('everyday').shuffle(everyday);
   return { flagged, everyday: bounded(drawn, input) };
@@ -83,9 +89,61 @@ function bounded(
   return taken;
 }
 
-function momentOf(flag: Flag, talk: Talk, isHeldBack: boolean): FlaggedMoment | undefined {
-  const at = talk.messages.findIndex((message) => message.id === flag.messageId);
-  if (at < 0) return undefined;
+/** The newest that fit, in their order. */
+function newest(moments: readonly FlaggedMoment[], bytesMax: number): FlaggedMoment[] {
+  let left = bytesMax;
+  const fits = [...moments].reverse().map((moment) => {
+    left -= Buffer.byteLength(JSON.stringify(moment));
+    return left >= 0;
+  });
+  return moments.filter((_, index) => fits[moments.length - 1 - index]);
+}
+
+/** Messages that begin a turn, by the rule of the window. */
+function turnStarts({ messages }: Talk): number[] {
+  return messages.flatMap(({ role }, index) => (index === 0 || role === 'user' ? [index] : []));
+}
+
+/**
+ * The first message of what is kept before `end`: enough characters to fill any window, from a turn
+ * at which the window's rule counts as from the conversation's beginning.
+ * @param needed a message that is kept in any case
+ */
+function firstKept(
+  talk: Talk,
+  starts: readonly number[],
+  { end, needed, charactersMax }: { end: number; needed: number; charactersMax: number },
+): number {
+  let oldest = end;
+  for (let characters = 0; oldest > 0 && characters < charactersMax; ) {
+    oldest -= 1;
+    characters += talk.messages[oldest]?.content.length ?? 0;
+  }
+  const turnOf = (message: number): number => starts.findLastIndex((start) => start <= message);
+  const turns = turnOf(end) - turnOf(oldest) + 1;
+  const step = 2 ** Math.ceil(Math.log2(2 * turns));
+  const first = Math.min(turnOf(oldest), turnOf(needed));
+  return starts[Math.floor(first / step) * step] ?? 0;
+}
+
+interface MomentOptions {
+  readonly isHeldBack: boolean;
+  readonly contextCharactersMax: number;
+}
+
+function momentOf(
+  flag: Flag,
+  whole: Talk,
+  { isHeldBack, contextCharactersMax: charactersMax }: MomentOptions,
+): FlaggedMoment | undefined {
+  const idOf = flag.userSpan?.messageId ?? flag.messageId;
+  const end = whole.messages.findIndex((message) => message.id === flag.messageId);
+  if (end < 0) return undefined;
+  const direction = whole.messages.findIndex((message) => message.id === idOf);
+  const needed = direction < 0 ? end : Math.min(direction, end);
+  const from = firstKept(whole, turnStarts(whole), { end, needed, charactersMax });
+  const talk = { ...whole, messages: whole.messages.slice(from) };
+  const at = end - from;
   const prefix = systemOf(talk);
   const messages = [...prefix, ...talk.messages.slice(0, at + 1).map(bare)];
   const replies = [...talk.messages, ...talk.replaced];
@@ -143,17 +201,21 @@ function ideaSpan(flag: Flag, talk: Talk, at: number, offset: number): MomentSpa
 }
 
 /** Each answered turn in which nobody marked a reply. */
-function everydayTurns(talk: Talk, marked: ReadonlySet<string>): Scenario[] {
+function everydayTurns(talk: Talk, marked: ReadonlySet<string>, charactersMax: number): Scenario[] {
   const prefix = systemOf(talk);
+  const starts = turnStarts(talk);
+  const said = talk.messages.map(bare);
   return talk.messages.flatMap((message, at) => {
     const before = talk.messages[at - 1];
     if (message.role !== 'assistant' || before?.role !== 'user') return [];
     if (marked.has(before.id) || message.content === '') return [];
+    const end = at - 1;
+    const from = firstKept(talk, starts, { end, needed: end, charactersMax });
     return [
       {
         id: `log-${talk.id}-${message.id}`,
         kind: 'ordinary' as const,
-        messages: [...prefix, ...talk.messages.slice(0, at).map(bare)],
+        messages: [...prefix, ...said.slice(from, at)],
         spans: [],
         rendering: talk.rendering,
         chosen: message.content,

@@ -10,6 +10,7 @@ import { configHash } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { ConversationState } from '../conversation/state.ts';
+import { CHARACTERS_PER_TOKEN_MAX } from '../conversation/window.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { type NightId, nightId } from '../ledger/manifest.ts';
 import type { Remembered } from '../memory/memory.ts';
@@ -54,6 +55,8 @@ export interface PreparedNight {
 const EVERYDAY_MAX = 2048;
 /** Of long talks fewer turns: the file is read whole. */
 const EVERYDAY_CHARACTERS_MAX = 2 ** 23;
+/** Of very long or very many flagged conversations fewer moments. */
+const FLAGGED_BYTES_MAX = 48 * 2 ** 20;
 
 /**
  * The night that was cut off, if it still is the one that would begin now; any other is discarded.
@@ -174,6 +177,12 @@ function withoutSecrets(config: Config): Config {
   return { ...config, server: { ...config.server, token: '' } };
 }
 
+/** What training or a dream can render of a conversation at all. */
+function contextCharactersMax({ train, dream }: Config): number {
+  const tokens = Math.max(train.contextTokensMax + train.replyTokensMax, dream.contextTokensMax);
+  return tokens * CHARACTERS_PER_TOKEN_MAX;
+}
+
 async function writeGathered(folder: Folder, plan: NightPlan, parts: GatherParts): Promise<void> {
   const { store, config, clock } = parts;
   const journal = await openJournal(folder, clock);
@@ -181,13 +190,15 @@ async function writeGathered(folder: Folder, plan: NightPlan, parts: GatherParts
     await journal.phase('gather', gatheredSchema, async () => {
       const talks = await readTalks(store.conversations);
       const standing = store.flags.list().filter((flag) => flag.withdrawnAt === null);
-      const since = await lastNightAt(store.ledger);
+      const since = await lastNightAt(store.ledger, clock.now());
       const gathered = gather({
         flags: standing,
         talks,
         ...config.flag,
         everydayMax: EVERYDAY_MAX,
         everydayCharactersMax: EVERYDAY_CHARACTERS_MAX,
+        contextCharactersMax: contextCharactersMax(config),
+        flaggedBytesMax: FLAGGED_BYTES_MAX,
         seed: plan.seed,
       });
       await writeGists(folder, await drawMemories(talks, gathered, { ...parts, seed: plan.seed }));
@@ -224,10 +235,10 @@ async function drawMemories(
   return memory.draw(count, createRandom(seed).split('memory'), salienceShare);
 }
 
-/** When the last night began, ms since 1970; 0 before the first. */
-async function lastNightAt(ledger: Ledger): Promise<number> {
-  const last = (await ledger.list()).at(-1);
-  return last === undefined ? 0 : Date.parse(last.startedAt);
+/** When the last night began, ms since 1970; 0 before the first. One in the future is passed over. */
+async function lastNightAt(ledger: Ledger, now: number): Promise<number> {
+  const begun = (await ledger.list()).map(({ startedAt }) => Date.parse(startedAt));
+  return begun.findLast((at) => at <= now) ?? 0;
 }
 
 async function readTalks(store: ConversationStore): Promise<Map<string, Talk>> {

@@ -25,29 +25,39 @@ const content = {
   strength: FlagStrength,
 };
 
+/** Of what is sent. What a store of before 30 November 2026 has may be longer. */
+export const REASON_CHARACTERS_MAX = 10_000;
+export const BETTER_WORDS_CHARACTERS_MAX = 100_000;
+
+const sent = {
+  ...content,
+  betterWords: z.string().min(1).max(BETTER_WORDS_CHARACTERS_MAX).nullable(),
+  reason: z.string().max(REASON_CHARACTERS_MAX).nullable(),
+};
+
 /** What a client sends to mark a reply. Only the reply has to be named. */
 export const FlagDraft = z.strictObject({
   id: Id,
   conversationId: Id,
   replyId: Id,
-  kind: content.kind.default('missed'),
-  userSpan: content.userSpan.default(null),
-  replySpan: content.replySpan.default(null),
-  betterWords: content.betterWords.default(null),
-  reason: content.reason.default(null),
-  strength: content.strength.default(2),
+  kind: sent.kind.default('missed'),
+  userSpan: sent.userSpan.default(null),
+  replySpan: sent.replySpan.default(null),
+  betterWords: sent.betterWords.default(null),
+  reason: sent.reason.default(null),
+  strength: sent.strength.default(2),
 });
 export type FlagDraft = z.infer<typeof FlagDraft>;
 export type FlagDraftInput = z.input<typeof FlagDraft>;
 
 /** A change of a flag; absent fields stay as they are, `null` empties one. */
 export const FlagPatch = z.strictObject({
-  kind: content.kind.optional(),
-  userSpan: content.userSpan.optional(),
-  replySpan: content.replySpan.optional(),
-  betterWords: content.betterWords.optional(),
-  reason: content.reason.optional(),
-  strength: content.strength.optional(),
+  kind: sent.kind.optional(),
+  userSpan: sent.userSpan.optional(),
+  replySpan: sent.replySpan.optional(),
+  betterWords: sent.betterWords.optional(),
+  reason: sent.reason.optional(),
+  strength: sent.strength.optional(),
 });
 export type FlagPatch = z.infer<typeof FlagPatch>;
 

@@ -1,7 +1,12 @@
 // Bodies of the plain HTTP routes under /api; what the WebSocket shares is in the siblings.
 import { z } from 'zod';
 import { ConversationSettings, Id, SettingsPatch, Timestamp } from './conversation.ts';
-import { FlagKind, FlagStrength } from './flag.ts';
+import {
+  BETTER_WORDS_CHARACTERS_MAX,
+  FlagKind,
+  FlagStrength,
+  REASON_CHARACTERS_MAX,
+} from './flag.ts';
 
 /** `PATCH /api/conversations/:id` */
 export const ConversationPatch = z.strictObject({
@@ -25,8 +30,8 @@ export const ImportedFlag = z.strictObject({
   id: Id,
   replyId: Id,
   kind: FlagKind,
-  reason: z.string().nullable(),
-  betterWords: z.string().min(1).nullable(),
+  reason: z.string().max(REASON_CHARACTERS_MAX).nullable(),
+  betterWords: z.string().min(1).max(BETTER_WORDS_CHARACTERS_MAX).nullable(),
   strength: FlagStrength,
 });
 export type ImportedFlag = z.infer<typeof ImportedFlag>;

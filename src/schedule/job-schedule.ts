@@ -12,7 +12,7 @@ export interface ScheduleOptions {
   readonly since: number;
   /** When the last job that finished had begun; a due moment before it is done. */
   readonly lastDoneAt: () => number | undefined;
-  /** When the person was last active; asked only with `idleMinutes`. */
+  /** When the person was last active. */
   readonly lastActiveAt: () => number | undefined;
   readonly idleMinutes: number;
   /** False: what was not started within ten minutes of its moment waits for the next one. */
@@ -48,8 +48,12 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   /** The due moment that was last tried, how often, and when again at the earliest. */
   let tried = { due: Number.NEGATIVE_INFINITY, attempts: 0, againAt: 0 };
 
+  /** A moment in the future means that the clock was ahead: it counts as long ago. */
+  const past = (moment: number | undefined, now: number): number =>
+    moment === undefined || moment > now ? Number.NEGATIVE_INFINITY : moment;
+
   function isDue(due: number, now: number): boolean {
-    if (due < options.since || (options.lastDoneAt() ?? due - 1) >= due) return false;
+    if (due < past(options.since, now) || past(options.lastDoneAt(), now) >= due) return false;
     if (due === tried.due) {
       return tried.attempts < ATTEMPTS_MAX && clock.monotonicMs() >= tried.againAt;
     }
@@ -57,9 +61,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   }
 
   function isIdle(now: number): boolean {
-    const active = options.idleMinutes > 0 ? options.lastActiveAt() : undefined;
-    // A moment in the future means that the clock was set back: count it as long ago.
-    return active === undefined || active > now || now - active >= options.idleMinutes * 60_000;
+    return now - past(options.lastActiveAt(), now) >= options.idleMinutes * 60_000;
   }
 
   async function attempt(due: number): Promise<void> {

@@ -69,6 +69,20 @@ describe('the conversation store', () => {
     expect(title).toMatch(/^long words .*…$/);
   });
 
+  it('is not kept at the top of the list by a clock that was ahead', async () => {
+    const clock = createFakeClock(9000);
+    await open({ clock });
+    await store.create(header('ahead', { at: 10 ** 12 }), [said('m1', 'one', 10 ** 12)]);
+    await clock.advance(10);
+    await store.create(header('b'), [said('m1', 'one', 9010)]);
+    const ids = () => store.list({ limit: 9 }).conversations.map(({ id }) => id);
+    expect([ids(), store.summary('ahead').updatedAt]).toEqual([['b', 'ahead'], 9000]);
+    await store.close();
+    await clock.advance(10);
+    await open({ clock });
+    expect(ids()).toEqual(['b', 'ahead']);
+  });
+
   it('takes a record once, whatever the log holds twice', async () => {
     await store.create(header('a'), [said('m1', 'one')]);
     await store.close();

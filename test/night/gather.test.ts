@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { type GatherInput, gather, type Talk } from '../../src/night/gather.ts';
 import type { Flag } from '../../src/protocol/flag.ts';
 import { isDrawn } from '../../src/record/moment.ts';
+import { toExample } from '../../src/scenario/example.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import { spanText } from '../../src/scenario/span.ts';
+import { wordRenderer } from '../fakes/word-renderer.ts';
 
 const talk: Talk = {
   id: 'talk-1',
@@ -46,6 +48,8 @@ function input(change: Partial<GatherInput> = {}): GatherInput {
     heldBackOneIn: 5,
     everydayMax: 10,
     everydayCharactersMax: 1_000_000,
+    contextCharactersMax: 20_000,
+    flaggedBytesMax: 1_000_000,
     seed: 1,
     ...change,
   };
@@ -146,6 +150,48 @@ describe('gather', () => {
     expect(count(100)).toBe(2);
     expect(count(16)).toBe(1);
     expect(count(15)).toBe(0);
+  });
+
+  describe('in a very long conversation', () => {
+    const TURNS = 400;
+    const messages = Array.from({ length: TURNS }, (_, turn) => [
+      { id: `u${turn}`, role: 'user' as const, content: `${turn} ${'ask '.repeat(50)}`, at: turn },
+      { id: `a${turn}`, role: 'assistant' as const, content: 'tell '.repeat(50), at: turn },
+    ]).flat();
+    const talks = new Map([[talk.id, { ...talk, messages }]]);
+    const rest = { userSpan: null, replySpan: null } as const;
+    const last = flag({ messageId: 'u399', replyId: 'a399', ...rest });
+    /** A word is a token. */
+    const exampleOf = (contextCharactersMax: number) => {
+      const [moment] = gather(input({ talks, flags: [last], contextCharactersMax })).flagged;
+      const { context, chosen = '' } = moment ?? {};
+      const scenario = parseScenario({ ...context, chosen });
+      const limits = { windowTokens: 1_000, replyTokensMax: 100 };
+      return { scenario, example: toExample(scenario, wordRenderer(1_000), limits) };
+    };
+
+    it('keeps what fills a window, and the example is the one of the whole conversation', () => {
+      const whole = exampleOf(Number.POSITIVE_INFINITY);
+      const cut = exampleOf(16_000);
+      expect(whole.scenario.messages).toHaveLength(2 * TURNS - 1);
+      expect(cut.scenario.messages.length).toBeLessThan(400);
+      expect(cut.example.contextIds).toEqual(whole.example.contextIds);
+    });
+
+    it('keeps a direction however far back, and of many moments the newest that fit', () => {
+      const text = 'ask';
+      const far = { messageId: 'u3', span: { start: 2, end: 5, text } };
+      const early = flag({ ...last, id: 'early', userSpan: far });
+      const flags = [early, ...Array.from({ length: 9 }, (_, at) => ({ ...last, id: `f${at}` }))];
+      const all = gather(input({ talks, flags, flaggedBytesMax: 2 ** 24 })).flagged;
+      const [moment] = all;
+      expect(all).toHaveLength(10);
+      const [span] = moment?.context.spans ?? [];
+      expect(moment?.context.messages[span?.message ?? 0]?.content).toMatch(/^3 ask/);
+      const few = gather(input({ talks, flags, flaggedBytesMax: 150_000 })).flagged;
+      expect(few.length).toBeLessThan(9);
+      expect(few.at(-1)?.flagId).toBe('f8');
+    });
   });
 
   it('holds back about one flag in five from the tenth on, always the same ones', () => {

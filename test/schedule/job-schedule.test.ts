@@ -180,6 +180,14 @@ describe('a schedule', () => {
     expect(started).toEqual([]);
   });
 
+  it('comes each night where the clock was ahead once', async () => {
+    doneAt = at('2029-01-01T00:00:00Z');
+    const ahead = schedule({ since: at('2028-12-01T00:00:00Z') });
+    ahead.start();
+    await clock.advance(72 * HOUR);
+    expect(started.length).toBeGreaterThanOrEqual(3);
+  });
+
   it('never runs two at once', async () => {
     let finish = (): void => undefined;
     work = () => new Promise((resolve) => (finish = resolve));
