@@ -1,13 +1,14 @@
-// Ids of conversations that were deleted, so that a client which has not heard of it brings none of
-// them back. They say when, and nothing of what was said.
+// Which conversations were deleted, so that a client which has not heard of it brings none of them
+// back. By the hash of their ids: a client may have named them after what was said.
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import type { FileOps } from '../base/file-ops.ts';
+import { sha256 } from '../base/hash.ts';
 import { type JsonStore, openJsonStore } from '../base/json-store.ts';
-import { Id, Timestamp } from '../protocol/conversation.ts';
+import { Timestamp } from '../protocol/conversation.ts';
 
 const TombstoneFile = z.strictObject({
-  deleted: z.array(z.strictObject({ id: Id, at: Timestamp })),
+  deleted: z.array(z.strictObject({ idHash: z.string(), at: Timestamp })),
 });
 type TombstoneFile = z.infer<typeof TombstoneFile>;
 
@@ -23,7 +24,7 @@ export interface Tombstones {
   clear(id: string): Promise<void>;
 }
 
-/** @throws store-damaged, store-newer */
+/** @throws store-newer */
 export async function openTombstones(
   path: string,
   { clock, ops }: { readonly clock: Clock; readonly ops: FileOps },
@@ -35,22 +36,26 @@ export async function openTombstones(
     initial: { deleted: [] },
     ops,
   });
-  const ids = new Set(store.data.deleted.map(({ id }) => id));
+  const known = new Set(store.data.deleted.map(({ idHash }) => idHash));
   return {
-    has: (id) => ids.has(id),
+    has: (id) => known.has(sha256(id)),
     async add(id) {
       // Known at once, also where the disk is too full to keep it.
-      ids.add(id);
+      const idHash = sha256(id);
+      known.add(idHash);
       const at = clock.now();
       await store.update((file) => {
-        const others = file.deleted.filter((one) => one.id !== id && one.at > at - AGE_MAX_MS);
-        file.deleted = [...others, { id, at }].slice(-TOMBSTONES_MAX);
+        const others = file.deleted.filter(
+          (one) => one.idHash !== idHash && one.at > at - AGE_MAX_MS,
+        );
+        file.deleted = [...others, { idHash, at }].slice(-TOMBSTONES_MAX);
       });
     },
     async clear(id) {
-      if (!ids.delete(id)) return;
+      const idHash = sha256(id);
+      if (!known.delete(idHash)) return;
       await store.update((file) => {
-        file.deleted = file.deleted.filter((one) => one.id !== id);
+        file.deleted = file.deleted.filter((one) => one.idHash !== idHash);
       });
     },
   };
