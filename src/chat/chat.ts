@@ -294,6 +294,7 @@ export class Chat {
       systemPrompt: settings.systemPrompt,
       at,
       variables: settings.templateVariables,
+      withThoughts: tokenizer.thoughts === 'written',
       reserveTokens: Math.min(settings.replyTokensMax, limits.replyReserveTokens),
       windowTokens: this.#engine().windowTokens,
     });

@@ -17,6 +17,8 @@ export interface PromptRequest {
   /** When the conversation began: a template that writes the date writes this one throughout. */
   readonly at: number;
   readonly variables: TemplateVariables;
+  /** The template knows what to do with the thoughts of earlier replies; else it sees none. */
+  readonly withThoughts: boolean;
   /** Kept free for the reply, as far as half the window allows. */
   readonly reserveTokens: number;
   readonly windowTokens: number;
@@ -25,6 +27,8 @@ export interface PromptRequest {
 export interface Prompt {
   readonly ids: readonly number[];
   readonly window: WindowView;
+  /** It ends within a thought that the template began. */
+  readonly isThinking: boolean;
 }
 
 /** Turns are counted until they overflow the window; most texts do at this length. */
@@ -40,10 +44,10 @@ export async function buildPrompt(
   tokenizer: Pick<ChatTokenizer, 'renderChat'>,
   request: PromptRequest,
 ): Promise<Prompt> {
-  const { systemPrompt, windowTokens, at, variables } = request;
+  const { systemPrompt, windowTokens, at, variables, withThoughts } = request;
   const replyTokens = Math.min(request.reserveTokens, Math.floor(windowTokens / 2));
   const system = systemPrompt === '' ? [] : [{ role: 'system', content: systemPrompt }];
-  const turns = turnsOf(request.entries);
+  const turns = turnsOf(request.entries, { withThoughts });
   const render = (first: number): Promise<ChatTokens> => {
     const messages = [...system, ...turns.slice(first).flat()];
     return tokenizer.renderChat(messages, { addGenerationPrompt: true, at, variables });
@@ -66,12 +70,12 @@ export async function buildPrompt(
   let fixedTokens = chat.ids.length - turnTokens.reduce((sum, tokens) => sum + tokens, 0);
   for (;;) {
     const first = firstKeptTurn(turnTokens, { windowTokens, replyTokens, fixedTokens }, older);
-    const { ids, messages } = first === older ? chat : await render(first);
+    const { ids, messages, isThinking } = first === older ? chat : await render(first);
     const isLast = first >= turns.length - 1;
     const room = isLast ? windowTokens - 1 : windowTokens - replyTokens;
     if (ids.length <= room) {
       const firstMessageId = turns[first]?.[0]?.id as string;
-      return { ids, window: { turnsDropped: first, firstMessageId } };
+      return { ids, window: { turnsDropped: first, firstMessageId }, isThinking };
     }
     if (isLast) {
       const systemTokens = systemPrompt === '' ? 0 : (messages[0]?.end ?? 0);

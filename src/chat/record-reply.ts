@@ -35,7 +35,7 @@ export async function recordReply(
   outcome: Outcome,
   { clock, engine, append }: Recorder,
 ): Promise<ReplyEnding> {
-  const { head, text, ids, versionRuns } = reply;
+  const { head, text, thought, ids, versionRuns } = reply;
   const { conversationId, replyId } = head;
   const record: ReplyRecord = {
     type: 'reply',
@@ -44,6 +44,7 @@ export async function recordReply(
     replaces: head.replaces,
     at: clock.now(),
     text,
+    ...(thought === '' ? {} : { thought }),
     ids: [...ids],
     isCut: reply.isStopped,
     versionRuns: [...versionRuns],

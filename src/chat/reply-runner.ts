@@ -86,6 +86,7 @@ export class ReplyRunner {
         replaces,
         window: prompt.window,
         promptTokens: prompt.ids.length,
+        thoughts: tokenizer.thoughts === 'none' ? 'none' : prompt.isThinking ? 'open' : 'possible',
         settings,
         startedAt: clock.now(),
         keepTokens: order.topLogprobs !== undefined,

@@ -9,6 +9,7 @@ import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
 import type { StreamDecoder } from '../tokenizer/token-bytes.ts';
 import type { ReplySettings } from './settings.ts';
 import { createStopFinder, type StopFinder } from './stop-strings.ts';
+import { createThoughtSplitter, type ThoughtSplitter } from './thought.ts';
 
 /** What is known of a reply when it begins. */
 export interface ReplyHead {
@@ -21,6 +22,8 @@ export interface ReplyHead {
   readonly promptTokens: number;
   readonly settings: ReplySettings;
   readonly startedAt: number;
+  /** `open`: the prompt began a thought; `possible`: the reply may begin with one. */
+  readonly thoughts: 'none' | 'possible' | 'open';
   /** Keep each token with its log-probability; otherwise only the text is kept. */
   readonly keepTokens: boolean;
 }
@@ -32,9 +35,11 @@ export class RunningReply {
   /** With `keepTokens`: what was decoded, in order. */
   readonly tokens: DecodedToken[] = [];
   readonly #decoder: StreamDecoder;
+  readonly #splitter: ThoughtSplitter | undefined;
   readonly #stopFinder: StopFinder;
   readonly #abort = new AbortController();
   #waiters: (() => void)[] = [];
+  #thought = '';
   #text = '';
   #isStopped = false;
   #isAborted = false;
@@ -43,7 +48,14 @@ export class RunningReply {
   constructor(head: ReplyHead, tokenizer: Pick<ChatTokenizer, 'createStreamDecoder'>) {
     this.head = head;
     this.#decoder = tokenizer.createStreamDecoder();
-    this.#stopFinder = createStopFinder(head.settings.stop);
+    const { thoughts, settings } = head;
+    this.#splitter = thoughts === 'none' ? undefined : createThoughtSplitter(thoughts === 'open');
+    this.#stopFinder = createStopFinder(settings.stop);
+  }
+
+  /** What came before the text, between the marks of a thought. */
+  get thought(): string {
+    return this.#thought;
   }
 
   get text(): string {
@@ -76,14 +88,17 @@ export class RunningReply {
     this.#count(token.version);
     this.ids.push(token.id);
     if (this.head.keepTokens) this.tokens.push(token);
-    const { text, isStopped } = this.#stopFinder.push(this.#decoder.push(token.id));
+    const piece = this.#decoder.push(token.id);
+    const parts = this.#splitter?.push(piece) ?? { thought: '', text: piece };
+    const { text, isStopped } = this.#stopFinder.push(parts.text);
+    this.#thought += parts.thought;
     this.#text += text;
     if (isStopped) {
       this.#isStopped = true;
       this.#abort.abort();
     }
     this.#tell();
-    return text !== '';
+    return text !== '' || parts.thought !== '';
   }
 
   /** Resolves when more text or another token has come. */
@@ -100,10 +115,15 @@ export class RunningReply {
   /** No more tokens: shows what was held back. @returns true when that was anything */
   finish(): boolean {
     if (this.#isStopped) return false;
-    const { text } = this.#stopFinder.push(this.#decoder.end());
+    const piece = this.#decoder.end();
+    const parts = this.#splitter?.push(piece) ?? { thought: '', text: piece };
+    const held = this.#splitter?.end() ?? { thought: '', text: '' };
+    const { text } = this.#stopFinder.push(parts.text + held.text);
     const rest = text + this.#stopFinder.end();
+    const thought = parts.thought + held.thought;
     this.#text += rest;
-    return rest !== '';
+    this.#thought += thought;
+    return rest !== '' || thought !== '';
   }
 
   abort(): void {
@@ -118,7 +138,8 @@ export class RunningReply {
   }
 
   view(): RunningView {
-    return { replyId: this.head.replyId, messageId: this.head.messageId, text: this.#text };
+    const { replyId, messageId } = this.head;
+    return { replyId, messageId, text: this.#text, thought: this.#thought };
   }
 
   #count(version: string): void {

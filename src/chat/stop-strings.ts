@@ -8,7 +8,7 @@ export interface StopFinder {
 }
 
 /** Length of the longest end of `text` that begins one of the stop strings. */
-function heldBack(text: string, stops: readonly string[]): number {
+export function heldBack(text: string, stops: readonly string[]): number {
   const longest = Math.max(0, ...stops.map((stop) => stop.length - 1));
   for (let length = Math.min(longest, text.length); length > 0; length--) {
     const end = text.slice(text.length - length);

@@ -59,6 +59,8 @@ export const ReplyRecord = z.object({
   replaces: Id.nullable(),
   at: Timestamp,
   text: z.string(),
+  /** What the model thought before it said that; absent: nothing. */
+  thought: z.string().optional(),
   ids: z.array(z.number().int()),
   /** A stop string ended it: the text ends before the ids do. */
   isCut: z.boolean(),

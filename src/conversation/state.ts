@@ -141,6 +141,7 @@ export function replyView(record: ReplyRecord & { readonly isSuperseded?: boolea
     role: 'assistant',
     messageId: record.messageId,
     text: record.text,
+    ...(record.thought === undefined ? {} : { thought: record.thought }),
     at: record.at,
     stopReason: record.stopReason,
     usage: record.usage,

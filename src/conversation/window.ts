@@ -1,4 +1,5 @@
 // Which part of a long talk the model sees: the one rule, shared by live chat and training.
+import { THOUGHT_END, THOUGHT_START } from '../tokenizer/thought.ts';
 import type { Entry } from './state.ts';
 
 /** Where old turns leave, the others fill at least this share of the room, if the next one does. */
@@ -73,8 +74,12 @@ export type Turn = readonly PromptMessage[];
  * The turns of a talk as the model is to see them: superseded replies are left out, messages that
  * got no answer are joined with the next (chat templates want the roles to alternate), a reply at
  * the very beginning is a turn of its own.
+ * @param withThoughts replies as the model wrote them, thoughts first; else what was said
  */
-export function turnsOf(entries: readonly Entry[]): Turn[] {
+export function turnsOf(
+  entries: readonly Entry[],
+  { withThoughts = false }: { readonly withThoughts?: boolean } = {},
+): Turn[] {
   const turns: PromptMessage[][] = [];
   for (const entry of entries) {
     if (entry.type === 'reply' && (entry.isSuperseded || entry.text === '')) continue;
@@ -85,17 +90,21 @@ export function turnsOf(entries: readonly Entry[]): Turn[] {
       const { ids: _ids, ...first } = last;
       turn[turn.length - 1] = { ...first, content: `${last.content}\n\n${entry.text}` };
     } else if (turn === undefined || role === 'user') {
-      turns.push([promptMessage(entry)]);
+      turns.push([promptMessage(entry, withThoughts)]);
     } else {
-      turn.push(promptMessage(entry));
+      turn.push(promptMessage(entry, withThoughts));
     }
   }
   return turns;
 }
 
-function promptMessage(entry: Entry): PromptMessage {
+function promptMessage(entry: Entry, withThoughts: boolean): PromptMessage {
   const { id, text: content } = entry;
   if (entry.type === 'message') return { role: 'user', content, id };
+  if (entry.thought !== undefined) {
+    const thought = `${THOUGHT_START}\n${entry.thought.trim()}\n${THOUGHT_END}\n\n`;
+    return { role: 'assistant', content: withThoughts ? thought + content : content, id };
+  }
   const hasIds = entry.ids.length > 0 && !entry.isCut;
   return { role: 'assistant', content, id, ...(hasIds ? { ids: entry.ids } : {}) };
 }

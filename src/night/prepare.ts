@@ -9,6 +9,7 @@ import { createRandom } from '../base/random.ts';
 import { configHash } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
+import { spoken } from '../conversation/spoken.ts';
 import type { ConversationState } from '../conversation/state.ts';
 import { CHARACTERS_PER_TOKEN_MAX } from '../conversation/window.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -21,6 +22,7 @@ import { type NightPlan, planSchema } from '../record/message.ts';
 import { gatheredSchema } from '../record/phase-result.ts';
 import type { Store } from '../store/store.ts';
 import { loadableVersion } from '../swap/swap.ts';
+import { THOUGHT_END } from '../tokenizer/thought.ts';
 import { type Gathered, gather, type Talk, type TalkMessage } from './gather.ts';
 import { rememberTalks, type SurpriseOf } from './remember.ts';
 
@@ -259,7 +261,9 @@ async function readTalks(store: ConversationStore): Promise<Map<string, Talk>> {
 export function talkOf(state: ConversationState): Talk {
   const messages: TalkMessage[] = [];
   const replaced: Pick<TalkMessage, 'id' | 'content'>[] = [];
-  for (const { id, text: content, at, ...entry } of state.entries) {
+  for (const { id, text, at, ...entry } of state.entries) {
+    // Replies of before thoughts were kept apart, and of other programs, have them in their text.
+    const content = text.includes(THOUGHT_END) && entry.type === 'reply' ? spoken(text) : text;
     if (entry.type === 'message') messages.push({ id, role: 'user', content, at });
     else if (entry.isSuperseded) replaced.push({ id, content });
     else if (content !== '') messages.push({ id, role: 'assistant', content, at });

@@ -94,6 +94,8 @@ export const Reply = z.object({
   /** The user message it answers. */
   messageId: Id,
   text: z.string(),
+  /** What the model thought before it said that; absent: nothing. */
+  thought: z.string().optional(),
   at: Timestamp,
   stopReason: ReplyStopReason,
   usage: Usage,
@@ -154,6 +156,8 @@ export const RunningReply = z.object({
   messageId: Id,
   /** Everything said so far; the next `reply-delta` has `offset` = its length or less. */
   text: z.string(),
+  /** The same of its thought and `thought-delta`; absent: nothing. */
+  thought: z.string().optional(),
 });
 export type RunningReply = z.infer<typeof RunningReply>;
 

@@ -75,6 +75,11 @@ function changed(state: OpenConversation, message: ServerMessage): OpenConversat
     case 'reply-delta':
       if (running?.replyId !== message.replyId) return state;
       return { ...state, running: { ...running, text: grown(running.text, message) } };
+    case 'thought-delta': {
+      if (running?.replyId !== message.replyId) return state;
+      const thought = grown(running.thought ?? '', message);
+      return { ...state, running: { ...running, thought } };
+    }
     case 'reply-end':
       return {
         ...state,
@@ -140,8 +145,10 @@ function superseding(history: readonly Message[], isOld: (reply: Reply) => boole
   );
 }
 
+type Delta = ServerMessageOf<'reply-delta' | 'thought-delta'>;
+
 /** What is known already comes again after a reconnect; a text does not shrink because of it. */
-function grown(known: string, { offset, text }: ServerMessageOf<'reply-delta'>): string {
+function grown(known: string, { offset, text }: Delta): string {
   const whole = known.slice(0, offset) + text;
   return known.startsWith(whole) ? known : whole;
 }

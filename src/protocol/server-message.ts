@@ -81,6 +81,13 @@ export const ServerMessage = z.discriminatedUnion('type', [
     offset: z.number().int().nonnegative(),
     text: z.string(),
   }),
+  /** As `reply-delta`, of the thought that comes before what the reply says. */
+  event('thought-delta', {
+    conversationId: Id,
+    replyId: Id,
+    offset: z.number().int().nonnegative(),
+    text: z.string(),
+  }),
   /** The reply is on the disk; `reply.text` is the truth. */
   event('reply-end', {
     conversationId: Id,

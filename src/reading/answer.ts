@@ -1,4 +1,5 @@
 // What an engine says to a conversation: rendered, generated, decoded. Nothing of it is kept.
+import { spoken } from '../conversation/spoken.ts';
 import type { Engine, GenerateRequest } from '../engine/engine.ts';
 import type { Rendering } from '../scenario/scenario.ts';
 import type { RenderChatOptions } from '../tokenizer/chat-renderer.ts';
@@ -55,5 +56,5 @@ export async function answerTo(
     signal,
   );
   signal?.throwIfAborted();
-  return tokenizer.decode(result.ids).trim();
+  return spoken(tokenizer.decode(result.ids)).trim();
 }

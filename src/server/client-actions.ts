@@ -194,9 +194,9 @@ function tellIfGiven(answer: Answer, conversationId: string, { outbox }: Actor):
 }
 
 /** A late joiner: the reply, from where the joiner's copy of it ends. */
-function join(actor: Actor, reply: RunningReply, from = 0): void {
+function join(actor: Actor, reply: RunningReply, copy = { text: '' }): void {
   actor.outbox.send(replyStart(reply));
-  actor.outbox.follow(reply, from);
+  actor.outbox.follow(reply, copy);
 }
 
 async function open(
@@ -213,5 +213,5 @@ async function open(
   const running = reply?.view() ?? null;
   const opened = { type: 'conversation-opened', conversation, running } as const;
   actor.outbox.send(named(opened, requestId));
-  if (reply !== undefined) join(actor, reply, reply.text.length);
+  if (reply !== undefined) join(actor, reply, reply.view());
 }

@@ -54,7 +54,10 @@ export function completion(
     choices: [
       {
         index: 0,
-        message: { role: 'assistant', content: reply.text, refusal: null },
+        message: {
+          ...{ role: 'assistant', content: reply.text, refusal: null },
+          ...(reply.thought === undefined ? {} : { reasoning_content: reply.thought }),
+        },
         logprobs: logprobs === null ? null : { content: logprobs, refusal: null },
         finish_reason: finishReason(reply),
       },
@@ -64,10 +67,17 @@ export function completion(
   };
 }
 
+interface ChunkDelta {
+  readonly role?: 'assistant';
+  readonly content?: string;
+  /** The thought before the content, as DeepSeek, vLLM and llama.cpp name it. */
+  readonly reasoning_content?: string;
+}
+
 /** One chunk of a streamed completion. */
 export function chunk(
   head: CompletionHead,
-  delta: { readonly role?: 'assistant'; readonly content?: string },
+  delta: ChunkDelta,
   rest: {
     readonly logprobs?: readonly OpenaiTokenLogprob[] | null;
     readonly finish?: OpenaiFinishReason;
@@ -89,12 +99,19 @@ export function usageChunk(head: CompletionHead, reply: Reply): object {
 /** Follows a reply's text and tokens: each call gives what came since the last. */
 export function follow(reply: RunningReply, tokenizer: TokenNames) {
   let characters = 0;
+  let thought = 0;
   let tokens = 0;
-  return (): { text: string; logprobs: OpenaiTokenLogprob[] | null } => {
+  return (): { text: string; thought: string; logprobs: OpenaiTokenLogprob[] | null } => {
     const text = reply.text.slice(characters);
     characters = reply.text.length;
+    const thoughtText = reply.thought.slice(thought);
+    thought = reply.thought.length;
     const fresh = reply.tokens.slice(tokens);
     tokens = reply.tokens.length;
-    return { text, logprobs: reply.head.keepTokens ? logprobsOf(fresh, tokenizer) : null };
+    return {
+      text,
+      thought: thoughtText,
+      logprobs: reply.head.keepTokens ? logprobsOf(fresh, tokenizer) : null,
+    };
   };
 }

@@ -220,7 +220,8 @@ async function stream(
   send(chunk(head, { role: 'assistant', content: '' }));
   const next = follow(reply, options.tokenizer);
   const sendNext = (): void => {
-    const { text, logprobs } = next();
+    const { text, thought, logprobs } = next();
+    if (thought !== '') send(chunk(head, { reasoning_content: thought }));
     if (text !== '' || (logprobs?.length ?? 0) > 0)
       send(chunk(head, { content: text }, { logprobs }));
   };

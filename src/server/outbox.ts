@@ -13,6 +13,7 @@ export interface Sink {
 export interface GrowingText {
   readonly head: { readonly conversationId: string; readonly replyId: string };
   readonly text: string;
+  readonly thought?: string;
 }
 
 export interface OutboxLimits {
@@ -24,8 +25,8 @@ export interface OutboxLimits {
 
 interface Cursor {
   readonly reply: GrowingText;
-  /** How much of its text was sent. */
-  sent: number;
+  /** How much of each was sent. */
+  readonly sent: { text: number; thought: number };
 }
 
 /**
@@ -56,9 +57,10 @@ export class Outbox {
     this.#sink.send(JSON.stringify(message), () => this.#drain());
   }
 
-  /** From now on the text of this reply is sent, beginning at `from`. */
-  follow(reply: GrowingText, from = 0): void {
-    this.#cursors.set(reply.head.replyId, { reply, sent: from });
+  /** From now on the text of this reply is sent, from where the client's copy ends. */
+  follow(reply: GrowingText, copy: Pick<GrowingText, 'text' | 'thought'> = { text: '' }): void {
+    const sent = { text: copy.text.length, thought: copy.thought?.length ?? 0 };
+    this.#cursors.set(reply.head.replyId, { reply, sent });
     this.#flush(reply.head.replyId);
   }
 
@@ -85,11 +87,16 @@ export class Outbox {
 
   #flush(replyId: string): void {
     const cursor = this.#cursors.get(replyId);
-    if (cursor === undefined || cursor.sent >= cursor.reply.text.length) return;
-    const { conversationId } = cursor.reply.head;
-    const offset = cursor.sent;
-    const text = cursor.reply.text.slice(offset);
-    cursor.sent += text.length;
-    this.send({ type: 'reply-delta', conversationId, replyId, offset, text });
+    if (cursor === undefined) return;
+    const { reply, sent } = cursor;
+    const { conversationId } = reply.head;
+    for (const part of ['thought', 'text'] as const) {
+      const offset = sent[part];
+      const text = reply[part]?.slice(offset) ?? '';
+      if (text === '') continue;
+      sent[part] += text.length;
+      const type = part === 'text' ? 'reply-delta' : 'thought-delta';
+      this.send({ type, conversationId, replyId, offset, text });
+    }
   }
 }

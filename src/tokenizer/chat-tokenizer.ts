@@ -3,6 +3,7 @@
 import { isAttuneError } from '../base/errors.ts';
 import type { RenderChatOptions } from './chat-renderer.ts';
 import type { ChatMessage, MessageTokens, TokenSpan } from './rendered-chat.ts';
+import { endsInThought, type Thoughts } from './thought.ts';
 import type { TokenDecoder } from './token-bytes.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -15,9 +16,10 @@ export interface ChatTokenizer extends TokenDecoder {
   readonly controlIds: ReadonlySet<number>;
   /** What a person should know of how the tokenizer is used here, a sentence each. */
   readonly notices: readonly string[];
+  readonly thoughts: Thoughts;
   /**
-   * Long chats are rendered one after the other, and short ones beside them. Ids of a message that do not
-   * spell its content (a reply that was cut within a character) are left out of account.
+   * Long chats are rendered one after the other, and short ones beside them. Ids of a message that
+   * do not spell its content (a reply that was cut within a character) are left out of account.
    * @throws template-failed (also when rendering takes too long), span-unaligned, tokenizer-invalid
    */
   renderChat(messages: readonly ChatMessage[], request?: RenderRequest): Promise<ChatTokens>;
@@ -40,6 +42,8 @@ export interface ChatTokens {
   readonly messages: readonly MessageTokens[];
   /** One for each span that was asked for. */
   readonly spans: readonly TokenSpan[];
+  /** The template began the thought of the reply to come. */
+  readonly isThinking: boolean;
 }
 
 /** Renders in this thread; a worker does the same in its own. */
@@ -54,6 +58,7 @@ export function renderChatTokens(
       ids: chat.ids,
       messages: chat.messages,
       spans: spans.map(({ message, start, end }) => chat.spanToTokens(message, start, end)),
+      isThinking: options.addGenerationPrompt === true && endsInThought(chat.text),
     };
   };
   try {
@@ -67,10 +72,11 @@ export function renderChatTokens(
 
 /** A chat tokenizer without a worker. */
 export function createChatTokenizer(tokenizer: Tokenizer): ChatTokenizer {
-  const { encoding, stopIds, controlIds, notices } = tokenizer;
+  const { encoding, stopIds, controlIds, notices, thoughts } = tokenizer;
   const { decode, createStreamDecoder, tokenText } = tokenizer;
   return {
-    ...{ encoding, stopIds, controlIds, notices, decode, createStreamDecoder, tokenText },
+    ...{ encoding, stopIds, controlIds, notices, thoughts },
+    ...{ decode, createStreamDecoder, tokenText },
     renderChat: async (messages, request) => renderChatTokens(tokenizer, messages, request),
     close: async () => undefined,
   };

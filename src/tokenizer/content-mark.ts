@@ -1,5 +1,6 @@
 // Finds contents in rendered text: renders again with marks around them and compares.
 import { AttuneError } from '../base/errors.ts';
+import { THOUGHT_END, THOUGHT_START } from './thought.ts';
 
 export interface TemplateMessage {
   readonly role: string;
@@ -19,8 +20,6 @@ export interface ContentPlace {
 /** For private use by the Unicode standard: marks are taken from there. */
 const PRIVATE_PLANES = [0xf0000, 0x100000];
 const PLANE_SIZE = 0xfffe;
-const THOUGHT_START = '<think>';
-const THOUGHT_END = '</think>';
 
 /**
  * Where the contents of messages stand in what a template wrote.

@@ -9,6 +9,7 @@ import type { ChatTokenizer, ChatTokens } from './chat-tokenizer.ts';
 import { encodingHash } from './encoding-hash.ts';
 import { readTokenizer } from './read-tokenizer.ts';
 import type { ChatMessage } from './rendered-chat.ts';
+import { thoughtsOf } from './thought.ts';
 import { createTokenBytes, createTokenDecoder } from './token-bytes.ts';
 import type { FromWorker, ToWorker, WorkerData } from './worker.ts';
 
@@ -60,6 +61,7 @@ export async function openTokenizerWorker(options: TokenizerWorkerOptions): Prom
     stopIds: files.stopIds,
     controlIds,
     notices: files.notices,
+    thoughts: thoughtsOf(files),
     renderChat(messages, request = {}) {
       const characters = charactersOf(messages);
       const worker = characters > LONG_CHARACTERS ? long : short;

@@ -9,6 +9,7 @@ import { createTextEncoder } from './encoder.ts';
 import { encodingHash } from './encoding-hash.ts';
 import { readTokenizer } from './read-tokenizer.ts';
 import type { ChatMessage, RenderedChat } from './rendered-chat.ts';
+import { endsInThought, THOUGHT_END, type Thoughts, thoughtsOf } from './thought.ts';
 import { createTokenBytes, createTokenDecoder, type TokenDecoder } from './token-bytes.ts';
 import type { TokenizerFiles } from './tokenizer-file.ts';
 
@@ -25,6 +26,7 @@ export interface Tokenizer extends TokenDecoder {
   readonly hasChatTemplate: boolean;
   /** What a person should know of how the tokenizer is used here, a sentence each. */
   readonly notices: readonly string[];
+  readonly thoughts: Thoughts;
   /** Plain text: what looks like a control token is text. Nothing is added before or after. */
   encode(text: string): number[];
   /** As `encode`, behind the tokens that the tokenizer itself puts at the start (BOS), if any. */
@@ -35,7 +37,8 @@ export interface Tokenizer extends TokenDecoder {
   renderChat(messages: readonly ChatMessage[], options?: RenderChatOptions): RenderedChat;
   /**
    * A prompt and a reply to it, cut where serving cuts: the prompt ends with the generation prompt,
-   * the reply's tokens continue it and end with the token that ends the turn.
+   * the reply's tokens continue it and end with the token that ends the turn. A thought that the
+   * template begins is closed in the prompt: the reply has none.
    */
   renderReply(
     messages: readonly ChatMessage[],
@@ -91,13 +94,15 @@ export function createTokenizer(
   const controls = files.addedTokens.filter((token) => token.isControl);
   const controlIds = new Set(controls.map((token) => token.id));
   const prefix = prefixIds(files.definition.post_processor);
+  const thoughts = thoughtsOf(files);
+  const decoder = createTokenDecoder(tokens, controlIds);
 
   const idOf = (token: string): number | undefined =>
     addedIds.get(token) ?? files.vocabulary.get(token);
   const encode = (text: string): number[] => encoder.encode(text).flatMap((piece) => piece.ids);
 
   return {
-    ...createTokenDecoder(tokens, controlIds),
+    ...decoder,
     dir,
     encoding: encodingHash(files),
     vocabularySize: tokens.vocabularySize,
@@ -106,6 +111,7 @@ export function createTokenizer(
     bosId: idOf(files.namedTokens.bos_token ?? ''),
     hasChatTemplate: files.templates.size > 0,
     notices: files.notices,
+    thoughts,
     encode,
     encodePrompt: (text) => [...prefix, ...encode(text)],
     idOf,
@@ -115,11 +121,26 @@ export function createTokenizer(
       const whole = renderChat([...messages, { role: 'assistant', content: reply }], options);
       const length = prompt.ids.length;
       const isContinued = prompt.ids.every((id, index) => id === whole.ids[index]);
-      const end = whole.messages.at(-1)?.end ?? length;
-      if (isContinued && end > length) return { prompt, replyIds: whole.ids.slice(length, end) };
+      const { end = length, contentStart = length } = whole.messages.at(-1) ?? {};
+      if (isContinued && end > length) {
+        // An empty thought that the template writes is its own, not the reply's.
+        const between = decoder.decode(whole.ids.slice(length, contentStart));
+        const start = between.includes(THOUGHT_END) ? contentStart : length;
+        return {
+          prompt: { ...prompt, ids: whole.ids.slice(0, start) },
+          replyIds: whole.ids.slice(start, end),
+        };
+      }
       // The template writes a reply differently once it is past: continue the prompt by hand.
-      const ids = encoder.encode(reply, { isSequenceStart: false }).flatMap((piece) => piece.ids);
-      return { prompt, replyIds: [...ids, ...files.stopIds.slice(0, 1)] };
+      const write = (text: string, mayUse?: () => boolean): number[] =>
+        encoder
+          .encode(text, { isSequenceStart: false, ...(mayUse && { mayUse }) })
+          .flatMap((piece) => piece.ids);
+      const close = endsInThought(prompt.text) ? write(`\n${THOUGHT_END}\n\n`, () => true) : [];
+      return {
+        prompt: { ...prompt, ids: [...prompt.ids, ...close] },
+        replyIds: [...write(reply), ...files.stopIds.slice(0, 1)],
+      };
     },
   };
 }

@@ -20,8 +20,10 @@ function tell(message: FromNight): Promise<void> {
 
 async function run(plan: NightPlan): Promise<void> {
   const { engine, train, chat } = plan.config;
+  // What a night writes and measures is said at once, without a thought before it.
+  const variables = { ...chat.templateVariables, enable_thinking: false };
   // A night that goes on after midnight renders what it rendered before.
-  const defaults = { at: Date.parse(plan.startedAt), variables: chat.templateVariables };
+  const defaults = { at: Date.parse(plan.startedAt), variables };
   const [model, tokenizer, opened] = await Promise.all([
     readModel(plan.modelDir, { cacheDir: plan.cacheDir, windowTokens: engine.windowTokens }),
     loadTokenizer(plan.modelDir, defaults),

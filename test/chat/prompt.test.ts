@@ -25,7 +25,8 @@ function conversation(turns: number, answer: string): Entry[] {
   return [...entries, message('last', 'and?')];
 }
 
-const PLAIN = { systemPrompt: '', at: 1, variables: {}, reserveTokens: 10 };
+const RENDERING = { at: 1, variables: {}, withThoughts: false };
+const PLAIN = { ...RENDERING, systemPrompt: '', reserveTokens: 10 };
 
 const build = (entries: readonly Entry[], windowTokens = 1000, systemPrompt = '') =>
   buildPrompt(fakeTokenizer, { ...PLAIN, entries, systemPrompt, windowTokens });

@@ -71,6 +71,18 @@ function seen(shown: readonly Shown[]): string {
 }
 
 describe('what is on the screen', () => {
+  it('is that the model thinks, and not its thought', () => {
+    const view = new ChatView('c');
+    const thought = (offset: number, text: string): ServerMessage => ({
+      ...{ type: 'thought-delta', conversationId: 'c', replyId: 'r', offset, text },
+    });
+    const all = [start('r'), thought(0, 'Hm'), thought(2, ', well.'), delta('r', 0, 'Hello')];
+    expect(seen(all.flatMap((message) => view.receive(message)))).toBe('<begin><thinking>Hello');
+    const joined = new ChatView('c');
+    const running = { replyId: 'r', messageId: 'm', text: '', thought: 'Hm' };
+    expect(seen(joined.opened(opened(talk(user('m')), running)))).toContain('<thinking>');
+  });
+
   it('is the reply, once, though the end tells it again', () => {
     const view = new ChatView('c');
     const all = [

@@ -31,7 +31,7 @@ function render(messages: readonly ChatMessage[], addGenerationPrompt: boolean):
     return { start, end, contentStart: start + 1, contentEnd: end - 1, isWritten: true };
   });
   if (addGenerationPrompt) ids.push(ROLE_IDS.assistant);
-  return { ids, messages: places, spans: [] };
+  return { ids, messages: places, spans: [], isThinking: false };
 }
 
 function createStreamDecoder(): StreamDecoder {
@@ -51,6 +51,7 @@ export const fakeTokenizer: ChatTokenizer = {
   encoding: 'e'.repeat(64),
   stopIds: [END_ID],
   notices: [],
+  thoughts: 'none',
   controlIds: new Set([...Object.values(ROLE_IDS), END_ID]),
   renderChat: async (messages, { addGenerationPrompt = false, spans = [] } = {}) => {
     const chat = render(messages, addGenerationPrompt);

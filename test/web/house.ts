@@ -2,6 +2,8 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll } from 'vitest';
 import type { ConfigPatch } from '../../src/config/schema.ts';
+import type { ChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
+import { fakeTokenizer } from '../fakes/fake-tokenizer.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 import { openBrowser, webFolder } from './browser.ts';
 import { HeldEngine } from './held-engine.ts';
@@ -13,11 +15,14 @@ export interface House {
 }
 
 /** To be called in a `describe`; daemon and browser are there once its tests begin. */
-export function openHouse(config: ConfigPatch = {}): House {
+export function openHouse(
+  config: ConfigPatch = {},
+  tokenizer: ChatTokenizer = fakeTokenizer,
+): House {
   const engine = new HeldEngine();
   const house: { engine: HeldEngine; daemon?: TestDaemon; browser?: Browser } = { engine };
   beforeAll(async () => {
-    house.daemon = await openTestDaemon({ config, webFolder, engine });
+    house.daemon = await openTestDaemon({ config, webFolder, engine, tokenizer });
     house.browser = await openBrowser();
   }, 60_000);
   afterAll(async () => {

@@ -219,6 +219,9 @@ export class ChatSession {
         }
         if (terminal.isInteractive) this.#write(REPLY);
         return;
+      case 'thinking':
+        this.#freshNote('(thinking; /thought shows it afterwards)');
+        return;
       case 'text':
         this.#write(printable(one.text));
         return;

@@ -1,5 +1,5 @@
 // What the terminal shows of one conversation: server messages in, what changed on the screen out.
-import type { Reply, UserMessage } from '../../protocol/conversation.ts';
+import type { Reply, RunningReply, UserMessage } from '../../protocol/conversation.ts';
 import {
   newConversation,
   type OpenConversation,
@@ -11,6 +11,7 @@ import type { ServerMessage, ServerMessageOf } from '../../protocol/server-messa
 export type Shown =
   | { readonly kind: 'said'; readonly text: string }
   | { readonly kind: 'begin'; readonly turnsDropped: number }
+  | { readonly kind: 'thinking' }
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'restart' }
   | { readonly kind: 'end'; readonly reply: Reply; readonly problem: string | null }
@@ -84,6 +85,7 @@ export class ChatView {
     }
     if (now.running !== null) {
       const isSame = now.running.replyId === running?.replyId;
+      if (isSame && !running.thought && now.running.thought) shown.push({ kind: 'thinking' });
       shown.push(...(isSame ? grown(running.text, now.running.text) : begun(now.running)));
     }
     return shown;
@@ -93,8 +95,13 @@ export class ChatView {
 const messagesOf = ({ conversation }: OpenConversation): UserMessage[] =>
   conversation.history.filter((entry) => entry.role === 'user');
 
-const begun = ({ text, turnsDropped }: { text: string; turnsDropped: number }): Shown[] => [
+const begun = ({
+  text,
+  thought,
+  turnsDropped,
+}: Pick<RunningReply, 'text' | 'thought'> & { readonly turnsDropped: number }): Shown[] => [
   { kind: 'begin', turnsDropped },
+  ...(thought ? [{ kind: 'thinking' } as const] : []),
   ...grown('', text),
 ];
 

@@ -39,6 +39,15 @@ const COMMANDS: readonly Command[] = [
   { name: 'edit', takes: 'N', help: 'edit a flag from /flags', run: editFlag },
   { name: 'withdraw', takes: 'N', help: 'withdraw a flag from /flags', run: withdrawFlag },
   { name: 'stop', help: 'stop the reply (or Ctrl-C)', run: (session) => session.stop() },
+  {
+    name: 'thought',
+    takes: 'N',
+    help: 'show what the model thought before its last reply, or the Nth from the end',
+    run(session, rest) {
+      const { thought } = replyNamed(session, rest);
+      session.terminal.note(thought === undefined ? '(no thought)' : printable(thought.trim()));
+    },
+  },
   { name: 'again', help: 'regenerate the last reply', run: (session) => session.again() },
   { name: 'new', help: 'start a new conversation', run: (session) => session.begin() },
   {
@@ -76,6 +85,15 @@ const COMMANDS: readonly Command[] = [
     takes: 'on|off',
     help: 'allow or forbid nights to learn from this conversation',
     run: (session, rest) => configure(session, { canLearn: rest.trim() !== 'off' }),
+  },
+  {
+    name: 'think',
+    takes: 'on|off',
+    help: 'let a model that can think do so before it replies, in this conversation',
+    run(session, rest) {
+      const templateVariables = { enable_thinking: rest.trim() !== 'off' };
+      return configure(session, { settings: { templateVariables } });
+    },
   },
   {
     name: 'set',

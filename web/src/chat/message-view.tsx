@@ -127,6 +127,7 @@ export function ReplyMessage({ reply }: { reply: Reply }): VNode {
       data-flagged={own.some((flag) => flag.kind === 'missed')}
     >
       {dropped > 0 && <small>The first {dropped} turns no longer fit and were left out.</small>}
+      <Thought text={reply.thought} />
       <Markdown text={reply.text} />
       {ended !== null && <small>{ended}</small>}
       {reply.isSuperseded && <small>Another reply took its place.</small>}
@@ -138,9 +139,26 @@ export function ReplyMessage({ reply }: { reply: Reply }): VNode {
   );
 }
 
+/** What the model thought, folded; it is no part of the reply that can be flagged. */
+function Thought({ text, isRunning = false }: ThoughtProps): VNode | null {
+  if (text === undefined || text === '') return null;
+  return (
+    <details class="thought">
+      <summary>{isRunning ? 'Thinking…' : 'What it thought'}</summary>
+      <p dir="auto">{text.trim()}</p>
+    </details>
+  );
+}
+
+interface ThoughtProps {
+  readonly text: string | undefined;
+  readonly isRunning?: boolean;
+}
+
 export function RunningMessage({ reply }: { reply: RunningReply }): VNode {
   return (
     <article class="reply running" aria-label="Attune, answering" aria-busy="true">
+      <Thought text={reply.thought} isRunning={reply.text === ''} />
       {reply.text === '' ? <i class="breath" aria-hidden="true" /> : <Markdown text={reply.text} />}
     </article>
   );
