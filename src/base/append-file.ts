@@ -22,11 +22,11 @@ export interface AppendFile {
   /** What opening found and did. */
   readonly report: LineReport;
   /**
-   * Resolves with the record's byte offset once it is on disk (written and fsynced). Records keep
-   * the order of the calls; those that wait together share one fsync.
-   * @throws disk-full, store-failed, store-busy, file-too-large; nothing of the record remains then
+   * Resolves with the first record's byte offset once all are on disk (written and fsynced).
+   * Records keep the order of the calls; those that wait together share one fsync.
+   * @throws disk-full, store-failed, store-busy, file-too-large; nothing of the records remains then
    */
-  append(record: object): Promise<number>;
+  append(...records: object[]): Promise<number>;
   /** Waits for what was appended, then closes. */
   close(): Promise<void>;
 }
@@ -37,7 +37,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-const LINE_BYTES_MAX = 8 * 2 ** 20;
+export const LINE_BYTES_MAX = 8 * 2 ** 20;
 const WAITING_BYTES_MAX = 64 * 2 ** 20;
 
 /**
@@ -131,18 +131,20 @@ function createWriter(state: WriterState): AppendFile {
   return {
     path,
     report,
-    append(record) {
+    append(...records) {
       if (closed) throw new Error(`append file ${path}: append after close`);
-      const bytes = Buffer.from(`${JSON.stringify(record)}\n`, 'utf8');
-      if (bytes.length > state.lineBytesMax) {
+      const lines = records.map((record) => Buffer.from(`${JSON.stringify(record)}\n`, 'utf8'));
+      const tooLong = lines.find((line) => line.length > state.lineBytesMax);
+      if (tooLong !== undefined) {
         return Promise.reject(
           new AttuneError(
             'file-too-large',
-            `A record of ${bytes.length} bytes is too long for ${path} (${state.lineBytesMax}).`,
-            { path, bytes: bytes.length, bytesMax: state.lineBytesMax },
+            `A record of ${tooLong.length} bytes is too long for ${path} (${state.lineBytesMax}).`,
+            { path, bytes: tooLong.length, bytesMax: state.lineBytesMax },
           ),
         );
       }
+      const bytes = Buffer.concat(lines);
       if (waitingBytes + bytes.length > state.waitingBytesMax) {
         return Promise.reject(
           new AttuneError('store-busy', `The disk cannot keep up with ${path}. Try again.`, {

@@ -2,12 +2,8 @@
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { ConversationStore, Page } from '../conversation/conversation-store.ts';
-import {
-  foreignReply,
-  type HeaderRecord,
-  LOG_SCHEMA_VERSION,
-  type LogRecord,
-} from '../conversation/record.ts';
+import type { ImportedLog } from '../conversation/imported.ts';
+import { LOG_SCHEMA_VERSION, type LogRecord } from '../conversation/record.ts';
 import {
   type ConversationState,
   type HistoryRequest,
@@ -22,11 +18,7 @@ import type {
   PendingDeletion,
 } from '../protocol/conversation.ts';
 import type { Flag, FlagDraft, FlagPatch } from '../protocol/flag.ts';
-import type {
-  ConversationImport,
-  ConversationImported,
-  ConversationPatch,
-} from '../protocol/http.ts';
+import type { ConversationImported, ConversationPatch, ImportedFlag } from '../protocol/http.ts';
 import type { Chat } from './chat.ts';
 import type { ChatEvents } from './event.ts';
 
@@ -160,24 +152,26 @@ export class Talks {
     }
   }
 
-  /** Adds a conversation from elsewhere, with its flags. The same id again changes nothing. */
-  import(talk: ConversationImport): Promise<ConversationImported> {
+  /**
+   * Adds a conversation from elsewhere, with its flags. The same id again adds what is missing.
+   * @throws flag-conflict, reply-not-found, flags-limit, and as `ConversationStore.import`
+   */
+  import(log: ImportedLog, imported: readonly ImportedFlag[]): Promise<ConversationImported> {
     const { store, flags, events } = this.#options;
-    return store.exclusive(talk.id, async () => {
-      const isDuplicate = store.has(talk.id);
-      if (!isDuplicate) {
-        await store.create(...importRecords(talk, this.#options.clock.now()));
-        events.conversationChanged('created', store.summary(talk.id));
+    const { id } = log.entry;
+    return store.exclusive(id, async () => {
+      const isDuplicate = store.has(id);
+      const messages = await store.import(log);
+      if (messages > 0) {
+        events.conversationChanged(isDuplicate ? 'updated' : 'created', store.summary(id));
       }
-      const drafts: FlagDraft[] = talk.flags.map((flag) => ({
-        ...flag,
-        conversationId: talk.id,
-        userSpan: null,
-        replySpan: null,
-      }));
-      if (drafts.length > 0) await flags.addAll(drafts, await store.read(talk.id));
-      const counts = { messages: talk.messages.length, flags: drafts.length };
-      return { conversationId: talk.id, isDuplicate, ...counts };
+      const before = flags.list(id).length;
+      const drafts = imported.map((flag): FlagDraft => {
+        return { ...flag, conversationId: id, userSpan: null, replySpan: null };
+      });
+      if (drafts.length > 0) await flags.addAll(drafts, await store.read(id));
+      const added = flags.list(id).length - before;
+      return { conversationId: id, isDuplicate, messages, flags: added };
     });
   }
 
@@ -212,20 +206,4 @@ export class Talks {
     this.#options.events.flagChanged('withdrawn', flag);
     return flag;
   }
-}
-
-function importRecords(talk: ConversationImport, now: number): [HeaderRecord, LogRecord[]] {
-  const { id, title, origin, settings, canLearn } = talk;
-  const at = talk.messages[0]?.at ?? now;
-  const header = { id, at, title, origin, settings, canLearn };
-  let messageId = talk.messages.find((message) => message.role === 'user')?.id ?? id;
-  const records = talk.messages.map((message): LogRecord => {
-    if (message.role === 'user') {
-      messageId = message.id;
-      return { type: 'message', id: message.id, at: message.at, text: message.text };
-    }
-    const { id: replyId, text } = message;
-    return foreignReply({ id: replyId, messageId, at: message.at, text });
-  });
-  return [{ type: 'conversation', schemaVersion: LOG_SCHEMA_VERSION, ...header }, records];
 }

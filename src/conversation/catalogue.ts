@@ -4,6 +4,9 @@ import { z } from 'zod';
 import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import type { FileOps, Folder } from '../base/file-ops.ts';
 import { type ConversationSummary, Id, Origin, Timestamp } from '../protocol/conversation.ts';
+import { fingerprintsOf } from './fingerprint.ts';
+import { type ConversationState, summaryOf } from './state.ts';
+import { wordsOf } from './word-hash.ts';
 
 /** 3: what was said, and where it came from. An older list is not read but made from the logs. */
 const SCHEMA_VERSION = 3;
@@ -85,6 +88,18 @@ export async function writeCatalogue(
   const lines = [...entries].map((entry) => JSON.stringify(entry));
   const text = `{"schemaVersion":${SCHEMA_VERSION},"conversations":[\n${lines.join(',\n')}\n]}\n`;
   await writeFileAtomic(path, text, ops, BYTES_MAX);
+}
+
+/** What is noted of a conversation; what of it was hashed before is not hashed again. */
+export function entryOf(state: ConversationState, bytes: number): CatalogueEntry {
+  const { copyOf, entries } = state;
+  return {
+    ...summaryOf(state),
+    copyOf: [...copyOf],
+    bytes,
+    fingerprints: fingerprintsOf(state),
+    words: wordsOf(entries),
+  };
 }
 
 /** What of an entry is for clients. */

@@ -1,5 +1,6 @@
 // All talks of a store: the list in memory, the logs on disk, and what may be done with them.
 import { join } from 'node:path';
+import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import { type FileOps, type Folder, systemFileOps } from '../base/file-ops.ts';
@@ -11,6 +12,7 @@ import {
   type CatalogueEntry,
   cursorOf,
   DELETED_SUFFIX,
+  entryOf,
   type FoundLogs,
   findLogs,
   logPath,
@@ -18,14 +20,13 @@ import {
   summaryIn,
   writeCatalogue,
 } from './catalogue.ts';
-import { fingerprintsOf } from './fingerprint.ts';
+import { type ImportedLog, logOf, missingLines } from './imported.ts';
 import { assertFound, OpenLogs } from './open-logs.ts';
 import type { HeaderRecord, LogRecord } from './record.ts';
 import { readLog, recordsIn, type SearchResult, searchLogs } from './search.ts';
-import { applyRecord, type ConversationState, emptyState, summaryOf } from './state.ts';
+import { applyRecord, type ConversationState, emptyState } from './state.ts';
 import { TalkIndex } from './talk-index.ts';
 import { openTombstones, type Tombstones } from './tombstone.ts';
-import { wordsOf } from './word-hash.ts';
 
 export interface ConversationStoreOptions {
   /** The store; talks lie in `conversations/` under it. */
@@ -72,15 +73,12 @@ export async function openConversationStore(
   return store;
 }
 
-function entryOf(state: ConversationState, bytes: number): CatalogueEntry {
-  const { copyOf, entries } = state;
-  return {
-    ...summaryOf(state),
-    copyOf: [...copyOf],
-    bytes,
-    fingerprints: fingerprintsOf(state),
-    words: wordsOf(entries),
-  };
+function tooManyMessages(messages: number, conversationMessagesMax: number): AttuneError {
+  return new AttuneError(
+    'conversation-too-long',
+    `This talk has ${messages} messages; one may have ${conversationMessagesMax}: begin a new one.`,
+    { messages, conversationMessagesMax },
+  );
 }
 
 /** A moment in the future means that the clock was ahead: it must not pin a conversation for good. */
@@ -183,14 +181,64 @@ export class ConversationStore {
     return this.#logs.read(id);
   }
 
-  /** A new talk with its first records, on the disk. @throws conversation-exists */
-  async create(header: HeaderRecord, first: readonly LogRecord[] = []): Promise<ConversationState> {
+  /** A new conversation with its first records, on the disk. @throws as `import` */
+  async create(header: HeaderRecord, first: readonly LogRecord[] = []): Promise<void> {
     const { id } = header;
-    await this.#assertDeleted(id);
     if (this.has(id)) {
       throw new AttuneError('conversation-exists', `A talk ${id} is there already.`, { id });
     }
-    const { conversationsMax } = this.#options;
+    await this.import(logOf([header, ...first]));
+  }
+
+  /**
+   * Adds a conversation as a whole: whatever happens, it is there with all of its messages or not
+   * at all. One that is there gets the messages that it lacks, unless it went on here.
+   * @returns the number of messages added
+   * @throws conversations-limit, conversation-too-long, disk-full, store-failed
+   */
+  async import(log: ImportedLog): Promise<number> {
+    const { id } = log.entry;
+    if (this.has(id)) return this.#complete(log);
+    await this.#assertDeleted(id);
+    this.#assertRoom(log.entry);
+    await this.#write(id, log.bytes);
+    this.#note(log.entry);
+    await this.#tombstones.clear(id);
+    return log.entry.messages;
+  }
+
+  async #complete(log: ImportedLog): Promise<number> {
+    const { id } = log.entry;
+    const { entries, known } = await this.#logs.read(id);
+    const lines = missingLines(log, known);
+    const own = new Set(log.messages.map((message) => message.id));
+    if (lines.length === 0 || entries.some((entry) => !own.has(entry.id))) return 0;
+    const before = entries.length;
+    await this.#logs.close(id);
+    const path = logPath(this.#folder.path, id);
+    const bytesMax = Number.POSITIVE_INFINITY;
+    const written = await readFileBounded(path, { bytesMax, ops: this.#folder.ops });
+    const bytes = Buffer.concat([written ?? new Uint8Array(), ...lines]);
+    await this.#write(id, bytes);
+    const state = await this.#logs.read(id);
+    this.#note(entryOf(state, bytes.length));
+    return state.entries.length - before;
+  }
+
+  #write(id: string, bytes: Uint8Array): Promise<void> {
+    const path = logPath(this.#folder.path, id);
+    return writeFileAtomic(path, bytes, this.#folder.ops, Number.POSITIVE_INFINITY);
+  }
+
+  #note(entry: CatalogueEntry): void {
+    this.#index.set(notAhead(entry, this.#options.clock.now()));
+    this.#isChanged = true;
+  }
+
+  #assertRoom({ messages }: CatalogueEntry): void {
+    const { conversationsMax, conversationMessagesMax } = this.#options;
+    if (messages > conversationMessagesMax)
+      throw tooManyMessages(messages, conversationMessagesMax);
     if (this.#index.size >= conversationsMax) {
       throw new AttuneError(
         'conversations-limit',
@@ -199,9 +247,6 @@ export class ConversationStore {
         { conversationsMax },
       );
     }
-    const state = await this.#append(id, [header, ...first]);
-    await this.#tombstones.clear(id);
-    return state;
   }
 
   /**
@@ -215,24 +260,15 @@ export class ConversationStore {
     const isMessage = records.some((record) => record.type === 'message');
     // A reply still fits: nobody's answer is thrown away for a limit.
     if (isMessage && entry.messages >= conversationMessagesMax) {
-      throw new AttuneError(
-        'conversation-too-long',
-        `This talk has ${entry.messages} messages, the most that one may have: begin a new one.`,
-        { conversationMessagesMax },
-      );
+      throw tooManyMessages(entry.messages, conversationMessagesMax);
     }
     return this.#append(id, records);
   }
 
   async #append(id: string, records: readonly LogRecord[]): Promise<ConversationState> {
     const { state, bytes } = await this.#logs.append(id, records);
-    this.#index.set(this.#entryOf(state, bytes));
-    this.#isChanged = true;
+    this.#note(entryOf(state, bytes));
     return state;
-  }
-
-  #entryOf(state: ConversationState, bytes: number): CatalogueEntry {
-    return notAhead(entryOf(state, bytes), this.#options.clock.now());
   }
 
   /** Runs actions on one talk one after the other; other talks go on meanwhile. */
@@ -393,7 +429,7 @@ export class ConversationStore {
     const state = emptyState(id);
     for (const record of recordsIn(text)) applyRecord(state, record);
     const isEmpty = state.createdAt === 0 && state.entries.length === 0;
-    if (!isEmpty) this.#index.set(this.#entryOf(state, bytes));
+    if (!isEmpty) this.#note(entryOf(state, bytes));
     // Nothing whole was ever written, so nobody was ever told of this talk.
     else if (bytes === 0) await ops.remove(logPath(folder, id));
   }

@@ -63,9 +63,8 @@ function grow(chain: Chain, entries: readonly Entry[]): boolean {
   if (entry.type === 'message') {
     say(chain, { role: 'user', text: entry.text });
   } else {
-    const isFirst = before?.type === 'message' && before.id === entry.messageId;
     const isAnew = before?.type === 'reply' && before.id === entry.replaces;
-    if (!isFirst && !isAnew) return false;
+    if (entry.replaces !== null && !isAnew) return false;
     if (isAnew) chain.said = chain.before;
     say(chain, { role: 'assistant', text: entry.text });
   }

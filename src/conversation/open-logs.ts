@@ -3,7 +3,7 @@ import { type AppendFile, openAppendFile } from '../base/append-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
 import type { Logger } from '../base/logger.ts';
-import { logPath } from './catalogue.ts';
+import { entryOf, logPath } from './catalogue.ts';
 import { type LogRecord, parseRecord } from './record.ts';
 import { applyRecord, type ConversationState, emptyState, type MutableState } from './state.ts';
 
@@ -53,21 +53,18 @@ export class OpenLogs {
   async append(id: string, records: readonly LogRecord[]): Promise<Appended> {
     return this.#use(id, async (log, slot) => {
       try {
-        const lines = records.map((record) => this.#appendOne(log, record));
-        const settled = await Promise.allSettled(lines);
-        for (const one of settled) if (one.status === 'rejected') throw one.reason;
+        const offset = await log.file.append(...records);
+        log.bytes = offset;
+        for (const record of records) {
+          log.bytes += Buffer.byteLength(JSON.stringify(record)) + 1;
+          applyRecord(log.state, record);
+        }
       } catch (error) {
         slot.isSpoilt = true;
         throw error;
       }
       return { state: log.state, bytes: log.bytes };
     });
-  }
-
-  async #appendOne(log: OpenLog, record: LogRecord): Promise<void> {
-    const offset = await log.file.append(record);
-    log.bytes = offset + Buffer.byteLength(JSON.stringify(record)) + 1;
-    applyRecord(log.state, record);
   }
 
   /** Waits for what is being written, then lets go of the file. */
@@ -124,7 +121,10 @@ export class OpenLogs {
       isSound: (line) => parseRecord(line) !== undefined,
       onRecord: (line) => {
         const record = parseRecord(line);
-        if (record !== undefined) applyRecord(state, record);
+        if (record === undefined) return;
+        applyRecord(state, record);
+        // Piece by piece with the file, not all at once when the first line is appended.
+        entryOf(state, 0);
       },
     });
     if (file.report.damaged.length > 0) {

@@ -79,8 +79,8 @@ function addEntry(state: MutableState, entry: Entry): void {
     const replaced = state.entries[at];
     if (replaced?.type === 'reply') state.entries[at] = { ...replaced, isSuperseded: true };
   }
-  const isFirst = entry.type === 'message' && !state.entries.some((one) => one.type === 'message');
-  if (isFirst && !state.isNamed) state.title = titleFrom(entry.text);
+  const isUntitled = !state.isNamed && state.title === UNTITLED;
+  if (entry.type === 'message' && isUntitled) state.title = titleFrom(entry.text);
   if (state.createdAt === 0) state.createdAt = entry.at;
   state.updatedAt = Math.max(state.updatedAt, entry.at);
   state.entries.push(entry);

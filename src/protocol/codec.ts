@@ -3,8 +3,15 @@ import type { z } from 'zod';
 import { AttuneError, describeIssues } from '../base/errors.ts';
 import { ServerMessage } from './server-message.ts';
 
-/** @throws message-invalid */
-export function parseJson(text: string): unknown {
+/** Of a request. Empty lists by the hundred thousand take seconds to check. */
+export const JSON_VALUES_MAX = 2 ** 16;
+
+/** @throws message-invalid when it is not JSON, or has more values than that */
+export function parseJson(text: string, valuesMax = Number.POSITIVE_INFINITY): unknown {
+  if (text.length > valuesMax && hasMoreValues(text, valuesMax)) {
+    const message = `this has more than ${valuesMax} values: send less at once`;
+    throw new AttuneError('message-invalid', message, { valuesMax });
+  }
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -15,6 +22,20 @@ export function parseJson(text: string): unknown {
       { cause },
     );
   }
+}
+
+/** Each value but the first comes after one of `,[{` outside of a text. */
+function hasMoreValues(text: string, valuesMax: number): boolean {
+  let values = 1;
+  let isText = false;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (character === '"') isText = !isText;
+    else if (isText) at += character === '\\' ? 1 : 0;
+    else if (character === ',' || character === '[' || character === '{') values++;
+    if (values > valuesMax) return true;
+  }
+  return false;
 }
 
 /** Checks a value from outside against a schema. @throws message-invalid */

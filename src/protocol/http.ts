@@ -20,7 +20,7 @@ export type ConversationPatch = z.infer<typeof ConversationPatch>;
 export const ImportedMessage = z.strictObject({
   id: Id,
   role: z.enum(['user', 'assistant']),
-  text: z.string(),
+  text: z.string().max(1_000_000),
   at: Timestamp,
 });
 export type ImportedMessage = z.infer<typeof ImportedMessage>;
@@ -36,7 +36,10 @@ export const ImportedFlag = z.strictObject({
 });
 export type ImportedFlag = z.infer<typeof ImportedFlag>;
 
-/** `POST /api/conversations`: a whole talk at once. The same id again changes nothing. */
+/**
+ * `POST /api/conversations`: a whole talk at once. The same id again adds what is missing, unless
+ * the talk went on here.
+ */
 export const ConversationImport = z.strictObject({
   id: Id,
   title: z.string().min(1).max(200),
@@ -49,7 +52,7 @@ export const ConversationImport = z.strictObject({
 export type ConversationImport = z.infer<typeof ConversationImport>;
 export type ConversationImportInput = z.input<typeof ConversationImport>;
 
-/** The answer to an import. */
+/** The answer to an import: what it added, and whether the conversation was there before. */
 export const ConversationImported = z.object({
   conversationId: Id,
   isDuplicate: z.boolean(),

@@ -1,18 +1,20 @@
 // The plain HTTP routes under /api, and the two that say whether the daemon is well.
 import { z } from 'zod';
+import type { Clock } from '../base/clock.ts';
 import type { Talks } from '../chat/talks.ts';
+import { ImportReader } from '../conversation/import-reader.ts';
 import { conversationView } from '../conversation/state.ts';
-import { ConversationCreate } from '../protocol/client-message.ts';
 import { parseWith } from '../protocol/codec.ts';
 import { Id } from '../protocol/conversation.ts';
 import { FlagDraft, FlagPatch } from '../protocol/flag.ts';
-import { ConversationImport, ConversationPatch } from '../protocol/http.ts';
+import { ConversationPatch } from '../protocol/http.ts';
 import type { EngineView } from '../protocol/server-message.ts';
 import { hasRoom, type Route, type RouteContext, sendJson } from './route.ts';
 
 export interface ApiOptions {
   readonly talks: Talks;
   readonly engineView: () => EngineView;
+  readonly clock: Clock;
   readonly importBytesMax: number;
 }
 
@@ -64,7 +66,8 @@ function healthRoutes({ engineView }: ApiOptions): Route[] {
   ];
 }
 
-function conversationRoutes({ talks, importBytesMax }: ApiOptions): Route[] {
+function conversationRoutes({ talks, clock, importBytesMax }: ApiOptions): Route[] {
+  const imports = new ImportReader();
   return [
     {
       method: 'GET',
@@ -77,16 +80,15 @@ function conversationRoutes({ talks, importBytesMax }: ApiOptions): Route[] {
     {
       method: 'POST',
       pattern: '/api/conversations',
-      async handle({ response, readBody }) {
-        // With messages it is a talk from elsewhere, without them a new one.
-        const Body = z.union([ConversationImport, ConversationCreate.omit({ type: true })]);
-        const body = await readBody(Body, importBytesMax);
-        if ('messages' in body) {
-          const imported = await talks.import(body);
-          sendJson(response, imported, imported.isDuplicate ? 200 : 201);
-        } else {
-          sendJson(response, { conversation: await talks.create(body) }, 201);
+      async handle({ response, readBytes, signal }) {
+        const body = await readBytes(importBytesMax);
+        const imported = await imports.read(body, clock.now(), signal);
+        if ('create' in imported) {
+          sendJson(response, { conversation: await talks.create(imported.create) }, 201);
+          return;
         }
+        const done = await talks.import(imported.log, imported.flags);
+        sendJson(response, done, done.isDuplicate ? 200 : 201);
       },
     },
     {

@@ -8,7 +8,7 @@ import {
   type ClientMessageOf,
   type EventTopic,
 } from '../protocol/client-message.ts';
-import { parseJson, parseWith, requestIdOf } from '../protocol/codec.ts';
+import { JSON_VALUES_MAX, parseJson, parseWith, requestIdOf } from '../protocol/codec.ts';
 import { CLOSE_CODE, type CloseReason, PROTOCOL_VERSION } from '../protocol/handshake.ts';
 import type { EngineView, ServerMessageOf } from '../protocol/server-message.ts';
 import { type AccessRules, assertToken } from './access.ts';
@@ -168,7 +168,7 @@ export class Connection implements Actor {
     let value: unknown;
     try {
       if (isBinary) throw new AttuneError('message-invalid', 'Send text frames with JSON.');
-      value = parseJson(data.toString('utf8'));
+      value = parseJson(data.toString('utf8'), JSON_VALUES_MAX);
       this.#receive(parseWith(ClientMessage, value));
     } catch (error) {
       this.#fail(error, requestIdOf(value));

@@ -16,7 +16,7 @@ import {
 import { codedError, publicFacts, retryAfterMs } from './error-message.ts';
 import { openaiError, openaiStatus } from './openai-error.ts';
 import { createRateLimit } from './rate-limit.ts';
-import { findRoute, type Match, type Route, readJsonBody, sendJson } from './route.ts';
+import { findRoute, type Match, type Route, readBytes, readJsonBody, sendJson } from './route.ts';
 import type { StaticFiles } from './static-files.ts';
 
 export interface HttpOptions {
@@ -179,8 +179,8 @@ function context(
     params,
     query: url.searchParams,
     signal: gone.signal,
-    readBody: (schema, bytesMax = limits.payloadBytesMax) =>
-      readJsonBody(request, schema, bytesMax),
+    readBody: (schema) => readJsonBody(request, schema, limits.payloadBytesMax),
+    readBytes: (bytesMax) => readBytes(request, bytesMax),
   };
 }
 

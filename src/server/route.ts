@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
-import { parseJson, parseWith } from '../protocol/codec.ts';
+import { JSON_VALUES_MAX, parseJson, parseWith } from '../protocol/codec.ts';
 
 export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT';
 
@@ -14,8 +14,10 @@ export interface RouteContext {
   readonly query: URLSearchParams;
   /** Ends when the client goes away. */
   readonly signal: AbortSignal;
-  /** The body, checked. `bytesMax` may raise the usual limit. @throws message-invalid … */
-  readBody<S extends z.ZodType>(schema: S, bytesMax?: number): Promise<z.infer<S>>;
+  /** The body, checked. @throws message-invalid … */
+  readBody<S extends z.ZodType>(schema: S): Promise<z.infer<S>>;
+  /** The body as it came; it is said to be JSON. @throws message-invalid, payload-too-large */
+  readBytes(bytesMax: number): Promise<Uint8Array>;
 }
 
 export interface Route {
@@ -81,8 +83,15 @@ function tooLarge(bytesMax: number): AttuneError {
   });
 }
 
-/** The whole body as text. @throws payload-too-large before reading more than the limit */
-export async function readBodyText(request: IncomingMessage, bytesMax: number): Promise<string> {
+/**
+ * The whole body. Only JSON is taken, so that no form of another site can be a request.
+ * @throws message-invalid, payload-too-large before reading more than the limit
+ */
+export async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
+  if (type !== 'application/json') {
+    throw new AttuneError('message-invalid', 'Send JSON, with Content-Type: application/json.');
+  }
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > bytesMax) throw tooLarge(bytesMax);
   const pieces: Buffer[] = [];
@@ -92,20 +101,17 @@ export async function readBodyText(request: IncomingMessage, bytesMax: number): 
     if (bytes > bytesMax) throw tooLarge(bytesMax);
     pieces.push(piece);
   }
-  return Buffer.concat(pieces).toString('utf8');
+  return Buffer.concat(pieces);
 }
 
-/** Only JSON is taken, so that no form of another site can be a request. */
+/** @throws message-invalid, payload-too-large */
 export async function readJsonBody<S extends z.ZodType>(
   request: IncomingMessage,
   schema: S,
   bytesMax: number,
 ): Promise<z.infer<S>> {
-  const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
-  if (type !== 'application/json') {
-    throw new AttuneError('message-invalid', 'Send JSON, with Content-Type: application/json.');
-  }
-  return parseWith(schema, parseJson(await readBodyText(request, bytesMax)));
+  const text = (await readBytes(request, bytesMax)).toString('utf8');
+  return parseWith(schema, parseJson(text, JSON_VALUES_MAX));
 }
 
 export function sendJson(response: ServerResponse, body: unknown, status = 200): void {

@@ -51,6 +51,7 @@ export class RecordedDisk implements FileOps {
   async rename(path: string, to: string): Promise<void> {
     await systemFileOps.rename(path, to);
     this.#known.delete(path);
+    this.#known.add(to);
     this.operations.push({ kind: 'rename', path, to });
   }
 

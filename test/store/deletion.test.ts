@@ -8,6 +8,7 @@ import { writeFileAtomic, writeJsonAtomic } from '../../src/base/atomic-file.ts'
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { readImport } from '../../src/conversation/imported.ts';
 import type { Draft } from '../../src/dream/draft.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { summaryMarkdown } from '../../src/morning/summary-markdown.ts';
@@ -95,7 +96,7 @@ async function talk(way: Way): Promise<void> {
     (at) => isDrawn(`${word}-${at}`, HELD_ONE_IN) === wanted,
   );
   const mark = { id: `${word}-${number}`, replyId: answer.id, kind: 'missed' as const };
-  await daemon.talks.import({
+  const body = JSON.stringify({
     id: talkId(way),
     title: `About ${word}`,
     origin: 'import',
@@ -108,7 +109,9 @@ async function talk(way: Way): Promise<void> {
     flags: isFlagged
       ? [{ ...mark, betterWords: `The ${word} jam is here.`, reason: word, strength: 2 }]
       : [],
-  } as Parameters<typeof daemon.talks.import>[0]);
+  });
+  const imported = readImport(Buffer.from(body), AN_HOUR_AGO);
+  if ('log' in imported) await daemon.talks.import(imported.log, imported.flags);
 }
 
 const dreamOf = (id: string, word: string, cluster: string) =>

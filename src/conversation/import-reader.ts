@@ -1,0 +1,55 @@
+// Reads what is imported: a small body at once, a large one in a worker, one after the other.
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { AttuneError } from '../base/errors.ts';
+import type { ImportAnswer, ImportWorkerData } from './import-worker.ts';
+import { type Imported, readImport } from './imported.ts';
+
+/** Larger bodies would hold up the event loop for longer than starting a worker takes. */
+const INLINE_BYTES_MAX = 2 ** 18;
+const HEAP_MB_MAX = 1_024;
+
+/** The compiled entry: beside this file in dist/, or in dist/ when this runs from src/. */
+function entry(): URL {
+  const beside = new URL('./import-worker.js', import.meta.url);
+  return existsSync(beside) ? beside : new URL('../../dist/conversation/import-worker.js', beside);
+}
+
+export class ImportReader {
+  /** The import before; it never rejects. */
+  #before: Promise<unknown> = Promise.resolve();
+
+  /**
+   * @param now ms since 1970, for a conversation that says no time
+   * @param signal ends the work
+   * @throws message-invalid, message-too-long, aborted
+   */
+  async read(body: Uint8Array, now: number, signal: AbortSignal): Promise<Imported> {
+    if (body.length <= INLINE_BYTES_MAX) return readImport(body, now);
+    const read = this.#before.then(() => readInWorker({ body, now }, signal));
+    this.#before = read.catch(() => undefined);
+    return read;
+  }
+}
+
+async function readInWorker(workerData: ImportWorkerData, signal: AbortSignal): Promise<Imported> {
+  const aborted = new AttuneError('aborted', 'The client went away before its import was read.');
+  if (signal.aborted) throw aborted;
+  const resourceLimits = { maxOldGenerationSizeMb: HEAP_MB_MAX };
+  const worker = new Worker(entry(), { workerData, resourceLimits });
+  const settled = new AbortController();
+  const end = (): void => void worker.terminate();
+  signal.addEventListener('abort', end);
+  try {
+    const ended = once(worker, 'exit', settled).then(() => Promise.reject(aborted));
+    const [first] = await Promise.race([once(worker, 'message', settled), ended]);
+    const answer = first as ImportAnswer;
+    if (answer.type === 'imported') return answer.imported;
+    throw new AttuneError(answer.code, answer.message, answer.facts);
+  } finally {
+    settled.abort();
+    signal.removeEventListener('abort', end);
+    end();
+  }
+}
