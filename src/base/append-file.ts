@@ -24,7 +24,7 @@ export interface AppendFile {
   /**
    * Resolves with the first record's byte offset once all are on disk (written and fsynced).
    * Records keep the order of the calls; those that wait together share one fsync.
-   * @throws disk-full, store-failed, store-busy, file-too-large; nothing of the records remains then
+   * @throws disk-full, store-failed, store-busy, file-too-large; nothing of them remains then
    */
   append(...records: object[]): Promise<number>;
   /** Waits for what was appended, then closes. */

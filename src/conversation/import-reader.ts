@@ -1,7 +1,7 @@
 // Reads what is imported: a small body at once, a large one in a worker, one after the other.
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { compiledEntry } from '../base/compiled.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { ImportAnswer, ImportWorkerData } from './import-worker.ts';
 import { type Imported, readImport } from './imported.ts';
@@ -9,12 +9,6 @@ import { type Imported, readImport } from './imported.ts';
 /** Larger bodies would hold up the event loop for longer than starting a worker takes. */
 const INLINE_BYTES_MAX = 2 ** 18;
 const HEAP_MB_MAX = 1_024;
-
-/** The compiled entry: beside this file in dist/, or in dist/ when this runs from src/. */
-function entry(): URL {
-  const beside = new URL('./import-worker.js', import.meta.url);
-  return existsSync(beside) ? beside : new URL('../../dist/conversation/import-worker.js', beside);
-}
 
 export class ImportReader {
   /** The import before; it never rejects. */
@@ -37,7 +31,10 @@ async function readInWorker(workerData: ImportWorkerData, signal: AbortSignal): 
   const aborted = new AttuneError('aborted', 'The client went away before its import was read.');
   if (signal.aborted) throw aborted;
   const resourceLimits = { maxOldGenerationSizeMb: HEAP_MB_MAX };
-  const worker = new Worker(entry(), { workerData, resourceLimits });
+  const worker = new Worker(compiledEntry('conversation/import-worker.js'), {
+    workerData,
+    resourceLimits,
+  });
   const settled = new AbortController();
   const end = (): void => void worker.terminate();
   signal.addEventListener('abort', end);

@@ -1,4 +1,4 @@
-// A conversation of another program as the log that it becomes: pure, so that it runs in any thread.
+// A conversation of another program as the log that it becomes; pure, so it runs in any thread.
 import type { z } from 'zod';
 import { LINE_BYTES_MAX } from '../base/append-file.ts';
 import { AttuneError } from '../base/errors.ts';

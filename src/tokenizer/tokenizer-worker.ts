@@ -1,8 +1,8 @@
 // Runs the tokenizer of a model in a worker, which is stopped when a chat takes too long.
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
+import { compiledEntry } from '../base/compiled.ts';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
 import type { RenderDefaults } from './chat-renderer.ts';
 import type { ChatTokenizer, ChatTokens } from './chat-tokenizer.ts';
@@ -34,12 +34,6 @@ const CHARACTERS_PER_MESSAGE = 20;
 const STARTING_MS_MAX = 60_000;
 /** The largest vocabularies in use take about a third of it. */
 const HEAP_MB_MAX = 1_536;
-
-/** The compiled entry: beside this file in dist/, or in dist/ when this runs from src/. */
-function entry(): URL {
-  const beside = new URL('./worker.js', import.meta.url);
-  return existsSync(beside) ? beside : new URL('../../dist/tokenizer/worker.js', import.meta.url);
-}
 
 /**
  * Rendering leaves the event loop free, and a chat template or a pattern of the tokenizer that does
@@ -113,7 +107,10 @@ class RenderingWorker {
 
   async start(): Promise<Worker> {
     const resourceLimits = { maxOldGenerationSizeMb: HEAP_MB_MAX };
-    const worker = new Worker(entry(), { workerData: this.#data, resourceLimits });
+    const worker = new Worker(compiledEntry('tokenizer/worker.js'), {
+      workerData: this.#data,
+      resourceLimits,
+    });
     const onEnd = (): void => {
       if (this.#worker === worker) this.#worker = undefined;
     };

@@ -63,7 +63,8 @@ const chat = {
   created_at: 1_699_999_999,
 };
 
-const read = (entries: unknown) => readOpenWebui(OpenWebuiFile.parse(entries), 5);
+const read = (entries: unknown) =>
+  readOpenWebui(OpenWebuiFile.parse(entries), 5).conversations.map((one) => one.conversation);
 
 describe('an export of Open WebUI', () => {
   it('becomes the branch that was shown, with its marks, in a form that the daemon takes', () => {
@@ -111,6 +112,17 @@ describe('an export of Open WebUI', () => {
     };
     const rated = { ...feedback, meta: { message_id: 'y' }, snapshot: null };
     expect(read([plain, rated])[0]?.flags).toMatchObject([{ replyId: 'owui-y', kind: 'missed' }]);
+  });
+
+  it('loses only the entries that are odd, and says which and why', () => {
+    const odd = [{ ...chat, id: 7 }, 'a text', { type: 'rating', data: {} }, chat];
+    const { conversations, skipped } = readOpenWebui(odd, 5);
+    expect(conversations).toMatchObject([{ place: 'entry 4 ("Dinner")' }]);
+    expect(skipped).toEqual([
+      expect.stringMatching(/^entry 1: id: .*expected string/),
+      expect.stringMatching(/^entry 2: /),
+      expect.stringMatching(/^entry 3: meta: /),
+    ]);
   });
 
   it('survives trees that bite their tail, long ids, other roles and empty chats', () => {

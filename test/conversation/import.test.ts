@@ -145,7 +145,7 @@ describe('the body of an import', () => {
   });
 
   const isBuilt = existsSync(join(installationFolder, 'dist/conversation/import-worker.js'));
-  it.skipIf(!isBuilt)('is read in a worker when it is large, with the same result', async () => {
+  it.skipIf(!isBuilt)('is read in a worker when it is large (needs npm run build)', async () => {
     const reader = new ImportReader();
     const body = bodyOf(9_000);
     const { signal } = new AbortController();

@@ -56,7 +56,6 @@ export const WALLS: Readonly<Record<string, readonly string[]>> = {
 const READERS = [
   'src/base/',
   'src/cli/',
-  'src/engine/process/fork.ts',
   'src/model/checkpoint/checkpoint.ts',
   'src/model/checkpoint/folder.ts',
   'src/model/export.ts',

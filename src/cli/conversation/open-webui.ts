@@ -1,6 +1,7 @@
 // Converts Open WebUI's exported chats and ratings to conversations and flags. Pure functions.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { describeIssues } from '../../base/errors.ts';
 import { spoken } from '../../conversation/spoken.ts';
 import type {
   ConversationImportInput,
@@ -54,7 +55,17 @@ const Feedback = z.looseObject({
 });
 type Feedback = z.infer<typeof Feedback>;
 
-export const OpenWebuiFile = z.array(z.union([Chat, Feedback]));
+/** The export; each of its entries is checked on its own. */
+export const OpenWebuiFile = z.array(z.unknown());
+
+/** What an export has, and what of it cannot be read, with its place and the reason. */
+export interface OpenWebuiExport {
+  readonly conversations: readonly {
+    readonly place: string;
+    readonly conversation: ConversationImportInput;
+  }[];
+  readonly skipped: readonly string[];
+}
 
 /** Seconds, milliseconds or nanoseconds since 1970: versions differ. */
 function milliseconds(time: number | null | undefined, otherwise: number): number {
@@ -85,9 +96,9 @@ function shownMessages({ chat }: Chat): Message[] {
   for (let id = history?.currentId; id && !seen.has(id); id = byId[id]?.parentId) {
     seen.add(id);
     const message = byId[id];
-    if (message !== undefined) shown.unshift(message);
+    if (message !== undefined) shown.push(message);
   }
-  return shown.length > 0 ? shown : (chat.messages ?? []);
+  return shown.length > 0 ? shown.reverse() : (chat.messages ?? []);
 }
 
 function ratingOf(rating: z.infer<typeof Rating>): number {
@@ -145,23 +156,31 @@ function importOf(
   return { id: ourId('owui-', chat.id), title, origin: 'import', settings, messages, flags };
 }
 
-/** Conversations of an export. Ratings are matched by message; a rating may hold its own chat. */
-export function readOpenWebui(
-  entries: z.infer<typeof OpenWebuiFile>,
-  now: number,
-): ConversationImportInput[] {
-  const chats = new Map<string, Chat>();
+/** Ratings are matched by message; a rating may hold its own chat. An odd entry costs itself only. */
+export function readOpenWebui(entries: readonly unknown[], now: number): OpenWebuiExport {
+  const chats = new Map<string, { readonly chat: Chat; readonly place: string }>();
   const feedback = new Map<string, Feedback>();
-  for (const entry of entries) {
-    if ('chat' in entry) {
-      const chat = Chat.parse(entry);
-      chats.set(chat.id, chat);
-      continue;
+  const skipped: string[] = [];
+  for (const [index, entry] of entries.entries()) {
+    const place = `entry ${index + 1}`;
+    const isChat = typeof entry === 'object' && entry !== null && 'chat' in entry;
+    const parsed = isChat ? Chat.safeParse(entry) : Feedback.safeParse(entry);
+    if (!parsed.success) {
+      skipped.push(`${place}: ${describeIssues(parsed.error)}`);
+    } else if ('chat' in parsed.data) {
+      const chat = Chat.parse(parsed.data);
+      chats.set(chat.id, { chat, place });
+    } else {
+      const rating = Feedback.parse(parsed.data);
+      if (rating.meta.message_id) feedback.set(rating.meta.message_id, rating);
+      const chat = rating.snapshot?.chat;
+      if (chat && !chats.has(chat.id)) chats.set(chat.id, { chat, place });
     }
-    const rating = Feedback.parse(entry);
-    if (rating.meta.message_id) feedback.set(rating.meta.message_id, rating);
-    const snapshot = rating.snapshot?.chat;
-    if (snapshot && !chats.has(snapshot.id)) chats.set(snapshot.id, snapshot);
   }
-  return [...chats.values()].flatMap((chat) => importOf(chat, feedback, now) ?? []);
+  const conversations = [...chats.values()].flatMap(({ chat, place }) => {
+    const conversation = importOf(chat, feedback, now);
+    const named = `${place} (${JSON.stringify(conversation?.title)})`;
+    return conversation === undefined ? [] : [{ place: named, conversation }];
+  });
+  return { conversations, skipped };
 }
