@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { forkEngine } from '../engine/process/fork.ts';
 import { isDemonstration } from '../protocol/demonstration.ts';
+import type { ModelSuggestion } from '../protocol/server-message.ts';
 import { reportWarnings } from './report.ts';
 
 interface StartOptions {
@@ -63,6 +64,19 @@ async function run(
   for (const notice of notices) process.stdout.write(`  Note: ${notice}\n`);
   const { url } = daemon;
   process.stdout.write(`  In the browser:  ${url}\n  In the terminal: ${chatCommand(url)}\n`);
+  if (!isDemonstration(parameters)) return;
+  const { findSuggestion } = await import('./suggestion.ts');
+  const suggestion = await findSuggestion(config);
+  daemon.watch.suggest(suggestion);
+  process.stdout.write(suggestionText(suggestion));
+}
+
+export function suggestionText({ model, command }: ModelSuggestion): string {
+  const what =
+    model === null
+      ? 'To fetch a model worth talking to:'
+      : `Worth talking to, and on this machine: ${model}`;
+  return `\nThis model is a demonstration. ${what}\n  ${command}\n`;
 }
 
 /** Where a client looks for the daemon by default. */
@@ -78,6 +92,5 @@ export function nameModel(modelId: string | null, parameters: number | null): st
   const name = modelId ?? 'a model';
   if (parameters === null || !isDemonstration(parameters)) return name;
   const size = `${Math.max(1, Math.round(parameters / 1e6))}M`;
-  const advice = 'download a larger one with `npx attune pull`';
-  return `${name}, the ${size} demonstration model; ${advice}`;
+  return `${name}, the ${size} demonstration model`;
 }

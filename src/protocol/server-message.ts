@@ -22,6 +22,14 @@ const requestId = z.string().optional();
 export const EngineStatus = z.enum(['starting', 'ready', 'restarting', 'failed']);
 export type EngineStatus = z.infer<typeof EngineStatus>;
 
+/** What to start instead of a demonstration. */
+export const ModelSuggestion = z.object({
+  /** On this machine; null: none was found, and the command fetches one. */
+  model: z.string().nullable(),
+  command: z.string(),
+});
+export type ModelSuggestion = z.infer<typeof ModelSuggestion>;
+
 /** What answers, for a client to show. `null` fields: the engine is not up yet. */
 export const EngineView = z.object({
   status: EngineStatus,
@@ -34,6 +42,8 @@ export const EngineView = z.object({
   version: z.string().nullable(),
   /** What a person should know of how the model is used here, a sentence each. */
   notices: z.array(z.string()),
+  /** Only for a demonstration model, some seconds after the start. */
+  suggestion: ModelSuggestion.nullable(),
 });
 export type EngineView = z.infer<typeof EngineView>;
 

@@ -3,7 +3,7 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { isAttuneError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Engine, EngineDescription } from '../engine/engine.ts';
-import type { EngineStatus, EngineView } from '../protocol/server-message.ts';
+import type { EngineStatus, EngineView, ModelSuggestion } from '../protocol/server-message.ts';
 
 export interface EngineWatchOptions {
   readonly engine: Engine;
@@ -23,6 +23,7 @@ export class EngineWatch {
   #status: EngineStatus = 'starting';
   #description: EngineDescription | undefined;
   #asking: Promise<void> | undefined;
+  #suggestion: ModelSuggestion | null = null;
 
   constructor(options: EngineWatchOptions) {
     this.#options = options;
@@ -44,6 +45,7 @@ export class EngineWatch {
       parameters: last?.parameters ?? null,
       version: last?.version ?? null,
       notices: [...(last?.notices ?? []), ...this.#options.tokenizerNotices],
+      suggestion: this.#suggestion,
     };
   }
 
@@ -67,6 +69,12 @@ export class EngineWatch {
     if (state === 'closed') return;
     if (state === 'ready' || state === 'restarting') void this.refresh();
     if (state !== 'ready') this.#set(state);
+  }
+
+  /** What a person should start instead. */
+  suggest(suggestion: ModelSuggestion): void {
+    this.#suggestion = suggestion;
+    this.#options.onChange(this.view());
   }
 
   close(): void {

@@ -38,6 +38,22 @@ describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, SLOW, () => {
     await close();
   });
 
+  it('says that a model is a demonstration, and once it is known which one to start', async () => {
+    const viewport = { width: 390, height: 780 };
+    const { page, close } = await openPage(house.browser, house.daemon.url, { viewport });
+    await page.getByText('This is a demonstration').waitFor();
+    const command = 'npx attune start --model someone/a-model-with-a-long-name-Instruct-GGUF';
+    house.daemon.watch.suggest({ model: 'someone/a-model', command });
+    const shown = page.getByText(command);
+    await shown.waitFor();
+    const box = await shown.boundingBox();
+    expect((box?.x ?? 0) + (box?.width ?? 1000)).toBeLessThanOrEqual(390);
+    expect(await page.locator('.hint').textContent()).toContain(
+      'on this machine, is someone/a-model',
+    );
+    await close();
+  });
+
   it('is light by day and dark by night, and readable in both', async () => {
     const contrasts: number[] = [];
     for (const colorScheme of ['light', 'dark'] as const) {

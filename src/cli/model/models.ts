@@ -89,11 +89,17 @@ export function bestOf(models: readonly ListedModel[], memory: number): ListedMo
 
 const MEMORY_SHARE_MAX = 0.75;
 
+/** As a person types it: a path may have blanks. */
+export function startCommand(model: string): string {
+  return `npx attune start --model ${/^[\w@%+=:,./-]+$/.test(model) ? model : JSON.stringify(model)}`;
+}
+
 export function table(models: readonly ListedModel[], memory = totalmem()): string {
   const best = bestOf(models, memory);
-  const start = `Start one: npx attune start --model ${best?.name}\n`;
-  const pull = `Fetch one worth talking to: npx attune pull ${exampleFor(memory)}\n`;
-  const advice = best === undefined ? pull : start;
+  const advice =
+    best === undefined
+      ? `Fetch one worth talking to: npx attune pull ${exampleFor(memory)}\n`
+      : `Start one: ${startCommand(best.name)}\n`;
   if (models.length === 0) {
     return `No models found (Hugging Face cache, Ollama, LM Studio, llama.cpp, our store).\n${advice}`;
   }

@@ -20,6 +20,18 @@ import { Head } from './head.tsx';
 import { PersonMessage, ReplyMessage, RunningMessage, Unanswered } from './message-view.tsx';
 import { focusOn, useScroll } from './scroll.ts';
 
+function Demonstration(): VNode {
+  const { model, command } = engine.value?.suggestion ?? {};
+  return (
+    <p class="hint">
+      This is a demonstration: a very small model, which shows how Attune works.{' '}
+      {model === null && 'This fetches one worth talking to:'}
+      {model && `Worth talking to, and on this machine, is ${model}:`}
+      {command && <code class="command">{command}</code>}
+    </p>
+  );
+}
+
 function Empty(): VNode {
   return (
     <div class="empty">
@@ -29,12 +41,7 @@ function Empty(): VNode {
         When a reply does not listen, select the words that went unheard and flag them. Tonight the
         model learns from it.
       </p>
-      {isDemonstration(engine.value?.parameters ?? null) && (
-        <p class="hint">
-          This is the small demonstration model. <code>npx attune pull</code> brings one worth
-          talking to.
-        </p>
-      )}
+      {isDemonstration(engine.value?.parameters ?? null) && <Demonstration />}
       {engine.value?.notices.map((notice) => (
         <p class="hint" key={notice}>
           {notice}
