@@ -28,9 +28,9 @@ describe('the lines of the terminal chat', () => {
   it('are there in the next session, newest first, at most 500 of them', () => {
     const first = openLineHistory(path);
     expect(first.lines).toEqual([]);
-    for (let at = 0; at < 700; at++) first.add(`line ${at}`);
-    first.add('  ');
-    first.add('x'.repeat(4001));
+    for (let at = 0; at < 700; at++) first.add(`line ${at}`, 'talk-1');
+    first.add('  ', 'talk-1');
+    first.add('x'.repeat(4001), 'talk-1');
     const { lines } = openLineHistory(path);
     expect(lines).toHaveLength(500);
     expect([lines[0], lines.at(-1)]).toEqual(['line 699', 'line 200']);
@@ -38,7 +38,7 @@ describe('the lines of the terminal chat', () => {
   });
 
   it('are nobody else’s to read, also in a file that was', () => {
-    openLineHistory(path).add('mine');
+    openLineHistory(path).add('mine', 'talk-1');
     expect(modeOf()).toBe(0o600);
     chmodSync(path, 0o644);
     expect(openLineHistory(path).lines).toEqual(['mine']);
@@ -47,15 +47,27 @@ describe('the lines of the terminal chat', () => {
 
   it('of two terminals are all kept', () => {
     const [one, other] = [openLineHistory(path), openLineHistory(path)];
-    one.add('from one');
-    other.add('from the other');
-    expect(kept()).toBe('from one\nfrom the other\n');
+    one.add('from one', 'talk-1');
+    other.add('from the other', 'talk-2');
+    expect(kept()).toBe('talk-1\tfrom one\ntalk-2\tfrom the other\n');
+  });
+
+  it('of a deleted conversation are gone, and those of which nobody knows where they were typed', () => {
+    openLineHistory(path);
+    writeFileSync(path, 'typed before\n');
+    const [one, other] = [openLineHistory(path), openLineHistory(path)];
+    one.add('my secret is PURPLEGIRAFFE', 'talk-1');
+    other.add('hello\there', 'talk-2');
+    one.forget('talk-1');
+    expect(one.lines).toEqual(['hello\there']);
+    expect(kept()).toBe('talk-2\thello\there\n');
+    expect(openLineHistory(path).lines).toEqual(['hello\there']);
   });
 
   it('are done without where they cannot be written', () => {
     writeFileSync(join(folder, 'state'), 'a file where the folder should be');
     const history = openLineHistory(path);
-    history.add('lost');
+    history.add('lost', 'talk-1');
     expect(history.lines).toEqual([]);
   });
 });
@@ -70,7 +82,8 @@ describe('a terminal with a history', () => {
     });
     const onInterrupt = (): void => undefined;
     const openHistory = () => openLineHistory(path);
-    const terminal = openTerminal({ input, output, onInterrupt, openHistory });
+    const conversationId = () => 'talk-1';
+    const terminal = openTerminal({ input, output, onInterrupt, openHistory, conversationId });
     return { terminal, type: (keys: string) => input.write(keys), text: () => text };
   }
 
@@ -86,7 +99,7 @@ describe('a terminal with a history', () => {
     first.type('\u001b[A\r');
     expect(await again).toBe('hello there');
     first.terminal.close();
-    expect(kept()).toBe('hello there\nhello there\n');
+    expect(kept()).toBe('talk-1\thello there\ntalk-1\thello there\n');
     appendFileSync(path, 'and later\n');
     const second = open();
     second.terminal.setHistory(['said in this talk']);
@@ -94,6 +107,18 @@ describe('a terminal with a history', () => {
     second.type('\u001b[A\u001b[A\r');
     expect(await older).toBe('and later');
     second.terminal.close();
+  });
+
+  it('brings nothing back that was typed in a deleted conversation', async () => {
+    const { terminal, type } = open();
+    const said = terminal.readLine('you › ', { isKept: true });
+    type('my secret\r');
+    await said;
+    terminal.forget('talk-1');
+    const next = terminal.readLine('you › ', { isKept: true });
+    type('\u001b[A\r');
+    expect([await next, kept()]).toEqual(['', '']);
+    terminal.close();
   });
 
   it('keeps no mark of a paste', async () => {

@@ -193,6 +193,7 @@ export class ChatSession {
 
   #onMessage(message: ServerMessage): void {
     this.#show(this.view.receive(message));
+    if (message.type === 'conversation-deleted') this.terminal.forget(message.conversationId);
     if (message.type === 'server-closing') this.#freshNote('The daemon is shutting down.');
     if (message.type === 'summary-ready') {
       this.#freshNote(`A night has ended: ${printable(message.headline)} (${message.path})`);

@@ -27,6 +27,7 @@ async function chat(options: ChatOptions): Promise<void> {
     input: process.stdin,
     output: process.stdout,
     openHistory: openLineHistory,
+    conversationId: () => session?.view.conversationId ?? '',
     onInterrupt: (typed) => session?.interrupt(typed),
     takeAtOnce: (line) => {
       if (line.trim() !== '/stop' || session?.view.isReplying !== true) return false;

@@ -17,6 +17,8 @@ export interface Terminal {
   refresh(): void;
   /** Lines for the arrow keys that come before those of the history file, newest first. */
   setHistory(lines: readonly string[]): void;
+  /** Nothing that was typed in the conversation comes back with the arrow keys, also later. */
+  forget(conversationId: string): void;
   close(): void;
 }
 
@@ -40,6 +42,8 @@ export interface TerminalOptions {
   readonly hasColour?: boolean;
   /** Not called over a pipe. */
   readonly openHistory?: () => LineHistory;
+  /** The conversation in which is typed what is typed now. */
+  readonly conversationId?: () => string;
 }
 
 /** Without control characters, which could take control of the terminal. */
@@ -102,7 +106,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
       return;
     }
     if (!isKept) forgetNewest(lineReader);
-    else if (line === written) history?.add(line);
+    else if (line === written) history?.add(line, options.conversationId?.() ?? '');
     hand(line);
   });
   lineReader.on('close', () => {
@@ -145,6 +149,10 @@ export function openTerminal(options: TerminalOptions): Terminal {
     setHistory(said) {
       const all = [...new Set([...said, ...(history?.lines ?? [])])].slice(0, HISTORY_MAX);
       (lineReader as WithHistory).history = all;
+    },
+    forget(conversationId) {
+      history?.forget(conversationId);
+      if (isInteractive) (lineReader as WithHistory).history = [...(history?.lines ?? [])];
     },
     close() {
       isEnded = true;
