@@ -15,7 +15,10 @@ export const modelSection = section('Which model speaks.', {
     .string()
     .min(1)
     .default('models/companion')
-    .describe('A Hugging Face folder, from the working directory or else from the installation.'),
+    .describe(
+      'A Hugging Face folder or a GGUF file, from the working directory or else from the ' +
+        'installation; or a name that `attune models` lists.',
+    ),
 });
 
 export const loggerSection = section('Diagnostics of the daemon. They hold no words of a person.', {
