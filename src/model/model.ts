@@ -53,6 +53,8 @@ export interface ReadModelOptions {
   readonly cacheDir: string;
   /** Prompt and reply together; 0 (the default) = what the model was made for, within reason. */
   readonly windowTokens?: number;
+  /** Widened weights are read whole, not only when their file was touched. */
+  readonly readsCache?: boolean;
 }
 
 /**
@@ -70,11 +72,11 @@ const CONFIG_BYTES_MAX = 4 * 2 ** 20;
  */
 export async function readModel(
   dir: string,
-  { cacheDir, windowTokens = 0 }: ReadModelOptions,
+  { cacheDir, windowTokens = 0, readsCache = false }: ReadModelOptions,
 ): Promise<Model> {
   const { path: real, config, stored, unusedTensors } = await readModelHead(dir);
   const window = windowOf(config, windowTokens);
-  const placed = await placeWeights([...stored.values()], cacheDir);
+  const placed = await placeWeights([...stored.values()], cacheDir, { readsAll: readsCache });
   const weights = [...stored].map(([name, tensor]): [string, Weight] => {
     const { path, offset, length } = placed.tensors.get(tensor.name) as StoredTensor;
     return [name, { name, shape: tensor.shape, place: { path, offset, length }, stored: tensor }];

@@ -25,7 +25,11 @@ async function run(plan: NightPlan): Promise<void> {
   // A night that goes on after midnight renders what it rendered before.
   const defaults = { at: Date.parse(plan.startedAt), variables };
   const [model, tokenizer, opened] = await Promise.all([
-    readModel(plan.modelDir, { cacheDir: plan.cacheDir, windowTokens: engine.windowTokens }),
+    readModel(plan.modelDir, {
+      ...{ cacheDir: plan.cacheDir, windowTokens: engine.windowTokens },
+      // Hours of training are worth the seconds that it takes to read all of it.
+      readsCache: true,
+    }),
     loadTokenizer(plan.modelDir, defaults),
     openTrainingExecutor({ executor: train.executor, threads: engine.threads }),
   ]);

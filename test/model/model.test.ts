@@ -1,7 +1,18 @@
-import { cp, mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { checkModel } from '../../src/model/check.ts';
+import { fileIdentity } from '../../src/model/checkpoint/folder.ts';
 import {
   readSafetensors,
   readTensor,
@@ -202,6 +213,46 @@ describe('a widened file', () => {
     bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
     await writeFile(path, bytes);
     await expect(checkModel(model)).rejects.toMatchObject({ code: 'model-damaged' });
+  });
+
+  test.each([false, true])(
+    'that were overwritten in the cache are made again (a silent flip when all is read: %s)',
+    async (readsCache) => {
+      const model = await read(join(FIXTURES, 'qwen2'));
+      const { path } = weight(model, 'norm').place;
+      const whole = await readFile(path);
+      const bytes = Buffer.from(whole);
+      bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+      await writeFile(path, bytes);
+      if (readsCache) {
+        // As when the disk, not a program, changed it: nothing tells but the bytes.
+        const record = JSON.parse(await readFile(`${path}.json`, 'utf8'));
+        const identity = await fileIdentity(path);
+        await writeFile(`${path}.json`, JSON.stringify({ ...record, identity }));
+        await read(join(FIXTURES, 'qwen2'));
+        expect(await readFile(path)).toEqual(bytes);
+      }
+      expect(await readModel(join(FIXTURES, 'qwen2'), { cacheDir, readsCache })).toEqual(model);
+      expect(await readFile(path)).toEqual(whole);
+    },
+  );
+
+  test('that were only touched are read once, and kept', async () => {
+    const { path } = weight(await read(join(FIXTURES, 'qwen2')), 'norm').place;
+    await utimes(path, new Date(0), new Date(0));
+    const { ino } = await stat(path);
+    await read(join(FIXTURES, 'qwen2'));
+    expect((await stat(path)).ino).toBe(ino);
+    const { identity } = JSON.parse(await readFile(`${path}.json`, 'utf8'));
+    expect(identity).toEqual(await fileIdentity(path));
+  });
+
+  test('keep their name when the record of their hash is edited', async () => {
+    const { baseHash } = await read(join(FIXTURES, 'qwen2'));
+    const record = (await readdir(cacheDir)).find((name) => name.startsWith('base-')) ?? '';
+    const text = await readFile(join(cacheDir, record), 'utf8');
+    await writeFile(join(cacheDir, record), text.replace(baseHash, 'f'.repeat(64)));
+    expect((await read(join(FIXTURES, 'qwen2'))).baseHash).toBe(baseHash);
   });
 
   test('and the record of the hash survive no damage to the record', async () => {

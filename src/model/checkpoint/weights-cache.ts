@@ -5,8 +5,8 @@ import { z } from 'zod';
 import { readJsonBounded, writeJsonAtomic } from '../../base/atomic-file.ts';
 import { systemClock } from '../../base/clock.ts';
 import { isAttuneError } from '../../base/errors.ts';
-import { type Folder, systemFileOps } from '../../base/file-ops.ts';
-import { sha256Json } from '../../base/hash.ts';
+import { type FileOps, type Folder, systemFileOps } from '../../base/file-ops.ts';
+import { sha256File, sha256Json } from '../../base/hash.ts';
 import { hashTensor, hashTensors } from './base-hash.ts';
 import { fileIdentity } from './folder.ts';
 import { damaged } from './refusal.ts';
@@ -27,13 +27,14 @@ export interface PlacedWeights {
 
 /**
  * Weights that are F32 already, aligned and in one real folder are used where they are. Otherwise
- * all are widened, exactly, into one file of the cache that every session and process maps.
+ * all are widened, exactly, into one file of the cache that every session and process maps. A file
+ * there that is not what was written is made again.
  * @throws model-damaged, disk-full, store-failed
  */
 export async function placeWeights(
   stored: readonly StoredTensor[],
   cacheDir: string,
-  ops = systemFileOps,
+  { readsAll = false, ops = systemFileOps }: PlaceOptions = {},
 ): Promise<PlacedWeights> {
   await ops.makeFolder(cacheDir);
   const cache = { path: await ops.realPath(cacheDir), ops };
@@ -43,7 +44,14 @@ export async function placeWeights(
   }
   const name = `weights-${baseHash}.safetensors`;
   const made = await readWidened(cache, name, stored);
-  return { baseHash, tensors: made ?? (await buildWidened(cache, name, stored)) };
+  const isSame = made !== undefined && (await isUnchanged(cache, name, readsAll));
+  return { baseHash, tensors: isSame ? made : await buildWidened(cache, name, stored) };
+}
+
+export interface PlaceOptions {
+  /** The widened file is read whole, also when nobody seems to have touched it. */
+  readonly readsAll?: boolean;
+  readonly ops?: FileOps;
 }
 
 /** ONNX Runtime reads the external data of a session from one folder. */
@@ -56,9 +64,20 @@ function canUseInPlace(stored: readonly StoredTensor[]): boolean {
   return isMappable && folders.size === 1;
 }
 
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** `check` is over the rest: a hash that somebody edited would rename the model. */
 const recordSchema = z.strictObject({
+  schemaVersion: z.literal(2),
+  baseHash: hash,
+  check: hash,
+});
+
+/** The widened file as it was when it was last read whole. */
+const widenedSchema = z.strictObject({
   schemaVersion: z.literal(1),
-  baseHash: z.string().regex(/^[0-9a-f]{64}$/),
+  sha256: hash,
+  identity: z.array(z.string()),
 });
 
 /** The hash of the tensors, remembered for as long as none of their files changes. */
@@ -68,10 +87,37 @@ async function knownHash(stored: readonly StoredTensor[], cache: Folder): Promis
   const identity = { files: await Promise.all(files.map(fileIdentity)), stored };
   const path = join(cache.path, `base-${sha256Json(identity)}.json`);
   const known = await readJsonBounded(path, recordSchema, { ops }).catch(() => undefined);
-  if (known !== undefined) return known.baseHash;
+  const checkOf = (baseHash: string): string => sha256Json({ baseHash, identity });
+  if (known !== undefined && known.check === checkOf(known.baseHash)) return known.baseHash;
   const baseHash = await hashTensors(stored);
-  await writeJsonAtomic(path, { schemaVersion: 1, baseHash }, ops);
+  await writeJsonAtomic(path, { schemaVersion: 2, baseHash, check: checkOf(baseHash) }, ops);
   return baseHash;
+}
+
+const widenedRecord = (cache: Folder, name: string): string => join(cache.path, `${name}.json`);
+
+/**
+ * Whether the widened file is what was written: by its identity, as reading half a gigabyte takes as
+ * long as the rest of a start; where that changed, by its bytes.
+ */
+async function isUnchanged(cache: Folder, name: string, readsAll: boolean): Promise<boolean> {
+  const { path: folder, ops } = cache;
+  const path = join(folder, name);
+  const known = await readJsonBounded(widenedRecord(cache, name), widenedSchema, { ops }).catch(
+    () => undefined,
+  );
+  if (known === undefined) return false;
+  const isTouched = (await fileIdentity(path)).join() !== known.identity.join();
+  if (!isTouched && !readsAll) return true;
+  if ((await sha256File(path, ops)) !== known.sha256) return false;
+  if (isTouched) await noteWidened(cache, name, known.sha256);
+  return true;
+}
+
+async function noteWidened(cache: Folder, name: string, sha256: string): Promise<void> {
+  const identity = await fileIdentity(join(cache.path, name));
+  const record = { schemaVersion: 1, sha256, identity };
+  await writeJsonAtomic(widenedRecord(cache, name), record, cache.ops);
 }
 
 /** The widened file if it is there and whole; one that is not is made again. */
@@ -116,6 +162,7 @@ async function buildWidened(
     }
   };
   await writeSafetensors(path, tensors, { verify, ops });
+  await noteWidened(cache, name, await sha256File(path, ops));
   return (await readSafetensors(path, ops)).tensors;
 }
 
