@@ -65,8 +65,8 @@ function factsOf(
     cachePerToken: bytesText(cacheBytes),
     baseHash: model.baseHash,
     unusedTensors: model.unusedTensors.join(', ') || 'none',
-    notices: model.notices.join(' ') || 'none',
     ...tokenizerFacts(tokenizer),
+    notices: noticesOf(model, tokenizer).join(' ') || 'none',
     ...(check === undefined
       ? {}
       : {
@@ -77,6 +77,10 @@ function factsOf(
           widenedCopy: check.isWidened,
         }),
   };
+}
+
+function noticesOf(model: Model, tokenizer: Tokenizer | Error): readonly string[] {
+  return tokenizer instanceof Error ? model.notices : [...model.notices, ...tokenizer.notices];
 }
 
 function tokenizerFacts(tokenizer: Tokenizer | Error): Record<string, string> {
