@@ -144,7 +144,7 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
 
   const { limits } = settings;
   const shared = { chat, store: conversations, clock, engineView: () => watch.view() };
-  const talks = new Talks({ ...shared, flags, engine, events, limits });
+  const talks = new Talks({ ...shared, flags, consent: store.consent, engine, events, limits });
   const routes = [
     ...(parts.routes ?? []),
     ...apiRoutes({ ...shared, talks, importBytesMax: limits.importBytesMax }),

@@ -19,12 +19,14 @@ import type {
 } from '../protocol/conversation.ts';
 import type { Flag, FlagDraft, FlagPatch } from '../protocol/flag.ts';
 import type { ConversationImported, ConversationPatch, ImportedFlag } from '../protocol/http.ts';
+import type { Consent } from '../store/consent.ts';
 import type { Chat } from './chat.ts';
 import type { ChatEvents } from './event.ts';
 
 export interface TalksOptions {
   readonly store: ConversationStore;
   readonly flags: FlagStore;
+  readonly consent: Consent;
   readonly chat: Chat;
   readonly engine: Engine;
   readonly events: ChatEvents;
@@ -52,6 +54,12 @@ export class Talks {
 
   constructor(options: TalksOptions) {
     this.#options = options;
+    const { consent, events, store } = options;
+    consent.watch({
+      copyExcluded: (id) => {
+        if (store.has(id)) events.conversationChanged('updated', store.summary(id));
+      },
+    });
   }
 
   list(request: { readonly limit: number; readonly cursor?: string | undefined }): Page {
@@ -99,6 +107,13 @@ export class Talks {
 
   /** Title, settings, "do not learn from this conversation". @throws conversation-not-found */
   change(id: string, patch: ConversationPatch): Promise<ConversationSummary> {
+    const change = () => this.#change(id, patch);
+    if (patch.canLearn !== false) return change();
+    const excluded = { kind: 'conversation', id, what: 'excluded' } as const;
+    return this.#options.consent.takeBack(excluded, change);
+  }
+
+  #change(id: string, patch: ConversationPatch): Promise<ConversationSummary> {
     const { store, clock, events } = this.#options;
     return store.exclusive(id, async () => {
       const state = await store.read(id);
@@ -192,18 +207,25 @@ export class Talks {
 
   /** @throws flag-not-found, flag-used, flag-withdrawn, span-mismatch */
   async editFlag(id: string, patch: FlagPatch): Promise<Flag> {
-    const { flags, store, events } = this.#options;
+    const { flags, store, events, consent } = this.#options;
     const { conversationId } = flags.get(id);
-    return store.exclusive(conversationId, async () => {
-      const flag = await flags.edit(id, patch, await store.read(conversationId));
-      events.flagChanged('edited', flag);
-      return flag;
-    });
+    const edit = () =>
+      store.exclusive(conversationId, async () => {
+        const flag = await flags.edit(id, patch, await store.read(conversationId));
+        events.flagChanged('edited', flag);
+        return flag;
+      });
+    return consent.takeBack({ kind: 'flag', id, what: 'changed' }, edit);
   }
 
-  async withdrawFlag(id: string): Promise<Flag> {
-    const flag = await this.#options.flags.withdraw(id);
-    this.#options.events.flagChanged('withdrawn', flag);
-    return flag;
+  /** @throws flag-not-found */
+  withdrawFlag(id: string): Promise<Flag> {
+    const { flags, events, consent } = this.#options;
+    const withdraw = async () => {
+      const flag = await flags.withdraw(id);
+      events.flagChanged('withdrawn', flag);
+      return flag;
+    };
+    return consent.takeBack({ kind: 'flag', id, what: 'withdrawn' }, withdraw);
   }
 }

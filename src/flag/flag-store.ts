@@ -162,12 +162,14 @@ export class FlagStore {
     });
   }
 
-  /** It stays in the file, marked; nights pass it over. @throws flag-not-found, flag-used */
+  /**
+   * It stays in the file, marked; nights pass it over, also where one has learnt from it.
+   * @throws flag-not-found
+   */
   async withdraw(id: string): Promise<Flag> {
     return this.#store.update(({ flags }) => {
       const flag = find(flags, id);
       if (flag.withdrawnAt !== null) return flag;
-      assertOpen(flag);
       const at = this.#options.clock.now();
       return Object.assign(flag, { withdrawnAt: at, updatedAt: at });
     });

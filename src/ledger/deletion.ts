@@ -13,7 +13,7 @@ import { isAttuneError } from '../base/errors.ts';
 import type { Folder } from '../base/file-ops.ts';
 import { sha256 } from '../base/hash.ts';
 import type { Ledger } from './ledger.ts';
-import { deleteFromReviews } from './review.ts';
+import { deleteFromReview, deleteFromReviews } from './review.ts';
 
 export const DELETED = 'deleted.json';
 
@@ -21,23 +21,34 @@ export const DELETED = 'deleted.json';
 export const deletionSchema = z.strictObject({
   at: z.iso.datetime(),
   files: z.record(z.string(), z.string().nullable()),
+  /** Something of it had trained: the weights have learnt it. Absent in earlier records. */
+  hasTrained: z.boolean().optional(),
 });
 
 /** Texts of a night by file name; null: the file goes. */
 export type NightTexts = ReadonlyMap<string, string>;
 export type TextsLeft = ReadonlyMap<string, string | null>;
 
+/** A night's texts without something. */
+export interface Left {
+  /** Those that change, in the order of writing. */
+  readonly texts: TextsLeft;
+  /** What was taken out had trained. */
+  readonly hasTrained: boolean;
+  /** Ids of the scenarios and flags that were taken out. */
+  readonly ids: ReadonlySet<string>;
+}
+
 export interface Deletion {
   readonly at: string;
-  /** What is left of the texts that hold something of the source, in the order of writing. */
-  readonly left: (texts: NightTexts) => TextsLeft;
+  readonly left: (texts: NightTexts) => Left;
 }
 
 /**
- * Takes what came from `sourceId` (a conversation's id) out of every committed night, whether it
- * trained, measured or was only read, and discards nights under way that name it. Names the
- * committed ones. The weights stay as they are: what a night learnt, it has learnt; `revert` takes
- * it out. Begun again after a crash, it ends as if there had been none.
+ * Takes what came from `sourceId` (the id of a conversation or of a flag) out of every committed
+ * night, whether it trained, measured or was only read, and discards nights under way that name it.
+ * Names the committed ones. The weights stay as they are: what a night learnt, it has learnt;
+ * `revert` takes it out. Begun again after a crash, it ends as if there had been none.
  */
 export async function deleteSource(
   ledger: Ledger,
@@ -53,9 +64,12 @@ export async function deleteSource(
   for (const { name, folder } of await ledger.folders()) {
     if (!(await isNamedIn(folder, sourceId))) continue;
     nights.push(name);
-    await rewrite(folder, at, left(await textsIn(folder, ledger.files.withWords)));
+    const rest = left(await textsIn(folder, ledger.files.withWords));
+    // Before the texts, which alone say whose the changed dreams are.
+    await deleteFromReview(ledger, name, ({ id }) => rest.ids.has(id));
+    await rewrite(folder, at, rest);
   }
-  await deleteFromReviews(ledger, sourceId);
+  await deleteFromReviews(ledger, ({ cluster }) => cluster === sourceId);
   return nights;
 }
 
@@ -90,7 +104,7 @@ async function textsIn(
 /** Neither JSON nor lines of it. */
 const UNREADABLE = '\0';
 
-async function rewrite({ path, ops }: Folder, at: string, left: TextsLeft): Promise<void> {
+async function rewrite({ path, ops }: Folder, at: string, left: Left): Promise<void> {
   // Where the record of earlier deletions is damaged, `verify` names the texts that they changed.
   const earlier = await readJsonBounded(join(path, DELETED), deletionSchema, { ops }).catch(
     (error: unknown) => {
@@ -98,12 +112,25 @@ async function rewrite({ path, ops }: Folder, at: string, left: TextsLeft): Prom
     },
   );
   const files: Record<string, string | null> = { ...earlier?.files };
-  for (const [name, text] of left) {
+  const hasTrained = left.hasTrained || earlier?.hasTrained;
+  for (const [name, text] of left.texts) {
     files[name] = text === null ? null : sha256(text);
     // The record first: a crash between the two leaves a finding, never an unexplained text.
-    await writeJsonAtomic(join(path, DELETED), { at, files }, ops);
+    const record = { at, files, ...(hasTrained === undefined ? {} : { hasTrained }) };
+    await writeJsonAtomic(join(path, DELETED), record, ops);
     if (text !== null) await writeFileAtomic(join(path, name), text, ops);
     else await ops.remove(join(path, name));
   }
   await ops.syncFolder(path);
+}
+
+/**
+ * Whether a committed night has learnt from what was taken out of its texts since: its weights bear
+ * something that the person took back.
+ */
+export async function hasLearntWithheld({ path, ops }: Folder): Promise<boolean> {
+  const record = await readJsonBounded(join(path, DELETED), deletionSchema, { ops }).catch(
+    () => undefined,
+  );
+  return record?.hasTrained ?? record?.files['scenarios.jsonl'] !== undefined;
 }

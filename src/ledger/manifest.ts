@@ -61,6 +61,8 @@ export const manifestSchema = z.strictObject({
       of: nightIdSchema,
       dropped: z.int().min(0),
       reworded: z.int().min(0),
+      /** What the person had taken back since: excluded, withdrawn or deleted. */
+      withheld: z.int().min(0).optional(),
     })
     .optional(),
   startedAt: z.iso.datetime(),

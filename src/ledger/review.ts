@@ -43,20 +43,33 @@ export async function writeReview(
   await writeJsonAtomic(pathOf(ledger, night), { schema: 1, changes: kept }, ops);
 }
 
-/** Takes the changes to dreams out of one talk with it. */
-export async function deleteFromReviews(ledger: Ledger, cluster: string): Promise<void> {
+/** Takes changes to dreams out of the reviews of all nights. */
+export async function deleteFromReviews(
+  ledger: Ledger,
+  isOwn: (change: ReviewChange) => boolean,
+): Promise<void> {
   const { ops } = ledger.folder;
   if ((await ops.stat(folderOf(ledger))) === undefined) return;
   for (const { name } of await ops.list(folderOf(ledger))) {
-    const night = name.replace(/\.json$/, '');
-    if (!nightIdSchema.safeParse(night).success) continue;
-    const changes = await readReview(ledger, night).catch((error: unknown) => {
-      if (isAttuneError(error, 'store-failed')) throw error;
-      // Nobody can tell whose words are in it.
-      return [];
-    });
-    const kept = changes.filter((change) => change.cluster !== cluster);
-    if (kept.length === 0) await ops.remove(pathOf(ledger, night));
-    else if (kept.length < changes.length) await writeReview(ledger, night, kept);
+    await deleteFromReview(ledger, name.replace(/\.json$/, ''), isOwn);
   }
+}
+
+/** Of one night; nothing where it has none. */
+export async function deleteFromReview(
+  ledger: Ledger,
+  night: string,
+  isOwn: (change: ReviewChange) => boolean,
+): Promise<void> {
+  if (!nightIdSchema.safeParse(night).success) return;
+  const { ops } = ledger.folder;
+  if ((await ops.stat(pathOf(ledger, night))) === undefined) return;
+  const changes = await readReview(ledger, night).catch((error: unknown) => {
+    if (isAttuneError(error, 'store-failed')) throw error;
+    // Nobody can tell whose words are in it.
+    return [];
+  });
+  const kept = changes.filter((change) => !isOwn(change));
+  if (kept.length === 0) await ops.remove(pathOf(ledger, night));
+  else if (kept.length < changes.length) await writeReview(ledger, night, kept);
 }

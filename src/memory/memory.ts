@@ -42,6 +42,11 @@ export interface ForgettingReport {
   readonly forgotten: readonly Forgotten[];
 }
 
+export interface DrawOptions {
+  readonly salienceShare: number;
+  readonly canLearn: (conversationId: string) => boolean;
+}
+
 export interface Memory {
   /** All gists with their salience now, the most salient first. */
   list(): Remembered[];
@@ -58,9 +63,9 @@ export interface Memory {
   erase(conversationId: string): Promise<boolean>;
   /**
    * Draws gists to dream of, without repeats: a share by salience, the rest by chance alone. Those
-   * of held-back flags are never drawn.
+   * of held-back flags are never drawn, nor those of conversations that may not be learnt from.
    */
-  draw(count: number, random: Random, salienceShare: number): Remembered[];
+  draw(count: number, random: Random, options: DrawOptions): Remembered[];
 }
 
 /** Beyond this many, the oldest traces of forgetting are dropped. */
@@ -147,8 +152,10 @@ function createMemory(store: JsonStore<MemoryFile>, options: MemoryOptions): Mem
       });
       return true;
     },
-    draw(count, random, salienceShare) {
-      const pool = list().filter(({ gist }) => !gist.isHeldBack && gist.items.length > 0);
+    draw(count, random, { salienceShare, canLearn }) {
+      const pool = list().filter(
+        ({ gist }) => !gist.isHeldBack && gist.items.length > 0 && canLearn(gist.conversationId),
+      );
       const drawn: Remembered[] = [];
       while (drawn.length < count && pool.length > 0) {
         const weights = pool.map(({ salience }) => salience);

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { openAppendFile } from '../base/append-file.ts';
+import { readTextBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { sha256 } from '../base/hash.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -33,7 +34,7 @@ export interface BlindBook {
 /** Answers lie in `blind.jsonl` beside the nights: flags and preferences, no words. */
 export function openBlindBook(ledger: Ledger): BlindBook {
   const { ops } = ledger.folder;
-  const path = join(ledger.folder.path, 'blind.jsonl');
+  const path = pathIn(ledger);
 
   /** Opens the file, and appends one record when it has to. */
   async function look(
@@ -70,6 +71,19 @@ export function openBlindBook(ledger: Ledger): BlindBook {
     keep: (night, given, at) => ledger.turn(() => look(night, { given, at })),
   };
 }
+
+/** Takes the answers about these flags away. To be called in the ledger's turn. */
+export async function deleteAnswers(ledger: Ledger, flagIds: readonly string[]): Promise<void> {
+  const { ops } = ledger.folder;
+  const path = pathIn(ledger);
+  const text = await readTextBounded(path, { ops });
+  if (text === undefined || !flagIds.some((id) => text.includes(`"${id}"`))) return;
+  const named = flagIds.map((id) => `"flagId":"${id}"`);
+  const kept = text.split('\n').filter((line) => !named.some((name) => line.includes(name)));
+  await writeFileAtomic(path, kept.join('\n'), ops);
+}
+
+const pathIn = ({ folder }: Ledger): string => join(folder.path, 'blind.jsonl');
 
 type Preference = BlindRecord['prefers'];
 interface Pair extends BlindPair {

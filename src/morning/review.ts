@@ -119,8 +119,17 @@ function assertReply(dream: Scenario, chosen: string): void {
 /** For the summary of a night that trained another again; empty for any other. */
 export function againText({ review }: Manifest): string {
   if (review === undefined) return '';
-  const { of, dropped, reworded } = review;
-  return `${of} trained again as you changed it: ${dropped} dreams left out, ${reworded} replies reworded. `;
+  return `${review.of} trained again as you changed it: ${reviewText(review)}. `;
+}
+
+/** What the person changed of the night that was trained again. */
+export function reviewText({
+  dropped,
+  reworded,
+  withheld,
+}: NonNullable<Manifest['review']>): string {
+  const changed = `${dropped} dreams left out, ${reworded} replies reworded`;
+  return withheld === undefined ? changed : `${changed}, ${withheld} examples taken back`;
 }
 
 /** The scenarios of a night as the person wants them, and how many were changed. */

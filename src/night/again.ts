@@ -1,8 +1,9 @@
-// A night trained again as the person changed its dreams: the same moments, the same seed, no new
-// dreams; from where it trains it is a night like any other.
+// A night trained again as the person changed its dreams, or without what they took back since: the
+// same moments, the same seed, no new dreams; from where it trains it is a night like any other.
 import { join } from 'node:path';
 import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
+import { hasLearntWithheld } from '../ledger/deletion.ts';
 import type { NightId } from '../ledger/manifest.ts';
 import { readReview } from '../ledger/review.ts';
 import { reviewed } from '../morning/review.ts';
@@ -28,8 +29,10 @@ const COPIED = [FILE.flagged, FILE.everyday, FILE.gists, FILE.dreams];
 
 /**
  * Makes the folder of the night that trains `id` again.
+ * One that has learnt from what was taken back may be in force, and below others: it is trained
+ * from the weights of the others.
  * @throws night-unknown, review-refused when nothing was changed, the night is decided, other
- * weights are in force by now, or its texts were deleted
+ * weights are in force by now, or its texts were deleted; night-squashed
  */
 export async function beginAgain(id: NightId, parts: PlanParts): Promise<PreparedNight> {
   const { ledger, clock } = parts;
@@ -38,22 +41,23 @@ export async function beginAgain(id: NightId, parts: PlanParts): Promise<Prepare
     throw new AttuneError('review-refused', `${id} cannot be trained again: ${why}.`, { id });
   };
   const status = ledger.statusOf(manifest);
-  if (!['waiting', 'refused', 'rejected'].includes(status)) refuse(`it is ${status}`);
-  if (manifest.inForce.join() !== ledger.head().inForce.join())
-    refuse('other weights came into force since');
   const from = ledger.folderOf(id);
+  const isWithheld = await hasLearntWithheld(from);
+  const statuses = ['waiting', 'refused', 'rejected', ...(isWithheld ? ['in-force'] : [])];
+  if (!statuses.includes(status)) refuse(`it is ${status}`);
+  if (!isWithheld && manifest.inForce.join() !== ledger.head().inForce.join())
+    refuse('other weights came into force since');
   const before = await readScenarioFile(from, 'scenarios');
-  if (before.length < manifest.data.length) refuse('texts of it were deleted');
+  const withheld = manifest.data.length - before.length;
+  if (withheld > 0 && !isWithheld) refuse('texts of it were deleted');
   await readFlagged(from).catch(() => refuse('texts of it were deleted'));
   const { scenarios, dropped, reworded } = reviewed(before, await readReview(ledger, id));
-  if (dropped + reworded === 0) refuse('nothing of it was dropped or reworded');
+  if (dropped + reworded === 0 && !isWithheld) refuse('nothing of it was dropped or reworded');
+  if (scenarios.length === 0) refuse('nothing of it is left to train on');
 
-  const plan = {
-    ...(await planNext(parts)),
-    // The same draws as before, so that only the person's changes differ.
-    seed: manifest.seed,
-    review: { of: id, dropped, reworded },
-  };
+  const review = { of: id, dropped, reworded, ...(isWithheld ? { withheld } : {}) };
+  // The same draws as before, so that only the person's changes differ.
+  const plan = { ...(await planNext(parts, review)), seed: manifest.seed };
   const folder = await ledger.building(plan.night);
   for (const name of COPIED) {
     const bytes = await readFileBounded(join(from.path, name), { ops: from.ops });
@@ -77,7 +81,7 @@ export async function beginAgain(id: NightId, parts: PlanParts): Promise<Prepare
     const dreamt = dreamtSchema.parse(resultOf(lines, 'dream'));
     await journal.phase('dream', dreamtSchema, async () => dreamt);
     await journal.phase('admit', admittedSchema, async () =>
-      admittedNow(admitted, { scenarios, dropped, share }),
+      admittedNow(admitted, { scenarios, dropped, withheld, share }),
     );
   } finally {
     await earlier.close();
@@ -89,10 +93,11 @@ export async function beginAgain(id: NightId, parts: PlanParts): Promise<Prepare
 interface Left {
   readonly scenarios: readonly Scenario[];
   readonly dropped: number;
+  readonly withheld: number;
   readonly share: (scenario: Scenario) => number;
 }
 
-function admittedNow(admitted: Admitted, { scenarios, dropped, share }: Left): Admitted {
+function admittedNow(admitted: Admitted, { scenarios, dropped, withheld, share }: Left): Admitted {
   const dreams = scenarios.filter(({ source }) => source.origin === 'dream');
   const sampled = dreams.reduce((sum, one) => sum + share(one), 0);
   return {
@@ -101,6 +106,7 @@ function admittedNow(admitted: Admitted, { scenarios, dropped, share }: Left): A
     refused: [
       ...admitted.refused,
       ...(dropped === 0 ? [] : [{ name: 'dropped by the person', count: dropped }]),
+      ...(withheld === 0 ? [] : [{ name: 'taken back by the person', count: withheld }]),
     ],
     training: scenarios.length,
     flags: scenarios.length - dreams.length,

@@ -1,21 +1,26 @@
 // After the commit: swap if the gate passed and the person wants it so, then the morning's summary.
+import { join } from 'node:path';
 import { z } from 'zod';
+import { readJsonBounded } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { isAttuneError } from '../base/errors.ts';
+import type { Folder } from '../base/file-ops.ts';
 import type { Config } from '../config/schema.ts';
-import type { FlagStore } from '../flag/flag-store.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest } from '../ledger/manifest.ts';
 import { squash } from '../ledger/squash.ts';
+import { reviewText } from '../morning/review.ts';
 import { writeSummary } from '../morning/summary.ts';
 import type { NightVerdict } from '../protocol/night.ts';
-import { readFlagged } from '../record/files.ts';
+import { FILE, readFlagged, readScenarioFile } from '../record/files.ts';
 import { openJournal } from '../record/journal.ts';
 import { failuresOf, type Swapped, swappedSchema, verdictOf } from '../record/phase-result.ts';
 import { type SwapParts, type SwapReport, swapTo } from '../swap/swap.ts';
+import { type Allowed, hasLearntTakenBack, isStanding } from './consent.ts';
+import { inForceBeside } from './prepare.ts';
 
 export interface FinishParts extends SwapParts {
-  readonly flags: FlagStore;
+  readonly store: Allowed;
   readonly settings: Pick<Config['night'], 'swap' | 'deltaBytesMax'>;
 }
 
@@ -29,30 +34,23 @@ export interface FinishedNight {
 
 /** Goes on where an earlier daemon stopped: what has its line in the journal is not done again. */
 export async function finishNight(manifest: Manifest, parts: FinishParts): Promise<FinishedNight> {
-  const { ledger, flags, clock, settings } = parts;
+  const { ledger, store, clock, settings } = parts;
   const folder = ledger.folderOf(manifest.night);
   const journal = await openJournal(folder, clock);
   try {
     await ledger.seal(manifest);
-    // A deletion may have taken the file, where it was damaged.
-    const flagged = await readFlagged(folder).catch(() => []);
-    const used = flagged.filter((m) => !m.isHeldBack && m.chosen !== undefined);
-    if (manifest.delta !== null) {
-      await flags.markUsed(
-        used.map((moment) => moment.flagId),
-        manifest,
-      );
-    }
+    if (manifest.delta !== null) await store.flags.markUsed(await learnt(folder, store), manifest);
     await giveWay(ledger, manifest, clock);
     const swapped = await journal.phase('swap', swappedSchema, () => swapNight(manifest, parts));
     if (swapped.swap !== null) await squash(ledger, settings.deltaBytesMax);
     const headline = await journal.phase('summary', z.string(), () =>
       writeSummary({ ledger, manifest, swapped, lines: journal.lines }),
     );
-    const { swap } = swapped;
+    const { swap, why } = swapped;
+    const isRejected = why === TAKEN_BACK;
     return {
-      verdict: verdictOf(manifest, swapped),
-      reasons: failuresOf(manifest),
+      verdict: isRejected ? 'refused' : verdictOf(manifest, swapped),
+      reasons: isRejected ? [why] : failuresOf(manifest),
       headline,
       version: swap?.to ?? null,
       swap,
@@ -60,6 +58,29 @@ export async function finishNight(manifest: Manifest, parts: FinishParts): Promi
   } finally {
     await journal.close();
   }
+}
+
+/** Why a night that passed is not used. */
+const TAKEN_BACK = 'it learnt from what was taken back while it ran';
+
+/** Ids of the flags that it has learnt from as they stand. */
+async function learnt(folder: Folder, store: Allowed): Promise<string[]> {
+  // A deletion may have taken a file, where it was damaged.
+  const flagged = await readFlagged(folder).catch(() => []);
+  const scenarios = await readScenarioFile(folder, 'scenarios').catch(() => []);
+  const trained = new Set(scenarios.map(({ id }) => id));
+  for (const { id } of await readRefused(folder)) trained.delete(id);
+  const own = flagged.filter(({ context }) => trained.has(context.id));
+  return own.filter((moment) => isStanding(moment, store)).map(({ flagId }) => flagId);
+}
+
+/** What the training could not take. */
+async function readRefused({ path, ops }: Folder): Promise<{ readonly id: string }[]> {
+  const schema = z.object({ refused: z.array(z.object({ id: z.string() })) });
+  const file = await readJsonBounded(join(path, FILE.training), schema, { ops }).catch(
+    () => undefined,
+  );
+  return file?.refused ?? [];
 }
 
 /** Nights that were committed and not finished, as after a crash. `finish` handles its failures. */
@@ -81,15 +102,42 @@ async function giveWay(ledger: Ledger, { night, review }: Manifest, clock: Clock
   if (review === undefined) return;
   const status = ledger.statusOf(await ledger.read(review.of));
   if (status !== 'waiting' && status !== 'refused') return;
-  const why = `trained again as ${night}: ${review.dropped} dropped, ${review.reworded} reworded`;
+  await ledger.setHead({ nights: { [review.of]: replaced('rejected', { night, review }, clock) } });
+}
+
+/** Of the night that this one takes the place of. */
+function replaced(
+  status: 'rejected' | 'reverted',
+  { night, review }: Pick<Manifest, 'night' | 'review'>,
+  clock: Clock,
+) {
+  const changes = review === undefined ? '' : `: ${reviewText(review)}`;
   const at = new Date(clock.now()).toISOString();
-  await ledger.setHead({ nights: { [review.of]: { status: 'rejected', at, why } } });
+  return { status, at, why: `trained again as ${night}${changes}` };
+}
+
+/** The nights in force with this one, and what becomes of it and of the one that it trained again. */
+export function takenIntoUse(
+  manifest: Manifest,
+  { ledger, clock, why }: Pick<SwapParts, 'ledger' | 'clock'> & { readonly why: string },
+) {
+  const { night, review } = manifest;
+  const at = new Date(clock.now()).toISOString();
+  const nights = [...inForceBeside(ledger, review), night];
+  const isReplacing = review !== undefined && ledger.head().inForce.includes(review.of);
+  return {
+    nights,
+    statuses: {
+      [night]: { status: 'in-force' as const, at, why },
+      ...(isReplacing ? { [review.of]: replaced('reverted', manifest, clock) } : {}),
+    },
+  };
 }
 
 async function swapNight(manifest: Manifest, parts: FinishParts): Promise<Swapped> {
   const { ledger, clock, settings } = parts;
   const { night, delta, gate, inForce } = manifest;
-  const status = (name: 'refused' | 'empty' | 'waiting', why: string) => ({
+  const status = (name: 'refused' | 'empty' | 'waiting' | 'rejected', why: string) => ({
     nights: { [night]: { status: name, at: new Date(clock.now()).toISOString(), why } },
   });
   if (delta === null) {
@@ -100,16 +148,21 @@ async function swapNight(manifest: Manifest, parts: FinishParts): Promise<Swappe
     await ledger.setHead(status('refused', failuresOf(manifest).join('; ')));
     return { swap: null, why: 'the gate refused it' };
   }
-  const isSameParent = ledger.head().inForce.join() === inForce.join();
+  if (await hasLearntTakenBack(ledger.folderOf(night), parts.store)) {
+    await ledger.setHead(status('rejected', TAKEN_BACK));
+    return { swap: null, why: TAKEN_BACK };
+  }
+  const isSameParent = inForceBeside(ledger, manifest.review).join() === inForce.join();
   if (settings.swap === 'review' || !isSameParent) {
     const why = isSameParent ? 'a person decides' : 'other weights came into force meanwhile';
     await ledger.setHead(status('waiting', why));
     return { swap: null, why };
   }
   try {
-    const at = new Date(clock.now()).toISOString();
-    const statuses = { [night]: { status: 'in-force' as const, at, why: 'the gate passed' } };
-    const swap = await swapTo(parts, { nights: [...inForce, night], statuses });
+    const swap = await swapTo(
+      parts,
+      takenIntoUse(manifest, { ledger, clock, why: 'the gate passed' }),
+    );
     return { swap, why: null };
   } catch (error) {
     if (!isAttuneError(error)) throw error;

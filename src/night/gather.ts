@@ -157,6 +157,7 @@ function momentOf(
     strength: flag.strength,
     isHeldBack,
     kind: flag.kind,
+    updatedAt: flag.updatedAt,
     context: {
       id: `flag-${flag.id}`,
       kind: 'listen',

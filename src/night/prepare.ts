@@ -97,11 +97,16 @@ async function isOver(
     return 'it began under another tokenizer or chat template';
   }
   if (plan.parent?.hash !== parent?.hash) return 'another night came before it';
-  if (plan.inForce.join() !== ledger.head().inForce.join()) {
+  if (plan.inForce.join() !== inForceBeside(ledger, plan.review).join()) {
     return 'other weights are in use since it began';
   }
   const isSame = sha256Json(learning(plan)) === sha256Json(learning({ config, sampling }));
   return isSame ? undefined : 'the configuration was changed since it began';
+}
+
+/** The nights in force, without the one that is trained again. */
+export function inForceBeside(ledger: Ledger, review: NightPlan['review']): NightId[] {
+  return ledger.head().inForce.filter((night) => night !== review?.of);
 }
 
 /** What of the configuration a night depends on: not where things are, nor who may talk to them. */
@@ -127,20 +132,19 @@ export async function writePlan(plan: NightPlan, folder: Folder): Promise<Prepar
   return { plan, folder };
 }
 
-/** The next night of the ledger, from the weights in force now. */
-export async function planNext({
-  ledger,
-  encoding,
-  config,
-  sampling,
-  paths,
-  clock,
-}: PlanParts): Promise<NightPlan> {
+/**
+ * The next night of the ledger, from the weights in force now.
+ * @param review the night that it trains again: it begins without that one's
+ */
+export async function planNext(
+  { ledger, encoding, config, sampling, paths, clock }: PlanParts,
+  review?: NightPlan['review'],
+): Promise<NightPlan> {
   const { number, parent } = await ledger.next();
   const startedAt = new Date(clock.now()).toISOString();
   const day = localDay(clock.now(), config.night.timeZone);
   const night = nightId(number, day);
-  const { inForce } = ledger.head();
+  const inForce = inForceBeside(ledger, review);
   return planSchema.parse({
     night,
     number,
@@ -157,6 +161,7 @@ export async function planNext({
     config: withoutSecrets(config),
     sampling,
     configHash: configHash(config),
+    ...(review === undefined ? {} : { review }),
   } satisfies NightPlan);
 }
 
@@ -234,7 +239,8 @@ async function drawMemories(
   const { directedShare, salienceShare } = config.dream;
   const share = flagged.length === 0 ? 1 : 1 - directedShare;
   const count = Math.ceil(config.night.dreamsMax * share);
-  return memory.draw(count, createRandom(seed).split('memory'), salienceShare);
+  const canLearn = (id: string): boolean => talks.has(id);
+  return memory.draw(count, createRandom(seed).split('memory'), { salienceShare, canLearn });
 }
 
 /** When the last night began, ms since 1970; 0 before the first. One in the future is passed over. */

@@ -17,12 +17,14 @@ import type { ServerMessage } from '../protocol/server-message.ts';
 import type { BlindAnswer, BlindView } from '../protocol/summary.ts';
 import type { Progress } from '../record/message.ts';
 import { createSchedule, type Schedule } from '../schedule/job-schedule.ts';
+import type { TakenBack } from '../store/consent.ts';
 import { isLearning } from '../store/deletion.ts';
 import type { Store } from '../store/store.ts';
-import { type SwapParts, type SwapReport, swapTo } from '../swap/swap.ts';
+import { type SwapParts, type SwapReport, type SwapTarget, swapTo } from '../swap/swap.ts';
 import { beginAgain } from './again.ts';
+import { hasLearntTakenBack, holdsTakenBack } from './consent.ts';
 import { failureCode, isRepeated } from './failure.ts';
-import { finishNight, recoverNights } from './finish.ts';
+import { finishNight, recoverNights, takenIntoUse } from './finish.ts';
 import { beginNight, findUnfinished, type NightPaths, type PreparedNight } from './prepare.ts';
 import { type NightProcess, startNightProcess } from './process.ts';
 import type { SurpriseOf } from './remember.ts';
@@ -69,7 +71,7 @@ export class NightService {
     this.#options = options;
     this.#trouble = { start: options.trouble };
     this.#blind = openBlindBook(options.store.ledger);
-    options.store.beforeForget((conversationId) => this.#letGo(conversationId));
+    options.store.consent.watch({ letGo: (source) => this.#letGo(source) });
   }
 
   get ledger(): Ledger {
@@ -102,16 +104,28 @@ export class NightService {
     return this.#begin(async () => (await this.#unfinished()) ?? (await beginNight(this.#options)));
   }
 
-  #unfinished(): Promise<PreparedNight | undefined> {
-    const { logger } = this.#options;
-    return findUnfinished({ ...this.#options, ledger: this.ledger }, (night, why) =>
-      logger.warn({ night, why }, 'a night that was cut off is discarded'),
-    );
+  async #unfinished(): Promise<PreparedNight | undefined> {
+    const { logger, store } = this.#options;
+    const parts = { ...this.#options, ledger: this.ledger };
+    const onDiscard = (night: NightId, why: string): void =>
+      logger.warn({ night, why }, 'a night that was cut off is discarded');
+    const found = await findUnfinished(parts, onDiscard);
+    if (found === undefined || !(await holdsTakenBack(found.folder, store))) return found;
+    const { night } = found.plan;
+    await this.ledger.discard(night);
+    onDiscard(night, 'something that it learns from was taken back');
+    return undefined;
   }
 
   /** Trains a night again on what the person left of its dreams. @throws review-refused … */
   retrain(id: NightId): Promise<NightId> {
-    return this.#begin(() => beginAgain(id, { ...this.#options, ledger: this.ledger }));
+    return this.#begin(async () => {
+      const prepared = await beginAgain(id, { ...this.#options, ledger: this.ledger });
+      if (!(await holdsTakenBack(prepared.folder, this.#options.store))) return prepared;
+      await this.ledger.discard(prepared.plan.night);
+      const message = `Words of ${id} are still being taken out of it. Try again in a minute.`;
+      throw new AttuneError('review-refused', message, { id });
+    });
   }
 
   async #begin(prepare: () => Promise<PreparedNight>): Promise<NightId> {
@@ -198,10 +212,9 @@ export class NightService {
 
   async #finish(manifest: Manifest): Promise<void> {
     const { publish, clock, logger, store, config } = this.#options;
-    const { flags } = store;
     const finished = await finishNight(manifest, {
       ...this.#swapParts(),
-      flags,
+      store,
       settings: config.night,
     });
     const { night } = manifest;
@@ -273,8 +286,10 @@ export class NightService {
   approve(id: NightId): Promise<SwapReport> {
     return this.ledger.turn(async () => {
       await this.#assertStatus(id, ['waiting', 'rejected', 'reverted']);
-      const nights = [...this.ledger.head().inForce, id];
-      return this.#swap(nights, id, { status: 'in-force', why: 'approved by the person' });
+      await this.#assertAllowed(id);
+      const manifest = await this.ledger.read(id);
+      const why = 'approved by the person';
+      return this.#swap(takenIntoUse(manifest, { ...this.#swapParts(), why }));
     });
   }
 
@@ -311,7 +326,8 @@ export class NightService {
     return this.ledger.turn(async () => {
       await this.#assertStatus(id, ['in-force']);
       const nights = this.ledger.head().inForce.filter((night) => night !== id);
-      return this.#swap(nights, id, { status: 'reverted', why: 'taken back by the person' });
+      const statuses = { [id]: this.#status('reverted', 'taken back by the person') };
+      return this.#swap({ nights, statuses });
     });
   }
 
@@ -323,9 +339,8 @@ export class NightService {
     const asked = this.ledger.head().inForce;
     return this.ledger.turn(async () => {
       assertUnchanged(asked, this.ledger.head().inForce);
-      const report = await swapTo(this.#swapParts(), { nights });
-      this.#publishSwap(report);
-      return report;
+      for (const night of nights) if (!asked.includes(night)) await this.#assertAllowed(night);
+      return this.#swap({ nights });
     });
   }
 
@@ -336,15 +351,20 @@ export class NightService {
     return this.ledger.turn(() => verifyLedgers(store.ledgers, speaking));
   }
 
-  async #swap(
-    nights: readonly NightId[],
-    id: NightId,
-    { status, why }: { status: NightStatus; why: string },
-  ): Promise<SwapReport> {
-    const statuses = { [id]: this.#status(status, why) };
-    const report = await swapTo(this.#swapParts(), { nights, statuses });
+  async #swap(target: SwapTarget): Promise<SwapReport> {
+    const report = await swapTo(this.#swapParts(), target);
     this.#publishSwap(report);
     return report;
+  }
+
+  /** Weights that have learnt what the person took back come into use no more. */
+  async #assertAllowed(id: NightId): Promise<void> {
+    await this.ledger.read(id);
+    if (!(await hasLearntTakenBack(this.ledger.folderOf(id), this.#options.store))) return;
+    const message =
+      `${id} has learnt from what was excluded, withdrawn or deleted since. ` +
+      `Train it again without that: attune night retrain ${id}`;
+    throw new AttuneError('swap-refused', message, { night: id });
   }
 
   #swapParts(): SwapParts {
@@ -363,13 +383,13 @@ export class NightService {
     throw new AttuneError('swap-refused', message, { night: id, status });
   }
 
-  /** A night that learns from the conversation ends, before what it gathered is discarded. */
-  async #letGo(conversationId: string): Promise<void> {
+  /** A night that learns from what is taken back ends, before what it gathered is discarded. */
+  async #letGo(source: TakenBack): Promise<void> {
     const running = this.#running;
     if (running === undefined) return;
     const { night, process } = running;
-    if (!(await isLearning(this.ledger, night, conversationId))) return;
-    process.abort(`${night} was ended: a talk that it learns from was deleted.`);
+    if (!(await isLearning(this.ledger, night, source))) return;
+    process.abort(`${night} was ended: a ${source.kind} that it learns from was ${source.what}.`);
     // What follows the process takes a turn of its own, after this one.
     await process.result.catch(() => undefined);
   }

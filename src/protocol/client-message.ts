@@ -33,8 +33,8 @@ export const ClientMessage = z.discriminatedUnion('type', [
   message('heartbeat-ping', {}),
   /**
    * Says something. Creates the conversation when there never was one of this id; with
-   * `isNew: false` it creates none. The same `messageId` again is stored once and answered once; the
-   * running or finished reply is then sent again.
+   * `isNew: false` it creates none. The same `messageId` again is stored once and answered once;
+   * the running or finished reply is then sent again.
    */
   message('message-say', {
     conversationId: Id,

@@ -75,7 +75,7 @@ export const Flag = z.object({
   createdAt: Timestamp,
   updatedAt: Timestamp,
   withdrawnAt: Timestamp.nullable(),
-  /** Nights that used it; from the first on it can no longer be edited or withdrawn. */
+  /** Nights that used it; from the first on it can no longer be edited. */
   usedBy: z.array(FlagUse),
 });
 export type Flag = z.infer<typeof Flag>;

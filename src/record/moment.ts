@@ -23,6 +23,8 @@ export const flaggedMomentSchema = z.strictObject({
   /** It measures and never trains. */
   isHeldBack: z.boolean(),
   kind: z.enum(['missed', 'good']),
+  /** When the flag was last changed, as it was gathered, ms since 1970. Absent in earlier nights. */
+  updatedAt: z.int().optional(),
   context: contextSchema,
   /** What the person said a listening reply would have been. */
   chosen: z.string().optional(),

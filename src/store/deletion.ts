@@ -1,32 +1,49 @@
-// What is left of a night's texts when a talk is deleted: nothing that was said in it, came from it
-// or bears its name. The numbers that were measured stay.
-import { deleteSource, isNamedIn, type NightTexts } from '../ledger/deletion.ts';
+// What is left of a night's texts when a conversation or a flag is taken back: nothing that was
+// said in it, came from it or bears its name. The numbers that were measured stay.
+import { deleteSource, isNamedIn, type Left, type NightTexts } from '../ledger/deletion.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { NightId } from '../ledger/manifest.ts';
 import type { Memory } from '../memory/memory.ts';
+import { deleteAnswers } from '../morning/blind.ts';
 import { summaryMarkdown } from '../morning/summary-markdown.ts';
 import { NightSummary } from '../protocol/summary.ts';
 import { FILE } from '../record/files.ts';
+import { measuresForgetting } from '../record/moment.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+
+/** What words come from. */
+export interface Source {
+  readonly kind: 'conversation' | 'flag';
+  readonly id: string;
+}
+
+interface Kept {
+  readonly ledgers: readonly Ledger[];
+  readonly memory: Memory;
+}
 
 /**
- * Nothing of the conversation stays in memory or in any ledger, whichever base model speaks. No
- * night that learns from it may be running.
+ * Nothing of the source stays in memory or in any ledger, whichever base model speaks. No night
+ * that learns from it may be running.
+ * @param conversationId whose gist is made again without it
+ * @param flagIds whose blind answers go
  */
-export async function forgetTalk(
-  { ledgers, memory }: { readonly ledgers: readonly Ledger[]; readonly memory: Memory },
-  talkId: string,
+export async function forgetSource(
+  { ledgers, memory }: Kept,
+  source: Source & { readonly conversationId: string; readonly flagIds: readonly string[] },
 ): Promise<void> {
-  await memory.erase(talkId);
+  await memory.erase(source.conversationId);
   const at = new Date().toISOString();
   for (const ledger of ledgers) {
-    await deleteSource(ledger, talkId, { at, left: (texts) => textsWithout(talkId, texts) });
+    await deleteAnswers(ledger, source.flagIds);
+    await deleteSource(ledger, source.id, { at, left: (texts) => textsWithout(source, texts) });
   }
 }
 
-/** True while the running night has, or may have, something of the talk in hand. */
-export function isLearning(ledger: Ledger, night: NightId, talkId: string): Promise<boolean> {
+/** True while the running night has, or may have, something of the source in hand. */
+export function isLearning(ledger: Ledger, night: NightId, source: Source): Promise<boolean> {
   // Without that folder it was committed and is not finished yet: it ends by itself, soon.
-  return isNamedIn(ledger.buildingOf(night), talkId).catch(() => true);
+  return isNamedIn(ledger.buildingOf(night), source.id).catch(() => true);
 }
 
 interface Parsed {
@@ -42,12 +59,12 @@ interface Parsed {
  * Only texts that change are in the result. Null: it is removed, as is one that cannot be read:
  * whose words are in it, nobody can tell.
  */
-export function textsWithout(talkId: string, texts: NightTexts): Map<string, string | null> {
+export function textsWithout(source: Source, texts: NightTexts): Left {
   const parsed = [...texts]
     .filter(([name, text]) => /\.jsonl?$/.test(name) && text.trim() !== '')
     .map(([name, text]) => parse(name, text));
-  const own = ownIds(talkId, parsed);
-  const isOwn = (value: unknown): boolean => own.has(idOf(value)) || isFrom(talkId, value);
+  const ids = ownIds(source, parsed);
+  const isOwn = (value: unknown): boolean => ids.has(idOf(value)) || isFrom(source, value);
   const left = new Map<string, string | null>();
   for (const file of parsed) {
     if (file.isDamaged && !file.isLines) {
@@ -65,7 +82,15 @@ export function textsWithout(talkId: string, texts: NightTexts): Map<string, str
     // The probe holds tokens of scenarios and does not say whose.
     if (file.name !== FILE.probe) left.set(file.name, print(file, kept));
   }
-  return left;
+  const hasTrained = parsed.some(({ name, values }) =>
+    values.some((value) => isOwn(value) && trains(name, value)),
+  );
+  return { texts: left, hasTrained, ids };
+}
+
+function trains(name: string, value: unknown): boolean {
+  if (name === FILE.everyday) return !measuresForgetting(value as Scenario);
+  return name === FILE.scenarios || name === FILE.easy;
 }
 
 /** A process that was killed while it wrote leaves half a line: nobody reads it. */
@@ -92,6 +117,8 @@ interface Entry {
   readonly flagId?: string;
   readonly conversationId?: string;
   readonly source?: { readonly cluster?: string };
+  /** Of a dream. */
+  readonly seed?: { readonly origin?: string; readonly id?: string };
   /** Of a flagged moment. */
   readonly context?: Entry;
   /** Of what was drawn from memory. */
@@ -100,12 +127,15 @@ interface Entry {
 
 const isEntry = (value: unknown): value is Entry => typeof value === 'object' && value !== null;
 
-/** Says itself that it came from the talk. */
-function isFrom(talkId: string, value: unknown): boolean {
+/** Says itself that it came from the source. */
+function isFrom(from: Source, value: unknown): boolean {
   if (!isEntry(value)) return false;
-  const { conversationId, source, context, gist } = value;
-  const isSaid = conversationId === talkId || source?.cluster === talkId;
-  return isSaid || isFrom(talkId, context) || isFrom(talkId, gist);
+  const { flagId, conversationId, source, seed, context, gist } = value;
+  if (from.kind === 'flag') {
+    return flagId === from.id || (seed?.origin === 'flag' && seed.id === from.id);
+  }
+  const isSaid = conversationId === from.id || source?.cluster === from.id;
+  return isSaid || isFrom(from, context) || isFrom(from, gist);
 }
 
 /** What names a scenario or a flag, in lists of them and of their measures. */
@@ -114,15 +144,15 @@ function idOf(value: unknown): string {
   return (isEntry(value) ? (value.flagId ?? value.id) : undefined) ?? '';
 }
 
-/** Ids of the flags and scenarios out of the talk: replies and measures name nothing else. */
-function ownIds(talkId: string, files: readonly Parsed[]): Set<string> {
+/** Ids of the flags and scenarios out of the source: replies and measures name nothing else. */
+function ownIds(source: Source, files: readonly Parsed[]): Set<string> {
   const listed = files.flatMap(({ values }) => values.flat());
-  const entries = listed.filter((value): value is Entry => isFrom(talkId, value));
+  const entries = listed.filter((value): value is Entry => isFrom(source, value));
   const ids = entries.flatMap((one) => [one.id, one.flagId, one.context?.id]);
   return new Set(ids.filter((id) => id !== undefined));
 }
 
-/** Leaves what is the talk's own out of every list, however deep. */
+/** Leaves what is the source's own out of every list, however deep. */
 function without(value: unknown, isOwn: (entry: unknown) => boolean): unknown {
   if (Array.isArray(value)) {
     return value.filter((entry) => !isOwn(entry)).map((entry) => without(entry, isOwn));

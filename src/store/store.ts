@@ -14,7 +14,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import { openLedgers } from '../ledger/ledgers.ts';
 import { type Memory, openMemory } from '../memory/memory.ts';
 import { NIGHT_FILES } from '../record/files.ts';
-import { forgetTalk } from './deletion.ts';
+import { type Consent, openConsent } from './consent.ts';
 
 export interface StoreOptions {
   readonly config: Config;
@@ -35,11 +35,8 @@ export interface Store {
   readonly ledgers: readonly Ledger[];
   /** What could not be read of it, a sentence each. */
   damage(): Promise<string[]>;
-  /**
-   * Called at the beginning of each deletion, in the turn of the ledger: who holds something of the
-   * conversation lets go of it.
-   */
-  beforeForget(letGo: Forget): void;
+  /** Through which a person takes back what was said. */
+  readonly consent: Consent;
   close(): Promise<void>;
 }
 
@@ -52,30 +49,26 @@ const TIDY_INTERVAL_MS = 30_000;
  */
 export async function openStore(folder: string, options: StoreOptions): Promise<Store> {
   const { clock } = options;
-  const lettingGo: Forget[] = [];
-  /** Nothing that was made from the conversation stays: no flag, no gist, no text of a night. */
-  const forget = (conversationId: string): Promise<void> =>
-    ledgers.speaking.turn(async () => {
-      for (const letGo of lettingGo) await letGo(conversationId);
-      await flags.deleteOf(conversationId);
-      await forgetTalk({ memory, ledgers: ledgers.all }, conversationId);
-    });
+  const forget: Forget = (conversationId) => consent.forgetDeleted(conversationId);
   const { conversations, flags, memory, ledgers } = await openParts(folder, options, forget);
+  const { ops = systemFileOps, logger } = options;
+  const kept = { conversations, flags, memory, ledger: ledgers.speaking, ledgers: ledgers.all };
+  const consent = await openConsent(folder, { ...kept, clock, logger, ops });
   await conversations.retryDeletions();
+  await consent.retry();
 
   let timer = clock.setTimeout(tidy, TIDY_INTERVAL_MS, { unref: true });
   function tidy(): void {
-    void conversations.retryDeletions().then(() => conversations.flush());
+    void consent
+      .retry()
+      .then(() => conversations.retryDeletions())
+      .then(() => conversations.flush());
     timer = clock.setTimeout(tidy, TIDY_INTERVAL_MS, { unref: true });
   }
   return {
-    conversations,
-    flags,
-    memory,
-    ledger: ledgers.speaking,
-    ledgers: ledgers.all,
+    ...kept,
+    consent,
     damage: () => damageOf({ conversations, flags, memory, ledgers: ledgers.all }),
-    beforeForget: (letGo) => void lettingGo.push(letGo),
     async close() {
       timer.cancel();
       await conversations.close();

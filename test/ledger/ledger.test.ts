@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/base/hash.ts';
-import { type Deletion, deleteSource } from '../../src/ledger/deletion.ts';
+import { type Deletion, deleteSource, hasLearntWithheld } from '../../src/ledger/deletion.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import { type Manifest, manifestHash, nightId } from '../../src/ledger/manifest.ts';
 import { verifyLedger, verifyLedgers } from '../../src/ledger/verify.ts';
@@ -295,8 +295,13 @@ describe('verify', () => {
 });
 
 describe('deleting what a night learnt from', () => {
-  const left: Deletion['left'] = (texts) =>
-    new Map([...texts].map(([name, text]) => [name, text.replace('{"from":"talk-1"}\n', '')]));
+  const left: Deletion['left'] = (texts) => ({
+    texts: new Map(
+      [...texts].map(([name, text]) => [name, text.replace('{"from":"talk-1"}\n', '')]),
+    ),
+    hasTrained: [...texts.keys()].includes('scenarios.jsonl'),
+    ids: new Set(),
+  });
 
   it('takes out the texts of that source only, names the nights and stays sound', async () => {
     const ledger = await openLedger(folder, OPTIONS);
@@ -317,6 +322,10 @@ describe('deleting what a night learnt from', () => {
         text: `scenarios.jsonl: data deleted on ${AT}`,
       },
     ]);
+    const hasLearnt = (await ledger.list()).map((one) =>
+      hasLearntWithheld(ledger.folderOf(one.night)),
+    );
+    expect(await Promise.all(hasLearnt)).toEqual([true, false]);
   });
 
   it('discards a night under way that names the source, and no other', async () => {

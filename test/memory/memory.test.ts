@@ -210,20 +210,22 @@ describe('memory', () => {
     expect(disk.text('/m.json')).not.toContain('plan');
   });
 
-  it('draws by salience and by chance, without repeats, and never what is held back', async () => {
+  it('draws by salience and by chance, without repeats, and never what is held back or excluded', async () => {
     const talks = ['a', 'b', 'c'].map((id) => talk(id, ['No, not that one.']));
     const strong = { ...talk('strong', ['No, not that one.']), flags: [flag(3)] };
     const held = { ...talk('held', ['No, not that one.']), flags: [flag(3, 'missed', true)] };
     await memory.remember([...talks, strong, held]);
-    const firsts = Array.from({ length: 300 }, (_, index) =>
-      memory.draw(1, createRandom(index), 1).map(({ gist }) => gist.conversationId),
-    ).flat();
+    const canLearn = (id: string): boolean => id !== 'c';
+    const draw = (count: number, seed: number, salienceShare: number): string[] =>
+      memory
+        .draw(count, createRandom(seed), { salienceShare, canLearn })
+        .map(({ gist }) => gist.conversationId);
+    const firsts = Array.from({ length: 300 }, (_, index) => draw(1, index, 1)).flat();
     const share = firsts.filter((id) => id === 'strong').length / 300;
     expect(share).toBeGreaterThan(0.4);
     expect(firsts).not.toContain('held');
-    const all = memory.draw(10, createRandom(1), 0.5).map(({ gist }) => gist.conversationId);
-    expect([...all].sort()).toEqual(['a', 'b', 'c', 'strong']);
-    expect(memory.draw(2, createRandom(5), 0.5)).toEqual(memory.draw(2, createRandom(5), 0.5));
+    expect(draw(10, 1, 0.5).sort()).toEqual(['a', 'b', 'strong']);
+    expect(draw(2, 5, 0.5)).toEqual(draw(2, 5, 0.5));
   });
 
   it('sets a damaged file aside, where the next deletion reaches it', async () => {

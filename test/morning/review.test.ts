@@ -111,7 +111,10 @@ describe('a review', () => {
     await change({ dreamId: 'fern', chosen: 'The fern has water.' });
     await change({ dreamId: 'rose', isDropped: true });
     const at = '2026-03-04T00:00:00.000Z';
-    await deleteSource(ledger, 'talk-1', { at, left: () => new Map() });
+    await deleteSource(ledger, 'talk-1', {
+      at,
+      left: () => ({ texts: new Map(), hasTrained: false, ids: new Set() }),
+    });
     expect((await readReview(ledger, NIGHT)).map(({ id }) => id)).toEqual(['rose', 'moss']);
   });
 });

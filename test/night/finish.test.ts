@@ -5,7 +5,7 @@ import type { Manifest } from '../../src/ledger/manifest.ts';
 import { type FinishedNight, finishNight, recoverNights } from '../../src/night/finish.ts';
 import { NightSummary } from '../../src/protocol/summary.ts';
 import { FILE } from '../../src/record/files.ts';
-import type { FlaggedMoment } from '../../src/record/moment.ts';
+import { type FlaggedMoment, scenarioOf } from '../../src/record/moment.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { commitNight, converse, type NightStore, openNightStore } from './night-store.ts';
 
@@ -18,9 +18,9 @@ beforeEach(async () => {
 
 function finish(manifest: Manifest, swap: 'auto' | 'review' = 'auto'): Promise<FinishedNight> {
   const { store, config, clock } = night;
-  const { ledger, flags } = store;
+  const { ledger } = store;
   const settings = { ...config.night, swap };
-  return finishNight(manifest, { engine, ledger, flags, clock, settings });
+  return finishNight(manifest, { engine, ledger, store, clock, settings });
 }
 
 const statusOf = (manifest: Manifest): string => night.store.ledger.statusOf(manifest);
@@ -43,7 +43,8 @@ describe('a night that passed the gate', () => {
     }
     const { chosen: _, ...open } = moment('c');
     const flagged = [moment('a'), moment('b', { isHeldBack: true }), open];
-    const manifest = await commitNight(night.store, { flagged });
+    const scenarios = flagged.flatMap((one) => (one.isHeldBack ? [] : (scenarioOf(one) ?? [])));
+    const manifest = await commitNight(night.store, { flagged, scenarios });
     const finished = await finish(manifest);
     expect(finished).toMatchObject({ verdict: 'swapped', reasons: [], version: await version() });
     expect(await version()).not.toBe('base');
@@ -121,7 +122,7 @@ describe('finishing nights', () => {
     await finish(await commitNight(night.store, { review }));
     expect(statusOf(before)).toBe('rejected');
     const { why } = night.store.ledger.head().nights[before.night] ?? {};
-    expect(why).toContain('2 dropped, 1 reworded');
+    expect(why).toContain('2 dreams left out, 1 replies reworded');
   });
 
   it('after a crash takes those that were committed and nothing else', async () => {

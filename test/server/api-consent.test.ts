@@ -149,6 +149,20 @@ describe('a copy of a conversation', () => {
     expect((await daemon.store.conversations.read(newest().id)).settings).toEqual(settings);
   });
 
+  it('is excluded with it, and so is what was copied from the copy', async () => {
+    await open('always');
+    const text = await ask(said);
+    const { id: first } = newest();
+    const other = [user('Another beginning of it all.'), assistant(text)];
+    const second = await ask([...other, user('What can I do about it?')]);
+    await ask([user('Once more, and differently.'), assistant(second), user('And now?')]);
+    await ask([user('Something else entirely.')]);
+    await daemon.talks.change(first, { canLearn: false });
+    expect(all().filter(({ canLearn }) => canLearn)).toMatchObject([
+      { title: 'Something else entirely.' },
+    ]);
+  });
+
   it('is not one for a greeting that many conversations begin with', async () => {
     await open('always');
     await ask([user('hello')]);

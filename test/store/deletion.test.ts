@@ -236,7 +236,7 @@ describe('deleting a talk', () => {
       expect(await holding(TOKEN[way])).toEqual([]);
       expect(await ofOthers()).toEqual(kept);
       expect(await ledger.unfinished()).toEqual([]);
-      const reasons = [`${building} was ended: a talk that it learns from was deleted.`];
+      const reasons = [`${building} was ended: a conversation that it learns from was deleted.`];
       expect(published.at(-1)).toMatchObject({ type: 'night-end', verdict: 'failed', reasons });
       const { isSound, ledgers } = await nights.verify();
       expect(isSound).toBe(true);
@@ -280,17 +280,20 @@ describe('the texts of a night without a talk', () => {
       ['scenarios.jsonl', `${JSON.stringify(of('a'))}\n${JSON.stringify(of('b'))}\n`],
       ['flagged.json', JSON.stringify([{ flagId: 'f', context: of('a') }])],
     ]);
-    const left = textsWithout('a', texts);
+    const { texts: left, hasTrained } = textsWithout({ kind: 'conversation', id: 'a' }, texts);
+    expect(hasTrained).toBe(true);
     expect([...left]).toEqual([
       ['replies.json', '[]\n'],
       ['probe.json', null],
       ['scenarios.jsonl', `${JSON.stringify(of('b'))}\n`],
       ['flagged.json', '[]\n'],
     ]);
-    expect([...textsWithout('c', texts)]).toEqual([]);
+    expect([...textsWithout({ kind: 'conversation', id: 'c' }, texts).texts]).toEqual([]);
   });
 
   it('are left alone where an earlier deletion emptied them', () => {
-    expect([...textsWithout('a', new Map([['flagged.json', '']]))]).toEqual([]);
+    expect([
+      ...textsWithout({ kind: 'conversation', id: 'a' }, new Map([['flagged.json', '']])).texts,
+    ]).toEqual([]);
   });
 });

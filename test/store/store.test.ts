@@ -112,7 +112,7 @@ describe('the store of a person', () => {
     await converse(store, 'a', { said: 'I promise to bring the jam.', better: 'Thank you.' });
     const turns = [{ id: 'a-m', role: 'user' as const, text: 'I promise to bring the jam.' }];
     await store.memory.remember([{ conversationId: 'a', restedAt: NOW, turns, flags: [] }]);
-    store.beforeForget(() => Promise.reject(new Error('a crash')));
+    store.consent.watch({ letGo: () => Promise.reject(new Error('a crash')) });
     const pending = await store.conversations.delete('a');
     expect([pending?.reason, store.flags.list().length]).toEqual(['a crash', 1]);
     await store.close();

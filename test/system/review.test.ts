@@ -111,7 +111,7 @@ it('loses the words of a change with the talk that the dream came from', async (
   const kept = await readReview(ledger, night);
   expect(kept.length).toBeGreaterThan(0);
   for (const cluster of new Set(kept.map((one) => one.cluster))) {
-    await deleteFromReviews(ledger, cluster);
+    await deleteFromReviews(ledger, (one) => one.cluster === cluster);
   }
   expect(await readReview(ledger, night)).toEqual([]);
 });

@@ -130,10 +130,11 @@ describe('on a disk in memory', () => {
     expect((await readDelta(sum?.path ?? '', ops)).tensors['layers.0.qProj']?.data).toEqual(
       Float64Array.of(3, 2),
     );
-    const left = (texts: ReadonlyMap<string, string>) =>
-      new Map(
-        [...texts].filter(([, text]) => text.includes('"talk-1"')).map(([name]) => [name, '']),
-      );
+    const left = (texts: ReadonlyMap<string, string>) => {
+      const named = [...texts].filter(([, text]) => text.includes('"talk-1"'));
+      const emptied = new Map(named.map(([name]) => [name, '']));
+      return { texts: emptied, hasTrained: true, ids: new Set<string>() };
+    };
     expect(await deleteSource(ledger, 'talk-1', { at: AT, left })).toEqual([first]);
     expect(await readScenarioFile(ledger.folderOf(first), 'scenarios')).toEqual([]);
     expect(await readReview(ledger, first)).toEqual([]);
