@@ -2,9 +2,10 @@
 import { dirname } from 'node:path';
 import { type Adapter, Low } from 'lowdb';
 import { z } from 'zod';
-import { checkStored, readJsonBounded, writeJsonAtomic } from './atomic-file.ts';
+import { checkStored, readJsonBounded, writeFileAtomic, writeJsonAtomic } from './atomic-file.ts';
 import { AttuneError } from './errors.ts';
 import { type FileOps, systemFileOps } from './file-ops.ts';
+import { createPace } from './pace.ts';
 import { createQueue } from './queue.ts';
 import { isDamage, listAside, removeAside, setAside } from './set-aside.ts';
 
@@ -35,10 +36,11 @@ export interface JsonStore<T> {
   readonly upgraded: readonly string[];
   /**
    * Changes a copy, checks it, writes it, and only then makes it the state. Calls are queued. When
-   * it rejects, the state is what it was, in memory and on disk.
+   * it rejects, the state is what it was, in memory and on disk. Elements of lists are replaced,
+   * never changed: those that stay are neither copied nor checked nor spelled again.
    * @returns what `change` returned
    */
-  update<R>(change: (draft: T) => R): Promise<R>;
+  update<R>(change: (draft: Draft<T>) => R): Promise<R>;
   /** Names of files beside it that could not be read and were set aside, now or earlier. */
   readonly aside: readonly string[];
   /**
@@ -47,6 +49,10 @@ export interface JsonStore<T> {
    */
   removeCopies(): Promise<void>;
 }
+
+export type Draft<T> = {
+  [K in keyof T]: T[K] extends (infer Element)[] ? Readonly<Element>[] : T[K];
+};
 
 const envelope = z.strictObject({ schemaVersion: z.int().min(1), data: z.unknown() });
 
@@ -59,6 +65,7 @@ export async function openJsonStore<T extends object>(
 ): Promise<JsonStore<T>> {
   const { path, schema, ops = systemFileOps } = options;
   const upgraded: string[] = [];
+  const texts: Texts = new WeakMap();
   const adapter: Adapter<T> = {
     async read() {
       const file = await readJsonBounded(path, envelope, { ops });
@@ -73,7 +80,7 @@ export async function openJsonStore<T extends object>(
       return state;
     },
     async write(data) {
-      await writeJsonAtomic(path, { schemaVersion: options.schemaVersion, data }, ops);
+      await writeFileAtomic(path, await spell(data, options.schemaVersion, texts), ops);
     },
   };
   const low = new Low(adapter, structuredClone(options.initial));
@@ -86,12 +93,13 @@ export async function openJsonStore<T extends object>(
   }
   const aside = await listAside(path, ops);
 
+  const isFresh = (element: unknown): boolean => !texts.has(element as object);
   const queue = createQueue();
-  async function apply<R>(change: (draft: T) => R): Promise<R> {
+  async function apply<R>(change: (draft: Draft<T>) => R): Promise<R> {
     const before = low.data;
-    const draft = structuredClone(before);
-    const result = change(draft);
-    const parsed = schema.safeParse(draft);
+    const draft = mapLists(before, (list) => [...list]);
+    const result = change(draft as Draft<T>);
+    const parsed = schema.safeParse(mapLists(draft, (list) => list.filter(isFresh)));
     if (!parsed.success) {
       throw new Error(`json store ${path}: a change does not fit the schema: ${parsed.error}`);
     }
@@ -122,6 +130,42 @@ export async function openJsonStore<T extends object>(
       }
     },
   };
+}
+
+/** How elements of lists are spelled; each was checked. */
+type Texts = WeakMap<object, string>;
+
+function mapLists<T extends object>(data: T, change: (list: readonly unknown[]) => unknown[]): T {
+  const members = Object.entries(data).map(([key, value]) => {
+    return [key, Array.isArray(value) ? change(value) : value] as const;
+  });
+  return Object.fromEntries(members) as T;
+}
+
+/** The file: people read it, an element a line. Thousands of elements do not hold up others. */
+async function spell(data: object, schemaVersion: number, texts: Texts): Promise<string> {
+  const pace = createPace();
+  const members: string[] = [];
+  for (const [key, value] of Object.entries(data)) {
+    if (!Array.isArray(value)) {
+      members.push(`${JSON.stringify(key)}: ${JSON.stringify(value)}`);
+      continue;
+    }
+    const lines: string[] = [];
+    for (const element of value) {
+      lines.push(spellOne(element, texts));
+      await pace();
+    }
+    members.push(`${JSON.stringify(key)}: [\n${lines.join(',\n')}\n]`);
+  }
+  return `{"schemaVersion": ${schemaVersion}, "data": {\n${members.join(',\n')}\n}}\n`;
+}
+
+function spellOne(element: unknown, texts: Texts): string {
+  if (typeof element !== 'object' || element === null) return JSON.stringify(element);
+  const text = texts.get(element) ?? JSON.stringify(element);
+  texts.set(element, text);
+  return text;
 }
 
 const earlierPath = (path: string, version: number): string => `${path}.v${version}`;

@@ -169,7 +169,7 @@ export class Talks {
 
   /**
    * Adds a conversation from elsewhere, with its flags. The same id again adds what is missing.
-   * @throws flag-conflict, reply-not-found, flags-limit, and as `ConversationStore.import`
+   * @throws reply-not-found, flags-limit, and as `ConversationStore.import`
    */
   import(log: ImportedLog, imported: readonly ImportedFlag[]): Promise<ConversationImported> {
     const { store, flags, events } = this.#options;
@@ -184,7 +184,7 @@ export class Talks {
       const drafts = imported.map((flag): FlagDraft => {
         return { ...flag, conversationId: id, userSpan: null, replySpan: null };
       });
-      if (drafts.length > 0) await flags.addAll(drafts, await store.read(id));
+      if (drafts.length > 0) await flags.addImported(drafts, await store.read(id));
       const added = flags.list(id).length - before;
       return { conversationId: id, isDuplicate, messages, flags: added };
     });

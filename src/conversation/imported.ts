@@ -100,7 +100,10 @@ function recordsOf(talk: ConversationImport, now: number): [HeaderRecord, ...Log
 }
 
 /** The lines of messages that are not there yet. */
-export function missingLines(log: ImportedLog, known: ReadonlySet<string>): Uint8Array[] {
+export function missingLines(
+  log: ImportedLog,
+  known: Pick<ReadonlySet<string>, 'has'>,
+): Uint8Array[] {
   const missing: Uint8Array[] = [];
   let start = log.headerEnd;
   for (const { id, end } of log.messages) {

@@ -34,13 +34,13 @@ export interface ConversationState {
   readonly copyOf: readonly string[];
   readonly settings: ConversationSettings;
   readonly entries: readonly Entry[];
-  /** Ids of all entries, so that nothing is stored twice. */
-  readonly known: ReadonlySet<string>;
+  /** Where each id is among the entries, so that nothing is stored twice. */
+  readonly known: ReadonlyMap<string, number>;
 }
 
 export type MutableState = {
   -readonly [K in keyof ConversationState]: ConversationState[K];
-} & { readonly entries: Entry[]; readonly known: Set<string> };
+} & { readonly entries: Entry[]; readonly known: Map<string, number> };
 
 /** Before the first record; also what a log without its header grows from. */
 export function emptyState(id: string): MutableState {
@@ -56,7 +56,7 @@ export function emptyState(id: string): MutableState {
     copyOf: [],
     settings: {},
     entries: [],
-    known: new Set(),
+    known: new Map(),
   };
 }
 
@@ -83,8 +83,7 @@ function addEntry(state: MutableState, entry: Entry): void {
   if (entry.type === 'message' && isUntitled) state.title = titleFrom(entry.text);
   if (state.createdAt === 0) state.createdAt = entry.at;
   state.updatedAt = Math.max(state.updatedAt, entry.at);
-  state.entries.push(entry);
-  state.known.add(entry.id);
+  state.known.set(entry.id, state.entries.push(entry) - 1);
 }
 
 /** Adds one more record to the state, in place. One that is there already changes nothing. */

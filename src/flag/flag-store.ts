@@ -4,6 +4,7 @@ import { checkStored } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
+import { sha256 } from '../base/hash.ts';
 import { type JsonStore, openJsonStore, type Upgrade } from '../base/json-store.ts';
 import type { ConversationState } from '../conversation/state.ts';
 import { Flag, type FlagDraft, type FlagPatch, type FlagUse } from '../protocol/flag.ts';
@@ -116,18 +117,34 @@ export class FlagStore {
    * @throws reply-not-found, message-not-found, span-mismatch, flag-conflict, flags-limit
    */
   async add(draft: FlagDraft, conversation: ConversationState): Promise<Flag> {
-    const [flag] = await this.addAll([draft], conversation);
+    const [flag] = await this.#addAll([draft], conversation, ({ id }) => id);
     return flag as Flag;
   }
 
-  /** Several flags of one talk in one write (import). */
-  async addAll(drafts: readonly FlagDraft[], conversation: ConversationState): Promise<Flag[]> {
+  /**
+   * Flags that come with a conversation, in one write. Programs copy a conversation with the ids of
+   * its messages and marks: the marks of the copy get ids of their own.
+   * @throws as `add`, but flag-conflict
+   */
+  addImported(drafts: readonly FlagDraft[], conversation: ConversationState): Promise<Flag[]> {
+    return this.#addAll(drafts, conversation, ({ id, conversationId }, there) => {
+      const isTaken = there !== undefined && there.conversationId !== conversationId;
+      return isTaken ? sha256(`${conversationId}\u0000${id}`).slice(0, 32) : id;
+    });
+  }
+
+  async #addAll(
+    drafts: readonly FlagDraft[],
+    conversation: ConversationState,
+    idOf: (draft: FlagDraft, there: Flag | undefined) => string,
+  ): Promise<Flag[]> {
     const { clock, flagsMax } = this.#options;
     const placed = drafts.map((draft) => ({ draft, messageId: placeFlag(draft, conversation) }));
     return this.#store.update((file) => {
       const known = new Map(file.flags.map((flag) => [flag.id, flag]));
       return placed.map(({ draft, messageId }) => {
-        const there = known.get(draft.id);
+        const id = idOf(draft, known.get(draft.id));
+        const there = known.get(id);
         if (there !== undefined) {
           if (sameDraft(there, draft)) return there;
           throw new AttuneError('flag-conflict', `The id ${draft.id} names another flag.`, {
@@ -140,7 +157,7 @@ export class FlagStore {
           });
         }
         const at = clock.now();
-        const flag = { ...draft, messageId, createdAt: at, updatedAt: at };
+        const flag = { ...draft, id, messageId, createdAt: at, updatedAt: at };
         const whole: Flag = { ...flag, withdrawnAt: null, usedBy: [] };
         file.flags.push(whole);
         known.set(whole.id, whole);
@@ -156,9 +173,10 @@ export class FlagStore {
     return this.#store.update(({ flags }) => {
       const flag = find(flags, id);
       assertOpen(flag);
-      Object.assign(flag, change, { updatedAt: this.#options.clock.now() });
-      placeFlag(flag, conversation);
-      return flag;
+      const edited: Flag = { ...flag, ...change, updatedAt: this.#options.clock.now() };
+      placeFlag(edited, conversation);
+      flags[flags.indexOf(flag)] = edited;
+      return edited;
     });
   }
 
@@ -171,18 +189,21 @@ export class FlagStore {
       const flag = find(flags, id);
       if (flag.withdrawnAt !== null) return flag;
       const at = this.#options.clock.now();
-      return Object.assign(flag, { withdrawnAt: at, updatedAt: at });
+      const withdrawn: Flag = { ...flag, withdrawnAt: at, updatedAt: at };
+      flags[flags.indexOf(flag)] = withdrawn;
+      return withdrawn;
     });
   }
 
   /** A night has learnt from these; asked twice, noted once. */
   async markUsed(ids: readonly string[], { night, base }: FlagUse): Promise<void> {
     const wanted = new Set(ids);
-    await this.#store.update(({ flags }) => {
-      for (const flag of flags) {
+    await this.#store.update((file) => {
+      file.flags = file.flags.map((flag) => {
         const isNoted = flag.usedBy.some((use) => use.night === night && use.base === base);
-        if (wanted.has(flag.id) && !isNoted) flag.usedBy.push({ night, base });
-      }
+        if (!wanted.has(flag.id) || isNoted) return flag;
+        return { ...flag, usedBy: [...flag.usedBy, { night, base }] };
+      });
     });
   }
 

@@ -22,7 +22,7 @@ function assertSpan(span: Span, text: string, where: string): void {
 }
 
 function entry(conversation: ConversationState, id: string): Entry | undefined {
-  return conversation.entries.find((one) => one.id === id);
+  return conversation.entries[conversation.known.get(id) ?? -1];
 }
 
 /**
@@ -40,8 +40,8 @@ export function placeFlag(flag: Placeable, conversation: ConversationState): str
   if (flag.userSpan !== null) {
     const { messageId, span } = flag.userSpan;
     const message = entry(conversation, messageId);
-    const isBefore =
-      conversation.entries.indexOf(message as Entry) < conversation.entries.indexOf(reply);
+    const { known } = conversation;
+    const isBefore = (known.get(messageId) ?? 0) < (known.get(flag.replyId) ?? 0);
     if (message?.type !== 'message' || !isBefore) {
       throw new AttuneError(
         'message-not-found',

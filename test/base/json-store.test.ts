@@ -36,6 +36,31 @@ describe('a store', () => {
     expect((await open(disk)).data.items).toEqual([1, 2, 3]);
   });
 
+  it('spells and checks anew only what is new, and writes an element a line', async () => {
+    const disk = new MemoryDisk();
+    let spelled = 0;
+    let checked = 0;
+    const item = z.looseObject({ id: z.int() }).refine(() => ++checked > 0);
+    const withItems = z.object({ items: z.array(item) });
+    const store = await openJsonStore({
+      ...{ path: PATH, schemaVersion: 1, schema: withItems, ops: disk },
+      initial: { items: [] as { id: number }[] },
+    });
+    const counted = (id: number) => ({
+      id,
+      toJSON: () => {
+        spelled++;
+        return { id };
+      },
+    });
+    for (const id of [1, 2, 3, 4]) await store.update(({ items }) => void items.push(counted(id)));
+    await store.update((file) => {
+      file.items = file.items.filter(({ id }) => id !== 2);
+    });
+    expect([spelled, checked]).toEqual([4, 4]);
+    expect(disk.text(PATH)).toContain('[\n{"id":1},\n{"id":3},\n{"id":4}\n]');
+  });
+
   it('never changes its initial value', async () => {
     const store = await open(new MemoryDisk());
     await store.update((draft) => void draft.items.push(1));

@@ -9,7 +9,7 @@ import { applyRecord, emptyState, type MutableState } from '../../src/conversati
 import { fc } from '../property.ts';
 
 function talk(origin: 'live' | 'openai' = 'openai'): MutableState {
-  return { ...emptyState('t'), origin, entries: [], known: new Set() };
+  return { ...emptyState('t'), origin, entries: [], known: new Map() };
 }
 
 const message = (id: string, text = id): LogRecord => ({ type: 'message', id, at: 1, text });

@@ -134,11 +134,24 @@ describe('a flag', () => {
     expect(await readFile(join(folder, 'flags.json'), 'utf8')).not.toContain('secret');
   });
 
+  it('that a copy of the conversation brings under the same id gets an id of its own', async () => {
+    const [first] = await store.addImported([draft({ id: 'mark' })], talk());
+    const copy = { ...talk(), id: 'copy' };
+    const marks = [draft({ id: 'mark', conversationId: 'copy' })];
+    const [second] = await store.addImported(marks, copy);
+    expect(await store.addImported(marks, copy)).toEqual([second]);
+    expect(store.list().map(({ id, conversationId }) => [id, conversationId])).toEqual([
+      ['mark', 'c'],
+      [second?.id, 'copy'],
+    ]);
+    expect(second?.id).not.toBe(first?.id);
+  });
+
   it('finds no room beyond the limit, and several in one write are all or none', async () => {
     const drafts = ['a', 'b', 'c', 'd'].map((id) => draft({ id }));
-    await expect(store.addAll(drafts, talk())).rejects.toMatchObject({ code: 'flags-limit' });
+    await expect(store.addImported(drafts, talk())).rejects.toMatchObject({ code: 'flags-limit' });
     expect(store.list()).toEqual([]);
-    await store.addAll(drafts.slice(0, 3), talk());
+    await store.addImported(drafts.slice(0, 3), talk());
     expect(store.list()).toHaveLength(3);
   });
 });
