@@ -117,3 +117,29 @@ it.skipIf(disk === undefined)(
   },
   120_000,
 );
+
+it.skipIf(disk === undefined)(
+  title('on a full disk a conversation is deleted all the same, and nothing of it comes back'),
+  async () => {
+    const folder = join(disk as string, 'deleting');
+    rmSync(join(disk as string, 'filler'), { force: true });
+    const config = { chat: { replyTokensMax: 20 } };
+    daemon = await openTestDaemon({ folder, config, windowTokens: 100_000 });
+    const client = await daemon.connect();
+    await client.say('a', 'm1', `walnut ${'x'.repeat(50_000)}`);
+    await client.say('b', 'm1', 'quince');
+    fill(disk as string);
+    const deletion = await fetch(`${daemon.url}/api/conversations/a`, { method: 'DELETE' });
+    expect([200, 202]).toContain(deletion.status);
+    expect(daemon.store.conversations.ids()).toEqual(['b']);
+    rmSync(join(disk as string, 'filler'));
+    await daemon.store.conversations.retryDeletions();
+    const list = await fetch(`${daemon.url}/api/conversations`);
+    expect(await list.json()).toMatchObject({ conversations: [{ id: 'b' }], deleting: [] });
+    await daemon.stop();
+    const holds = execFileSync('grep', ['-rlc', 'quince', folder], { encoding: 'utf8' });
+    expect(holds).toContain('b.jsonl');
+    expect(() => execFileSync('grep', ['-rl', 'walnut', folder])).toThrow();
+  },
+  60_000,
+);

@@ -4,6 +4,7 @@ import type {
   Conversation,
   ConversationSummary,
   Message,
+  PendingDeletion,
   SettingsPatch,
 } from '../../src/protocol/conversation.ts';
 import type { Flag, FlagDraftInput, FlagPatch } from '../../src/protocol/flag.ts';
@@ -16,6 +17,8 @@ import { go, route } from './page-route.ts';
 export const engine = signal<EngineView | null>(null);
 export const conversations = signal<readonly ConversationSummary[]>([]);
 export const nextCursor = signal<string | null>(null);
+/** Deletions of which something is still to be done. */
+export const deleting = signal<readonly PendingDeletion[]>([]);
 /** The open conversation, as the reducer of the protocol keeps it. */
 export const opened = signal<OpenConversation | null>(null);
 export const open = computed(() => opened.value?.conversation ?? null);
@@ -80,6 +83,7 @@ async function loadConversations(): Promise<void> {
   const page = await request({ type: 'conversation-list', limit: 100 }, 'conversation-listed');
   conversations.value = page.conversations;
   nextCursor.value = page.nextCursor;
+  deleting.value = page.deleting;
 }
 
 export function loadMore(): Promise<void> {

@@ -7,6 +7,7 @@ import { onMessage } from './connection.ts';
 import {
   amend,
   conversations,
+  deleting,
   engine,
   flags,
   isConfiguring,
@@ -37,6 +38,7 @@ function receive(message: ServerMessage): void {
       conversations.value = conversations.value.filter((c) => c.id !== message.conversationId);
       flags.value = flags.value.filter((f) => f.conversationId !== message.conversationId);
       if (open.value?.id === message.conversationId) leaveConversation();
+      if (message.pending !== undefined) deleting.value = [...deleting.value, message.pending];
       return;
     case 'reply-end':
       if (message.error !== null && message.conversationId === open.value?.id) {

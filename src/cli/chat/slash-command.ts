@@ -265,11 +265,12 @@ async function remove(session: ChatSession, rest: string): Promise<void> {
     'Delete the conversation, its flags and everything derived from it? y/N ',
   );
   if (sure?.trim().toLowerCase() !== 'y') return;
-  await session.client.request(
+  const { pending } = await session.client.request(
     { type: 'conversation-delete', conversationId },
     'conversation-deleted',
   );
-  session.terminal.note('deleted');
+  const later = 'deleted; what was made from it is not, yet, and will be tried again: ';
+  session.terminal.note(pending === undefined ? 'deleted' : later + printable(pending.reason));
   if (conversationId === session.view.conversationId) session.begin();
 }
 

@@ -97,8 +97,8 @@ async function knownHash(stored: readonly StoredTensor[], cache: Folder): Promis
 const widenedRecord = (cache: Folder, name: string): string => join(cache.path, `${name}.json`);
 
 /**
- * Whether the widened file is what was written: by its identity, as reading half a gigabyte takes as
- * long as the rest of a start; where that changed, by its bytes.
+ * Whether the widened file is what was written: by its identity, as reading half a gigabyte takes
+ * as long as the rest of a start; where that changed, by its bytes.
  */
 async function isUnchanged(cache: Folder, name: string, readsAll: boolean): Promise<boolean> {
   const { path: folder, ops } = cache;

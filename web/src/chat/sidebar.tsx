@@ -7,6 +7,7 @@ import { CONNECTION_TEXT, connectionState, request } from '../connection.ts';
 import { follow, go, route } from '../page-route.ts';
 import {
   conversations,
+  deleting,
   engine,
   loadMore,
   nextCursor,
@@ -97,6 +98,17 @@ function Talks(): VNode {
   );
 }
 
+function Deleting(): VNode | null {
+  const [first, ...others] = deleting.value;
+  if (first === undefined) return null;
+  return (
+    <p class="hint" role="status">
+      {others.length + 1 === 1 ? 'A deletion is' : `${others.length + 1} deletions are`} not
+      finished and will be tried again: {first.reason}
+    </p>
+  );
+}
+
 function Hits(): VNode {
   if (hits.value?.length === 0) return <p class="hint">Nothing found.</p>;
   return (
@@ -180,6 +192,7 @@ export function Sidebar(): VNode {
         onInput={(event) => void search(event.currentTarget.value)}
       />
       <div class="talks">{hits.value === null ? <Talks /> : <Hits />}</div>
+      <Deleting />
       <footer>
         <a href="/flags" aria-current={page === 'flags' ? 'page' : undefined} onClick={follow}>
           Flags <small>{standingFlags.value.length || ''}</small>
