@@ -128,7 +128,7 @@ describe('a poisoned night', () => {
     const manifest = await loop.nights.ledger.read(night);
     expect(manifest.gate?.passed).toBe(false);
     const margin = manifest.gate?.reasons.find(({ rule }) => rule === 'margin');
-    expect(margin).toMatchObject({ passes: false, text: expect.stringMatching(/gain -/) });
+    expect(margin).toMatchObject({ passes: false, text: expect.stringMatching(/gain −/) });
     expect(loop.nights.ledger.statusOf(manifest)).toBe('refused');
     expect((await loop.engine.describe()).version).toBe(before);
   }, 300_000);
