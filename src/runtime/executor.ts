@@ -22,24 +22,10 @@ export interface Value {
   release(): void;
 }
 
-export interface RunOptions {
-  /** Outputs to compute; all of the program's when absent. What only others need is not run. */
-  readonly fetch?: readonly string[];
-  /**
-   * Outputs that are written into the caller's memory; the value returned for one wraps the same
-   * array. Its shape is believed, and the array may be the one that is fed as an input where the
-   * kernel works in place (the cache of GroupQueryAttention). Not for `keepOnDevice` outputs.
-   */
-  readonly into?: Readonly<Record<string, HostTensor>>;
-}
-
 /** A compiled graph. `run` is not reentrant; callers queue. */
 export interface Program {
   /** Names of inputs and outputs are those given to `compile`. @throws runtime-failed */
-  run(
-    feeds: Readonly<Record<string, Value | HostTensor>>,
-    options?: RunOptions,
-  ): Promise<Record<string, Value>>;
+  run(feeds: Readonly<Record<string, Value | HostTensor>>): Promise<Record<string, Value>>;
   close(): Promise<void>;
 }
 

@@ -39,11 +39,16 @@ function axesOf(inputs: ReadonlyMap<string, Tensor>): readonly (readonly Axis[])
 }
 
 /**
- * Sizes of the symbols, from the shapes fed. Feeds beyond `inputs` are not looked at.
+ * Sizes of the symbols, from the shapes fed.
  * @param inputs must not change between runs
- * @throws runtime-failed when an input is missing, or its type, rank or a size does not fit
+ * @throws runtime-failed when an input is missing or unknown, or its type, rank or a size does not
+ *   fit
  */
 export function bindSymbols(inputs: ReadonlyMap<string, Tensor>, feeds: Feeds): Bindings {
+  for (const name of Object.keys(feeds)) {
+    if (inputs.has(name)) continue;
+    throw new AttuneError('runtime-failed', `the graph has no input ${name}`, { input: name });
+  }
   const bindings = new Map<string, number>();
   const axes = axesOf(inputs);
   let at = 0;

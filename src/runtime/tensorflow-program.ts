@@ -5,7 +5,7 @@ import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';
 import { type Dimension, evaluate } from '../graph/dimension.ts';
 import { type Tensor, topological } from '../graph/tensor.ts';
-import type { CompileOptions, HostTensor, Program, RunOptions, Value } from './executor.ts';
+import type { CompileOptions, HostTensor, Program, Value } from './executor.ts';
 import { bindSymbols, type Feeds, inputsOf } from './feed.ts';
 import { type BackendName, useBackend } from './tensorflow-backend.ts';
 import type { ConstantPool, LoadedConstant } from './tensorflow-constants.ts';
@@ -18,14 +18,6 @@ export interface ProgramParts {
   readonly options: CompileOptions;
   readonly constants: ConstantPool;
   readonly onClose: () => void;
-}
-
-/** What computing some of the outputs takes. */
-interface Plan {
-  readonly order: readonly Tensor[];
-  readonly inputs: ReadonlyMap<string, Tensor>;
-  /** How often each node is an operand. */
-  readonly uses: ReadonlyMap<Tensor, number>;
 }
 
 /** Tensors of one run. Borrowed ones belong to a value or to the program. */
@@ -66,27 +58,26 @@ function refuseUnsupported({ operation, scope }: Tensor): void {
 class TensorFlowProgram implements Program {
   readonly #parts: ProgramParts;
   readonly #constants: Map<Tensor, LoadedConstant>;
-  readonly #plans = new Map<string, Plan>();
+  readonly #order: readonly Tensor[];
   readonly #inputs: ReadonlyMap<string, Tensor>;
+  /** How often each node is an operand or an output. */
+  readonly #uses = new Map<Tensor, number>();
 
   constructor(parts: ProgramParts, constants: Map<Tensor, LoadedConstant>) {
+    const outputs = Object.values(parts.outputs);
     this.#parts = parts;
     this.#constants = constants;
-    this.#inputs = inputsOf(topological(Object.values(parts.outputs)));
+    this.#order = topological(outputs);
+    this.#inputs = inputsOf(this.#order);
+    for (const node of [...outputs, ...this.#order.flatMap(({ inputs }) => inputs)]) {
+      this.#uses.set(node, (this.#uses.get(node) ?? 0) + 1);
+    }
   }
 
-  async run(feeds: Feeds, { fetch, into = {} }: RunOptions = {}): Promise<Record<string, Value>> {
-    const names = [...new Set(fetch ?? Object.keys(this.#parts.outputs))];
-    const plan = this.#plan(names);
-    for (const name of Object.keys(feeds)) {
-      if (!this.#inputs.has(name)) {
-        throw new AttuneError('runtime-failed', `the graph has no input ${name}`, { input: name });
-      }
-    }
-    const bindings = bindSymbols(plan.inputs, feeds);
-    const local = await bringHere(plan, feeds);
-    const results = this.#compute(plan, names, local, bindings);
-    return this.#handOut(names, results, into);
+  async run(feeds: Feeds): Promise<Record<string, Value>> {
+    const bindings = bindSymbols(this.#inputs, feeds);
+    const local = await bringHere(feeds);
+    return this.#handOut(this.#compute(local, bindings));
   }
 
   async close(): Promise<void> {
@@ -95,33 +86,10 @@ class TensorFlowProgram implements Program {
     this.#parts.onClose();
   }
 
-  #plan(names: readonly string[]): Plan {
-    const key = names.join('\n');
-    const known = this.#plans.get(key);
-    if (known !== undefined) return known;
-    const order = topological(names.map((name) => this.#output(name)));
-    const uses = new Map<Tensor, number>();
-    for (const name of names) count(uses, this.#output(name));
-    for (const node of order) for (const operand of node.inputs) count(uses, operand);
-    const plan = { order, uses, inputs: inputsOf(order) };
-    this.#plans.set(key, plan);
-    return plan;
-  }
-
-  #output(name: string): Tensor {
-    const output = this.#parts.outputs[name];
-    if (output !== undefined) return output;
-    throw new AttuneError('runtime-failed', `the graph has no output ${name}`, { output: name });
-  }
-
   /** Synchronous, so that no other executor's run can change the backend in between. */
-  #compute(
-    plan: Plan,
-    names: readonly string[],
-    feeds: LocalFeeds,
-    bindings: ReadonlyMap<string, number>,
-  ): tf.Tensor[] {
-    useBackend(this.#parts.backend);
+  #compute(feeds: LocalFeeds, bindings: ReadonlyMap<string, number>): tf.Tensor[] {
+    const { backend, outputs } = this.#parts;
+    useBackend(backend);
     const sizes = new Map<Dimension, number>();
     const sizeOf = (dimension: Dimension): number => {
       if (typeof dimension === 'number') return dimension;
@@ -130,13 +98,13 @@ class TensorFlowProgram implements Program {
       return size;
     };
     const frame: Frame = { live: new Map(), borrowed: new Set() };
-    const left = new Map(plan.uses);
+    const left = new Map(this.#uses);
     try {
-      for (const node of plan.order) {
+      for (const node of this.#order) {
         frame.live.set(node, this.#leaf(node, feeds, frame) ?? computeNode(node, frame, sizeOf));
         for (const operand of node.inputs) letGo(operand, frame, left);
       }
-      return names.map((name) => tf.clone(frame.live.get(this.#output(name)) as tf.Tensor));
+      return Object.values(outputs).map((node) => tf.clone(frame.live.get(node) as tf.Tensor));
     } finally {
       for (const [node, tensor] of frame.live) if (!frame.borrowed.has(node)) tensor.dispose();
     }
@@ -156,51 +124,28 @@ class TensorFlowProgram implements Program {
     return fed.tensor;
   }
 
-  async #handOut(
-    names: readonly string[],
-    results: readonly tf.Tensor[],
-    into: Readonly<Record<string, HostTensor>>,
-  ): Promise<Record<string, Value>> {
+  async #handOut(results: readonly tf.Tensor[]): Promise<Record<string, Value>> {
     const { outputs, options } = this.#parts;
     const values: Record<string, Value> = {};
-    for (const [i, name] of names.entries()) {
-      const { dtype } = outputs[name] as Tensor;
+    for (const [i, [name, { dtype }]] of Object.entries(outputs).entries()) {
       const tensor = at(results, i);
-      if (options.keepOnDevice?.includes(name)) {
-        values[name] = new TensorFlowValue(tensor, dtype);
-      } else {
-        const host = await readTensor(tensor, dtype);
+      if (options.keepOnDevice?.includes(name)) values[name] = new TensorFlowValue(tensor, dtype);
+      else {
+        values[name] = new HostValue(await readTensor(tensor, dtype));
         tensor.dispose();
-        values[name] = new HostValue(into[name] === undefined ? host : copyInto(into[name], host));
       }
     }
     return values;
   }
 }
 
-function copyInto(target: HostTensor, host: HostTensor): HostTensor {
-  if (target.dtype !== host.dtype || target.data.length !== host.data.length) {
-    const given = `${target.data.length} elements of ${target.dtype}`;
-    const message = `(${host.shape.join(', ')}) ${host.dtype} does not fit into ${given}`;
-    throw new AttuneError('runtime-failed', message);
-  }
-  target.data.set(host.data);
-  return { ...host, data: target.data };
-}
-
 /** Feeds of other executors are copied through host memory. */
-async function bringHere(plan: Plan, feeds: Feeds): Promise<LocalFeeds> {
+async function bringHere(feeds: Feeds): Promise<LocalFeeds> {
   const local: Record<string, LocalFeed> = {};
-  for (const name of plan.inputs.keys()) {
-    const fed = feeds[name] as Feeds[string];
-    if (fed instanceof TensorFlowValue) local[name] = fed;
-    else local[name] = 'read' in fed ? await fed.read() : fed;
+  for (const [name, fed] of Object.entries(feeds)) {
+    local[name] = fed instanceof TensorFlowValue || !('read' in fed) ? fed : await fed.read();
   }
   return local;
-}
-
-function count(uses: Map<Tensor, number>, node: Tensor): void {
-  uses.set(node, (uses.get(node) ?? 0) + 1);
 }
 
 function computeNode(
