@@ -1,4 +1,4 @@
-// Time as a part that can be exchanged: the machine's clock here, a fake one in fake-clock.ts.
+// Time as a part that can be exchanged: the machine's clock here, a fake one in the tests.
 
 export interface Timer {
   /** Safe to call twice and after the timer fired. */

@@ -1,7 +1,7 @@
 // The runner of a CPU: KV caches in host memory, prompts one by one, replies decoded as one batch.
 import { at } from '../base/at.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
-import { i32, takeAll } from '../runtime/host-tensor.ts';
+import { ascending, i32, takeAll } from '../runtime/host-tensor.ts';
 import { bytesPerToken, CacheBlock, type CacheLayout, type Gauge } from './cache-block.ts';
 import type { Batch, Past, Row, Runner, WeightFeeds } from './runner.ts';
 import type { Scores } from './sampling.ts';
@@ -54,10 +54,7 @@ export class HostRunner implements Runner {
       ...weights,
       ...block.feeds(),
       ids: i32([1, length], ids),
-      positions: i32(
-        [1, length],
-        Int32Array.from(ids, (_, i) => tokens + i),
-      ),
+      positions: ascending([1, length], tokens),
       lengths: i32([1], Int32Array.of(tokens + length - 1)),
       total: i32([], Int32Array.of(tokens + length)),
       last: i32([1], Int32Array.of(length - 1)),
@@ -173,10 +170,7 @@ class HostBatch implements Batch {
       positions: i32([count, 1], tokens),
       lengths: i32([count], tokens),
       total: i32([], Int32Array.of(longest + 1)),
-      last: i32(
-        [count],
-        Int32Array.from(rows, (_, i) => i),
-      ),
+      last: ascending([count]),
     });
     const own = dataOf(results.own); // (rows, 1, layers * 2 * kvHeads * headDim)
     rows.forEach((row, i) => {

@@ -1,6 +1,6 @@
 // Log-probabilities of given tokens, run by run; contexts that sequences share are run once.
 import type { HostTensor, Program } from '../runtime/executor.ts';
-import { bool, i32, takeAll } from '../runtime/host-tensor.ts';
+import { ascending, bool, i32, takeAll } from '../runtime/host-tensor.ts';
 import type { Engine, ScoreRequest } from './engine.ts';
 import type { Row, Runner, WeightFeeds } from './runner.ts';
 
@@ -118,10 +118,7 @@ export function runInputs(
   const feeds = {
     ...past.feeds,
     ids: i32([1, length], Int32Array.from(ids)),
-    positions: i32(
-      [1, length],
-      Int32Array.from(ids, (_, i) => row.tokens + i),
-    ),
+    positions: ascending([1, length], row.tokens),
     keyMask: bool([1, mask.length], mask),
   };
   return { feeds, mask, capacity: past.capacity };

@@ -25,7 +25,8 @@ export function keepContexts(reader: Reader, bytesMax: number): Reader {
   };
 }
 
-class KeptContexts {
+/** Contexts within a bound, by the weights that they were run under. */
+export class KeptContexts {
   readonly #reader: Reader;
   readonly #bytesMax: number;
   /** Least recently used first. */
@@ -37,6 +38,10 @@ class KeptContexts {
   constructor(reader: Reader, bytesMax: number) {
     this.#reader = reader;
     this.#bytesMax = bytesMax;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
   }
 
   async get(contextIds: readonly number[], weights: TrainableWeights): Promise<ContextCache> {

@@ -5,7 +5,7 @@ import type { TransformerGraph } from '../model/graph-builder.ts';
 import type { Model } from '../model/model.ts';
 import { type PrimitiveOptions, primitiveGraph } from '../model/transformer.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
-import { bool, i32 } from '../runtime/host-tensor.ts';
+import { ascending, bool, i32 } from '../runtime/host-tensor.ts';
 import type { Candidate } from '../scenario/example.ts';
 import { type DecisionOptions, decisionFeeds } from './decision.ts';
 
@@ -195,10 +195,7 @@ async function extend(
     ...weights,
     ...cache?.values,
     ids: i32([1, ids.length], Int32Array.from(ids)),
-    positions: i32(
-      [1, ids.length],
-      Int32Array.from(ids, (_, i) => past + i),
-    ),
+    positions: ascending([1, ids.length], past),
     keyMask: bool([1, total], new Uint8Array(total).fill(1)),
   });
   return cacheOf(results, total);

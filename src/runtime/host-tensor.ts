@@ -1,27 +1,39 @@
 // Makes tensors in host memory, and brings those of a run there; none copies what it is given.
+import { AttuneError } from '../base/errors.ts';
 import type { HostTensor, Value } from './executor.ts';
 
-export const i32 = (shape: readonly number[], data: Int32Array): HostTensor => ({
-  dtype: 'i32',
-  shape,
-  data,
-});
+const tensor =
+  <Data extends HostTensor['data']>(dtype: HostTensor['dtype']) =>
+  (shape: readonly number[], data: Data): HostTensor => ({ dtype, shape, data });
 
-export const f32 = (shape: readonly number[], data: Float32Array): HostTensor => ({
-  dtype: 'f32',
-  shape,
-  data,
-});
-
+export const i32 = tensor<Int32Array>('i32');
+export const f32 = tensor<Float32Array>('f32');
 /** One byte an element, 1 = true. */
-export const bool = (shape: readonly number[], data: Uint8Array): HostTensor => ({
-  dtype: 'bool',
-  shape,
-  data,
-});
+export const bool = tensor<Uint8Array>('bool');
+
+const elementsOf = (shape: readonly number[]): number =>
+  shape.reduce((product, size) => product * size, 1);
 
 export const zeros = (shape: readonly number[]): HostTensor =>
-  f32(shape, new Float32Array(shape.reduce((product, size) => product * size, 1)));
+  f32(shape, new Float32Array(elementsOf(shape)));
+
+/** i32: `from`, `from` + 1, … */
+export const ascending = (shape: readonly number[], from = 0): HostTensor =>
+  i32(
+    shape,
+    Int32Array.from({ length: elementsOf(shape) }, (_, i) => from + i),
+  );
+
+/** What holds the elements of each type. */
+export const ARRAYS = { f32: Float32Array, i32: Int32Array, bool: Uint8Array } as const;
+
+/** @throws AttuneError runtime-failed when the data are not of this shape and type */
+export function assertWhole({ data, shape, dtype }: HostTensor): void {
+  if (data.length === elementsOf(shape) && data instanceof ARRAYS[dtype]) return;
+  const given = `${data.length} elements of ${data.constructor.name}`;
+  const message = `${given} are no (${shape.join(', ')}) ${dtype}`;
+  throw new AttuneError('runtime-failed', message, { dtype });
+}
 
 /** Of shape (). */
 export const number = (value: number): HostTensor => f32([], Float32Array.of(value));

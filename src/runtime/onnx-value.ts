@@ -3,9 +3,9 @@ import ort from 'onnxruntime-node';
 import { AttuneError } from '../base/errors.ts';
 import type { DataType } from '../graph/tensor.ts';
 import type { HostData, HostTensor, Value } from './executor.ts';
+import { assertWhole } from './host-tensor.ts';
 
 const TYPE_NAMES = { f32: 'float32', i32: 'int32', bool: 'bool' } as const;
-const ARRAYS = { f32: Float32Array, i32: Int32Array, bool: Uint8Array } as const;
 
 /** Copies a tensor from a device to host memory; only an executor knows how. */
 export type CopyToHost = (tensor: ort.Tensor, dtype: DataType) => Promise<HostTensor>;
@@ -46,12 +46,7 @@ export class OnnxValue implements Value {
 }
 
 /** Wraps the caller's memory, no copy. @throws AttuneError runtime-failed when it does not fit */
-export function toOrtTensor({ data, shape, dtype }: HostTensor): ort.Tensor {
-  const elements = shape.reduce((product, size) => product * size, 1);
-  if (data.length !== elements || !(data instanceof ARRAYS[dtype])) {
-    const given = `${data.length} elements of ${data.constructor.name}`;
-    const message = `${given} are no (${shape.join(', ')}) ${dtype}`;
-    throw new AttuneError('runtime-failed', message, { dtype });
-  }
-  return new ort.Tensor(TYPE_NAMES[dtype], data as Float32Array, shape);
+export function toOrtTensor(host: HostTensor): ort.Tensor {
+  assertWhole(host);
+  return new ort.Tensor(TYPE_NAMES[host.dtype], host.data as Float32Array, host.shape);
 }

@@ -3,9 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { AttuneError } from '../base/errors.ts';
 import type { DataType } from '../graph/tensor.ts';
 import type { HostTensor, Value } from './executor.ts';
+import { ARRAYS, assertWhole } from './host-tensor.ts';
 import { TF_TYPES } from './tensorflow-kernels.ts';
-
-const ARRAYS = { f32: Float32Array, i32: Int32Array, bool: Uint8Array } as const;
 
 /** Owns one tensor until it is released. */
 export class TensorFlowValue implements Value {
@@ -58,14 +57,9 @@ export class HostValue implements Value {
 }
 
 /** A copy: later writes to `host.data` do not show. The caller disposes it. */
-export function toTensor({ data, shape, dtype }: HostTensor): tf.Tensor {
-  const elements = shape.reduce((product, size) => product * size, 1);
-  if (data.length !== elements || !(data instanceof ARRAYS[dtype])) {
-    const given = `${data.length} elements of ${data.constructor.name}`;
-    const message = `${given} are no (${shape.join(', ')}) ${dtype}`;
-    throw new AttuneError('runtime-failed', message, { dtype });
-  }
-  return tf.tensor(data.slice(), [...shape], TF_TYPES[dtype]);
+export function toTensor(host: HostTensor): tf.Tensor {
+  assertWhole(host);
+  return tf.tensor(host.data.slice(), [...host.shape], TF_TYPES[host.dtype]);
 }
 
 /**

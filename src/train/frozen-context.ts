@@ -1,5 +1,5 @@
 // Frozen contexts: each example's keys and values, kept between epochs within a memory budget.
-
+import { KeptContexts } from '../reading/kept-contexts.ts';
 import { klOfLogits } from '../reading/logits.ts';
 import type { ContextCache, Reader, TrainableWeights } from '../reading/reader.ts';
 import type { Example } from '../scenario/example.ts';
@@ -11,16 +11,13 @@ import type { Example } from '../scenario/example.ts';
  */
 export class FrozenContexts {
   readonly #reader: Reader;
-  readonly #bytesMax: number;
-  /** Least recently used first. */
-  readonly #kept = new Map<string, ContextCache>();
-  #bytes = 0;
+  readonly #kept: KeptContexts;
   #snapshot: TrainableWeights;
 
   constructor(reader: Reader, snapshot: TrainableWeights, bytesMax: number) {
     this.#reader = reader;
     this.#snapshot = snapshot;
-    this.#bytesMax = bytesMax;
+    this.#kept = new KeptContexts(reader, bytesMax);
   }
 
   /** Weights under which contexts are run. */
@@ -29,39 +26,13 @@ export class FrozenContexts {
   }
 
   get keptBytes(): number {
-    return this.#bytes;
+    return this.#kept.bytes;
   }
 
   /** Runs `use` with the example's context; it stays valid until `use` settles. */
   async with<T>(example: Example, use: (cache: ContextCache) => Promise<T>): Promise<T> {
-    const key = example.scenario.id;
-    const known = this.#kept.get(key);
-    if (known !== undefined) {
-      this.#kept.delete(key);
-      this.#kept.set(key, known);
-      return use(known);
-    }
-    const cache = await this.#reader.prefill(example.contextIds, this.#snapshot);
-    try {
-      return await use(cache);
-    } finally {
-      this.#keep(key, cache);
-    }
-  }
-
-  #keep(key: string, cache: ContextCache): void {
-    if (cache.bytes > this.#bytesMax) {
-      cache.release();
-      return;
-    }
-    this.#kept.set(key, cache);
-    this.#bytes += cache.bytes;
-    for (const [oldest, old] of this.#kept) {
-      if (this.#bytes <= this.#bytesMax) break;
-      this.#kept.delete(oldest);
-      this.#bytes -= old.bytes;
-      old.release();
-    }
+    const cache = await this.#kept.get(example.contextIds, this.#snapshot);
+    return use(cache).finally(() => cache.release());
   }
 
   /**
@@ -93,8 +64,6 @@ export class FrozenContexts {
 
   /** Drops all kept contexts. */
   release(): void {
-    for (const cache of this.#kept.values()) cache.release();
-    this.#kept.clear();
-    this.#bytes = 0;
+    this.#kept.release();
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { sleep, systemClock } from '../../src/base/clock.ts';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 
 describe('the fake clock', () => {
   it('fires timers in their order, each at its own moment', async () => {

@@ -2,7 +2,6 @@ import { appendFile, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import {
   type ConversationStore,
@@ -10,6 +9,7 @@ import {
   openConversationStore,
 } from '../../src/conversation/conversation-store.ts';
 import { foreignReply, type HeaderRecord, type LogRecord } from '../../src/conversation/record.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 
 let folder: string;
 let store: ConversationStore;

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { admit, judgeWords, scenarioOfDraft } from '../../src/dream/admit.ts';
 import { draftSchema } from '../../src/dream/draft.ts';
 import { dream } from '../../src/dream/dream.ts';
 import { createCopyCheck, isNearCopy, overlap, shingles } from '../../src/dream/near-copy.ts';
 import { planDreams } from '../../src/dream/plan.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 import {
   createModel,
   flag,

@@ -1,6 +1,5 @@
 // A scripted model for tests of dreaming: it answers by what the prompt asks for.
 import { join } from 'node:path';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { createRandom, type Random } from '../../src/base/random.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import type { FlaggedSeed } from '../../src/dream/draft.ts';
@@ -9,6 +8,7 @@ import { createWriter, type Writer } from '../../src/dream/writer.ts';
 import { compress, type Gist } from '../../src/memory/gist.ts';
 import { readPrompts } from '../../src/prompt/prompt.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 
 export const tokenizer = await loadTokenizer(

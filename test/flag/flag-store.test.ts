@@ -2,11 +2,11 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { foreignReply, type LogRecord } from '../../src/conversation/record.ts';
 import { applyRecord, type ConversationState, emptyState } from '../../src/conversation/state.ts';
 import { type FlagStore, openFlagStore } from '../../src/flag/flag-store.ts';
 import { FlagDraft, type FlagDraftInput } from '../../src/protocol/flag.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 
 let folder: string;
 let store: FlagStore;

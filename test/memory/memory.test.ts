@@ -1,5 +1,4 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createFakeClock, type FakeClock } from '../../src/base/fake-clock.ts';
 import { createRandom } from '../../src/base/random.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import {
@@ -11,6 +10,7 @@ import {
   valuesOf,
 } from '../../src/memory/gist.ts';
 import { type Memory, openMemory } from '../../src/memory/memory.ts';
+import { createFakeClock, type FakeClock } from '../fakes/fake-clock.ts';
 import { MemoryDisk } from '../fakes/memory-disk.ts';
 import { fc } from '../property.ts';
 

@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../src/base/atomic-file.ts';
-import { createFakeClock, type FakeClock } from '../../src/base/fake-clock.ts';
 import type { Folder } from '../../src/base/file-ops.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { silentLogger } from '../../src/base/logger.ts';
@@ -26,6 +25,7 @@ import type { FlaggedMoment } from '../../src/record/moment.ts';
 import { admittedSchema, dreamtSchema, gatheredSchema } from '../../src/record/phase-result.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
+import { createFakeClock, type FakeClock } from '../fakes/fake-clock.ts';
 import { MemoryDisk } from '../fakes/memory-disk.ts';
 
 export const BASE = sha256('a base model');

@@ -1,5 +1,4 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createFakeClock, type FakeClock } from '../../src/base/fake-clock.ts';
 import { parseServerMessage } from '../../src/protocol/codec.ts';
 import {
   type ClientState,
@@ -9,6 +8,7 @@ import {
 } from '../../src/protocol/daemon-client.ts';
 import { CLOSE_CODE } from '../../src/protocol/handshake.ts';
 import type { ServerMessage } from '../../src/protocol/server-message.ts';
+import { createFakeClock, type FakeClock } from '../fakes/fake-clock.ts';
 
 const HEARTBEAT_MS = 10_000;
 

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createFakeClock, type FakeClock } from '../../src/base/fake-clock.ts';
 import { createDueTimes } from '../../src/schedule/due-time.ts';
 import { createSchedule, type ScheduleOptions } from '../../src/schedule/job-schedule.ts';
+import { createFakeClock, type FakeClock } from '../fakes/fake-clock.ts';
 
 const at = (text: string): number => Date.parse(text);
 const iso = (ms: number | undefined): string => new Date(ms ?? Number.NaN).toISOString();

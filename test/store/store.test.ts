@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { writeFileAtomic, writeJsonAtomic } from '../../src/base/atomic-file.ts';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { verifyLedgers } from '../../src/ledger/verify.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 import { MemoryDisk } from '../fakes/memory-disk.ts';
 import { BASE, commitNight, converse, NOW } from '../night/night-store.ts';
 

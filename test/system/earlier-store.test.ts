@@ -3,8 +3,8 @@ import { cp, mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { listNights } from '../../src/morning/list.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 import { type Loop, openLoop } from './open-loop.ts';
 
 const STORE = new URL('../fixtures/store/2026-11-22/', import.meta.url).pathname;

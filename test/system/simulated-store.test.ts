@@ -3,7 +3,6 @@
 import { existsSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { acquireLock } from '../../src/base/lock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
@@ -24,6 +23,7 @@ import { FILE, NIGHT_FILES, readScenarioFile, writeScenarios } from '../../src/r
 import { openJournal } from '../../src/record/journal.ts';
 import { gatheredSchema } from '../../src/record/phase-result.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 import { afterCrash, MemoryDisk, SURVIVALS } from '../fakes/memory-disk.ts';
 
 const STORE = '/simulated/store';

@@ -8,7 +8,7 @@ import { primitiveGraph } from '../../model/transformer.ts';
 import { loadVersion, type WeightsVersion } from '../../model/versions.ts';
 import { GREEDY } from '../../protocol/sampling.ts';
 import type { Executor, HostTensor, Program } from '../../runtime/executor.ts';
-import { bool, f32, i32 } from '../../runtime/host-tensor.ts';
+import { ascending, bool, f32, i32 } from '../../runtime/host-tensor.ts';
 
 export type Examined = 'onnx cpu' | 'onnx webgpu' | 'onnx cuda' | 'tensorflow' | 'tfjs wasm';
 
@@ -96,14 +96,10 @@ const someIds = (count: number, model: Model): Int32Array =>
   Int32Array.from({ length: count }, (_, i) => (i * 7919 + 13) % model.config.vocabSize);
 
 function inputsOf(count: number, model: Model): Record<string, HostTensor> {
-  const mask = new Uint8Array(count).fill(1);
   return {
     ids: i32([1, count], someIds(count, model)),
-    positions: i32(
-      [1, count],
-      Int32Array.from({ length: count }, (_, i) => i),
-    ),
-    keyMask: bool([1, count], mask),
+    positions: ascending([1, count]),
+    keyMask: bool([1, count], new Uint8Array(count).fill(1)),
   };
 }
 
@@ -167,11 +163,10 @@ function decisionInputs(model: Model): Record<string, HostTensor> {
     }
   }
   const keys = CONTEXT_TOKENS + DECISION_TOKENS;
-  const positions = Int32Array.from({ length: DECISION_TOKENS }, (_, i) => CONTEXT_TOKENS + i);
   return {
     ...inputsOf(DECISION_TOKENS, model),
     ...past,
-    positions: i32([1, DECISION_TOKENS], positions),
+    positions: ascending([1, DECISION_TOKENS], CONTEXT_TOKENS),
     keyMask: bool([1, keys], new Uint8Array(keys).fill(1)),
     targets: i32([1, DECISION_TOKENS], someIds(DECISION_TOKENS, model)),
   };

@@ -1,5 +1,5 @@
-// A clock that stands still until a test or a demo moves it; it fires timers in their order.
-import type { Clock, Timer } from './clock.ts';
+// A clock that stands still until a test moves it; it fires timers in their order.
+import type { Clock, Timer } from '../../src/base/clock.ts';
 
 export interface FakeClock extends Clock {
   /** Time passes: every timer that falls due fires, in order, each at its own moment. */
