@@ -1,6 +1,11 @@
 // What a command prints when it fails, and its exit code.
 import { isAttuneError } from '../base/errors.ts';
 
+/** A line on standard output. */
+export function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
 /** @returns 1 for an operating error, whose message says what to do; 70 for a bug of Attune */
 export function reportError(
   error: unknown,

@@ -62,21 +62,18 @@ async function summaryOf({
   const folder = ledger.folderOf(manifest.night);
   const measured = manifest.delta === null ? undefined : await readMeasures(folder);
   const verdict = verdictOf(manifest, swapped);
+  const { number, day } = manifest;
+  const reasons = manifest.gate?.reasons ?? [];
   const { swap } = swapped;
   return {
     schema: 1,
     nightId: manifest.night,
-    number: manifest.number,
-    day: manifest.day,
+    number,
+    day,
     verdict,
-    headline: headlineOf({
-      verdict,
-      number: manifest.number,
-      measured,
-      reasons: manifest.gate?.reasons ?? [],
-    }),
+    headline: headlineOf({ verdict, number, measured, reasons }),
     versions: { from: (await versionOf(ledger, manifest.inForce)).id, to: swap?.to ?? null },
-    reasons: manifest.gate?.reasons ?? [],
+    reasons,
     evidence: againText(manifest) + evidenceOf(lines, measured),
     measures: measured === undefined ? [] : measuresOf(measured.measures),
     retention: measured === undefined ? [] : retentionOf(measured.measures),
@@ -88,14 +85,11 @@ async function summaryOf({
     lift: measured === undefined ? [] : liftOf(measured.measures),
     facts: factsOf(lines, measured),
     phases: lines.map(({ phase, ms }) => ({ phase, ms })),
-    swap:
-      swap === null
-        ? null
-        : {
-            repliesInFlight: swap.repliesInFlight,
-            stallMs: swap.stallMs,
-            probeWorstNats: swap.probe?.worstNats ?? null,
-          },
+    swap: swap && {
+      repliesInFlight: swap.repliesInFlight,
+      stallMs: swap.stallMs,
+      probeWorstNats: swap.probe?.worstNats ?? null,
+    },
     back: verdict === 'swapped' ? `attune night revert ${manifest.night}` : null,
   };
 }
@@ -116,54 +110,27 @@ function evidenceOf(lines: readonly JournalLine[], measured: NightMeasures | und
   return `${learnt} Measured on ${examples} conversations; listening is judged on ${judges}.`;
 }
 
+type Wish = MeasureView['wish'];
+
 function measuresOf(measures: Measures): MeasureView[] {
   const { gate, realMinusDeaf, kinds, defenceGap, knockOut } = measures;
-  const unit = 'nats a token';
-  const one = (
-    name: string,
-    label: string,
-    { estimate, wish }: { estimate: Estimate; wish: MeasureView['wish'] },
-  ): MeasureView => ({ name, label, unit, estimate: view(estimate), wish });
-  const others = KINDS.filter((kind) => !KIND[kind].isGated).flatMap((kind) => {
-    const change = kinds[kind]?.change;
-    return change === undefined
-      ? []
-      : [one(kind, KIND[kind].label, { estimate: change, wish: 'guard' })];
-  });
-  return [
-    one('margin', KIND.listen.label, { estimate: gate.margin, wish: 'gain' }),
-    ...(gate.elsewhere === undefined
-      ? []
-      : [
-          one('elsewhere', 'Listening in the shipped conversations', {
-            estimate: gate.elsewhere,
-            wish: 'guard',
-          }),
-        ]),
-    ...(realMinusDeaf === undefined
-      ? []
-      : [
-          one('realMinusDeaf', 'Listening beyond the placebo', {
-            estimate: realMinusDeaf,
-            wish: 'gain',
-          }),
-        ]),
-    one('pushBack', KIND['push-back'].label, {
-      estimate: gate.pushBack,
-      wish: 'guard',
-    }),
-    one('invite', KIND.invite.label, { estimate: gate.invite, wish: 'guard' }),
-    one('ordinary', KIND.ordinary.label, { estimate: gate.ordinary, wish: 'guard' }),
-    ...others,
-    one('defenceGap', 'Defence gap (an own idea in the way)', {
-      estimate: defenceGap.change,
-      wish: 'gap',
-    }),
-    one('knockOut', 'Use of the direction (knock-out)', {
-      estimate: knockOut.change,
-      wish: 'gain',
-    }),
+  const ungated = KINDS.filter((kind) => !KIND[kind].isGated);
+  /** What was not measured is left out. */
+  const rows: readonly (readonly [string, string, Estimate | undefined, Wish])[] = [
+    ['margin', KIND.listen.label, gate.margin, 'gain'],
+    ['elsewhere', 'Listening in the shipped conversations', gate.elsewhere, 'guard'],
+    ['realMinusDeaf', 'Listening beyond the placebo', realMinusDeaf, 'gain'],
+    ['pushBack', KIND['push-back'].label, gate.pushBack, 'guard'],
+    ['invite', KIND.invite.label, gate.invite, 'guard'],
+    ['ordinary', KIND.ordinary.label, gate.ordinary, 'guard'],
+    ...ungated.map((kind) => [kind, KIND[kind].label, kinds[kind]?.change, 'guard'] as const),
+    ['defenceGap', 'Defence gap (an own idea in the way)', defenceGap.change, 'gap'],
+    ['knockOut', 'Use of the direction (knock-out)', knockOut.change, 'gain'],
   ];
+  return rows.flatMap(([name, label, estimate, wish]) => {
+    if (estimate === undefined) return [];
+    return [{ name, label, unit: 'nats a token', estimate: view(estimate), wish }];
+  });
 }
 
 function retentionOf({ retention }: Measures): NightSummary['retention'] {

@@ -2,12 +2,12 @@
 import { existsSync } from 'node:fs';
 import { input, matMul, reduceSum } from '../graph/operations.ts';
 import type { Executor } from './executor.ts';
-import { createOnnxExecutor, type OnnxExecutor } from './onnx.ts';
+import { createOnnxExecutor } from './onnx.ts';
 
 export type DeviceChoice = 'auto' | 'cpu' | 'webgpu' | 'cuda';
 
-export interface Opened<Kind extends Executor = Executor> {
-  readonly executor: Kind;
+export interface Opened {
+  readonly executor: Executor;
   /** Why this one, for the log and the doctor: `asked for`, or what `auto` saw. */
   readonly reason: string;
 }
@@ -23,7 +23,7 @@ export interface ServingOptions {
  * software adapter answers too), else the CPU; CUDA only on request.
  * @throws AttuneError device-unavailable when a device that was asked for is not there
  */
-export async function openServingExecutor(options: ServingOptions): Promise<Opened<OnnxExecutor>> {
+export async function openServingExecutor(options: ServingOptions): Promise<Opened> {
   const { device, threads = 0 } = options;
   const threaded = threads > 0 ? { threads } : {};
   if (device !== 'auto') {
@@ -32,7 +32,7 @@ export async function openServingExecutor(options: ServingOptions): Promise<Open
   }
   const cpu = await createOnnxExecutor({ device: 'cpu', ...threaded });
   if (!mayHaveGpu()) return { executor: cpu, reason: 'no GPU is attached to this machine' };
-  let webgpu: OnnxExecutor | undefined;
+  let webgpu: Executor | undefined;
   try {
     webgpu = await createOnnxExecutor({ device: 'webgpu' });
     const { executor, reason } = await fasterOf(webgpu, cpu);
@@ -51,7 +51,7 @@ function mayHaveGpu(): boolean {
 }
 
 /** Which of two executors multiplies matrices faster; neither is closed. */
-export async function fasterOf<Kind extends Executor>(gpu: Kind, cpu: Kind): Promise<Opened<Kind>> {
+export async function fasterOf(gpu: Executor, cpu: Executor): Promise<Opened> {
   // A small product first: a software adapter is found out before it takes seconds.
   const side = (await productMs(gpu, 128)) > SOFTWARE_MS ? 128 : 1024;
   const [gpuMs, cpuMs] = [await productMs(gpu, side), await productMs(cpu, side)];

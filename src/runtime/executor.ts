@@ -46,8 +46,8 @@ export type DeviceName = 'cpu' | 'webgpu' | 'cuda' | 'wasm';
 export interface Executor {
   readonly name: ExecutorName;
   readonly device: DeviceName;
-  /** True when this executor has kernels for the fused operations. */
-  readonly hasFusedAttention: boolean;
+  /** What runs: packages and versions. */
+  readonly description: string;
   /** @throws graph-unsupported, runtime-failed */
   compile(outputs: Readonly<Record<string, Tensor>>, options?: CompileOptions): Promise<Program>;
   upload(tensor: HostTensor): Promise<Value>;

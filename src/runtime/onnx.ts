@@ -15,23 +15,15 @@ export interface OnnxExecutorOptions {
   readonly profile?: string;
 }
 
-export interface OnnxExecutor extends Executor {
-  readonly name: 'onnx';
-  readonly device: OnnxDevice;
-  /** What runs: package and version. */
-  readonly description: string;
-}
-
 /** @throws AttuneError device-unavailable saying why, and what to install */
-export async function createOnnxExecutor(options: OnnxExecutorOptions): Promise<OnnxExecutor> {
+export async function createOnnxExecutor(options: OnnxExecutorOptions): Promise<Executor> {
   const executor = new OrtExecutor(options);
   if (options.device !== 'cpu') await executor.probe();
   return executor;
 }
 
-class OrtExecutor implements OnnxExecutor {
+class OrtExecutor implements Executor {
   readonly name = 'onnx';
-  readonly hasFusedAttention = true;
   readonly description = `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common}`;
   readonly device: OnnxDevice;
   readonly #sessionOptions: ort.InferenceSession.SessionOptions;

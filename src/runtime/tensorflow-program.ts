@@ -17,7 +17,7 @@ export interface ProgramParts {
   readonly outputs: Readonly<Record<string, Tensor>>;
   readonly options: CompileOptions;
   readonly constants: ConstantPool;
-  readonly onClose: () => void;
+  readonly onClose: () => unknown;
 }
 
 /** Tensors of one run. Borrowed ones belong to a value or to the program. */

@@ -14,17 +14,10 @@ export interface TensorFlowExecutorOptions {
   readonly backend: BackendName;
 }
 
-export interface TensorFlowExecutor extends Executor {
-  readonly name: 'tensorflow';
-  readonly hasFusedAttention: false;
-  /** What runs: package and versions. */
-  readonly description: string;
-}
-
 /** @throws device-unavailable saying why, and what to install */
 export async function createTensorFlowExecutor(
   options: TensorFlowExecutorOptions,
-): Promise<TensorFlowExecutor> {
+): Promise<Executor> {
   const { name: backend, device, description } = await loadBackend(options.backend);
   const constants = new ConstantPool(backend);
   const programs = new Set<Program>();
@@ -32,13 +25,10 @@ export async function createTensorFlowExecutor(
     name: 'tensorflow',
     device,
     description,
-    hasFusedAttention: false,
     async compile(outputs: Readonly<Record<string, Tensor>>, compileOptions: CompileOptions = {}) {
-      const parts = { backend, outputs, options: compileOptions, constants };
-      const program: Program = await createProgram({
-        ...parts,
-        onClose: () => programs.delete(program),
-      });
+      const onClose = (): unknown => programs.delete(program);
+      const parts = { backend, outputs, options: compileOptions, constants, onClose };
+      const program: Program = await createProgram(parts);
       programs.add(program);
       return program;
     },

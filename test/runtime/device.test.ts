@@ -51,7 +51,7 @@ describe('the faster of two executors', () => {
   const taking = (device: 'cpu' | 'webgpu', ms: number): Executor => ({
     name: 'onnx',
     device,
-    hasFusedAttention: true,
+    description: 'slow',
     compile: async () => ({
       run: () => new Promise((resolve) => setTimeout(() => resolve({}), ms)),
       close: async () => undefined,

@@ -14,6 +14,7 @@ import type { Address } from '../address.ts';
 import { HttpClient } from '../http-client.ts';
 import { followNight } from '../night/follow-night.ts';
 import { summaryText } from '../night/summary-text.ts';
+import { say } from '../report.ts';
 import { LiveConversations } from './live-conversation.ts';
 
 /** One conversation of the day: its beginning is given, its last reply is generated live. */
@@ -38,10 +39,6 @@ interface DemoOptions {
   readonly keep?: boolean;
   readonly talks?: string;
 }
-
-const say = (text: string): void => {
-  process.stdout.write(`${text}\n`);
-};
 
 export function registerDemo(program: Command): void {
   program

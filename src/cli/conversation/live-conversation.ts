@@ -12,11 +12,6 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-export interface NewLiveConversation {
-  readonly conversationId: string;
-  readonly title: string;
-}
-
 /** Ids are chosen by the caller: a message that is sent twice is stored and answered once. */
 export class LiveConversations {
   readonly #client: DaemonClient;
@@ -40,14 +35,9 @@ export class LiveConversations {
     this.#client.close();
   }
 
-  async begin({ conversationId, title }: NewLiveConversation): Promise<void> {
-    const message = {
-      type: 'conversation-create',
-      conversationId,
-      title,
-      origin: 'replay',
-    } as const;
-    await this.#ask(message, 'conversation-created');
+  async begin(conversationId: string, title: string): Promise<void> {
+    const message = { type: 'conversation-create', conversationId, title } as const;
+    await this.#ask({ ...message, origin: 'replay' }, 'conversation-created');
   }
 
   /** Resolves with the reply. @throws the daemon's error; reply-not-found where the reply failed */

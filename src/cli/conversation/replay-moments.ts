@@ -10,13 +10,7 @@ import type { Scenario } from '../../scenario/scenario.ts';
 import { findDaemon } from '../address.ts';
 import { printable } from '../chat/terminal.ts';
 import { HttpClient } from '../http-client.ts';
-import {
-  chosenOf,
-  eachAtOnce,
-  type ReplayOptions,
-  type ReplayParts,
-  replayedId,
-} from './replay-plan.ts';
+import { eachAtOnce, type ReplayOptions, type ReplayParts, replayedId } from './replay-plan.ts';
 import { isHeldBack, plainPairs, readSgdDialogues, readSgdMoments, type SgdMoment } from './sgd.ts';
 
 /** A real context up to a direction, with what listens and what does not. */
@@ -40,13 +34,8 @@ async function dialoguesBeside(file: string): Promise<string> {
   const split = /-(\w+)\.jsonl/.exec(file)?.[1] ?? 'train';
   const path = join(dirname(file), '..', 'pretrain', 'sgd', `${split}.jsonl.gz`);
   if ((await stat(path).catch(() => undefined))?.isFile() === true) return path;
-  throw new AttuneError(
-    'message-invalid',
-    `The dialogues of these moments are not at ${path}; name them with --dialogues.`,
-    {
-      path,
-    },
-  );
+  const message = `The dialogues of these moments are not at ${path}; name them with --dialogues.`;
+  throw new AttuneError('message-invalid', message, { path });
 }
 
 /** The last part, after `#`, is the position in the dialogue. */
@@ -120,12 +109,8 @@ export async function replayMoments(
   options: ReplayOptions,
   parts: ReplayParts,
 ): Promise<void> {
-  const moments = await readMoments(file, options);
-  async function* all(): AsyncGenerator<Moment> {
-    yield* moments;
-  }
-  const chosen: Moment[] = [];
-  for await (const moment of chosenOf(all(), options)) chosen.push(moment);
+  const { skip, limit = Number.POSITIVE_INFINITY } = options;
+  const chosen = (await readMoments(file, options)).slice(skip, skip + limit);
   const { answered, flagged } = await playMoments(chosen, options, parts);
   parts.io.write(
     `${answered} moments answered; ${flagged} replies ignored the direction and were flagged.`,
@@ -140,10 +125,7 @@ export async function playMoments(
 ): Promise<{ answered: number; flagged: number }> {
   const http = new HttpClient(await findDaemon(options));
   const tally = { answered: 0, flagged: 0 };
-  async function* all(): AsyncGenerator<Moment> {
-    yield* moments;
-  }
-  await eachAtOnce(all(), options.at, async (moment) => {
+  await eachAtOnce(moments, options.at, async (moment) => {
     const { scenario, conversationId } = moment;
     const isNew = await http
       .post('/api/conversations', contextOf(moment, Date.now()), ConversationImported)

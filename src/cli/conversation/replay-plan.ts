@@ -34,15 +34,16 @@ export interface ReplayParts {
 
 /** Works on a number of items at a time; the first failure ends it. */
 export async function eachAtOnce<T>(
-  items: AsyncIterable<T>,
+  items: AsyncIterable<T> | Iterable<T>,
   atOnce: number,
   work: (item: T) => Promise<void>,
 ): Promise<void> {
-  const iterator = items[Symbol.asyncIterator]();
+  async function* all(): AsyncGenerator<T> {
+    yield* items;
+  }
+  const waiting = all();
   const worker = async (): Promise<void> => {
-    for (;;) {
-      const next = await iterator.next();
-      if (next.done === true) return;
+    for (let next = await waiting.next(); !next.done; next = await waiting.next()) {
       await work(next.value);
     }
   };

@@ -88,7 +88,7 @@ async function playOne(
   // The recording's hidden instruction and its assistant are left out.
   const said = turns.filter(({ role, text }) => role === 'user' && text.trim() !== '');
   const first = said[0]?.text ?? 'Replay';
-  await conversations.begin({ conversationId, title: first.slice(0, 60) });
+  await conversations.begin(conversationId, first.slice(0, 60));
   for (const [at, { text }] of said.entries()) {
     if (pace > 0) await io.sleep(pace * 1000);
     const reply = await conversations.say(

@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { readWholeLineFile } from '../../base/line-file.ts';
 import { parseScenario, type Scenario, type ScenarioMessage } from '../../scenario/scenario.ts';
+import type { Span } from '../../scenario/span.ts';
 import { sentencesOf } from '../../scenario/words.ts';
 
 const dialogueSchema = z.object({
@@ -73,18 +74,10 @@ export function plainPairs(
   return located(moments, dialogues).flatMap(({ moment, dialogue, at }) => {
     const { foil, reply } = moment;
     if (!foil || foil === reply || RAW_VALUE.test(foil)) return [];
-    const id = `plain:${moment.kind}:${moment.id}`;
-    const before = moment.changes[0]?.[1] ?? '';
-    return [
-      scenarioOf({
-        id,
-        dialogue,
-        messages: messagesOf(dialogue, at),
-        chosen: reply,
-        rejected: foil,
-        before,
-      }),
-    ];
+    const messages = dialogue.turns.slice(0, at + 1).map(({ role, text }) => {
+      return { role, content: text };
+    });
+    return [scenarioOf({ moment, dialogue, at }, messages, { chosen: reply, rejected: foil })];
   });
 }
 
@@ -94,49 +87,29 @@ function has(text: string, value: string): boolean {
   return new RegExp(`(?<![\\p{L}\\p{N}])${escaped}(?![\\p{L}\\p{N}])`, 'iu').test(text);
 }
 
-const messagesOf = (dialogue: SgdDialogue, at: number): ScenarioMessage[] =>
-  dialogue.turns.slice(0, at + 1).map((turn) => ({ role: turn.role, content: turn.text }));
-
 /** The direction is the last turn; the own idea is what the assistant said it would do before. */
-function scenarioOf(parts: {
-  id: string;
-  dialogue: SgdDialogue;
-  messages: readonly ScenarioMessage[];
-  chosen: string;
-  rejected: string;
-  before: string;
-}): Scenario {
-  const { id, dialogue, messages, chosen, rejected, before } = parts;
-  const last = messages.length - 1;
-  const direction = messages[last]?.content ?? '';
-  const idea = ownIdea(messages, before);
-  return parseScenario(
-    {
-      id,
-      kind: 'listen',
-      messages,
-      spans: [
-        { feature: 'direction', message: last, start: 0, end: direction.length },
-        ...(idea === undefined ? [] : [idea]),
-      ],
-      chosen,
-      rejected,
-      source: { origin: 'sgd', cluster: dialogue.id, domain: dialogue.services.join('+') },
-    },
-    id,
-  );
+function scenarioOf(
+  { moment, dialogue, at }: Moment,
+  messages: readonly ScenarioMessage[],
+  candidates: Pick<Scenario, 'chosen' | 'rejected'>,
+): Scenario {
+  const id = `plain:${moment.kind}:${moment.id}`;
+  const end = messages[at]?.content.length ?? 0;
+  const spans = [
+    { feature: 'direction', message: at, start: 0, end },
+    ...ownIdea(messages, moment.changes[0]?.[1] ?? ''),
+  ];
+  const source = { origin: 'sgd', cluster: dialogue.id, domain: dialogue.services.join('+') };
+  return parseScenario({ id, kind: 'listen', messages, spans, ...candidates, source }, id);
 }
 
 /** The assistant's latest sentence that holds the old value; of an offer, its last sentence. */
-function ownIdea(
-  messages: readonly ScenarioMessage[],
-  before: string,
-): { feature: 'own-idea'; message: number; start: number; end: number } | undefined {
+function ownIdea(messages: readonly ScenarioMessage[], before: string): Span[] {
   const isIdea = (text: string): boolean => before === '' || has(text, before);
   const message = messages.findLastIndex((m) => m.role === 'assistant' && isIdea(m.content));
   const said = messages[message]?.content ?? '';
   const idea = sentencesOf(said).findLast(isIdea);
-  if (idea === undefined) return undefined;
+  if (idea === undefined) return [];
   const start = said.lastIndexOf(idea);
-  return { feature: 'own-idea', message, start, end: start + idea.length };
+  return [{ feature: 'own-idea', message, start, end: start + idea.length }];
 }

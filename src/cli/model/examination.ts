@@ -45,13 +45,13 @@ const REPEATS = 3;
 /** Never throws: what goes wrong is the finding. */
 export async function examine(request: ExaminationRequest): Promise<Examination> {
   const { what } = request;
-  let executor: Executor | undefined;
-  let description = '';
+  let executor: Executor;
   try {
-    ({ executor, description } = await openExecutor(what, request.threads));
+    executor = await openExecutor(what, request.threads);
   } catch (error) {
     return { what, isPresent: false, reason: (error as Error).message };
   }
+  const { description } = executor;
   try {
     const model = await readModel(request.modelDir, { cacheDir: request.cacheDir });
     const version = await loadVersion(model, []);
@@ -75,20 +75,15 @@ export async function examine(request: ExaminationRequest): Promise<Examination>
   }
 }
 
-async function openExecutor(
-  what: Examined,
-  threads: number,
-): Promise<{ executor: Executor; description: string }> {
+async function openExecutor(what: Examined, threads: number): Promise<Executor> {
   if (what === 'tensorflow' || what === 'tfjs wasm') {
     const { createTensorFlowExecutor } = await import('../../runtime/tensorflow.ts');
     const backend = what === 'tensorflow' ? 'tensorflow' : 'wasm';
-    const executor = await createTensorFlowExecutor({ backend });
-    return { executor, description: executor.description };
+    return createTensorFlowExecutor({ backend });
   }
   const { createOnnxExecutor } = await import('../../runtime/onnx.ts');
   const device = what.split(' ')[1] as 'cpu' | 'webgpu' | 'cuda';
-  const executor = await createOnnxExecutor({ device, ...(threads > 0 ? { threads } : {}) });
-  return { executor, description: executor.description };
+  return createOnnxExecutor({ device, ...(threads > 0 ? { threads } : {}) });
 }
 
 /** Fixed ids that differ from each other. */
@@ -186,12 +181,8 @@ async function decodeSpeed(
   const engine = await createEngine({ modelDir, cacheDir, executor });
   const times: number[] = [];
   const ids = Array.from({ length: CONTEXT_TOKENS }, (_, i) => i % 32);
-  const request = {
-    ids,
-    replyTokensMax: REPLY_TOKENS,
-    sampling: { ...GREEDY, seed: 0 },
-    stopIds: [],
-  };
+  const sampling = { ...GREEDY, seed: 0 };
+  const request = { ids, replyTokensMax: REPLY_TOKENS, sampling, stopIds: [] };
   await engine.generate(request, () => times.push(performance.now()));
   await engine.close();
   const [first = 0, last = 0] = [times[0], times.at(-1)];

@@ -12,6 +12,7 @@ import { BlindView, NightList, NightSummary } from '../../protocol/summary.ts';
 import { NIGHT_FILES } from '../../record/files.ts';
 import { type Address, type AddressOptions, findDaemon } from '../address.ts';
 import { HttpClient } from '../http-client.ts';
+import { say } from '../report.ts';
 import { followNight, startNight } from './follow-night.ts';
 import { registerReview } from './night-review.ts';
 import { summaryText } from './summary-text.ts';
@@ -34,58 +35,51 @@ const verificationSchema = z.object({
 });
 const swapSchema = z.object({ from: z.string(), to: z.string(), stallMs: z.number() });
 
+const DECISIONS = {
+  approve: 'use the weights of a waiting night',
+  reject: 'do not use the weights of a waiting night',
+  revert: 'remove a night from the active weights',
+};
+
 type Options = AddressOptions & { json?: boolean };
 type ShowOptions = Options & { all?: boolean };
 
-const say = (text: string): void => {
-  process.stdout.write(`${text}\n`);
-};
-
 export function registerNight(program: Command): void {
+  const located = (parent: Command, name: string, description: string): Command =>
+    parent
+      .command(name)
+      .description(description)
+      .option('--url <address>', 'URL of the daemon, such as http://127.0.0.1:4747')
+      .option('--config <file>', 'configuration file')
+      .option('--json', 'print JSON');
   const night = program
     .command('night')
     .description('run nights, inspect them and decide about them');
-  const command = (name: string, description: string): Command =>
-    located(night.command(name).description(description));
+  const command = (name: string, description: string): Command => located(night, name, description);
 
   command('run', 'start a night now, or resume an interrupted one, and follow it')
     .option('--detach', 'return at once')
-    .action(async (options: Options & { detach?: boolean }) => run(options));
-  command('list', 'list all nights').action(async (options: Options) => list(options));
+    .action(run);
+  command('list', 'list all nights').action(list);
   command('show [id]', 'print the summary of a night (default: the last one)')
     .option('--all', 'include the replies that are still to be judged blind')
     .action(show);
-  command('approve <id>', 'use the weights of a waiting night').action(
-    async (id: string, options: Options) => decide(id, 'approve', options),
-  );
-  command('reject <id>', 'do not use the weights of a waiting night').action(
-    async (id: string, options: Options) => decide(id, 'reject', options),
-  );
-  command('revert <id>', 'remove a night from the active weights').action(
-    async (id: string, options: Options) => decide(id, 'revert', options),
-  );
+  for (const [decision, description] of Object.entries(DECISIONS)) {
+    command(`${decision} <id>`, description).action((id: string, options: Options) =>
+      decide(id, decision, options),
+    );
+  }
   registerReview(command);
   command('verify', 'check the hash chain, every file and every delta, of all base models').action(
     verify,
   );
-  located(
-    program
-      .command('summary [id]')
-      .description('print the summary of a night (default: the last one)'),
-  )
+  located(program, 'summary [id]', 'print the summary of a night (default: the last one)')
     .option('--all', 'include the replies that are still to be judged blind')
     .action(show);
-  located(program.command('swap').description('switch to other weights now'))
+  located(program, 'swap', 'switch to other weights now')
     .option('--to <nights...>', 'nights to apply, in order')
     .option('--base', 'use the base model without any night')
     .action(swap);
-}
-
-function located(command: Command): Command {
-  return command
-    .option('--url <address>', 'URL of the daemon, such as http://127.0.0.1:4747')
-    .option('--config <file>', 'configuration file')
-    .option('--json', 'print JSON');
 }
 
 async function run(options: Options & { detach?: boolean }): Promise<void> {
@@ -135,11 +129,7 @@ async function lastNight(address: Address): Promise<string> {
   );
 }
 
-async function decide(
-  id: string,
-  decision: 'approve' | 'reject' | 'revert',
-  options: Options,
-): Promise<void> {
+async function decide(id: string, decision: string, options: Options): Promise<void> {
   const path = `/api/nights/${encodeURIComponent(id)}/${decision}`;
   const client = new HttpClient(await findDaemon(options));
   const answer = await client.post(path, {}, z.unknown());

@@ -8,13 +8,10 @@ import { type BlindPair, BlindView } from '../../protocol/summary.ts';
 import { type AddressOptions, findDaemon } from '../address.ts';
 import { printable } from '../chat/terminal.ts';
 import { HttpClient } from '../http-client.ts';
+import { say } from '../report.ts';
 import { followNight } from './follow-night.ts';
 
 type Options = AddressOptions & { json?: boolean };
-
-const say = (text: string): void => {
-  process.stdout.write(`${text}\n`);
-};
 
 /** @param command makes a subcommand of `night` that knows where the daemon is */
 export function registerReview(command: (name: string, description: string) => Command): void {
@@ -78,28 +75,24 @@ function pick(view: ReviewView, name: string): ReviewedDream {
 async function change(
   id: string,
   options: Options,
-  wanted: readonly { name: string; request: Omit<ReviewRequest, 'dreamId'> }[],
+  dreams: readonly string[],
+  request: Omit<ReviewRequest, 'dreamId'>,
 ): Promise<void> {
   const client = new HttpClient(await findDaemon(options));
   let view = await client.get(pathOf(id, 'review'), ReviewView);
-  const changes = wanted.map(({ name, request }) => ({ dreamId: pick(view, name).id, ...request }));
-  for (const body of changes) view = await client.post(pathOf(id, 'review'), body, ReviewView);
+  const bodies = dreams.map((name) => ({ dreamId: pick(view, name).id, ...request }));
+  for (const body of bodies) view = await client.post(pathOf(id, 'review'), body, ReviewView);
   if (options.json) return say(JSON.stringify(view, null, 2));
   say(footer(view));
 }
 
 function drop(id: string, dreams: string[], options: Options & { undo?: boolean }): Promise<void> {
-  const request = { isDropped: options.undo !== true };
-  return change(
-    id,
-    options,
-    dreams.map((name) => ({ name, request })),
-  );
+  return change(id, options, dreams, { isDropped: options.undo !== true });
 }
 
 function edit(id: string, dream: string, words: string[], options: Options): Promise<void> {
   const chosen = words.length === 0 ? null : words.join(' ');
-  return change(id, options, [{ name: dream, request: { chosen } }]);
+  return change(id, options, [dream], { chosen });
 }
 
 async function retrain(id: string, options: Options): Promise<void> {
