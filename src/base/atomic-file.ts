@@ -113,6 +113,15 @@ export async function readTextBounded(
   }
 }
 
+/** What a text holds, or undefined when it is not JSON. */
+export function parsedJson(text = ''): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Parsed and checked JSON, or undefined when there is no such file.
  * @throws store-damaged with the place when the file is not JSON or does not fit the schema

@@ -5,7 +5,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readTextBounded, writeJsonAtomic } from './atomic-file.ts';
+import { parsedJson, readTextBounded, writeJsonAtomic } from './atomic-file.ts';
 import { type Clock, sleep, systemClock } from './clock.ts';
 import { AttuneError } from './errors.ts';
 import { type FileOps, type Folder, systemCode, systemFileOps } from './file-ops.ts';
@@ -115,7 +115,7 @@ async function findRival(
     if (!name.endsWith(CLAIM_SUFFIX) || name.startsWith('.') || name === own) continue;
     const path = join(folder, name);
     const text = await readTextBounded(path, { bytesMax: 65536, ops });
-    const claim = parseClaim(text);
+    const claim = claimSchema.safeParse(parsedJson(text)).data;
     // File systems keep their own time, so age is asked of them: a fresh claim of ours is "now".
     const renewed = await ops.stat(path);
     const now = await ops.stat(join(folder, own));
@@ -126,14 +126,6 @@ async function findRival(
     await ops.remove(path);
   }
   return undefined;
-}
-
-function parseClaim(text: string | undefined): Claim | undefined {
-  try {
-    return claimSchema.safeParse(JSON.parse(text ?? '')).data;
-  } catch {
-    return undefined;
-  }
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { Random } from '../base/random.ts';
 import { checkReply } from '../scenario/check.ts';
 import type { Scenario } from '../scenario/scenario.ts';
+import type { Draft } from './draft.ts';
 import type { Message, TurnWriter } from './writer.ts';
 
 /** A scenario whose candidates are still to be found. */
@@ -60,12 +61,7 @@ export async function findChosen(
   options: CandidateOptions,
   listens: (reply: string) => boolean,
 ): Promise<Found<'guided'> | undefined> {
-  const guided = withGuidance(messages, options.guidance);
-  for (let attempt = 0; attempt <= options.retries; attempt++) {
-    const text = await sample(guided, options);
-    if (text !== undefined && listens(text)) return { text, from: 'guided' };
-  }
-  return undefined;
+  return firstOf(withGuidance(messages, options.guidance), options, listens, 'guided');
 }
 
 /**
@@ -77,9 +73,31 @@ export async function findRejected(
   options: CandidateOptions,
   drifts: (reply: string) => boolean,
 ): Promise<Found<'unguided'> | undefined> {
+  return firstOf(messages, options, drifts, 'unguided');
+}
+
+async function firstOf<From extends string>(
+  messages: readonly Message[],
+  options: CandidateOptions,
+  isRight: (reply: string) => boolean,
+  from: From,
+): Promise<Found<From> | undefined> {
   for (let attempt = 0; attempt <= options.retries; attempt++) {
     const text = await sample(messages, options);
-    if (text !== undefined && drifts(text)) return { text, from: 'unguided' };
+    if (text !== undefined && isRight(text)) return { text, from };
   }
   return undefined;
+}
+
+/** What a draft says of the candidates that were found for it. */
+export function told(
+  chosen: Found<Draft['chosenFrom']> | undefined,
+  rejected: Found<Draft['rejectedFrom']> | undefined,
+) {
+  return {
+    ...(chosen ? { chosen: chosen.text } : { problem: 'no listening reply was found' }),
+    ...(rejected && { rejected: rejected.text }),
+    chosenFrom: chosen?.from ?? 'nobody',
+    rejectedFrom: rejected?.from ?? 'nobody',
+  };
 }

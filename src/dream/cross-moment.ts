@@ -1,7 +1,8 @@
 // The other side of a moment of a talk: the value that was asked for and another one exchanged.
 import type { Random } from '../base/random.ts';
 import { valuesOf } from '../memory/gist.ts';
-import type { Draft, DraftSpan } from './draft.ts';
+import { featureText } from '../scenario/span.ts';
+import type { Draft } from './draft.ts';
 
 /** A shorter word with a capital is mostly no name. */
 const NAME_MIN = 3;
@@ -15,11 +16,9 @@ const NAME_MIN = 3;
 export function crossMoment(draft: Draft, random: Random): [Draft, Draft] | undefined {
   const { chosen, rejected = '', messages, spans, id } = draft;
   if (chosen === undefined) return undefined;
-  const spoken = (feature: DraftSpan['feature']): string[] =>
-    spans
-      .filter((span) => span.feature === feature)
-      .map(({ message, start, end }) => messages[message]?.content.slice(start, end) ?? '');
-  const wanted = valuesOf(spoken('direction')).filter((value) => mentions(chosen, value));
+  const wanted = valuesOf(featureText(draft, 'direction')).filter((value) =>
+    mentions(chosen, value),
+  );
   const wish = wanted.reduce((longest, one) => (one.length > longest.length ? one : longest), '');
   if (wish === '') return undefined;
   const isOther = (value: string): boolean =>
@@ -28,7 +27,7 @@ export function crossMoment(draft: Draft, random: Random): [Draft, Draft] | unde
     !mentions(chosen, value) &&
     !mentions(value, wish) &&
     !mentions(wish, value);
-  const near = valuesOf([...spoken('own-idea'), rejected]).filter(isOther);
+  const near = valuesOf([...featureText(draft, 'own-idea'), rejected]).filter(isOther);
   const far = valuesOf(messages.map(({ content }) => content)).filter(isOther);
   const [others = []] = [near, far, inventedLike(wish, random).filter(isOther)].filter(
     (values) => values.length > 0,

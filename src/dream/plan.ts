@@ -7,6 +7,7 @@ import { gistText, valuesOf } from '../memory/gist.ts';
 import type { Remembered } from '../memory/memory.ts';
 import type { Prompt, PromptFolder } from '../prompt/prompt.ts';
 import { KIND, type Kind } from '../scenario/kind.ts';
+import { featureText } from '../scenario/span.ts';
 import type { Angle, Draft, FlaggedSeed } from './draft.ts';
 import { spreadUnits, type Unit } from './quota.ts';
 import { type MemorySeed, seedOfGist, suits } from './structured.ts';
@@ -47,15 +48,9 @@ const ANGLES_MIN = 3;
 /** Of the listening dreams of flags, one in this many keeps its own words and moves them away. */
 const REPLAY_ONE_IN = 2;
 
-function directionsOf({ context }: FlaggedSeed): string[] {
-  return context.spans
-    .filter(({ feature }) => feature === 'direction')
-    .map((span) => context.messages[span.message]?.content.slice(span.start, span.end) ?? '');
-}
-
 function seedOfFlag(flag: FlaggedSeed): MemorySeed {
   const said = flag.context.messages.filter(({ role }) => role === 'user').map((m) => m.content);
-  const directions = directionsOf(flag);
+  const directions = featureText(flag.context, 'direction');
   const feelings = said
     .flatMap((text) => extractItems({ id: '', role: 'user', text }))
     .filter(({ kind }) => kind === 'feeling');
@@ -71,7 +66,7 @@ function seedOfFlag(flag: FlaggedSeed): MemorySeed {
 }
 
 function memoryOfFlag(flag: FlaggedSeed): string {
-  const asked = directionsOf(flag).map((words) => `They asked: “${words}”`);
+  const asked = featureText(flag.context, 'direction').map((words) => `They asked: “${words}”`);
   const missed =
     flag.rejected === undefined ? [] : [`The companion said instead: “${flag.rejected}”`];
   return [...asked, ...missed].join('\n');

@@ -1,6 +1,6 @@
 // Dreams that stay with a flagged moment's own words and move the direction into the distance.
 import type { Random } from '../base/random.ts';
-import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
+import { type CandidateOptions, findChosen, findRejected, passes, told } from './candidate.ts';
 import { crossMoment } from './cross-moment.ts';
 import type { Angle, Draft, DraftSpan, FlaggedSeed } from './draft.ts';
 import { addDistractors, type Exchange, type Played, shareOf } from './stage.ts';
@@ -79,12 +79,7 @@ export async function replayFlag(
     said ?? (chosen && (await findRejected(messages, candidate, (text) => !listens(text))));
   const draft: Draft = {
     ...base,
-    ...(chosen === undefined
-      ? { problem: 'no listening reply was found' }
-      : { chosen: chosen.text }),
-    ...(rejected === undefined ? {} : { rejected: rejected.text }),
-    chosenFrom: chosen?.from ?? 'nobody',
-    rejectedFrom: rejected?.from ?? 'nobody',
+    ...told(chosen, rejected),
     sampledShare: shareOf(played, chosen, rejected),
   };
   return crossMoment(draft, options.random) ?? [draft];

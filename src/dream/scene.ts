@@ -1,7 +1,7 @@
 // A structured scene: turns with named slots that the model fills, and marked features.
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
-import type { Prompt } from '../prompt/prompt.ts';
+import { frontOf, type Prompt } from '../prompt/prompt.ts';
 import { KINDS, type Kind } from '../scenario/kind.ts';
 import { FEATURES } from '../scenario/span.ts';
 
@@ -149,12 +149,7 @@ function checkSide(name: string, { lines }: Read): void {
  * @throws prompt-invalid
  */
 export function readScene(prompt: Prompt, values: Readonly<Record<string, string>>): Scene {
-  const parsed = frontSchema.safeParse(prompt.frontMatter);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw invalid(prompt.name, `${issue?.path.join('.')}: ${issue?.message}.`);
-  }
-  const front = parsed.data;
+  const front = frontOf(prompt, frontSchema);
   const safe = Object.fromEntries(
     prompt.slots.map((slot) => {
       const value = values[slot];

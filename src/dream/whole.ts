@@ -3,7 +3,7 @@ import type { Random } from '../base/random.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
 import { KIND, type Kind } from '../scenario/kind.ts';
 import type { Feature } from '../scenario/span.ts';
-import { type CandidateOptions, findChosen, findRejected, passes } from './candidate.ts';
+import { type CandidateOptions, findChosen, findRejected, passes, told } from './candidate.ts';
 import type { Angle, Draft, DraftSpan } from './draft.ts';
 import { shareOf } from './stage.ts';
 import type { TurnWriter } from './writer.ts';
@@ -154,12 +154,7 @@ export async function dreamWhole(kind: Kind, options: WholeOptions): Promise<Dra
     angle,
     prompt: { name: prompt.name, hash: prompt.hash },
     ...(options.pair === undefined ? {} : { pair: options.pair }),
-    ...(chosen === undefined
-      ? { problem: 'no listening reply was found' }
-      : { chosen: chosen.text }),
-    ...(rejected === undefined ? {} : { rejected: rejected.text }),
-    chosenFrom: chosen?.from ?? 'nobody',
-    rejectedFrom: rejected?.from ?? 'nobody',
+    ...told(chosen, rejected),
     sampledShare: shareOf(played, chosen, rejected),
   };
 }

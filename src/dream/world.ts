@@ -1,7 +1,6 @@
 // The world that structured dreams are set in, read from prompts/dream/world.md.
 import { z } from 'zod';
-import { AttuneError } from '../base/errors.ts';
-import type { PromptFolder } from '../prompt/prompt.ts';
+import { frontOf, type PromptFolder } from '../prompt/prompt.ts';
 import type { Exchange } from './stage.ts';
 
 const worldSchema = z.strictObject({
@@ -18,19 +17,9 @@ export interface World {
 
 /** @throws prompt-invalid */
 export function readWorld(prompts: PromptFolder): World {
-  const parsed = worldSchema.safeParse(prompts.get('dream/world').frontMatter);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new AttuneError(
-      'prompt-invalid',
-      `Prompt dream/world: ${issue?.path.map(String).join('.')}: ${issue?.message}.`,
-      { name: 'dream/world' },
-    );
-  }
-  const exchanges = parsed.data.exchanges.map(([user, assistant]) => ({
-    user,
-    assistant,
-    isSampled: false,
-  }));
-  return { ...parsed.data, exchanges };
+  const world = frontOf(prompts.get('dream/world'), worldSchema);
+  const exchanges = world.exchanges.map(([user, assistant]) => {
+    return { user, assistant, isSampled: false };
+  });
+  return { ...world, exchanges };
 }

@@ -5,12 +5,9 @@ import { bothRight } from '../reading/margin.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { wordsOf } from '../scenario/words.ts';
 
-export interface BaselineSettings {
-  readonly epochs?: number;
-  readonly rate?: number;
-  readonly decay?: number;
-  readonly seed?: number;
-}
+const EPOCHS = 20;
+const RATE = 0.5;
+const DECAY = 1e-3;
 
 /** A word's weight; the margin of a pair is the difference of its candidates' sums. */
 export type BagOfWords = ReadonlyMap<string, number>;
@@ -37,18 +34,15 @@ function difference(scenario: Scenario): Map<string, number> | undefined {
  * Logistic regression on the difference of the two candidates' words, by stochastic gradient with
  * weight decay. What it reaches is what surface habits alone can reach.
  */
-export function trainBagOfWords(
-  scenarios: readonly Scenario[],
-  { epochs = 20, rate = 0.5, decay = 1e-3, seed = 0 }: BaselineSettings = {},
-): BagOfWords {
+export function trainBagOfWords(scenarios: readonly Scenario[]): BagOfWords {
   const pairs = scenarios.map(difference).filter((pair) => pair !== undefined);
   const weights = new Map<string, number>();
-  const random = createRandom(`bag-of-words:${seed}`);
-  for (let epoch = 0; epoch < epochs; epoch++) {
+  const random = createRandom('bag-of-words:0');
+  for (let epoch = 0; epoch < EPOCHS; epoch++) {
     for (const features of random.shuffle(pairs)) {
-      const pull = rate / (1 + Math.exp(dot(weights, features))) / (1 + epoch / 4);
+      const pull = RATE / (1 + Math.exp(dot(weights, features))) / (1 + epoch / 4);
       for (const [word, count] of features) {
-        weights.set(word, (weights.get(word) ?? 0) * (1 - decay) + pull * count);
+        weights.set(word, (weights.get(word) ?? 0) * (1 - DECAY) + pull * count);
       }
     }
   }

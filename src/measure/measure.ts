@@ -211,17 +211,12 @@ async function defenceGap(
   { reader, statistics }: MeasureOptions,
 ): Promise<Change> {
   const gaps = async (weights: TrainableWeights): Promise<Observation[]> => {
-    const without = await scoreExamples(
-      reader,
-      ownIdeas.map(({ absent }) => absent),
-      weights,
-    );
-    const present = await scoreExamples(
-      reader,
-      ownIdeas.map(({ present }) => present),
-      weights,
-    );
-    return pairedGains(present, without);
+    const scored = (side: 'absent' | 'present'): Promise<ScoredExample[]> => {
+      const examples = ownIdeas.map((idea) => idea[side]);
+      return scoreExamples(reader, examples, weights);
+    };
+    const without = await scored('absent');
+    return pairedGains(await scored('present'), without);
   };
   return changeBetween(await gaps(parent), await gaps(candidate), statistics);
 }
@@ -234,11 +229,7 @@ async function attentionOf(
   const isMarked = ({ scenario, spans }: Example): boolean =>
     scenario.kind === 'listen' && spans.some((span) => span.feature === 'direction');
   const examples = all.filter(isMarked).slice(0, attentionExamplesMax);
-  const arms = {
-    before: parent,
-    after: candidate,
-    ...(placebo === undefined ? {} : { placebo }),
-  };
+  const arms = { before: parent, after: candidate, ...(placebo && { placebo }) };
   const looks = await attentionChanges(reader, examples, arms, {
     features: ['direction', 'own-idea'],
     controlIds,

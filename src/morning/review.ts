@@ -7,6 +7,7 @@ import { type ReviewChange, readReview, writeReview } from '../ledger/review.ts'
 import type { ReviewRequest, ReviewView } from '../protocol/review.ts';
 import { readDrafts, readScenarioFile } from '../record/files.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
+import { dreamView } from './samples.ts';
 
 /** Nights whose dreams may still be changed: those that are in use have been decided. */
 const CHANGEABLE = ['waiting', 'refused', 'rejected'];
@@ -21,18 +22,13 @@ export async function reviewView(ledger: Ledger, id: NightId): Promise<ReviewVie
   return {
     nightId: id,
     canChange: isChangeable(ledger, manifest) && dreams.length > 0,
-    dreams: dreams.map(({ id: dreamId, kind, messages, spans, chosen, rejected, pair }, index) => {
-      const change = changes.get(dreamId);
+    dreams: dreams.map((dream, index) => {
+      const change = changes.get(dream.id);
       return {
         number: index + 1,
-        id: dreamId,
-        kind,
-        turns: [...messages],
-        spans: [...spans],
-        chosen: change?.chosen ?? chosen,
-        rejected: rejected ?? null,
-        sampledShare: drafts.get(dreamId)?.sampledShare ?? null,
-        pairId: pair?.id ?? null,
+        ...dreamView(dream, drafts.get(dream.id)),
+        chosen: change?.chosen ?? dream.chosen,
+        pairId: dream.pair?.id ?? null,
         isDropped: change?.isDropped ?? false,
         isReworded: change !== undefined && change.chosen !== null,
       };
@@ -104,12 +100,7 @@ async function changeInTurn(
 /** Spaces around it make no other reply. */
 function assertReply(dream: Scenario, chosen: string): void {
   try {
-    const { rejected, ...rest } = dream;
-    parseScenario({
-      ...rest,
-      chosen,
-      ...(rejected === undefined ? {} : { rejected: rejected.trim() }),
-    });
+    parseScenario({ ...dream, chosen, rejected: dream.rejected?.trim() });
   } catch (cause) {
     const message = `These words cannot be the reply: ${cause instanceof Error ? cause.message : ''}`;
     throw new AttuneError('review-refused', message, { dreamId: dream.id }, { cause });

@@ -1,10 +1,12 @@
 // Samples of a night for its summary: a few dreams of each kind, the loss of each step.
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readTextBounded } from '../base/atomic-file.ts';
+import { parsedJson, readTextBounded } from '../base/atomic-file.ts';
 import type { Folder } from '../base/file-ops.ts';
-import type { NightSummary } from '../protocol/summary.ts';
+import type { Draft } from '../dream/draft.ts';
+import type { DreamView } from '../protocol/summary.ts';
 import { FILE, readDrafts, readScenarioFile } from '../record/files.ts';
+import type { Scenario } from '../scenario/scenario.ts';
 
 const SAMPLES_MAX = 12;
 
@@ -15,25 +17,15 @@ export async function readLosses({ path, ops }: Folder): Promise<{ step: number;
   const text = (await readTextBounded(join(path, FILE.steps), { ops })) ?? '';
   const losses = new Map<number, number>();
   for (const line of text.split('\n')) {
-    const parsed = line === '' ? undefined : stepSchema.safeParse(parseLine(line)).data;
+    // A process that was killed while it wrote leaves half a line.
+    const parsed = stepSchema.safeParse(parsedJson(line)).data;
     if (parsed !== undefined) losses.set(parsed.step, parsed.terms.loss);
   }
   return [...losses].map(([step, loss]) => ({ step, loss }));
 }
 
-/** A process that was killed while it wrote leaves half a line. */
-function parseLine(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-}
-
 /** The first admitted dreams of each kind, as they trained. */
-export async function readSamples(
-  folder: Folder,
-): Promise<Pick<NightSummary['dreams'], 'samples'>> {
+export async function readSamples(folder: Folder): Promise<DreamView[]> {
   const scenarios = await readScenarioFile(folder, 'scenarios');
   const dreams = scenarios.filter(({ source }) => source.origin === 'dream');
   const perKind = new Map<string, number>();
@@ -42,17 +34,12 @@ export async function readSamples(
     return (perKind.get(kind) ?? 0) <= 2;
   });
   const drafts = new Map((await readDrafts(folder)).map((draft) => [draft.id, draft]));
-  return {
-    samples: samples
-      .slice(0, SAMPLES_MAX)
-      .map(({ id, kind, messages, spans, chosen, rejected }) => ({
-        id,
-        kind,
-        turns: [...messages],
-        spans: [...spans],
-        chosen,
-        rejected: rejected ?? null,
-        sampledShare: drafts.get(id)?.sampledShare ?? null,
-      })),
-  };
+  return samples.slice(0, SAMPLES_MAX).map((dream) => dreamView(dream, drafts.get(dream.id)));
+}
+
+/** A dream as a person reads it. */
+export function dreamView(dream: Scenario, draft: Draft | undefined): DreamView {
+  const { id, kind, messages, spans, chosen, rejected = null } = dream;
+  const sampledShare = draft?.sampledShare ?? null;
+  return { id, kind, turns: [...messages], spans: [...spans], chosen, rejected, sampledShare };
 }

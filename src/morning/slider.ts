@@ -12,6 +12,7 @@ import type { SliderMoment, SliderReply, SliderView } from '../protocol/summary.
 import { answer } from '../reading/answer.ts';
 import { readFlagged } from '../record/files.ts';
 import type { FlaggedMoment } from '../record/moment.ts';
+import { featureText } from '../scenario/span.ts';
 import { loadableVersion } from '../swap/swap.ts';
 import type { ChatTokenizer, ChatTokens } from '../tokenizer/chat-tokenizer.ts';
 import { readSummary } from './list.ts';
@@ -107,17 +108,13 @@ function emptyView(
   const starts = prompt.messages.map((message) => message.start);
   const tokens = prompt.ids.map((id, i) => {
     const text = tokenizer.controlIds.has(id) ? '' : decoder.push(id);
-    const said = Math.max(
-      0,
-      starts.findLastIndex((start) => start <= i),
-    );
-    const role = context.messages[said]?.role ?? 'user';
+    const said = starts.findLastIndex((start) => start <= i);
+    const role = context.messages[Math.max(0, said)]?.role ?? 'user';
     const isFirst = starts.includes(i) && i > 1;
     return { text: isFirst ? `\n${text}` : text, role, feature: feature[i] ?? null };
   });
-  const span = context.spans.find((one) => one.feature === 'direction');
-  const direction = context.messages[span?.message ?? -1]?.content.slice(span?.start, span?.end);
-  return { flagId, direction: direction ?? '', tokens, stops: [] };
+  const [direction = ''] = featureText(context, 'direction');
+  return { flagId, direction, tokens, stops: [] };
 }
 
 /**
@@ -160,10 +157,8 @@ export async function sliderReply(
   const moment = (await momentsOf(parts.ledger, night)).find((one) => one.flagId === flagId);
   const target = (await stopsOf(parts.ledger, night))[stop];
   if (moment === undefined || target === undefined) {
-    throw new AttuneError('night-unknown', `${night} has no such moment or stop.`, {
-      night,
-      flagId,
-    });
+    const message = `${night} has no such moment or stop.`;
+    throw new AttuneError('night-unknown', message, { night, flagId });
   }
   const version = await ready(parts, target);
   const text = await answer(moment.context, {

@@ -30,6 +30,7 @@ import {
   verdictOf,
 } from '../record/phase-result.ts';
 import { KIND, KINDS } from '../scenario/kind.ts';
+import { featureText } from '../scenario/span.ts';
 import { versionOf } from '../swap/swap.ts';
 import { headlineOf } from './headline.ts';
 import { againText } from './review.ts';
@@ -53,12 +54,8 @@ export async function writeSummary(input: SummaryInput): Promise<string> {
   return summary.headline;
 }
 
-async function summaryOf({
-  ledger,
-  manifest,
-  swapped,
-  lines,
-}: SummaryInput): Promise<NightSummary> {
+async function summaryOf(input: SummaryInput): Promise<NightSummary> {
+  const { ledger, manifest, swapped, lines } = input;
   const folder = ledger.folderOf(manifest.night);
   const measured = manifest.delta === null ? undefined : await readMeasures(folder);
   const verdict = verdictOf(manifest, swapped);
@@ -80,7 +77,7 @@ async function summaryOf({
     bothRight: measured === undefined ? null : bothRightOf(measured.measures),
     flagged: await flaggedOf(folder, measured),
     replies: repliesOf(measured?.replies ?? null),
-    dreams: { ...dreamsOf(lines), ...(await readSamples(folder)) },
+    dreams: { ...dreamsOf(lines), samples: await readSamples(folder) },
     training: await trainingOf(folder, lines),
     lift: measured === undefined ? [] : liftOf(measured.measures),
     facts: factsOf(lines, measured),
@@ -169,14 +166,13 @@ async function flaggedOf(
     const moment = moments.find((one) => one.flagId === flagId);
     if (moment === undefined) return [];
     const { context, isHeldBack } = moment;
-    const span = context.spans.find((one) => one.feature === 'direction');
+    const [direction = context.messages.at(-1)?.content ?? ''] = featureText(context, 'direction');
     const margins = measured?.flagged.find((one) => one.id === context.id);
-    const direction = context.messages[span?.message ?? -1]?.content.slice(span?.start, span?.end);
     return [
       {
         flagId,
         conversationId: context.source.cluster,
-        direction: direction ?? context.messages.at(-1)?.content ?? '',
+        direction,
         oldReply,
         newReply,
         marginBefore: margins?.before ?? null,

@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import type { z } from 'zod';
 import { readTextBounded } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { systemCode } from '../base/file-ops.ts';
@@ -35,6 +36,14 @@ const SLOT = /(\\?)\{\{\s*([A-Za-z][A-Za-z0-9-]*)\s*\}\}/g;
 
 function invalid(name: string, message: string, cause?: unknown): AttuneError {
   return new AttuneError('prompt-invalid', `Prompt ${name}: ${message}`, { name }, { cause });
+}
+
+/** The front matter of a prompt, checked. @throws prompt-invalid with the first place that does not fit */
+export function frontOf<S extends z.ZodType>(prompt: Prompt, schema: S): z.infer<S> {
+  const parsed = schema.safeParse(prompt.frontMatter);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw invalid(prompt.name, `${issue?.path.map(String).join('.')}: ${issue?.message}.`);
 }
 
 function splitFrontMatter(

@@ -10,8 +10,6 @@ export interface DecisionOptions {
   readonly position?: number;
   /** Context positions `[start, end)` that no decision row may attend to (knock-out). */
   readonly hidden?: readonly { readonly start: number; readonly end: number }[];
-  /** Id in the unused rows of shorter candidates; any id of the vocabulary. */
-  readonly padId?: number;
 }
 
 /**
@@ -21,12 +19,12 @@ export interface DecisionOptions {
  */
 export function decisionFeeds(
   candidates: readonly Candidate[],
-  { past, position = past, hidden = [], padId = 0 }: DecisionOptions,
+  { past, position = past, hidden = [] }: DecisionOptions,
 ): Record<'ids' | 'positions' | 'targets' | 'keyMask' | 'lossMask', HostTensor> {
   const batch = candidates.length;
   const length = Math.max(...candidates.map((candidate) => candidate.ids.length));
   const shape = [batch, length];
-  const ids = new Int32Array(batch * length).fill(padId);
+  const ids = new Int32Array(batch * length);
   const positions = new Int32Array(batch * length);
   const targets = new Int32Array(batch * length);
   const lossMask = new Float32Array(batch * length);

@@ -1,47 +1,22 @@
 // Listening margins from log-probabilities: how much more likely the listening reply is.
 
-/** log p of each token of one candidate, given the context and the tokens before it. */
-export interface CandidateScore {
-  readonly ids: readonly number[];
-  readonly logProbabilities: ArrayLike<number>;
-}
-
 export interface Margin {
   /** Mean log p per token of chosen − that of rejected, nats. */
   readonly perToken: number;
-  /** The same from the first differing token on: the shared beginning says nothing. */
-  readonly fromDifference: number;
-  /** Summed log p of chosen − that of rejected (what a preference loss sees), nats. */
-  readonly total: number;
   /** Mean log p per token of chosen. */
   readonly chosen: number;
 }
 
-/** Index of the first token in which the two differ. */
-export function firstDifference(a: readonly number[], b: readonly number[]): number {
-  const shorter = Math.min(a.length, b.length);
-  for (let i = 0; i < shorter; i++) if (a[i] !== b[i]) return i;
-  return shorter;
-}
-
-function meanFrom(values: ArrayLike<number>, from: number): number {
-  if (from >= values.length) return 0;
+function meanOf(values: ArrayLike<number>): number {
   let total = 0;
-  for (let i = from; i < values.length; i++) total += values[i] as number;
-  return total / (values.length - from);
+  for (let i = 0; i < values.length; i++) total += values[i] as number;
+  return values.length === 0 ? 0 : total / values.length;
 }
 
-export function listeningMargin(chosen: CandidateScore, rejected: CandidateScore): Margin {
-  const from = firstDifference(chosen.ids, rejected.ids);
-  const chosenMean = meanFrom(chosen.logProbabilities, 0);
-  const sum = (values: ArrayLike<number>): number => meanFrom(values, 0) * values.length;
-  return {
-    perToken: chosenMean - meanFrom(rejected.logProbabilities, 0),
-    fromDifference:
-      meanFrom(chosen.logProbabilities, from) - meanFrom(rejected.logProbabilities, from),
-    total: sum(chosen.logProbabilities) - sum(rejected.logProbabilities),
-    chosen: chosenMean,
-  };
+/** From log p of each token of a candidate, given the context and the tokens before it. */
+export function listeningMargin(chosen: ArrayLike<number>, rejected = chosen): Margin {
+  const mean = meanOf(chosen);
+  return { perToken: mean - meanOf(rejected), chosen: mean };
 }
 
 /** A scored side of a crossed pair. */

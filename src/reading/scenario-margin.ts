@@ -1,22 +1,12 @@
 // Margins of examples under given weights, in the served and in the kept-cache condition.
-import type { Candidate, Example } from '../scenario/example.ts';
+import { at } from '../base/at.ts';
+import type { Example } from '../scenario/example.ts';
 import { listeningMargin, type Margin } from './margin.ts';
 import type { ContextCache, Reader, TrainableWeights } from './reader.ts';
 
 export interface ScoredExample {
   readonly example: Example;
   readonly margin: Margin;
-}
-
-function toMargin(example: Example, scores: readonly Float32Array[]): Margin {
-  const score = (candidate: Candidate, i: number) => ({
-    ids: candidate.targets,
-    logProbabilities: scores[i] as Float32Array,
-  });
-  return listeningMargin(
-    score(example.chosen, 0),
-    score(example.rejected ?? example.chosen, example.rejected === undefined ? 0 : 1),
-  );
 }
 
 /** Margin of one example upon a cache; 0 but for `chosen` where there is no `rejected`. */
@@ -28,7 +18,8 @@ export async function marginOn(
 ): Promise<Margin> {
   const { chosen, rejected } = example;
   const candidates = rejected === undefined ? [chosen] : [chosen, rejected];
-  return toMargin(example, await reader.logProbabilities(cache, candidates, weights));
+  const scores = await reader.logProbabilities(cache, candidates, weights);
+  return listeningMargin(at(scores, 0), scores[1]);
 }
 
 /**

@@ -11,8 +11,6 @@ export interface OnnxExecutorOptions {
   readonly device: OnnxDevice;
   /** Threads of one operation on the CPU; the number of physical cores when absent. */
   readonly threads?: number;
-  /** Writes a profile of each program to this path prefix when it is closed. */
-  readonly profile?: string;
 }
 
 /** @throws AttuneError device-unavailable saying why, and what to install */
@@ -113,14 +111,13 @@ const REMEDY = {
 } as const satisfies Record<OnnxDevice, string>;
 
 function sessionOptionsOf(options: OnnxExecutorOptions): ort.InferenceSession.SessionOptions {
-  const { device, threads, profile } = options;
+  const { device, threads } = options;
   return {
     executionProviders: [device],
     graphOptimizationLevel: 'all',
     executionMode: 'sequential',
     logSeverityLevel: 4, // what goes wrong is thrown
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
-    ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
     extra: device === 'cpu' ? {} : { 'session.disable_cpu_ep_fallback': '1' },
   };
 }

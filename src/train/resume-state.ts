@@ -1,5 +1,6 @@
 // A training's state on disk between two steps: weights, optimizer state, counters; one file.
 import { z } from 'zod';
+import { parsedJson } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { type FileOps, systemFileOps } from '../base/file-ops.ts';
 import { readSafetensors, readTensor } from '../model/checkpoint/safetensors.ts';
@@ -80,7 +81,7 @@ async function readResumeState(path: string, identity: string, ops: FileOps): Pr
   const file = await readSafetensors(path, ops).catch((cause: unknown) => {
     throw damaged(path, 'it cannot be read', cause);
   });
-  const parsed = countersSchema.safeParse(parseJson(file.metadata.counters));
+  const parsed = countersSchema.safeParse(parsedJson(file.metadata.counters));
   if (!parsed.success) throw damaged(path, 'its counters do not fit');
   if (parsed.data.identity !== identity) {
     throw damaged(path, 'it belongs to another base, seed, set of examples or settings');
@@ -91,14 +92,6 @@ async function readResumeState(path: string, identity: string, ops: FileOps): Pr
     tensors[tensor.name] = { dtype: 'f32', shape: tensor.shape, data };
   }
   return { counters: parsed.data, tensors };
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? '');
-  } catch {
-    return undefined;
-  }
 }
 
 function damaged(path: string, reason: string, cause?: unknown): AttuneError {

@@ -39,7 +39,6 @@ export interface TerminalOptions {
   readonly onInterrupt: (typed: string) => void;
   /** Offered each line that arrives while nobody waits for one. @returns true to consume it */
   readonly takeAtOnce?: (line: string) => boolean;
-  readonly hasColour?: boolean;
   /** Not called over a pipe. */
   readonly openHistory?: () => LineHistory;
   /** The conversation in which is typed what is typed now. */
@@ -60,7 +59,6 @@ const CLEAR_LINE = '\r\u001b[K';
 export function openTerminal(options: TerminalOptions): Terminal {
   const { input, output } = options;
   const isInteractive = input.isTTY === true && output.isTTY === true;
-  const hasColour = options.hasColour ?? isInteractive;
   const lines: string[] = [];
   let waiting: ((line: string | undefined) => void) | undefined;
   let isKept = false;
@@ -129,7 +127,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
     },
     note(text) {
       hidePrompt();
-      output.write(hasColour ? `${QUIET}${text}${PLAIN}\n` : `${text}\n`);
+      output.write(isInteractive ? `${QUIET}${text}${PLAIN}\n` : `${text}\n`);
     },
     refresh: showPrompt,
     readLine(prompt, asked) {
