@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { installationFolder } from '../../src/config/load.ts';
 import {
@@ -10,6 +9,7 @@ import {
 } from '../../src/conversation/conversation-store.ts';
 import { ImportReader } from '../../src/conversation/import-reader.ts';
 import { type ImportedLog, readImport } from '../../src/conversation/imported.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 import { afterCrash, MemoryDisk, SURVIVALS } from '../fakes/memory-disk.ts';
 
 const STORE = '/store';

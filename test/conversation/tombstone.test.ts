@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { openTombstones } from '../../src/conversation/tombstone.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 import { MemoryDisk } from '../fakes/memory-disk.ts';
 
 const DAY = 86_400_000;
