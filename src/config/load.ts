@@ -87,10 +87,9 @@ export function configHash(config: Config): string {
   return sha256Json({ ...config, server: { ...config.server, token: '' } });
 }
 
-async function readConfigFile(named: string | undefined): Promise<{
-  file: string | undefined;
-  values: Record<string, unknown>;
-}> {
+async function readConfigFile(
+  named: string | undefined,
+): Promise<{ file: string | undefined; values: Record<string, unknown> }> {
   const file = resolve(named ?? join(installationFolder, 'config', 'attune.yaml'));
   const text = await readTextBounded(file, { bytesMax: FILE_BYTES_MAX });
   if (text === undefined) {

@@ -112,10 +112,7 @@ function changeOf(
   const { layers, heads } = first;
   const inWindow = (values: Float64Array): number => windowMean(values, layers, heads);
   const paired = (value: (entry: LookedAt) => number): Observation[] =>
-    maps.map((entry) => ({
-      value: value(entry),
-      cluster: entry.example.scenario.source.cluster,
-    }));
+    maps.map((entry) => ({ value: value(entry), cluster: entry.example.scenario.source.cluster }));
   const averaged = (pick: (entry: LookedAt) => Float64Array): HeadMap => ({
     layers,
     heads,

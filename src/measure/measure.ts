@@ -74,10 +74,7 @@ export interface Measures {
   readonly retention: { readonly parent: Retention; readonly base: Retention };
   /** Mean KL from parent to candidate on what was trained on. */
   readonly trainedKl?: number;
-  readonly attention: {
-    readonly direction?: AttentionChange;
-    readonly ownIdea?: AttentionChange;
-  };
+  readonly attention: { readonly direction?: AttentionChange; readonly ownIdea?: AttentionChange };
   /** Drop in log p(chosen) a token with the direction hidden, before and after. */
   readonly knockOut: { readonly before: number; readonly after: number; readonly change: Estimate };
   readonly scores: readonly {

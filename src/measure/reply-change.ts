@@ -163,8 +163,4 @@ function samplesOf(answered: readonly Answered[]): ReplySample[] {
     }));
 }
 
-const sampled = ({ reply, passes, reason }: FreeReply): SampledReply => ({
-  reply,
-  passes,
-  reason,
-});
+const sampled = ({ reply, passes, reason }: FreeReply): SampledReply => ({ reply, passes, reason });

@@ -65,10 +65,7 @@ export class GraphBuilder {
   }
 
   #weightsOf(prefix: string): Weights {
-    return {
-      find: (name) => this.#weight(`${prefix}${name}`),
-      isRepeatable: this.#isRepeatable,
-    };
+    return { find: (name) => this.#weight(`${prefix}${name}`), isRepeatable: this.#isRepeatable };
   }
 
   /** A constant that points into its file, or an input where trainable; one node each. */

@@ -44,10 +44,7 @@ export class ConstantPool {
       source.from === 'inline'
         ? node
         : [source.path, source.offset, source.storedAs, node.dtype, ...shape].join('|');
-    const entry = this.#entries.get(key) ?? {
-      tensor: this.#read(source, name, node),
-      users: 0,
-    };
+    const entry = this.#entries.get(key) ?? { tensor: this.#read(source, name, node), users: 0 };
     this.#entries.set(key, entry);
     entry.users += 1;
     try {

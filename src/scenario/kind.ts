@@ -68,12 +68,7 @@ export const KIND = {
     check: undercurrent,
     marks: ['emotion'],
   },
-  compressed: {
-    ...USUAL,
-    label: 'Compressed: nothing is invented',
-    check: compressed,
-    marks: [],
-  },
+  compressed: { ...USUAL, label: 'Compressed: nothing is invented', check: compressed, marks: [] },
   longing: {
     ...USUAL,
     label: 'Longing: what is absent is asked for',

@@ -22,11 +22,7 @@ const writtenSpanSchema = z.union([
     start: z.int().min(0),
     end: z.int().min(1),
   }),
-  z.strictObject({
-    feature: z.enum(FEATURES),
-    message: z.int().min(0),
-    quote: z.string().min(1),
-  }),
+  z.strictObject({ feature: z.enum(FEATURES), message: z.int().min(0), quote: z.string().min(1) }),
 ]);
 
 /**

@@ -94,9 +94,7 @@ export const trainSection = section(
   'How the query projections learn. Whichever bound is reached first ends the training.',
   {
     executor: z
-      .enum(['onnx', 'tensorflow'], {
-        error: ({ input }) => (input === 'auto' ? AUTO : undefined),
-      })
+      .enum(['onnx', 'tensorflow'], { error: ({ input }) => (input === 'auto' ? AUTO : undefined) })
       .default('onnx')
       .describe('Which executor takes the gradient steps.'),
     optimizer: z.enum(['apollo', 'apollo-mini', 'adamw']).default('apollo').describe('Optimizer.'),

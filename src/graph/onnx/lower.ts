@@ -34,12 +34,7 @@ const BINARY = {
   minimum: 'Min',
 } as const;
 
-const COMPARE = {
-  less: 'Less',
-  lessOrEqual: 'LessOrEqual',
-  equal: 'Equal',
-  and: 'And',
-} as const;
+const COMPARE = { less: 'Less', lessOrEqual: 'LessOrEqual', equal: 'Equal', and: 'And' } as const;
 
 const operand = (tensor: Tensor, index: number): Tensor => at(tensor.inputs, index);
 const sizeAt = (tensor: Tensor, axis: number) => tensor.shape[axis] ?? 0;
