@@ -151,23 +151,23 @@ function fromKey(key: string): Random {
   const key0 = Number.parseInt(key.slice(0, 8), 16);
   const key1 = Number.parseInt(key.slice(8, 16), 16);
   const words = new Uint32Array(4);
+  const atWords = new Uint32Array(4);
   let block = 0;
   let used = 4;
-  const fill = (counter: number, domain: number): void => {
-    words[0] = counter >>> 0;
-    words[1] = Math.floor(counter / 2 ** 32);
-    words[2] = domain;
-    words[3] = 0;
-    philox(words, key0, key1);
+  const fill = (into: Uint32Array, counter: number, domain: number): void => {
+    into[0] = counter >>> 0;
+    into[1] = Math.floor(counter / 2 ** 32);
+    into[2] = domain;
+    into[3] = 0;
+    philox(into, key0, key1);
   };
   const uint32 = (): number => {
     if (used === 4) {
-      fill(block++, 0);
+      fill(words, block++, 0);
       used = 0;
     }
     return words[used++] as number;
   };
-  const atWords = new Uint32Array(4);
   return {
     ...draws(uint32),
     split: (label) => fromKey(deriveKey(key, `${typeof label}:${label}`)),
@@ -175,11 +175,7 @@ function fromKey(key: string): Random {
       if (!Number.isSafeInteger(counter) || counter < 0) {
         throw new RangeError(`random: uniformAt(${counter}) needs a whole number ≥ 0`);
       }
-      atWords[0] = counter >>> 0;
-      atWords[1] = Math.floor(counter / 2 ** 32);
-      atWords[2] = 1;
-      atWords[3] = 0;
-      philox(atWords, key0, key1);
+      fill(atWords, counter, 1);
       return toUniform(atWords[0] as number, atWords[1] as number);
     },
   };

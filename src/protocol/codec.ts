@@ -15,12 +15,8 @@ export function parseJson(text: string, valuesMax = Number.POSITIVE_INFINITY): u
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new AttuneError(
-      'message-invalid',
-      'this is not JSON: send one JSON object',
-      {},
-      { cause },
-    );
+    const message = 'this is not JSON: send one JSON object';
+    throw new AttuneError('message-invalid', message, {}, { cause });
   }
 }
 

@@ -32,22 +32,19 @@ interface Bounds {
   readonly high: number | null;
 }
 
+interface Estimate extends Bounds {
+  readonly mean: number | null;
+  readonly p: number | null;
+  readonly clusters: number;
+}
+
 /** `−0.010 to 0.120` */
 export function range({ low, high }: Bounds): string {
   return `${fixed(low)} to ${fixed(high)}`;
 }
 
 /** `0.050 [−0.010, 0.120], p 0.0012, 8 sources` */
-export function interval({
-  mean,
-  low,
-  high,
-  p,
-  clusters,
-}: Bounds & {
-  readonly mean: number | null;
-  readonly p: number | null;
-  readonly clusters: number;
-}): string {
+export function interval(estimate: Estimate): string {
+  const { mean, low, high, p, clusters } = estimate;
   return `${fixed(mean)} [${fixed(low)}, ${fixed(high)}], ${pText(p)}, ${clusters} sources`;
 }

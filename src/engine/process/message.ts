@@ -1,23 +1,13 @@
 // What crosses the pipe between the server's process and the engine's: ids, numbers and paths only.
 // Both ends are of one build, so messages are not checked again when they arrive.
 import { AttuneError, ERROR_STATUS, type ErrorCode, isAttuneError } from '../../base/errors.ts';
-import type { DecodedToken, VersionSource } from '../engine.ts';
+import type { ServingOptions } from '../../runtime/device.ts';
+import type { DecodedToken } from '../engine.ts';
+import type { EngineOptions } from '../in-process-engine.ts';
 import type { Method } from './call.ts';
 
 /** Everything a child needs to open its engine. */
-export interface EngineProcessOptions {
-  readonly modelDir: string;
-  readonly cacheDir: string;
-  readonly device: 'auto' | 'cpu' | 'webgpu' | 'cuda';
-  /** 0 = the number of physical cores. */
-  readonly threads: number;
-  /** The version to start under; the base when absent. */
-  readonly version?: VersionSource;
-  readonly windowTokens?: number;
-  readonly cacheBytesMax?: number;
-  readonly batchMax?: number;
-  readonly prefillChunkTokens?: number;
-}
+export type EngineProcessOptions = Omit<EngineOptions, 'executor'> & Required<ServingOptions>;
 
 /** To the engine's process. */
 export type ToEngine =
