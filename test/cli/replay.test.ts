@@ -158,7 +158,7 @@ describe('the commands for import and export', () => {
     ];
     await writeFile(chats, JSON.stringify([{ id: 'one', title: 'T', chat: { messages } }]));
     expect(await attune('import', 'open-webui', chats)).toContain(
-      'Conversations imported: 1, already stored: 0. Messages: 2',
+      'Conversations imported: 1, already stored: 0. Messages added: 2',
     );
     expect(await attune('import', 'open-webui', chats)).toContain('imported: 0, already stored: 1');
     await expect(attune('import', 'other', chats)).rejects.toThrow('Cannot import from "other"');
