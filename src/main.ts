@@ -149,7 +149,12 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
     ...(parts.routes ?? []),
     ...apiRoutes({ ...shared, talks, importBytesMax: limits.importBytesMax }),
     ...openaiRoutes({ ...shared, tokenizer, learnFromApi: config.chat.learnFromApi }),
-    ...nightRoutes({ nights, slider: { engine, ledger, tokenizer, config, sampling }, schedule }),
+    ...nightRoutes({
+      nights,
+      talks,
+      slider: { engine, ledger, tokenizer, config, sampling },
+      schedule,
+    }),
     ...memoryRoutes(memory),
   ];
   const server = await openServer({

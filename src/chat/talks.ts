@@ -19,6 +19,7 @@ import type {
 } from '../protocol/conversation.ts';
 import type { Flag, FlagDraft, FlagPatch } from '../protocol/flag.ts';
 import type { ConversationImported, ConversationPatch, ImportedFlag } from '../protocol/http.ts';
+import type { NightList, OfferedDecision } from '../protocol/summary.ts';
 import type { Consent } from '../store/consent.ts';
 import type { Chat } from './chat.ts';
 import type { ChatEvents } from './event.ts';
@@ -48,6 +49,9 @@ export interface NewTalk {
   readonly canLearn?: boolean | undefined;
   readonly origin?: Origin | undefined;
 }
+
+/** More are offered once these are decided. */
+const OFFERED_MAX = 20;
 
 export class Talks {
   readonly #options: TalksOptions;
@@ -107,10 +111,31 @@ export class Talks {
 
   /** Title, settings, "do not learn from this conversation". @throws conversation-not-found */
   change(id: string, patch: ConversationPatch): Promise<ConversationSummary> {
+    const { store, consent } = this.#options;
     const change = () => this.#change(id, patch);
     if (patch.canLearn !== false) return change();
-    const excluded = { kind: 'conversation', id, what: 'excluded' } as const;
-    return this.#options.consent.takeBack(excluded, change);
+    const isNew = store.has(id) && store.summary(id).isUndecided;
+    const what = isNew ? 'left-out' : 'excluded';
+    return consent.takeBack({ kind: 'conversation', id, what }, change);
+  }
+
+  /** What came over the API and waits for the person's word. */
+  offered(): NightList['offered'] {
+    const undecided = this.#options.store.undecided();
+    return { total: undecided.length, conversations: undecided.slice(0, OFFERED_MAX) };
+  }
+
+  /** Whether nights may learn from what is offered. @returns how many that was said of */
+  async decide({ canLearn, conversationIds }: OfferedDecision): Promise<number> {
+    const offered = this.#options.store.undecided().map(({ id }) => id);
+    const wanted = new Set(conversationIds ?? offered);
+    const decided = offered.filter((id) => wanted.has(id));
+    for (const id of decided) {
+      const { store } = this.#options;
+      // Deleted or decided meanwhile.
+      if (store.has(id) && store.summary(id).isUndecided) await this.change(id, { canLearn });
+    }
+    return decided.length;
   }
 
   #change(id: string, patch: ConversationPatch): Promise<ConversationSummary> {

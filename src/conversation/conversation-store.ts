@@ -171,6 +171,14 @@ export class ConversationStore {
     };
   }
 
+  /** Those of which the person has not said whether nights may learn from them; newest first. */
+  undecided(): ConversationSummary[] {
+    return this.#index
+      .newestFirst()
+      .filter(({ isUndecided }) => isUndecided)
+      .map(summaryIn);
+  }
+
   ids(): string[] {
     return this.#index.all().map(({ id }) => id);
   }
@@ -387,14 +395,9 @@ export class ConversationStore {
     return this.#index.find(key, fingerprint);
   }
 
-  /** Conversations in which some of these messages were said, with how many of them. */
-  sharing(hashes: ReadonlySet<string>): { readonly id: string; readonly shared: number }[] {
-    return this.#index.sharing(hashes);
-  }
-
-  /** Conversations that began with words of this one, or of one that did. */
-  copiesOf(id: string): string[] {
-    return this.#index.copiesOf(id);
+  /** Which words are in which conversations. */
+  get words(): Pick<TalkIndex, 'sharing' | 'copiesOf'> {
+    return this.#index;
   }
 
   /** Writes the list, if it changed. Losing it costs time at the next opening, nothing else. */

@@ -28,12 +28,14 @@ export class TalkIndex {
     return this.#byFingerprint[key].get(fingerprint);
   }
 
+  /** Conversations in which some of these messages were said, with how many of them. */
   sharing(hashes: ReadonlySet<string>): { id: string; shared: number }[] {
     return this.all()
       .map(({ id, words }) => ({ id, shared: countShared(words, hashes) }))
       .filter(({ shared }) => shared > 0);
   }
 
+  /** Conversations that began with words of this one, or of one that did. */
   copiesOf(id: string): string[] {
     const found = new Set([id]);
     // What is added while it runs is looked at as well.

@@ -2,16 +2,20 @@
 import { join } from 'node:path';
 import { readJsonBounded } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
+import { hasLearntWithheld } from '../ledger/deletion.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
-import { type NightLine, NightSummary, type NightView } from '../protocol/summary.ts';
-import { FILE } from '../record/files.ts';
+import { type NightLine, NightSummary, type NightView, type Remedy } from '../protocol/summary.ts';
+import { FILE, readScenarioFile } from '../record/files.ts';
 
 /** The summary as it was written, and what was decided since. @throws night-unknown, also when its texts were deleted */
 export async function readSummary(ledger: Ledger, id: NightId): Promise<NightView> {
   const manifest = await ledger.read(id);
   const summary = await summaryIn(ledger, manifest);
-  if (summary !== undefined) return withStatus(summary, ledger.statusOf(manifest));
+  if (summary !== undefined) {
+    const remedy = await remedyOf(ledger, manifest);
+    return { ...withStatus(summary, ledger.statusOf(manifest)), remedy };
+  }
   const message = `The summary of ${id} is gone: a talk it showed was deleted.`;
   throw new AttuneError('night-unknown', message, { id });
 }
@@ -23,13 +27,26 @@ async function summaryIn(ledger: Ledger, manifest: Manifest): Promise<NightSumma
 }
 
 /** What a person decided after the summary was written counts. */
-function withStatus(summary: NightSummary, status: NightView['status']): NightView {
+function withStatus(summary: NightSummary, status: NightView['status']): Omit<NightView, 'remedy'> {
   const now = { ...summary, status, headline: headlineNow(summary.headline, status) };
   if (status === 'in-force') {
     return { ...now, verdict: 'swapped', back: `attune night revert ${summary.nightId}` };
   }
   if (status === 'waiting') return { ...now, verdict: 'awaiting-review', back: null };
   return { ...now, back: null };
+}
+
+/** Null for a night that is not used, or has learnt from nothing that was taken back. */
+async function remedyOf(ledger: Ledger, manifest: Manifest): Promise<Remedy | null> {
+  const { night } = manifest;
+  const status = ledger.statusOf(manifest);
+  if (status !== 'waiting' && status !== 'in-force') return null;
+  const folder = ledger.folderOf(night);
+  if (!(await hasLearntWithheld(folder))) return null;
+  const left = await readScenarioFile(folder, 'scenarios').catch(() => []);
+  const isSquashed = ledger.head().squashed?.nights.includes(night) === true;
+  if (left.length > 0 && !isSquashed) return 'retrain';
+  return status === 'in-force' ? 'revert' : 'reject';
 }
 
 const SAID_NOW: Partial<Record<NightView['status'], string>> = {
@@ -65,6 +82,7 @@ export async function listNights(ledger: Ledger): Promise<NightLine[]> {
         realMinusDeaf: measure('realMinusDeaf'),
         defenceGap: measure('defenceGap')?.mean ?? null,
         flagsPer100: summary?.facts.flagsPer100 ?? null,
+        remedy: await remedyOf(ledger, manifest),
       };
     }),
   );

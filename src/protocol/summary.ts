@@ -1,6 +1,6 @@
 // What the morning shows: one night's summary, the list of nights, the stops of the night slider.
 import { z } from 'zod';
-import { Id, Timestamp } from './conversation.ts';
+import { ConversationSummary, Id, Timestamp } from './conversation.ts';
 import { NightPhase, NightProgress, NightVerdict } from './night.ts';
 
 /** A mean with its 95 % interval; `p` is one-sided for "not above zero". NaN travels as null. */
@@ -165,8 +165,17 @@ export const NightStatus = z.enum([
   'reverted',
 ]);
 
+/** The step that undoes what a night has learnt from words that the person took back since. */
+export const Remedy = z.enum(['retrain', 'revert', 'reject']);
+export type Remedy = z.infer<typeof Remedy>;
+
 /** `GET /api/nights/:id`: the summary as it was written, and what was decided since. */
-export const NightView = z.object({ ...NightSummary.shape, status: NightStatus });
+export const NightView = z.object({
+  ...NightSummary.shape,
+  status: NightStatus,
+  /** Null: it has learnt from no such words, or is not used. */
+  remedy: Remedy.nullable().default(null),
+});
 export type NightView = z.infer<typeof NightView>;
 
 /** One line of the list of nights. */
@@ -181,6 +190,7 @@ export const NightLine = z.object({
   defenceGap: z.number().nullable(),
   /** Flags per 100 replies on that day; null: nothing was said. */
   flagsPer100: z.number().nullable(),
+  remedy: Remedy.nullable().default(null),
 });
 export type NightLine = z.infer<typeof NightLine>;
 
@@ -193,8 +203,19 @@ export const NightList = z.object({
   version: z.string(),
   /** What could not be read, and what keeps nights from coming; a sentence each. */
   problems: z.array(z.string()).default([]),
+  /** Conversations that came over the API and wait for the person's word; the newest of them. */
+  offered: z
+    .object({ total: z.number().int(), conversations: z.array(ConversationSummary) })
+    .default({ total: 0, conversations: [] }),
 });
 export type NightList = z.infer<typeof NightList>;
+
+/** `POST /api/nights/offered`: whether nights may learn from these, or from all that are offered. */
+export const OfferedDecision = z.strictObject({
+  canLearn: z.boolean(),
+  conversationIds: z.array(Id).optional(),
+});
+export type OfferedDecision = z.infer<typeof OfferedDecision>;
 
 /** One word-piece of a moment, who said it, and what it belongs to. */
 export const SliderToken = z.object({

@@ -1,5 +1,6 @@
 // HTTP routes of the nights: list, summary, slider, run, decide.
 import { z } from 'zod';
+import type { Talks } from '../chat/talks.ts';
 import { NIGHT_ID } from '../ledger/manifest.ts';
 import { listNights, readSummary } from '../morning/list.ts';
 import { changeDream, reviewView } from '../morning/review.ts';
@@ -7,12 +8,18 @@ import { type SliderParts, sliderReply, sliderView } from '../morning/slider.ts'
 import type { NightService } from '../night/service.ts';
 import { parseWith } from '../protocol/codec.ts';
 import { ReviewRequest } from '../protocol/review.ts';
-import { BlindAnswer, type NightList, SliderReplyRequest } from '../protocol/summary.ts';
+import {
+  BlindAnswer,
+  type NightList,
+  OfferedDecision,
+  SliderReplyRequest,
+} from '../protocol/summary.ts';
 import type { Schedule } from '../schedule/job-schedule.ts';
 import { type Route, type RouteContext, sendJson } from './route.ts';
 
 export interface NightRouteOptions {
   readonly nights: NightService;
+  readonly talks: Pick<Talks, 'offered' | 'decide'>;
   readonly slider: SliderParts;
   /** Undefined: nights come only when they are asked for. */
   readonly schedule: Pick<Schedule, 'next'> | undefined;
@@ -21,7 +28,7 @@ export interface NightRouteOptions {
 const nightOf = ({ params }: RouteContext): string =>
   parseWith(z.string().regex(NIGHT_ID), params.id);
 
-export function nightRoutes({ nights, slider, schedule }: NightRouteOptions): Route[] {
+export function nightRoutes({ nights, talks, slider, schedule }: NightRouteOptions): Route[] {
   const get = (pattern: string, answer: (context: RouteContext) => Promise<unknown>): Route => ({
     method: 'GET',
     pattern,
@@ -38,8 +45,12 @@ export function nightRoutes({ nights, slider, schedule }: NightRouteOptions): Ro
       const lines = await listNights(nights.ledger);
       const nextAt = schedule?.next() ?? null;
       const problems = await nights.problems();
-      return { nights: lines, running: nights.progress ?? null, nextAt, version, problems };
+      const running = nights.progress ?? null;
+      return { nights: lines, running, nextAt, version, problems, offered: talks.offered() };
     }),
+    post('/api/nights/offered', async (context) => ({
+      decided: await talks.decide(await context.readBody(OfferedDecision)),
+    })),
     get('/api/nights/:id', (context) => readSummary(nights.ledger, nightOf(context))),
     get('/api/nights/:id/blind', (context) => nights.blind(nightOf(context))),
     post('/api/nights/:id/blind', async (context) =>

@@ -34,7 +34,7 @@ import { hasRoom, type Route, type RouteContext, sendJson } from './route.ts';
 
 export interface OpenaiOptions {
   readonly chat: Chat;
-  readonly store: Pick<ConversationStore, 'findByFingerprint' | 'sharing' | 'read' | 'summary'>;
+  readonly store: Pick<ConversationStore, 'findByFingerprint' | 'words' | 'read' | 'summary'>;
   readonly learnFromApi: LearnFromApi;
   readonly tokenizer: TokenNames;
   readonly clock: Clock;

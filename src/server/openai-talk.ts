@@ -146,10 +146,10 @@ const ORIGINS_MAX = 16;
 export async function originsOf(
   before: readonly SaidMessage[],
   known: string | undefined,
-  store: Pick<ConversationStore, 'sharing' | 'read'>,
+  store: Pick<ConversationStore, 'words' | 'read'>,
 ): Promise<ConversationState[]> {
   const hashes = new Set(before.map(({ text }) => wordHash(text)).filter((hash) => hash !== ''));
-  const sharing = hashes.size === 0 ? [] : store.sharing(hashes);
+  const sharing = hashes.size === 0 ? [] : store.words.sharing(hashes);
   const ids = sharing.sort((a, b) => b.shared - a.shared).map(({ id }) => id);
   const wanted = new Set(known === undefined ? ids : [known, ...ids]);
   const reading = [...wanted]

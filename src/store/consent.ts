@@ -14,8 +14,11 @@ import type { Memory } from '../memory/memory.ts';
 import { forgetSource, type Source } from './deletion.ts';
 
 export interface TakenBack extends Source {
-  readonly what: 'deleted' | 'excluded' | 'withdrawn' | 'changed';
+  /** `left-out`: excluded before anything could be learnt from it. */
+  readonly what: (typeof WHAT)[number];
 }
+
+const WHAT = ['deleted', 'excluded', 'left-out', 'withdrawn', 'changed'] as const;
 
 export interface ConsentWatcher {
   /** In the ledger's turn, before anything is taken out: who holds something of it lets go. */
@@ -53,7 +56,7 @@ const pendingSchema = z.strictObject({
     z.strictObject({
       kind: z.enum(['conversation', 'flag']),
       id: z.string(),
-      what: z.enum(['deleted', 'excluded', 'withdrawn', 'changed']),
+      what: z.enum(WHAT),
     }),
   ),
 });
@@ -119,13 +122,14 @@ export async function openConsent(
     if (source.kind === 'conversation') {
       // Taken in again since.
       if (conversations.has(source.id) && conversations.summary(source.id).canLearn) return;
-      for (const copy of conversations.copiesOf(source.id)) {
+      for (const copy of conversations.words.copiesOf(source.id)) {
         if (!isOpen(conversations, copy)) continue;
-        const excluded = { kind: 'conversation', id: copy, what: 'excluded' } as const;
-        await takeBack(excluded, () => exclude(copy, parts));
+        const what = conversations.summary(copy).isUndecided ? 'left-out' : 'excluded';
+        await takeBack({ kind: 'conversation', id: copy, what }, () => exclude(copy, parts));
         for (const { copyExcluded } of watchers) copyExcluded?.(copy);
       }
     }
+    if (source.what === 'left-out') return;
     await parts.ledger.turn(async () => {
       for (const { letGo } of watchers) await letGo?.(source);
       await forget(source, parts);

@@ -80,7 +80,8 @@ export async function openMorning(): Promise<Morning> {
     },
     openDaemon() {
       const slider = {} as SliderParts;
-      const routes = nightRoutes({ nights, slider, schedule: undefined });
+      const talks = { offered: () => ({ total: 0, conversations: [] }), decide: async () => 0 };
+      const routes = nightRoutes({ nights, talks, slider, schedule: undefined });
       return openTestDaemon({ routes });
     },
     async end() {

@@ -192,13 +192,14 @@ export function configure(conversationId: string, change: Configure): Promise<vo
 }
 
 function configured(
-  { settings, canLearn }: Conversation,
+  { settings, canLearn, isUndecided }: Conversation,
   change: Configure,
-): Pick<Conversation, 'settings' | 'canLearn'> {
+): Pick<Conversation, 'settings' | 'canLearn' | 'isUndecided'> {
   const all = Object.entries({ ...settings, ...change.settings });
   return {
     settings: Object.fromEntries(all.filter(([, value]) => value !== null)),
     canLearn: change.canLearn ?? canLearn,
+    isUndecided: change.canLearn === undefined && isUndecided,
   };
 }
 

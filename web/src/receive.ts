@@ -84,7 +84,7 @@ function upsert(summary: ConversationSummary): void {
   conversations.value = [summary, ...others].sort((a, b) => b.updatedAt - a.updatedAt);
   const current = open.value;
   if (current?.id === summary.id) {
-    const { title, canLearn } = summary;
-    amend(isConfiguring() ? { title } : { title, canLearn });
+    const { title, canLearn, isUndecided } = summary;
+    amend(isConfiguring() ? { title } : { title, canLearn, isUndecided });
   }
 }

@@ -90,15 +90,22 @@ async function run(options: Options & { detach?: boolean }): Promise<void> {
   await show(nightId, options);
 }
 
+const TAKEN_BACK = 'has learnt from words that you took back since:';
+
 async function list(options: Options): Promise<void> {
-  const client = new HttpClient(await findDaemon(options));
-  const answer = await client.get('/api/nights', NightList);
+  const address = await findDaemon(options);
+  const answer = await new HttpClient(address).get('/api/nights', NightList);
   if (options.json) return say(JSON.stringify(answer, null, 2));
   if (answer.nights.length === 0) say('There are no nights of this model yet.');
-  for (const { nightId, status, headline } of answer.nights) {
+  for (const { nightId, status, headline, remedy } of answer.nights) {
     say(`${nightId}  ${status.padEnd(9)}  ${headline}`);
+    if (remedy !== null) say(`  ${TAKEN_BACK} attune night ${remedy} ${nightId}`);
   }
   if (answer.running !== null) say(`running: ${answer.running.nightId}, ${answer.running.phase}`);
+  const { total } = answer.offered;
+  if (total > 0) {
+    say(`${total} conversations came over the API: ${address.url}/nights asks about them`);
+  }
   if (answer.nextAt !== null) say(`next: ${new Date(answer.nextAt).toLocaleString()}`);
   say(`active weights: ${answer.version}`);
   for (const problem of answer.problems) say(`problem: ${problem}`);

@@ -161,6 +161,9 @@ export function Settings(): VNode | null {
         />
         Learn from this talk at night
       </label>
+      {talk.isUndecided && (
+        <p class="hint">It came over the API: nothing is learnt from it until you say so.</p>
+      )}
       {talk.history.length > 0 && <Ends talk={talk} />}
     </section>
   );

@@ -69,7 +69,11 @@ function TalkLink({ talk }: { talk: ConversationSummary }): VNode {
       onClick={follow}
     >
       <span dir="auto">{talk.title || 'New talk'}</span>
-      {!talk.canLearn && <small title="Nothing is learnt from this talk">private</small>}
+      {!talk.canLearn && (
+        <small title="Nothing is learnt from this talk">
+          {talk.isUndecided ? 'undecided' : 'private'}
+        </small>
+      )}
     </a>
   );
 }

@@ -84,15 +84,13 @@ function FlagRow({ flag }: { flag: Flag }): VNode {
           Go to this moment
         </a>
         {!isUsed && (
-          <>
-            <button type="button" onClick={() => void edit(flag)}>
-              Edit
-            </button>
-            <button type="button" onClick={() => void withdrawFlag(flag.id)}>
-              Withdraw
-            </button>
-          </>
+          <button type="button" onClick={() => void edit(flag)}>
+            Edit
+          </button>
         )}
+        <button type="button" onClick={() => void withdrawFlag(flag.id)}>
+          Withdraw
+        </button>
       </div>
     </li>
   );

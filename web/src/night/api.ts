@@ -7,6 +7,7 @@ import type {
   BlindView,
   NightList,
   NightView,
+  OfferedDecision,
   SliderReply,
   SliderView,
 } from '../../../src/protocol/summary.ts';
@@ -52,6 +53,8 @@ export const sliderReply = (id: string, flagId: string, stop: number): Promise<S
 export const loadReview = (id: string): Promise<ReviewView> => call(`/${id}/review`);
 export const changeDream = (id: string, request: ReviewRequest): Promise<ReviewView> =>
   call(`/${id}/review`, request);
+export const decideOffered = (decision: OfferedDecision): Promise<unknown> =>
+  call('/offered', decision);
 export const retrain = (id: string): Promise<unknown> => call(`/${id}/retrain`, {});
 export const runNight = (): Promise<unknown> => call('/run', {});
 export const decide = (id: string, decision: 'approve' | 'reject' | 'revert'): Promise<unknown> =>

@@ -6,10 +6,11 @@ import { signed } from '../../../src/protocol/number-text.ts';
 import type { NightLine, NightList } from '../../../src/protocol/summary.ts';
 import { MenuButton } from '../chat/head.tsx';
 import { follow, go } from '../page-route.ts';
-import { night, nightsDone, tell } from '../page-state.ts';
+import { conversations, night, nightsDone, tell } from '../page-state.ts';
 import { loadNights, nights, runNight, STATUS } from './api.ts';
 import { Slider } from './attention-slider.tsx';
 import { Summary } from './night-summary.tsx';
+import { Offered } from './offered.tsx';
 import { Trend } from './plot.tsx';
 
 const momentOf = (at: number): string =>
@@ -26,6 +27,9 @@ function Line({ line }: { line: NightLine }): VNode {
           {line.margin !== null && ` · margin ${signed(line.margin.mean)}`}
           {line.realMinusDeaf !== null && ` · beyond deaf ${signed(line.realMinusDeaf.mean)}`}
         </small>
+        {line.remedy !== null && (
+          <small class="taken-back">Has learnt from words that you took back since</small>
+        )}
       </a>
     </li>
   );
@@ -76,7 +80,8 @@ function Trends({ list }: { list: NightList }): VNode | null {
 }
 
 function List(): VNode {
-  useEffect(() => void loadNights().catch(tell), [nightsDone.value]);
+  const undecided = conversations.value.filter(({ isUndecided }) => isUndecided).length;
+  useEffect(() => void loadNights().catch(tell), [nightsDone.value, undecided]);
   const list = nights.value;
   const lines = [...(list?.nights ?? [])].sort((a, b) => b.number - a.number);
   const next = list?.nextAt ?? null;
@@ -98,6 +103,7 @@ function List(): VNode {
         <div class="column">
           <Running />
           {list !== null && <Problems problems={list.problems} />}
+          {list !== null && <Offered offered={list.offered} />}
           {list !== null && <Trends list={list} />}
           {lines.length === 0 && night.value === null && (
             <div class="empty">

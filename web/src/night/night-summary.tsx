@@ -4,9 +4,9 @@ import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { signed } from '../../../src/protocol/number-text.ts';
 import type { BlindView, FlaggedView, NightView } from '../../../src/protocol/summary.ts';
-import { follow } from '../page-route.ts';
+import { follow, go } from '../page-route.ts';
 import { nightsDone, tell } from '../page-state.ts';
-import { decide, loadBlind, loadSummary, STATUS } from './api.ts';
+import { decide, loadBlind, loadSummary, retrain, STATUS } from './api.ts';
 import { Blind, Tally } from './blind-pairs.tsx';
 import { Details } from './details.tsx';
 import { Review } from './dream-review.tsx';
@@ -46,7 +46,7 @@ interface DecideProps {
 }
 
 function Decide({ summary, isVeto, onDecided }: DecideProps): VNode {
-  const { nightId, status } = summary;
+  const { nightId, status, remedy } = summary;
   const [isBusy, setBusy] = useState(false);
   const act = (decision: 'approve' | 'reject' | 'revert') => () => {
     setBusy(true);
@@ -58,9 +58,11 @@ function Decide({ summary, isVeto, onDecided }: DecideProps): VNode {
     <div class="decide">
       {status === 'waiting' && (
         <>
-          <button type="button" class="primary" disabled={isBusy} onClick={act('approve')}>
-            Use these weights
-          </button>
+          {remedy === null && (
+            <button type="button" class="primary" disabled={isBusy} onClick={act('approve')}>
+              Use these weights
+            </button>
+          )}
           <button type="button" disabled={isBusy} onClick={act('reject')}>
             Leave them
           </button>
@@ -77,6 +79,34 @@ function Decide({ summary, isVeto, onDecided }: DecideProps): VNode {
         </a>
       )}
     </div>
+  );
+}
+
+const REMEDY = {
+  retrain: 'Train it again without them',
+  revert: 'Take this night back',
+  reject: 'Leave these weights',
+} as const;
+
+/** What to do about words that were excluded, withdrawn or deleted after the night learnt them. */
+function TakenBack({ summary, onDecided }: Omit<DecideProps, 'isVeto'>): VNode | null {
+  const { nightId, remedy } = summary;
+  const [isBusy, setBusy] = useState(false);
+  if (remedy === null) return null;
+  const act = (): void => {
+    setBusy(true);
+    (remedy === 'retrain' ? retrain(nightId) : decide(nightId, remedy))
+      .then(() => (remedy === 'retrain' ? go('/nights') : onDecided()))
+      .catch(tell)
+      .finally(() => setBusy(false));
+  };
+  return (
+    <section class="card" role="note">
+      <p>This night has learnt from words that you took back since.</p>
+      <button type="button" class="primary" disabled={isBusy} onClick={act}>
+        {REMEDY[remedy]}
+      </button>
+    </section>
   );
 }
 
@@ -158,6 +188,7 @@ export function Summary({ id }: { id: string }): VNode {
         <h1>{summary.headline}</h1>
         <p class="hint">{summary.evidence}</p>
         <Tally nightId={id} view={blind} status={summary.status} onDecided={again} />
+        <TakenBack summary={summary} onDecided={again} />
         {!isBlind && <Glance summary={summary} />}
         {!isBlind && <Decide summary={summary} isVeto={blind.isVeto} onDecided={again} />}
       </section>
