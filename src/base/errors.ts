@@ -1,4 +1,5 @@
 // The one class for operating errors and the union of its codes; it knows nothing of the project.
+import { basename } from 'node:path';
 import type { z } from 'zod';
 
 /** Every code, with the HTTP status it maps to. Groups by the floor that throws them. */
@@ -121,6 +122,15 @@ export class AttuneError extends Error {
 
 export function isAttuneError(value: unknown, code?: ErrorCode): value is AttuneError {
   return value instanceof AttuneError && (code === undefined || value.code === code);
+}
+
+/** Facts that say where something is on this machine, which is nobody's business outside. */
+export const PLACES = ['path', 'folder', 'file', 'dir'];
+
+/** With the name of a file or folder in place of its path. */
+export function publicMessage({ message, facts }: AttuneError): string {
+  const places = PLACES.map((key) => facts[key]).filter((place) => typeof place === 'string');
+  return places.reduce((text, place) => text.replaceAll(place, basename(place)), message);
 }
 
 /** Whether a text from outside is one of the codes. */

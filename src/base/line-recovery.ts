@@ -46,7 +46,7 @@ interface Line {
 }
 
 /** The lines of a file, one at a time; a line beyond the limit keeps only its first bytes. */
-async function* readLines(file: OpenFile, lineBytesMax: number): AsyncGenerator<Line> {
+export async function* readLines(file: OpenFile, lineBytesMax: number): AsyncGenerator<Line> {
   const size = await file.size();
   let parts: Uint8Array[] = [];
   let length = 0;

@@ -1,4 +1,5 @@
 // Long work on the event loop gives way: requests, signals and heartbeats are heard in between.
+import { yieldToEventLoop } from './clock.ts';
 
 const SLICE_MS = 10;
 
@@ -9,7 +10,7 @@ export function createPace(): Pace {
   let begunAt = performance.now();
   return async () => {
     if (performance.now() - begunAt < SLICE_MS) return;
-    await new Promise((resolve) => setImmediate(resolve));
+    await yieldToEventLoop();
     begunAt = performance.now();
   };
 }

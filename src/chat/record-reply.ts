@@ -1,6 +1,6 @@
 // The end of a reply: what goes into the log, and what the listeners are told about it.
 import type { Clock } from '../base/clock.ts';
-import { AttuneError } from '../base/errors.ts';
+import { AttuneError, publicMessage } from '../base/errors.ts';
 import type { ReplyRecord } from '../conversation/record.ts';
 import { replyView } from '../conversation/state.ts';
 import type { EngineDescription, GenerateResult } from '../engine/engine.ts';
@@ -25,7 +25,7 @@ function stopReasonOf(reply: RunningReply, outcome: Outcome): ReplyStopReason {
 
 /** Code and message of an error for those outside; other errors are not exposed. */
 export function publicError(error: unknown): { readonly code: string; readonly message: string } {
-  if (error instanceof AttuneError) return { code: error.code, message: error.message };
+  if (error instanceof AttuneError) return { code: error.code, message: publicMessage(error) };
   return { code: 'internal-error', message: 'Internal error. See the log of the daemon.' };
 }
 

@@ -1,6 +1,5 @@
 // Operations on whole conversations and their flags, the same for WebSocket and HTTP.
 import type { Clock } from '../base/clock.ts';
-import { AttuneError } from '../base/errors.ts';
 import type { ConversationStore, Page } from '../conversation/conversation-store.ts';
 import type { ImportedLog } from '../conversation/imported.ts';
 import { LOG_SCHEMA_VERSION, type LogRecord } from '../conversation/record.ts';
@@ -174,21 +173,24 @@ export class Talks {
     return pending;
   }
 
-  /** One JSON object a line: the log's records, then the flags. @throws conversation-not-found */
-  async export(id: string): Promise<string> {
-    const log = await this.#options.store.exportLog(id);
-    const flags = this.flags(id).map((flag) => `${JSON.stringify({ type: 'flag', ...flag })}\n`);
-    return log + flags.join('');
+  /**
+   * One JSON object a line, in pieces: the log's records, then the flags.
+   * @throws conversation-not-found
+   */
+  export(id: string): AsyncGenerator<string> {
+    return this.#export(this.#options.store.exportLog(id), id);
+  }
+
+  async *#export(log: AsyncIterable<string>, id: string): AsyncGenerator<string> {
+    yield* log;
+    for (const flag of this.flags(id)) yield `${JSON.stringify({ type: 'flag', ...flag })}\n`;
   }
 
   /** Every conversation, oldest first. */
   async *exportAll(): AsyncGenerator<string> {
     for (const id of this.#options.store.ids()) {
       // Deleted meanwhile: then there is nothing to export.
-      yield await this.export(id).catch((error: unknown) => {
-        if (error instanceof AttuneError && error.code === 'conversation-not-found') return '';
-        throw error;
-      });
+      if (this.#options.store.has(id)) yield* this.export(id);
     }
   }
 

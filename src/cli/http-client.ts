@@ -25,12 +25,15 @@ export class HttpClient {
     return parseWith(answer, await response.json());
   }
 
-  /** The body in pieces, as they arrive. */
-  async stream(path: string): Promise<AsyncIterable<Uint8Array>> {
+  /** The body in pieces, as they arrive. @throws daemon-unreachable, also before its end */
+  async *stream(path: string): AsyncGenerator<Uint8Array> {
     const { body } = await this.#fetch(path, { method: 'GET' });
-    if (body === null)
-      throw new AttuneError('daemon-unreachable', `${path} was answered without a body.`);
-    return body;
+    try {
+      yield* body ?? [];
+    } catch (cause) {
+      const message = 'The daemon ended before its answer did. See its log, and try again.';
+      throw new AttuneError('daemon-unreachable', message, {}, { cause });
+    }
   }
 
   async #fetch(path: string, init: { method: string; body?: string }): Promise<Response> {

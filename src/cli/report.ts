@@ -1,5 +1,6 @@
 // What a command prints when it fails, and its exit code.
 import { isAttuneError } from '../base/errors.ts';
+import { printable } from './chat/terminal.ts';
 
 /** A line on standard output. */
 export function say(text: string): void {
@@ -12,7 +13,7 @@ export function reportError(
   output: { write(text: string): unknown } = process.stderr,
 ): number {
   if (isAttuneError(error)) {
-    output.write(`attune: ${error.message} (${error.code})\n`);
+    output.write(`attune: ${printable(error.message)} (${error.code})\n`);
     return 1;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -25,5 +26,5 @@ export function reportWarnings(
   warnings: readonly string[],
   output: { write(text: string): unknown } = process.stderr,
 ): void {
-  for (const warning of warnings) output.write(`attune: ${warning}\n`);
+  for (const warning of warnings) output.write(`attune: ${printable(warning)}\n`);
 }

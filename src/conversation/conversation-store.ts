@@ -21,9 +21,10 @@ import {
   writeCatalogue,
 } from './catalogue.ts';
 import { type ImportedLog, logOf, missingLines } from './imported.ts';
+import { exportLog, readLog, recordsIn } from './log-file.ts';
 import { assertFound, OpenLogs } from './open-logs.ts';
 import type { HeaderRecord, LogRecord } from './record.ts';
-import { readLog, recordsIn, type SearchResult, searchLogs } from './search.ts';
+import { type SearchResult, searchLogs } from './search.ts';
 import { applyRecord, type ConversationState, emptyState } from './state.ts';
 import { TalkIndex } from './talk-index.ts';
 import { openTombstones, type Tombstones } from './tombstone.ts';
@@ -382,12 +383,10 @@ export class ConversationStore {
     return searchLogs(this.#folder, this.#index.newestFirst(), options);
   }
 
-  /** The log as it lies on the disk: one record a line. @throws conversation-not-found */
-  async exportLog(id: string): Promise<string> {
+  /** The sound lines of the log, in pieces. @throws conversation-not-found */
+  exportLog(id: string): AsyncGenerator<string> {
     assertFound(this.#index.get(id), id);
-    const text = await readLog(this.#folder, id);
-    const lines = [...recordsIn(assertFound(text, id))].map((record) => JSON.stringify(record));
-    return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
+    return exportLog(this.#folder, id);
   }
 
   /** The talk in which exactly this was said, or asked and not yet followed. */

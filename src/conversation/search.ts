@@ -1,10 +1,9 @@
 // Finds words in talks, newest talk first, reading the logs as they lie on the disk.
-import { readFileBounded } from '../base/atomic-file.ts';
 import type { Folder } from '../base/file-ops.ts';
 import type { SearchHit } from '../protocol/conversation.ts';
-import { logPath } from './catalogue.ts';
 import { findFolded, fold } from './fold.ts';
-import { type LogRecord, parseRecord } from './record.ts';
+import { readLogLines, recordOn } from './log-file.ts';
+import type { LogRecord } from './record.ts';
 
 const EXCERPT_BEFORE = 60;
 const EXCERPT_AFTER = 120;
@@ -18,28 +17,6 @@ export interface Searchable {
 export interface SearchResult {
   readonly hits: readonly SearchHit[];
   readonly isTruncated: boolean;
-}
-
-/** The text of a log of any size, or undefined when there is none. */
-export async function readLog({ path, ops }: Folder, id: string): Promise<string | undefined> {
-  const bytesMax = Number.POSITIVE_INFINITY;
-  const bytes = await readFileBounded(logPath(path, id), { bytesMax, ops });
-  return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8');
-}
-
-/** The sound records of a log's text, as far as it goes; what is damaged is passed over. */
-export function* recordsIn(text: string): Generator<LogRecord> {
-  for (const line of text.split('\n')) {
-    if (line === '') continue;
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      continue;
-    }
-    const record = parseRecord(value);
-    if (record !== undefined) yield record;
-  }
 }
 
 function hitIn(talk: Searchable, record: LogRecord, query: string): SearchHit | undefined {
@@ -74,14 +51,18 @@ function unescaped(log: string): string {
 }
 
 async function hitsOf(folder: Folder, talk: Searchable, query: string): Promise<SearchHit[]> {
-  // A talk may be deleted while the search runs: then it has no hits.
-  const text = (await readLog(folder, talk.id).catch(() => undefined)) ?? '';
-  // The raw text holds every match in its JSON spelling; most logs are done with here.
-  if (!fold(unescaped(text)).includes(query)) return [];
   const hits: SearchHit[] = [];
-  for (const record of recordsIn(text)) {
-    const hit = hitIn(talk, record, query);
-    if (hit !== undefined) hits.push(hit);
+  try {
+    for await (const line of readLogLines(folder, talk.id)) {
+      // A line holds every match in its JSON spelling; most are done with here.
+      if (!fold(unescaped(line)).includes(query)) continue;
+      const record = recordOn(line);
+      const hit = record && hitIn(talk, record, query);
+      if (hit !== undefined) hits.push(hit);
+    }
+  } catch {
+    // A talk may be deleted while the search runs: then it has no hits.
+    return [];
   }
   return hits;
 }

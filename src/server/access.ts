@@ -2,7 +2,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
+import { type Clock, sleep } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
 
 export interface AccessRules {
   /** Empty: no token is asked for. */
@@ -46,11 +48,45 @@ export function bearerToken(headers: IncomingHttpHeaders): string | undefined {
   return match?.[1];
 }
 
-/** @throws token-required */
-export function assertToken(given: string | undefined, rules: AccessRules): void {
-  if (rules.token === '') return;
-  if (given !== undefined && tokenMatches(given, rules.token)) return;
-  throw new AttuneError('token-required', 'This daemon asks for its token, and this is not it.');
+/** Between the answers to two wrong tokens, however many are tried at once. */
+const WRONG_INTERVAL_MS = 250;
+const WRONG_HOLD_MS_MAX = 10_000;
+
+/** Checks tokens. A right one passes at once; wrong ones are answered slowly and logged. */
+export class TokenGate {
+  readonly #token: string;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  #answeredAtMs = 0;
+  #wrong = 0;
+
+  constructor({ token }: AccessRules, clock: Clock, logger: Logger) {
+    this.#token = token;
+    this.#clock = clock;
+    this.#logger = logger;
+  }
+
+  isRight(given: string | undefined): boolean {
+    return this.#token === '' || (given !== undefined && tokenMatches(given, this.#token));
+  }
+
+  /** @throws token-required */
+  async assert(given: string | undefined): Promise<void> {
+    if (this.isRight(given)) return;
+    if (given !== undefined) await this.#holdBack();
+    throw new AttuneError('token-required', 'This daemon asks for its token, and this is not it.');
+  }
+
+  async #holdBack(): Promise<void> {
+    const now = this.#clock.monotonicMs();
+    if (now >= this.#answeredAtMs) {
+      this.#logger.warn({ before: this.#wrong }, 'a wrong token was presented');
+    }
+    this.#wrong++;
+    const next = Math.max(this.#answeredAtMs, now) + WRONG_INTERVAL_MS;
+    this.#answeredAtMs = Math.min(next, now + WRONG_HOLD_MS_MAX);
+    await sleep(this.#clock, this.#answeredAtMs - now);
+  }
 }
 
 /** Name and port of a Host header or of an origin; undefined when it is neither. */

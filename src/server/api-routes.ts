@@ -9,7 +9,14 @@ import { Id } from '../protocol/conversation.ts';
 import { FlagDraft, FlagPatch } from '../protocol/flag.ts';
 import { ConversationPatch } from '../protocol/http.ts';
 import type { EngineView } from '../protocol/server-message.ts';
-import { hasRoom, type Route, type RouteContext, sendJson } from './route.ts';
+import {
+  JSON_TYPE,
+  jsonPieces,
+  type Route,
+  type RouteContext,
+  sendJson,
+  sendPieces,
+} from './route.ts';
 
 export interface ApiOptions {
   readonly talks: Talks;
@@ -29,12 +36,11 @@ function limitOf(query: URLSearchParams, otherwise: number): number {
   return limit === null ? otherwise : parseWith(Limit, limit);
 }
 
-function sendLines(response: RouteContext['response'], name: string): void {
-  response.writeHead(200, {
+function linesNamed(name: string): Record<string, string> {
+  return {
     'Content-Type': 'application/x-ndjson; charset=utf-8',
     'Content-Disposition': `attachment; filename="${name}.jsonl"`,
-    'Cache-Control': 'no-store',
-  });
+  };
 }
 
 export function apiRoutes(options: ApiOptions): Route[] {
@@ -95,8 +101,10 @@ function conversationRoutes({ talks, clock, importBytesMax }: ApiOptions): Route
       method: 'GET',
       pattern: '/api/conversations/:id',
       async handle(context) {
-        const conversation = conversationView(await talks.read(idOf(context)));
-        sendJson(context.response, { conversation });
+        const { history, ...rest } = conversationView(await talks.read(idOf(context)));
+        const head = JSON.stringify(rest).slice(0, -1);
+        const list = jsonPieces(`{"conversation":${head},"history":[`, history, ']}}');
+        await sendPieces(context.response, list, JSON_TYPE);
       },
     },
     {
@@ -138,21 +146,14 @@ function exportRoutes(talks: Talks): Route[] {
       pattern: '/api/conversations/:id/export',
       async handle(context) {
         const id = idOf(context);
-        const text = await talks.export(id);
-        sendLines(context.response, id);
-        context.response.end(text);
+        await sendPieces(context.response, talks.export(id), linesNamed(id));
       },
     },
     {
       method: 'GET',
       pattern: '/api/export',
       async handle({ response }) {
-        sendLines(response, 'attune');
-        for await (const text of talks.exportAll()) {
-          response.write(text);
-          if (!(await hasRoom(response))) return;
-        }
-        response.end();
+        await sendPieces(response, talks.exportAll(), linesNamed('attune'));
       },
     },
   ];
@@ -163,8 +164,9 @@ function flagRoutes({ talks }: ApiOptions): Route[] {
     {
       method: 'GET',
       pattern: '/api/flags',
-      handle({ response, query }) {
-        sendJson(response, { flags: talks.flags(query.get('conversationId') ?? undefined) });
+      async handle({ response, query }) {
+        const flags = talks.flags(query.get('conversationId') ?? undefined);
+        await sendPieces(response, jsonPieces('{"flags":[', flags, ']}'), JSON_TYPE);
       },
     },
     {

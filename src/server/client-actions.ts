@@ -1,4 +1,5 @@
 // What each client message does: calls chat and talks, gives the answer. No sockets in here.
+import { AttuneError } from '../base/errors.ts';
 import type { Answer, Chat } from '../chat/chat.ts';
 import type { RunningReply } from '../chat/running-reply.ts';
 import type { Talks } from '../chat/talks.ts';
@@ -120,10 +121,29 @@ async function answerAboutTalks(
     }
     case 'conversation-export': {
       const { conversationId } = request;
-      const jsonl = await talks.export(conversationId);
+      const jsonl = await joined(talks.export(conversationId));
       return { type: 'conversation-exported', conversationId, jsonl };
     }
   }
+}
+
+const EXPORT_CHARACTERS_MAX = 2 ** 22;
+
+/** @throws payload-too-large when it is too long for one message */
+async function joined(pieces: AsyncIterable<string>): Promise<string> {
+  let text = '';
+  for await (const piece of pieces) {
+    text += piece;
+    if (text.length > EXPORT_CHARACTERS_MAX) {
+      throw new AttuneError(
+        'payload-too-large',
+        `An export of more than ${EXPORT_CHARACTERS_MAX} characters goes over HTTP only: ` +
+          'GET /api/conversations/ID/export.',
+        { charactersMax: EXPORT_CHARACTERS_MAX },
+      );
+    }
+  }
+  return text;
 }
 
 async function say(

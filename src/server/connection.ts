@@ -11,7 +11,7 @@ import {
 import { JSON_VALUES_MAX, parseJson, parseWith, requestIdOf } from '../protocol/codec.ts';
 import { CLOSE_CODE, type CloseReason, PROTOCOL_VERSION } from '../protocol/handshake.ts';
 import type { EngineView, ServerMessageOf } from '../protocol/server-message.ts';
-import { type AccessRules, assertToken } from './access.ts';
+import type { TokenGate } from './access.ts';
 import { type Actor, act, type Services } from './client-actions.ts';
 import { errorMessage } from './error-message.ts';
 import type { EventHub } from './event-hub.ts';
@@ -20,7 +20,7 @@ import { createRateLimit, type RateLimit } from './rate-limit.ts';
 
 export interface ConnectionOptions extends Services {
   readonly events: EventHub;
-  readonly access: AccessRules;
+  readonly tokens: TokenGate;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly serverName: string;
@@ -212,7 +212,7 @@ export class Connection implements Actor {
   }
 
   #greet(hello: ClientMessageOf<'client-hello'>): void {
-    const { access, events, clock, heartbeatIntervalMs } = this.#options;
+    const { tokens, events, clock, heartbeatIntervalMs } = this.#options;
     if (this.#isGreeted) {
       throw new AttuneError('hello-repeated', 'This connection has said hello already.');
     }
@@ -221,10 +221,10 @@ export class Connection implements Actor {
       this.close('protocol-mismatch', `${ours} Update the older of the two.`);
       return;
     }
-    try {
-      if (!this.#isTrusted) assertToken(hello.token, access);
-    } catch (error) {
-      this.close('token-required', (error as AttuneError).message);
+    if (!this.#isTrusted && !tokens.isRight(hello.token)) {
+      void tokens.assert(hello.token).catch((error: AttuneError) => {
+        this.close('token-required', error.message);
+      });
       return;
     }
     this.#isGreeted = true;

@@ -1,5 +1,5 @@
 // Errors for those outside: coded ones as they are, anything else without its insides.
-import { AttuneError } from '../base/errors.ts';
+import { AttuneError, PLACES, publicMessage } from '../base/errors.ts';
 import type { ServerMessageOf } from '../protocol/server-message.ts';
 
 /** An unexpected error as a coded one; its insides go to the logger, not to the client. */
@@ -19,10 +19,8 @@ export function retryAfterMs(error: AttuneError): number | null {
   return typeof wait === 'number' ? Math.ceil(wait) : null;
 }
 
-/** Facts without paths: where things lie on this machine is nobody's business outside. */
 export function publicFacts(error: AttuneError): ServerMessageOf<'error'>['facts'] {
-  const hidden = new Set(['path', 'folder', 'file']);
-  return Object.fromEntries(Object.entries(error.facts).filter(([key]) => !hidden.has(key)));
+  return Object.fromEntries(Object.entries(error.facts).filter(([key]) => !PLACES.includes(key)));
 }
 
 export function errorMessage(error: unknown, requestId?: string): ServerMessageOf<'error'> {
@@ -31,7 +29,7 @@ export function errorMessage(error: unknown, requestId?: string): ServerMessageO
     type: 'error',
     ...(requestId === undefined ? {} : { requestId }),
     code: coded.code,
-    message: coded.message,
+    message: publicMessage(coded),
     facts: publicFacts(coded),
     retryAfterMs: retryAfterMs(coded),
   };

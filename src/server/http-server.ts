@@ -3,26 +3,35 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/clock.ts';
-import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { AttuneError, isAttuneError, publicMessage } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import {
   type AccessRules,
   assertHost,
   assertOrigin,
   assertSafeToListen,
-  assertToken,
   bearerToken,
+  type TokenGate,
 } from './access.ts';
 import { codedError, publicFacts, retryAfterMs } from './error-message.ts';
 import { openaiError, openaiStatus } from './openai-error.ts';
 import { createRateLimit } from './rate-limit.ts';
-import { findRoute, type Match, type Route, readBytes, readJsonBody, sendJson } from './route.ts';
+import {
+  findRoute,
+  type Match,
+  READER_PATIENCE_MS,
+  type Route,
+  readBytes,
+  readJsonBody,
+  sendJson,
+} from './route.ts';
 import type { StaticFiles } from './static-files.ts';
 
 export interface HttpOptions {
   readonly host: string;
   readonly port: number;
   readonly access: AccessRules;
+  readonly tokens: TokenGate;
   readonly routes: readonly Route[];
   readonly pages: StaticFiles;
   readonly clock: Clock;
@@ -130,8 +139,8 @@ function createRequestHandler(options: HttpOptions): RequestHandler {
     assertHost(request.headers, access);
     assertOrigin(request.headers, access);
     allowOrigin(request, response, access);
-    if (request.method === 'OPTIONS') return preflight(response);
-    const url = new URL(request.url ?? '/', 'http://localhost');
+    if (request.method === 'OPTIONS') return preflight(request, response);
+    const url = urlOf(request.url ?? '/');
     const path = url.pathname;
     const match = findRoute(options.routes, request.method ?? 'GET', path);
     if (match === undefined) {
@@ -142,7 +151,7 @@ function createRequestHandler(options: HttpOptions): RequestHandler {
     }
     const { route } = match;
     if (route.isPublic !== true) {
-      assertToken(bearerToken(request.headers), access);
+      await options.tokens.assert(bearerToken(request.headers));
       limiter.admit();
     }
     await limiter.work(() => route.handle(context(match, url, { request, response, limits })));
@@ -153,12 +162,26 @@ function createRequestHandler(options: HttpOptions): RequestHandler {
     try {
       await answer(request, response);
     } catch (error) {
-      if (!isAttuneError(error) || error.status >= 500) {
-        logger.error({ error, method: request.method }, 'a request failed');
-      }
+      const level = isAttuneError(error) && !OWN_FAULTS.includes(error.status) ? 'debug' : 'error';
+      logger[level]({ error, method: request.method }, 'a request failed');
       sendError(request, response, error);
+    } finally {
+      // What is written already waits in memory for its reader.
+      if (!response.writableFinished) {
+        response.setTimeout(READER_PATIENCE_MS, () => void response.destroy());
+      }
     }
   };
+}
+
+/** Everything else is the client's, or says that there is too much to do. */
+const OWN_FAULTS = [500, 507];
+
+/** @throws route-unknown */
+function urlOf(target: string): URL {
+  const url = target.startsWith('/') ? `http://localhost${target}` : target;
+  if (URL.canParse(url)) return new URL(url);
+  throw new AttuneError('route-unknown', 'This is not the address of anything.');
 }
 
 function context(
@@ -194,13 +217,17 @@ function allowOrigin(
   if (origin === undefined || !access.allowedOrigins.includes(origin)) return;
   response.setHeader('Access-Control-Allow-Origin', origin);
   response.setHeader('Vary', 'Origin');
+  response.setHeader('Access-Control-Expose-Headers', 'Retry-After');
   response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
 }
 
-function preflight(response: ServerResponse): void {
+/** Clients of OpenAI's API send headers of their own; those of an origin that is trusted may. */
+function preflight(request: IncomingMessage, response: ServerResponse): void {
+  const asked = request.headers['access-control-request-headers'] ?? '';
+  const isList = /^[\w-]+(?: *, *[\w-]+)*$/.test(asked);
   response.writeHead(204, {
     'Access-Control-Allow-Methods': 'GET, POST, PATCH, DELETE',
-    'Access-Control-Allow-Headers': 'Authorization, Content-Type',
+    'Access-Control-Allow-Headers': isList ? asked : 'Authorization, Content-Type',
     'Access-Control-Max-Age': '600',
   });
   response.end();
@@ -215,13 +242,15 @@ function sendError(request: IncomingMessage, response: ServerResponse, error: un
   }
   const wait = retryAfterMs(coded);
   if (wait !== null) response.setHeader('Retry-After', String(Math.ceil(wait / 1000)));
+  if (coded.code === 'method-refused')
+    response.setHeader('Allow', String(coded.facts.allow ?? 'GET'));
   if (coded.code === 'token-required') response.setHeader('WWW-Authenticate', 'Bearer');
   // What is left of a body that was not read would be taken for the next request.
   if (!request.complete) response.setHeader('Connection', 'close');
-  const { code, message } = coded;
+  const { code } = coded;
   const isOpenai = (request.url ?? '').startsWith('/v1/');
   const body = isOpenai
     ? openaiError(coded)
-    : { error: { code, message, facts: publicFacts(coded) } };
+    : { error: { code, message: publicMessage(coded), facts: publicFacts(coded) } };
   sendJson(response, body, isOpenai ? openaiStatus(coded) : coded.status);
 }

@@ -15,6 +15,7 @@ import {
   SliderReplyRequest,
 } from '../protocol/summary.ts';
 import type { Schedule } from '../schedule/job-schedule.ts';
+import { versionOf } from '../swap/swap.ts';
 import { type Route, type RouteContext, sendJson } from './route.ts';
 
 export interface NightRouteOptions {
@@ -27,6 +28,15 @@ export interface NightRouteOptions {
 
 const nightOf = ({ params }: RouteContext): string =>
   parseWith(z.string().regex(NIGHT_ID), params.id);
+
+/** Also while the engine is down: it comes back on the version of the ledger. */
+async function versionNow({ engine, ledger }: SliderParts): Promise<string> {
+  try {
+    return (await engine.describe()).version;
+  } catch {
+    return (await versionOf(ledger, ledger.head().inForce)).id;
+  }
+}
 
 export function nightRoutes({ nights, talks, slider, schedule }: NightRouteOptions): Route[] {
   const get = (pattern: string, answer: (context: RouteContext) => Promise<unknown>): Route => ({
@@ -41,7 +51,7 @@ export function nightRoutes({ nights, talks, slider, schedule }: NightRouteOptio
   });
   return [
     get('/api/nights', async (): Promise<NightList> => {
-      const { version } = await slider.engine.describe();
+      const version = await versionNow(slider);
       const lines = await listNights(nights.ledger);
       const nextAt = schedule?.next() ?? null;
       const problems = await nights.problems();

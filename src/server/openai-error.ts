@@ -1,5 +1,5 @@
 // Coded errors in the format of OpenAI's API.
-import type { AttuneError } from '../base/errors.ts';
+import { type AttuneError, publicMessage } from '../base/errors.ts';
 import type { OpenaiError } from '../protocol/openai.ts';
 
 function typeOf(status: number): string {
@@ -22,7 +22,7 @@ export function openaiError(error: AttuneError): OpenaiError {
   const { param } = error.facts;
   return {
     error: {
-      message: error.message,
+      message: publicMessage(error),
       type: typeOf(error.status),
       param: typeof param === 'string' ? param : null,
       code: KNOWN_AS[error.code] ?? error.code,

@@ -1,7 +1,8 @@
 // HTTP routes: a pattern, a handler, and what a handler gets to see of a request.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { z } from 'zod';
-import { AttuneError } from '../base/errors.ts';
+import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { createPace } from '../base/pace.ts';
 import { JSON_VALUES_MAX, parseJson, parseWith } from '../protocol/codec.ts';
 
 export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT';
@@ -67,14 +68,14 @@ export function findRoute(
   for (const route of routes) {
     const params = matchPattern(route.pattern, parts);
     if (params === undefined) continue;
-    if (route.method === method) return { route, params };
+    // The body of an answer to HEAD is left out by Node.
+    if (route.method === (method === 'HEAD' ? 'GET' : method)) return { route, params };
     allowed.push(route.method);
   }
   if (allowed.length === 0) return undefined;
-  throw new AttuneError(
-    'method-refused',
-    `Here only ${allowed.join(', ')} will do, not ${method}.`,
-  );
+  const allow = allowed.join(', ');
+  const message = `Here only ${allow} will do, not ${method}.`;
+  throw new AttuneError('method-refused', message, { allow });
 }
 
 function tooLarge(bytesMax: number): AttuneError {
@@ -96,10 +97,15 @@ export async function readBytes(request: IncomingMessage, bytesMax: number): Pro
   if (announced > bytesMax) throw tooLarge(bytesMax);
   const pieces: Buffer[] = [];
   let bytes = 0;
-  for await (const piece of request as AsyncIterable<Buffer>) {
-    bytes += piece.length;
-    if (bytes > bytesMax) throw tooLarge(bytesMax);
-    pieces.push(piece);
+  try {
+    for await (const piece of request as AsyncIterable<Buffer>) {
+      bytes += piece.length;
+      if (bytes > bytesMax) throw tooLarge(bytesMax);
+      pieces.push(piece);
+    }
+  } catch (cause) {
+    if (isAttuneError(cause)) throw cause;
+    throw new AttuneError('aborted', 'The client broke its request off.', {}, { cause });
   }
   return Buffer.concat(pieces);
 }
@@ -116,19 +122,59 @@ export async function readJsonBody<S extends z.ZodType>(
 
 export function sendJson(response: ServerResponse, body: unknown, status = 200): void {
   const text = JSON.stringify(body);
-  response.writeHead(status, {
-    'Content-Type': 'application/json; charset=utf-8',
-    'Cache-Control': 'no-store',
-  });
+  response.writeHead(status, { ...JSON_TYPE, 'Cache-Control': 'no-store' });
   response.end(text);
 }
 
-/** Waits until a slow reader has room again; false when it went away. */
-export async function hasRoom(response: ServerResponse): Promise<boolean> {
+export const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
+const PIECE_CHARACTERS = 2 ** 16;
+
+/** A long list as JSON, between what comes before and after it. */
+export function* jsonPieces(
+  before: string,
+  list: readonly unknown[],
+  after: string,
+): Generator<string> {
+  let piece = before;
+  for (const [index, item] of list.entries()) {
+    piece += (index === 0 ? '' : ',') + JSON.stringify(item);
+    if (piece.length < PIECE_CHARACTERS) continue;
+    yield piece;
+    piece = '';
+  }
+  yield piece + after;
+}
+
+/** An answer of any length: never more than a piece of it waits in memory, and others go on. */
+export async function sendPieces(
+  response: ServerResponse,
+  pieces: Iterable<string> | AsyncIterable<string>,
+  headers: Readonly<Record<string, string>>,
+): Promise<void> {
+  const pace = createPace();
+  response.writeHead(200, { ...headers, 'Cache-Control': 'no-store' });
+  for await (const piece of pieces) {
+    response.write(piece);
+    if (!(await hasRoom(response))) return;
+    await pace();
+  }
+  response.end();
+}
+
+/** A reader that takes nothing for so long is not waited for. */
+export const READER_PATIENCE_MS = 60_000;
+
+/** Waits until a slow reader has room again; false when it went away, or reads nothing. */
+export async function hasRoom(
+  response: ServerResponse,
+  patienceMs = READER_PATIENCE_MS,
+): Promise<boolean> {
   if (response.destroyed || response.writableEnded) return false;
   if (!response.writableNeedDrain) return true;
+  const timer = setTimeout(() => response.destroy(), patienceMs);
   await new Promise<void>((resolve) => {
     const done = (): void => {
+      clearTimeout(timer);
       response.off('drain', done);
       response.off('close', done);
       resolve();

@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import type { Chat } from '../chat/chat.ts';
 import type { Talks } from '../chat/talks.ts';
 import type { Config } from '../config/schema.ts';
+import { TokenGate } from './access.ts';
 import type { EngineWatch } from './engine-watch.ts';
 import type { EventHub } from './event-hub.ts';
 import { openHttpServer } from './http-server.ts';
@@ -35,8 +36,10 @@ export interface Server {
 export async function openServer(options: ServerOptions): Promise<Server> {
   const { settings, chat, talks, events, watch, clock, logger } = options;
   const { host, port, limits } = settings;
+  const tokens = new TokenGate(settings, clock, logger);
   const sockets = createWebSocketServer({
     ...settings,
+    tokens,
     chat,
     talks,
     events,
@@ -51,12 +54,13 @@ export async function openServer(options: ServerOptions): Promise<Server> {
     host,
     port,
     access: settings,
+    tokens,
     routes: options.routes,
     pages: readStaticFiles(options.webFolder),
     clock,
     logger,
     limits,
-    onUpgrade: (request, socket, head) => sockets.upgrade(request, socket, head),
+    onUpgrade: (request, socket, head) => void sockets.upgrade(request, socket, head),
   });
   return {
     port: http.port,

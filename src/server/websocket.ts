@@ -3,19 +3,20 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer as WsServer } from 'ws';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
-import { type AccessRules, assertHost, assertOrigin, assertToken, bearerToken } from './access.ts';
+import { type AccessRules, assertHost, assertOrigin, bearerToken } from './access.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 
 export const WEBSOCKET_PATH = '/ws';
 
 export interface WebSocketOptions extends ConnectionOptions {
+  readonly access: AccessRules;
   readonly connectionsMax: number;
 }
 
 export interface WebSocketServer {
   readonly connections: number;
   /** For the `upgrade` event of an HTTP server. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
   /** Tells all clients, then closes their connections. */
   close(): Promise<void>;
 }
@@ -23,7 +24,10 @@ export interface WebSocketServer {
 const CLOSE_GRACE_MS = 1_000;
 
 /** @throws host-refused, origin-refused, token-required, route-unknown */
-function assertWelcome(request: IncomingMessage, access: AccessRules): { isTrusted: boolean } {
+async function assertWelcome(
+  request: IncomingMessage,
+  { access, tokens }: WebSocketOptions,
+): Promise<{ isTrusted: boolean }> {
   assertHost(request.headers, access);
   assertOrigin(request.headers, access);
   const path = (request.url ?? '').split('?', 1)[0];
@@ -32,7 +36,7 @@ function assertWelcome(request: IncomingMessage, access: AccessRules): { isTrust
   }
   const token = bearerToken(request.headers);
   if (token === undefined) return { isTrusted: access.token === '' };
-  assertToken(token, access);
+  await tokens.assert(token);
   return { isTrusted: true };
 }
 
@@ -47,7 +51,7 @@ function refuse(socket: Duplex, error: unknown): void {
 }
 
 export function createWebSocketServer(options: WebSocketOptions): WebSocketServer {
-  const { access, connectionsMax, limits, logger } = options;
+  const { connectionsMax, limits, logger } = options;
   const server = new WsServer({
     noServer: true,
     // A longer message closes the connection with 1009.
@@ -62,11 +66,11 @@ export function createWebSocketServer(options: WebSocketOptions): WebSocketServe
     get connections() {
       return connections.size;
     },
-    upgrade(request, socket, head) {
+    async upgrade(request, socket, head) {
       socket.on('error', (error) => logger.debug({ error }, 'an upgrade failed'));
       let welcome: { isTrusted: boolean };
       try {
-        welcome = assertWelcome(request, access);
+        welcome = await assertWelcome(request, options);
         if (isClosing) throw new AttuneError('shutting-down', 'The daemon is stopping.');
       } catch (error) {
         refuse(socket, error);

@@ -1,11 +1,14 @@
 import { request } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
+import { createFakeClock } from '../../src/base/fake-clock.ts';
+import { type Logger, silentLogger } from '../../src/base/logger.ts';
 import {
   assertHost,
   assertOrigin,
   assertSafeToListen,
   bearerToken,
   isLoopback,
+  TokenGate,
   tokenMatches,
 } from '../../src/server/access.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
@@ -78,6 +81,27 @@ describe('Origin', () => {
   it('refuses what a browser says comes from another site, though no Origin came along', () => {
     expect(() => assertOrigin({ host, 'sec-fetch-site': 'cross-site' }, rules)).toThrow();
     expect(() => assertOrigin({ host, 'sec-fetch-site': 'same-origin' }, rules)).not.toThrow();
+  });
+});
+
+describe('wrong tokens', () => {
+  it('are answered one after the other and logged once, while the right one passes', async () => {
+    const clock = createFakeClock(0);
+    const lines: string[] = [];
+    const logger = { ...silentLogger, warn: (_: object, message: string) => lines.push(message) };
+    const gate = new TokenGate({ ...rules, token: 'right' }, clock, logger as Logger);
+    let answered = 0;
+    const wrong = Array.from({ length: 200 }, (_, at) =>
+      gate.assert(`guess ${at}`).catch(() => answered++),
+    );
+    await gate.assert('right');
+    await clock.advance(1_000);
+    expect(answered).toBe(4);
+    await clock.advance(9_000);
+    await Promise.all(wrong);
+    expect(answered).toBe(200);
+    expect(lines).toEqual(['a wrong token was presented']);
+    await expect(gate.assert(undefined)).rejects.toMatchObject({ code: 'token-required' });
   });
 });
 
@@ -160,8 +184,12 @@ describe('a running daemon', () => {
     await open({ config: { server: { allowedOrigins: ['https://mine.example'] } } });
     const mine = await ask('/api/flags', { origin: 'https://mine.example' });
     expect(mine.headers['access-control-allow-origin']).toBe('https://mine.example');
-    const preflight = await ask('/api/flags', { origin: 'https://mine.example' }, 'OPTIONS');
+    const sdk = { 'access-control-request-headers': 'authorization, x-stainless-os' };
+    const origin = 'https://mine.example';
+    const preflight = await ask('/api/flags', { origin, ...sdk }, 'OPTIONS');
     expect(preflight.status).toBe(204);
+    expect(preflight.headers['access-control-allow-headers']).toContain('x-stainless-os');
+    expect(mine.headers['access-control-expose-headers']).toBe('Retry-After');
     expect((await ask('/api/flags', {})).headers['access-control-allow-origin']).toBeUndefined();
   });
 

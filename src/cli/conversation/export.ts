@@ -1,8 +1,9 @@
 // `attune export`: every conversation and flag of the running daemon as JSONL.
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { createWriteStream, existsSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { AttuneError } from '../../base/errors.ts';
 import { type AddressOptions, findDaemon } from '../address.ts';
 import { HttpClient } from '../http-client.ts';
 import { addDeltaOptions, type ExportDeltaOptions, exportDelta } from '../model/export-delta.ts';
@@ -29,17 +30,32 @@ export async function exportConversations(options: ExportOptions): Promise<void>
   const client = new HttpClient(await findDaemon(options));
   const { conversation } = options;
   const one = `/api/conversations/${encodeURIComponent(conversation ?? '')}/export`;
-  const lines = await client.stream(conversation === undefined ? '/api/export' : one);
+  const lines = client.stream(conversation === undefined ? '/api/export' : one);
   if (options.to === undefined) {
     await pour(lines, process.stdout);
     return;
   }
-  const file = await open(options.to, 'wx', 0o600);
-  const output = createWriteStream('', { fd: file.fd, autoClose: false });
-  await pour(lines, output);
-  await new Promise<void>((resolve) => output.end(resolve));
-  await file.sync();
-  await file.close();
+  await writeNew(options.to, lines);
+}
+
+/** A file that is cut short never has the final name. @throws message-invalid when it exists */
+async function writeNew(path: string, lines: AsyncIterable<Uint8Array>): Promise<void> {
+  if (existsSync(path)) {
+    throw new AttuneError('message-invalid', `${path} exists already.`, { path });
+  }
+  const part = `${path}.part`;
+  const file = await open(part, 'w', 0o600);
+  try {
+    const output = createWriteStream('', { fd: file.fd, autoClose: false });
+    await pour(lines, output);
+    await new Promise<void>((resolve) => output.end(resolve));
+    await file.sync();
+    await file.close();
+    await rename(part, path);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
 }
 
 async function pour(

@@ -4,6 +4,7 @@ import { AttuneError } from '../../base/errors.ts';
 import type { Engine, GenerateRequest } from '../../engine/engine.ts';
 import { eachSampling, leastOf, type Sampling, SEED_MAX } from '../../protocol/sampling.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { printable } from '../chat/terminal.ts';
 import {
   addModelOptions,
   findModel,
@@ -64,10 +65,12 @@ async function generate(options: GenerateOptions): Promise<void> {
     const request = requestOf(options, await promptIds(options, tokenizer), tokenizer);
     if (request.ids.length === 0) throw new AttuneError('config-invalid', 'the prompt is empty');
     const decoder = tokenizer.createStreamDecoder();
-    const write = (text: string): unknown => text !== '' && process.stdout.write(text);
+    const { stdout } = process;
+    const shown = (text: string): string => (stdout.isTTY ? printable(text) : text);
+    const write = (text: string): unknown => text !== '' && stdout.write(shown(text));
     await engine.generate(request, ({ id }) => write(decoder.push(id)), controller.signal);
     write(decoder.end());
-    if (process.stdout.isTTY) process.stdout.write('\n');
+    if (stdout.isTTY) stdout.write('\n');
   } finally {
     process.off('SIGINT', stop);
     await engine.close();
