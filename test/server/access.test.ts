@@ -1,6 +1,5 @@
 import { request } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createFakeClock } from '../../src/base/fake-clock.ts';
 import { type Logger, silentLogger } from '../../src/base/logger.ts';
 import {
   assertHost,
@@ -11,6 +10,7 @@ import {
   TokenGate,
   tokenMatches,
 } from '../../src/server/access.ts';
+import { createFakeClock } from '../fakes/fake-clock.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 import { TestClient } from './test-client.ts';
 
