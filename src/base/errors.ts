@@ -1,5 +1,4 @@
 // The one class for operating errors and the union of its codes; it knows nothing of the project.
-import { basename } from 'node:path';
 import type { z } from 'zod';
 
 /** Every code, with the HTTP status it maps to. Groups by the floor that throws them. */
@@ -130,7 +129,10 @@ export const PLACES = ['path', 'folder', 'file', 'dir'];
 /** With the name of a file or folder in place of its path. */
 export function publicMessage({ message, facts }: AttuneError): string {
   const places = PLACES.map((key) => facts[key]).filter((place) => typeof place === 'string');
-  return places.reduce((text, place) => text.replaceAll(place, basename(place)), message);
+  return places.reduce(
+    (text, place) => text.replaceAll(place, place.split(/[\\/]/).at(-1) ?? ''),
+    message,
+  );
 }
 
 /** Whether a text from outside is one of the codes. */
