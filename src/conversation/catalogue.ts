@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import type { FileOps, Folder } from '../base/file-ops.ts';
+import { createPace } from '../base/pace.ts';
 import { type ConversationSummary, Id, Origin, Timestamp } from '../protocol/conversation.ts';
 import { fingerprintsOf } from './fingerprint.ts';
 import { type ConversationState, summaryOf } from './state.ts';
@@ -85,7 +86,12 @@ export async function writeCatalogue(
   entries: Iterable<CatalogueEntry>,
   ops: FileOps,
 ): Promise<void> {
-  const lines = [...entries].map((entry) => JSON.stringify(entry));
+  const pace = createPace();
+  const lines: string[] = [];
+  for (const entry of entries) {
+    lines.push(JSON.stringify(entry));
+    await pace();
+  }
   const text = `{"schemaVersion":${SCHEMA_VERSION},"conversations":[\n${lines.join(',\n')}\n]}\n`;
   await writeFileAtomic(path, text, ops, BYTES_MAX);
 }

@@ -59,28 +59,31 @@ export function gather(input: GatherInput): Gathered {
   // Whatever else was answered there is no everyday turn: it would be held as it is.
   const marked = new Set(input.flags.map((flag) => flag.messageId));
   // Nor is a copy of a turn that was flagged as missed, in a conversation that was copied.
-  const missed = new Set(flagged.map(({ context, rejected }) => turnKey(context, rejected)));
+  const missed = new Set(
+    flagged.map(({ context, rejected }) => turnKey(context.messages.at(-1)?.content, rejected)),
+  );
   const everyday = [...input.talks.values()]
     .filter((talk) => talk.canLearn)
     .flatMap((talk) => everydayTurns(talk, marked, contextCharactersMax))
-    .filter((turn) => !missed.has(turnKey(turn, turn.chosen)));
+    .filter(({ asked, chosen }) => !missed.has(turnKey(asked, chosen)));
   const drawn = createRandom(input.seed).split('everyday').shuffle(everyday);
   return { flagged, everyday: bounded(drawn, input) };
 }
 
-function turnKey({ messages }: Pick<Scenario, 'messages'>, reply: string | undefined): string {
-  return JSON.stringify([messages.at(-1)?.content, reply]);
+function turnKey(asked: string | undefined, reply: string | undefined): string {
+  return JSON.stringify([asked, reply]);
 }
 
 /** The first turns that fit; one that is too long for what is left is passed over. */
 function bounded(
-  turns: readonly Scenario[],
+  turns: readonly EverydayTurn[],
   { everydayMax, everydayCharactersMax }: GatherInput,
 ): Scenario[] {
   const taken: Scenario[] = [];
   let left = everydayCharactersMax;
-  for (const turn of turns) {
+  for (const { scenario } of turns) {
     if (taken.length === everydayMax) break;
+    const turn = scenario();
     const characters = turn.messages.reduce((sum, { content }) => sum + content.length, 0);
     if (characters > left) continue;
     left -= characters;
@@ -201,8 +204,19 @@ function ideaSpan(flag: Flag, talk: Talk, at: number, offset: number): MomentSpa
   return { feature: 'own-idea', message: index + offset, start, end: start + words.length };
 }
 
+/** One that may be drawn: what came before it is only put together when it is. */
+interface EverydayTurn {
+  readonly asked: string;
+  readonly chosen: string;
+  readonly scenario: () => Scenario;
+}
+
 /** Each answered turn in which nobody marked a reply. */
-function everydayTurns(talk: Talk, marked: ReadonlySet<string>, charactersMax: number): Scenario[] {
+function everydayTurns(
+  talk: Talk,
+  marked: ReadonlySet<string>,
+  charactersMax: number,
+): EverydayTurn[] {
   const prefix = systemOf(talk);
   const starts = turnStarts(talk);
   const said = talk.messages.map(bare);
@@ -211,17 +225,18 @@ function everydayTurns(talk: Talk, marked: ReadonlySet<string>, charactersMax: n
     if (message.role !== 'assistant' || before?.role !== 'user') return [];
     if (marked.has(before.id) || message.content === '') return [];
     const end = at - 1;
-    const from = firstKept(talk, starts, { end, needed: end, charactersMax });
-    return [
-      {
-        id: `log-${talk.id}-${message.id}`,
-        kind: 'ordinary' as const,
-        messages: [...prefix, ...said.slice(from, at)],
-        spans: [],
-        rendering: talk.rendering,
-        chosen: message.content,
-        source: { origin: 'log' as const, cluster: talk.id, domain: 'talk' },
-      },
-    ];
+    const scenario = (): Scenario => ({
+      id: `log-${talk.id}-${message.id}`,
+      kind: 'ordinary',
+      messages: [
+        ...prefix,
+        ...said.slice(firstKept(talk, starts, { end, needed: end, charactersMax }), at),
+      ],
+      spans: [],
+      rendering: talk.rendering,
+      chosen: message.content,
+      source: { origin: 'log', cluster: talk.id, domain: 'talk' },
+    });
+    return [{ asked: before.content, chosen: message.content, scenario }];
   });
 }
