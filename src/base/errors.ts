@@ -31,6 +31,8 @@ export const ERROR_STATUS = {
   'version-unknown': 404,
   'engine-failed': 503,
   aborted: 499,
+  // listen
+  'endpoint-failed': 502,
   // pull
   'hub-failed': 502,
   'hub-refused': 403,

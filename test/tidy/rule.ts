@@ -20,6 +20,7 @@ export const FLOORS = [
   'memory',
   'reading',
   'measure',
+  'listen',
   'train',
   'dream',
   'ledger',
@@ -56,6 +57,7 @@ export const WALLS: Readonly<Record<string, readonly string[]>> = {
 const READERS = [
   'src/base/',
   'src/cli/',
+  'src/listen/suite.ts',
   'src/model/checkpoint/checkpoint.ts',
   'src/model/checkpoint/folder.ts',
   'src/model/export.ts',

@@ -1,7 +1,7 @@
 // `attune generate`: one reply to one prompt, streamed to standard output and nothing else there.
 import type { Command } from 'commander';
 import { AttuneError } from '../../base/errors.ts';
-import type { Engine, GenerateRequest } from '../../engine/engine.ts';
+import type { GenerateRequest } from '../../engine/engine.ts';
 import { eachSampling, leastOf, type Sampling, SEED_MAX } from '../../protocol/sampling.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { printable } from '../chat/terminal.ts';
@@ -9,7 +9,6 @@ import {
   addModelOptions,
   findModel,
   type ModelOptions,
-  type ModelPlaces,
   numberBetween,
   wholeBetween,
 } from './model-options.ts';
@@ -51,10 +50,11 @@ export function registerGenerate(program: Command): void {
 
 async function generate(options: GenerateOptions): Promise<void> {
   const paths = await findModel(options);
-  const [{ loadTokenizer }, engine] = await Promise.all([
+  const [{ loadTokenizer }, { openEngine }] = await Promise.all([
     import('../../tokenizer/tokenizer.ts'),
-    openEngine(paths, options.delta ?? []),
+    import('./open-engine.ts'),
   ]);
+  const engine = await openEngine(paths, options.delta ?? []);
   const controller = new AbortController();
   const stop = (): void => controller.abort();
   process.once('SIGINT', stop);
@@ -75,21 +75,6 @@ async function generate(options: GenerateOptions): Promise<void> {
     process.off('SIGINT', stop);
     await engine.close();
   }
-}
-
-async function openEngine(
-  { modelDir, cacheDir, config }: ModelPlaces,
-  deltas: readonly string[],
-): Promise<Engine> {
-  const [{ createEngine }, { openServingExecutor }] = await Promise.all([
-    import('../../engine/in-process-engine.ts'),
-    import('../../runtime/device.ts'),
-  ]);
-  const { device, threads, windowTokens, cacheBytesMax, prefillChunkTokens } = config.engine;
-  const { executor } = await openServingExecutor({ device, threads });
-  const version = deltas.length > 0 ? { version: { id: 'with-deltas', deltas } } : {};
-  const sizes = { windowTokens, cacheBytesMax, prefillChunkTokens };
-  return createEngine({ modelDir, cacheDir, executor, ...sizes, ...version });
 }
 
 /** A user turn where the model has a chat template, else the text as it is. */

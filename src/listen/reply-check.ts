@@ -1,0 +1,203 @@
+// Says of a free reply, by fixed rules, what it does in its scene; no model is asked. How far it
+// agrees with labels set by reading is in suites/listen/README.md.
+import { contentWords, hasPhrase, sentencesOf, wordsOf } from '../scenario/words.ts';
+import { mentionsOf } from './generate.ts';
+import type { Act, Scene } from './scene.ts';
+import type { Thing } from './suite.ts';
+
+export interface ReplyVerdict {
+  /** Does what the scene asks for. */
+  readonly isRight: boolean;
+  /** Does what the twin would ask for: goes on with the other thing, agrees, cheers, makes it up. */
+  readonly isWrong: boolean;
+  /** Says something on the last question beyond the words of the conversation. */
+  readonly isAnswer: boolean;
+  /** Share of its runs of four words that stand in the conversation. */
+  readonly copied: number;
+  readonly words: number;
+}
+
+/** Fewer words of its own are no answer. */
+const OWN_WORDS_MIN = 3;
+const RUN_WORDS = 4;
+
+// What fits any question and answers none.
+const EMPTY_WORDS = new Set(
+  contentWords(
+    `great good excellent wonderful perfect fantastic lovely nice amazing beautiful delicious
+    choice option idea decision suggestion thought plan sure certainly absolutely definitely
+    glad happy help assist assistance know need think feel free ask question hear tell understand
+    sorry apologize confusion sound look forward consider recommend suggest prefer enjoy love
+    hope welcome noted remember keep mind start first step find best`,
+  ).map((word) => word.text),
+);
+
+const SORRY = [
+  ...['sorry', 'condolences', 'my heart', 'sympathy', 'sad', 'sadness', 'sadly', 'how awful'],
+  ...['that is awful', "that's awful", 'terrible', 'heartbreaking', 'must be hard', 'tough'],
+  ...[
+    'must be difficult',
+    'difficult time',
+    'hard time',
+    'for your loss',
+    'painful',
+    'unfortunate',
+  ],
+  ...['disappointing', 'upsetting', 'frustrating', 'stressful', 'devastating', 'grief', 'worried'],
+];
+const GLAD = [
+  ...[
+    'congratulations',
+    'congrats',
+    'wonderful',
+    'great news',
+    'good news',
+    'fantastic',
+    'amazing',
+  ],
+  ...['happy for you', 'so happy', 'glad to hear', 'delighted', 'exciting', 'thrilled', 'awesome'],
+  ...["that's great", 'that is great', 'how lovely', 'well done', 'happy to hear', 'relieved'],
+  ...['what a relief', 'great to hear', 'milestone', 'proud', 'celebrate', 'celebration'],
+];
+const OBJECTIONS = [
+  ...['you said', 'you told', 'you mentioned', 'you warned', 'as you know', 'are you sure'],
+  ...[
+    'you also said',
+    "wouldn't recommend",
+    'would not recommend',
+    'not recommended',
+    'not allowed',
+  ],
+  ...['not a good idea', 'not advisable', 'advise against', 'reconsider', 'careful', 'cautious'],
+  ...['forbidden', 'banned', "can't do", 'cannot do', 'not possible', 'not appropriate', 'avoid'],
+];
+const RESERVATIONS = [
+  ...['but', 'however', 'although', 'since', 'because', 'instead', 'alternative', 'unfortunately'],
+  ...['if', 'despite', 'even though', 'considering', 'given that', 'rather than', 'unless'],
+];
+const MISSING = [
+  ...["haven't told", 'have not told', "didn't tell", 'did not tell', "haven't mentioned"],
+  ...["didn't mention", "haven't said", "didn't say", "don't know what", "don't know which"],
+  ...['not sure what', 'not sure which', "don't have", 'do not have', 'no information'],
+  ...['need more information', 'more context', 'could you tell', 'can you tell', 'please tell'],
+  ...['please provide', 'could you provide', 'can you provide', 'please share', 'could you share'],
+  ...[
+    'can you share',
+    'remind me',
+    "i'm not aware",
+    'not aware of',
+    'without knowing',
+    'let me know',
+  ],
+  ...['what did', 'what was', 'what were', 'which one did', 'what does'],
+];
+const NEGATED =
+  /\b(?:instead of|rather than|not|without|avoid|no|than|over|unlike|against|don't|forget)\s+(?:\w+\s+){0,2}$/;
+
+export function checkListening(scene: Scene, reply: string): ReplyVerdict {
+  const words = wordsOf(reply).map(({ text }) => text);
+  const isAnswer = !isLooping(words) && ownWords(scene, reply) >= OWN_WORDS_MIN;
+  const about = { isAnswer, copied: copiedShare(scene, words), words: words.length };
+  const does = (act: Act): boolean => ACTS[act](scene, reply, isAnswer);
+  switch (scene.act) {
+    case 'carry-out':
+      return { ...about, isRight: does('carry-out'), isWrong: isAboutOther(scene, reply) };
+    case 'object':
+      return { ...about, isRight: does('object'), isWrong: !does('object') && isAnswer };
+    case 'ask':
+      return { ...about, isRight: does('ask'), isWrong: !does('ask') && namesAny(scene, reply) };
+    case 'condole':
+      return { ...about, isRight: does('condole'), isWrong: tone(reply) === 'glad' };
+    case 'congratulate':
+      return { ...about, isRight: does('congratulate'), isWrong: tone(reply) === 'sorry' };
+  }
+}
+
+const ACTS: Readonly<Record<Act, (scene: Scene, reply: string, isAnswer: boolean) => boolean>> = {
+  'carry-out': (scene, reply, isAnswer) =>
+    isAnswer && leads(scene.right, scene.other, reply) && !objects(scene, reply),
+  object: objects,
+  ask: asks,
+  condole: (_, reply) => tone(reply) === 'sorry',
+  congratulate: (_, reply) => tone(reply) === 'glad',
+};
+
+function isAboutOther({ right, other }: Scene, reply: string): boolean {
+  return leads(other, right, reply);
+}
+
+const namesAny = ({ right, other }: Scene, reply: string): boolean =>
+  [right, other].some(({ key }) => mentionsOf(reply, key).length > 0);
+
+/** Whether a reply is about a thing: named, not only turned down, and before the other one. */
+function leads(thing: Thing, other: Thing, reply: string): boolean {
+  const [own, rival] = [affirmed(thing, reply), affirmed(other, reply)];
+  return own.length > 0 && (rival.length === 0 || (own[0] as number) < (rival[0] as number));
+}
+
+/** Places at which a thing is named without being turned down. */
+function affirmed({ key }: Thing, reply: string): number[] {
+  const words = wordsOf(reply);
+  return mentionsOf(reply, key).filter((at) => {
+    const before = words
+      .slice(Math.max(0, at - 4), at)
+      .map(({ text }) => text)
+      .join(' ');
+    return !NEGATED.test(`${before} `);
+  });
+}
+
+/** Content words that neither the conversation has nor any question would fit. */
+function ownWords({ messages }: Scene, reply: string): number {
+  const said = new Set(messages.flatMap(({ content }) => contentWords(content)).map((w) => w.text));
+  const told = sentencesOf(reply).filter((sentence) => !sentence.endsWith('?'));
+  const own = told
+    .flatMap((sentence) => contentWords(sentence))
+    .map(({ text }) => text)
+    .filter((text) => !said.has(text) && !EMPTY_WORDS.has(text));
+  return new Set(own).size;
+}
+
+function isLooping(words: readonly string[]): boolean {
+  const runs = runsOf(words);
+  return runs.length > RUN_WORDS && new Set(runs).size < runs.length / 2;
+}
+
+function runsOf(words: readonly string[]): string[] {
+  const count = Math.max(0, words.length - RUN_WORDS + 1);
+  return Array.from({ length: count }, (_, i) => words.slice(i, i + RUN_WORDS).join(' '));
+}
+
+function copiedShare({ messages }: Scene, words: readonly string[]): number {
+  const said = messages.map(({ content }) => wordsOf(content).map(({ text }) => text));
+  const runs = words.length < RUN_WORDS ? [words.join(' ')] : runsOf(words);
+  const known = new Set(said.flatMap(runsOf));
+  const lines = said.map((line) => ` ${line.join(' ')} `);
+  const isSaid = (run: string): boolean =>
+    known.has(run) || (words.length < RUN_WORDS && lines.some((line) => line.includes(` ${run} `)));
+  return words.length === 0 ? 0 : runs.filter(isSaid).length / runs.length;
+}
+
+/** Names the conflict: an objection, or a reservation together with what was warned of. */
+function objects({ against = '', right, other }: Scene, reply: string): boolean {
+  if (against === '') return false;
+  const things = new Set(contentWords(`${right.text} ${other.text}`).map(({ text }) => text));
+  const reasons = new Set(contentWords(against).map(({ text }) => text));
+  const said = contentWords(reply).map(({ text }) => text);
+  const hasReason = said.some((word) => reasons.has(word) && !things.has(word));
+  const isAboutRight = mentionsOf(against, right.key).length > 0;
+  if (!isAboutRight) return false;
+  return hasPhrase(reply, OBJECTIONS) || (hasReason && hasPhrase(reply, RESERVATIONS));
+}
+
+function asks(scene: Scene, reply: string): boolean {
+  const questions = sentencesOf(reply).filter((sentence) => sentence.endsWith('?'));
+  return hasPhrase(reply, MISSING) && (questions.length > 0 || !namesAny(scene, reply));
+}
+
+/** Of the first two sentences: what is said later may be about anything. */
+function tone(reply: string): 'sorry' | 'glad' | undefined {
+  const start = sentencesOf(reply).slice(0, 2).join(' ');
+  if (hasPhrase(start, SORRY)) return 'sorry';
+  return hasPhrase(start, GLAD) ? 'glad' : undefined;
+}

@@ -1,0 +1,185 @@
+// The report of the listening test: one JSON object, and what it says in words.
+import { fixed, percent, signed } from '../protocol/number-text.ts';
+import type { Arm } from './arm.ts';
+import { type ArmResult, type Interval, type Result, summarize } from './result.ts';
+import type { Outcome } from './run.ts';
+import type { Part } from './suite.ts';
+
+/** How the run came about. */
+export interface RunFacts {
+  readonly model: string;
+  readonly part: Part;
+  readonly seed: number;
+  /** Null: all pairs. */
+  readonly minutes: number | null;
+  readonly date: string;
+  /** Pairs of the part. */
+  readonly pairsThere: number;
+  readonly likelihood: string;
+  readonly notices: readonly string[];
+}
+
+export interface ListenReport extends RunFacts, Result {
+  readonly schema: 1;
+  readonly pairsScored: number;
+  readonly pairsReplied: number;
+  readonly conclusions: readonly string[];
+  readonly outcomes: readonly {
+    readonly pair: string;
+    readonly arm: Arm;
+    readonly wording: number;
+    readonly margins: readonly number[] | null;
+    readonly replies:
+      | readonly { readonly text: string; readonly isRight: boolean; readonly isWrong: boolean }[]
+      | null;
+  }[];
+}
+
+export function reportOf(outcomes: readonly Outcome[], facts: RunFacts): ListenReport {
+  const result = summarize(outcomes);
+  const untold = outcomes.filter(({ arm }) => arm === 'untold');
+  return {
+    schema: 1,
+    ...facts,
+    pairsScored: untold.filter(({ margins }) => margins !== undefined).length,
+    pairsReplied: untold.filter(({ replies }) => replies !== undefined).length,
+    conclusions: conclusionsOf(result),
+    ...result,
+    outcomes: outcomes.map(({ pair, arm, wording, margins = null, replies }) => ({
+      pair: pair.id,
+      arm,
+      wording,
+      margins,
+      replies:
+        replies?.map(({ text, verdict: { isRight, isWrong } }) => ({ text, isRight, isWrong })) ??
+        null,
+    })),
+  };
+}
+
+/** `0.21 [0.10, 0.33]` */
+export function intervalText({ mean, low, high }: Interval, digits = 2): string {
+  return `${fixed(mean, digits)} [${fixed(low, digits)}, ${fixed(high, digits)}]`;
+}
+
+export function changeText({ mean, low, high }: Interval): string {
+  return `${signed(mean, 2)} [${fixed(low, 2)}, ${fixed(high, 2)}]`;
+}
+
+/** What can be said and what cannot, a sentence each. */
+function conclusionsOf(result: Result): string[] {
+  return [
+    ...gapSentence(result, 'likelihood'),
+    ...gapSentence(result, 'replies'),
+    ...['placebo', 'system', 'rule'].flatMap((arm) => armSentence(result, arm)),
+  ];
+}
+
+const find = ({ rows }: Result, arm: string): ArmResult | undefined =>
+  rows.find((row) => row.group === 'listen' && row.arm === arm);
+
+function gapSentence(result: Result, measure: 'likelihood' | 'replies'): string[] {
+  const [untold, told] = [find(result, 'untold')?.[measure], find(result, 'told')?.[measure]];
+  if (untold == null || told?.change == null) return [];
+  const level = 'bothRight' in untold ? untold.bothRight : (untold as Replies).right;
+  const what = measure === 'likelihood' ? 'both contexts right' : 'direction carried out';
+  const numbers =
+    `By ${measure === 'likelihood' ? 'likelihood' : 'free replies'}: ${what} ` +
+    `${intervalText(level)} untold, ${changeText(told.change)} when told again`;
+  const found = result.power.find((one) => one.group === 'listen' && one.measure === measure);
+  return [`${numbers}. ${meaningOf(told.change, found?.detectable ?? null)}`];
+}
+
+type Replies = NonNullable<ArmResult['replies']>;
+
+function meaningOf({ low, high, pairs }: Interval, detectable: number | null): string {
+  if (low > 0) return `It has the problem: it could do what it was told, and untold it does not.`;
+  if (high < 0) return 'Telling it again makes it worse; look at the replies.';
+  const power =
+    detectable === null
+      ? 'Too few domains to tell anything'
+      : `${pairs} pairs find a gap of ${percent(detectable)} in four of five tries`;
+  return `No gap was shown. ${power}: a smaller one may be there.`;
+}
+
+function armSentence(result: Result, arm: string): string[] {
+  const row = find(result, arm);
+  const change = row?.likelihood?.change ?? row?.replies?.change;
+  if (change == null) return [];
+  const judge = row?.likelihood == null ? 'free replies' : 'likelihood';
+  const verdict = change.low > 0 ? 'helps' : change.high < 0 ? 'harms' : 'shows no difference';
+  return [`${ARM_TEXT[arm] ?? arm} ${verdict} (${judge}, ${changeText(change)} against untold).`];
+}
+
+export const ARM_TEXT: Readonly<Record<string, string>> = {
+  untold: 'Untold',
+  told: 'The direction told again',
+  placebo: 'Another sentence told again (placebo)',
+  system: 'General advice as system prompt',
+  rule: 'The last directive repeated by rule',
+};
+
+/** The report as lines for a terminal; ends with a line break. */
+export function reportText(report: ListenReport): string {
+  const { model, part, seed, pairsThere, pairsScored, pairsReplied } = report;
+  return `${[
+    `${model}: ${pairsScored} pairs scored, ${pairsReplied} pairs of replies, of ${pairsThere} (part ${part}, seed ${seed})`,
+    `Likelihoods: ${report.likelihood}`,
+    ...report.notices.map((notice) => `Note: ${notice}`),
+    '',
+    ...tableLines(report),
+    '',
+    'What this sample can tell (told against untold; a change found in 4 of 5 tries):',
+    ...powerLines(report),
+    '',
+    ...report.conclusions,
+    ...report.failures.flatMap(failureLines),
+  ].join('\n')}\n`;
+}
+
+function tableLines({ rows }: ListenReport): string[] {
+  const head = [
+    'group',
+    'arm',
+    'both right',
+    'margin',
+    'right',
+    'other',
+    'answered',
+    '+tokens',
+    'ms',
+  ];
+  const cells = rows.map(({ group, arm, likelihood, replies }) => [
+    group,
+    arm,
+    likelihood === null ? '–' : intervalText(likelihood.bothRight),
+    likelihood === null ? '–' : fixed(likelihood.margin.mean, 2),
+    replies === null ? '–' : intervalText(replies.right),
+    replies === null ? '–' : fixed(replies.wrong.mean, 2),
+    replies === null ? '–' : fixed(replies.answered.mean, 2),
+    replies === null ? '–' : fixed(replies.extraTokens, 0),
+    replies === null ? '–' : fixed(replies.firstTokenMs, 0),
+  ]);
+  const widths = head.map((_, i) =>
+    Math.max(...[head, ...cells].map((row) => row[i]?.length ?? 0)),
+  );
+  return [head, ...cells].map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+function powerLines({ power }: ListenReport): string[] {
+  return power.map(({ measure, group, pairs, detectable, pairsForTenPoints }) =>
+    detectable === null
+      ? `  ${group}, ${measure}: ${pairs} pairs of one domain tell nothing`
+      : `  ${group}, ${measure}: ${pairs} pairs find ${percent(detectable)}; 10 % would take ${pairsForTenPoints}`,
+  );
+}
+
+function failureLines({ messages, reply }: ListenReport['failures'][number]): string[] {
+  const said = messages.map(({ role, content }) => `  ${role}: ${content}`);
+  return ['', 'A reply that did not listen:', ...said, `  → ${reply}`];
+}

@@ -1,0 +1,139 @@
+// Runs the listening test: pairs in their order, every arm of a pair before the next, until time is up.
+import { ADVICE, ARMS, type Arm, armMessages } from './arm.ts';
+import type { Listener, ListenerReply } from './listener.ts';
+import { checkListening, type ReplyVerdict } from './reply-check.ts';
+import type { Scene, ScenePair } from './scene.ts';
+
+export interface CheckedReply extends ListenerReply {
+  readonly verdict: ReplyVerdict;
+}
+
+/** What one arm of one pair gave. */
+export interface Outcome {
+  readonly pair: ScenePair;
+  readonly arm: Arm;
+  /** Which of the three system prompts. */
+  readonly wording: number;
+  /** Of each side: mean log p a token of what is right − that of what is not, nats. */
+  readonly margins?: readonly [number, number];
+  readonly replies?: readonly [CheckedReply, CheckedReply];
+}
+
+export interface RunOptions {
+  readonly listener: Listener;
+  /** Milliseconds for all of it; a pair that was begun is finished. Infinity: everything. */
+  readonly timeMs: number;
+  /** Each pair under all three system prompts instead of one of them in turn. */
+  readonly isFull?: boolean;
+  /** Pairs at a time. */
+  readonly parallel?: number;
+  readonly now?: () => number;
+  readonly onPair?: (done: {
+    readonly pass: 'likelihood' | 'replies';
+    readonly pairs: number;
+  }) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where likelihoods are to be had they come first, with this share of the time. */
+const LIKELIHOOD_SHARE = 0.5;
+
+/** @returns an outcome for each arm of each pair that was reached */
+export async function runListeningTest(
+  pairs: readonly ScenePair[],
+  options: RunOptions,
+): Promise<Outcome[]> {
+  const { listener, timeMs, now = () => performance.now(), onPair } = options;
+  const start = now();
+  const outcomes = new Map<string, Outcome>();
+  const add = (outcome: Outcome): void => {
+    const { pair, arm, wording } = outcome;
+    const key = `${pair.id}|${arm}|${wording}`;
+    outcomes.set(key, { ...outcomes.get(key), ...outcome });
+  };
+  const pass = async (
+    name: 'likelihood' | 'replies',
+    share: number,
+    run: (job: Job) => Promise<Outcome>,
+  ): Promise<void> => {
+    const isOver = (): boolean => now() - start >= share * timeMs;
+    let done = 0;
+    await eachPair(pairs, { ...options, isOver }, async (pair, index) => {
+      for (const job of jobsOf(pair, index, options)) add(await run(job));
+      done += 1;
+      onPair?.({ pass: name, pairs: done });
+    });
+  };
+  const { score } = listener;
+  if (score !== undefined) {
+    await pass('likelihood', LIKELIHOOD_SHARE, (job) => scored(job, score, options.signal));
+  }
+  await pass('replies', 1, (job) => replied(job, options));
+  return [...outcomes.values()];
+}
+
+interface Job {
+  readonly pair: ScenePair;
+  readonly arm: Arm;
+  readonly wording: number;
+}
+
+/** Every arm; the order turns from pair to pair, so that no arm always finds a warm cache. */
+function jobsOf(pair: ScenePair, index: number, { isFull = false }: RunOptions): Job[] {
+  const jobs = ARMS.flatMap((arm): Job[] => {
+    if (arm !== 'system') return [{ pair, arm, wording: 0 }];
+    const wordings = isFull ? ADVICE.map((_, i) => i) : [index % ADVICE.length];
+    return wordings.map((wording) => ({ pair, arm, wording }));
+  });
+  const turn = index % jobs.length;
+  return [...jobs.slice(turn), ...jobs.slice(0, turn)];
+}
+
+interface EachOptions extends RunOptions {
+  readonly isOver: () => boolean;
+}
+
+async function eachPair(
+  pairs: readonly ScenePair[],
+  { parallel = 1, isOver, signal }: EachOptions,
+  run: (pair: ScenePair, index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    // The first pair is run whatever the clock says: a result of nothing helps nobody.
+    while (next < pairs.length && (next === 0 || !isOver())) {
+      signal?.throwIfAborted();
+      const index = next++;
+      await run(pairs[index] as ScenePair, index);
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, worker));
+}
+
+async function scored(
+  { pair, arm, wording }: Job,
+  score: NonNullable<Listener['score']>,
+  signal: AbortSignal | undefined,
+): Promise<Outcome> {
+  const { candidates, sides } = pair;
+  const both = [...candidates[0], ...candidates[1]];
+  const margin = async (scene: Scene, side: 0 | 1): Promise<number> => {
+    const scores = await score(armMessages(scene, arm, wording), both, signal);
+    const half = candidates[0].length;
+    const difference =
+      sum(scores.slice(0, half)) / half - sum(scores.slice(half)) / (both.length - half);
+    return side === 0 ? difference : -difference;
+  };
+  return { pair, arm, wording, margins: [await margin(sides[0], 0), await margin(sides[1], 1)] };
+}
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+
+async function replied({ pair, arm, wording }: Job, options: RunOptions): Promise<Outcome> {
+  const reply = async (scene: Scene): Promise<CheckedReply> => {
+    const given = await options.listener.reply(armMessages(scene, arm, wording), options.signal);
+    return { ...given, verdict: checkListening(scene, given.text) };
+  };
+  const [a, b] = pair.sides;
+  return { pair, arm, wording, replies: [await reply(a), await reply(b)] };
+}
