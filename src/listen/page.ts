@@ -7,19 +7,41 @@ import type { ArmResult, Interval } from './result.ts';
 import { cellOf, DISTANCES, TWINS } from './scene.ts';
 
 const STYLE = `
-:root { color-scheme: light dark; --ink: #1c1c1e; --soft: #6b6b70; --rule: #d8d8dc; --paper: #fff;
-  --series-0: #3b6fb6; --series-1: #c8511b; --series-2: #8a8a8f; --series-3: #7a4fb0; --series-4: #2b8a57; }
-@media (prefers-color-scheme: dark) { :root { --ink: #ececf0; --soft: #a0a0a8; --rule: #3a3a40; --paper: #17171a;
-  --series-0: #7fb0f5; --series-1: #ff9a5c; --series-2: #9b9ba3; --series-3: #c09af0; --series-4: #63cf95; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 880px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; } svg text { fill: var(--ink); }
-svg .grid { stroke: var(--rule); } svg .reference { stroke: var(--soft); stroke-dasharray: 4 3; }
-svg .small { fill: var(--soft); font-size: 10px; } svg .title { font-size: 13px; font-weight: 600; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
-th, td { text-align: left; padding: 2px 10px 2px 0; border-bottom: 1px solid var(--rule); font-variant-numeric: tabular-nums; }
-blockquote { margin: 1rem 0; padding-left: 1rem; border-left: 3px solid var(--rule); } blockquote p { margin: .2rem 0; }
-.reply { color: var(--series-1); } .soft { color: var(--soft); }
+:root {
+  color-scheme: light dark;
+  --ink: #1c1c1e; --soft: #6b6b70; --rule: #d8d8dc; --paper: #fff;
+  --series-0: #3b6fb6; --series-1: #c8511b; --series-2: #8a8a8f; --series-3: #7a4fb0;
+  --series-4: #2b8a57;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ink: #ececf0; --soft: #a0a0a8; --rule: #3a3a40; --paper: #17171a;
+    --series-0: #7fb0f5; --series-1: #ff9a5c; --series-2: #9b9ba3; --series-3: #c09af0;
+    --series-4: #63cf95;
+  }
+}
+body {
+  font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 880px; margin: 2rem auto; padding: 0 1rem;
+}
+h1 { font-size: 1.5rem; }
+h2 { font-size: 1.15rem; margin-top: 2rem; }
+svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; }
+svg text { fill: var(--ink); }
+svg .grid { stroke: var(--rule); }
+svg .reference { stroke: var(--soft); stroke-dasharray: 4 3; }
+svg .small { fill: var(--soft); font-size: 10px; }
+svg .title { font-size: 13px; font-weight: 600; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
+th, td {
+  text-align: left; padding: 2px 10px 2px 0; border-bottom: 1px solid var(--rule);
+  font-variant-numeric: tabular-nums;
+}
+blockquote { margin: 1rem 0; padding-left: 1rem; border-left: 3px solid var(--rule); }
+blockquote p { margin: .2rem 0; }
+.reply { color: var(--series-1); }
+.soft { color: var(--soft); }
 `;
 
 export function reportPage(report: ListenReport): string {
@@ -53,11 +75,12 @@ export function reportPage(report: ListenReport): string {
   );
 }
 
-const HOW_TO_READ = `<p>A pair is two conversations with the two things exchanged. <b>Both right</b>: in each of
-them three beginnings of a reply about the thing that was decided are likelier than those about the other one; who
-ignores the conversation gets 0, a coin a quarter. <b>Margin</b>: nats a token. <b>Right</b>: replies that do what was
-decided, by fixed rules; naming it without an answer does not count. <b>Other</b>: replies that go on with the other
-thing. Brackets: 95 %, domains drawn whole. Change: against untold on the same pairs.</p>`;
+const HOW_TO_READ = `<p>A pair is two conversations with the two things exchanged.
+<b>Both right</b>: in each of them three beginnings of a reply about the thing that was decided are
+likelier than those about the other one; who ignores the conversation gets 0, a coin a quarter.
+<b>Margin</b>: nats a token. <b>Right</b>: replies that do what was decided, by fixed rules; naming
+it without an answer does not count. <b>Other</b>: replies that go on with the other thing.
+Brackets: 95 %, domains drawn whole. Change: against untold on the same pairs.</p>`;
 
 function plotsOf(report: ListenReport, which: 'listen' | 'twins'): string[] {
   const cells =

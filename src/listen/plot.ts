@@ -1,4 +1,4 @@
-// Plots of shares with intervals as SVG text, coloured by the page's own variables; it knows no test.
+// Plots of shares with intervals as SVG text, in the colours of the page; it knows no test.
 
 export interface PlotPoint {
   readonly mean: number;

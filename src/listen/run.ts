@@ -1,4 +1,4 @@
-// Runs the listening test: pairs in their order, every arm of a pair before the next, until time is up.
+// Runs the listening test: pair by pair, every arm of a pair, until time is up.
 import { ADVICE, ARMS, type Arm, armMessages } from './arm.ts';
 import type { Listener, ListenerReply } from './listener.ts';
 import { checkListening, type ReplyVerdict } from './reply-check.ts';

@@ -1,5 +1,5 @@
-// A scene of the listening test: a conversation, the sentence that decides what the reply should do,
-// and its crossed twin, in which the opposite is right.
+// A scene of the listening test: a conversation, the sentence that decides what the reply should
+// do, and its crossed twin, in which the opposite is right.
 import type { Thing } from './suite.ts';
 
 /** How many other exchanges lie between a direction and the last question. */

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { ADVICE, ARMS, armMessages, directiveOf, placeboSentence } from '../../src/listen/arm.ts';
+import {
+  ADVICE,
+  type ARMS,
+  armMessages,
+  directiveOf,
+  placeboSentence,
+} from '../../src/listen/arm.ts';
 import { names } from '../../src/listen/generate.ts';
 import type { Scene } from '../../src/listen/scene.ts';
 import { samplePairs } from './open-suite.ts';
@@ -25,7 +31,9 @@ describe('the arms of the listening test', () => {
     const listening = pairs.filter(({ kind }) => kind === 'listen').flatMap(({ sides }) => sides);
     for (const scene of listening) {
       const sentence = placeboSentence(scene);
-      const said = scene.messages.flatMap(({ role, content }) => (role === 'user' ? [content] : []));
+      const said = scene.messages.flatMap(({ role, content }) =>
+        role === 'user' ? [content] : [],
+      );
       expect(said.some((text) => text.includes(sentence) && sentence !== '')).toBe(true);
       expect(sentence).not.toBe(scene.deciding.text);
       expect(names(sentence, scene.right) || names(sentence, scene.other)).toBe(false);
@@ -47,7 +55,9 @@ describe('the arms of the listening test', () => {
 
   it('repeat by rule in every turn after the directive', () => {
     const scene = pairs.find(({ id }) => id.includes('listen/4'))?.sides[0] as Scene;
-    const told = armMessages(scene, 'rule').filter(({ content }) => content.startsWith('As I said'));
+    const told = armMessages(scene, 'rule').filter(({ content }) =>
+      content.startsWith('As I said'),
+    );
     expect(told.length).toBeGreaterThanOrEqual(5);
   });
 

@@ -17,7 +17,9 @@ describe('the scenes of the listening test', () => {
 
   it('judge with at least 400 crossed pairs of each distance and each twin', () => {
     for (const cell of CELLS) {
-      expect(judge.filter((pair) => cellOf(pair) === cell).length, cell).toBeGreaterThanOrEqual(400);
+      expect(judge.filter((pair) => cellOf(pair) === cell).length, cell).toBeGreaterThanOrEqual(
+        400,
+      );
     }
   });
 

@@ -2,7 +2,13 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { openHttpListener } from '../../src/listen/http-listener.ts';
 import type { SceneMessage } from '../../src/listen/scene.ts';
 import { openTestDaemon } from '../server/open-test-daemon.ts';
-import { type Answer, type FakeServer, openFakeServer, sendJson, sendStream } from './fake-server.ts';
+import {
+  type Answer,
+  type FakeServer,
+  openFakeServer,
+  sendJson,
+  sendStream,
+} from './fake-server.ts';
 
 const messages: SceneMessage[] = [{ role: 'user', content: 'Leek soup, please.' }];
 const base = { model: 'm', replyTokensMax: 48 };
@@ -43,19 +49,29 @@ describe('a server as what is tested', () => {
     expect(reply).toMatchObject({ text: 'Wash the leeks.', promptTokens: 11, replyTokens: 4 });
     expect(reply.firstTokenMs).toBeGreaterThan(0);
     const { body, authorization } = server.requests.at(-1) ?? {};
-    expect(body).toMatchObject({ model: 'm', messages, temperature: 0, max_tokens: 48, stream: true });
+    expect(body).toMatchObject({
+      model: 'm',
+      messages,
+      temperature: 0,
+      max_tokens: 48,
+      stream: true,
+    });
     expect(authorization).toBeUndefined();
   });
 
   it('is asked as OpenAI’s newer models want it: other names, a key, no temperature', async () => {
     const url = await serve(({ path, body, authorization }, response) => {
       const refuse = (status: number, message: string) =>
-        sendJson(response, status, { error: { message, type: 'invalid_request_error', code: null } });
+        sendJson(response, status, {
+          error: { message, type: 'invalid_request_error', code: null },
+        });
       if (authorization !== 'Bearer secret') return refuse(401, 'Incorrect API key provided');
       if (path === '/v1/models') return sendJson(response, 200, { data: [{ owned_by: 'openai' }] });
       if (path !== '/v1/chat/completions') return refuse(404, 'Unknown request URL');
-      if ('max_tokens' in body) return refuse(400, "'max_tokens' is not supported, use 'max_completion_tokens'");
-      if ('temperature' in body) return refuse(400, "'temperature' does not support 0 with this model");
+      if ('max_tokens' in body)
+        return refuse(400, "'max_tokens' is not supported, use 'max_completion_tokens'");
+      if ('temperature' in body)
+        return refuse(400, "'temperature' does not support 0 with this model");
       if ('prompt_logprobs' in body) return refuse(400, "Unknown parameter: 'prompt_logprobs'");
       sendStream(response, ['Slice them.'], { prompt_tokens: 12, completion_tokens: 3 });
     });
@@ -70,7 +86,8 @@ describe('a server as what is tested', () => {
 
   it('may count no tokens, and may think before it speaks', async () => {
     const url = await serve(({ path, body }, response) => {
-      if (path !== '/v1/chat/completions' || 'stream_options' in body) return sendJson(response, 400, {});
+      if (path !== '/v1/chat/completions' || 'stream_options' in body)
+        return sendJson(response, 400, {});
       sendStream(response, ['<think>leek', ' or fish</think>', ' Leek.'], null);
     });
     const reply = await (await openHttpListener({ ...base, url })).reply(messages);
@@ -82,7 +99,8 @@ describe('a server as what is tested', () => {
       if (path !== '/v1/chat/completions') return sendJson(response, 404, {});
       if (body.stream === true) return sendStream(response, ['Yes.'], null);
       const usage = { prompt_tokens: 5, completion_tokens: 1 };
-      if (body.continue_final_message !== true) return sendJson(response, 200, { choices: [], usage });
+      if (body.continue_final_message !== true)
+        return sendJson(response, 200, { choices: [], usage });
       const said = (body.messages as SceneMessage[]).at(-1)?.content ?? '';
       const value = said.includes('leek') ? -0.5 : -1.5;
       const token = { 7: { logprob: value, rank: 1, decoded_token: 'x' } };
@@ -91,7 +109,9 @@ describe('a server as what is tested', () => {
     });
     const listener = await openHttpListener({ ...base, url });
     expect(listener.likelihood).toContain('vLLM');
-    expect(await listener.score?.(messages, ['For leek soup', 'For fish soup'])).toEqual([-0.5, -1.5]);
+    expect(await listener.score?.(messages, ['For leek soup', 'For fish soup'])).toEqual([
+      -0.5, -1.5,
+    ]);
   });
 
   /** llama-cpp-python: completions echo their prompt with log-probabilities. */
@@ -104,7 +124,9 @@ describe('a server as what is tested', () => {
     const whole = `${body.prompt}!`;
     const text_offset = [...whole].map((_, i) => i);
     const token_logprobs = [...whole].map((c, i) => (i === 0 ? null : c === 'f' ? -4 : -1));
-    sendJson(response, 200, { choices: [{ text: whole, logprobs: { text_offset, token_logprobs } }] });
+    sendJson(response, 200, {
+      choices: [{ text: whole, logprobs: { text_offset, token_logprobs } }],
+    });
   };
 
   it('gives log-probabilities of an echoed prompt under its own template', async () => {

@@ -44,7 +44,9 @@ describe('the check of a reply', () => {
   });
 
   it('sees the own idea, also when it is only repeated', () => {
-    expect(verdict('carry-out', 'How about fish soup? It has worked well for others.')).toMatchObject({
+    expect(
+      verdict('carry-out', 'How about fish soup? It has worked well for others.'),
+    ).toMatchObject({
       isRight: false,
       isWrong: true,
       isAnswer: false,
@@ -56,8 +58,13 @@ describe('the check of a reply', () => {
 
   it('sees an objection by its reason, and none in a reply that goes along', () => {
     const against = { against: 'my aunt gets a rash from leek soup' };
-    expect(verdict('object', 'Wait, did your aunt not get a rash, though? But I can help.', against).isRight).toBe(true);
-    expect(verdict('object', 'You said that your aunt cannot have it.', against).isRight).toBe(true);
+    expect(
+      verdict('object', 'Wait, did your aunt not get a rash, though? But I can help.', against)
+        .isRight,
+    ).toBe(true);
+    expect(verdict('object', 'You said that your aunt cannot have it.', against).isRight).toBe(
+      true,
+    );
     expect(verdict('object', 'Buy leeks, potatoes, butter and cream.', against)).toMatchObject({
       isRight: false,
       isWrong: true,
@@ -66,9 +73,14 @@ describe('the check of a reply', () => {
 
   it('sees sorrow and joy in the first sentences alone', () => {
     expect(verdict('condole', 'I am so sorry. Buy leeks.').isRight).toBe(true);
-    expect(verdict('condole', 'How wonderful! Buy leeks.')).toMatchObject({ isRight: false, isWrong: true });
+    expect(verdict('condole', 'How wonderful! Buy leeks.')).toMatchObject({
+      isRight: false,
+      isWrong: true,
+    });
     expect(verdict('congratulate', 'Congratulations! Buy leeks.').isRight).toBe(true);
-    expect(verdict('congratulate', 'Buy leeks. Then cook them. Congratulations!').isRight).toBe(false);
+    expect(verdict('congratulate', 'Buy leeks. Then cook them. Congratulations!').isRight).toBe(
+      false,
+    );
   });
 
   it('sees a question for what is missing', () => {

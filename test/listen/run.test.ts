@@ -11,7 +11,10 @@ import { samplePairs } from './open-suite.ts';
 
 const pairs = await samplePairs(100);
 
-async function reportFor(rule: FakeRule, some: readonly ScenePair[] = pairs): Promise<ListenReport> {
+async function reportFor(
+  rule: FakeRule,
+  some: readonly ScenePair[] = pairs,
+): Promise<ListenReport> {
   const listener = fakeListener(rule);
   const outcomes = await runListeningTest(some, { listener, timeMs: Number.POSITIVE_INFINITY });
   return reportOf(outcomes, {
@@ -63,15 +66,18 @@ describe('the listening test', () => {
   });
 
   it('finds in who always repeats the model’s idea that idea, and nothing else', async () => {
-    const report = await reportFor({
-      reply: (messages) => messages.find(({ role }) => role === 'assistant')?.content ?? '',
-      score: (messages, beginning) => {
-        const idea = messages.find(({ role }) => role === 'assistant')?.content ?? '';
-        const [scene] = [sceneOf(messages)];
-        const own = [scene.right, scene.other].find((thing) => names(idea, thing));
-        return own !== undefined && names(beginning, own) ? -1 : -2;
+    const report = await reportFor(
+      {
+        reply: (messages) => messages.find(({ role }) => role === 'assistant')?.content ?? '',
+        score: (messages, beginning) => {
+          const idea = messages.find(({ role }) => role === 'assistant')?.content ?? '';
+          const [scene] = [sceneOf(messages)];
+          const own = [scene.right, scene.other].find((thing) => names(idea, thing));
+          return own !== undefined && names(beginning, own) ? -1 : -2;
+        },
       },
-    }, pairs.filter(({ kind }) => kind === 'listen' || kind === 'accepted'));
+      pairs.filter(({ kind }) => kind === 'listen' || kind === 'accepted'),
+    );
     const untold = rowOf(report, 'listen', 'untold');
     expect(untold.replies).toMatchObject({ right: { mean: 0 }, wrong: { mean: 1 } });
     expect(untold.likelihood?.bothRight.mean).toBe(0);
@@ -109,13 +115,16 @@ describe('the listening test', () => {
   });
 
   it('says of a model that hears only what is told again that it has the problem', async () => {
-    const report = await reportFor({
-      reply: (messages) => {
-        const { right, other, deciding } = sceneOf(messages);
-        const isTold = messages.at(-1)?.content.includes(`"${deciding.text}"`);
-        return `${isTold ? right.text : other.text} ${ANSWER}`;
+    const report = await reportFor(
+      {
+        reply: (messages) => {
+          const { right, other, deciding } = sceneOf(messages);
+          const isTold = messages.at(-1)?.content.includes(`"${deciding.text}"`);
+          return `${isTold ? right.text : other.text} ${ANSWER}`;
+        },
       },
-    }, pairs.filter(({ kind }) => kind === 'listen'));
+      pairs.filter(({ kind }) => kind === 'listen'),
+    );
     expect(rightOf(report, 'listen', 'untold')).toBe(0);
     expect(rightOf(report, 'listen', 'told')).toBe(1);
     expect(rowOf(report, 'listen', 'told').replies?.change?.low).toBeGreaterThan(0);
@@ -126,7 +135,11 @@ describe('the listening test', () => {
   it('stops taking pairs when its time is up, and finishes those it began', async () => {
     let time = 0;
     const listener = fakeListener({ reply: () => 'Yes.', score: () => -1 });
-    const outcomes = await runListeningTest(pairs, { listener, timeMs: 100, now: () => (time += 10) });
+    const outcomes = await runListeningTest(pairs, {
+      listener,
+      timeMs: 100,
+      now: () => (time += 10),
+    });
     const whole = outcomes.filter(({ margins, replies }) => margins && replies).length;
     expect(outcomes.length % 5).toBe(0);
     expect(outcomes.length).toBeLessThan(100);

@@ -43,9 +43,10 @@ describe('the words of the listening test', () => {
   it('have things that can be told apart, and questions that name none of them', () => {
     for (const { id, things, opening, choice, questions } of domains) {
       for (const thing of things) {
-        expect(things.filter(({ text }) => names(text, thing)), `${id}: ${thing.key}`).toEqual([
-          thing,
-        ]);
+        expect(
+          things.filter(({ text }) => names(text, thing)),
+          `${id}: ${thing.key}`,
+        ).toEqual([thing]);
         const naming = [opening, choice, ...questions].filter((text) => names(text, thing));
         expect(naming, `${id}: ${thing.key}`).toEqual([]);
       }
