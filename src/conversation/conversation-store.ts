@@ -77,7 +77,7 @@ export async function openConversationStore(
 function tooManyMessages(messages: number, conversationMessagesMax: number): AttuneError {
   return new AttuneError(
     'conversation-too-long',
-    `This talk has ${messages} messages; one may have ${conversationMessagesMax}: begin a new one.`,
+    `This conversation has ${messages} messages; one may have ${conversationMessagesMax}: begin a new one.`,
     { messages, conversationMessagesMax },
   );
 }
@@ -194,7 +194,7 @@ export class ConversationStore {
   async create(header: HeaderRecord, first: readonly LogRecord[] = []): Promise<void> {
     const { id } = header;
     if (this.has(id)) {
-      throw new AttuneError('conversation-exists', `A talk ${id} is there already.`, { id });
+      throw new AttuneError('conversation-exists', `Conversation ${id} exists already.`, { id });
     }
     await this.import(logOf([header, ...first]));
   }
@@ -251,7 +251,7 @@ export class ConversationStore {
     if (this.#index.size >= conversationsMax) {
       throw new AttuneError(
         'conversations-limit',
-        `The store holds ${conversationsMax} talks already: delete some, or raise ` +
+        `The store holds ${conversationsMax} conversations already: delete some, or raise ` +
           'limits.conversationsMax.',
         { conversationsMax },
       );
@@ -407,7 +407,7 @@ export class ConversationStore {
       await writeCatalogue(this.#cataloguePath, this.#index.all(), this.#folder.ops);
     } catch (error) {
       this.#isChanged = true;
-      this.#options.logger.warn({ error }, 'the list of talks could not be written');
+      this.#options.logger.warn({ error }, 'the list of conversations could not be written');
     }
   }
 

@@ -164,7 +164,11 @@ export function assertFound<T>(value: T | undefined, id: string): T {
 }
 
 export function notFound(id: string): AttuneError {
-  return new AttuneError('conversation-not-found', `There is no talk ${id}; it may be deleted.`, {
-    conversationId: id,
-  });
+  return new AttuneError(
+    'conversation-not-found',
+    `Conversation ${id} was not found; it may have been deleted.`,
+    {
+      conversationId: id,
+    },
+  );
 }

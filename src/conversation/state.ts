@@ -13,7 +13,7 @@ import type {
 import type { LogRecord, MessageRecord, ReplyRecord } from './record.ts';
 
 const TITLE_CHARACTERS_MAX = 60;
-export const UNTITLED = 'New talk';
+export const UNTITLED = 'New conversation';
 
 /** One message of the history with what only the log knows. */
 export type Entry = MessageRecord | (ReplyRecord & { readonly isSuperseded: boolean });
@@ -164,7 +164,10 @@ export function historyPage(state: ConversationState, request: HistoryRequest): 
   const { entries } = state;
   const end = before === undefined ? entries.length : entries.findLastIndex((e) => e.id === before);
   if (end === -1) {
-    throw new AttuneError('message-not-found', `There is no message ${before} in this talk.`);
+    throw new AttuneError(
+      'message-not-found',
+      `There is no message ${before} in this conversation.`,
+    );
   }
   let start = end;
   let characters = 0;

@@ -74,7 +74,7 @@ function assertOpen(flag: Flag): void {
     );
   }
   if (flag.withdrawnAt !== null) {
-    throw new AttuneError('flag-withdrawn', 'This flag was withdrawn: mark the reply anew.', {
+    throw new AttuneError('flag-withdrawn', 'This flag was withdrawn; flag the reply again.', {
       flagId: flag.id,
     });
   }

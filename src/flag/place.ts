@@ -32,7 +32,7 @@ function entry(conversation: ConversationState, id: string): Entry | undefined {
 export function placeFlag(flag: Placeable, conversation: ConversationState): string {
   const reply = entry(conversation, flag.replyId);
   if (reply?.type !== 'reply') {
-    throw new AttuneError('reply-not-found', `This talk has no reply ${flag.replyId}.`, {
+    throw new AttuneError('reply-not-found', `This conversation has no reply ${flag.replyId}.`, {
       replyId: flag.replyId,
     });
   }

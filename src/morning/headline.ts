@@ -44,7 +44,7 @@ const MEANINGS: readonly (readonly [string, string])[] = [
   ['push-back', 'push-back may have suffered'],
   ['invite', 'ideas that are asked for may have suffered'],
   ['ordinary', 'everyday turns may have suffered'],
-  ['perplexity', 'everyday talk is predicted worse'],
+  ['perplexity', 'everyday conversation is predicted worse'],
 ];
 
 /** Every rule that failed; the numbers are in the reasons below. */

@@ -16,7 +16,7 @@ export async function readSummary(ledger: Ledger, id: NightId): Promise<NightVie
     const remedy = await remedyOf(ledger, manifest);
     return { ...withStatus(summary, ledger.statusOf(manifest)), remedy };
   }
-  const message = `The summary of ${id} is gone: a talk it showed was deleted.`;
+  const message = `The summary of ${id} is gone: a conversation that it showed was deleted.`;
   throw new AttuneError('night-unknown', message, { id });
 }
 

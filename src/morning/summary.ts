@@ -102,8 +102,8 @@ function evidenceOf(lines: readonly JournalLine[], measured: NightMeasures | und
   const { gate, examples } = measured.measures;
   const judges =
     gate.elsewhere === undefined
-      ? `${clusters} sources of directions, since a verdict on your own talks needs ${OWN_TALKS_MIN} of them`
-      : `${gate.margin.observations} moments of ${clusters} of your own talks that nothing trained on`;
+      ? `${clusters} sources of directions, since a verdict on your own conversations needs ${OWN_TALKS_MIN} of them`
+      : `${gate.margin.observations} moments of ${clusters} of your own conversations that nothing trained on`;
   return `${learnt} Measured on ${examples} conversations; listening is judged on ${judges}.`;
 }
 

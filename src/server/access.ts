@@ -74,7 +74,7 @@ export class TokenGate {
   async assert(given: string | undefined): Promise<void> {
     if (this.isRight(given)) return;
     if (given !== undefined) await this.#holdBack();
-    throw new AttuneError('token-required', 'This daemon asks for its token, and this is not it.');
+    throw new AttuneError('token-required', 'Wrong access token.');
   }
 
   async #holdBack(): Promise<void> {

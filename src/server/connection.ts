@@ -100,7 +100,7 @@ export class Connection implements Actor {
     if (!this.openTalks.has(conversationId) && this.openTalks.size >= openTalksMax) {
       throw new AttuneError(
         'subscriptions-limit',
-        `This connection follows ${openTalksMax} talks already: close some.`,
+        `This connection follows ${openTalksMax} conversations already: close some.`,
         { openTalksMax },
       );
     }

@@ -115,7 +115,7 @@ function createRequestLimiter({ limits, clock }: HttpOptions): RequestLimiter {
         throw new AttuneError('rate-limit', message, { requestsPerMinuteMax, retryAfterMs: wait });
       }
       if (working < httpRequestsMax) return;
-      const message = `${httpRequestsMax} requests are worked on already. Try again in a moment.`;
+      const message = `${httpRequestsMax} requests are in progress already (the limit). Try again shortly.`;
       throw new AttuneError('connections-limit', message, { httpRequestsMax, retryAfterMs: 1_000 });
     },
     async work(request) {

@@ -67,7 +67,7 @@ describe('attune chat over a pipe', () => {
     expect(text).toContain('Named');
     expect(text).toContain('1  missed 3  “needle”  → better');
     expect(text).toContain('Unknown command /nonsense');
-    expect(text).toContain('(There is no talk nowhere');
+    expect(text).toContain('(Conversation nowhere was not found');
     expect(text).toContain('/search WORDS');
     const [flag] = daemon.store.flags.list();
     expect(flag).toMatchObject({ betterWords: 'better', userSpan: { span: { text: 'needle' } } });

@@ -174,7 +174,9 @@ describe('the commands for import and export', () => {
     expect((await stat(target)).mode & 0o077).toBe(0);
     await expect(attune('export', '--to', target)).rejects.toThrow('EEXIST');
     expect(await attune('export', '--conversation', 'owui-one')).toContain('imported words');
-    await expect(attune('export', '--conversation', 'none')).rejects.toThrow('no talk none');
+    await expect(attune('export', '--conversation', 'none')).rejects.toThrow(
+      'Conversation none was not found',
+    );
   });
 
   it('print the configuration in force with secrets masked', async () => {

@@ -27,7 +27,7 @@ describe('the headline of a refused night', () => {
   it('says once what two rules mean', () => {
     const worse = { ratio: 1.1, high: 1.2 };
     expect(headline({ perplexityParent: worse, perplexityBase: worse })).toBe(
-      'Night 3 was refused by the gate: everyday talk is predicted worse.',
+      'Night 3 was refused by the gate: everyday conversation is predicted worse.',
     );
   });
 

@@ -53,7 +53,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
     await page.keyboard.press('Escape');
     await page.keyboard.press('n');
     await page.getByText('What is on your mind?').waitFor();
-    await page.getByLabel('Search talks').fill('heron');
+    await page.getByLabel('Search conversations').fill('heron');
     await page
       .getByRole('link', { name: /stood in the reeds/ })
       .first()
@@ -107,7 +107,7 @@ describe.skipIf(!canBrowse)(`a day with the page ${NEEDS}`, SLOW, () => {
     const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
     await say(page, 'Sample me');
     await replied(page, 'Set.');
-    await page.getByRole('button', { name: 'Settings of this talk' }).click();
+    await page.getByRole('button', { name: 'Settings of this conversation' }).click();
     await page.getByText('More of how it speaks').click();
     await page.getByLabel('Top k').fill('12');
     await page.getByLabel('Top p').fill('7');

@@ -52,7 +52,7 @@ describe.skipIf(!canBrowse)(`what came over the API, in the browser ${NEEDS}`, S
     await link.click();
     await page.getByRole('button', { name: 'Settings' }).click();
     await page.getByText('nothing is learnt from it until you say so').waitFor();
-    await page.getByLabel('Learn from this talk at night').check();
+    await page.getByLabel('Learn from this conversation at night').check();
     await expect.poll(() => link.getByText('undecided').count(), PATIENT).toBe(0);
     expect(canLearn()[0]).toBe(true);
     expect(complaints).toEqual([]);

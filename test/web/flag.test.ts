@@ -30,7 +30,7 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
   beforeEach(async () => {
     for (const flag of house.daemon.store.flags.list())
       await house.daemon.store.flags.deleteOf(flag.conversationId);
-    await page.getByRole('button', { name: 'New talk' }).click();
+    await page.getByRole('button', { name: 'New conversation' }).click();
     await page.getByText('What is on your mind?').waitFor();
     return () => {
       expect(watched.complaints).toEqual([]);

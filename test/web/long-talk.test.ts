@@ -137,7 +137,7 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
     client.send({ type: 'flag-add', flag: { ...flag, userSpan } });
     await client.next('flag-added');
     const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
-    await page.getByLabel('Search talks').fill('never eat fish');
+    await page.getByLabel('Search conversations').fill('never eat fish');
     await page.getByRole('link', { name: /never eat fish/ }).click();
     await expect.poll(() => isInView(page, 'long-m3'), PATIENT).toBe(true);
     expect(await count(page)).toBeLessThan(100);

@@ -120,7 +120,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
       at: 0,
     });
     await page.getByRole('heading', { name: 'Tonight: train' }).waitFor();
-    await page.getByText('3 of 12 · standing aside while you talk').waitFor();
+    await page.getByText('3 of 12 · paused while you talk').waitFor();
   });
 
   it('shows a waiting night on one screen and takes it into use', async () => {

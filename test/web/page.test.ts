@@ -18,18 +18,18 @@ describe.skipIf(!canBrowse)(`the page in the browser ${NEEDS}`, SLOW, () => {
     await replied(page, 'A long word');
     const width = await page.evaluate('document.documentElement.scrollWidth');
     expect(width).toBe(390);
-    const list = page.getByRole('navigation', { name: 'Talks' });
+    const list = page.getByRole('navigation', { name: 'Conversations' });
     expect(await list.isVisible()).toBe(false);
-    await page.getByRole('button', { name: 'Talks' }).click();
+    await page.getByRole('button', { name: 'Conversations' }).click();
     await list.getByRole('link', { name: 'Small' }).waitFor();
     await page.keyboard.press('Escape');
     await expect.poll(() => list.isVisible(), PATIENT).toBe(false);
     const focused = 'document.activeElement.getAttribute("aria-label")';
-    await expect.poll(() => page.evaluate(focused), PATIENT).toBe('Talks');
-    await page.getByRole('button', { name: 'Talks' }).click();
+    await expect.poll(() => page.evaluate(focused), PATIENT).toBe('Conversations');
+    await page.getByRole('button', { name: 'Conversations' }).click();
     await list.getByRole('link', { name: /Flags/ }).click();
     await expect.poll(() => list.isVisible(), PATIENT).toBe(false);
-    await page.getByRole('button', { name: 'Talks' }).click();
+    await page.getByRole('button', { name: 'Conversations' }).click();
     await page
       .getByRole('button', { name: 'Close the list' })
       .click({ position: { x: 380, y: 90 } });

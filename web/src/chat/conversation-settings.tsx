@@ -89,12 +89,12 @@ function Ends({ talk }: { talk: Conversation }): VNode {
         type="button"
         class="danger"
         onClick={() => {
-          const question = 'Delete this talk, its flags and what was dreamt from it?';
+          const question = 'Delete this conversation, its flags and what was dreamt from it?';
           if (window.confirm(question)) void remove(talk.id);
           isSettingsOpen.value = false;
         }}
       >
-        Delete this talk
+        Delete this conversation
       </button>
     </footer>
   );
@@ -130,7 +130,7 @@ export function Settings(): VNode | null {
       key={talk.id}
       ref={panel}
       tabIndex={-1}
-      aria-label="Settings of this talk"
+      aria-label="Settings of this conversation"
     >
       <label>
         System prompt
@@ -159,7 +159,7 @@ export function Settings(): VNode | null {
           checked={talk.canLearn}
           onChange={(event) => void configure(talk.id, { canLearn: event.currentTarget.checked })}
         />
-        Learn from this talk at night
+        Learn from this conversation at night
       </label>
       {talk.isUndecided && (
         <p class="hint">It came over the API: nothing is learnt from it until you say so.</p>

@@ -11,7 +11,7 @@ export function MenuButton(): VNode {
     <button
       type="button"
       class="icon menu"
-      aria-label="Talks"
+      aria-label="Conversations"
       aria-controls="sidebar"
       aria-expanded={isSidebarOpen.value}
       onClick={() => {
@@ -33,8 +33,8 @@ function Title(): VNode {
     <input
       class="title"
       dir="auto"
-      aria-label="Name of this talk"
-      placeholder="New talk"
+      aria-label="Name of this conversation"
+      placeholder="New conversation"
       value={typed ?? talk?.title ?? ''}
       disabled={talk === null || talk.history.length === 0}
       onInput={(event) => setTyped(event.currentTarget.value)}
@@ -74,7 +74,7 @@ function Bar(): VNode {
       <button
         type="button"
         class="icon settings-button"
-        aria-label="Settings of this talk"
+        aria-label="Settings of this conversation"
         aria-expanded={isSettingsOpen.value}
         onClick={() => {
           isSettingsOpen.value = !isSettingsOpen.value;

@@ -68,9 +68,9 @@ function TalkLink({ talk }: { talk: ConversationSummary }): VNode {
       aria-current={isOpen ? 'page' : undefined}
       onClick={follow}
     >
-      <span dir="auto">{talk.title || 'New talk'}</span>
+      <span dir="auto">{talk.title || 'New conversation'}</span>
       {!talk.canLearn && (
-        <small title="Nothing is learnt from this talk">
+        <small title="Nothing is learnt from this conversation">
           {talk.isUndecided ? 'undecided' : 'private'}
         </small>
       )}
@@ -95,7 +95,7 @@ function Talks(): VNode {
       })}
       {nextCursor.value !== null && (
         <button type="button" class="quiet" onClick={() => void loadMore()}>
-          Older talks
+          Older conversations
         </button>
       )}
     </>
@@ -127,7 +127,7 @@ function Hits(): VNode {
             follow(event);
           }}
         >
-          <span dir="auto">{hit.title || 'Talk'}</span>
+          <span dir="auto">{hit.title || 'Conversation'}</span>
           <small dir="auto">
             {hit.excerpt.slice(0, hit.start)}
             <mark>{hit.excerpt.slice(hit.start, hit.end)}</mark>
@@ -178,20 +178,26 @@ export function Sidebar(): VNode {
   const page = route.value.page;
   const list = useDrawer();
   return (
-    <nav id="sidebar" class="sidebar" ref={list} data-open={isSidebarOpen.value} aria-label="Talks">
+    <nav
+      id="sidebar"
+      class="sidebar"
+      ref={list}
+      data-open={isSidebarOpen.value}
+      aria-label="Conversations"
+    >
       <header>
         <a class="brand" href="/" onClick={follow}>
           <img src="/icon.svg" alt="" width="24" height="24" /> attune
         </a>
-        <button type="button" onClick={newTalk} title="New talk (N)">
-          New talk
+        <button type="button" onClick={newTalk} title="New conversation (N)">
+          New conversation
         </button>
       </header>
       <input
         id="search"
         type="search"
         placeholder="Search"
-        aria-label="Search talks"
+        aria-label="Search conversations"
         value={query.value}
         onInput={(event) => void search(event.currentTarget.value)}
       />

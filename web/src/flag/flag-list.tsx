@@ -107,7 +107,7 @@ export function FlagList(): VNode {
       <div class="scroller">
         {sorted.length === 0 ? (
           <p class="empty hint">
-            Nothing is flagged. In a talk, select the words that went unheard.
+            Nothing is flagged. In a conversation, select the words that went unheard.
           </p>
         ) : (
           <ul class="flags">

@@ -44,7 +44,7 @@ function Words({ moment, at }: { moment: SliderMoment; at: number }): VNode {
   const top = Math.max(...moment.stops.flatMap((stop) => stop.attention), 1e-6);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls is for the keyboard, too
-    <section class="lit" ref={box} tabIndex={0} aria-label="The talk">
+    <section class="lit" ref={box} tabIndex={0} aria-label="The conversation">
       {turnsOf(moment).map(({ role, places }, turn) => (
         <div class="said" data-role={role} key={turn}>
           <small>{SPEAKER[role]}</small>

@@ -64,7 +64,7 @@ function retentionTile({ retention }: NightView): Tile[] {
   if (parent === undefined) return [];
   return [
     {
-      label: 'Everyday talk, perplexity',
+      label: 'Everyday conversation, perplexity',
       value: `× ${fixed(parent.ratio)}`,
       note: `at most ${fixed(parent.high)}`,
       isGood: parent.high <= 1 ? true : parent.ratio > 1.02 ? false : null,

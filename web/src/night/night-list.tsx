@@ -25,7 +25,7 @@ function Line({ line }: { line: NightLine }): VNode {
         <small>
           <b data-status={line.status}>{STATUS[line.status]}</b> · {line.day}
           {line.margin !== null && ` · margin ${signed(line.margin.mean)}`}
-          {line.realMinusDeaf !== null && ` · beyond deaf ${signed(line.realMinusDeaf.mean)}`}
+          {line.realMinusDeaf !== null && ` · beyond placebo ${signed(line.realMinusDeaf.mean)}`}
         </small>
         {line.remedy !== null && (
           <small class="taken-back">Has learnt from words that you took back since</small>
@@ -46,7 +46,7 @@ function Running(): VNode | null {
       <progress value={share} aria-label={`${phase}, ${done} of ${total ?? 'unknown'}`} />
       <p class="hint">
         {total === null ? `${done} done` : `${done} of ${total}`}
-        {isPaused && ' · standing aside while you talk'}
+        {isPaused && ' · paused while you talk'}
       </p>
     </section>
   );

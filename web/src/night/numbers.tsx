@@ -39,7 +39,7 @@ export function Numbers({ summary }: { summary: NightSummary }): VNode {
         ))}
         {summary.retention.map(({ against, ratio, high }) => (
           <tr key={against}>
-            <th scope="row">Everyday talk, perplexity against {against}</th>
+            <th scope="row">Everyday conversation, perplexity against {against}</th>
             <td />
             <td>
               × {fixed(ratio)} <small>at most {fixed(high)}</small>
