@@ -70,6 +70,7 @@ function greet(): void {
       parameters: 1,
       base: null,
       notices: [],
+      suggestion: null,
       version: 'v',
     },
     limits: {

@@ -67,6 +67,7 @@ describe.skipIf(!isBuilt)('the tokenizer in a worker (skipped without npm run bu
       ids: chat.ids,
       messages: chat.messages,
       spans: [chat.spanToTokens(0, 7, 12)],
+      isThinking: false,
     });
     expect(there.decode(sent.ids)).toBe(here.decode(chat.ids));
     expect(there.stopIds).toEqual(here.stopIds);
