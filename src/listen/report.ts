@@ -92,21 +92,26 @@ function gapSentence(result: Result, measure: 'likelihood' | 'replies'): string[
 
 type Replies = NonNullable<ArmResult['replies']>;
 
-function meaningOf({ low, high, pairs }: Interval, detectable: number | null): string {
+/** Drawing few domains again understates how much domains differ. */
+const DOMAINS_MIN = 12;
+
+function meaningOf({ low, high, pairs, domains }: Interval, detectable: number | null): string {
+  if (domains < DOMAINS_MIN) return tooFew(domains);
   if (low > 0) return `It has the problem: it could do what it was told, and untold it does not.`;
   if (high < 0) return 'Telling it again makes it worse; look at the replies.';
-  const power =
-    detectable === null
-      ? 'Too few domains to tell anything'
-      : `${pairs} pairs find a gap of ${percent(detectable)} in four of five tries`;
+  const power = `${pairs} pairs find a gap of ${percent(detectable ?? 1)} in four of five tries`;
   return `No gap was shown. ${power}: a smaller one may be there.`;
 }
+
+const tooFew = (domains: number): string =>
+  `Too few scenes to tell anything: ${domains} domains of at least ${DOMAINS_MIN}.`;
 
 function armSentence(result: Result, arm: string): string[] {
   const row = find(result, arm);
   const change = row?.likelihood?.change ?? row?.replies?.change;
   if (change == null) return [];
   const judge = row?.likelihood == null ? 'free replies' : 'likelihood';
+  if (change.domains < DOMAINS_MIN) return [];
   const verdict = change.low > 0 ? 'helps' : change.high < 0 ? 'harms' : 'shows no difference';
   return [`${ARM_TEXT[arm] ?? arm} ${verdict} (${judge}, ${changeText(change)} against untold).`];
 }

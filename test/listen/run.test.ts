@@ -165,6 +165,8 @@ describe('the listening test', () => {
     expect(reportText(report)).toMatch(/listen, replies: 20 pairs find \d+ %; 10 % would take \d+/);
     const one = await reportFor({ reply: () => 'Yes.' }, pairs.slice(0, 1));
     expect(one.power[0]?.detectable).toBeNull();
+    expect(one.conclusions).toHaveLength(1);
+    expect(one.conclusions[0]).toContain('Too few scenes to tell anything: 1 domains');
   });
 
   it('writes a page that needs nothing from elsewhere, with plots, axes and a table', async () => {
