@@ -172,7 +172,7 @@ describe('the commands for import and export', () => {
       'flag',
     ]);
     expect((await stat(target)).mode & 0o077).toBe(0);
-    await expect(attune('export', '--to', target)).rejects.toThrow('EEXIST');
+    await expect(attune('export', '--to', target)).rejects.toThrow('exists already');
     expect(await attune('export', '--conversation', 'owui-one')).toContain('imported words');
     await expect(attune('export', '--conversation', 'none')).rejects.toThrow(
       'Conversation none was not found',

@@ -91,8 +91,11 @@ describe.skipIf(unavailable !== undefined)(`a training on TensorFlow${reason}`, 
     expect(ours.records.length).toBeGreaterThan(4);
     ours.records.forEach(({ terms, gradientNorm }, i) => {
       const expected = theirs.records[i] as StepRecord;
-      expect((terms.loss as number) / (expected.terms.loss as number)).toBeCloseTo(1, 4);
-      expect(gradientNorm / expected.gradientNorm).toBeCloseTo(1, 4);
+      // Kernels add in another order, and Adam turns rounding near zero into whole steps.
+      const tolerance = i === 0 ? 1e-4 : 1e-3;
+      const ratio = (terms.loss as number) / (expected.terms.loss as number);
+      expect(Math.abs(ratio - 1)).toBeLessThan(tolerance);
+      expect(Math.abs(gradientNorm / expected.gradientNorm - 1)).toBeLessThan(tolerance);
     });
     const margins = ours.records.map(({ terms }) => terms.margin as number);
     expect(margins.at(-1)).toBeGreaterThan(margins[0] as number);

@@ -112,7 +112,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
     await page.getByText('sending…').waitFor();
     await house.daemon.talks.delete(id);
     cable.plug();
-    await page.getByRole('alert').getByText('may be deleted').waitFor();
+    await page.getByRole('alert').getByText('may have been deleted').waitFor();
     await expect
       .poll(() => page.getByLabel('Your message').inputValue(), PATIENT)
       .toBe('my secret is BRASSKEY');
