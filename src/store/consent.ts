@@ -61,13 +61,18 @@ const pendingSchema = z.strictObject({
   ),
 });
 
-/** @param folder the store's; `taken-back.json` in it names what is not done yet */
+/**
+ * Opens it, and tries again what could not be done.
+ * @param folder the store's; `taken-back.json` in it names what is not done yet
+ */
 export async function openConsent(
   folder: string,
   { ops, ...parts }: ConsentParts & { readonly ops: FileOps },
 ): Promise<Consent> {
+  const path = join(folder, 'taken-back.json');
+  const isEarlier = (await ops.stat(path)) === undefined;
   const file = await openJsonStore<z.infer<typeof pendingSchema>>({
-    path: join(folder, 'taken-back.json'),
+    path,
     schemaVersion: 1,
     schema: pendingSchema,
     initial: { pending: [] },
@@ -136,13 +141,25 @@ export async function openConsent(
     });
   }
 
+  async function retry(): Promise<void> {
+    const waiting = [...pending.values()].filter((source) => !busy.has(keyOf(source)));
+    for (const source of waiting) await carryOut(source);
+  }
+
+  await retry();
+  if (isEarlier) {
+    // Before 30 November 2026 what was excluded was kept where it had been learnt. Later, so that
+    // nobody waits for it.
+    const what = 'excluded';
+    for (const id of conversations.ids().filter((one) => !isOpen(conversations, one))) {
+      pending.set(keyOf({ kind: 'conversation', id }), { kind: 'conversation', id, what });
+    }
+    await keep();
+  }
   return {
     takeBack,
     forgetDeleted: (id) => takeOut({ kind: 'conversation', id, what: 'deleted' }),
-    async retry() {
-      const waiting = [...pending.values()].filter((source) => !busy.has(keyOf(source)));
-      for (const source of waiting) await carryOut(source);
-    },
+    retry,
     watch: (watcher) => void watchers.push(watcher),
   };
 }

@@ -55,7 +55,6 @@ export async function openStore(folder: string, options: StoreOptions): Promise<
   const kept = { conversations, flags, memory, ledger: ledgers.speaking, ledgers: ledgers.all };
   const consent = await openConsent(folder, { ...kept, clock, logger, ops });
   await conversations.retryDeletions();
-  await consent.retry();
 
   let timer = clock.setTimeout(tidy, TIDY_INTERVAL_MS, { unref: true });
   function tidy(): void {

@@ -99,13 +99,17 @@ export interface CommittedNight {
   readonly flagged?: readonly FlaggedMoment[];
   readonly scenarios?: readonly Scenario[];
   readonly review?: Manifest['review'];
+  /** By default what is in force now. */
+  readonly inForce?: readonly string[];
 }
 
 /** What a night's process leaves, committed. */
 export async function commitNight(
   { ledger }: Store,
-  { passed = true, hasDelta = true, flagged = [], scenarios = [], review }: CommittedNight = {},
+  options: CommittedNight = {},
 ): Promise<Manifest> {
+  const { passed = true, hasDelta = true, flagged = [], scenarios = [], review } = options;
+  const { inForce = ledger.head().inForce } = options;
   const { number, parent } = await ledger.next();
   const night = `n000${number}-2026-03-03`;
   const folder = await ledger.building(night);
@@ -128,7 +132,7 @@ export async function commitNight(
   await writeFileAtomic(join(path, FILE.measures), await readFile(MEASURES, 'utf8'), ops);
   return ledger.commit({
     ...{ night, number, day: '2026-03-03', base: BASE, parent, seed: 7, data },
-    ...{ inForce: ledger.head().inForce, config: sha256('config'), software: {} },
+    ...{ inForce: [...inForce], config: sha256('config'), software: {} },
     ...{ startedAt: at, endedAt: at, gate: { passed, reasons: reasons(passed) } },
     delta: hasDelta ? { file: FILE.delta, hash, relativeNorm: 0.01, steps: 3 } : null,
     ...(review === undefined ? {} : { review }),
