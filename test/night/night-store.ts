@@ -8,7 +8,9 @@ import { silentLogger } from '../../src/base/logger.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Config, ConfigPatch } from '../../src/config/schema.ts';
 import { foreignReply, type LogRecord } from '../../src/conversation/record.ts';
+import type { Draft } from '../../src/dream/draft.ts';
 import type { Manifest } from '../../src/ledger/manifest.ts';
+import type { Remembered } from '../../src/memory/memory.ts';
 import { writeDelta } from '../../src/model/delta.ts';
 import type { PlanParts } from '../../src/night/prepare.ts';
 import { FlagDraft } from '../../src/protocol/flag.ts';
@@ -98,6 +100,9 @@ export interface CommittedNight {
   readonly hasDelta?: boolean;
   readonly flagged?: readonly FlaggedMoment[];
   readonly scenarios?: readonly Scenario[];
+  readonly everyday?: readonly Scenario[];
+  readonly gists?: readonly Remembered[];
+  readonly drafts?: readonly Draft[];
   readonly review?: Manifest['review'];
   /** By default what is in force now. */
   readonly inForce?: readonly string[];
@@ -109,7 +114,7 @@ export async function commitNight(
   options: CommittedNight = {},
 ): Promise<Manifest> {
   const { passed = true, hasDelta = true, flagged = [], scenarios = [], review } = options;
-  const { inForce = ledger.head().inForce } = options;
+  const { inForce = ledger.head().inForce, everyday = [], gists = [], drafts = [] } = options;
   const { number, parent } = await ledger.next();
   const night = `n000${number}-2026-03-03`;
   const folder = await ledger.building(night);
@@ -120,18 +125,18 @@ export async function commitNight(
   }));
   const at = new Date(NOW).toISOString();
   await writeFlagged(folder, flagged);
-  await writeGists(folder, []);
-  await writeDrafts(folder, []);
-  await writeScenarios(folder, 'everyday', []);
+  await writeGists(folder, gists);
+  await writeDrafts(folder, drafts);
+  await writeScenarios(folder, 'everyday', everyday);
   await writeScenarios(folder, 'scenarios', scenarios);
   await writeJournal(folder, scenarios.length);
   const tensors = { 'layers.0.qProj': { shape: [2, 1], data: Float32Array.of(number, 1) } };
   const hash = hasDelta
-    ? await writeDelta(join(path, FILE.delta), { baseHash: BASE, tensors }, ops)
+    ? await writeDelta(join(path, FILE.delta), { baseHash: ledger.base, tensors }, ops)
     : '';
   await writeFileAtomic(join(path, FILE.measures), await readFile(MEASURES, 'utf8'), ops);
   return ledger.commit({
-    ...{ night, number, day: '2026-03-03', base: BASE, parent, seed: 7, data },
+    ...{ night, number, day: '2026-03-03', base: ledger.base, parent, seed: 7, data },
     ...{ inForce: [...inForce], config: sha256('config'), software: {} },
     ...{ startedAt: at, endedAt: at, gate: { passed, reasons: reasons(passed) } },
     delta: hasDelta ? { file: FILE.delta, hash, relativeNorm: 0.01, steps: 3 } : null,

@@ -1,0 +1,315 @@
+// Whatever a person says, flags, takes back, deletes and imports, in any order, with nights between:
+// no word of what is excluded, withdrawn or deleted is in a file of memory or ledger.
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { readImport } from '../../src/conversation/imported.ts';
+import type { Draft } from '../../src/dream/draft.ts';
+import { finishNight } from '../../src/night/finish.ts';
+import { beginNight } from '../../src/night/prepare.ts';
+import type { NightServiceOptions } from '../../src/night/service.ts';
+import { resolveSampling } from '../../src/protocol/sampling.ts';
+import { readFlagged, readGists, readScenarioFile } from '../../src/record/files.ts';
+import { scenarioOf } from '../../src/record/moment.ts';
+import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
+import { fakeTokenizer } from '../fakes/fake-tokenizer.ts';
+import { commitNight } from '../night/night-store.ts';
+import { fc } from '../property.ts';
+import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
+
+/** What is done, and to which of the things there are. */
+interface Step {
+  readonly act: (typeof ACTS)[number];
+  readonly which: number;
+}
+const ACTS = [
+  'say',
+  'again',
+  'flag',
+  'edit',
+  'withdraw',
+  'exclude',
+  'include',
+  'fork',
+  'continue',
+  'delete',
+  'import',
+  'night',
+  'decide',
+] as const;
+
+const AN_HOUR = 3_600_000;
+
+class Person {
+  readonly daemon: TestDaemon;
+  readonly #night: Omit<NightServiceOptions, 'publish'>;
+  /** Conversations that began with the words of another, by the other's id. */
+  readonly #copies = new Map<string, string[]>();
+  #words = 0;
+  #things = 0;
+
+  constructor(daemon: TestDaemon, night: Omit<NightServiceOptions, 'publish'>) {
+    this.daemon = daemon;
+    this.#night = night;
+  }
+
+  /** Says something that nobody has said before. */
+  #sentence(): string {
+    this.#words += 1;
+    return `I promise to bring the W${this.#words}W jam.`;
+  }
+
+  #id(kind: string): string {
+    this.#things += 1;
+    return `${kind}-${this.#things}`;
+  }
+
+  async do({ act, which }: Step): Promise<void> {
+    const { talks, store, nights } = this.daemon;
+    const ids = store.conversations.ids();
+    const id = ids[which % Math.max(1, ids.length)];
+    const flags = store.flags.list();
+    const flag = flags[which % Math.max(1, flags.length)];
+    if (act === 'say') await this.#say(which % 3 === 0 || id === undefined ? this.#id('talk') : id);
+    else if (act === 'import') await this.#import();
+    else if (act === 'night') await this.#sleep();
+    else if (act === 'decide') await this.#decide(which);
+    else if (id === undefined) return;
+    else if (act === 'again') await this.#again(id);
+    else if (act === 'flag') await this.#flag(id);
+    else if (act === 'fork' || act === 'continue') await this.#overApi(id, act);
+    else if (act === 'exclude') {
+      await talks.change(id, { canLearn: false });
+      this.#expectNoCopy(id);
+    } else if (act === 'include') await talks.change(id, { canLearn: true });
+    else if (act === 'delete') {
+      expect(await talks.delete(id)).toBeUndefined();
+      this.#expectNoCopy(id);
+    } else if (flag === undefined) return;
+    else if (act === 'withdraw') await talks.withdrawFlag(flag.id);
+    // What a night has learnt from is not changed any more.
+    else await talks.editFlag(flag.id, { betterWords: this.#sentence() }).catch(() => undefined);
+    await nights.ended();
+  }
+
+  /** Nights may learn from no copy either, nor from a copy of one. */
+  #expectNoCopy(id: string): void {
+    const { conversations } = this.daemon.store;
+    for (const copy of this.#copies.get(id) ?? []) {
+      if (conversations.has(copy)) expect(conversations.summary(copy).canLearn).toBe(false);
+      this.#expectNoCopy(copy);
+    }
+  }
+
+  async #say(conversationId: string): Promise<void> {
+    const answer = await this.daemon.chat.say({
+      conversationId,
+      messageId: this.#id('m'),
+      text: this.#sentence(),
+    });
+    if ('ended' in answer) await answer.ended;
+  }
+
+  async #again(conversationId: string): Promise<void> {
+    const answer = await this.daemon.chat.regenerate({ conversationId, replyId: this.#id('r') });
+    if ('ended' in answer) await answer.ended;
+  }
+
+  async #flag(conversationId: string): Promise<void> {
+    const { entries } = await this.daemon.store.conversations.read(conversationId);
+    const reply = entries.find((entry) => entry.type === 'reply');
+    if (reply === undefined) return;
+    const kind = this.#things % 4 === 0 ? 'good' : 'missed';
+    await this.daemon.talks.addFlag({
+      ...{ id: this.#id('flag'), conversationId, replyId: reply.id, kind, strength: 2 },
+      ...{ userSpan: null, replySpan: null, reason: null, betterWords: this.#sentence() },
+    });
+  }
+
+  /** Goes on in another program, with the beginning as it was or changed. */
+  async #overApi(id: string, act: 'fork' | 'continue'): Promise<void> {
+    const { conversations } = this.daemon.store;
+    const { entries } = await conversations.read(id);
+    const known = new Set(conversations.ids());
+    const said = entries.filter((entry) => entry.type === 'message' || !entry.isSuperseded);
+    const before = said.map(({ type, text }) => {
+      return { role: type === 'message' ? 'user' : 'assistant', content: text };
+    });
+    if (act === 'fork') before[0] = { role: 'user', content: this.#sentence() };
+    const messages = [...before, { role: 'user', content: this.#sentence() }];
+    const response = await fetch(`${this.daemon.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'attune', messages }),
+    });
+    expect(response.status).toBe(200);
+    const begun = conversations.ids().filter((one) => !known.has(one));
+    this.#copies.set(id, [...(this.#copies.get(id) ?? []), ...begun]);
+  }
+
+  async #import(): Promise<void> {
+    const id = this.#id('import');
+    const at = Date.now() - AN_HOUR;
+    const body = {
+      ...{ id, title: 'Imported', origin: 'import' },
+      messages: [
+        { id: `${id}-m`, role: 'user', text: this.#sentence(), at },
+        { id: `${id}-r`, role: 'assistant', text: this.#sentence(), at },
+      ],
+      flags: [
+        {
+          ...{ id: `${id}-f`, replyId: `${id}-r`, kind: 'missed', reason: null, strength: 2 },
+          betterWords: this.#sentence(),
+        },
+      ],
+    };
+    const read = readImport(Buffer.from(JSON.stringify(body)), at);
+    if (!('log' in read)) throw new Error('the import was refused');
+    await this.daemon.talks.import(read.log, read.flags);
+  }
+
+  /** A night: what is really gathered, and what its process would leave of it. */
+  async #sleep(): Promise<void> {
+    const { store } = this.daemon;
+    const { ledger } = store;
+    await ledger.turn(async () => {
+      const { folder, plan } = await beginNight(this.#night);
+      const flagged = await readFlagged(folder);
+      const everyday = await readScenarioFile(folder, 'everyday');
+      const gists = await readGists(folder);
+      await ledger.discard(plan.night);
+      const drafts = [
+        ...flagged.map(({ flagId, chosen = '', context }) =>
+          draftOf(`dream-f-${flagId}-0`, chosen, {
+            origin: 'flag',
+            id: flagId,
+            cluster: context.source.cluster,
+          }),
+        ),
+        ...gists.map(({ gist }) => {
+          const seed = { origin: 'memory' as const, id: gist.id, cluster: gist.conversationId };
+          return draftOf(`dream-${gist.id}`, gist.items[0]?.text ?? '', seed);
+        }),
+      ];
+      const moments = flagged.flatMap((moment) => scenarioOf(moment) ?? []);
+      const scenarios = [...moments, ...drafts.map(dreamOf)];
+      const learnt = { flagged, everyday, gists, drafts, scenarios };
+      const manifest = await commitNight(store, { ...learnt, hasDelta: scenarios.length > 0 });
+      const { config, clock } = this.#night;
+      const engine = this.daemon.engine;
+      await finishNight(manifest, { engine, ledger, store, clock, settings: config.night });
+    });
+  }
+
+  /** Some decision about some night, where it is allowed. */
+  async #decide(which: number): Promise<void> {
+    const { nights, store } = this.daemon;
+    const all = await store.ledger.list();
+    const id = all[which % Math.max(1, all.length)]?.night;
+    if (id === undefined) return;
+    const decisions = [
+      () => nights.approve(id),
+      () => nights.reject(id),
+      () => nights.revert(id),
+      () => nights.swapTo([id]),
+    ];
+    await decisions[which % decisions.length]?.().catch(() => undefined);
+  }
+}
+
+function draftOf(id: string, words: string, seed: Draft['seed']): Draft {
+  return {
+    ...{ id, kind: 'listen', spans: [], chosen: `${words} Yes.`, rejected: 'No.', seed },
+    messages: [{ role: 'user', content: words === '' ? 'Hello.' : words }],
+    ...{ isDirected: seed.origin === 'flag', sampledShare: 0, prompt: { name: 'p', hash: 'h' } },
+    angle: { domain: 'home', distance: 0, tone: 'plain' },
+    ...{ chosenFrom: 'template', rejectedFrom: 'template' },
+  };
+}
+
+const dreamOf = ({ id, kind, messages, chosen = '', rejected = '', seed }: Draft): Scenario =>
+  parseScenario({
+    ...{ id, kind, messages, chosen, rejected },
+    source: { origin: 'dream', cluster: seed.cluster, domain: 'home' },
+  });
+
+async function openPerson(): Promise<Person> {
+  const config = { chat: { learnFromApi: 'always' as const }, memory: { restMinutes: 0 } };
+  const daemon = await openTestDaemon({ config });
+  const night = { heldBackFrom: 3, heldBackOneIn: 3 };
+  const loaded = await loadConfig({ options: { ...config, flag: night, night: { swap: 'auto' } } });
+  const { engine, store } = daemon;
+  return new Person(daemon, {
+    ...{ config: loaded.config, store, engine, clock: systemClock, logger: silentLogger },
+    encoding: fakeTokenizer.encoding,
+    sampling: resolveSampling([loaded.config.chat.sampling]),
+    surpriseOf: async () => undefined,
+    paths: { modelDir: '/none', cacheDir: '/none', suiteFolder: '/none', promptsFolder: '/none' },
+  });
+}
+
+const wordsIn = (text: string): string[] => text.match(/W\d+W/g) ?? [];
+
+/** Words that may be learnt: of conversations that may be, and of flags in them that stand. */
+async function allowed({ store, talks }: TestDaemon): Promise<Set<string>> {
+  const words: string[] = [];
+  for (const id of store.conversations.ids()) {
+    if (!store.conversations.summary(id).canLearn) continue;
+    const { entries } = await store.conversations.read(id);
+    const standing = talks.flags(id).filter((flag) => flag.withdrawnAt === null);
+    words.push(...entries.flatMap(({ text }) => wordsIn(text)));
+    words.push(...standing.flatMap(({ betterWords }) => wordsIn(betterWords ?? '')));
+  }
+  return new Set(words);
+}
+
+/** Words that are still said somewhere, whether they may be learnt or not. */
+async function said({ store, talks }: TestDaemon): Promise<Set<string>> {
+  const words = new Set<string>();
+  for (const id of store.conversations.ids()) {
+    for await (const text of talks.export(id)) for (const word of wordsIn(text)) words.add(word);
+  }
+  return words;
+}
+
+/** Words of all files of the store by path. */
+async function kept(folder: string): Promise<Map<string, string[]>> {
+  const files = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = files.filter((one) => one.isFile()).map((one) => join(one.parentPath, one.name));
+  const texts = await Promise.all(paths.map((path) => readFile(path, 'latin1')));
+  return new Map(paths.map((path, at) => [path.slice(folder.length), wordsIn(texts[at] ?? '')]));
+}
+
+it('learns, shows and dreams of nothing that was taken back', async () => {
+  const step = fc.record({ act: fc.constantFrom(...ACTS), which: fc.nat({ max: 11 }) });
+  const steps = fc.array(step, { minLength: 6, maxLength: 16 });
+  let learnt = 0;
+  await fc.assert(
+    fc.asyncProperty(steps, async (list) => {
+      const person = await openPerson();
+      const { daemon } = person;
+      try {
+        await person.do({ act: 'import', which: 0 });
+        await person.do({ act: 'say', which: 0 });
+        for (const one of list) await person.do(one);
+        await daemon.store.conversations.flush();
+        const may = await allowed(daemon);
+        const isSaid = await said(daemon);
+        for (const [path, words] of await kept(daemon.folder)) {
+          const isLearnt = path.startsWith('/ledger') || path === '/memory.json';
+          if (isLearnt) learnt += words.length;
+          const wrong = words.filter((word) => !(isLearnt ? may : isSaid).has(word));
+          expect(wrong, path).toEqual([]);
+        }
+      } finally {
+        await daemon.end();
+      }
+    }),
+    { numRuns: 30 },
+  );
+  // Otherwise it would say nothing.
+  expect(learnt).toBeGreaterThan(100);
+}, 240_000);
