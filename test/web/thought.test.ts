@@ -14,7 +14,12 @@ describe.skipIf(!canBrowse)(`a model that thinks, in the browser ${NEEDS}`, SLOW
     await say(page, 'Hi');
     await page.getByText('Thinking…').waitFor();
     expect(await page.getByText('They greet me.').isVisible()).toBe(false);
-    engine.release();
+    // The thought is shown before the engine reaches the place at which it is held.
+    const greetings = async (): Promise<number> => {
+      engine.release();
+      return page.getByText('Hello!').count();
+    };
+    await expect.poll(greetings, { timeout: 30_000 }).toBeGreaterThan(0);
     await replied(page, 'Hello!');
     const thought = page.getByText('They greet me.');
     expect(await thought.isVisible()).toBe(false);
