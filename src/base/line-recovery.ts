@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { readFileBounded } from './atomic-file.ts';
 import type { FileOps, OpenFile } from './file-ops.ts';
 import { sha256 } from './hash.ts';
+import { createPace } from './pace.ts';
 
 export type DamageReason = 'torn' | 'not-json' | 'unsound' | 'too-long';
 
@@ -102,7 +103,9 @@ export async function recoverLines(file: OpenFile, options: RecoveryOptions): Pr
   let bytes = await file.size();
   let isLastLineCompleted = false;
   let cutAt: number | undefined;
+  const pace = createPace();
   for await (const line of readLines(file, options.lineBytesMax)) {
+    await pace();
     const judged = judge(line, options);
     if ('record' in judged) {
       options.onRecord(judged.record, line.offset);

@@ -57,6 +57,8 @@ async function run(
   const stop = (): void => {
     void daemon.close().then(() => process.exit(0));
   };
+  // Whoever read the first lines may be gone; the daemon goes on.
+  process.stdout.on('error', () => undefined);
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   const { modelId, parameters, notices } = daemon.watch.view();

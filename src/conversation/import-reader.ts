@@ -15,13 +15,15 @@ export class ImportReader {
   #before: Promise<unknown> = Promise.resolve();
 
   /**
+   * @param pieces of the body, each with bytes of its own, which are taken over
    * @param now ms since 1970, for a conversation that says no time
    * @param signal ends the work
    * @throws message-invalid, message-too-long, aborted
    */
-  async read(body: Uint8Array, now: number, signal: AbortSignal): Promise<Imported> {
-    if (body.length <= INLINE_BYTES_MAX) return readImport(body, now);
-    const read = this.#before.then(() => readInWorker({ body, now }, signal));
+  async read(pieces: readonly Uint8Array[], now: number, signal: AbortSignal): Promise<Imported> {
+    const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    if (bytes <= INLINE_BYTES_MAX) return readImport(Buffer.concat(pieces), now);
+    const read = this.#before.then(() => readInWorker({ pieces, now }, signal));
     this.#before = read.catch(() => undefined);
     return read;
   }
@@ -31,9 +33,9 @@ async function readInWorker(workerData: ImportWorkerData, signal: AbortSignal): 
   const aborted = new AttuneError('aborted', 'The client went away before its import was read.');
   if (signal.aborted) throw aborted;
   const resourceLimits = { maxOldGenerationSizeMb: HEAP_MB_MAX };
+  const transferList = workerData.pieces.map((piece) => piece.buffer as ArrayBuffer);
   const worker = new Worker(compiledEntry('conversation/import-worker.js'), {
-    workerData,
-    resourceLimits,
+    ...{ workerData, transferList, resourceLimits },
   });
   const settled = new AbortController();
   const end = (): void => void worker.terminate();

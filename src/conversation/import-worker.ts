@@ -4,7 +4,8 @@ import { type ErrorCode, type ErrorFacts, isAttuneError } from '../base/errors.t
 import { type Imported, readImport } from './imported.ts';
 
 export interface ImportWorkerData {
-  readonly body: Uint8Array;
+  /** Of the body. */
+  readonly pieces: readonly Uint8Array[];
   readonly now: number;
 }
 
@@ -17,15 +18,15 @@ export type ImportAnswer =
       readonly facts: ErrorFacts;
     };
 
-function answer(): ImportAnswer {
-  const { body, now } = workerData as ImportWorkerData;
-  try {
-    return { type: 'imported', imported: readImport(body, now) };
-  } catch (error) {
-    if (!isAttuneError(error)) throw error;
-    const { code, message, facts } = error;
-    return { type: 'error', code, message, facts };
-  }
+const { pieces, now } = workerData as ImportWorkerData;
+try {
+  const imported = readImport(Buffer.concat(pieces), now);
+  const answer: ImportAnswer = { type: 'imported', imported };
+  // The log is handed over, not copied.
+  const { buffer } = 'log' in imported ? imported.log.bytes : new Uint8Array();
+  parentPort?.postMessage(answer, [buffer as ArrayBuffer]);
+} catch (error) {
+  if (!isAttuneError(error)) throw error;
+  const { code, message, facts } = error;
+  parentPort?.postMessage({ type: 'error', code, message, facts } satisfies ImportAnswer);
 }
-
-parentPort?.postMessage(answer());

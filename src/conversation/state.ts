@@ -5,6 +5,7 @@ import type {
   ConversationSettings,
   ConversationSummary,
   HistoryPage,
+  Message,
   Origin,
   Reply,
   SettingsPatch,
@@ -150,6 +151,10 @@ export function replyView(record: ReplyRecord & { readonly isSuperseded?: boolea
   };
 }
 
+export function entryView(entry: Entry): Message {
+  return entry.type === 'message' ? userMessageView(entry) : replyView(entry);
+}
+
 export interface HistoryRequest {
   /** The message before which the page ends; absent: the end of the talk. */
   readonly before?: string | undefined;
@@ -176,9 +181,7 @@ export function historyPage(state: ConversationState, request: HistoryRequest): 
     if (characters > charactersMax && start < end) break;
     start--;
   }
-  const history = entries
-    .slice(start, end)
-    .map((entry) => (entry.type === 'message' ? userMessageView(entry) : replyView(entry)));
+  const history = entries.slice(start, end).map(entryView);
   return { history, messagesBefore: start };
 }
 

@@ -4,7 +4,7 @@ import { AttuneError, describeIssues } from '../base/errors.ts';
 import { ServerMessage } from './server-message.ts';
 
 /** Of a request. Empty lists by the hundred thousand take seconds to check. */
-export const JSON_VALUES_MAX = 2 ** 16;
+export const JSON_VALUES_MAX = 2 ** 15;
 
 /** @throws message-invalid when it is not JSON, or has more values than that */
 export function parseJson(text: string, valuesMax = Number.POSITIVE_INFINITY): unknown {

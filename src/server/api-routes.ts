@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import type { Talks } from '../chat/talks.ts';
 import { ImportReader } from '../conversation/import-reader.ts';
-import { conversationView } from '../conversation/state.ts';
+import { entryView, summaryOf } from '../conversation/state.ts';
 import { parseWith } from '../protocol/codec.ts';
 import { Id } from '../protocol/conversation.ts';
 import { FlagDraft, FlagPatch } from '../protocol/flag.ts';
@@ -86,8 +86,8 @@ function conversationRoutes({ talks, clock, importBytesMax }: ApiOptions): Route
     {
       method: 'POST',
       pattern: '/api/conversations',
-      async handle({ response, readBytes, signal }) {
-        const body = await readBytes(importBytesMax);
+      async handle({ response, readPieces, signal }) {
+        const body = await readPieces(importBytesMax);
         const imported = await imports.read(body, clock.now(), signal);
         if ('create' in imported) {
           sendJson(response, { conversation: await talks.create(imported.create) }, 201);
@@ -101,10 +101,12 @@ function conversationRoutes({ talks, clock, importBytesMax }: ApiOptions): Route
       method: 'GET',
       pattern: '/api/conversations/:id',
       async handle(context) {
-        const { history, ...rest } = conversationView(await talks.read(idOf(context)));
+        const state = await talks.read(idOf(context));
+        const rest = { ...summaryOf(state), settings: state.settings, messagesBefore: 0 };
         const head = JSON.stringify(rest).slice(0, -1);
-        const list = jsonPieces(`{"conversation":${head},"history":[`, history, ']}}');
-        await sendPieces(context.response, list, JSON_TYPE);
+        const history = { list: [...state.entries], view: entryView };
+        const pieces = jsonPieces(`{"conversation":${head},"history":[`, history, ']}}');
+        await sendPieces(context.response, pieces, JSON_TYPE);
       },
     },
     {
@@ -165,8 +167,8 @@ function flagRoutes({ talks }: ApiOptions): Route[] {
       method: 'GET',
       pattern: '/api/flags',
       async handle({ response, query }) {
-        const flags = talks.flags(query.get('conversationId') ?? undefined);
-        await sendPieces(response, jsonPieces('{"flags":[', flags, ']}'), JSON_TYPE);
+        const list = talks.flags(query.get('conversationId') ?? undefined);
+        await sendPieces(response, jsonPieces('{"flags":[', { list }, ']}'), JSON_TYPE);
       },
     },
     {

@@ -21,8 +21,8 @@ import {
   type Match,
   READER_PATIENCE_MS,
   type Route,
-  readBytes,
   readJsonBody,
+  readPieces,
   sendJson,
 } from './route.ts';
 import type { StaticFiles } from './static-files.ts';
@@ -203,7 +203,7 @@ function context(
     query: url.searchParams,
     signal: gone.signal,
     readBody: (schema) => readJsonBody(request, schema, limits.payloadBytesMax),
-    readBytes: (bytesMax) => readBytes(request, bytesMax),
+    readPieces: (bytesMax) => readPieces(request, bytesMax),
   };
 }
 

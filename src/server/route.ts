@@ -18,7 +18,7 @@ export interface RouteContext {
   /** The body, checked. @throws message-invalid … */
   readBody<S extends z.ZodType>(schema: S): Promise<z.infer<S>>;
   /** The body as it came; it is said to be JSON. @throws message-invalid, payload-too-large */
-  readBytes(bytesMax: number): Promise<Uint8Array>;
+  readPieces(bytesMax: number): Promise<Uint8Array[]>;
 }
 
 export interface Route {
@@ -88,26 +88,30 @@ function tooLarge(bytesMax: number): AttuneError {
  * The whole body. Only JSON is taken, so that no form of another site can be a request.
  * @throws message-invalid, payload-too-large before reading more than the limit
  */
-export async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+export async function readPieces(
+  request: IncomingMessage,
+  bytesMax: number,
+): Promise<Uint8Array[]> {
   const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
   if (type !== 'application/json') {
     throw new AttuneError('message-invalid', 'Send JSON, with Content-Type: application/json.');
   }
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > bytesMax) throw tooLarge(bytesMax);
-  const pieces: Buffer[] = [];
+  const pieces: Uint8Array[] = [];
   let bytes = 0;
   try {
     for await (const piece of request as AsyncIterable<Buffer>) {
       bytes += piece.length;
       if (bytes > bytesMax) throw tooLarge(bytesMax);
-      pieces.push(piece);
+      // Its own bytes, so that they can be handed to another thread.
+      pieces.push(new Uint8Array(piece));
     }
   } catch (cause) {
     if (isAttuneError(cause)) throw cause;
     throw new AttuneError('aborted', 'The client broke its request off.', {}, { cause });
   }
-  return Buffer.concat(pieces);
+  return pieces;
 }
 
 /** @throws message-invalid, payload-too-large */
@@ -116,7 +120,7 @@ export async function readJsonBody<S extends z.ZodType>(
   schema: S,
   bytesMax: number,
 ): Promise<z.infer<S>> {
-  const text = (await readBytes(request, bytesMax)).toString('utf8');
+  const text = Buffer.concat(await readPieces(request, bytesMax)).toString('utf8');
   return parseWith(schema, parseJson(text, JSON_VALUES_MAX));
 }
 
@@ -130,14 +134,14 @@ export const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
 const PIECE_CHARACTERS = 2 ** 16;
 
 /** A long list as JSON, between what comes before and after it. */
-export function* jsonPieces(
+export function* jsonPieces<T>(
   before: string,
-  list: readonly unknown[],
+  { list, view = (item) => item }: { list: readonly T[]; view?: (item: T) => unknown },
   after: string,
 ): Generator<string> {
   let piece = before;
   for (const [index, item] of list.entries()) {
-    piece += (index === 0 ? '' : ',') + JSON.stringify(item);
+    piece += (index === 0 ? '' : ',') + JSON.stringify(view(item));
     if (piece.length < PIECE_CHARACTERS) continue;
     yield piece;
     piece = '';

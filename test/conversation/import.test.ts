@@ -150,17 +150,19 @@ describe('the body of an import', () => {
     const body = bodyOf(9_000);
     const { signal } = new AbortController();
     const here = readImport(body, 1);
-    const there = await reader.read(body, 1, signal);
+    const there = await reader.read([new Uint8Array(body)], 1, signal);
     expect('log' in there && Buffer.from(there.log.bytes).toString()).toBe(
       'log' in here && Buffer.from(here.log.bytes).toString(),
     );
     expect('log' in there && there.log.entry).toEqual('log' in here && here.log.entry);
     const damaged = Buffer.concat([body, Buffer.from('x')]);
-    await expect(reader.read(damaged, 1, signal)).rejects.toMatchObject({
+    await expect(reader.read([new Uint8Array(damaged)], 1, signal)).rejects.toMatchObject({
       code: 'message-invalid',
     });
-    await expect(reader.read(body, 1, AbortSignal.abort())).rejects.toMatchObject({
-      code: 'aborted',
-    });
+    await expect(reader.read([new Uint8Array(body)], 1, AbortSignal.abort())).rejects.toMatchObject(
+      {
+        code: 'aborted',
+      },
+    );
   });
 });

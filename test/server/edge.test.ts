@@ -86,7 +86,7 @@ describe('an odd request', () => {
       body: `{"model":"x","messages":${messages}}`,
     });
     expect(response.status).toBe(400);
-    expect(await response.text()).toContain('more than 65536 values');
+    expect(await response.text()).toContain('more than 32768 values');
   });
 });
 

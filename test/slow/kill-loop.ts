@@ -29,13 +29,13 @@ interface Told {
   said: number;
 }
 
-interface Running {
+export interface Running {
   readonly process: ChildProcess;
   readonly port: number;
 }
 
 /** The compiled daemon on a store, once it is ready. */
-async function start(store: string, modelDir: string): Promise<Running> {
+export async function start(store: string, modelDir: string): Promise<Running> {
   const child = spawn(
     process.execPath,
     [
@@ -61,7 +61,7 @@ async function start(store: string, modelDir: string): Promise<Running> {
   return { process: child, port };
 }
 
-async function kill({ process: child }: Running): Promise<void> {
+export async function kill({ process: child }: Running): Promise<void> {
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
   await ended;
