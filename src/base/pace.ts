@@ -1,7 +1,7 @@
 // Long work on the event loop gives way: requests, signals and heartbeats are heard in between.
 import { yieldToEventLoop } from './clock.ts';
 
-const SLICE_MS = 5;
+const SLICE_MS = 3;
 
 /** To be awaited between two pieces of work, each of them short; it waits only when it is time. */
 export type Pace = () => Promise<void>;

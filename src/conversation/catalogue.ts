@@ -5,8 +5,8 @@ import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import type { FileOps, Folder } from '../base/file-ops.ts';
 import { createPace } from '../base/pace.ts';
 import { type ConversationSummary, Id, Origin, Timestamp } from '../protocol/conversation.ts';
-import { fingerprintsOf } from './fingerprint.ts';
-import { type ConversationState, summaryOf } from './state.ts';
+import { fingerprintsOf, grown } from './fingerprint.ts';
+import { type ConversationState, type Entry, summaryOf } from './state.ts';
 import { wordsOf } from './word-hash.ts';
 
 /** 3: what was said, and where it came from. An older list is not read but made from the logs. */
@@ -94,6 +94,16 @@ export async function writeCatalogue(
   }
   const text = `{"schemaVersion":${SCHEMA_VERSION},"conversations":[\n${lines.join(',\n')}\n]}\n`;
   await writeFileAtomic(path, text, ops, BYTES_MAX);
+}
+
+/** Hashes what was said so far, for `entryOf`; of a long conversation that takes a second. */
+export async function hashEntries(entries: readonly Entry[]): Promise<void> {
+  const pace = createPace();
+  for (let count = 1; count <= entries.length; count++) {
+    grown(entries, count);
+    wordsOf(entries, count);
+    await pace();
+  }
 }
 
 /** What is noted of a conversation; what of it was hashed before is not hashed again. */

@@ -44,16 +44,22 @@ const chains = new WeakMap<readonly Entry[], Chain>();
 
 /** Fingerprints of a talk as it stands; what was hashed of it before is not hashed again. */
 export function fingerprintsOf({ entries, settings, origin }: ConversationState): Fingerprints {
-  const chain = chains.get(entries) ?? { entries: 0, asked: '', before: '', said: '' };
-  while (chain.entries < entries.length) {
-    if (!grow(chain, entries)) restart(chain, entries);
-  }
-  chains.set(entries, chain);
+  const chain = grown(entries, entries.length);
   const system = settings.systemPrompt ?? '';
   return {
     asked: origin === 'openai' ? sealed(system, chain.asked) : null,
     said: sealed(system, chain.said),
   };
+}
+
+/** The chain of the first entries at least. */
+export function grown(entries: readonly Entry[], count: number): Chain {
+  const chain = chains.get(entries) ?? { entries: 0, asked: '', before: '', said: '' };
+  while (chain.entries < count) {
+    if (!grow(chain, entries)) restart(chain, entries);
+  }
+  chains.set(entries, chain);
+  return chain;
 }
 
 /** Takes in the next entry. False: it changes what was hashed before. */

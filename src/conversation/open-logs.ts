@@ -3,7 +3,7 @@ import { type AppendFile, openAppendFile } from '../base/append-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
 import type { Logger } from '../base/logger.ts';
-import { entryOf, logPath } from './catalogue.ts';
+import { hashEntries, logPath } from './catalogue.ts';
 import { type LogRecord, parseRecord } from './record.ts';
 import { applyRecord, type ConversationState, emptyState, type MutableState } from './state.ts';
 
@@ -19,6 +19,7 @@ interface OpenLog {
   readonly file: AppendFile;
   readonly state: MutableState;
   bytes: number;
+  isHashed: boolean;
 }
 
 interface Slot {
@@ -53,6 +54,8 @@ export class OpenLogs {
   async append(id: string, records: readonly LogRecord[]): Promise<Appended> {
     return this.#use(id, async (log, slot) => {
       try {
+        if (!log.isHashed) await hashEntries(log.state.entries);
+        log.isHashed = true;
         const offset = await log.file.append(...records);
         log.bytes = offset;
         for (const record of records) {
@@ -121,10 +124,7 @@ export class OpenLogs {
       isSound: (line) => parseRecord(line) !== undefined,
       onRecord: (line) => {
         const record = parseRecord(line);
-        if (record === undefined) return;
-        applyRecord(state, record);
-        // Piece by piece with the file, not all at once when the first line is appended.
-        entryOf(state, 0);
+        if (record !== undefined) applyRecord(state, record);
       },
     });
     if (file.report.damaged.length > 0) {
@@ -133,7 +133,7 @@ export class OpenLogs {
         'lines of this log were damaged; they were set aside and everything else was kept',
       );
     }
-    return { file, state, bytes: file.report.bytes };
+    return { file, state, bytes: file.report.bytes, isHashed: false };
   }
 
   #drop(id: string, slot: Slot): void {

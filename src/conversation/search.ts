@@ -55,7 +55,7 @@ async function hitsOf(folder: Folder, talk: Searchable, query: string): Promise<
   try {
     for await (const line of readLogLines(folder, talk.id)) {
       // A line holds every match in its JSON spelling; most are done with here.
-      if (!fold(unescaped(line)).includes(query)) continue;
+      if (!fold(line.includes('\\') ? unescaped(line) : line).includes(query)) continue;
       const record = recordOn(line);
       const hit = record && hitIn(talk, record, query);
       if (hit !== undefined) hits.push(hit);

@@ -19,15 +19,16 @@ export function wordHash(text: string): string {
 const known = new WeakMap<readonly Entry[], { readonly count: number; readonly words: string }>();
 
 /** Hashes of all messages, one after the other; what was hashed before is not hashed again. */
-export function wordsOf(entries: readonly Entry[]): string {
+export function wordsOf(entries: readonly Entry[], upTo = entries.length): string {
   const { count, words } = known.get(entries) ?? { count: 0, words: '' };
+  if (count >= upTo) return words;
   const grown =
     words +
     entries
-      .slice(count)
+      .slice(count, upTo)
       .map(({ text }) => wordHash(text))
       .join('');
-  known.set(entries, { count: entries.length, words: grown });
+  known.set(entries, { count: upTo, words: grown });
   return grown;
 }
 
