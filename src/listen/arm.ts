@@ -1,4 +1,5 @@
 // The arms of the listening test: what is added to a scene before the model is asked.
+import { restate, saidAgain } from '../scenario/restate.ts';
 import { sentencesOf, wordsOf } from '../scenario/words.ts';
 import { names } from './generate.ts';
 import type { Scene, SceneMessage } from './scene.ts';
@@ -29,21 +30,14 @@ export function armMessages(scene: Scene, arm: Arm, wording = 0): readonly Scene
     case 'untold':
       return messages;
     case 'told':
-      return withLastTurn(messages, deciding.text);
+      return restate(messages, deciding.text);
     case 'placebo':
-      return withLastTurn(messages, placeboSentence(scene));
+      return restate(messages, placeboSentence(scene));
     case 'system':
       return [{ role: 'system', content: ADVICE[wording] as string }, ...messages];
     case 'rule':
       return repeatDirectives(messages);
   }
-}
-
-const again = (sentence: string, said: string): string => `As I said: "${sentence}" ${said}`;
-
-function withLastTurn(messages: readonly SceneMessage[], sentence: string): SceneMessage[] {
-  const last = messages.at(-1) as SceneMessage;
-  return [...messages.slice(0, -1), { ...last, content: again(sentence, last.content) }];
 }
 
 /** What the person said in the message, or in a part of it, that decides nothing; nearest in length. */
@@ -86,7 +80,7 @@ export function repeatDirectives(messages: readonly SceneMessage[]): SceneMessag
   return messages.map((message) => {
     if (message.role !== 'user') return message;
     const repeated =
-      last === undefined ? message : { ...message, content: again(last, message.content) };
+      last === undefined ? message : { ...message, content: saidAgain(last, message.content) };
     if (directiveOf(message.content) !== undefined) last = message.content;
     return repeated;
   });
