@@ -84,20 +84,12 @@ export function systemCode(error: unknown): string | undefined {
 function coded(error: unknown, path: string): unknown {
   const code = systemCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new AttuneError(
-      'disk-full',
-      `The disk is full: ${path} could not be written. Free some space.`,
-      { path },
-      { cause: error },
-    );
+    const message = `The disk is full: ${path} could not be written. Free some space.`;
+    return new AttuneError('disk-full', message, { path }, { cause: error });
   }
   if (code === undefined || code === 'ENOENT' || code === 'EEXIST') return error;
-  return new AttuneError(
-    'store-failed',
-    `${path} failed with ${code}. Check the disk and the folder's permissions.`,
-    { path, systemCode: code },
-    { cause: error },
-  );
+  const message = `${path} failed with ${code}. Check the disk and the folder's permissions.`;
+  return new AttuneError('store-failed', message, { path, systemCode: code }, { cause: error });
 }
 
 async function guarded<T>(path: string, action: () => Promise<T>): Promise<T> {

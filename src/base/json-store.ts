@@ -177,21 +177,16 @@ async function upgradeData<T>(
 ): Promise<unknown> {
   const { path, schemaVersion, upgrades = [], upgraded } = options;
   if (version > schemaVersion) {
-    throw new AttuneError(
-      'store-newer',
-      `${path} has schema version ${version}; this release knows ${schemaVersion}. Update Attune.`,
-      { path, version, schemaVersion },
-    );
+    const known = `this release knows versions up to ${schemaVersion}`;
+    const message = `${path} has schema version ${version}; ${known}. Update Attune.`;
+    throw new AttuneError('store-newer', message, { path, version, schemaVersion });
   }
   let current = data;
   for (let from = version; from < schemaVersion; from++) {
     const step = upgrades.find((upgrade) => upgrade.from === from);
     if (step === undefined) {
-      throw new AttuneError(
-        'store-damaged',
-        `${path} has schema version ${version}, and no upgrade leads on from ${from}.`,
-        { path, version, schemaVersion },
-      );
+      const message = `${path} has schema version ${version}; no upgrade leads on from ${from}.`;
+      throw new AttuneError('store-damaged', message, { path, version, schemaVersion });
     }
     try {
       current = await step.upgrade(current);

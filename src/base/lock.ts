@@ -148,12 +148,14 @@ export async function acquireLock(folder: string, options: LockOptions = {}): Pr
     await ops.remove(path);
     if (attempt < TRIES - 1) await sleep(clock, randomInt(20, 220));
   }
-  throw new AttuneError(
-    'store-locked',
+  const message =
     `Another process uses ${folder}: ${rival?.purpose} (pid ${rival?.pid} on ${rival?.host}). ` +
-      'Stop it first, or choose another store.',
-    { folder, pid: rival?.pid ?? null, host: rival?.host ?? null },
-  );
+    'Stop it first, or choose another store.';
+  throw new AttuneError('store-locked', message, {
+    folder,
+    pid: rival?.pid ?? null,
+    host: rival?.host ?? null,
+  });
 }
 
 function hold(path: string, clock: Clock, ops: FileOps): Lock {

@@ -195,9 +195,8 @@ export class Chat {
   stop(conversationId: string): void {
     const running = this.#runner.get(conversationId);
     if (running === undefined) {
-      throw new AttuneError('reply-not-found', 'No reply is running in this conversation.', {
-        conversationId,
-      });
+      const message = 'No reply is running in this conversation.';
+      throw new AttuneError('reply-not-found', message, { conversationId });
     }
     running.reply.abort();
   }
@@ -305,17 +304,14 @@ export class Chat {
   #engine(): EngineDescription {
     const description = this.#options.describeEngine();
     if (description !== undefined) return description;
-    throw new AttuneError('engine-failed', 'The model is not loaded yet. Try again in a moment.', {
-      retryAfterMs: RETRY_AFTER_MS,
-    });
+    const message = 'The model is not loaded yet. Try again in a moment.';
+    throw new AttuneError('engine-failed', message, { retryAfterMs: RETRY_AFTER_MS });
   }
 
   #assertTaking(): void {
     if (!this.#isClosing) return;
-    throw new AttuneError(
-      'shutting-down',
-      'The daemon is shutting down. Send it again after a restart.',
-    );
+    const message = 'The daemon is shutting down. Send it again after a restart.';
+    throw new AttuneError('shutting-down', message);
   }
 
   #assertFree(conversationId: string): void {
@@ -330,11 +326,8 @@ export class Chat {
     }
     const { repliesMax } = this.#options.limits;
     if (this.#runner.size + this.#starting < repliesMax) return;
-    throw new AttuneError(
-      'replies-limit',
-      `The daemon is already generating ${repliesMax} replies (the limit). Try again in a moment.`,
-      { repliesMax, retryAfterMs: RETRY_AFTER_MS },
-    );
+    const message = `${repliesMax} replies are running already (the limit). Try again in a moment.`;
+    throw new AttuneError('replies-limit', message, { repliesMax, retryAfterMs: RETRY_AFTER_MS });
   }
 }
 

@@ -118,12 +118,10 @@ function assertFits(systemPrompt: string, last: Turn, charactersMax: number): vo
   const characters = systemPrompt.length + said;
   if (characters <= charactersMax) return;
   const which = systemPrompt.length > said ? 'The system prompt' : 'This message';
-  throw new AttuneError(
-    'window-overflow',
+  const message =
     `${which} is too long: with it the prompt has ${characters} characters, and the model's ` +
-      `window never holds more than ${charactersMax}. Shorten it.`,
-    { characters, charactersMax },
-  );
+    `window never holds more than ${charactersMax}. Shorten it.`;
+  throw new AttuneError('window-overflow', message, { characters, charactersMax });
 }
 
 function overflow(

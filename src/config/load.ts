@@ -72,7 +72,8 @@ export async function loadConfig(input: LoadConfigOptions = {}): Promise<LoadedC
     problems.push(...parsed.error.issues.flatMap((issue) => explain(issue, sources)));
   }
   if (!parsed.success || problems.length > 0) {
-    throw new AttuneError('config-invalid', `The configuration has errors: ${problems.join(' ')}`, {
+    const message = `The configuration has errors: ${problems.join(' ')}`;
+    throw new AttuneError('config-invalid', message, {
       problems: problems.join('\n'),
       file: file ?? null,
     });

@@ -75,11 +75,8 @@ export async function openConversationStore(
 }
 
 function tooManyMessages(messages: number, conversationMessagesMax: number): AttuneError {
-  return new AttuneError(
-    'conversation-too-long',
-    `This conversation has ${messages} messages; one may have ${conversationMessagesMax}: begin a new one.`,
-    { messages, conversationMessagesMax },
-  );
+  const message = `This conversation is full (${messages} messages). Begin a new one.`;
+  return new AttuneError('conversation-too-long', message, { messages, conversationMessagesMax });
 }
 
 /** A moment in the future means that the clock was ahead: it must not pin a conversation for good. */
@@ -249,12 +246,10 @@ export class ConversationStore {
     if (messages > conversationMessagesMax)
       throw tooManyMessages(messages, conversationMessagesMax);
     if (this.#index.size >= conversationsMax) {
-      throw new AttuneError(
-        'conversations-limit',
+      const message =
         `The store holds ${conversationsMax} conversations already: delete some, or raise ` +
-          'limits.conversationsMax.',
-        { conversationsMax },
-      );
+        'limits.conversationsMax.';
+      throw new AttuneError('conversations-limit', message, { conversationsMax });
     }
   }
 
@@ -366,11 +361,8 @@ export class ConversationStore {
   async #assertDeleted(id: string): Promise<void> {
     const pending = await this.#finishDeletion(id);
     if (pending === undefined) return;
-    throw new AttuneError(
-      'deletion-pending',
-      `The conversation ${id} is being deleted, and cannot be made again before: ${pending.reason}`,
-      { conversationId: id },
-    );
+    const message = `Conversation ${id} is still being deleted (${pending.reason}). Try later.`;
+    throw new AttuneError('deletion-pending', message, { conversationId: id });
   }
 
   /** The list is a cache: where it cannot be written again, it goes. */

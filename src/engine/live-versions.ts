@@ -95,12 +95,10 @@ export class LiveVersions {
   #assertRoom(id: string): void {
     const busy = this.#retirable().find((other) => this.#find(other).uses > 0);
     if (busy === undefined) return;
-    throw new AttuneError(
-      'version-mismatch',
+    const message =
       `${id} cannot be loaded beside ${this.#current}: requests still run under ${busy}, ` +
-        'and at most two versions are live; wait for them or abort them',
-      { version: id, busy },
-    );
+      'and at most two versions are live; wait for them or abort them';
+    throw new AttuneError('version-mismatch', message, { version: id, busy });
   }
 
   #drop(id: string): void {
@@ -112,8 +110,7 @@ export class LiveVersions {
     const version = this.#live.get(id);
     if (version !== undefined) return version;
     const known = [...this.#live.keys()].join(', ');
-    throw new AttuneError('version-unknown', `version ${id} is not loaded; live: ${known}`, {
-      version: id,
-    });
+    const message = `version ${id} is not loaded; live: ${known}`;
+    throw new AttuneError('version-unknown', message, { version: id });
   }
 }

@@ -100,10 +100,8 @@ export function assertVersion(
 ): void {
   const foreign = runs.find((run) => run[2] !== version);
   if (foreign === undefined || keepCache) return;
-  throw new AttuneError(
-    'version-mismatch',
+  const message =
     `positions ${foreign[0]} to ${foreign[1]} of this cache were written by ${foreign[2]} ` +
-      `and cannot run under ${version}; prefill them again or ask for keepCache`,
-    { version, writtenBy: foreign[2] },
-  );
+    `and cannot run under ${version}; prefill them again or ask for keepCache`;
+  throw new AttuneError('version-mismatch', message, { version, writtenBy: foreign[2] });
 }

@@ -67,16 +67,12 @@ function find(flags: readonly Flag[], id: string): Flag {
 function assertOpen(flag: Flag): void {
   const [use] = flag.usedBy;
   if (use !== undefined) {
-    throw new AttuneError(
-      'flag-used',
-      `The night ${use.night} has learnt from this flag; it can no longer be changed.`,
-      { flagId: flag.id, nightId: use.night },
-    );
+    const message = `Night ${use.night} has learnt from this flag; it can no longer be changed.`;
+    throw new AttuneError('flag-used', message, { flagId: flag.id, nightId: use.night });
   }
   if (flag.withdrawnAt !== null) {
-    throw new AttuneError('flag-withdrawn', 'This flag was withdrawn; flag the reply again.', {
-      flagId: flag.id,
-    });
+    const message = 'This flag was withdrawn; flag the reply again.';
+    throw new AttuneError('flag-withdrawn', message, { flagId: flag.id });
   }
 }
 
@@ -147,14 +143,12 @@ export class FlagStore {
         const there = known.get(id);
         if (there !== undefined) {
           if (sameDraft(there, draft)) return there;
-          throw new AttuneError('flag-conflict', `The id ${draft.id} names another flag.`, {
-            flagId: draft.id,
-          });
+          const message = `The id ${draft.id} names another flag.`;
+          throw new AttuneError('flag-conflict', message, { flagId: draft.id });
         }
         if (file.flags.length >= flagsMax) {
-          throw new AttuneError('flags-limit', `The store holds ${flagsMax} flags already.`, {
-            flagsMax,
-          });
+          const message = `The store holds ${flagsMax} flags already.`;
+          throw new AttuneError('flags-limit', message, { flagsMax });
         }
         const at = clock.now();
         const flag = { ...draft, id, messageId, createdAt: at, updatedAt: at };

@@ -13,12 +13,10 @@ export interface Placeable {
 function assertSpan(span: Span, text: string, where: string): void {
   const there = text.slice(span.start, span.end);
   if (there === span.text) return;
-  throw new AttuneError(
-    'span-mismatch',
+  const message =
     `The ${where} has "${there.slice(0, 80)}" from ${span.start} to ${span.end}, ` +
-      `not "${span.text.slice(0, 80)}": offsets count UTF-16 units of the plain text.`,
-    { start: span.start, end: span.end },
-  );
+    `not "${span.text.slice(0, 80)}": offsets count UTF-16 units of the plain text.`;
+  throw new AttuneError('span-mismatch', message, { start: span.start, end: span.end });
 }
 
 function entry(conversation: ConversationState, id: string): Entry | undefined {
@@ -32,9 +30,8 @@ function entry(conversation: ConversationState, id: string): Entry | undefined {
 export function placeFlag(flag: Placeable, conversation: ConversationState): string {
   const reply = entry(conversation, flag.replyId);
   if (reply?.type !== 'reply') {
-    throw new AttuneError('reply-not-found', `This conversation has no reply ${flag.replyId}.`, {
-      replyId: flag.replyId,
-    });
+    const message = `This conversation has no reply ${flag.replyId}.`;
+    throw new AttuneError('reply-not-found', message, { replyId: flag.replyId });
   }
   if (flag.replySpan !== null) assertSpan(flag.replySpan, reply.text, 'reply');
   if (flag.userSpan !== null) {

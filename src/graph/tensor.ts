@@ -169,10 +169,8 @@ export function describe(tensor: Tensor): string {
 export function refuse(kind: string, reason: string, operands: readonly Tensor[]): never {
   const where = scopes.join('.') || 'the top level';
   const given = operands.map(describe).join(' and ');
-  throw new AttuneError('graph-shape', `${kind} at ${where}: ${reason}; given ${given}`, {
-    operation: kind,
-    scope: where,
-  });
+  const message = `${kind} at ${where}: ${reason}; given ${given}`;
+  throw new AttuneError('graph-shape', message, { operation: kind, scope: where });
 }
 
 /** Nodes that the outputs need, operands before users. */

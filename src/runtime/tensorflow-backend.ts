@@ -35,9 +35,8 @@ export async function loadBackend(name: BackendName): Promise<LoadedBackend> {
   if (name === 'tensorflow') nativePackage ??= loadNative([import.meta.url, SETUP_FOLDER]);
   else await loadPortable(name);
   if (!(await tf.setBackend(name))) {
-    throw new AttuneError('device-unavailable', `TensorFlow.js: backend ${name} did not start.`, {
-      backend: name,
-    });
+    const message = `TensorFlow.js: backend ${name} did not start.`;
+    throw new AttuneError('device-unavailable', message, { backend: name });
   }
   if (name !== 'tensorflow') {
     const device = name === 'wasm' ? 'wasm' : 'cpu';
@@ -84,9 +83,8 @@ export function loadNative(places: readonly (string | URL)[]): string {
     }
   }
   const why = reasons.join('; ') || `neither ${PACKAGES.join(' nor ')} is installed`;
-  throw new AttuneError('device-unavailable', `TensorFlow: ${why}. ${HOW_TO_INSTALL}`, {
-    backend: 'tensorflow',
-  });
+  const message = `TensorFlow: ${why}. ${HOW_TO_INSTALL}`;
+  throw new AttuneError('device-unavailable', message, { backend: 'tensorflow' });
 }
 
 /** tfjs-node 4.22 calls two functions of `node:util` that Node 23 removed. */

@@ -35,11 +35,8 @@ function bareHost(host: string): string {
 /** @throws token-missing when the world could come in without a token */
 export function assertSafeToListen(host: string, token: string): void {
   if (token !== '' || isLoopback(host)) return;
-  throw new AttuneError(
-    'token-missing',
-    `server.host is ${host}, which others can reach: set server.token (ATTUNE_TOKEN) first.`,
-    { host },
-  );
+  const message = `Others can reach ${host} (server.host): set server.token (ATTUNE_TOKEN) first.`;
+  throw new AttuneError('token-missing', message, { host });
 }
 
 /** The `Bearer` token of a request, or undefined. */
@@ -108,11 +105,8 @@ export function assertHost(headers: IncomingHttpHeaders, rules: AccessRules): vo
     name === 'localhost' ||
     rules.allowedHosts.some((allowed) => bareHost(allowed) === name);
   if (name !== '' && isKnown) return;
-  throw new AttuneError(
-    'host-refused',
-    `The daemon does not answer as "${host.slice(0, 100)}": add it to server.allowedHosts.`,
-    { host: host.slice(0, 100) },
-  );
+  const message = `The daemon does not answer as "${host.slice(0, 60)}": see server.allowedHosts.`;
+  throw new AttuneError('host-refused', message, { host: host.slice(0, 100) });
 }
 
 /**
@@ -131,9 +125,6 @@ export function assertOrigin(headers: IncomingHttpHeaders, rules: AccessRules): 
     const isWeb = url?.protocol === 'http:' || url?.protocol === 'https:';
     if (isWeb && url.origin === origin && url.host === parseHost(host)?.host) return;
   }
-  throw new AttuneError(
-    'origin-refused',
-    'Pages of other sites may not use this daemon: see server.allowedOrigins.',
-    { origin: origin?.slice(0, 100) ?? null },
-  );
+  const message = 'Pages of other sites may not use this daemon: see server.allowedOrigins.';
+  throw new AttuneError('origin-refused', message, { origin: origin?.slice(0, 100) ?? null });
 }

@@ -135,12 +135,10 @@ async function joined(pieces: AsyncIterable<string>): Promise<string> {
   for await (const piece of pieces) {
     text += piece;
     if (text.length > EXPORT_CHARACTERS_MAX) {
-      throw new AttuneError(
-        'payload-too-large',
+      const message =
         `An export of more than ${EXPORT_CHARACTERS_MAX} characters goes over HTTP only: ` +
-          'GET /api/conversations/ID/export.',
-        { charactersMax: EXPORT_CHARACTERS_MAX },
-      );
+        'GET /api/conversations/ID/export.';
+      throw new AttuneError('payload-too-large', message, { charactersMax: EXPORT_CHARACTERS_MAX });
     }
   }
   return text;

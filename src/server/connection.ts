@@ -98,11 +98,8 @@ export class Connection implements Actor {
   openTalk(conversationId: string): void {
     const { openTalksMax } = this.#options.limits;
     if (!this.openTalks.has(conversationId) && this.openTalks.size >= openTalksMax) {
-      throw new AttuneError(
-        'subscriptions-limit',
-        `This connection follows ${openTalksMax} conversations already: close some.`,
-        { openTalksMax },
-      );
+      const message = `This connection follows ${openTalksMax} conversations already: close some.`;
+      throw new AttuneError('subscriptions-limit', message, { openTalksMax });
     }
     this.openTalks.add(conversationId);
   }

@@ -5,12 +5,8 @@ import type { ServerMessageOf } from '../protocol/server-message.ts';
 /** An unexpected error as a coded one; its insides go to the logger, not to the client. */
 export function codedError(error: unknown): AttuneError {
   if (error instanceof AttuneError) return error;
-  return new AttuneError(
-    'internal-error',
-    'Internal error. See the log of the daemon.',
-    {},
-    { cause: error },
-  );
+  const message = 'Internal error. See the log of the daemon.';
+  return new AttuneError('internal-error', message, {}, { cause: error });
 }
 
 /** When to try again, where the error knows. */

@@ -82,11 +82,8 @@ function modelView(id: string): object {
 function assertModel(id: string, view: EngineView): void {
   const known = modelIds(view);
   if (known.includes(id)) return;
-  throw new AttuneError(
-    'model-not-found',
-    `The model "${id.slice(0, 100)}" is not served here; ${known.join(' and ')} are.`,
-    { param: 'model' },
-  );
+  const message = `The model "${id.slice(0, 100)}" is not served here; ${known.join(' and ')} are.`;
+  throw new AttuneError('model-not-found', message, { param: 'model' });
 }
 
 function optionsOf(request: ChatCompletionRequest): ReplyOptions {

@@ -113,10 +113,12 @@ async function probeTarget(
   if (probe === undefined || probe.version !== version) return null;
   const result = await runProbe(engine, probe, version);
   if (result.passes) return result;
-  throw new AttuneError(
-    'swap-refused',
+  const message =
     `The engine does not run the weights of ${last} as the night did: log-probabilities differ by ` +
-      `${result.worstNats} nats (at most ${probe.toleranceNats}). The chat keeps its weights.`,
-    { night: last, worstNats: result.worstNats, toleranceNats: probe.toleranceNats },
-  );
+    `${result.worstNats} nats (at most ${probe.toleranceNats}). The chat keeps its weights.`;
+  throw new AttuneError('swap-refused', message, {
+    night: last,
+    worstNats: result.worstNats,
+    toleranceNats: probe.toleranceNats,
+  });
 }

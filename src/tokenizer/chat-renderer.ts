@@ -66,12 +66,10 @@ const TEMPLATE_CHARACTERS_MAX = 2 ** 18;
 function assertLength(text: string, messages: readonly ChatMessage[], dir: string): void {
   const said = messages.reduce((sum, { content }) => sum + 2 * content.length + 256, 0);
   if (text.length <= TEMPLATE_CHARACTERS_MAX + said) return;
-  throw new AttuneError(
-    'template-failed',
+  const message =
     `The chat template of ${dir} writes ${text.length} characters round this chat. Use another ` +
-      'model: its files are damaged or hostile.',
-    { dir, characters: text.length },
-  );
+    'model: its files are damaged or hostile.';
+  throw new AttuneError('template-failed', message, { dir, characters: text.length });
 }
 
 function chooseTemplate(
@@ -83,10 +81,8 @@ function chooseTemplate(
   const template = name === undefined ? (templates.get('default') ?? only) : templates.get(name);
   if (template !== undefined) return template;
   const known = [...templates.keys()].join(', ') || 'none';
-  throw new AttuneError(
-    'template-failed',
+  const message =
     `${dir} has no chat template "${name ?? 'default'}" (there: ${known}). ` +
-      'Use a model that was made for chat.',
-    { dir, template: name ?? 'default', known },
-  );
+    'Use a model that was made for chat.';
+  throw new AttuneError('template-failed', message, { dir, template: name ?? 'default', known });
 }

@@ -97,11 +97,8 @@ function chooseMarks(messages: readonly TemplateMessage[], count: number): numbe
 }
 
 function unaligned(why: string): AttuneError {
-  return new AttuneError(
-    'span-unaligned',
-    `The contents of the messages cannot be found in what the chat template wrote: ${why}.`,
-    { why },
-  );
+  const message = `The messages cannot be found in what the chat template wrote: ${why}.`;
+  return new AttuneError('span-unaligned', message, { why });
 }
 
 /** Puts an opening and a closing mark round each region. */

@@ -148,12 +148,10 @@ function align(text: string, ids: readonly number[], tokens: TokenBytes, isTrimm
   const alignment = alignTokens(text, ids, tokens, { isTrimmed });
   if (alignment !== undefined) return alignment;
   const sample = text.length > 60 ? `${text.slice(0, 60)}…` : text;
-  throw new AttuneError(
-    'span-unaligned',
+  const message =
     `The tokens of ${JSON.stringify(sample)} say something else than the text: this tokenizer ` +
-      'loses characters, so spans cannot be placed.',
-    { text: sample },
-  );
+    'loses characters, so spans cannot be placed.';
+  throw new AttuneError('span-unaligned', message, { text: sample });
 }
 
 /** The first item of which it is so; items are in the order of the text, so it stays so. */

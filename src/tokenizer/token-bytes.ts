@@ -70,12 +70,10 @@ function readDecoder(decoder: unknown): DecoderKind {
     } else if (part.type === 'Strip' && part.content === ' ' && !part.stop) {
       kind = { ...kind, stripsFirstBlank: part.start === 1 };
     } else if (part.type !== 'Fuse') {
-      throw new AttuneError(
-        'tokenizer-invalid',
+      const message =
         `The tokenizer's decoder ${String(part.type)} is not supported; byte-level and ` +
-          'SentencePiece decoders are.',
-        { decoder: String(part.type) },
-      );
+        'SentencePiece decoders are.';
+      throw new AttuneError('tokenizer-invalid', message, { decoder: String(part.type) });
     }
   }
   return kind;

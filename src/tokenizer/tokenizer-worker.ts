@@ -172,24 +172,18 @@ class RenderingWorker {
 
   #stopped(limitMs: number): AttuneError {
     const { dir } = this.#data;
-    return new AttuneError(
-      'template-failed',
+    const message =
       `The chat template or the tokenizer of ${dir} was stopped after ${limitMs / 1000} seconds. ` +
-        'Say it in fewer words; if that does not help, use another model: its files are damaged ' +
-        'or hostile.',
-      { dir, limitMs },
-    );
+      'Say it in fewer words; if that does not help, use another model: its files are damaged ' +
+      'or hostile.';
+    return new AttuneError('template-failed', message, { dir, limitMs });
   }
 
   #ended(cause: unknown): AttuneError {
     if (this.#isClosed) return new AttuneError('shutting-down', 'The daemon is shutting down.');
     const { dir } = this.#data;
     const reason = cause instanceof Error ? cause.message : String(cause);
-    return new AttuneError(
-      'template-failed',
-      `The chat template or the tokenizer of ${dir} failed: ${reason}.`,
-      { dir },
-      { cause },
-    );
+    const message = `The chat template or the tokenizer of ${dir} failed: ${reason}.`;
+    return new AttuneError('template-failed', message, { dir }, { cause });
   }
 }

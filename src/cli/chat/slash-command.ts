@@ -182,10 +182,8 @@ function flagLine({ kind, strength, userSpan, betterWords, reason, usedBy }: Fla
 function flagNamed({ flagged }: ChatSession, rest: string): Flag {
   const flag = flagged[Number(rest.trim() || 'none') - 1];
   if (flag !== undefined) return flag;
-  throw new AttuneError(
-    'flag-not-found',
-    'Give the number of a flag from /flags, such as /withdraw 1.',
-  );
+  const message = 'Give the number of a flag from /flags, such as /withdraw 1.';
+  throw new AttuneError('flag-not-found', message);
 }
 
 async function editFlag(session: ChatSession, rest: string): Promise<void> {
@@ -253,10 +251,8 @@ function conversationNamed({ listed }: ChatSession, name: string): string {
   const byNumber = /^\d{1,3}$/.test(name) ? listed[Number(name) - 1]?.id : undefined;
   const id = byNumber ?? name;
   if (/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(id)) return id;
-  throw new AttuneError(
-    'conversation-not-found',
-    'Give a number from /list, or the id of a conversation.',
-  );
+  const message = 'Give a number from /list, or the id of a conversation.';
+  throw new AttuneError('conversation-not-found', message);
 }
 
 async function remove(session: ChatSession, rest: string): Promise<void> {

@@ -247,12 +247,8 @@ export class Hub {
       }
     } catch (cause) {
       if (cause instanceof AttuneError) throw cause;
-      throw new AttuneError(
-        'hub-failed',
-        `the connection broke: ${reasonOf(cause)}`,
-        {},
-        { cause },
-      );
+      const message = `the connection broke: ${reasonOf(cause)}`;
+      throw new AttuneError('hub-failed', message, {}, { cause });
     } finally {
       await reader.cancel().catch(() => undefined);
     }
@@ -316,10 +312,8 @@ function refusal({ status, headers }: Response, what: string, url: string): Attu
 }
 
 function broken(url: string, why: string): AttuneError {
-  return new AttuneError('hub-failed', `the hub's answer cannot be used (${url}): ${why}`, {
-    url,
-    isLasting: true,
-  });
+  const message = `the hub's answer cannot be used (${url}): ${why}`;
+  return new AttuneError('hub-failed', message, { url, isLasting: true });
 }
 
 function reasonOf(error: unknown): string {

@@ -130,10 +130,8 @@ async function lastNight(address: Address): Promise<string> {
   const { nights } = await new HttpClient(address).get('/api/nights', NightList);
   const last = nights.at(-1);
   if (last !== undefined) return last.nightId;
-  throw new AttuneError(
-    'night-unknown',
-    'There are no nights of this model yet. Start one with: attune night run',
-  );
+  const message = 'There are no nights of this model yet. Start one with: attune night run';
+  throw new AttuneError('night-unknown', message);
 }
 
 async function decide(id: string, decision: string, options: Options): Promise<void> {

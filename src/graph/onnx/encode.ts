@@ -100,10 +100,8 @@ function commonFolder(order: readonly Tensor[]): string | undefined {
     common ??= folder;
     while (!isWithin(folder, common)) {
       if (parse(common).root === common) {
-        throw new AttuneError(
-          'graph-unsupported',
-          `weights lie on several drives (${common} and ${folder}); put them on one`,
-        );
+        const message = `weights lie on several drives (${common} and ${folder}); put them on one`;
+        throw new AttuneError('graph-unsupported', message);
       }
       common = dirname(common);
     }
