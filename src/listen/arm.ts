@@ -1,6 +1,7 @@
 // The arms of the listening test: what is added to a scene before the model is asked.
+import { directiveOf } from '../scenario/directive.ts';
 import { restate, saidAgain } from '../scenario/restate.ts';
-import { sentencesOf, wordsOf } from '../scenario/words.ts';
+import { sentencesOf } from '../scenario/words.ts';
 import { names } from './generate.ts';
 import type { Scene, SceneMessage } from './scene.ts';
 
@@ -58,20 +59,6 @@ export function placeboSentence({ messages, deciding, right, other }: Scene): st
   const off = (text: string): number => Math.abs(text.length - deciding.text.length);
   const [nearest = opening[0] ?? ''] = [...candidates].sort((a, b) => off(a) - off(b));
   return nearest;
-}
-
-// What people say when they direct: a wish, a decision, a demand. Never a question.
-const DIRECTIVE =
-  /^(?:no\b|not\b|please\b|forget\b|take\b|use\b|make\b|keep\b|do\b|go\b|stop\b|don'?t\b|scrap\b|never\b)|\b(?:i(?:'d| would)(?: much)? (?:like|rather|prefer)|i (?:want|prefer|choose|insist|need you)|i(?:'m| am) going (?:to|with)|i(?:'ve| have) (?:decided|made up|changed)|i(?:'ll| will) (?:take|have|follow|trust|go)|we(?:'ll| will| are going to) (?:take|have|do|go|use)|let'?s|let it be|make it|make that|it has to be|it is,|my (?:choice|decision)|(?:has|have) to be|instead\b|that'?s (?:settled|final|decided))/i;
-
-/** The last sentence of a message that reads like a directive. */
-export function directiveOf(content: string): string | undefined {
-  return sentencesOf(content).findLast(
-    (sentence) =>
-      !sentence.endsWith('?') &&
-      wordsOf(sentence).length > 1 &&
-      DIRECTIVE.test(sentence.replaceAll('’', "'")),
-  );
 }
 
 /** The whole message is repeated, since what a decision refers to may stand in its other sentence. */

@@ -26,6 +26,8 @@ const WITH_WORDS = {
   summary: 'summary.json',
   dreams: 'dreams.jsonl',
   easy: 'easy.jsonl',
+  /** Held as they are while the lessons train. */
+  holds: 'holds.jsonl',
   /** Crossed moments of the person's own talks that measure. */
   own: 'own.jsonl',
   gists: 'gists.json',
@@ -110,7 +112,7 @@ function writeText({ path, ops }: Folder, file: File, text: string): Promise<voi
   return writeFileAtomic(join(path, FILE[file]), text, ops);
 }
 
-type ScenarioFile = 'everyday' | 'rehearsal' | 'easy' | 'own' | 'scenarios';
+type ScenarioFile = 'everyday' | 'rehearsal' | 'easy' | 'holds' | 'own' | 'scenarios';
 
 export function writeScenarios(
   folder: Folder,

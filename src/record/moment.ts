@@ -28,6 +28,8 @@ export const flaggedMomentSchema = z.strictObject({
   context: contextSchema,
   /** What the person said a listening reply would have been. */
   chosen: z.string().optional(),
+  /** Why the reply missed it, in the person's words. */
+  reason: z.string().optional(),
   /** What was really said. */
   rejected: z.string().optional(),
 });

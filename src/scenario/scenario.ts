@@ -36,6 +36,19 @@ const factsSchema = z.strictObject({
   avoids: z.array(z.string().min(1)).optional(),
 });
 
+/** Who teaches: the same model with another last message. `chosen` is what it says to that. */
+const teacherSchema = z.strictObject({
+  way: z.enum(['restated', 'hint', 'better']),
+  last: z.string().min(1).max(100_000),
+});
+export type TeacherWay = z.infer<typeof teacherSchema>['way'];
+
+/** The placebo's teacher: another sentence of the person said again, and what the model says then. */
+const placeboSchema = z.strictObject({
+  last: z.string().min(1).max(100_000),
+  reply: z.string().min(1).max(20_000),
+});
+
 export const writtenScenarioSchema = z.strictObject({
   id: z.string().min(1).max(200),
   kind: z.enum(KINDS),
@@ -53,6 +66,8 @@ export const writtenScenarioSchema = z.strictObject({
   rendering: z.strictObject({ at: z.int(), variables: TemplateVariables }).optional(),
   pair: z.strictObject({ id: z.string().min(1), side: z.enum(['a', 'b']) }).optional(),
   facts: factsSchema.optional(),
+  teacher: teacherSchema.optional(),
+  placebo: placeboSchema.optional(),
 });
 
 export type Rendering = NonNullable<z.infer<typeof writtenScenarioSchema>['rendering']>;
@@ -78,6 +93,9 @@ export interface Scenario {
   /** The two sides of a crossed pair have the same two candidates, exchanged. */
   readonly pair?: { readonly id: string; readonly side: 'a' | 'b' };
   readonly facts?: Readonly<z.infer<typeof factsSchema>>;
+  /** Of a lesson. A scenario without one trains only to stay as it is. */
+  readonly teacher?: Readonly<z.infer<typeof teacherSchema>>;
+  readonly placebo?: Readonly<z.infer<typeof placeboSchema>>;
 }
 
 /** Checks a written scenario. @throws AttuneError scenario-invalid with what does not fit. */
@@ -88,7 +106,7 @@ export function parseScenario(value: unknown, where = 'scenario'): Scenario {
     const path = issue?.path.join('.') ?? '';
     throw invalid(where, `${path === '' ? '' : `${path}: `}${issue?.message ?? 'does not fit'}`);
   }
-  const { spans, rejected, rendering, pair, facts, ...rest } = parsed.data;
+  const { spans, rejected, rendering, pair, facts, teacher, placebo, ...rest } = parsed.data;
   if (rest.messages.at(-1)?.role !== 'user') {
     throw invalid(where, 'the last message must be the person’s (role "user")');
   }
@@ -100,6 +118,8 @@ export function parseScenario(value: unknown, where = 'scenario'): Scenario {
     ...(rendering === undefined ? {} : { rendering }),
     ...(pair === undefined ? {} : { pair }),
     ...(facts === undefined ? {} : { facts }),
+    ...(teacher === undefined ? {} : { teacher }),
+    ...(placebo === undefined ? {} : { placebo }),
   };
 }
 

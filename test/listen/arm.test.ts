@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import {
-  ADVICE,
-  type ARMS,
-  armMessages,
-  directiveOf,
-  placeboSentence,
-} from '../../src/listen/arm.ts';
+import { ADVICE, type ARMS, armMessages, placeboSentence } from '../../src/listen/arm.ts';
 import { names } from '../../src/listen/generate.ts';
 import type { Scene } from '../../src/listen/scene.ts';
+import { directiveOf } from '../../src/scenario/directive.ts';
 import { samplePairs } from './open-suite.ts';
 
 const pairs = await samplePairs(100);
