@@ -1,7 +1,13 @@
 // A real Chromium for the tests of the web client, and what a person does in it.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import {
+  type Browser,
+  type BrowserContextOptions,
+  chromium,
+  type Locator,
+  type Page,
+} from 'playwright-core';
 import { installationFolder } from '../../src/config/load.ts';
 
 const PATHS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -106,4 +112,49 @@ export async function selectWords(
     if (start === undefined || end === undefined) throw new Error('these words are not there');
     getSelection().setBaseAndExtent(...start, ...end);
   })()`);
+}
+
+export interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Runs in the page, whose names this program does not know. */
+export const inPage = (body: string) =>
+  new Function('element', body) as (element: unknown) => unknown;
+
+const IS_WHOLE = inPage(`
+  const { left, right, top, bottom } = element.getBoundingClientRect();
+  if (left < 0 || top < 0 || right > innerWidth || bottom > innerHeight) return false;
+  const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+  const points = [[x, y], [left + 6, y], [right - 6, y], [x, top + 4], [x, bottom - 4]];
+  return points.every(([x, y]) => element.contains(document.elementFromPoint(x, y)));
+`);
+
+/** Where it is on the screen. @throws when a part of it is outside the window or covered */
+export async function wholeBox(target: Locator): Promise<Box> {
+  await target.waitFor();
+  const box = await target.boundingBox();
+  if (box === null) throw new Error('it is not on the page');
+  const isWhole = await target.evaluate(IS_WHOLE);
+  if (isWhole !== true) throw new Error(`not wholly visible: ${JSON.stringify(box)}`);
+  return box;
+}
+
+/** A click of somebody who sees what they click: the target must be wholly visible before it. */
+export async function press(page: Page, target: Locator): Promise<void> {
+  const { x, y, width, height } = await wholeBox(target);
+  await page.mouse.click(x + width / 2, y + height / 2);
+}
+
+/** Draws the mouse over the words, as somebody who selects them does; its box is returned. */
+export async function drag(page: Page, words: Locator): Promise<Box> {
+  const box = await wholeBox(words);
+  await page.mouse.move(box.x + 1, box.y + box.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width - 1, box.y + box.height / 2, { steps: 5 });
+  await page.mouse.up();
+  return box;
 }

@@ -7,7 +7,6 @@ import { Talk } from './chat/talk.tsx';
 import { connect, connectionState, onOpen, setToken, token } from './connection.ts';
 import { beginFlag, flagDraft } from './flag/flag-draft.ts';
 import { FlagList } from './flag/flag-list.tsx';
-import { SelectionToolbar } from './flag/toolbar.tsx';
 import { Nights } from './night/night-list.tsx';
 import { follow, route } from './page-route.ts';
 import { catchUp, history, isRunning, notice, open, regenerate, stop } from './page-state.ts';
@@ -146,7 +145,6 @@ function App(): VNode {
         />
       )}
       <Page />
-      <SelectionToolbar />
       <Notice />
       <TokenGate />
     </div>

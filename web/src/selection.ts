@@ -12,8 +12,14 @@ interface Point {
   readonly offset: number;
 }
 
-/** The selection, when it lies inside one message; the rectangle is for placing a toolbar. */
-export function selectedSpan(): { span: SelectedSpan; rect: DOMRect } | undefined {
+/** `span` is null for words of more than one message. */
+export interface Selected {
+  readonly span: SelectedSpan | null;
+  readonly range: Range;
+}
+
+/** What is selected of the messages. */
+export function selectedWords(): Selected | undefined {
   const selection = document.getSelection();
   if (selection === null || selection.isCollapsed || selection.rangeCount === 0) return undefined;
   const range = selection.getRangeAt(0);
@@ -22,16 +28,10 @@ export function selectedSpan(): { span: SelectedSpan; rect: DOMRect } | undefine
   if (start === undefined) return undefined;
   const last = end?.message === start.message ? end.offset : lastOf(start.message, range);
   const { messageId, role } = start.message.dataset;
+  if (last === undefined && end !== undefined) return { span: null, range };
   if (messageId === undefined || last === undefined || last <= start.offset) return undefined;
-  return {
-    span: {
-      role: role === 'user' ? 'user' : 'assistant',
-      messageId,
-      start: start.offset,
-      end: last,
-    },
-    rect: range.getBoundingClientRect(),
-  };
+  const own = role === 'user' ? 'user' : 'assistant';
+  return { span: { role: own, messageId, start: start.offset, end: last }, range };
 }
 
 /** Three clicks select a paragraph up to the beginning of what follows: that is its end. */

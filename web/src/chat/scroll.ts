@@ -1,5 +1,5 @@
 // What of a talk is in view: its end while the person is there, else the words that they read.
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { flagDraft } from '../flag/flag-draft.ts';
 import { history, open, reveal } from '../page-state.ts';
 import {
@@ -66,7 +66,9 @@ export function useScroll(): Scroll {
     leftAt.current = element.scrollTop;
   };
   const grown = (): void => {
-    const isMoved = (scroller.current?.scrollTop ?? 0) < leftAt.current - 1;
+    const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = scroller.current ?? {};
+    // Where a line went ("sending…", a replaced reply), the browser moved it, and nobody else.
+    const isMoved = scrollTop < Math.min(leftAt.current, scrollHeight - clientHeight) - 1;
     if (isAtEnd.current && !isMoved) toEnd();
     else look();
   };
@@ -80,6 +82,12 @@ export function useScroll(): Scroll {
   const said = unstored.value.length;
   useLayoutEffect(said > 0 ? toEnd : grown, [said]);
   useSought(scroller, isAtEnd, look);
+  useEffect(() => {
+    // A keyboard on the screen, a turned phone, a field that grows: the end stays in view.
+    const observer = new ResizeObserver(() => isAtEnd.current && toEnd());
+    if (scroller.current !== null) observer.observe(scroller.current);
+    return () => observer.disconnect();
+  }, []);
   return { scroller, isAway, onScroll, toEnd, grown };
 }
 

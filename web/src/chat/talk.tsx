@@ -4,6 +4,7 @@ import { useEffect, useLayoutEffect, useState } from 'preact/hooks';
 import { isDemonstration } from '../../../src/protocol/demonstration.ts';
 import { flagDraft } from '../flag/flag-draft.ts';
 import { FlagSheet } from '../flag/sheet.tsx';
+import { SelectionToolbar } from '../flag/toolbar.tsx';
 import { go, route } from '../page-route.ts';
 import {
   engine,
@@ -151,6 +152,7 @@ export function Talk(): VNode {
             </svg>
           </button>
         )}
+        <SelectionToolbar />
         {flagDraft.value === null ? <Composer /> : <FlagSheet draft={flagDraft.value} />}
       </div>
     </main>

@@ -3,7 +3,7 @@ import { signal } from '@preact/signals';
 import type { Flag, FlagDraftInput } from '../../../src/protocol/flag.ts';
 import { newId } from '../connection.ts';
 import { addFlag, editFlag, history, open, tell } from '../page-state.ts';
-import { type SelectedSpan, selectedSpan, trimmed } from '../selection.ts';
+import { type SelectedSpan, selectedWords, trimmed } from '../selection.ts';
 import { reach } from '../stretch.ts';
 
 /** Words that were selected, or typed and looked for; typed words may not be found. */
@@ -87,9 +87,9 @@ export async function beginEdit(flag: Flag): Promise<void> {
 /** Puts the selected words where they belong. */
 export function takeSelection(): void {
   const draft = flagDraft.value;
-  const found = selectedSpan();
-  if (draft === null || found === undefined) return;
-  const span = trimmed(found.span, textOf(found.span.messageId));
+  const found = selectedWords()?.span;
+  if (draft === null || !found) return;
+  const span = trimmed(found, textOf(found.messageId));
   if (span === undefined) return;
   if (span.role === 'user') setDraft({ user: { span, typed: null } });
   else if (span.messageId === draft.replyId) setDraft({ reply: { span, typed: null } });

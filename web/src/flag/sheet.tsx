@@ -2,7 +2,7 @@
 // been better. Only the reply has to be named; everything else is a help for the night.
 import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { open } from '../page-state.ts';
+import { open, standingFlags } from '../page-state.ts';
 import { reach, soughtMessage } from '../stretch.ts';
 import {
   type Draft,
@@ -132,6 +132,14 @@ function useFocus(draft: Draft) {
   return form;
 }
 
+/** A second flag of the same reply may be meant, and should not come about unseen. */
+function Already({ draft: { flagId, replyId } }: { draft: Draft }): VNode | null {
+  const flag = standingFlags.value.find((one) => one.replyId === replyId);
+  if (flagId !== null || flag === undefined) return null;
+  const said = flag.kind === 'missed' ? 'not heard' : 'listened';
+  return <p class="hint">This reply is flagged already: {said}. This adds another flag.</p>;
+}
+
 export function FlagSheet({ draft }: { draft: Draft }): VNode {
   const form = useFocus(draft);
   const isMissed = draft.kind === 'missed';
@@ -154,6 +162,7 @@ export function FlagSheet({ draft }: { draft: Draft }): VNode {
         <h2>{isMissed ? 'What went unheard?' : 'What was heard?'}</h2>
         <Strength strength={draft.strength} />
       </header>
+      <Already draft={draft} />
       <Fields draft={draft} />
       <footer>
         <button type="button" class="quiet" onClick={() => (flagDraft.value = null)}>
