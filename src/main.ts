@@ -8,7 +8,7 @@ import { systemFileOps } from './base/file-ops.ts';
 import { acquireLock } from './base/lock.ts';
 import { createLogger, type Logger } from './base/logger.ts';
 import { Chat } from './chat/chat.ts';
-import { Talks } from './chat/talks.ts';
+import { Conversations } from './chat/conversations.ts';
 import { installationFolder, installedVersion } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import type { Engine } from './engine/engine.ts';
@@ -72,7 +72,7 @@ export interface Daemon {
   readonly store: Store;
   readonly events: EventHub;
   readonly chat: Chat;
-  readonly talks: Talks;
+  readonly conversations: Conversations;
   readonly nights: NightService;
   readonly watch: EngineWatch;
   readonly port: number;
@@ -128,9 +128,8 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
  */
 export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Promise<Daemon> {
   const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
-  const { conversations, flags, memory, ledger } = store;
   const { server: settings } = config;
-  const trouble = await returnToVersion(engine, ledger, logger);
+  const trouble = await returnToVersion(engine, store.ledger, logger);
 
   const { events, watch, chat } = createChat(parts);
   closers.push(() => watch.close());
@@ -143,22 +142,22 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const schedule = await scheduleNights(nights, { settings: config.night, clock, logger });
 
   const { limits } = settings;
-  const shared = { chat, store: conversations, clock, engineView: () => watch.view() };
-  const talks = new Talks({ ...shared, flags, consent: store.consent, engine, events, limits });
+  const engineView = () => watch.view();
+  const kept = { store: store.conversations, flags: store.flags, consent: store.consent };
+  const conversations = new Conversations({ ...kept, chat, engine, events, clock, limits });
+  const slider = { engine, ledger: store.ledger, tokenizer, config, sampling };
   const routes = [
     ...(parts.routes ?? []),
-    ...apiRoutes({ ...shared, talks, importBytesMax: limits.importBytesMax }),
-    ...openaiRoutes({ ...shared, tokenizer, learnFromApi: config.chat.learnFromApi }),
-    ...nightRoutes({
-      nights,
-      talks,
-      slider: { engine, ledger, tokenizer, config, sampling },
-      schedule,
+    ...apiRoutes({ conversations, engineView, clock, importBytesMax: limits.importBytesMax }),
+    ...openaiRoutes({
+      ...{ chat, store: store.conversations, tokenizer, engineView, clock },
+      learnFromApi: config.chat.learnFromApi,
     }),
-    ...memoryRoutes(memory),
+    ...nightRoutes({ nights, conversations, slider, schedule }),
+    ...memoryRoutes(store.memory),
   ];
   const server = await openServer({
-    ...{ settings, chat, talks, events, watch, routes, clock, logger },
+    ...{ settings, chat, conversations, events, watch, routes, clock, logger },
     webFolder: paths.web,
     version: await installedVersion(),
   });
@@ -173,7 +172,7 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const url = urlOf(settings.host, server.port);
   let closing: Promise<void> | undefined;
   return {
-    ...{ store, events, watch, chat, talks, nights, url, port: server.port },
+    ...{ store, events, watch, chat, conversations, nights, url, port: server.port },
     close() {
       closing ??= closeAll(closers, logger);
       return closing;

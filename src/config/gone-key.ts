@@ -34,6 +34,10 @@ export const GONE_KEYS: Readonly<Record<string, GoneKey>> = {
     instead: 'it is named gate.placeboPMax',
     becomes: (value) => ({ placeboPMax: value }),
   },
+  'server.limits.openTalksMax': {
+    instead: 'it is named server.limits.openConversationsMax',
+    becomes: (value) => ({ openConversationsMax: value }),
+  },
   'gate.agreementMin': {
     instead: 'it had no effect; the agreement of the checks is published, not configured',
   },

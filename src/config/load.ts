@@ -117,16 +117,17 @@ async function readConfigFile(
 
 /** Values of a file as they are called today; a key that is given under both names keeps the new. */
 function upgradeFile(values: Readonly<Record<string, unknown>>, file: string) {
-  const today: Record<string, unknown> = { ...values };
+  const today = structuredClone(values);
   const warnings: string[] = [];
   for (const key of Object.keys(GONE_KEYS)) {
-    const [section = '', name = ''] = key.split('.');
-    const members = today[section];
+    const path = key.split('.');
+    const name = path.pop() as string;
+    const members = path.reduce<unknown>((at, part) => (isRecord(at) ? at[part] : at), today);
     if (!isRecord(members) || !Object.hasOwn(members, name)) continue;
-    const { [name]: value, ...others } = members;
-    const found = upgraded(key, value, file);
+    const found = upgraded(key, members[name], file);
     if (found === undefined) continue;
-    today[section] = { ...found.values, ...others };
+    delete members[name];
+    for (const [other, value] of Object.entries(found.values)) members[other] ??= value;
     warnings.push(found.warning);
   }
   return { values: today, warnings };

@@ -1,4 +1,4 @@
-// The list of talks, kept beside the logs: a cache that can be lost; the logs are the truth.
+// The list of conversations, stored beside the logs: a cache, which can be made again from them.
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';
@@ -13,7 +13,7 @@ import { wordsOf } from './word-hash.ts';
 const SCHEMA_VERSION = 3;
 const BYTES_MAX = 256 * 2 ** 20;
 const LOG_SUFFIX = '.jsonl';
-/** A talk whose deletion has begun. */
+/** A conversation whose deletion has begun. */
 export const DELETED_SUFFIX = '.deleted';
 
 const CatalogueEntry = z.object({
@@ -28,7 +28,7 @@ const CatalogueEntry = z.object({
   copyOf: z.array(Id),
   /** Size of the log when this was noted; another size means that the log has to be read again. */
   bytes: z.number().int().nonnegative(),
-  /** For the OpenAI routes, which name no talk: see fingerprint.ts. */
+  /** For the OpenAI routes, which name no conversation: see fingerprint.ts. */
   fingerprints: z.object({ asked: z.string().nullable(), said: z.string() }),
   /** Hashes of what was said: see word-hash.ts. */
   words: z.string(),
@@ -42,11 +42,11 @@ const CatalogueFile = z.object({
 
 export interface FoundLogs {
   readonly logs: readonly { readonly id: string; readonly bytes: number }[];
-  /** Ids of talks whose deletion was begun and not finished. */
+  /** Ids of conversations whose deletion was begun and not finished. */
   readonly deleted: readonly string[];
 }
 
-/** What is in the folder. Names that are no talk's are left alone. */
+/** What is in the folder. Names that are no conversation's are left alone. */
 export async function findLogs({ path, ops }: Folder): Promise<FoundLogs> {
   const names = (await ops.list(path)).map(({ name }) => name);
   const idsOf = (suffix: string): string[] =>
@@ -61,7 +61,7 @@ export async function findLogs({ path, ops }: Folder): Promise<FoundLogs> {
   return { logs: (await Promise.all(logs)).flat(), deleted: idsOf(LOG_SUFFIX + DELETED_SUFFIX) };
 }
 
-/** The log of a talk. The id is checked at the edge; this is the second lock on that door. */
+/** The log of a conversation. The id was checked at the edge, and is checked again here. */
 export function logPath(folder: string, id: string): string {
   Id.parse(id);
   return join(folder, id + LOG_SUFFIX);
@@ -137,7 +137,7 @@ export function byNewest(a: ConversationSummary, b: ConversationSummary): number
 
 const Cursor = z.tuple([Timestamp, Id]);
 
-/** Where a page ended, as text; a talk that moves up in between is seen at most twice. */
+/** Where a page ended, as text; a conversation that moves up in between is seen at most twice. */
 export function cursorOf(entry: ConversationSummary): string {
   return `${entry.updatedAt}.${entry.id}`;
 }

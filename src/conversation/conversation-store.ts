@@ -1,4 +1,4 @@
-// All talks of a store: the list in memory, the logs on disk, and what may be done with them.
+// All conversations of a store: the list in memory, the logs on disk, and what is done with them.
 import { join } from 'node:path';
 import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
@@ -20,17 +20,17 @@ import {
   summaryIn,
   writeCatalogue,
 } from './catalogue.ts';
+import { ConversationIndex } from './conversation-index.ts';
 import { type ImportedLog, logOf, missingLines } from './imported.ts';
 import { exportLog, readLog, recordsIn } from './log-file.ts';
 import { assertFound, OpenLogs } from './open-logs.ts';
 import type { HeaderRecord, LogRecord } from './record.ts';
 import { type SearchResult, searchLogs } from './search.ts';
 import { applyRecord, type ConversationState, emptyState } from './state.ts';
-import { TalkIndex } from './talk-index.ts';
 import { openTombstones, type Tombstones } from './tombstone.ts';
 
 export interface ConversationStoreOptions {
-  /** The store; talks lie in `conversations/` under it. */
+  /** The store; conversations lie in `conversations/` under it. */
   readonly folder: string;
   readonly logger: Logger;
   readonly openLogsMax: number;
@@ -91,7 +91,7 @@ export class ConversationStore {
   readonly #cataloguePath: string;
   readonly #logs: OpenLogs;
   readonly #tombstones: Tombstones;
-  readonly #index = new TalkIndex();
+  readonly #index = new ConversationIndex();
   readonly #queues = new Map<string, Promise<unknown>>();
   /** Their logs are still there, renamed. */
   readonly #pending = new Map<string, PendingDeletion>();
@@ -275,7 +275,7 @@ export class ConversationStore {
     return state;
   }
 
-  /** Runs actions on one talk one after the other; other talks go on meanwhile. */
+  /** Runs actions on one conversation one after the other; other conversations go on meanwhile. */
   exclusive<T>(id: string, action: () => Promise<T>): Promise<T> {
     const before = this.#queues.get(id) ?? Promise.resolve();
     const result = before.then(action);
@@ -381,13 +381,13 @@ export class ConversationStore {
     return exportLog(this.#folder, id);
   }
 
-  /** The talk in which exactly this was said, or asked and not yet followed. */
+  /** The conversation in which exactly this was said, or asked and not yet followed. */
   findByFingerprint(key: 'asked' | 'said', fingerprint: string): string | undefined {
     return this.#index.find(key, fingerprint);
   }
 
   /** Which words are in which conversations. */
-  get words(): Pick<TalkIndex, 'sharing' | 'copiesOf'> {
+  get words(): Pick<ConversationIndex, 'sharing' | 'copiesOf'> {
     return this.#index;
   }
 
@@ -424,7 +424,7 @@ export class ConversationStore {
     for (const record of recordsIn(text)) applyRecord(state, record);
     const isEmpty = state.createdAt === 0 && state.entries.length === 0;
     if (!isEmpty) this.#note(entryOf(state, bytes));
-    // Nothing whole was ever written, so nobody was ever told of this talk.
+    // Nothing whole was ever written, so nobody was ever told of this conversation.
     else if (bytes === 0) await ops.remove(logPath(folder, id));
   }
 }

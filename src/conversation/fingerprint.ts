@@ -1,4 +1,4 @@
-// Recognises a talk by what was said in it: the OpenAI routes send whole talks and name none.
+// Recognises a conversation by what was said in it, since OpenAI requests name no conversation.
 import { createHash } from 'node:crypto';
 import { spoken } from './spoken.ts';
 import type { ConversationState, Entry } from './state.ts';
@@ -25,10 +25,10 @@ export function fingerprint(systemPrompt: string, messages: readonly SaidMessage
 export interface Fingerprints {
   /**
    * Up to and including the last user message: the same request again is a regenerate. Null for
-   * talks that live elsewhere, in which nobody expects a stranger's "hello" to answer anew.
+   * conversations that live elsewhere, in which nobody expects a stranger's "hello" to answer anew.
    */
   readonly asked: string | null;
-  /** Everything: a request that goes on from here belongs to this talk. */
+  /** Everything: a request that goes on from here belongs to this conversation. */
   readonly said: string;
 }
 
@@ -42,7 +42,7 @@ interface Chain {
 
 const chains = new WeakMap<readonly Entry[], Chain>();
 
-/** Fingerprints of a talk as it stands; what was hashed of it before is not hashed again. */
+/** Fingerprints of a conversation as it is; what was hashed of it before is not hashed again. */
 export function fingerprintsOf({ entries, settings, origin }: ConversationState): Fingerprints {
   const chain = grown(entries, entries.length);
   const system = settings.systemPrompt ?? '';

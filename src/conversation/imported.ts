@@ -38,9 +38,9 @@ export function readImport(body: Uint8Array, now: number): Imported {
   const value = parseJson(Buffer.from(body).toString('utf8'), VALUES_MAX);
   const isImport = typeof value === 'object' && value !== null && 'messages' in value;
   if (!isImport) return { create: parseWith(ConversationNew, value) };
-  const talk = parseWith(ConversationImport, value);
-  assertPlaced(talk);
-  return { log: logOf(recordsOf(talk, now)), flags: talk.flags };
+  const conversation = parseWith(ConversationImport, value);
+  assertPlaced(conversation);
+  return { log: logOf(recordsOf(conversation, now)), flags: conversation.flags };
 }
 
 /** @throws message-invalid when a flag marks nothing of the conversation */
@@ -83,12 +83,12 @@ function tooLong(record: LogRecord, bytes: number): AttuneError {
   );
 }
 
-function recordsOf(talk: ConversationImport, now: number): [HeaderRecord, ...LogRecord[]] {
-  const { id, title, origin, settings, canLearn } = talk;
-  const at = talk.messages[0]?.at ?? now;
+function recordsOf(conversation: ConversationImport, now: number): [HeaderRecord, ...LogRecord[]] {
+  const { id, title, origin, settings, canLearn } = conversation;
+  const at = conversation.messages[0]?.at ?? now;
   const header = { id, at, title, origin, settings, canLearn };
-  let messageId = talk.messages.find((message) => message.role === 'user')?.id ?? id;
-  const records = talk.messages.map((message): LogRecord => {
+  let messageId = conversation.messages.find((message) => message.role === 'user')?.id ?? id;
+  const records = conversation.messages.map((message): LogRecord => {
     if (message.role === 'user') {
       messageId = message.id;
       return { type: 'message', id: message.id, at: message.at, text: message.text };

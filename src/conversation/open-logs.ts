@@ -1,4 +1,4 @@
-// The logs that are open for writing: each talk's file and state, at most so many at once.
+// The logs that are open for writing: each conversation's file and state, at most so many at once.
 import { type AppendFile, openAppendFile } from '../base/append-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';

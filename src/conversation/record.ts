@@ -1,4 +1,4 @@
-// The lines of a talk's log as they stand on disk; a line is never changed, only followed by more.
+// The lines of a conversation's log on the disk; a line is never changed, only followed by more.
 import { z } from 'zod';
 import {
   ConversationSettings,

@@ -1,4 +1,4 @@
-// Finds words in talks, newest talk first, reading the logs as they lie on the disk.
+// Finds words in conversations, the newest first, by reading their logs.
 import type { Folder } from '../base/file-ops.ts';
 import type { SearchHit } from '../protocol/conversation.ts';
 import { findFolded, fold } from './fold.ts';
@@ -19,15 +19,15 @@ export interface SearchResult {
   readonly isTruncated: boolean;
 }
 
-function hitIn(talk: Searchable, record: LogRecord, query: string): SearchHit | undefined {
+function hitIn(conversation: Searchable, record: LogRecord, query: string): SearchHit | undefined {
   if (record.type !== 'message' && record.type !== 'reply') return undefined;
   const found = findFolded(record.text, query);
   if (found === undefined) return undefined;
   const from = Math.max(0, found.start - EXCERPT_BEFORE);
   const to = Math.min(record.text.length, found.end + EXCERPT_AFTER);
   return {
-    conversationId: talk.id,
-    title: talk.title,
+    conversationId: conversation.id,
+    title: conversation.title,
     messageId: record.id,
     role: record.type === 'message' ? 'user' : 'assistant',
     at: record.at,
@@ -50,18 +50,22 @@ function unescaped(log: string): string {
   );
 }
 
-async function hitsOf(folder: Folder, talk: Searchable, query: string): Promise<SearchHit[]> {
+async function hitsOf(
+  folder: Folder,
+  conversation: Searchable,
+  query: string,
+): Promise<SearchHit[]> {
   const hits: SearchHit[] = [];
   try {
-    for await (const line of readLogLines(folder, talk.id)) {
+    for await (const line of readLogLines(folder, conversation.id)) {
       // A line holds every match in its JSON spelling; most are done with here.
       if (!fold(line.includes('\\') ? unescaped(line) : line).includes(query)) continue;
       const record = recordOn(line);
-      const hit = record && hitIn(talk, record, query);
+      const hit = record && hitIn(conversation, record, query);
       if (hit !== undefined) hits.push(hit);
     }
   } catch {
-    // A talk may be deleted while the search runs: then it has no hits.
+    // A conversation may be deleted while the search runs: then it has no hits.
     return [];
   }
   return hits;
@@ -70,18 +74,20 @@ async function hitsOf(folder: Folder, talk: Searchable, query: string): Promise<
 /**
  * Messages and replies that contain `query`, also replaced ones, compared as `fold` does; one hit a
  * message.
- * @param talks newest first; the hits keep their order
+ * @param conversations newest first; the hits keep their order
  */
 export async function searchLogs(
   folder: Folder,
-  talks: readonly Searchable[],
+  conversations: readonly Searchable[],
   { query, limit }: { readonly query: string; readonly limit: number },
 ): Promise<SearchResult> {
   const wanted = fold(query).trim();
   const hits: SearchHit[] = [];
-  for (let from = 0; from < talks.length && hits.length <= limit; from += READS_AT_ONCE) {
-    const group = talks.slice(from, from + READS_AT_ONCE);
-    const found = await Promise.all(group.map((talk) => hitsOf(folder, talk, wanted)));
+  for (let from = 0; from < conversations.length && hits.length <= limit; from += READS_AT_ONCE) {
+    const group = conversations.slice(from, from + READS_AT_ONCE);
+    const found = await Promise.all(
+      group.map((conversation) => hitsOf(folder, conversation, wanted)),
+    );
     hits.push(...found.flat());
   }
   return { hits: hits.slice(0, limit), isTruncated: hits.length > limit };

@@ -1,4 +1,4 @@
-// A talk as its log tells it: records are folded into it one by one, in order, each once.
+// A conversation as its log tells it: records are folded into it one by one, in order, each once.
 import { AttuneError } from '../base/errors.ts';
 import type {
   Conversation,
@@ -19,7 +19,7 @@ export const UNTITLED = 'New conversation';
 /** One message of the history with what only the log knows. */
 export type Entry = MessageRecord | (ReplyRecord & { readonly isSuperseded: boolean });
 
-/** A talk in memory. It grows in place: whoever waits for something copies what it needs first. */
+/** A conversation in memory. It grows in place: copy what is needed before you await something. */
 export interface ConversationState {
   readonly id: string;
   readonly title: string;
@@ -156,7 +156,7 @@ export function entryView(entry: Entry): Message {
 }
 
 export interface HistoryRequest {
-  /** The message before which the page ends; absent: the end of the talk. */
+  /** The message before which the page ends; absent: the end of the conversation. */
   readonly before?: string | undefined;
   readonly messagesMax: number;
   /** Bounds the text of a page; one message is always in it. */
@@ -187,7 +187,7 @@ export function historyPage(state: ConversationState, request: HistoryRequest): 
 
 const WHOLE = { messagesMax: Number.POSITIVE_INFINITY, charactersMax: Number.POSITIVE_INFINITY };
 
-/** The talk as clients see it, with all of its history or the newest page of it. */
+/** The conversation as clients see it, with all of its history or the newest page of it. */
 export function conversationView(
   state: ConversationState,
   request: HistoryRequest = WHOLE,

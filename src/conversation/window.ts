@@ -1,4 +1,4 @@
-// Which part of a long talk the model sees: the one rule, shared by live chat and training.
+// Which part of a long conversation the model sees: the one rule, shared by live chat and training.
 import { THOUGHT_END, THOUGHT_START } from '../tokenizer/thought.ts';
 import type { Entry } from './state.ts';
 
@@ -71,9 +71,9 @@ export interface PromptMessage {
 export type Turn = readonly PromptMessage[];
 
 /**
- * The turns of a talk as the model is to see them: superseded replies are left out, messages that
- * got no answer are joined with the next (chat templates want the roles to alternate), a reply at
- * the very beginning is a turn of its own.
+ * Turns of a conversation as the model sees them. Superseded replies are left out, messages that
+ * got no answer are joined with the next (chat templates want the roles to alternate), and a reply
+ * at the very beginning is a turn of its own.
  * @param withThoughts replies as the model wrote them, thoughts first; else what was said
  */
 export function turnsOf(

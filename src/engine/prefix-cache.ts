@@ -1,4 +1,4 @@
-// Caches of talks between their turns: least recently used first out, each bound to what wrote it.
+// KV caches of conversations between their turns; the least recently used are dropped first.
 import { AttuneError } from '../base/errors.ts';
 import type { VersionRun } from './engine.ts';
 import type { Row, Runner } from './runner.ts';

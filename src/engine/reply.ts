@@ -31,7 +31,7 @@ export class Reply {
   #stopReason: StopReason | undefined;
   /** Set while it is at work. */
   row: Row | undefined;
-  /** False once its talk was forgotten. */
+  /** False once its conversation was forgotten. */
   keepsCache = true;
 
   constructor(request: GenerateRequest, windowTokens: number, callbacks: ReplyCallbacks) {

@@ -63,7 +63,7 @@ export class Scheduler {
     this.#wake();
   }
 
-  /** A talk was deleted: its cache goes now, or with the reply that uses it. */
+  /** A conversation was deleted: its cache goes now, or with the reply that uses it. */
   forget(cacheKey: string): void {
     this.#options.prefixes.forget(cacheKey);
     for (const reply of this.#everyone()) {

@@ -201,7 +201,7 @@ export class FlagStore {
     });
   }
 
-  /** With its talk a flag goes, words and all. */
+  /** With its conversation a flag goes, words and all. */
   async deleteOf(conversationId: string): Promise<void> {
     await this.#store.removeCopies();
     if (this.list(conversationId).length === 0) return;

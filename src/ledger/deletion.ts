@@ -1,4 +1,4 @@
-// Takes what came from a deleted talk out of the nights' texts; hashes stay behind. It knows which
+// Takes what came from a deleted conversation out of the nights' texts; hashes stay. It knows which
 // files may change and keeps a record of it, never what the texts say.
 import { join } from 'node:path';
 import { z } from 'zod';

@@ -22,9 +22,9 @@ export const JOURNAL = 'journal.jsonl';
 /** The files of a night's folder by name. One that is in neither list is refused at the commit. */
 export interface NightFiles {
   /**
-   * They hold words of a person, or name what does, and may change when the talk is deleted that
-   * they came from; see `verify`. A deletion goes through them in this order: what only others say
-   * the source of comes before those.
+   * They hold words of a person, or name what does, and may change when the conversation that they
+   * came from is deleted; see `verify`. A deletion goes through them in this order: files whose
+   * source only others name come before those others.
    */
   readonly withWords: readonly string[];
   readonly withoutWords: readonly string[];

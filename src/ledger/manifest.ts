@@ -9,7 +9,7 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/);
 export const NIGHT_ID = /^n\d{4,9}-\d{4}-\d{2}-\d{2}$/;
 export const nightIdSchema = z.string().regex(NIGHT_ID);
 
-/** One thing a night learnt from. Ids are hashed, so a deleted talk leaves no name behind. */
+/** One thing a night learnt from. Ids are hashed, so a deleted conversation leaves no name behind. */
 const datumSchema = z.strictObject({
   /** sha256 of the id of the conversation or flag it came from. */
   source: hash,

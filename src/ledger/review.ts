@@ -8,7 +8,7 @@ import type { Ledger } from './ledger.ts';
 import { type NightId, nightIdSchema } from './manifest.ts';
 
 const changeSchema = z.strictObject({
-  /** Scenario that is changed, and the talk it came from. */
+  /** Scenario that is changed, and the conversation it came from. */
   id: z.string().min(1),
   cluster: z.string(),
   at: z.iso.datetime(),

@@ -1,4 +1,4 @@
-// A gist: a talk compressed to what mattered in it, with the way back into the log.
+// A gist: a conversation compressed to what mattered in it, with the way back into the log.
 import { z } from 'zod';
 import { sha256 } from '../base/hash.ts';
 import { createPace, type Pace } from '../base/pace.ts';
@@ -30,12 +30,12 @@ export type SalienceInputs = z.infer<typeof inputsSchema>;
 export const gistSchema = z.strictObject({
   id: z.string(),
   conversationId: z.string(),
-  /** When the talk came to rest; salience fades from here. Ms since 1970. */
+  /** When the conversation came to rest; salience fades from here. Ms since 1970. */
   restedAt: z.number(),
-  /** Turns of the talk when it was compressed: a talk that went on is compressed anew. */
+  /** Turns of the conversation when it was compressed; with more turns it is compressed again. */
   turns: z.int().min(0),
   items: z.array(itemSchema),
-  /** Words that the talk was about, the most frequent first. */
+  /** Words that the conversation was about, the most frequent first. */
   topics: z.array(z.string()),
   /** Names, numbers and times that were said. */
   values: z.array(z.string()),
@@ -56,7 +56,7 @@ export interface GistFlag {
   readonly isHeldBack: boolean;
 }
 
-export interface Talk {
+export interface RestedConversation {
   readonly conversationId: string;
   readonly restedAt: number;
   readonly turns: readonly Turn[];
@@ -73,7 +73,7 @@ const TOPICS_MAX = 8;
 /** Longer ones are no words. */
 const WORD_CHARACTERS_MAX = 40;
 const VALUES_MAX = 12;
-/** Nats a token that count as half surprised; everyday talk lies around 2 to 4. */
+/** Nats a token that count as half surprised; everyday conversation lies around 2 to 4. */
 const SURPRISE_HALF = 4;
 
 const STOP_WORDS = new Set(
@@ -95,7 +95,7 @@ async function topicsOf(turns: readonly Turn[], pace: Pace): Promise<string[]> {
   for (const { text, role } of turns) {
     await pace();
     for (const [word] of text.toLowerCase().matchAll(/\p{L}[\p{L}'-]{3,}/gu)) {
-      // The person's words say more about what the talk was about.
+      // The person's words say more about what the conversation was about.
       if (word.length <= WORD_CHARACTERS_MAX && !STOP_WORDS.has(word))
         counts.set(word, (counts.get(word) ?? 0) + (role === 'user' ? 2 : 1));
     }
@@ -116,7 +116,7 @@ export function valuesOf(texts: readonly string[]): string[] {
     .slice(0, VALUES_MAX);
 }
 
-/** The items that weigh most, in the order of the talk; long sentences lose their end. */
+/** The items that weigh most, in the order of the conversation; long sentences lose their end. */
 function chooseItems(items: readonly Item[]): Item[] {
   const chosen = new Set(
     [...items.entries()]
@@ -133,12 +133,16 @@ function chooseItems(items: readonly Item[]): Item[] {
     });
 }
 
-function inputsOf(talk: Talk, items: readonly Item[], open: readonly Item[]): SalienceInputs {
+function inputsOf(
+  conversation: RestedConversation,
+  items: readonly Item[],
+  open: readonly Item[],
+): SalienceInputs {
   const weights = (kind: Item['kind']): number[] =>
     items.filter((item) => item.kind === kind).map((item) => item.weight);
   const strengths = (kind: GistFlag['kind']): number[] =>
-    talk.flags.filter((flag) => flag.kind === kind).map((flag) => flag.strength / 3);
-  const surprise = Math.max(0, talk.surprise ?? 0);
+    conversation.flags.filter((flag) => flag.kind === kind).map((flag) => flag.strength / 3);
+  const surprise = Math.max(0, conversation.surprise ?? 0);
   return {
     flags: saturate(strengths('missed').map((strength) => 2 * strength)),
     goodMoments: saturate(strengths('good').map((strength) => 2 * strength)),
@@ -157,10 +161,13 @@ export function salienceOf(inputs: SalienceInputs, weights: Config['memory']['we
   return 1 - Math.exp(-sum);
 }
 
-/** Compresses a talk. The same talk gives the same gist. */
-export async function compress(talk: Talk, settings: Config['memory']): Promise<Gist> {
+/** Compresses a conversation. The same conversation gives the same gist. */
+export async function compress(
+  conversation: RestedConversation,
+  settings: Config['memory'],
+): Promise<Gist> {
   const pace = createPace();
-  const turns = talk.turns.map((turn) => ({
+  const turns = conversation.turns.map((turn) => ({
     ...turn,
     text: turn.text.slice(0, TURN_CHARACTERS_MAX),
   }));
@@ -171,18 +178,18 @@ export async function compress(talk: Talk, settings: Config['memory']): Promise<
   }
   const open = await openQuestions(turns, itemsOf, pace);
   const items = itemsOf.flat().filter((item) => item.kind !== 'question');
-  const inputs = inputsOf(talk, items, open);
+  const inputs = inputsOf(conversation, items, open);
   const kept = chooseItems([...items, ...open]);
   return {
-    id: sha256(`gist\u0000${talk.conversationId}`).slice(0, 24),
-    conversationId: talk.conversationId,
-    restedAt: talk.restedAt,
-    turns: talk.turns.length,
+    id: sha256(`gist\u0000${conversation.conversationId}`).slice(0, 24),
+    conversationId: conversation.conversationId,
+    restedAt: conversation.restedAt,
+    turns: conversation.turns.length,
     items: kept,
     topics: await topicsOf(turns, pace),
     values: valuesOf(kept.map((item) => item.text)),
-    flagIds: talk.flags.map((flag) => flag.id),
-    isHeldBack: talk.flags.some((flag) => flag.isHeldBack),
+    flagIds: conversation.flags.map((flag) => flag.id),
+    isHeldBack: conversation.flags.some((flag) => flag.isHeldBack),
     inputs,
     salience: salienceOf(inputs, settings.weights),
   };

@@ -5,7 +5,7 @@ import type { FileOps } from '../base/file-ops.ts';
 import { type JsonStore, openJsonStore } from '../base/json-store.ts';
 import type { Random } from '../base/random.ts';
 import type { Config } from '../config/schema.ts';
-import { compress, fadedSalience, type Gist, gistSchema, type Talk } from './gist.ts';
+import { compress, fadedSalience, type Gist, gistSchema, type RestedConversation } from './gist.ts';
 
 /** What is left of a forgotten gist: no words of it. */
 const forgottenSchema = z.strictObject({
@@ -53,13 +53,13 @@ export interface Memory {
   readonly forgotten: readonly Forgotten[];
   /** Names of files of gists that could not be read and were set aside. */
   readonly aside: readonly string[];
-  /** True when the talk has a gist of this very length: nothing new to compress. */
+  /** True when the conversation has a gist of this very length: nothing new to compress. */
   isKnown(conversationId: string, turns: number): boolean;
-  /** Compresses talks and keeps them, in one write. A talk that went on replaces its gist. */
-  remember(talks: readonly Talk[]): Promise<Gist[]>;
-  /** Lets go what has faded below the floor, and the least salient beyond the limit. */
+  /** Compresses conversations and stores their gists, in one write; earlier gists are replaced. */
+  remember(conversations: readonly RestedConversation[]): Promise<Gist[]>;
+  /** Forgets what has faded below the floor, and the least salient beyond the limit. */
   forget(): Promise<ForgettingReport>;
-  /** The talk was deleted: nothing of it stays, not even that it was forgotten. */
+  /** The conversation was deleted: nothing of it stays, not even that it was forgotten. */
   erase(conversationId: string): Promise<boolean>;
   /**
    * Draws gists to dream of, without repeats: a share by salience, the rest by chance alone. Those
@@ -104,10 +104,10 @@ function createMemory(store: JsonStore<MemoryFile>, options: MemoryOptions): Mem
       store.data.gists.some(
         (gist) => gist.conversationId === conversationId && gist.turns === turns,
       ),
-    async remember(talks) {
-      if (talks.length === 0) return [];
+    async remember(conversations) {
+      if (conversations.length === 0) return [];
       const gists: Gist[] = [];
-      for (const talk of talks) gists.push(await compress(talk, settings));
+      for (const conversation of conversations) gists.push(await compress(conversation, settings));
       const ids = new Set(gists.map((gist) => gist.id));
       await store.update((file) => {
         file.gists = [...file.gists.filter((gist) => !ids.has(gist.id)), ...gists];

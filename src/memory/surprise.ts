@@ -10,12 +10,12 @@ export interface SurpriseParts {
   readonly tokenizer: Pick<ChatTokenizer, 'renderChat'>;
 }
 
-/** Turns that are looked at, from the end: an old talk costs no more than a short one. */
+/** Turns that are looked at, from the end: an old conversation costs no more than a short one. */
 const TURNS_MAX = 24;
 
 /**
  * Mean of `−log p` over the tokens of the person's words, in nats, each given all before it.
- * @returns undefined for talks that the chat format or the window cannot hold
+ * @returns undefined for conversations that the chat format or the window cannot hold
  * @throws engine-failed
  */
 export async function surpriseOf(

@@ -1,6 +1,6 @@
 // Talks that rest are compressed to gists, and what has faded is let go.
 import type { Turn } from '../memory/extract.ts';
-import type { Talk as Compressible } from '../memory/gist.ts';
+import type { RestedConversation } from '../memory/gist.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { FlaggedMoment } from '../record/moment.ts';
 import type { Talk } from './gather.ts';
@@ -31,7 +31,7 @@ export async function rememberTalks(
     const isResting = lastAt <= now - restMinutes * 60_000 || lastAt > now;
     return messages.length > 0 && isResting && !memory.isKnown(id, messages.length);
   });
-  const compressed: Compressible[] = [];
+  const compressed: RestedConversation[] = [];
   for (const [index, { id, messages }] of rested.entries()) {
     const turns = messages.map(
       ({ id: turnId, role, content }): Turn => ({ id: turnId, role, text: content }),

@@ -49,7 +49,7 @@ export const ClientMessage = z.discriminatedUnion('type', [
   ConversationCreate,
   /**
    * Answered by `conversation-opened` with the newest messages, at most `limit`; from then on this
-   * connection gets the talk's events.
+   * connection gets the conversation's events.
    */
   message('conversation-open', {
     conversationId: Id,
@@ -61,7 +61,7 @@ export const ClientMessage = z.discriminatedUnion('type', [
     before: Id,
     limit: z.number().int().min(1).max(500).default(100),
   }),
-  /** No more events of this talk, please. */
+  /** No more events of this conversation, please. */
   message('conversation-close', { conversationId: Id }),
   /** Newest first. `cursor` comes from the previous `conversation-listed`. */
   message('conversation-list', {

@@ -51,7 +51,7 @@ const nullableShape = Object.fromEntries(
 export const SettingsPatch = z.strictObject(nullableShape);
 export type SettingsPatch = z.infer<typeof SettingsPatch>;
 
-/** Where a message came from: a live talk, the OpenAI routes, a replayed or an imported talk. */
+/** Where a conversation comes from: it is live, over the OpenAI routes, replayed or imported. */
 export const Origin = z.enum(['live', 'openai', 'replay', 'import']);
 export type Origin = z.infer<typeof Origin>;
 
@@ -79,7 +79,7 @@ export type Usage = z.infer<typeof Usage>;
 export const VersionRun = z.tuple([z.number().int(), z.number().int(), z.string()]);
 export type VersionRun = z.infer<typeof VersionRun>;
 
-/** Which part of the talk the model saw. */
+/** Which part of the conversation the model saw. */
 export const WindowView = z.object({
   /** Whole turns at the beginning that left the prompt. */
   turnsDropped: z.number().int().nonnegative(),
@@ -109,7 +109,7 @@ export type Reply = z.infer<typeof Reply>;
 export const Message = z.discriminatedUnion('role', [UserMessage, Reply]);
 export type Message = z.infer<typeof Message>;
 
-/** One line of the list of talks. */
+/** One line of the list of conversations. */
 export const ConversationSummary = z.object({
   id: Id,
   title: z.string(),
@@ -117,7 +117,7 @@ export const ConversationSummary = z.object({
   updatedAt: Timestamp,
   messages: z.number().int().nonnegative(),
   origin: Origin,
-  /** False: "do not learn from this talk". */
+  /** False: "do not learn from this conversation". */
   canLearn: z.boolean(),
   /** It came over the API, and the person has not said yet whether nights may learn from it. */
   isUndecided: z.boolean(),
@@ -134,7 +134,7 @@ export const PendingDeletion = z.object({
 });
 export type PendingDeletion = z.infer<typeof PendingDeletion>;
 
-/** A stretch of a talk. Superseded replies stay where they were, before what took their place. */
+/** A part of a conversation. Superseded replies stay in place, before what superseded them. */
 export const HistoryPage = z.object({
   history: z.array(Message),
   /** How many messages come before the first of `history`. */
@@ -142,7 +142,7 @@ export const HistoryPage = z.object({
 });
 export type HistoryPage = z.infer<typeof HistoryPage>;
 
-/** A talk with all of its history, or with the newest page of it. */
+/** A conversation with all of its history, or with the newest page of it. */
 export const Conversation = z.object({
   ...ConversationSummary.shape,
   settings: ConversationSettings,

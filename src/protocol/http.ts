@@ -16,7 +16,7 @@ export const ConversationPatch = z.strictObject({
 });
 export type ConversationPatch = z.infer<typeof ConversationPatch>;
 
-/** A message of a talk that was held elsewhere. */
+/** A message of a conversation that was held elsewhere. */
 export const ImportedMessage = z.strictObject({
   id: Id,
   role: z.enum(['user', 'assistant']),
@@ -37,8 +37,8 @@ export const ImportedFlag = z.strictObject({
 export type ImportedFlag = z.infer<typeof ImportedFlag>;
 
 /**
- * `POST /api/conversations`: a whole talk at once. The same id again adds what is missing, unless
- * the talk went on here.
+ * `POST /api/conversations`: a whole conversation at once. The same id again adds what is missing,
+ * unless the conversation went on here.
  */
 export const ConversationImport = z.strictObject({
   id: Id,

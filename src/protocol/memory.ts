@@ -6,7 +6,7 @@ export const MemoryView = z.object({
     z.object({
       conversationId: z.string(),
       restedAt: z.number(),
-      /** Now, after fading, and when the talk rested; 0 … 1. */
+      /** Now, after fading, and when the conversation rested; 0 … 1. */
       salience: z.number(),
       salienceAtRest: z.number(),
       /** Why: the named inputs, each 0 … 1. */
@@ -14,7 +14,7 @@ export const MemoryView = z.object({
       items: z.array(z.object({ kind: z.string(), text: z.string() })),
     }),
   ),
-  /** What was let go: no words of it are left. */
+  /** What was forgotten: no words of it are left. */
   forgotten: z.array(
     z.object({ conversationId: z.string(), forgottenAt: z.number(), reason: z.string() }),
   ),

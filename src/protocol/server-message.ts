@@ -105,7 +105,7 @@ export const ServerMessage = z.discriminatedUnion('type', [
     /** Why it was interrupted, where it was. */
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
   }),
-  /** The reply was made but could not be kept (disk full, talk deleted); it is not in the log. */
+  /** The reply was made but could not be stored (disk full, conversation deleted). */
   event('reply-failed', {
     conversationId: Id,
     replyId: Id,
@@ -134,7 +134,7 @@ export const ServerMessage = z.discriminatedUnion('type', [
     /** Set where something of it is still to be done. */
     pending: PendingDeletion.optional(),
   }),
-  /** One JSON object a line: the talk's records as they stand in the log, then its flags. */
+  /** One JSON object a line: the conversation's records as they are in the log, then its flags. */
   answer('conversation-exported', { conversationId: Id, jsonl: z.string() }),
   answer('flag-added', { flag: Flag }),
   answer('flag-edited', { flag: Flag }),

@@ -1,8 +1,8 @@
-// What each client message does: calls chat and talks, gives the answer. No sockets in here.
+// What each client message does, as a table: calls chat and conversations, gives the answer.
 import { AttuneError } from '../base/errors.ts';
 import type { Answer, Chat } from '../chat/chat.ts';
+import type { Conversations } from '../chat/conversations.ts';
 import type { RunningReply } from '../chat/running-reply.ts';
-import type { Talks } from '../chat/talks.ts';
 import { conversationView, historyPage } from '../conversation/state.ts';
 import type { ClientMessage, EventTopic } from '../protocol/client-message.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
@@ -12,21 +12,32 @@ import { replyStart, type Subscriber } from './event-hub.ts';
 export interface Actor extends Subscriber {
   setTopics(topics: readonly EventTopic[]): void;
   /** @throws subscriptions-limit */
-  openTalk(conversationId: string): void;
-  closeTalk(conversationId: string): void;
+  openConversation(conversationId: string): void;
+  closeConversation(conversationId: string): void;
 }
 
 export interface Services {
   readonly chat: Chat;
-  readonly talks: Talks;
+  readonly conversations: Conversations;
 }
 
 type Request = Exclude<ClientMessage, { type: 'client-hello' | 'heartbeat-ping' }>;
 type RequestOf<T extends Request['type']> = Extract<Request, { type: T }>;
 
+interface Asking extends Services {
+  readonly actor: Actor;
+}
+
+/** @returns the answer; undefined where there is none, or where the action sent it itself */
+type Action<R> = (
+  request: R,
+  asking: Asking,
+) => Promise<ServerMessage | undefined> | ServerMessage | undefined;
+
 /** Does what the message asks for and answers the asker; whatever is refused is thrown. */
 export async function act(request: Request, actor: Actor, services: Services): Promise<void> {
-  const answer = await answerTo(request, actor, services);
+  const action = ACTIONS[request.type] as Action<Request>;
+  const answer = await action(request, { ...services, actor });
   if (answer !== undefined) actor.outbox.send(named(answer, request.requestId));
 }
 
@@ -35,97 +46,66 @@ function named(answer: ServerMessage, requestId: string | undefined): ServerMess
   return requestId === undefined ? answer : ({ ...answer, requestId } as ServerMessage);
 }
 
-async function answerTo(
-  request: Request,
-  actor: Actor,
-  { chat, talks }: Services,
-): Promise<ServerMessage | undefined> {
-  switch (request.type) {
-    case 'message-say':
-      return say(request, actor, chat);
-    case 'reply-stop':
-      chat.stop(request.conversationId);
-      return undefined;
-    case 'reply-regenerate':
-      return regenerate(request, actor, chat);
-    case 'conversation-open':
-      return open(request, actor, { chat, talks });
-    case 'history-list': {
-      const { conversationId } = request;
-      const state = await talks.read(conversationId);
-      const page = historyPage(state, talks.pageRequest(request));
-      return { type: 'history-listed', conversationId, ...page };
-    }
-    case 'conversation-close':
-      actor.closeTalk(request.conversationId);
-      return { type: 'conversation-closed', conversationId: request.conversationId };
-    case 'event-subscribe':
-      actor.setTopics(request.topics);
-      return { type: 'event-subscribed', topics: request.topics };
-    case 'flag-add':
-      return { type: 'flag-added', flag: await talks.addFlag(request.flag) };
-    case 'flag-edit':
-      return { type: 'flag-edited', flag: await talks.editFlag(request.flagId, request.patch) };
-    case 'flag-withdraw':
-      return { type: 'flag-withdrawn', flag: await talks.withdrawFlag(request.flagId) };
-    case 'flag-list':
-      return { type: 'flag-listed', flags: [...talks.flags(request.conversationId)] };
-    default:
-      return answerAboutTalks(request, talks);
-  }
-}
-
-async function answerAboutTalks(
-  request: RequestOf<
-    | 'conversation-create'
-    | 'conversation-list'
-    | 'conversation-rename'
-    | 'conversation-configure'
-    | 'conversation-search'
-    | 'conversation-delete'
-    | 'conversation-export'
-  >,
-  talks: Talks,
-): Promise<ServerMessage> {
-  switch (request.type) {
-    case 'conversation-create':
-      return { type: 'conversation-created', conversation: await talks.create(request) };
-    case 'conversation-list': {
-      const { conversations, nextCursor, deleting } = talks.list(request);
-      return {
-        ...{ type: 'conversation-listed', nextCursor },
-        ...{ conversations: [...conversations], deleting: [...deleting] },
-      };
-    }
-    case 'conversation-rename': {
-      const { conversationId, title } = request;
-      return {
-        type: 'conversation-updated',
-        conversation: await talks.change(conversationId, { title }),
-      };
-    }
-    case 'conversation-configure': {
-      const { conversationId, settings, canLearn } = request;
-      const conversation = await talks.change(conversationId, { settings, canLearn });
-      return { type: 'conversation-updated', conversation };
-    }
-    case 'conversation-search': {
-      const { hits, isTruncated } = await talks.search(request);
-      return { type: 'conversation-found', query: request.query, hits: [...hits], isTruncated };
-    }
-    case 'conversation-delete': {
-      const { conversationId } = request;
-      const pending = await talks.delete(conversationId);
-      const rest = pending === undefined ? {} : { pending };
-      return { type: 'conversation-deleted', conversationId, ...rest };
-    }
-    case 'conversation-export': {
-      const { conversationId } = request;
-      const jsonl = await joined(talks.export(conversationId));
-      return { type: 'conversation-exported', conversationId, jsonl };
-    }
-  }
-}
+const ACTIONS: { readonly [T in Request['type']]: Action<RequestOf<T>> } = {
+  'message-say': say,
+  'reply-stop': ({ conversationId }, { chat }) => void chat.stop(conversationId),
+  'reply-regenerate': regenerate,
+  'conversation-open': open,
+  async 'history-list'(request, { conversations }) {
+    const { conversationId } = request;
+    const state = await conversations.read(conversationId);
+    const page = historyPage(state, conversations.pageRequest(request));
+    return { type: 'history-listed', conversationId, ...page };
+  },
+  'conversation-close'({ conversationId }, { actor }) {
+    actor.closeConversation(conversationId);
+    return { type: 'conversation-closed', conversationId };
+  },
+  async 'conversation-create'(request, { conversations }) {
+    return { type: 'conversation-created', conversation: await conversations.create(request) };
+  },
+  'conversation-list'(request, { conversations }) {
+    const { conversations: page, nextCursor, deleting } = conversations.list(request);
+    const lists = { conversations: [...page], deleting: [...deleting] };
+    return { type: 'conversation-listed', nextCursor, ...lists };
+  },
+  async 'conversation-rename'({ conversationId, title }, { conversations }) {
+    const conversation = await conversations.change(conversationId, { title });
+    return { type: 'conversation-updated', conversation };
+  },
+  async 'conversation-configure'({ conversationId, settings, canLearn }, { conversations }) {
+    const conversation = await conversations.change(conversationId, { settings, canLearn });
+    return { type: 'conversation-updated', conversation };
+  },
+  async 'conversation-search'(request, { conversations }) {
+    const { hits, isTruncated } = await conversations.search(request);
+    return { type: 'conversation-found', query: request.query, hits: [...hits], isTruncated };
+  },
+  async 'conversation-delete'({ conversationId }, { conversations }) {
+    const pending = await conversations.delete(conversationId);
+    return { type: 'conversation-deleted', conversationId, pending };
+  },
+  async 'conversation-export'({ conversationId }, { conversations }) {
+    const jsonl = await joined(conversations.export(conversationId));
+    return { type: 'conversation-exported', conversationId, jsonl };
+  },
+  'event-subscribe'({ topics }, { actor }) {
+    actor.setTopics(topics);
+    return { type: 'event-subscribed', topics };
+  },
+  async 'flag-add'({ flag }, { conversations }) {
+    return { type: 'flag-added', flag: await conversations.addFlag(flag) };
+  },
+  async 'flag-edit'({ flagId, patch }, { conversations }) {
+    return { type: 'flag-edited', flag: await conversations.editFlag(flagId, patch) };
+  },
+  async 'flag-withdraw'({ flagId }, { conversations }) {
+    return { type: 'flag-withdrawn', flag: await conversations.withdrawFlag(flagId) };
+  },
+  'flag-list': ({ conversationId }, { conversations }) => {
+    return { type: 'flag-listed', flags: [...conversations.flags(conversationId)] };
+  },
+};
 
 const EXPORT_CHARACTERS_MAX = 2 ** 22;
 
@@ -134,28 +114,20 @@ async function joined(pieces: AsyncIterable<string>): Promise<string> {
   let text = '';
   for await (const piece of pieces) {
     text += piece;
-    if (text.length > EXPORT_CHARACTERS_MAX) {
-      const message =
-        `An export of more than ${EXPORT_CHARACTERS_MAX} characters goes over HTTP only: ` +
-        'GET /api/conversations/ID/export.';
-      throw new AttuneError('payload-too-large', message, { charactersMax: EXPORT_CHARACTERS_MAX });
-    }
+    if (text.length <= EXPORT_CHARACTERS_MAX) continue;
+    const message =
+      `An export of more than ${EXPORT_CHARACTERS_MAX} characters goes over HTTP only: ` +
+      'GET /api/conversations/ID/export.';
+    throw new AttuneError('payload-too-large', message, { charactersMax: EXPORT_CHARACTERS_MAX });
   }
   return text;
 }
 
-async function say(
-  request: RequestOf<'message-say'>,
-  actor: Actor,
-  chat: Chat,
-): Promise<undefined> {
+async function say(request: RequestOf<'message-say'>, { actor, chat }: Asking): Promise<undefined> {
   const { conversationId, messageId, text, isNew, requestId } = request;
   await following(conversationId, actor, async (wasOpen) => {
     const answer = await chat.say({
-      conversationId,
-      messageId,
-      text,
-      isNew,
+      ...{ conversationId, messageId, text, isNew },
       by: actor,
       onStored: (message, isDuplicate) => {
         const stored = { type: 'message-stored', conversationId, message, isDuplicate } as const;
@@ -170,8 +142,7 @@ async function say(
 
 async function regenerate(
   request: RequestOf<'reply-regenerate'>,
-  actor: Actor,
-  chat: Chat,
+  { actor, chat }: Asking,
 ): Promise<undefined> {
   const { conversationId, replyId, requestId } = request;
   await following(conversationId, actor, async (wasOpen) => {
@@ -189,18 +160,18 @@ async function regenerate(
   });
 }
 
-/** Follows the talk before anything happens in it, and no longer if nothing could be done. */
+/** Follows the conversation before anything happens in it; no longer if nothing could be done. */
 async function following(
   conversationId: string,
   actor: Actor,
   action: (wasOpen: boolean) => Promise<void>,
 ): Promise<void> {
-  const wasOpen = actor.openTalks.has(conversationId);
-  actor.openTalk(conversationId);
+  const wasOpen = actor.openConversations.has(conversationId);
+  actor.openConversation(conversationId);
   try {
     await action(wasOpen);
   } catch (error) {
-    if (!wasOpen) actor.closeTalk(conversationId);
+    if (!wasOpen) actor.closeConversation(conversationId);
     throw error;
   }
 }
@@ -219,17 +190,15 @@ function join(actor: Actor, reply: RunningReply, copy = { text: '' }): void {
 
 async function open(
   request: RequestOf<'conversation-open'>,
-  actor: Actor,
-  { chat, talks }: Services,
+  { actor, chat, conversations }: Asking,
 ): Promise<undefined> {
   const { conversationId, requestId } = request;
-  const state = await talks.read(conversationId);
-  actor.openTalk(conversationId);
+  const state = await conversations.read(conversationId);
+  actor.openConversation(conversationId);
   // From here to the end nothing else runs: no word falls between the copy and what follows it.
-  const conversation = conversationView(state, talks.pageRequest(request));
+  const conversation = conversationView(state, conversations.pageRequest(request));
   const reply = chat.running(conversationId);
   const running = reply?.view() ?? null;
-  const opened = { type: 'conversation-opened', conversation, running } as const;
-  actor.outbox.send(named(opened, requestId));
+  actor.outbox.send(named({ type: 'conversation-opened', conversation, running }, requestId));
   if (reply !== undefined) join(actor, reply, reply.view());
 }

@@ -37,7 +37,7 @@ export interface ConnectionLimits {
   readonly messagesPerMinuteMax: number;
   readonly sendQueueBytesMax: number;
   readonly sendQueueBytesClose: number;
-  readonly openTalksMax: number;
+  readonly openConversationsMax: number;
 }
 
 /** Messages of one client that wait for the one before; beyond it the socket is not read. */
@@ -47,7 +47,7 @@ const RATE_REFUSALS_MAX = 100;
 
 export class Connection implements Actor {
   readonly outbox: Outbox;
-  readonly openTalks = new Set<string>();
+  readonly openConversations = new Set<string>();
   readonly #socket: WebSocket;
   readonly #options: ConnectionOptions;
   readonly #rate: RateLimit;
@@ -95,17 +95,20 @@ export class Connection implements Actor {
     this.#topics = new Set(topics);
   }
 
-  openTalk(conversationId: string): void {
-    const { openTalksMax } = this.#options.limits;
-    if (!this.openTalks.has(conversationId) && this.openTalks.size >= openTalksMax) {
-      const message = `This connection follows ${openTalksMax} conversations already: close some.`;
-      throw new AttuneError('subscriptions-limit', message, { openTalksMax });
+  openConversation(conversationId: string): void {
+    const { openConversationsMax } = this.#options.limits;
+    if (
+      !this.openConversations.has(conversationId) &&
+      this.openConversations.size >= openConversationsMax
+    ) {
+      const message = `This connection has ${openConversationsMax} conversations open already: close some.`;
+      throw new AttuneError('subscriptions-limit', message, { openConversationsMax });
     }
-    this.openTalks.add(conversationId);
+    this.openConversations.add(conversationId);
   }
 
-  closeTalk(conversationId: string): void {
-    this.openTalks.delete(conversationId);
+  closeConversation(conversationId: string): void {
+    this.openConversations.delete(conversationId);
     this.outbox.unfollowConversation(conversationId);
   }
 
@@ -137,7 +140,7 @@ export class Connection implements Actor {
   #onClose(): void {
     this.#timer.cancel();
     this.#options.events.remove(this);
-    this.openTalks.clear();
+    this.openConversations.clear();
   }
 
   #heard(): void {

@@ -1,4 +1,4 @@
-// Who gets told what: connections by talk and by topic; it implements what live chat calls.
+// Who gets told what: connections by conversation and by topic; it implements what live chat calls.
 import type { ChatEvents, FlagChange, ReplyEnding } from '../chat/event.ts';
 import type { RunningReply } from '../chat/running-reply.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
@@ -11,8 +11,8 @@ import type { Outbox } from './outbox.ts';
 export interface Subscriber {
   readonly outbox: Outbox;
   readonly topics: ReadonlySet<EventTopic>;
-  /** Talks it has opened. */
-  readonly openTalks: ReadonlySet<string>;
+  /** Conversations it has opened. */
+  readonly openConversations: ReadonlySet<string>;
 }
 
 /** The message that begins a reply, as subscribers and late joiners get it. */
@@ -84,7 +84,8 @@ export class EventHub implements ChatEvents {
   conversationDeleted(conversationId: string): void {
     const message: ServerMessage = { type: 'conversation-deleted', conversationId };
     for (const one of this.#subscribers) {
-      const isConcerned = one.topics.has('conversations') || one.openTalks.has(conversationId);
+      const isConcerned =
+        one.topics.has('conversations') || one.openConversations.has(conversationId);
       if (isConcerned) one.outbox.send(message);
     }
   }
@@ -94,6 +95,6 @@ export class EventHub implements ChatEvents {
   }
 
   *#following(conversationId: string): Generator<Subscriber> {
-    for (const one of this.#subscribers) if (one.openTalks.has(conversationId)) yield one;
+    for (const one of this.#subscribers) if (one.openConversations.has(conversationId)) yield one;
   }
 }

@@ -1,16 +1,10 @@
 // The HTTP route of what is remembered.
 import type { Memory } from '../memory/memory.ts';
 import type { MemoryView } from '../protocol/memory.ts';
-import { type Route, sendJson } from './route.ts';
+import { type Route, route } from './route.ts';
 
 export function memoryRoutes(memory: Memory): Route[] {
-  return [
-    {
-      method: 'GET',
-      pattern: '/api/memory',
-      handle: ({ response }) => sendJson(response, viewOf(memory)),
-    },
-  ];
+  return [route('GET', '/api/memory', () => viewOf(memory))];
 }
 
 function viewOf(memory: Memory): MemoryView {

@@ -1,6 +1,6 @@
 // HTTP routes of the nights: list, summary, slider, run, decide.
 import { z } from 'zod';
-import type { Talks } from '../chat/talks.ts';
+import type { Conversations } from '../chat/conversations.ts';
 import { NIGHT_ID } from '../ledger/manifest.ts';
 import { listNights, readSummary } from '../morning/list.ts';
 import { changeDream, reviewView } from '../morning/review.ts';
@@ -16,11 +16,11 @@ import {
 } from '../protocol/summary.ts';
 import type { Schedule } from '../schedule/job-schedule.ts';
 import { versionOf } from '../swap/swap.ts';
-import { type Route, type RouteContext, sendJson } from './route.ts';
+import { type Route, type RouteContext, route } from './route.ts';
 
 export interface NightRouteOptions {
   readonly nights: NightService;
-  readonly talks: Pick<Talks, 'offered' | 'decide'>;
+  readonly conversations: Pick<Conversations, 'offered' | 'decide'>;
   readonly slider: SliderParts;
   /** Undefined: nights come only when they are asked for. */
   readonly schedule: Pick<Schedule, 'next'> | undefined;
@@ -38,57 +38,59 @@ async function versionNow({ engine, ledger }: SliderParts): Promise<string> {
   }
 }
 
-export function nightRoutes({ nights, talks, slider, schedule }: NightRouteOptions): Route[] {
-  const get = (pattern: string, answer: (context: RouteContext) => Promise<unknown>): Route => ({
-    method: 'GET',
-    pattern,
-    handle: async (context) => sendJson(context.response, await answer(context)),
-  });
-  const post = (pattern: string, answer: (context: RouteContext) => Promise<unknown>): Route => ({
-    method: 'POST',
-    pattern,
-    handle: async (context) => sendJson(context.response, (await answer(context)) ?? {}),
-  });
+export function nightRoutes(options: NightRouteOptions): Route[] {
+  const { nights, conversations, slider, schedule } = options;
   return [
-    get('/api/nights', async (): Promise<NightList> => {
+    route('GET', '/api/nights', async (): Promise<NightList> => {
       const version = await versionNow(slider);
       const lines = await listNights(nights.ledger);
       const nextAt = schedule?.next() ?? null;
       const problems = await nights.problems();
-      const running = nights.progress ?? null;
-      return { nights: lines, running, nextAt, version, problems, offered: talks.offered() };
+      const offered = conversations.offered();
+      return {
+        nights: lines,
+        running: nights.progress ?? null,
+        nextAt,
+        version,
+        problems,
+        offered,
+      };
     }),
-    post('/api/nights/offered', async (context) => ({
-      decided: await talks.decide(await context.readBody(OfferedDecision)),
+    route('POST', '/api/nights/offered', async (context) => ({
+      decided: await conversations.decide(await context.readBody(OfferedDecision)),
     })),
-    get('/api/nights/:id', (context) => readSummary(nights.ledger, nightOf(context))),
-    get('/api/nights/:id/blind', (context) => nights.blind(nightOf(context))),
-    post('/api/nights/:id/blind', async (context) =>
+    route('GET', '/api/nights/:id', (context) => readSummary(nights.ledger, nightOf(context))),
+    route('GET', '/api/nights/:id/blind', (context) => nights.blind(nightOf(context))),
+    route('POST', '/api/nights/:id/blind', async (context) =>
       nights.answerBlind(nightOf(context), await context.readBody(BlindAnswer)),
     ),
-    get('/api/nights/:id/slider', (context) => sliderView(slider, nightOf(context))),
-    post('/api/nights/:id/slider/reply', async (context) => {
+    route('GET', '/api/nights/:id/slider', (context) => sliderView(slider, nightOf(context))),
+    route('POST', '/api/nights/:id/slider/reply', async (context) => {
       const request = await context.readBody(SliderReplyRequest);
       return nights.standAside(() =>
         sliderReply(slider, nightOf(context), request, context.signal),
       );
     }),
-    get('/api/nights/:id/review', (context) => reviewView(nights.ledger, nightOf(context))),
-    post('/api/nights/:id/review', async (context) =>
+    route('GET', '/api/nights/:id/review', (context) =>
+      reviewView(nights.ledger, nightOf(context)),
+    ),
+    route('POST', '/api/nights/:id/review', async (context) =>
       changeDream(nights.ledger, nightOf(context), {
         request: await context.readBody(ReviewRequest),
         at: new Date().toISOString(),
       }),
     ),
-    post('/api/nights/:id/retrain', async (context) => ({
+    route('POST', '/api/nights/:id/retrain', async (context) => ({
       nightId: await nights.retrain(nightOf(context)),
     })),
-    post('/api/nights/run', async () => ({ nightId: await nights.run() })),
-    post('/api/nights/verify', () => nights.verify()),
-    post('/api/nights/:id/approve', (context) => nights.approve(nightOf(context))),
-    post('/api/nights/:id/reject', (context) => nights.reject(nightOf(context))),
-    post('/api/nights/:id/revert', (context) => nights.revert(nightOf(context))),
-    post('/api/swap', async (context) => {
+    route('POST', '/api/nights/run', async () => ({ nightId: await nights.run() })),
+    route('POST', '/api/nights/verify', () => nights.verify()),
+    ...(['approve', 'reject', 'revert'] as const).map((decision) =>
+      route('POST', `/api/nights/:id/${decision}`, async (context) => {
+        return (await nights[decision](nightOf(context))) ?? {};
+      }),
+    ),
+    route('POST', '/api/swap', async (context) => {
       const body = await context.readBody(
         z.strictObject({ nights: z.array(z.string().regex(NIGHT_ID)) }),
       );

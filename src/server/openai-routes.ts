@@ -21,15 +21,15 @@ import {
   type TokenNames,
   usageChunk,
 } from './openai-chunk.ts';
-import { openaiError } from './openai-error.ts';
 import {
   type Continuation,
-  continueTalk,
+  continueConversation,
   type LearnFromApi,
-  newTalk,
+  newConversation,
   originsOf,
   split,
-} from './openai-talk.ts';
+} from './openai-conversation.ts';
+import { openaiError } from './openai-error.ts';
 import { hasRoom, type Route, type RouteContext, sendJson } from './route.ts';
 
 export interface OpenaiOptions {
@@ -103,8 +103,8 @@ function optionsOf(request: ChatCompletionRequest): ReplyOptions {
   return request.logprobs ? { overrides, topLogprobs: request.top_logprobs ?? 0 } : { overrides };
 }
 
-/** Errors after which the request gets a talk of its own. */
-const TALK_TAKEN: readonly ErrorCode[] = ['reply-running', 'conversation-not-found'];
+/** Errors after which the request gets a conversation of its own. */
+const CONVERSATION_TAKEN: readonly ErrorCode[] = ['reply-running', 'conversation-not-found'];
 
 async function answer(request: ChatCompletionRequest, options: OpenaiOptions): Promise<InFlight> {
   const { chat, store, clock } = options;
@@ -119,22 +119,22 @@ async function answer(request: ChatCompletionRequest, options: OpenaiOptions): P
   ) {
     const messageId = randomUUID();
     return chat.answerUnstored({
-      ...newTalk(asked, { rule, at }),
+      ...newConversation(asked, { rule, at }),
       messageId,
       ...optionsOf(request),
     });
   }
-  const known = continueTalk(asked, store);
+  const known = continueConversation(asked, store);
   try {
     const isOwn =
       known !== undefined && (rule !== 'never' || !store.summary(known.conversationId).canLearn);
     if (isOwn) return await begin(known, request, chat);
   } catch (error) {
     // Two that go on from the same words at once: the second gets its own copy.
-    if (!isAttuneError(error) || !TALK_TAKEN.includes(error.code)) throw error;
+    if (!isAttuneError(error) || !CONVERSATION_TAKEN.includes(error.code)) throw error;
   }
   const origins = await originsOf(asked.before, known?.conversationId, store);
-  return begin(newTalk(asked, { rule, at, origins }), request, chat);
+  return begin(newConversation(asked, { rule, at, origins }), request, chat);
 }
 
 /** A request may ask for less than the configuration allows, never for more. */

@@ -74,7 +74,7 @@ export class Outbox {
     this.#cursors.delete(replyId);
   }
 
-  /** Talks stop growing here when a client closes them. */
+  /** Conversations stop growing here when a client closes them. */
   unfollowConversation(conversationId: string): void {
     for (const [replyId, { reply }] of this.#cursors) {
       if (reply.head.conversationId === conversationId) this.#cursors.delete(replyId);

@@ -30,6 +30,22 @@ export interface Route {
   handle(context: RouteContext): Promise<void> | void;
 }
 
+/** @param answer the body of the answer; undefined where it has sent the answer itself */
+export function route(
+  method: Method,
+  pattern: string,
+  answer: (context: RouteContext) => unknown,
+): Route {
+  return {
+    method,
+    pattern,
+    async handle(context) {
+      const body = await answer(context);
+      if (body !== undefined) sendJson(context.response, body);
+    },
+  };
+}
+
 export interface Match {
   readonly route: Route;
   readonly params: Record<string, string>;

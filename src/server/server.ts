@@ -2,7 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Chat } from '../chat/chat.ts';
-import type { Talks } from '../chat/talks.ts';
+import type { Conversations } from '../chat/conversations.ts';
 import type { Config } from '../config/schema.ts';
 import { TokenGate } from './access.ts';
 import type { EngineWatch } from './engine-watch.ts';
@@ -15,7 +15,7 @@ import { createWebSocketServer } from './websocket.ts';
 export interface ServerOptions {
   readonly settings: Config['server'];
   readonly chat: Chat;
-  readonly talks: Talks;
+  readonly conversations: Conversations;
   readonly events: EventHub;
   readonly watch: EngineWatch;
   readonly routes: readonly Route[];
@@ -34,14 +34,14 @@ export interface Server {
 
 /** @throws port-unavailable, token-missing */
 export async function openServer(options: ServerOptions): Promise<Server> {
-  const { settings, chat, talks, events, watch, clock, logger } = options;
+  const { settings, chat, conversations, events, watch, clock, logger } = options;
   const { host, port, limits } = settings;
   const tokens = new TokenGate(settings, clock, logger);
   const sockets = createWebSocketServer({
     ...settings,
     tokens,
     chat,
-    talks,
+    conversations,
     events,
     access: settings,
     clock,

@@ -30,7 +30,7 @@ export interface TokenizerFiles {
   readonly addedTokens: readonly AddedToken[];
   /** bos_token, eos_token and so on, as templates see them. */
   readonly namedTokens: Readonly<Record<string, string>>;
-  /** Chat templates by name; `default` is the one for talk. */
+  /** Chat templates by name; `default` is the one for conversation. */
   readonly templates: ReadonlyMap<string, string>;
   /** Ids that end a reply: those that the model's files name, and those that end its turns. */
   readonly stopIds: readonly number[];

@@ -119,7 +119,7 @@ describe('attune chat over a pipe', () => {
     piped.input.write('hello\n');
     await expect.poll(piped.text).toContain('You said: hello');
     const [id] = daemon.store.conversations.ids();
-    await daemon.talks.delete(id as string);
+    await daemon.conversations.delete(id as string);
     piped.input.end('more\nagain\n');
     await piped.done;
     expect(piped.text()).toContain('begins a new conversation');

@@ -88,7 +88,8 @@ describe('docs/configuration.md', () => {
 describe('a configuration of an earlier version', () => {
   const GONE = [
     ...['train.executor', 'train.preference', 'train.preferenceBeta', 'measure.sinkTokens'],
-    ...['measure.windowShare', 'measure.deafArms', 'gate.deafPMax', 'gate.agreementMin'],
+    ...['measure.windowShare', 'measure.deafArms', 'gate.deafPMax'],
+    ...['server.limits.openTalksMax', 'gate.agreementMin'],
   ];
   const earlier = join(import.meta.dirname, '../fixtures/config/attune-2026-11-22.yaml');
 
@@ -111,6 +112,9 @@ describe('a configuration of an earlier version', () => {
     expect((await loadConfig({ file: both })).config.measure.hasPlacebo).toBe(true);
     const gate = await written('gate: { deafPMax: 0.2 }');
     expect((await loadConfig({ file: gate })).config.gate.placeboPMax).toBe(0.2);
+    const nested = await written('server: { limits: { openTalksMax: 3, flagsMax: 9 } }');
+    const { limits } = (await loadConfig({ file: nested })).config.server;
+    expect(limits).toMatchObject({ openConversationsMax: 3, flagsMax: 9 });
   });
 
   it('is read from variables and --set too, and a key of today wins', async () => {

@@ -5,8 +5,8 @@ import {
   compress,
   fadedSalience,
   gistText,
+  type RestedConversation,
   salienceOf,
-  type Talk,
   valuesOf,
 } from '../../src/memory/gist.ts';
 import { type Memory, openMemory } from '../../src/memory/memory.ts';
@@ -17,7 +17,11 @@ import { fc } from '../property.ts';
 const settings = configSchema.parse({}).memory;
 const DAY = 86_400_000;
 
-function talk(id: string, texts: readonly string[], more: Partial<Talk> = {}): Talk {
+function talk(
+  id: string,
+  texts: readonly string[],
+  more: Partial<RestedConversation> = {},
+): RestedConversation {
   const turns = texts.map((text, index) => ({
     id: `${id}-${index}`,
     role: index % 2 === 0 ? ('user' as const) : ('assistant' as const),

@@ -80,8 +80,11 @@ export async function openMorning(): Promise<Morning> {
     },
     openDaemon() {
       const slider = {} as SliderParts;
-      const talks = { offered: () => ({ total: 0, conversations: [] }), decide: async () => 0 };
-      const routes = nightRoutes({ nights, talks, slider, schedule: undefined });
+      const conversations = {
+        offered: () => ({ total: 0, conversations: [] }),
+        decide: async () => 0,
+      };
+      const routes = nightRoutes({ nights, conversations, slider, schedule: undefined });
       return openTestDaemon({ routes });
     },
     async end() {

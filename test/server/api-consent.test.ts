@@ -56,11 +56,11 @@ describe('a conversation that comes over the API', () => {
     await open();
     await ask([user('Where is the quince jam?')]);
     const { id } = newest();
-    await daemon.talks.change(id, { settings: { temperature: 0.3 } });
+    await daemon.conversations.change(id, { settings: { temperature: 0.3 } });
     await daemon.stop();
     await open(undefined, daemon.folder);
     expect(newest()).toMatchObject({ canLearn: false, isUndecided: true });
-    await daemon.talks.change(id, { canLearn: false });
+    await daemon.conversations.change(id, { canLearn: false });
     expect(newest()).toMatchObject({ canLearn: false, isUndecided: false });
   });
 
@@ -127,7 +127,7 @@ describe('a copy of a conversation', () => {
   async function excluded(): Promise<Said[]> {
     await open('always');
     const text = await ask(said);
-    await daemon.talks.change(newest().id, { canLearn: false, settings });
+    await daemon.conversations.change(newest().id, { canLearn: false, settings });
     return [...said, assistant(text)];
   }
 
@@ -157,7 +157,7 @@ describe('a copy of a conversation', () => {
     const second = await ask([...other, user('What can I do about it?')]);
     await ask([user('Once more, and differently.'), assistant(second), user('And now?')]);
     await ask([user('Something else entirely.')]);
-    await daemon.talks.change(first, { canLearn: false });
+    await daemon.conversations.change(first, { canLearn: false });
     expect(all().filter(({ canLearn }) => canLearn)).toMatchObject([
       { title: 'Something else entirely.' },
     ]);
@@ -166,7 +166,7 @@ describe('a copy of a conversation', () => {
   it('is not one for a greeting that many conversations begin with', async () => {
     await open('always');
     await ask([user('hello')]);
-    await daemon.talks.change(newest().id, { canLearn: false });
+    await daemon.conversations.change(newest().id, { canLearn: false });
     await ask([user('hello'), assistant('Hi!'), user('Where is the jam?')]);
     expect(newest().canLearn).toBe(true);
   });

@@ -43,7 +43,7 @@ async function say(daemon: TestDaemon, conversationId: string, messageId: string
 async function live(daemon: TestDaemon): Promise<void> {
   await Promise.all(['a', 'b', 'c'].map((talk) => say(daemon, talk, `${talk}1`)));
   const replyId = await say(daemon, 'a', 'a2');
-  const { id } = await daemon.talks.addFlag({
+  const { id } = await daemon.conversations.addFlag({
     id: 'f1',
     conversationId: 'a',
     replyId,
@@ -55,10 +55,10 @@ async function live(daemon: TestDaemon): Promise<void> {
     strength: 2,
   });
   note('flag', 'a', id);
-  await daemon.talks.change('b', { title: 'renamed' });
+  await daemon.conversations.change('b', { title: 'renamed' });
   note('title', 'b', 'renamed');
   await Promise.all([say(daemon, 'b', 'b2'), say(daemon, 'c', 'c2')]);
-  await daemon.talks.delete('c');
+  await daemon.conversations.delete('c');
   note('deleted', 'c', 'c');
   await say(daemon, 'd', 'd1');
 }

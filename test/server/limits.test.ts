@@ -65,8 +65,8 @@ describe('a passed limit of the WebSocket gives a coded error', () => {
     expect(daemon.store.conversations.has('c')).toBe(false);
   });
 
-  it('openTalksMax: a connection follows no more talks than that', async () => {
-    const client = await (await open({ openTalksMax: 1 })).connect();
+  it('openConversationsMax: a connection follows no more talks than that', async () => {
+    const client = await (await open({ openConversationsMax: 1 })).connect();
     await client.say('a', 'a1', 'hello');
     client.send({ ...say('b', 'b1'), requestId: 'second' });
     expect(await client.next('error')).toMatchObject({

@@ -28,7 +28,7 @@ describe('a thought', () => {
     const streamed = client.all('thought-delta').map(({ text }) => text);
     expect(streamed.join('')).toBe('Hm, well.\n');
     expect(client.textOf(reply.id)).toBe('Hello');
-    const entry = (await daemon.talks.read('a')).entries.at(-1);
+    const entry = (await daemon.conversations.read('a')).entries.at(-1);
     expect(entry).toMatchObject({ text: 'Hello', thought: 'Hm, well.\n' });
   });
 
@@ -60,11 +60,11 @@ describe('a thought', () => {
   it('is nothing that a night learns from, wherever it stands', async () => {
     const client = await (await open('written')).connect();
     await client.say('thinks', 'a1', 'hi');
-    expect(talkOf(await daemon.talks.read('thinks')).messages[1]?.content).toBe('Hello');
+    expect(talkOf(await daemon.conversations.read('thinks')).messages[1]?.content).toBe('Hello');
     await daemon.end();
     const before = await (await open('none')).connect();
     await before.say('thought', 'a1', 'hi');
-    const state = await daemon.talks.read('thought');
+    const state = await daemon.conversations.read('thought');
     expect(state.entries.at(-1)).toMatchObject({ text: expect.stringContaining('Hm, well.') });
     expect(talkOf(state).messages[1]?.content).toBe('Hello');
   });

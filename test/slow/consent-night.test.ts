@@ -30,7 +30,7 @@ it('ends while it trains, and the next learns from what is left', async () => {
   const { daemon, nights } = loop;
   const first = await nights.run();
   await client.next('night-progress', trains, 150_000);
-  await daemon.talks.change('talk-0', { canLearn: false });
+  await daemon.conversations.change('talk-0', { canLearn: false });
   await nights.ended();
   expect(await nights.ledger.unfinished()).toEqual([]);
   expect(await nights.ledger.list()).toEqual([]);
@@ -54,7 +54,7 @@ it('is trained again without what was taken back from it', async () => {
   await nights.swapTo([night]);
   await ledger.setHead({ nights: { [night]: { status: 'in-force', at, why: 'a test' } } });
   const { version } = await engine.describe();
-  await daemon.talks.withdrawFlag('flag-1');
+  await daemon.conversations.withdrawFlag('flag-1');
   expect((await listNights(ledger)).map(({ remedy }) => remedy)).toEqual(['retrain']);
   const again = await nights.retrain(night);
   await nights.ended();

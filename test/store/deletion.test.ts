@@ -111,7 +111,7 @@ async function talk(way: Way): Promise<void> {
       : [],
   });
   const imported = readImport(Buffer.from(body), AN_HOUR_AGO);
-  if ('log' in imported) await daemon.talks.import(imported.log, imported.flags);
+  if ('log' in imported) await daemon.conversations.import(imported.log, imported.flags);
 }
 
 const dreamOf = (id: string, word: string, cluster: string) =>

@@ -68,7 +68,7 @@ class Person {
   }
 
   async do({ act, which }: Step): Promise<void> {
-    const { talks, store, nights } = this.daemon;
+    const { conversations, store, nights } = this.daemon;
     const ids = store.conversations.ids();
     const id = ids[which % Math.max(1, ids.length)];
     const flags = store.flags.list();
@@ -82,16 +82,19 @@ class Person {
     else if (act === 'flag') await this.#flag(id);
     else if (act === 'fork' || act === 'continue') await this.#overApi(id, act);
     else if (act === 'exclude') {
-      await talks.change(id, { canLearn: false });
+      await conversations.change(id, { canLearn: false });
       this.#expectNoCopy(id);
-    } else if (act === 'include') await talks.change(id, { canLearn: true });
+    } else if (act === 'include') await conversations.change(id, { canLearn: true });
     else if (act === 'delete') {
-      expect(await talks.delete(id)).toBeUndefined();
+      expect(await conversations.delete(id)).toBeUndefined();
       this.#expectNoCopy(id);
     } else if (flag === undefined) return;
-    else if (act === 'withdraw') await talks.withdrawFlag(flag.id);
+    else if (act === 'withdraw') await conversations.withdrawFlag(flag.id);
     // What a night has learnt from is not changed any more.
-    else await talks.editFlag(flag.id, { betterWords: this.#sentence() }).catch(() => undefined);
+    else
+      await conversations
+        .editFlag(flag.id, { betterWords: this.#sentence() })
+        .catch(() => undefined);
     await nights.ended();
   }
 
@@ -123,7 +126,7 @@ class Person {
     const reply = entries.find((entry) => entry.type === 'reply');
     if (reply === undefined) return;
     const kind = this.#things % 4 === 0 ? 'good' : 'missed';
-    await this.daemon.talks.addFlag({
+    await this.daemon.conversations.addFlag({
       ...{ id: this.#id('flag'), conversationId, replyId: reply.id, kind, strength: 2 },
       ...{ userSpan: null, replySpan: null, reason: null, betterWords: this.#sentence() },
     });
@@ -168,7 +171,7 @@ class Person {
     };
     const read = readImport(Buffer.from(JSON.stringify(body)), at);
     if (!('log' in read)) throw new Error('the import was refused');
-    await this.daemon.talks.import(read.log, read.flags);
+    await this.daemon.conversations.import(read.log, read.flags);
   }
 
   /** A night: what is really gathered, and what its process would leave of it. */
@@ -254,12 +257,12 @@ async function openPerson(): Promise<Person> {
 const wordsIn = (text: string): string[] => text.match(/W\d+W/g) ?? [];
 
 /** Words that may be learnt: of conversations that may be, and of flags in them that stand. */
-async function allowed({ store, talks }: TestDaemon): Promise<Set<string>> {
+async function allowed({ store, conversations }: TestDaemon): Promise<Set<string>> {
   const words: string[] = [];
   for (const id of store.conversations.ids()) {
     if (!store.conversations.summary(id).canLearn) continue;
     const { entries } = await store.conversations.read(id);
-    const standing = talks.flags(id).filter((flag) => flag.withdrawnAt === null);
+    const standing = conversations.flags(id).filter((flag) => flag.withdrawnAt === null);
     words.push(...entries.flatMap(({ text }) => wordsIn(text)));
     words.push(...standing.flatMap(({ betterWords }) => wordsIn(betterWords ?? '')));
   }
@@ -267,10 +270,11 @@ async function allowed({ store, talks }: TestDaemon): Promise<Set<string>> {
 }
 
 /** Words that are still said somewhere, whether they may be learnt or not. */
-async function said({ store, talks }: TestDaemon): Promise<Set<string>> {
+async function said({ store, conversations }: TestDaemon): Promise<Set<string>> {
   const words = new Set<string>();
   for (const id of store.conversations.ids()) {
-    for await (const text of talks.export(id)) for (const word of wordsIn(text)) words.add(word);
+    for await (const text of conversations.export(id))
+      for (const word of wordsIn(text)) words.add(word);
   }
   return words;
 }

@@ -58,7 +58,7 @@ it('goes back to the base model', async () => {
 
 it('ends a night without anything to learn, and says so', async () => {
   const { daemon, nights } = loop;
-  for (const id of daemon.store.conversations.ids()) await daemon.talks.delete(id);
+  for (const id of daemon.store.conversations.ids()) await daemon.conversations.delete(id);
   const night = await nights.run();
   await nights.ended();
   const manifest = await nights.ledger.read(night);

@@ -110,7 +110,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
     await page.getByRole('status').getByText('Reconnecting').waitFor();
     await say(page, 'my secret is BRASSKEY');
     await page.getByText('sending…').waitFor();
-    await house.daemon.talks.delete(id);
+    await house.daemon.conversations.delete(id);
     cable.plug();
     await page.getByRole('alert').getByText('may have been deleted').waitFor();
     await expect

@@ -26,7 +26,7 @@ const limits = section('Bounds on what clients may ask for.', {
   importBytesMax: countFrom(1024, 67_108_864).describe(
     'Bytes of one conversation that is imported over HTTP.',
   ),
-  openTalksMax: count(64).describe('Conversations that one connection follows at once.'),
+  openConversationsMax: count(64).describe('Conversations that one connection follows at once.'),
   requestsPerMinuteMax: count(1_200).describe('HTTP requests in a minute, over all clients.'),
   conversationsMax: count(100_000).describe('Conversations that the store holds.'),
   conversationMessagesMax: count(10_000).describe('Messages and replies of one conversation.'),

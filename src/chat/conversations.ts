@@ -23,7 +23,7 @@ import type { Consent } from '../store/consent.ts';
 import type { Chat } from './chat.ts';
 import type { ChatEvents } from './event.ts';
 
-export interface TalksOptions {
+export interface ConversationsOptions {
   readonly store: ConversationStore;
   readonly flags: FlagStore;
   readonly consent: Consent;
@@ -31,17 +31,17 @@ export interface TalksOptions {
   readonly engine: Engine;
   readonly events: ChatEvents;
   readonly clock: Clock;
-  readonly limits: TalksLimits;
+  readonly limits: ConversationsLimits;
 }
 
-export interface TalksLimits {
+export interface ConversationsLimits {
   readonly conversationPageMax: number;
   readonly searchResultsMax: number;
   readonly historyPageMax: number;
   readonly historyPageCharactersMax: number;
 }
 
-export interface NewTalk {
+export interface NewConversation {
   readonly conversationId: string;
   readonly title?: string | undefined;
   readonly settings?: ConversationSettings | undefined;
@@ -52,10 +52,10 @@ export interface NewTalk {
 /** More are offered once these are decided. */
 const OFFERED_MAX = 20;
 
-export class Talks {
-  readonly #options: TalksOptions;
+export class Conversations {
+  readonly #options: ConversationsOptions;
 
-  constructor(options: TalksOptions) {
+  constructor(options: ConversationsOptions) {
     this.#options = options;
     const { consent, events, store } = options;
     consent.watch({
@@ -87,9 +87,9 @@ export class Talks {
   }
 
   /** An id that exists already gives that conversation unchanged. @throws conversations-limit */
-  create(talk: NewTalk): Promise<ConversationSummary> {
+  create(wanted: NewConversation): Promise<ConversationSummary> {
     const { store, clock, events } = this.#options;
-    const { conversationId: id } = talk;
+    const { conversationId: id } = wanted;
     return store.exclusive(id, async () => {
       if (store.has(id)) return store.summary(id);
       await store.create({
@@ -97,10 +97,10 @@ export class Talks {
         schemaVersion: LOG_SCHEMA_VERSION,
         id,
         at: clock.now(),
-        origin: talk.origin ?? 'live',
-        title: talk.title ?? '',
-        settings: talk.settings ?? {},
-        canLearn: talk.canLearn ?? true,
+        origin: wanted.origin ?? 'live',
+        title: wanted.title ?? '',
+        settings: wanted.settings ?? {},
+        canLearn: wanted.canLearn ?? true,
       });
       const summary = store.summary(id);
       events.conversationChanged('created', summary);

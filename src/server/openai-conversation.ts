@@ -1,4 +1,4 @@
-// Finds the talk that an OpenAI request goes on with: such requests carry all that was said.
+// Finds the conversation that an OpenAI request continues: such requests carry all that was said.
 import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
@@ -15,7 +15,7 @@ import { wordHash } from '../conversation/word-hash.ts';
 import type { ConversationSettings } from '../protocol/conversation.ts';
 import type { OpenaiMessage } from '../protocol/openai.ts';
 
-/** How a request is answered: say the last message in a talk, or answer its last one again. */
+/** How a request is answered: its last message is said in a conversation, or answered again. */
 export type Continuation =
   | {
       readonly kind: 'say';
@@ -61,7 +61,7 @@ export function split(messages: readonly OpenaiMessage[]): Split {
   return { systemPrompt, before: said.slice(0, -1), last };
 }
 
-/** What was said before, as records of a new talk. */
+/** What was said before, as records of a new conversation. */
 function historyRecords(before: readonly SaidMessage[], at: number): LogRecord[] {
   let messageId = randomUUID() as string;
   return before.map(({ role, text }): LogRecord => {
@@ -79,7 +79,7 @@ function historyRecords(before: readonly SaidMessage[], at: number): LogRecord[]
  * begun; the same request again (a client's "regenerate", or its retry) answers its last message
  * again, in a conversation of this route; undefined: there is no such conversation.
  */
-export function continueTalk(
+export function continueConversation(
   { systemPrompt, before, last }: Split,
   store: Pick<ConversationStore, 'findByFingerprint'>,
 ): Continuation | undefined {
@@ -93,7 +93,7 @@ export function continueTalk(
 /** Whether nights may learn from what comes over the API. */
 export type LearnFromApi = 'always' | 'ask' | 'never';
 
-interface NewTalk {
+interface NewConversation {
   readonly rule: LearnFromApi;
   readonly at: number;
   /** Conversations whose words it begins with, the closest first. */
@@ -104,9 +104,9 @@ interface NewTalk {
  * A conversation of its own, that begins with what was said before. Words keep what the person
  * decided about them: those of an excluded conversation are not learnt from here either.
  */
-export function newTalk(
+export function newConversation(
   { systemPrompt, before, last }: Split,
-  { rule, at, origins = [] }: NewTalk,
+  { rule, at, origins = [] }: NewConversation,
 ): Beginning {
   const id = randomUUID();
   const isExcluded = origins.some(({ canLearn, isUndecided }) => !canLearn && !isUndecided);

@@ -1,8 +1,8 @@
-// The list of talks in memory: by id, by time, and by what was said in them.
+// The list of conversations in memory: by id, by time, and by what was said in them.
 import { byNewest, type CatalogueEntry } from './catalogue.ts';
 import { countShared } from './word-hash.ts';
 
-export class TalkIndex {
+export class ConversationIndex {
   readonly #entries = new Map<string, CatalogueEntry>();
   readonly #byFingerprint = { asked: new Map<string, string>(), said: new Map<string, string>() };
   #sorted: readonly CatalogueEntry[] | undefined;
