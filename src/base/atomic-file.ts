@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { AttuneError } from './errors.ts';
-import { type FileOps, systemCode, systemFileOps } from './file-ops.ts';
+import { type FileOps, type OpenFile, systemCode, systemFileOps } from './file-ops.ts';
 
 /** State files are small; something larger is not what we wrote, as it is not written either. */
 const FILE_BYTES_MAX = 64 * 2 ** 20;
@@ -21,16 +21,29 @@ export async function writeFileAtomic(
 ): Promise<void> {
   const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
   if (bytes.length > bytesMax) throw tooLarge(path, bytes.length, bytesMax);
+  await replaceFile(path, (file) => file.write(bytes), { ops });
+}
+
+/**
+ * Replaces a file by what `write` writes.
+ * @param verify may read the file that is about to be renamed; when it throws, the old one stays
+ */
+export async function replaceFile(
+  path: string,
+  write: (file: OpenFile) => Promise<void>,
+  { ops, verify }: { ops: FileOps; verify?: ((temporary: string) => Promise<void>) | undefined },
+): Promise<void> {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
     const file = await ops.open(temporary, 'create');
     try {
-      await file.write(bytes);
+      await write(file);
       await file.sync();
     } finally {
       await file.close();
     }
+    await verify?.(temporary);
     await ops.rename(temporary, path);
   } catch (error) {
     // The first error is the one to tell; a temporary file that stays is swept later.

@@ -125,6 +125,13 @@ export function isAttuneError(value: unknown, code?: ErrorCode): value is Attune
   return value instanceof AttuneError && (code === undefined || value.code === code);
 }
 
+/** An unexpected error as a coded one; what is in it is for the logger, not for those outside. */
+export function codedError(error: unknown): AttuneError {
+  if (error instanceof AttuneError) return error;
+  const message = 'Internal error. See the log of the daemon.';
+  return new AttuneError('internal-error', message, {}, { cause: error });
+}
+
 /** Facts that say where something is on this machine, which is nobody's business outside. */
 export const PLACES = ['path', 'folder', 'file', 'dir'];
 

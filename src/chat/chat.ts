@@ -23,6 +23,7 @@ import type { ConversationSettings, Reply, UserMessage } from '../protocol/conve
 import { buildPrompt, type Prompt } from './prompt.ts';
 import {
   type InFlight,
+  type ReplyOrder,
   ReplyRunner,
   type ReplyWatcher,
   type RunnerOptions,
@@ -50,7 +51,7 @@ export type Beginning = readonly [HeaderRecord, ...LogRecord[]];
 export interface ReplyOptions {
   readonly overrides?: ConversationSettings;
   /** Number of the likeliest tokens to report for each token; absent: no log-probabilities. */
-  readonly topLogprobs?: number;
+  readonly topLogprobs?: number | undefined;
 }
 
 export interface SayRequest extends ReplyOptions {
@@ -80,6 +81,12 @@ export interface RegenerateRequest extends ReplyOptions {
 
 /** A reply that runs (or just began), or the one that was given before. */
 export type Answer = InFlight | { readonly given: Reply };
+
+/** A reply that is to begin, as its request says. */
+interface ToBegin extends ReplyOptions, Omit<ReplyOrder, 'prompt' | 'settings'> {
+  /** What has to be on the disk before the reply begins. */
+  readonly before?: () => Promise<void>;
+}
 
 interface Asked {
   readonly settings: ReplySettings;
@@ -136,13 +143,13 @@ export class Chat {
       if (state.known.has(messageId)) return this.#sayAgain(request, state);
       this.#assertFree(conversationId);
       const message: MessageRecord = { type: 'message', id: messageId, at, text };
-      return this.#start(async () => {
-        const asked = await this.#ask([...state.entries, message], state, request);
-        await this.#store(message, request, isNew ? beginning : undefined);
-        request.onStored?.(userMessageView(message), false);
-        const { topLogprobs } = request;
-        const order = { conversationId, messageId, replaces: null, topLogprobs };
-        return this.#runner.begin({ ...order, ...asked });
+      return this.#begin(state, [...state.entries, message], {
+        ...request,
+        replaces: null,
+        before: async () => {
+          await this.#store(message, request, isNew ? beginning : undefined);
+          request.onStored?.(userMessageView(message), false);
+        },
       });
     });
   }
@@ -156,12 +163,8 @@ export class Chat {
     this.#assertFree(conversationId);
     const message: MessageRecord = { type: 'message', id: messageId, at: clock.now(), text };
     const state = stateOf(beginning);
-    return this.#start(async () => {
-      const asked = await this.#ask([...state.entries, message], state, request);
-      const { topLogprobs } = request;
-      const order = { conversationId, messageId, replaces: null, topLogprobs, isStored: false };
-      return this.#runner.begin({ ...order, ...asked });
-    });
+    const order = { ...request, replaces: null, isStored: false };
+    return this.#begin(state, [...state.entries, message], order);
   }
 
   /**
@@ -244,21 +247,22 @@ export class Chat {
     state: ConversationState,
     messageId: string,
   ): Promise<Answer> {
-    const { conversationId, replyId, topLogprobs } = request;
-    return this.#start(async () => {
-      const entries = entriesUpTo(state.entries, messageId);
-      const asked = await this.#ask(entries, state, request);
-      const replaces = replyTo(state, messageId)?.id ?? null;
-      const order = { conversationId, messageId, replyId, replaces, topLogprobs };
-      return this.#runner.begin({ ...order, ...asked });
-    });
+    const replaces = replyTo(state, messageId)?.id ?? null;
+    const entries = entriesUpTo(state.entries, messageId);
+    return this.#begin(state, entries, { ...request, messageId, replaces });
   }
 
-  /** What it does counts as a running reply from its beginning on. */
-  async #start(begin: () => Promise<InFlight>): Promise<InFlight> {
+  /** Makes the prompt, then begins the reply; it counts as a running one all the while. */
+  async #begin(
+    state: ConversationState,
+    entries: readonly Entry[],
+    order: ToBegin,
+  ): Promise<InFlight> {
     this.#starting++;
     try {
-      return await begin();
+      const asked = await this.#ask(entries, state, order);
+      await order.before?.();
+      return this.#runner.begin({ ...order, ...asked });
     } finally {
       this.#starting--;
     }

@@ -1,6 +1,6 @@
 // The end of a reply: what goes into the log, and what the listeners are told about it.
 import type { Clock } from '../base/clock.ts';
-import { AttuneError, publicMessage } from '../base/errors.ts';
+import { codedError, publicMessage } from '../base/errors.ts';
 import type { ReplyRecord } from '../conversation/record.ts';
 import { replyView } from '../conversation/state.ts';
 import type { EngineDescription, GenerateResult } from '../engine/engine.ts';
@@ -23,10 +23,10 @@ function stopReasonOf(reply: RunningReply, outcome: Outcome): ReplyStopReason {
   return reply.isAborted ? 'aborted' : outcome.stopReason;
 }
 
-/** Code and message of an error for those outside; other errors are not exposed. */
-export function publicError(error: unknown): { readonly code: string; readonly message: string } {
-  if (error instanceof AttuneError) return { code: error.code, message: publicMessage(error) };
-  return { code: 'internal-error', message: 'Internal error. See the log of the daemon.' };
+/** Code and message of an error for those outside. */
+function publicError(error: unknown): { readonly code: string; readonly message: string } {
+  const coded = codedError(error);
+  return { code: coded.code, message: publicMessage(coded) };
 }
 
 /** Stores the reply as far as it came; `reply-end` is sent only when it is on the disk. */

@@ -1,6 +1,8 @@
 // The daemon's address for the commands that connect to it: from an option or the configuration.
+import type { Command } from 'commander';
 import { AttuneError } from '../base/errors.ts';
 import { loadConfig } from '../config/load.ts';
+import type { ConfigOptions } from './configuration.ts';
 
 export interface Address {
   /** "http://127.0.0.1:4747", without a slash at the end. */
@@ -9,9 +11,15 @@ export interface Address {
   readonly token: string;
 }
 
-export interface AddressOptions {
+export interface AddressOptions extends ConfigOptions {
   readonly url?: string;
-  readonly config?: string;
+}
+
+/** For a command that talks to the daemon. */
+export function addAddressOptions(command: Command): Command {
+  return command
+    .option('--url <address>', 'URL of the daemon, such as http://127.0.0.1:4747')
+    .option('--config <file>', 'configuration file');
 }
 
 /** The host to connect to where the daemon listens on all interfaces. */
@@ -26,8 +34,7 @@ export async function findDaemon(
   options: AddressOptions,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Promise<Address> {
-  const file = options.config === undefined ? {} : { file: options.config };
-  const { config } = await loadConfig({ ...file, environment });
+  const { config } = await loadConfig({ file: options.config, environment });
   const { host, port, token } = config.server;
   const written = options.url ?? `http://${reachable(host)}:${port}`;
   const url = URL.parse(written);

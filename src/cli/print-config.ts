@@ -4,15 +4,13 @@ import type { Command } from 'commander';
 import { Document, isScalar } from 'yaml';
 import { maskSecrets } from '../base/redact.ts';
 import { configDocument } from '../config/document.ts';
-import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import type { LoadedConfig } from '../config/load.ts';
 import { namedModel } from '../model/local/resolve-model.ts';
 import { resolveSampling, SAMPLING_NAMES } from '../protocol/sampling.ts';
 import { readGenerationConfig } from '../tokenizer/generation-config.ts';
-import { reportWarnings } from './report.ts';
+import { type ConfigOptions, readConfig } from './configuration.ts';
 
-interface ConfigOptions {
-  readonly config?: string;
-  readonly set?: readonly string[];
+interface PrintOptions extends ConfigOptions {
   readonly json?: boolean;
   readonly document?: boolean;
 }
@@ -25,7 +23,7 @@ export function registerConfig(program: Command): void {
     .option('--set <key=value...>', 'print with this value set')
     .option('--json', 'print JSON')
     .option('--document', 'print the documentation of all values instead')
-    .action(async (options: ConfigOptions) => {
+    .action(async (options: PrintOptions) => {
       process.stdout.write(
         await (options.document ? configDocument() : printConfig(options, process.env)),
       );
@@ -34,15 +32,10 @@ export function registerConfig(program: Command): void {
 
 /** @throws config-invalid, tokenizer-invalid (the model's generation_config.json) */
 export async function printConfig(
-  options: ConfigOptions,
+  options: PrintOptions,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<string> {
-  const loaded = await loadConfig({
-    ...(options.config === undefined ? {} : { file: options.config }),
-    environment,
-    assignments: options.set ?? [],
-  });
-  reportWarnings(loaded.warnings);
+  const loaded = await readConfig(options, environment);
   const { config } = loaded;
   const model = await readGenerationConfig(await namedModel(config.model.path, config.store.path));
   const sampling = resolveSampling([model.sampling, config.chat.sampling]);

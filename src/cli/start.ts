@@ -3,12 +3,10 @@ import type { Command } from 'commander';
 import { forkEngine } from '../engine/process/fork.ts';
 import { isDemonstration } from '../protocol/demonstration.ts';
 import type { ModelSuggestion } from '../protocol/server-message.ts';
-import { reportWarnings } from './report.ts';
+import type { ConfigOptions } from './configuration.ts';
 
-interface StartOptions {
-  readonly config?: string;
+interface StartOptions extends ConfigOptions {
   readonly model?: string;
-  readonly set?: readonly string[];
 }
 
 /** The first start with a model hashes and widens its weights: minutes where they are large. */
@@ -36,18 +34,15 @@ async function start(options: StartOptions): Promise<void> {
 }
 
 async function run(
-  { config: file, model, set = [] }: StartOptions,
+  { model, set = [], ...options }: StartOptions,
   engineProcess: ReturnType<typeof forkEngine>,
 ): Promise<void> {
-  const [{ loadConfig }, { startDaemon }] = await Promise.all([
-    import('../config/load.ts'),
+  const [{ readConfig }, { startDaemon }] = await Promise.all([
+    import('./configuration.ts'),
     import('../main.ts'),
   ]);
-  const named = file === undefined ? {} : { file };
-  const assignments = model === undefined ? set : [...set, `model.path=${model}`];
-  const loaded = await loadConfig({ ...named, environment: process.env, assignments });
-  reportWarnings(loaded.warnings);
-  const { config } = loaded;
+  const named = model === undefined ? [] : [`model.path=${model}`];
+  const { config } = await readConfig({ ...options, set: [...set, ...named] });
   const note = setTimeout(() => {
     const { path } = config.model;
     process.stdout.write(`Loading ${path}. The first start with a model takes longest.\n`);

@@ -19,12 +19,12 @@ import { type Config, type ConfigPatch, configSchema } from './schema.ts';
 
 export interface LoadConfigOptions {
   /** Must exist when named here or in ATTUNE_CONFIG; else config/attune.yaml of the installation. */
-  readonly file?: string;
+  readonly file?: string | undefined;
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** Values of command line options. */
   readonly options?: ConfigPatch;
   /** "section.key=value", as `--set` gives them; these win over `options`. */
-  readonly assignments?: readonly string[];
+  readonly assignments?: readonly string[] | undefined;
 }
 
 export interface LoadedConfig {

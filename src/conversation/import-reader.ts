@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { compiledEntry } from '../base/compiled.ts';
 import { AttuneError } from '../base/errors.ts';
+import { createQueue } from '../base/queue.ts';
+import { unpackError } from '../base/sent-error.ts';
 import type { ImportAnswer, ImportWorkerData } from './import-worker.ts';
 import { type Imported, readImport } from './imported.ts';
 
@@ -11,8 +13,8 @@ const INLINE_BYTES_MAX = 2 ** 18;
 const HEAP_MB_MAX = 1_024;
 
 export class ImportReader {
-  /** The import before; it never rejects. */
-  #before: Promise<unknown> = Promise.resolve();
+  /** One large import after the other. */
+  readonly #queue = createQueue();
 
   /**
    * @param pieces of the body, each with bytes of its own, which are taken over
@@ -23,9 +25,7 @@ export class ImportReader {
   async read(pieces: readonly Uint8Array[], now: number, signal: AbortSignal): Promise<Imported> {
     const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     if (bytes <= INLINE_BYTES_MAX) return readImport(Buffer.concat(pieces), now);
-    const read = this.#before.then(() => readInWorker({ pieces, now }, signal));
-    this.#before = read.catch(() => undefined);
-    return read;
+    return this.#queue(() => readInWorker({ pieces, now }, signal));
   }
 }
 
@@ -45,7 +45,7 @@ async function readInWorker(workerData: ImportWorkerData, signal: AbortSignal): 
     const [first] = await Promise.race([once(worker, 'message', settled), ended]);
     const answer = first as ImportAnswer;
     if (answer.type === 'imported') return answer.imported;
-    throw new AttuneError(answer.code, answer.message, answer.facts);
+    throw unpackError(answer.error, 'internal-error');
   } finally {
     settled.abort();
     signal.removeEventListener('abort', end);

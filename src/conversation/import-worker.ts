@@ -1,6 +1,6 @@
 // The worker's side of a large import: reads the body that it is started with, and ends.
 import { parentPort, workerData } from 'node:worker_threads';
-import { type ErrorCode, type ErrorFacts, isAttuneError } from '../base/errors.ts';
+import { packError, type SentError } from '../base/sent-error.ts';
 import { type Imported, readImport } from './imported.ts';
 
 export interface ImportWorkerData {
@@ -11,12 +11,7 @@ export interface ImportWorkerData {
 
 export type ImportAnswer =
   | { readonly type: 'imported'; readonly imported: Imported }
-  | {
-      readonly type: 'error';
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly facts: ErrorFacts;
-    };
+  | { readonly type: 'error'; readonly error: SentError };
 
 const { pieces, now } = workerData as ImportWorkerData;
 try {
@@ -26,7 +21,5 @@ try {
   const { buffer } = 'log' in imported ? imported.log.bytes : new Uint8Array();
   parentPort?.postMessage(answer, [buffer as ArrayBuffer]);
 } catch (error) {
-  if (!isAttuneError(error)) throw error;
-  const { code, message, facts } = error;
-  parentPort?.postMessage({ type: 'error', code, message, facts } satisfies ImportAnswer);
+  parentPort?.postMessage({ type: 'error', error: packError(error) } satisfies ImportAnswer);
 }

@@ -1,13 +1,6 @@
 // Errors for those outside: coded ones as they are, anything else without its insides.
-import { AttuneError, PLACES, publicMessage } from '../base/errors.ts';
+import { type AttuneError, codedError, PLACES, publicMessage } from '../base/errors.ts';
 import type { ServerMessageOf } from '../protocol/server-message.ts';
-
-/** An unexpected error as a coded one; its insides go to the logger, not to the client. */
-export function codedError(error: unknown): AttuneError {
-  if (error instanceof AttuneError) return error;
-  const message = 'Internal error. See the log of the daemon.';
-  return new AttuneError('internal-error', message, {}, { cause: error });
-}
 
 /** When to try again, where the error knows. */
 export function retryAfterMs(error: AttuneError): number | null {

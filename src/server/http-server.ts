@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/clock.ts';
-import { AttuneError, isAttuneError, publicMessage } from '../base/errors.ts';
+import { AttuneError, codedError, isAttuneError, publicMessage } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import {
   type AccessRules,
@@ -13,7 +13,7 @@ import {
   bearerToken,
   type TokenGate,
 } from './access.ts';
-import { codedError, publicFacts, retryAfterMs } from './error-message.ts';
+import { publicFacts, retryAfterMs } from './error-message.ts';
 import { openaiError, openaiStatus } from './openai-error.ts';
 import { createRateLimit } from './rate-limit.ts';
 import {

@@ -30,7 +30,7 @@ import {
   split,
 } from './openai-conversation.ts';
 import { openaiError } from './openai-error.ts';
-import { hasRoom, type Route, type RouteContext, sendJson } from './route.ts';
+import { hasRoom, type Route, type RouteContext, route, sendJson } from './route.ts';
 
 export interface OpenaiOptions {
   readonly chat: Chat;
@@ -46,28 +46,14 @@ const MODEL_ALIAS = 'attune';
 
 export function openaiRoutes(options: OpenaiOptions): Route[] {
   return [
-    {
-      method: 'GET',
-      pattern: '/v1/models',
-      handle({ response }) {
-        const data = modelIds(options.engineView()).map(modelView);
-        sendJson(response, { object: 'list', data });
-      },
-    },
-    {
-      method: 'GET',
-      pattern: '/v1/models/:id',
-      handle({ response, params }) {
-        const { id = '' } = params;
-        assertModel(id, options.engineView());
-        sendJson(response, modelView(id));
-      },
-    },
-    {
-      method: 'POST',
-      pattern: '/v1/chat/completions',
-      handle: (context) => complete(context, options),
-    },
+    route('GET', '/v1/models', () => {
+      return { object: 'list', data: modelIds(options.engineView()).map(modelView) };
+    }),
+    route('GET', '/v1/models/:id', ({ params: { id = '' } }) => {
+      assertModel(id, options.engineView());
+      return modelView(id);
+    }),
+    route('POST', '/v1/chat/completions', (context) => complete(context, options)),
   ];
 }
 
@@ -100,7 +86,8 @@ function optionsOf(request: ChatCompletionRequest): ReplyOptions {
     ([, value]) => value !== null && value !== undefined,
   );
   const overrides: ConversationSettings = Object.fromEntries(present);
-  return request.logprobs ? { overrides, topLogprobs: request.top_logprobs ?? 0 } : { overrides };
+  const topLogprobs = request.logprobs ? (request.top_logprobs ?? 0) : undefined;
+  return { overrides, topLogprobs };
 }
 
 /** Errors after which the request gets a conversation of its own. */
@@ -164,6 +151,7 @@ async function begin(
 
 async function complete(context: RouteContext, options: OpenaiOptions): Promise<void> {
   const { response, signal } = context;
+  const { tokenizer } = options;
   const request = await context.readBody(ChatCompletionRequest);
   assertModel(request.model, options.engineView());
   const inFlight = await answer(request, options);
@@ -176,12 +164,12 @@ async function complete(context: RouteContext, options: OpenaiOptions): Promise<
     model: request.model,
   };
   if (request.stream) {
-    await stream(inFlight, head, { context, options, request });
-    return;
+    const hasUsage = request.stream_options?.include_usage === true;
+    return stream(inFlight, head, { response, tokenizer, hasUsage });
   }
   const reply = replyIn(await inFlight.ended);
   const { tokens, head: begun } = inFlight.reply;
-  const logprobs = begun.keepTokens ? logprobsOf(tokens, options.tokenizer) : null;
+  const logprobs = begun.keepTokens ? logprobsOf(tokens, tokenizer) : null;
   if (!response.destroyed) sendJson(response, completion(head, reply, logprobs));
 }
 
@@ -189,23 +177,20 @@ async function complete(context: RouteContext, options: OpenaiOptions): Promise<
 function replyIn(ending: ReplyEnding): Reply {
   if (ending.type === 'reply-end' && ending.error === null) return ending.reply;
   const { code, message } = ending.error ?? { code: 'internal-error', message: '' };
-  throw new AttuneError(isErrorCode(code) ? code : ('internal-error' as ErrorCode), message);
+  throw new AttuneError(isErrorCode(code) ? code : 'internal-error', message);
+}
+
+interface Streaming extends Pick<RouteContext, 'response'> {
+  readonly tokenizer: TokenNames;
+  /** The last chunk has the numbers of tokens. */
+  readonly hasUsage: boolean;
 }
 
 async function stream(
   { reply, ended }: InFlight,
   head: CompletionHead,
-  {
-    context,
-    options,
-    request,
-  }: {
-    readonly context: RouteContext;
-    readonly options: OpenaiOptions;
-    readonly request: ChatCompletionRequest;
-  },
+  { response, tokenizer, hasUsage }: Streaming,
 ): Promise<void> {
-  const { response } = context;
   response.writeHead(200, {
     'Content-Type': 'text/event-stream; charset=utf-8',
     'Cache-Control': 'no-store',
@@ -215,12 +200,12 @@ async function stream(
     response.write(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`);
   };
   send(chunk(head, { role: 'assistant', content: '' }));
-  const next = follow(reply, options.tokenizer);
+  const next = follow(reply, tokenizer);
   const sendNext = (): void => {
     const { text, thought, logprobs } = next();
     if (thought !== '') send(chunk(head, { reasoning_content: thought }));
-    if (text !== '' || (logprobs?.length ?? 0) > 0)
-      send(chunk(head, { content: text }, { logprobs }));
+    const hasMore = text !== '' || (logprobs?.length ?? 0) > 0;
+    if (hasMore) send(chunk(head, { content: text }, { logprobs }));
   };
   let ending: ReplyEnding | undefined;
   void ended.then((value) => {
@@ -233,28 +218,13 @@ async function stream(
     sendNext();
   }
   sendNext();
-  finish(ending, { send, head, request });
-  response.end();
-}
-
-function finish(
-  ending: ReplyEnding,
-  {
-    send,
-    head,
-    request,
-  }: {
-    readonly send: (data: object | string) => void;
-    readonly head: CompletionHead;
-    readonly request: ChatCompletionRequest;
-  },
-): void {
   try {
-    const reply = replyIn(ending);
-    send(chunk(head, {}, { finish: finishReason(reply) }));
-    if (request.stream_options?.include_usage) send(usageChunk(head, reply));
+    const whole = replyIn(ending);
+    send(chunk(head, {}, { finish: finishReason(whole) }));
+    if (hasUsage) send(usageChunk(head, whole));
     send('[DONE]');
   } catch (error) {
     send(openaiError(error as AttuneError));
   }
+  response.end();
 }

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer as WsServer } from 'ws';
-import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { AttuneError, codedError } from '../base/errors.ts';
 import { type AccessRules, assertHost, assertOrigin, bearerToken } from './access.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 
@@ -41,8 +41,7 @@ async function assertWelcome(
 }
 
 function refuse(socket: Duplex, error: unknown): void {
-  const coded = isAttuneError(error) ? error : new AttuneError('internal-error', 'failed');
-  const { code, message, status } = coded;
+  const { code, message, status } = codedError(error);
   const body = JSON.stringify({ error: { code, message, facts: {} } });
   socket.end(
     `HTTP/1.1 ${status} ${code}\r\nConnection: close\r\nContent-Type: application/json\r\n` +

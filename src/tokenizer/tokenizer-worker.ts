@@ -4,6 +4,8 @@ import { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import { compiledEntry } from '../base/compiled.ts';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { createQueue } from '../base/queue.ts';
+import { unpackError } from '../base/sent-error.ts';
 import type { RenderDefaults } from './chat-renderer.ts';
 import type { ChatTokenizer, ChatTokens } from './chat-tokenizer.ts';
 import { encodingHash } from './encoding-hash.ts';
@@ -95,8 +97,8 @@ class RenderingWorker {
   readonly #budgetMs: number;
   /** Undefined once it has failed or exited. */
   #worker: Worker | undefined;
-  /** The chat before; it never rejects. */
-  #before: Promise<unknown> = Promise.resolve();
+  /** One chat after the other. */
+  readonly #queue = createQueue();
   #isClosed = false;
 
   constructor(data: WorkerData, { clock, budgetMs = BUDGET_MS }: TokenizerWorkerOptions) {
@@ -107,10 +109,8 @@ class RenderingWorker {
 
   async start(): Promise<Worker> {
     const resourceLimits = { maxOldGenerationSizeMb: HEAP_MB_MAX };
-    const worker = new Worker(compiledEntry('tokenizer/worker.js'), {
-      workerData: this.#data,
-      resourceLimits,
-    });
+    const entry = compiledEntry('tokenizer/worker.js');
+    const worker = new Worker(entry, { workerData: this.#data, resourceLimits });
     const onEnd = (): void => {
       if (this.#worker === worker) this.#worker = undefined;
     };
@@ -126,9 +126,7 @@ class RenderingWorker {
 
   render(message: ToWorker, moreMs = 0): Promise<ChatTokens> {
     const limitMs = Math.min(this.#budgetMs, SHORTEST_BUDGET_MS + moreMs);
-    const chat = this.#before.then(() => this.#render(message, limitMs));
-    this.#before = chat.catch(() => undefined);
-    return chat;
+    return this.#queue(() => this.#render(message, limitMs));
   }
 
   async close(): Promise<void> {
@@ -159,7 +157,7 @@ class RenderingWorker {
       const [first] = await Promise.race([once(worker, 'message', settled), end]);
       const answer = first as FromWorker;
       if (answer.type !== 'error') return answer;
-      throw new AttuneError(answer.code, answer.message, answer.facts);
+      throw unpackError(answer.error, 'template-failed');
     } catch (cause) {
       if (isLate) throw this.#stopped(limitMs);
       throw cause instanceof AttuneError ? cause : this.#ended(cause);

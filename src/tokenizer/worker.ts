@@ -1,6 +1,6 @@
 // The worker's side: renders the chats that it is sent, with the tokenizer that it is started with.
 import { parentPort, workerData } from 'node:worker_threads';
-import { type ErrorCode, type ErrorFacts, isAttuneError } from '../base/errors.ts';
+import { packError, type SentError } from '../base/sent-error.ts';
 import { createChatRenderer, type RenderDefaults } from './chat-renderer.ts';
 import { type ChatTokens, type RenderRequest, renderChatTokens } from './chat-tokenizer.ts';
 import type { ChatMessage } from './rendered-chat.ts';
@@ -21,22 +21,13 @@ export interface ToWorker {
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'chat'; readonly chat: ChatTokens }
-  | {
-      readonly type: 'error';
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly facts: ErrorFacts;
-    };
+  | { readonly type: 'error'; readonly error: SentError };
 
 function tell(work: () => FromWorker): void {
   try {
     parentPort?.postMessage(work());
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    const { code, facts } = isAttuneError(error)
-      ? error
-      : ({ code: 'template-failed', facts: {} } as const);
-    parentPort?.postMessage({ type: 'error', code, message, facts } satisfies FromWorker);
+    parentPort?.postMessage({ type: 'error', error: packError(error) } satisfies FromWorker);
   }
 }
 

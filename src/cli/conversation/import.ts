@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { readJsonBounded } from '../../base/atomic-file.ts';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import { ConversationImported, type ConversationImportInput } from '../../protocol/http.ts';
-import { type AddressOptions, findDaemon } from '../address.ts';
+import { type AddressOptions, addAddressOptions, findDaemon } from '../address.ts';
 import { HttpClient } from '../http-client.ts';
 import { reportWarnings } from '../report.ts';
 import { OpenWebuiFile, readOpenWebui } from './open-webui.ts';
@@ -12,15 +12,12 @@ import { OpenWebuiFile, readOpenWebui } from './open-webui.ts';
 const FILE_BYTES_MAX = 2 ** 30;
 
 export function registerImport(program: Command): void {
-  program
-    .command('import')
+  addAddressOptions(program.command('import'))
     .description(
       'import conversations from another program (open-webui: exported chats or feedback)',
     )
     .argument('<program>', 'open-webui')
     .argument('<file>', 'its JSON export')
-    .option('--url <address>', 'URL of the daemon')
-    .option('--config <file>', 'configuration file')
     .action(importFile);
 }
 

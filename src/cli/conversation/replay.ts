@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { readLineFile } from '../../base/line-file.ts';
-import { findDaemon } from '../address.ts';
+import { addAddressOptions, findDaemon } from '../address.ts';
 import { printable } from '../chat/terminal.ts';
 import { LiveConversations } from './live-conversation.ts';
 import { replayMoments } from './replay-moments.ts';
@@ -27,8 +27,7 @@ type Dialogue = z.infer<typeof Dialogue>;
 const whole = (text: string): number => z.coerce.number().int().min(0).parse(text);
 
 export function registerReplay(program: Command): void {
-  program
-    .command('replay')
+  addAddressOptions(program.command('replay'))
     .description('replay recorded conversations against the running daemon')
     .argument('<file>', 'JSONL, gzipped or not: dialogues, or moments with --moments')
     .option('--moments', 'replay moments with a direction, and flag the replies that ignore it')
@@ -39,8 +38,6 @@ export function registerReplay(program: Command): void {
     .option('--kind <kind>', 'replay only moments of this kind')
     .option('--dialogues <file>', 'dialogues of the moments (default: found beside the moments)')
     .option('--quiet', 'print only the summary')
-    .option('--url <address>', 'URL of the daemon')
-    .option('--config <file>', 'configuration file')
     .action((file: string, options: ReplayOptions) => replay(file, options));
 }
 

@@ -6,8 +6,8 @@ import type { Command } from 'commander';
 import { readTextBounded } from '../../base/atomic-file.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { AttuneError } from '../../base/errors.ts';
-import { loadConfig } from '../../config/load.ts';
 import { huggingFaceHome } from '../../model/local/local-model.ts';
+import { type ConfigOptions, readConfig } from '../configuration.ts';
 import { type Choice, chooseFiles } from './choice.ts';
 import { download, isWhole } from './download.ts';
 import { Hub, type HubFile } from './hugging-face.ts';
@@ -21,7 +21,7 @@ export interface PullOptions {
   /** As `parseSource` reads it. */
   readonly source: string;
   /** The folder for the files; made when missing. Default: `models/OWNER/NAME` in the store. */
-  readonly folder?: string;
+  readonly folder?: string | undefined;
   readonly storePath: string;
   readonly environment: Environment;
   readonly output: {
@@ -50,12 +50,11 @@ export function registerPull(program: Command): void {
     .argument('<source>', 'OWNER/NAME[:QUANT][@REVISION], OWNER/NAME/FILE.gguf or an address')
     .option('--to <dir>', 'folder for the files (default: models/OWNER/NAME in the store)')
     .option('--config <file>', 'configuration file')
-    .action(async (source: string, { to, config: file }: { to?: string; config?: string }) => {
-      const named = file === undefined ? {} : { file };
-      const { config } = await loadConfig({ ...named, environment: process.env });
+    .action(async (source: string, { to, ...options }: ConfigOptions & { to?: string }) => {
+      const { config } = await readConfig(options);
       const model = await pull({
         source,
-        ...(to === undefined ? {} : { folder: resolve(to) }),
+        folder: to === undefined ? undefined : resolve(to),
         storePath: resolve(config.store.path),
         environment: process.env,
         output: process.stderr,

@@ -8,7 +8,7 @@ import { fixed, interval, percent } from '../../protocol/number-text.ts';
 export interface Evaluation {
   readonly measures: Measures;
   /** The gate's verdict as on a first night; absent without a delta. */
-  readonly verdict?: GateVerdict;
+  readonly verdict?: GateVerdict | undefined;
   /** Greedy replies under the parent and under the candidate, where they were asked for. */
   readonly replies?: {
     readonly before: readonly FreeReply[];

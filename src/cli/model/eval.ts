@@ -34,12 +34,7 @@ export function registerEval(program: Command): void {
     .option('--placebo <file>', 'delta of the placebo, on top of the parent')
     .option('--everyday <file>', 'ordinary scenarios for retention (default: those of --on)')
     .option('--trained <file>', 'scenarios that the delta was trained on, for breadth and KL')
-    .option(
-      '--replies <number>',
-      'number of free replies per kind to check',
-      wholeBetween(0, 10_000),
-      0,
-    )
+    .option('--replies <number>', 'free replies of each kind to check', wholeBetween(0, 10_000), 0)
     .option('--json', 'print JSON')
     .option('--svg <dir>', 'folder for maps by layer and head')
     .action((options: EvalOptions) => evaluate(options));
@@ -74,18 +69,13 @@ async function measureFiles(options: EvalOptions): Promise<Evaluation> {
     ...(options.placebo === undefined ? {} : { placebo: await load([...parent, options.placebo]) }),
   };
   const measures = await measured(model, tokenizer, { sets, weights, config });
-  const verdict =
-    options.delta === undefined
-      ? {}
-      : { verdict: await firstNightVerdict(measures, options.delta, { sets, config }) };
-  if (options.replies === 0) return { measures, ...verdict };
+  const { delta } = options;
+  const verdict = delta && (await firstNightVerdict(measures, delta, { sets, config }));
+  if (options.replies === 0) return { measures, verdict };
   const chosen = firstOfEachKind(sets.scenarios, options.replies);
   const reply = (paths: readonly string[]) => repliesOf(chosen, paths, { modelDir, cacheDir });
-  return {
-    measures,
-    ...verdict,
-    replies: { before: await reply(parent), after: await reply(deltas) },
-  };
+  const replies = { before: await reply(parent), after: await reply(deltas) };
+  return { measures, verdict, replies };
 }
 
 interface Measured {
@@ -132,20 +122,16 @@ async function measured(
 }
 
 /** What is measured on, what tells of forgetting, and what was trained on. */
-async function readSets({
-  on,
-  everyday,
-  trained,
-}: EvalOptions): Promise<Required<MeasuredScenarios>> {
+async function readSets(options: EvalOptions): Promise<Required<MeasuredScenarios>> {
   const { readScenarios } = await import('../../scenario/file.ts');
-  const scenarios = (await Promise.all(on.map((path) => readScenarios(path)))).flat();
+  const read = async (paths: readonly string[]): Promise<Scenario[]> =>
+    (await Promise.all(paths.map((path) => readScenarios(path)))).flat();
+  const scenarios = await read(options.on);
+  const everyday = options.everyday && (await readScenarios(options.everyday));
   return {
     scenarios,
-    everyday:
-      everyday === undefined
-        ? scenarios.filter(({ kind }) => kind === 'ordinary')
-        : await readScenarios(everyday),
-    trained: trained === undefined ? [] : await readScenarios(trained),
+    everyday: everyday || scenarios.filter(({ kind }) => kind === 'ordinary'),
+    trained: await read(options.trained ? [options.trained] : []),
   };
 }
 

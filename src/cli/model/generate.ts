@@ -26,18 +26,8 @@ export function registerGenerate(program: Command): void {
     .description('generate one reply without the daemon; prints only the reply')
     .requiredOption('--prompt <text>', 'prompt; - reads standard input')
     .option('--raw', "continue the prompt as plain text, without the model's chat template")
-    .option(
-      '--max-tokens <number>',
-      'maximum number of reply tokens',
-      wholeBetween(0, 2 ** 24),
-      128,
-    )
-    .option(
-      '--seed <number>',
-      'random seed; the same seed gives the same reply',
-      wholeBetween(0, SEED_MAX),
-      0,
-    )
+    .option('--max-tokens <number>', 'most tokens of the reply', wholeBetween(0, 2 ** 24), 128)
+    .option('--seed <number>', 'the same seed gives the same reply', wholeBetween(0, SEED_MAX), 0)
     .option('--delta <file...>', 'deltas to apply to the query projections, in this order')
     .action(async (options: GenerateOptions) => generate(options));
   eachSampling((rule) => {

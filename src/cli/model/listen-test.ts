@@ -7,6 +7,7 @@ import { installationFolder } from '../../config/load.ts';
 import type { Listener } from '../../listen/listener.ts';
 import type { SceneMessage } from '../../listen/scene.ts';
 import type { Part } from '../../listen/suite.ts';
+import { SEED_MAX } from '../../protocol/sampling.ts';
 import {
   addModelOptions,
   findModel,
@@ -31,34 +32,20 @@ export interface ListenTestOptions extends ModelOptions {
 }
 
 const SUITE = join(installationFolder, 'suites', 'listen');
-const SEED_MAX = 2 ** 32 - 1;
 
 export function registerListenTest(program: Command): void {
   addModelOptions(program.command('listen-test'))
-    .description(
-      'test whether a model does what the person decided: any OpenAI-compatible server, or a file',
-    )
-    .option(
-      '--url <address>',
-      'server, with its version: http://127.0.0.1:11434/v1; --model is its name there',
-    )
+    .description('test whether a model does what the person decided: on any server, or a file')
+    .option('--url <address>', 'server, such as http://127.0.0.1:11434/v1; --model is a name there')
     .option('--key-env <name>', 'environment variable that holds the key of the server')
-    .option(
-      '--template <model>',
-      'local folder or GGUF file whose chat template the server uses, for likelihoods',
-    )
+    .option('--template <model>', "folder or GGUF file with the server's chat template")
     .option('--part <part>', 'develop or judge; results are reported on judge', 'judge')
     .option('--release', 'open the part that is kept for a release; each look at it uses it up')
     .option('--full', 'all pairs and all wordings instead of a sample')
     .option('--seed <number>', 'the same seed gives the same scenes', wholeBetween(0, SEED_MAX), 1)
     .option('--minutes <number>', 'time that the sample may take', numberBetween(0.01, 10_000), 10)
     .option('--reply-tokens <number>', 'most tokens of a reply', wholeBetween(1, 4096), 48)
-    .option(
-      '--parallel <number>',
-      'pairs at a time, for servers that take several',
-      wholeBetween(1, 64),
-      1,
-    )
+    .option('--parallel <number>', 'pairs that are asked at once', wholeBetween(1, 64), 1)
     .option('--json <file>', 'write all numbers and replies')
     .option('--html <file>', 'write a page with plots')
     .action(async (options: ListenTestOptions) => listenTest(options));

@@ -1,14 +1,12 @@
 // The options of the commands that run a model themselves, and the folders they resolve to.
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { loadConfig } from '../../config/load.ts';
 import type { Config } from '../../config/schema.ts';
 import { namedModel } from '../../model/local/resolve-model.ts';
-import { reportWarnings } from '../report.ts';
+import { type ConfigOptions, readConfig } from '../configuration.ts';
 
-export interface ModelOptions {
+export interface ModelOptions extends ConfigOptions {
   readonly model?: string;
-  readonly config?: string;
 }
 
 export interface ModelPlaces {
@@ -24,17 +22,9 @@ export function addModelOptions(command: Command): Command {
     .option('--config <file>', 'configuration file');
 }
 
-/** @param assignments `section.key=value` @throws config-invalid */
-export async function findModel(
-  options: ModelOptions,
-  assignments: readonly string[] = [],
-): Promise<ModelPlaces> {
-  const { config, warnings } = await loadConfig({
-    ...(options.config === undefined ? {} : { file: options.config }),
-    environment: process.env,
-    assignments,
-  });
-  reportWarnings(warnings);
+/** @throws config-invalid, model-not-found */
+export async function findModel(options: ModelOptions): Promise<ModelPlaces> {
+  const { config } = await readConfig(options);
   return {
     config,
     modelDir: await namedModel(options.model ?? config.model.path, config.store.path),

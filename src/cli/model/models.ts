@@ -3,10 +3,10 @@ import { homedir, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { isAttuneError } from '../../base/errors.ts';
-import { loadConfig } from '../../config/load.ts';
 import { inspectModel } from '../../model/local/inspect-model.ts';
 import { type LocalModel, listLocalModels, modelFolders } from '../../model/local/local-model.ts';
 import { isDemonstration } from '../../protocol/demonstration.ts';
+import { type ConfigOptions, readConfig } from '../configuration.ts';
 import { exampleFor } from '../hub/example-model.ts';
 import { bytesText } from '../hub/progress-bar.ts';
 
@@ -36,13 +36,10 @@ export function registerModels(program: Command): void {
     .description('list the models on this machine and which of them run here')
     .option('--config <file>', 'configuration file')
     .option('--json', 'print JSON')
-    .action(async ({ config: file, json }: { config?: string; json?: boolean }) => {
-      const loaded = await loadConfig({
-        ...(file === undefined ? {} : { file }),
-        environment: process.env,
-      });
-      const models = await listedModels(loaded.config.store.path, process.env, homedir());
-      const text = json === true ? `${JSON.stringify(models, null, 2)}\n` : table(models);
+    .action(async (options: ConfigOptions & { json?: boolean }) => {
+      const { config } = await readConfig(options);
+      const models = await listedModels(config.store.path, process.env, homedir());
+      const text = options.json ? `${JSON.stringify(models, null, 2)}\n` : table(models);
       process.stdout.write(text);
     });
 }

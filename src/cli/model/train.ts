@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { sha256Json } from '../../base/hash.ts';
 import type { Config } from '../../config/schema.ts';
 import { fixed, percent } from '../../protocol/number-text.ts';
+import { SEED_MAX } from '../../protocol/sampling.ts';
 import type { StepRecord, TrainOptions, TrainResult } from '../../train/train-settings.ts';
 import { addModelOptions, findModel, type ModelOptions, wholeBetween } from './model-options.ts';
 
@@ -14,11 +15,8 @@ interface TrainCommandOptions extends ModelOptions {
   readonly delta?: readonly string[];
   readonly placebo?: boolean;
   readonly seed: number;
-  readonly set?: readonly string[];
   readonly out: string;
 }
-
-const SEED_MAX = 2 ** 32 - 1;
 
 export function registerTrain(program: Command): void {
   addModelOptions(program.command('train'))
@@ -27,29 +25,15 @@ export function registerTrain(program: Command): void {
     .option('--held-out <file>', 'scenarios that decide when to stop')
     .option('--replay <file>', 'ordinary scenarios that are replayed to prevent forgetting')
     .option('--delta <file...>', 'deltas to start from, in this order')
-    .option(
-      '--placebo',
-      'train the placebo: exchanged directions, from which listening cannot be learnt',
-    )
-    .option(
-      '--seed <number>',
-      'random seed; the same seed gives the same delta',
-      wholeBetween(0, SEED_MAX),
-      1,
-    )
-    .option(
-      '--set <section.key=value...>',
-      'configuration values, such as train.learningRate=0.001',
-    )
-    .requiredOption(
-      '--out <file>',
-      'the delta to write (safetensors), and its resume state beside it',
-    )
+    .option('--placebo', 'train the placebo, from which listening cannot be learnt')
+    .option('--seed <number>', 'the same seed gives the same delta', wholeBetween(0, SEED_MAX), 1)
+    .option('--set <key=value...>', 'set a value, such as train.learningRate=0.001')
+    .requiredOption('--out <file>', 'the delta to write; its resume state is put beside it')
     .action((options: TrainCommandOptions) => train(options));
 }
 
 async function train(options: TrainCommandOptions): Promise<void> {
-  const { config, modelDir, cacheDir } = await findModel(options, options.set);
+  const { config, modelDir, cacheDir } = await findModel(options);
   // Loaded here so that other commands start without the runtime.
   const [{ readModel }, { loadVersion }, { loadTokenizer }, { openTrainingExecutor }, parts] =
     await Promise.all([

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { MemoryView } from '../../protocol/memory.ts';
 import { fixed } from '../../protocol/number-text.ts';
-import { type AddressOptions, findDaemon } from '../address.ts';
+import { type AddressOptions, addAddressOptions, findDaemon } from '../address.ts';
 import { printable } from '../chat/terminal.ts';
 import { HttpClient } from '../http-client.ts';
 
@@ -11,11 +11,8 @@ const KEPT_MAX = 20;
 const FORGOTTEN_MAX = 10;
 
 export function registerMemory(program: Command): void {
-  program
-    .command('memory')
+  addAddressOptions(program.command('memory'))
     .description('list what is remembered of the conversations, why, and what was forgotten')
-    .option('--url <address>', 'URL of the daemon, such as http://127.0.0.1:4747')
-    .option('--config <file>', 'configuration file')
     .option('--json', 'print JSON')
     .action(memory);
 }

@@ -4,13 +4,13 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
-import { loadConfig } from '../../config/load.ts';
 import { readLedgers } from '../../ledger/ledgers.ts';
 import { type StoreVerification, verifyLedgers } from '../../ledger/verify.ts';
 import { fixed } from '../../protocol/number-text.ts';
 import { BlindView, NightList, NightSummary } from '../../protocol/summary.ts';
 import { NIGHT_FILES } from '../../record/files.ts';
-import { type Address, type AddressOptions, findDaemon } from '../address.ts';
+import { type Address, type AddressOptions, addAddressOptions, findDaemon } from '../address.ts';
+import { readConfig } from '../configuration.ts';
 import { HttpClient } from '../http-client.ts';
 import { say } from '../report.ts';
 import { followNight, startNight } from './follow-night.ts';
@@ -46,12 +46,7 @@ type ShowOptions = Options & { all?: boolean };
 
 export function registerNight(program: Command): void {
   const located = (parent: Command, name: string, description: string): Command =>
-    parent
-      .command(name)
-      .description(description)
-      .option('--url <address>', 'URL of the daemon, such as http://127.0.0.1:4747')
-      .option('--config <file>', 'configuration file')
-      .option('--json', 'print JSON');
+    addAddressOptions(parent.command(name)).description(description).option('--json', 'print JSON');
   const night = program
     .command('night')
     .description('run nights, inspect them and decide about them');
@@ -163,9 +158,8 @@ async function verify(options: Options): Promise<void> {
 }
 
 /** Without a daemon: the ledgers of the configured store, as they are. */
-async function verifyStore({ config: file }: Options): Promise<StoreVerification> {
-  const named = file === undefined ? {} : { file };
-  const { config } = await loadConfig({ ...named, environment: process.env });
+async function verifyStore(options: Options): Promise<StoreVerification> {
+  const { config } = await readConfig(options);
   const folder = join(resolve(config.store.path), 'ledger');
   return verifyLedgers(await readLedgers(folder, { files: NIGHT_FILES }));
 }

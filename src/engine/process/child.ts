@@ -1,10 +1,11 @@
 // The engine's own process: opens an engine and serves what comes through the pipe, nothing else.
+import { packError } from '../../base/sent-error.ts';
 import { openServingExecutor } from '../../runtime/device.ts';
 import type { DecodedToken, Engine } from '../engine.ts';
 import { createEngine } from '../in-process-engine.ts';
 import { warmUpScoring } from '../score.ts';
 import { type Method, performCall } from './call.ts';
-import { type EngineProcessOptions, type FromEngine, packError, type ToEngine } from './message.ts';
+import type { EngineProcessOptions, FromEngine, ToEngine } from './message.ts';
 
 let engine: Engine | undefined;
 const aborts = new Map<number, AbortController>();

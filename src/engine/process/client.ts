@@ -1,15 +1,11 @@
 // The engine of another process behind the same interface; it knows the pipe and no model.
 import type { ChildProcess } from 'node:child_process';
 import { AttuneError } from '../../base/errors.ts';
+import { unpackError } from '../../base/sent-error.ts';
 import type { DecodedToken, Engine } from '../engine.ts';
 import { type Call, forwardCalls } from './call.ts';
 import { forkEngine } from './fork.ts';
-import {
-  type EngineProcessOptions,
-  type FromEngine,
-  type ToEngine,
-  unpackError,
-} from './message.ts';
+import type { EngineProcessOptions, FromEngine, ToEngine } from './message.ts';
 
 /** An engine that lives in a child process until it is closed or dies. */
 export interface EngineProcess extends Engine {
@@ -109,7 +105,7 @@ class EngineClient {
         break;
       case 'engine-refused':
         this.#isClosing = true;
-        this.#opening?.reject(unpackError(message.error));
+        this.#opening?.reject(unpackError(message.error, 'engine-failed'));
         this.#child.disconnect();
         break;
       case 'token-batch':
@@ -120,7 +116,7 @@ class EngineClient {
         this.#pending.delete(message.id);
         break;
       case 'request-fail':
-        this.#pending.get(message.id)?.reject(unpackError(message.error));
+        this.#pending.get(message.id)?.reject(unpackError(message.error, 'engine-failed'));
         this.#pending.delete(message.id);
         break;
     }

@@ -1,6 +1,5 @@
 // Writes safetensors files whole or not at all: beside the target, synced, read back, renamed.
-import { randomBytes } from 'node:crypto';
-import { basename, dirname, join } from 'node:path';
+import { replaceFile } from '../../base/atomic-file.ts';
 import { type FileOps, type OpenFile, systemFileOps } from '../../base/file-ops.ts';
 import { damaged } from './refusal.ts';
 
@@ -27,24 +26,11 @@ export async function writeSafetensors(
   { metadata = {}, verify, ops = systemFileOps }: WriteOptions = {},
 ): Promise<void> {
   const ordered = tensors.toSorted((a, b) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
-  const folder = dirname(path);
-  const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
-  try {
-    const file = await ops.open(temporary, 'create');
-    try {
-      await file.write(encodeHeader(ordered, metadata));
-      for (const tensor of ordered) await writeTensor(file, tensor, path);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await verify?.(temporary);
-    await ops.rename(temporary, path);
-  } catch (error) {
-    await ops.remove(temporary).catch(() => undefined);
-    throw error;
-  }
-  await ops.syncFolder(folder);
+  const write = async (file: OpenFile): Promise<void> => {
+    await file.write(encodeHeader(ordered, metadata));
+    for (const tensor of ordered) await writeTensor(file, tensor, path);
+  };
+  await replaceFile(path, write, { ops, verify });
 }
 
 export interface WriteOptions {
