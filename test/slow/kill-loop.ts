@@ -1,38 +1,37 @@
-// Kills the real daemon with SIGKILL under load, again and again, and looks whether anything that
-// was acknowledged is missing, there twice, or different.
+// Kills the real daemon with SIGKILL while people do all that can be done, again and again, and looks
+// whether anything that was acknowledged is missing, there twice, or different.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createRandom, type Random } from '../../src/base/random.ts';
 import { installationFolder } from '../../src/config/load.ts';
-import type { Conversation } from '../../src/protocol/conversation.ts';
-import { TestClient } from '../server/test-client.ts';
+import type { ConversationSummary } from '../../src/protocol/conversation.ts';
+import type { Flag } from '../../src/protocol/flag.ts';
+import { ask, Failure, Person, Sleeper } from './person.ts';
 
-const TALKS = 4;
+const PEOPLE = 3;
 const READY_TIMEOUT_MS = 120_000;
+/** Of as many rounds the last two are long and take nothing back, so that a night can end. */
+const BLOCK = 10;
+const LONG_MS = 8_000;
+const SHORT_MS = 3_000;
 
-export interface KillReport {
-  readonly rounds: number;
-  readonly messages: number;
-  readonly replies: number;
-  /** Messages that were not acknowledged before a kill, and were sent again after it. */
-  readonly sentAgain: number;
-}
-
-/** What one talk's client was told, and what it still waits for. */
-interface Told {
-  readonly conversationId: string;
-  readonly messages: Map<string, string>;
-  readonly replies: Map<string, string>;
-  unacknowledged: { id: string; text: string } | undefined;
-  said: number;
-}
+/** How often each was acknowledged. */
+export type KillReport = Readonly<Record<string, number>>;
 
 export interface Running {
   readonly process: ChildProcess;
   readonly port: number;
 }
+
+const SMALL_NIGHTS = [
+  ...['night.isEnabled=false', 'night.swap=review', 'night.dreamsMax=4', 'memory.restMinutes=0'],
+  ...['train.warmupSteps=0', 'train.epochsMax=1', 'train.batchSize=2', 'train.checkpointSteps=1'],
+  ...['measure.scenariosPerKind=1', 'measure.repliesPerKind=0', 'measure.resamples=200'],
+  ...['dream.rehearsalTalks=1', 'chat.learnFromApi=always'],
+];
 
 /** The compiled daemon on a store, once it is ready. */
 export async function start(store: string, modelDir: string): Promise<Running> {
@@ -42,7 +41,7 @@ export async function start(store: string, modelDir: string): Promise<Running> {
       join(installationFolder, 'dist', 'cli', 'main.js'),
       'start',
       ...['--set', `store.path=${store}`, `model.path=${modelDir}`, 'server.port=0'],
-      ...['chat.replyTokensMax=12', 'engine.threads=1', 'logger.level=error'],
+      ...['chat.replyTokensMax=12', 'engine.threads=1', 'logger.level=error', ...SMALL_NIGHTS],
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
@@ -67,97 +66,126 @@ export async function kill({ process: child }: Running): Promise<void> {
   await ended;
 }
 
-/** Says things in one talk until the connection breaks; notes what was acknowledged. */
-async function talk(port: number, told: Told): Promise<void> {
-  // Killed before it could be opened: then nothing was said.
-  const client = await TestClient.open(port).catch(() => undefined);
-  if (client === undefined) return;
-  client.socket.on('message', (data: Buffer) => {
-    const message = JSON.parse(data.toString());
-    if (message.type === 'message-stored') {
-      told.messages.set(message.message.id, message.message.text);
-      if (told.unacknowledged?.id === message.message.id) told.unacknowledged = undefined;
-    }
-    if (message.type === 'reply-end') told.replies.set(message.reply.id, message.reply.text);
+/** What somebody does until the daemon is gone. @throws what ends it earlier, and Failure */
+async function until(isKilled: () => boolean, life: Promise<never>): Promise<void> {
+  await life.catch((error: unknown) => {
+    if (error instanceof Failure || !isKilled()) throw error;
   });
-  try {
-    await client.hello();
-    for (;;) {
-      const { conversationId } = told;
-      const next = told.unacknowledged ?? {
-        id: `${conversationId}-m${told.said++}`,
-        text: `this is number ${told.said} of ${conversationId}`,
-      };
-      told.unacknowledged = next;
-      client.send({ type: 'message-say', conversationId, messageId: next.id, text: next.text });
-      await client.next('reply-end', ({ reply }) => reply.messageId === next.id, 60_000);
-    }
-  } catch {
-    // The daemon was killed.
-  } finally {
-    client.kill();
-  }
 }
 
-/** @throws when something acknowledged is not there exactly once, word for word */
-async function verify(port: number, told: Told): Promise<void> {
-  if (told.messages.size === 0) return;
-  const { conversationId } = told;
-  const response = await fetch(`http://127.0.0.1:${port}/api/conversations/${conversationId}`);
-  const { history } = ((await response.json()) as { conversation: Conversation }).conversation;
-  for (const [id, text] of [...told.messages, ...told.replies]) {
-    const there = history.filter((entry) => entry.id === id);
-    if (there.length === 1 && there[0]?.text === text) continue;
-    throw new Error(`${id} of ${conversationId} is there ${there.length} times: ${there[0]?.text}`);
-  }
-  const ids = history.map(({ id }) => id);
-  if (new Set(ids).size !== ids.length) throw new Error(`something is in ${conversationId} twice`);
+export interface KillOptions {
+  /** Kills at random points of one store's life. */
+  readonly rounds: number;
+  /** Whole ones, before the first kill: decisions are about these. */
+  readonly nights: number;
+  readonly onRound?: (count: number) => void;
 }
 
-function freshTalk(conversationId: string): Told {
-  const none = { messages: new Map(), replies: new Map(), unacknowledged: undefined, said: 0 };
-  return { conversationId, ...none };
-}
-
-async function round(running: Running, talks: Told[], random: Random): Promise<number> {
-  for (const told of talks) await verify(running.port, told);
-  const sentAgain = talks.filter(({ unacknowledged }) => unacknowledged !== undefined).length;
-  const talking = talks.map((told) => talk(running.port, told));
-  await new Promise((resolve) => setTimeout(resolve, 20 + random.uniform() * 600));
-  await kill(running);
-  await Promise.all(talking);
-  return sentAgain;
-}
-
-/** So many kills at random points of one store's life. */
+/** @throws Failure when something acknowledged is not kept, or something taken back is */
 export async function killLoop(
-  rounds: number,
   modelDir: string,
-  onRound: (count: number) => void = () => undefined,
+  { rounds, nights, onRound = () => undefined }: KillOptions,
 ): Promise<KillReport> {
   const store = await mkdtemp(join(tmpdir(), 'attune-kill-'));
   const random = createRandom('kill');
-  const all: Told[] = [];
-  let talks: Told[] = [];
-  let sentAgain = 0;
+  const sleeper = new Sleeper(random.split('sleeper'));
+  const all: Person[] = [];
+  let people: Person[] = [];
+  let running: Running | undefined;
   try {
+    running = await start(store, modelDir);
+    await sleeper.sleep(running.port, nights);
+    await kill(running);
     for (let count = 0; count < rounds; count++) {
-      // New talks now and then, so that beginnings are hit as often as ends.
-      if (count % 5 === 0) {
-        talks = Array.from({ length: TALKS }, (_, at) => freshTalk(`talk-${count}-${at}`));
-        all.push(...talks);
+      // New people now and then, so that beginnings are hit as often as ends.
+      if (count % BLOCK === 0) {
+        const names = Array.from({ length: PEOPLE }, (_, at) => `p${count}-${at}`);
+        people = names.map((name) => new Person(name, random.split(name)));
+        all.push(...people);
       }
-      sentAgain += await round(await start(store, modelDir), talks, random);
+      running = await start(store, modelDir);
+      await round(running, { people, sleeper, random, at: count % BLOCK });
       onRound(count + 1);
     }
-    const last = await start(store, modelDir);
-    for (const told of all) await verify(last.port, told);
-    await kill(last);
+    running = await start(store, modelDir);
+    for (const one of [...all, sleeper]) await one.verify(running.port);
+    const words = await wordsOf(running.port);
+    await kill(running);
+    await assertForgotten(store, words);
   } finally {
+    running?.process.kill('SIGKILL');
     await rm(store, { recursive: true, force: true });
   }
-  const sum = (of: (told: Told) => number): number =>
-    all.reduce((total, one) => total + of(one), 0);
-  const messages = sum((told) => told.messages.size);
-  return { rounds, messages, replies: sum((told) => told.replies.size), sentAgain };
+  const report: Record<string, number> = { rounds };
+  for (const [what, times] of [...all, sleeper].flatMap(({ counts }) => Object.entries(counts))) {
+    report[what] = (report[what] ?? 0) + times;
+  }
+  return report;
+}
+
+interface Round {
+  readonly people: readonly Person[];
+  readonly sleeper: Sleeper;
+  readonly random: Random;
+  readonly at: number;
+}
+
+async function round(running: Running, { people, sleeper, random, at }: Round): Promise<void> {
+  const { port } = running;
+  for (const one of [...people, sleeper]) await one.verify(port);
+  const isLong = at >= BLOCK - 2;
+  let isGone = false;
+  const lives = [
+    sleeper.live(port),
+    ...people.map((one) => one.live(port, isLong ? ['say'] : undefined)),
+  ];
+  const living = Promise.all(lives.map((life) => until(() => isGone, life)));
+  const longest = isLong ? LONG_MS : SHORT_MS;
+  await Promise.race([living, delay(20 + random.uniform() * longest)]);
+  isGone = true;
+  await kill(running);
+  await living;
+}
+
+interface Words {
+  /** Still said somewhere. */
+  readonly said: ReadonlySet<string>;
+  /** Of conversations that may be learnt from, and of flags in them that stand. */
+  readonly open: ReadonlySet<string>;
+}
+
+const wordsIn = (text: string): string[] => text.match(/W\d+W/g) ?? [];
+
+async function wordsOf(port: number): Promise<Words> {
+  const said = new Set<string>();
+  const open = new Set<string>();
+  let cursor = '';
+  do {
+    const { body } = await ask(port, `/api/conversations?limit=100${cursor}`);
+    const page = body as { conversations: ConversationSummary[]; nextCursor: string | null };
+    for (const { id, canLearn } of page.conversations) {
+      const { body: whole } = await ask(port, `/api/conversations/${id}`);
+      const { body: listed } = await ask(port, `/api/flags?conversationId=${id}`);
+      const { flags } = listed as { flags: Flag[] };
+      const standing = flags.filter(({ withdrawnAt }) => withdrawnAt === null);
+      const history = wordsIn(JSON.stringify(whole));
+      for (const word of [...history, ...wordsIn(JSON.stringify(flags))]) said.add(word);
+      if (!canLearn) continue;
+      for (const word of [...history, ...wordsIn(JSON.stringify(standing))]) open.add(word);
+    }
+    cursor = page.nextCursor === null ? '' : `&cursor=${encodeURIComponent(page.nextCursor)}`;
+  } while (cursor !== '');
+  return { said, open };
+}
+
+/** @throws Failure when a file has words of what was deleted, or learns what was taken back */
+async function assertForgotten(store: string, { said, open }: Words): Promise<void> {
+  const files = await readdir(store, { recursive: true, withFileTypes: true });
+  for (const file of files.filter((one) => one.isFile())) {
+    const path = join(file.parentPath, file.name).slice(store.length);
+    const isLearnt = path.startsWith('/ledger') || path === '/memory.json';
+    const words = wordsIn(await readFile(join(store, path), 'latin1'));
+    const wrong = words.filter((word) => !(isLearnt ? open : said).has(word));
+    if (wrong.length > 0) throw new Failure(`${path} still has ${[...new Set(wrong)].join(', ')}`);
+  }
 }
