@@ -195,7 +195,7 @@ async function writeGathered(folder: Folder, plan: NightPlan, parts: GatherParts
   const journal = await openJournal(folder, clock);
   try {
     await journal.phase('gather', gatheredSchema, async () => {
-      const talks = await readTalks(store.conversations);
+      const talks = await readTalks(store.conversations, config.chat);
       const standing = store.flags.list().filter((flag) => flag.withdrawnAt === null);
       const since = await lastNightAt(store.ledger, clock.now());
       const gathered = gather({
@@ -249,7 +249,10 @@ async function lastNightAt(ledger: Ledger, now: number): Promise<number> {
   return begun.findLast((at) => at <= now) ?? 0;
 }
 
-async function readTalks(store: ConversationStore): Promise<Map<string, Talk>> {
+async function readTalks(
+  store: ConversationStore,
+  chat: Pick<Config['chat'], 'systemPrompt'>,
+): Promise<Map<string, Talk>> {
   const talks = new Map<string, Talk>();
   for (const id of store.ids()) {
     if (!store.has(id) || !store.summary(id).canLearn) continue;
@@ -258,13 +261,16 @@ async function readTalks(store: ConversationStore): Promise<Map<string, Talk>> {
       if (isAttuneError(error, 'conversation-not-found')) return undefined;
       throw error;
     });
-    if (state !== undefined) talks.set(id, talkOf(state));
+    if (state !== undefined) talks.set(id, talkOf(state, chat));
   }
   return talks;
 }
 
-/** A conversation without replies that failed or stayed empty; replaced ones are apart. */
-export function talkOf(state: ConversationState): Talk {
+/**
+ * A conversation without replies that failed or stayed empty; replaced ones are apart.
+ * @param chat what is served where the conversation has no system prompt of its own
+ */
+export function talkOf(state: ConversationState, chat: Pick<Config['chat'], 'systemPrompt'>): Talk {
   const messages: TalkMessage[] = [];
   const replaced: Pick<TalkMessage, 'id' | 'content'>[] = [];
   for (const { id, text, at, ...entry } of state.entries) {
@@ -274,12 +280,12 @@ export function talkOf(state: ConversationState): Talk {
     else if (entry.isSuperseded) replaced.push({ id, content });
     else if (content !== '') messages.push({ id, role: 'assistant', content, at });
   }
-  const { systemPrompt, templateVariables: variables = {} } = state.settings;
+  const { systemPrompt = chat.systemPrompt, templateVariables: variables = {} } = state.settings;
   return {
     id: state.id,
     canLearn: state.canLearn,
     rendering: { at: state.createdAt, variables },
-    ...(systemPrompt === undefined ? {} : { systemPrompt }),
+    systemPrompt,
     messages,
     replaced,
   };

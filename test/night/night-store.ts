@@ -13,6 +13,7 @@ import type { Manifest } from '../../src/ledger/manifest.ts';
 import type { Remembered } from '../../src/memory/memory.ts';
 import { writeDelta } from '../../src/model/delta.ts';
 import type { PlanParts } from '../../src/night/prepare.ts';
+import type { ConversationSettings } from '../../src/protocol/conversation.ts';
 import { FlagDraft } from '../../src/protocol/flag.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
 import {
@@ -81,13 +82,19 @@ export async function converse(
     said,
     better,
     at = NOW,
-  }: { readonly said: string; readonly better?: string; readonly at?: number },
+    settings = {},
+  }: {
+    readonly said: string;
+    readonly better?: string;
+    readonly at?: number;
+    readonly settings?: ConversationSettings;
+  },
 ): Promise<void> {
   const turn: LogRecord[] = [
     { type: 'message', id: `${id}-m`, at, text: said },
     foreignReply({ id: `${id}-r`, messageId: `${id}-m`, at, text: 'How about the opera?' }),
   ];
-  const rest = { origin: 'live', title: '', settings: {}, canLearn: true, at } as const;
+  const rest = { origin: 'live', title: '', settings, canLearn: true, at } as const;
   await conversations.create({ type: 'conversation', schemaVersion: 1, id, ...rest }, turn);
   if (better === undefined) return;
   const draft = { id: `flag-${id}`, conversationId: id, replyId: `${id}-r`, betterWords: better };

@@ -133,6 +133,32 @@ describe('a night that begins', () => {
     expect((await readGists(folder)).map(({ gist }) => gist.conversationId)).toEqual(['b']);
   });
 
+  it('renders each conversation under the system prompt that it is served with', async () => {
+    night = await openNightStore({
+      flag: { heldBackFrom: 100 },
+      chat: { systemPrompt: 'Be brief.' },
+    });
+    const { store } = night;
+    const own = { systemPrompt: 'Be kind.' };
+    await converse(store, 'usual', { said: 'The blue room.', better: 'Yes.' });
+    await converse(store, 'own', { said: 'The red room.', settings: own });
+    await converse(store, 'none', { said: 'The green room.', settings: { systemPrompt: '' } });
+    const { folder } = await begin();
+    const said = (await readFlagged(folder)).map(({ context }) => context.messages);
+    const everyday = await readScenarioFile(folder, 'everyday');
+    const systems = Object.fromEntries(
+      [...said, ...everyday.map(({ messages }) => messages)].map((messages) => {
+        const system = messages.find(({ role }) => role === 'system')?.content;
+        return [messages.at(-1)?.content, system];
+      }),
+    );
+    expect(systems).toEqual({
+      'The blue room.': 'Be brief.',
+      'The red room.': 'Be kind.',
+      'The green room.': undefined,
+    });
+  });
+
   it('reads nothing of a conversation that the person excluded', async () => {
     const { conversations } = night.store;
     await converse(night.store, 'a', { said: 'The blue room.', better: 'Yes.', at: NOW - HOUR });

@@ -60,13 +60,15 @@ describe('a thought', () => {
   it('is nothing that a night learns from, wherever it stands', async () => {
     const client = await (await open('written')).connect();
     await client.say('thinks', 'a1', 'hi');
-    expect(talkOf(await daemon.conversations.read('thinks')).messages[1]?.content).toBe('Hello');
+    expect(
+      talkOf(await daemon.conversations.read('thinks'), { systemPrompt: '' }).messages[1]?.content,
+    ).toBe('Hello');
     await daemon.end();
     const before = await (await open('none')).connect();
     await before.say('thought', 'a1', 'hi');
     const state = await daemon.conversations.read('thought');
     expect(state.entries.at(-1)).toMatchObject({ text: expect.stringContaining('Hm, well.') });
-    expect(talkOf(state).messages[1]?.content).toBe('Hello');
+    expect(talkOf(state, { systemPrompt: '' }).messages[1]?.content).toBe('Hello');
   });
 });
 
