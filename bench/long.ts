@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { WebSocket } from 'ws';
+import { PROTOCOL_VERSION } from '../src/protocol/handshake.ts';
 import { quantile } from './machine.ts';
 import type { ProbeOptions, ProbeTimes } from './probe.ts';
 
@@ -60,7 +61,9 @@ async function say(url: string, text: string): Promise<string> {
     });
   });
   await once(socket, 'open');
-  socket.send(JSON.stringify({ type: 'client-hello', protocol: 1, client: 'bench' }));
+  socket.send(
+    JSON.stringify({ type: 'client-hello', protocol: PROTOCOL_VERSION, client: 'bench' }),
+  );
   const id = freshId();
   socket.send(JSON.stringify({ type: 'message-say', conversationId: id, messageId: id, text }));
   const answer = await answered;

@@ -1,6 +1,7 @@
 // People who talk with a daemon, on a thread of their own so that reading costs the daemon nothing.
 import { parentPort, workerData } from 'node:worker_threads';
 import { WebSocket } from 'ws';
+import { PROTOCOL_VERSION } from '../src/protocol/handshake.ts';
 
 export interface PeopleOptions {
   readonly url: string;
@@ -37,7 +38,7 @@ async function person(at: number): Promise<void> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
   const send = (message: object): void => socket.send(JSON.stringify(message));
   await new Promise((resolve) => socket.once('open', resolve));
-  send({ type: 'client-hello', protocol: 1, client: 'bench' });
+  send({ type: 'client-hello', protocol: PROTOCOL_VERSION, client: 'bench' });
   let last = 0;
   let isFirst = true;
   let onEnd: () => void = () => undefined;

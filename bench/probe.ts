@@ -2,6 +2,7 @@
 // before, so that a daemon that stands still is seen for as long as it does.
 import { parentPort, workerData } from 'node:worker_threads';
 import { WebSocket } from 'ws';
+import { PROTOCOL_VERSION } from '../src/protocol/handshake.ts';
 
 export interface ProbeOptions {
   readonly url: string;
@@ -21,7 +22,7 @@ socket.on('message', (data: Buffer) => {
   if (heard.requestId !== undefined) waiting.get(heard.requestId)?.(heard.type);
 });
 await new Promise((resolve) => socket.once('open', resolve));
-send({ type: 'client-hello', protocol: 1, client: 'probe' });
+send({ type: 'client-hello', protocol: PROTOCOL_VERSION, client: 'probe' });
 
 /** The type of the answer. */
 function ask(requestId: string, message: object): Promise<string> {

@@ -218,7 +218,7 @@ export class Connection implements Actor {
     }
     if (hello.protocol !== PROTOCOL_VERSION) {
       const ours = `This daemon speaks protocol ${PROTOCOL_VERSION}, not ${hello.protocol}.`;
-      this.close('protocol-mismatch', `${ours} Update the older of the two.`);
+      this.close('protocol-mismatch', `${ours} Reload the page, or update the older of the two.`);
       return;
     }
     if (!this.#isTrusted && !tokens.isRight(hello.token)) {

@@ -6,7 +6,7 @@ import {
   type DaemonClientOptions,
   type SocketEvents,
 } from '../../src/protocol/daemon-client.ts';
-import { CLOSE_CODE } from '../../src/protocol/handshake.ts';
+import { CLOSE_CODE, PROTOCOL_VERSION } from '../../src/protocol/handshake.ts';
 import type { ServerMessage } from '../../src/protocol/server-message.ts';
 import { createFakeClock, type FakeClock } from '../fakes/fake-clock.ts';
 
@@ -60,7 +60,7 @@ function greet(): void {
   line().events.onOpen();
   tell({
     type: 'server-hello',
-    protocol: 1,
+    protocol: PROTOCOL_VERSION,
     server: 'attune',
     engine: {
       status: 'ready',
@@ -105,7 +105,7 @@ describe('a connection', () => {
     expect(client.send({ type: 'heartbeat-ping' })).toBe(false);
     greet();
     expect(line().sent).toEqual([
-      { type: 'client-hello', protocol: 1, client: 'test', token: 'secret' },
+      { type: 'client-hello', protocol: PROTOCOL_VERSION, client: 'test', token: 'secret' },
     ]);
     expect((await connected).limits.heartbeatIntervalMs).toBe(HEARTBEAT_MS);
     expect(states.map(({ kind }) => kind)).toEqual(['connecting', 'open']);

@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Logger, silentLogger } from '../../src/base/logger.ts';
+import { PROTOCOL_VERSION } from '../../src/protocol/handshake.ts';
 import {
   assertHost,
   assertOrigin,
@@ -211,7 +212,7 @@ describe('a running daemon', () => {
       expect((await ask(path, { authorization: `Bearer ${token}` })).status, path).toBe(200);
     }
     const silent = await daemon.connect({ hello: false });
-    silent.send({ type: 'client-hello', protocol: 1, client: 'x' });
+    silent.send({ type: 'client-hello', protocol: PROTOCOL_VERSION, client: 'x' });
     expect((await silent.next('error')).code).toBe('token-required');
     expect(await silent.closed()).toBe(4001);
     const wrong = TestClient.open(daemon.port, { authorization: 'Bearer wrong' });

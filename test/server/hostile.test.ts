@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { silentLogger } from '../../src/base/logger.ts';
-import { CLOSE_CODE } from '../../src/protocol/handshake.ts';
+import { CLOSE_CODE, PROTOCOL_VERSION } from '../../src/protocol/handshake.ts';
 import { fc } from '../property.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 import type { TestClient } from './test-client.ts';
@@ -76,14 +76,17 @@ describe('whatever a client does', () => {
     const second = await daemon.connect();
     second.socket.send(Buffer.from([1, 2, 3]));
     expect((await second.next('error')).code).toBe('message-invalid');
-    second.send({ type: 'client-hello', protocol: 1, client: 'again' });
+    second.send({ type: 'client-hello', protocol: PROTOCOL_VERSION, client: 'again' });
     expect((await second.next('error')).code).toBe('hello-repeated');
   });
 
-  it('another protocol is told and closed', async () => {
+  // 1: flags named the nights that used them by their ids alone.
+  it.each([1, 99])('a client of protocol %i is told to reload, and closed', async (protocol) => {
     const client = await (await open()).connect({ hello: false });
-    client.send({ type: 'client-hello', protocol: 99, client: 'future' });
-    expect((await client.next('error')).code).toBe('protocol-mismatch');
+    client.send({ type: 'client-hello', protocol, client: 'of another time' });
+    const { code, message } = await client.next('error');
+    expect(code).toBe('protocol-mismatch');
+    expect(message).toContain('Reload the page');
     expect(await client.closed()).toBe(CLOSE_CODE['protocol-mismatch']);
   });
 

@@ -2,6 +2,7 @@
 import { WebSocket } from 'ws';
 import type { ClientMessageInput } from '../../src/protocol/client-message.ts';
 import { parseServerMessage } from '../../src/protocol/codec.ts';
+import { PROTOCOL_VERSION } from '../../src/protocol/handshake.ts';
 import type { ServerMessage, ServerMessageOf } from '../../src/protocol/server-message.ts';
 
 type Type = ServerMessage['type'];
@@ -42,7 +43,7 @@ export class TestClient {
 
   async hello(token?: string): Promise<ServerMessageOf<'server-hello'>> {
     const named = token === undefined ? {} : { token };
-    this.send({ type: 'client-hello', protocol: 1, client: 'test', ...named });
+    this.send({ type: 'client-hello', protocol: PROTOCOL_VERSION, client: 'test', ...named });
     return this.next('server-hello');
   }
 
