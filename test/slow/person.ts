@@ -364,8 +364,9 @@ export class Sleeper {
     for (let count = 0; count < nights; count++) {
       const body = importBody(`kept-${count}`, [sentence(), sentence(), sentence()]);
       await ask(port, '/api/conversations', { method: 'POST', body });
-      await this.#run(port);
       while (this.#nights.size <= count) {
+        // Refused while one runs.
+        await this.#run(port);
         await delay(500);
         await this.verify(port);
       }
