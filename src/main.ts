@@ -11,7 +11,7 @@ import { Chat } from './chat/chat.ts';
 import { Conversations } from './chat/conversations.ts';
 import { installationFolder, installedVersion } from './config/load.ts';
 import type { Config } from './config/schema.ts';
-import type { Engine } from './engine/engine.ts';
+import type { Engine, VersionSource } from './engine/engine.ts';
 import { openEngineProcess } from './engine/process/client.ts';
 import { forkEngine } from './engine/process/fork.ts';
 import { type SupervisedEngine, superviseEngine } from './engine/process/supervise.ts';
@@ -58,7 +58,7 @@ export interface DaemonParts {
   readonly config: Config;
   readonly paths: Paths;
   readonly store: Store;
-  readonly engine: Engine & Partial<Pick<SupervisedEngine, 'subscribe'>>;
+  readonly engine: Engine & Partial<Pick<SupervisedEngine, 'subscribe' | 'restartUnder'>>;
   readonly tokenizer: ChatTokenizer;
   /** How a reply is drawn unless a conversation or a request says otherwise. */
   readonly sampling: Sampling;
@@ -129,7 +129,8 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
 export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Promise<Daemon> {
   const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
   const { server: settings } = config;
-  const trouble = await returnToVersion(engine, store.ledger, logger);
+  const active = () => activeVersion(store.ledger, logger);
+  const trouble = await returnToVersion(engine, await active(), logger);
 
   const { events, watch, chat } = createChat(parts);
   closers.push(() => watch.close());
@@ -137,7 +138,13 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   await watch.refresh();
   for (const notice of watch.view().notices) logger.warn({}, notice);
 
-  const nights = await createNights(parts, events, trouble);
+  const nights = await createNights(parts, events);
+  nights.noteTrouble(trouble);
+  engine.restartUnder?.(async () => {
+    const { version, trouble } = await active();
+    nights.noteTrouble(trouble);
+    return version;
+  });
   chat.watchReplies(nights);
   const schedule = await scheduleNights(nights, { settings: config.night, clock, logger });
 
@@ -219,11 +226,7 @@ async function pathsOf(config: Config): Promise<Paths> {
   };
 }
 
-async function createNights(
-  parts: DaemonParts,
-  events: EventHub,
-  trouble: string | undefined,
-): Promise<NightService> {
+async function createNights(parts: DaemonParts, events: EventHub): Promise<NightService> {
   const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
   const description = await engine.describe();
   assertFits(config.train, description);
@@ -245,7 +248,6 @@ async function createNights(
     clock,
     logger,
     publish: (topic, message) => events.publish(topic, message),
-    trouble,
   });
 }
 
@@ -276,30 +278,47 @@ function startEngine(
   });
 }
 
-/**
- * After a restart the active nights are active again; without them, chat goes on.
- * @returns why they are not, for a person
- */
+interface ActiveVersion {
+  /** Undefined: the base speaks. */
+  readonly version?: VersionSource;
+  /** Why the active nights are not in it, for a person. */
+  readonly trouble?: string;
+}
+
+/** The active nights as the ledger has sealed them; without them, chat goes on. */
+async function activeVersion(ledger: Ledger, logger: Logger): Promise<ActiveVersion> {
+  const { inForce } = ledger.head();
+  if (inForce.length === 0) return {};
+  try {
+    return { version: await loadableVersion(ledger, inForce) };
+  } catch (error) {
+    return { trouble: baseSpeaks(error, logger) };
+  }
+}
+
+/** After a start the active nights are active again. @returns why they are not */
 async function returnToVersion(
   engine: Engine,
-  ledger: Ledger,
+  { version, trouble }: ActiveVersion,
   logger: Logger,
 ): Promise<string | undefined> {
-  const { inForce } = ledger.head();
-  if (inForce.length === 0) return undefined;
+  if (version === undefined) return trouble;
   try {
-    const version = await loadableVersion(ledger, inForce);
     await engine.loadVersion(version);
     await engine.switchVersion(version.id);
     return undefined;
   } catch (error) {
-    logger.error({ error, inForce }, 'the active nights cannot be loaded; the base model speaks');
-    const why = error instanceof Error ? error.message : String(error);
-    return (
-      `The active nights cannot be loaded, and the base model speaks: ${why} No night can begin on ` +
-      'top of them; `attune swap` goes to other nights, or to the base model for good.'
-    );
+    return baseSpeaks(error, logger);
   }
+}
+
+function baseSpeaks(error: unknown, logger: Logger): string {
+  logger.error({ error }, 'the active nights cannot be loaded; the base model speaks');
+  const why = error instanceof Error ? error.message : String(error);
+  return (
+    `The active nights cannot be loaded, and the base model speaks: ${why} No night can begin on ` +
+    'top of them; `attune swap` goes to other nights, or to the base model for good.'
+  );
 }
 
 /** Also when it opens only after something else has failed. */

@@ -42,8 +42,6 @@ export interface NightServiceOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly publish: (topic: EventTopic, message: ServerMessage) => void;
-  /** Why the active nights could not be loaded at the start. */
-  readonly trouble?: string | undefined;
   /** Compiled entry of the night's process, where it is another than the usual one. */
   readonly entry?: string;
 }
@@ -65,11 +63,10 @@ export class NightService {
   #activeAt: number | undefined;
   #failure: unknown;
   /** Why nights are not as they should be, until they are. */
-  #trouble: { start?: string | undefined; night?: string | undefined };
+  #trouble: { start?: string | undefined; night?: string | undefined } = {};
 
   constructor(options: NightServiceOptions) {
     this.#options = options;
-    this.#trouble = { start: options.trouble };
     this.#blind = openBlindBook(options.store.ledger);
     options.store.consent.watch({ letGo: (source) => this.#letGo(source) });
   }
@@ -175,6 +172,11 @@ export class NightService {
         this.#running = undefined;
       });
     return plan.night;
+  }
+
+  /** Why the active nights could not be loaded when the engine started; undefined: they were. */
+  noteTrouble(start: string | undefined): void {
+    this.#trouble = { ...this.#trouble, start };
   }
 
   #setTrouble(error: unknown): void {

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
@@ -8,6 +9,7 @@ import {
   type SupervisedEngine,
   superviseEngine,
 } from '../../src/engine/process/supervise.ts';
+import { writeDelta } from '../../src/model/delta.ts';
 import {
   generate,
   openEngine,
@@ -150,6 +152,13 @@ describe('a supervised engine', () => {
     return { engine, states };
   }
 
+  /** Resolves once the end of the process is noticed. */
+  async function killed(engine: SupervisedEngine): Promise<void> {
+    const pid = engine.pid as number;
+    process.kill(pid, 'SIGKILL');
+    await expect.poll(() => engine.pid, { timeout: 30_000 }).not.toBe(pid);
+  }
+
   it('is started again after it died; later requests wait for it', async () => {
     const { engine, states } = await supervise();
     const before = engine.pid as number;
@@ -162,12 +171,25 @@ describe('a supervised engine', () => {
     expect(states).toEqual(['ready', 'restarting', 'ready']);
   });
 
+  it('is started again under the version that it is told then', async () => {
+    const { engine } = await supervise();
+    const { version: base, baseHash } = await engine.describe();
+    const path = join(await temporaryFolder(), 'delta.safetensors');
+    const data = new Float32Array(64 * 64).fill(0.01);
+    await writeDelta(path, { baseHash, tensors: { 'layers.0.qProj': { shape: [64, 64], data } } });
+    const told = [{ id: 'v-night', deltas: [path] }, undefined];
+    engine.restartUnder(async () => told.shift());
+    for (const version of ['v-night', base]) {
+      await killed(engine);
+      expect((await engine.describe()).version).toBe(version);
+    }
+  });
+
   it('stays down after too many deaths and says so', async () => {
     const { engine, states } = await supervise(1);
     for (let life = 0; life < 2; life++) {
       await engine.describe();
-      process.kill(engine.pid as number, 'SIGKILL');
-      await wait(100);
+      await killed(engine);
     }
     await expect(engine.describe()).rejects.toMatchObject({
       code: 'engine-failed',

@@ -59,7 +59,7 @@ describe('a night under way', () => {
     nights.onBusy();
     await nights.standAside(async () => expect(nights.activeAt).toBeUndefined());
     nights.onIdle();
-    await expect.poll(told).toEqual(['start', 'pause', 'resume']);
+    await expect.poll(told, { timeout: 10_000 }).toEqual(['start', 'pause', 'resume']);
     expect(nights.activeAt).toBe(night.clock.now());
   });
 
@@ -67,13 +67,13 @@ describe('a night under way', () => {
     await nights.run();
     const failing = nights.standAside(() => Promise.reject(new Error('no such moment')));
     await expect(failing).rejects.toThrow('no such moment');
-    await expect.poll(told).toEqual(['start', 'pause', 'resume']);
+    await expect.poll(told, { timeout: 10_000 }).toEqual(['start', 'pause', 'resume']);
   });
 
   it('waits from its start where somebody is being answered', async () => {
     nights.onBusy();
     await nights.run();
-    await expect.poll(told).toEqual(['start', 'pause']);
+    await expect.poll(told, { timeout: 10_000 }).toEqual(['start', 'pause']);
     expect(nights.progress).toMatchObject({ isPaused: true });
   });
 

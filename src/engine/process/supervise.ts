@@ -12,7 +12,6 @@ export type EngineListener = (state: EngineState, reason?: Error) => void;
 export interface SuperviseOptions {
   /** Starts a process under a version (the base when undefined). */
   readonly open: (version: VersionSource | undefined) => Promise<EngineProcess>;
-  readonly version?: VersionSource;
   /** Restarts within ten minutes before it stays down. */
   readonly restartsMax: number;
   /** Called on every state change, with the exit reason when the process ended. */
@@ -26,6 +25,11 @@ export interface SupervisedEngine extends Engine {
   readonly pid: number | undefined;
   /** Calls the listener, from now on, on every change. */
   subscribe(listener: EngineListener): void;
+  /**
+   * From now on asked before each restart, for the version to start under: its files may have moved
+   * or changed since they were loaded. Until then it is the base.
+   */
+  restartUnder(ask: () => Promise<VersionSource | undefined>): void;
 }
 
 const RESTART_WINDOW_MS = 10 * 60_000;
@@ -34,7 +38,7 @@ const BACKOFF_MAX_MS = 10_000;
 
 /**
  * Requests in flight when a process dies reject with `engine-failed` and the fact `interrupted`;
- * later ones wait for its successor, which runs under the same version.
+ * later ones wait for its successor.
  * @throws whatever the first start throws
  */
 export async function superviseEngine(options: SuperviseOptions): Promise<SupervisedEngine> {
@@ -43,15 +47,7 @@ export async function superviseEngine(options: SuperviseOptions): Promise<Superv
   const forwarded = forwardCalls(async (call) => performCall(await supervisor.current, call));
   return {
     ...forwarded,
-    async loadVersion(source) {
-      await forwarded.loadVersion(source);
-      supervisor.sources.set(source.id, source);
-    },
-    async switchVersion(id) {
-      const result = await forwarded.switchVersion(id);
-      supervisor.restartUnder(id);
-      return result;
-    },
+    restartUnder: (ask) => supervisor.restartUnder(ask),
     subscribe: (listener) => supervisor.subscribe(listener),
     close: () => supervisor.close(),
     get state() {
@@ -64,14 +60,12 @@ export async function superviseEngine(options: SuperviseOptions): Promise<Superv
 }
 
 class Supervisor {
-  /** Every version that may be switched to, as last loaded. */
-  readonly sources = new Map<string, VersionSource>();
   readonly #options: SuperviseOptions;
   readonly #clock: Clock;
   #current: Promise<EngineProcess>;
   #process: EngineProcess | undefined;
   #state: EngineState = 'starting';
-  #version: VersionSource | undefined;
+  #versionNow: () => Promise<VersionSource | undefined> = async () => undefined;
   readonly #restarts: number[] = [];
   readonly #stop = new AbortController();
   readonly #listeners: EngineListener[];
@@ -80,7 +74,6 @@ class Supervisor {
     this.#options = options;
     this.#listeners = options.onChange === undefined ? [] : [options.onChange];
     this.#clock = options.clock ?? systemClock;
-    this.#version = options.version;
     this.#current = Promise.reject(new AttuneError('engine-failed', 'the engine did not start'));
     this.#current.catch(() => undefined);
   }
@@ -107,8 +100,8 @@ class Supervisor {
     await this.#current;
   }
 
-  restartUnder(id: string): void {
-    this.#version = this.sources.get(id) ?? this.#version;
+  restartUnder(ask: () => Promise<VersionSource | undefined>): void {
+    this.#versionNow = ask;
   }
 
   async close(): Promise<void> {
@@ -119,12 +112,7 @@ class Supervisor {
   }
 
   async #open(): Promise<EngineProcess> {
-    const engine = await this.#options.open(this.#version);
-    const { version } = await engine.describe();
-    // The base has no source of its own until now: its id is known only by the engine.
-    const started = this.#version ?? { id: version, deltas: [] };
-    this.#version = started;
-    this.sources.set(started.id, started);
+    const engine = await this.#options.open(await this.#versionNow());
     this.#process = engine;
     void engine.ended.then((reason) => this.#onEnd(reason));
     if (this.#state !== 'closed') this.#change('ready');
