@@ -1,7 +1,7 @@
 // What both sides of a connection agree on: the protocol's number and the codes of its closing.
 /**
- * Both sides compare it in their hello. Raised when a client of before would not understand a message.
- * 2: a flag names the nights that used it with their base model.
+ * Both sides compare it in their hello. Raised when a client of before would not understand a
+ * message. 2: a flag names the nights that used it with their base model.
  */
 export const PROTOCOL_VERSION = 2;
 
