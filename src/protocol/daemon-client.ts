@@ -79,6 +79,8 @@ const RETRY_MAX_MS = 8_000;
 const HELLO_TIMEOUT_MS = 5_000;
 /** Silence, in heartbeats, after which a connection counts as lost. */
 const HEARTBEATS_MISSED = 2.5;
+/** The same after a sleep, when somebody waits. */
+const WAKE_TIMEOUT_MS = 3_000;
 
 export class DaemonClient {
   readonly #options: DaemonClientOptions;
@@ -91,6 +93,8 @@ export class DaemonClient {
   #wasOpen = false;
   #asked = 0;
   #losses = 0;
+  /** Lost, and to be opened again. */
+  #mayRetry = false;
   #heardAt = 0;
   /** For the hello, the next heartbeat or the next attempt: one at a time. */
   #timer: { cancel(): void } | undefined;
@@ -142,6 +146,21 @@ export class DaemonClient {
         reject,
       });
       if (this.#isOpen) this.#write(asked);
+    });
+  }
+
+  /** The machine may have slept, or changed its network: says within seconds whether it is lost. */
+  wake(): void {
+    if (!this.#isOpen || this.#hello === undefined) {
+      if (this.#mayRetry) this.#open();
+      return;
+    }
+    const { heartbeatIntervalMs } = this.#hello.limits;
+    this.#heardAt = Number.NEGATIVE_INFINITY;
+    this.#write({ type: 'heartbeat-ping' });
+    this.#after(WAKE_TIMEOUT_MS, () => {
+      if (this.#heardAt === Number.NEGATIVE_INFINITY) this.#lost();
+      else this.#watch(heartbeatIntervalMs);
     });
   }
 
@@ -247,6 +266,7 @@ export class DaemonClient {
       return;
     }
     this.#after(Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** this.#losses++), () => this.#open());
+    this.#mayRetry = true;
     this.#options.onState?.({ kind: 'waiting', wasOpen });
   }
 
@@ -257,6 +277,7 @@ export class DaemonClient {
     const socket = this.#socket;
     this.#socket = undefined;
     this.#isOpen = false;
+    this.#mayRetry = false;
     socket?.close();
   }
 

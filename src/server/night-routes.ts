@@ -1,12 +1,12 @@
 // HTTP routes of the nights: list, summary, slider, run, decide.
 import { z } from 'zod';
+import { AttuneError } from '../base/errors.ts';
 import type { Conversations } from '../chat/conversations.ts';
 import { NIGHT_ID } from '../ledger/manifest.ts';
 import { listNights, readSummary } from '../morning/list.ts';
 import { changeDream, reviewView } from '../morning/review.ts';
 import { type SliderParts, sliderReply, sliderView } from '../morning/slider.ts';
 import type { NightService } from '../night/service.ts';
-import { parseWith } from '../protocol/codec.ts';
 import { ReviewRequest } from '../protocol/review.ts';
 import {
   BlindAnswer,
@@ -26,8 +26,11 @@ export interface NightRouteOptions {
   readonly schedule: Pick<Schedule, 'next'> | undefined;
 }
 
-const nightOf = ({ params }: RouteContext): string =>
-  parseWith(z.string().regex(NIGHT_ID), params.id);
+function nightOf({ params: { id = '' } }: RouteContext): string {
+  if (NIGHT_ID.test(id)) return id;
+  const message = `There is no night "${id}". The nights are listed by: attune night list`;
+  throw new AttuneError('night-unknown', message, { id });
+}
 
 /** Also while the engine is down: it comes back on the version of the ledger. */
 async function versionNow({ engine, ledger }: SliderParts): Promise<string> {

@@ -31,6 +31,8 @@ const TYPES: Readonly<Record<string, string>> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
+/** The pages of the client; it says itself what others are not. */
+const PAGE = /^\/(?:talks\/[^/]+|flags|nights(?:\/[^/]+){0,2})?\/?$/;
 const FILES_MAX = 500;
 const FILE_BYTES_MAX = 16 * 2 ** 20;
 
@@ -94,7 +96,8 @@ export function readStaticFiles(folder: string): StaticFiles {
         return;
       }
       const length = { 'Content-Type': file.type, 'Content-Length': file.bytes.length };
-      response.writeHead(200, { ...headers, ...length });
+      const isFound = file !== index || PAGE.test(path);
+      response.writeHead(isFound ? 200 : 404, { ...headers, ...length });
       response.end(request.method === 'HEAD' ? undefined : file.bytes);
     },
   };

@@ -192,6 +192,34 @@ describe('a connection', () => {
     expect(states.map(({ kind }) => kind)).toEqual(['connecting', 'connecting']);
   });
 
+  it('finds out within seconds after a sleep whether it is lost', async () => {
+    const client = open();
+    await Promise.all([client.connect(), greet()]);
+    client.wake();
+    expect(line().sent.at(-1)).toEqual({ type: 'heartbeat-ping' });
+    tell({ type: 'heartbeat-pong', at: 1 });
+    await clock.advance(4_000);
+    expect([client.isOpen, lines.length]).toEqual([true, 1]);
+    client.wake();
+    await clock.advance(3_500);
+    expect(lines).toHaveLength(2);
+    greet();
+    expect(client.isOpen).toBe(true);
+  });
+
+  it('is tried at once after a sleep where it was lost, and never where it was refused', async () => {
+    const client = open();
+    client.wake();
+    expect(lines).toHaveLength(0);
+    await Promise.all([client.connect(), greet()]);
+    line().events.onClose(1006);
+    client.wake();
+    expect(lines).toHaveLength(2);
+    line().events.onClose(CLOSE_CODE['protocol-mismatch']);
+    client.wake();
+    expect(lines).toHaveLength(2);
+  });
+
   it('ends for good when it is closed', async () => {
     const client = open();
     await Promise.all([client.connect(), greet()]);

@@ -35,11 +35,11 @@ export const PATIENT = { timeout: 30_000 };
 export const NEEDS = '(needs Chromium and dist-web: npm run build)';
 
 /** With a profile of its own that is thrown away. */
-export function openBrowser(): Promise<Browser> {
+export function openBrowser(more: readonly string[] = []): Promise<Browser> {
   return chromium.launch({
     ...(executablePath === undefined ? {} : { executablePath }),
     headless: true,
-    args: ARGUMENTS,
+    args: [...ARGUMENTS, ...more],
   });
 }
 

@@ -6,6 +6,8 @@ export interface Cable {
   /** Cuts every connection; new ones are cut at once. */
   pull(): void;
   plug(): void;
+  /** What is connected now stays so and hears nothing any more, as after a sleep. */
+  freeze(): void;
   close(): Promise<void>;
 }
 
@@ -45,6 +47,9 @@ export async function openCable(port: number): Promise<Cable> {
     },
     plug() {
       isPlugged = true;
+    },
+    freeze() {
+      for (const socket of sockets) socket.unpipe().resume();
     },
     close() {
       cut();

@@ -7,6 +7,7 @@ import {
   type SocketEvents,
 } from '../../src/protocol/daemon-client.ts';
 import type { ServerMessage } from '../../src/protocol/server-message.ts';
+import { keep, kept } from './kept.ts';
 
 export const CONNECTION_TEXT = {
   open: 'Connected',
@@ -18,7 +19,7 @@ export const CONNECTION_TEXT = {
 export type ConnectionState = keyof typeof CONNECTION_TEXT;
 export const connectionState = signal<ConnectionState>('connecting');
 
-const TOKEN_KEY = 'attune-token';
+const TOKEN = 'token';
 
 const listeners = new Set<(message: ServerMessage) => void>();
 const onOpens = new Set<() => void>();
@@ -50,22 +51,43 @@ export function onOpen(listener: () => void): void {
   onOpens.add(listener);
 }
 
+/** 128 random bits. `crypto.randomUUID` is there only over https and on this machine. */
 export function newId(): string {
-  return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+/** Also where the browser keeps nothing. */
+let ownToken = kept(TOKEN);
+
 export function setToken(token: string): void {
-  localStorage.setItem(TOKEN_KEY, token);
+  ownToken = token;
+  keep(TOKEN, token);
   connect();
 }
 
-export function token(): string | null {
-  return localStorage.getItem(TOKEN_KEY);
-}
+export const token = (): string | null => ownToken;
 
 export function connect(): void {
   // What comes of it is shown by the state.
   client.connect().catch(() => undefined);
+}
+
+/** How often the page looks whether the machine slept, and what tells of a sleep. */
+const LOOK_MS = 2_000;
+
+/** After a sleep, or in another network, the line may be dead without anybody having said so. */
+export function watchSleep(): void {
+  const wake = (): void => {
+    if (document.visibilityState === 'visible') client.wake();
+  };
+  for (const event of ['online', 'pageshow', 'focus']) window.addEventListener(event, wake);
+  document.addEventListener('visibilitychange', wake);
+  let before = Date.now();
+  setInterval(() => {
+    if (Date.now() - before > 2 * LOOK_MS) wake();
+    before = Date.now();
+  }, LOOK_MS);
 }
 
 /** Whether a request failed for want of a connection, which the page shows by itself. */

@@ -6,7 +6,7 @@ import { tell } from './page-state.ts';
 export function CopyButton({ text, what = '' }: { text: string; what?: string }): VNode {
   const [isCopied, setCopied] = useState(false);
   const copy = async (): Promise<void> => {
-    await navigator.clipboard.writeText(text);
+    await write(text);
     setCopied(true);
     setTimeout(() => setCopied(false), 1_500);
   };
@@ -16,4 +16,17 @@ export function CopyButton({ text, what = '' }: { text: string; what?: string })
       {what !== '' && <span class="hidden"> {what}</span>}
     </button>
   );
+}
+
+/** The clipboard's interface is there only over https and on this machine. */
+async function write(text: string): Promise<void> {
+  if (navigator.clipboard !== undefined) return navigator.clipboard.writeText(text);
+  const field = document.createElement('textarea');
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const isDone = document.execCommand('copy');
+  field.remove();
+  if (!isDone)
+    throw new Error('This browser does not let the page copy. Select the words and copy.');
 }

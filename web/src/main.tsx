@@ -1,10 +1,12 @@
 // The page: puts the parts together and listens to the keyboard.
 import { render, type VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
+import { followAddress } from './address.ts';
 import { isSettingsOpen } from './chat/conversation-settings.tsx';
+import { MenuButton } from './chat/head.tsx';
 import { isSidebarOpen, newTalk, Sidebar } from './chat/sidebar.tsx';
 import { Talk } from './chat/talk.tsx';
-import { connect, connectionState, onOpen, setToken, token } from './connection.ts';
+import { connect, connectionState, onOpen, setToken, token, watchSleep } from './connection.ts';
 import { beginFlag, flagDraft } from './flag/flag-draft.ts';
 import { FlagList } from './flag/flag-list.tsx';
 import { Nights } from './night/night-list.tsx';
@@ -19,15 +21,35 @@ function Page(): VNode {
       return <FlagList />;
     case 'nights':
       return <Nights id={route.value.id} view={route.value.view} />;
+    case 'unknown':
+      return <Unknown />;
     default:
       return <Talk />;
   }
 }
 
+function Unknown(): VNode {
+  return (
+    <main class="page">
+      <header class="head">
+        <MenuButton />
+      </header>
+      <div class="empty">
+        <h1>There is no such page</h1>
+        <p>
+          <a href="/" onClick={follow}>
+            To a new conversation
+          </a>
+        </p>
+      </div>
+    </main>
+  );
+}
+
 function Notice(): VNode | null {
   const now = notice.value;
   useEffect(() => {
-    if (now === null) return;
+    if (now === null || now.isLasting) return;
     const timer = setTimeout(() => {
       notice.value = null;
     }, 12_000);
@@ -104,7 +126,7 @@ function onKey(event: KeyboardEvent): void {
     i: () => document.getElementById('composer')?.focus(),
     f: () => reply !== undefined && beginFlag(reply, 'missed'),
     g: () => reply !== undefined && beginFlag(reply, 'good'),
-    r: () => !isRunning.value && reply !== undefined && regenerate(),
+    r: () => reply !== undefined && regenerate(),
   };
   const action = actions[event.key];
   if (action === undefined) return;
@@ -118,6 +140,8 @@ function titleOf(): string {
       return 'Flags – Attune';
     case 'nights':
       return 'Nights – Attune';
+    case 'unknown':
+      return 'Attune';
     default:
       return open.value?.title ? `${open.value.title} – Attune` : 'Attune';
   }
@@ -152,6 +176,8 @@ function App(): VNode {
 }
 
 listen();
+followAddress();
+watchSleep();
 onOpen(catchUp);
 onOpen(deliverAll);
 const root = document.getElementById('app');

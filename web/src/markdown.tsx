@@ -1,8 +1,8 @@
 // Markdown as elements. No HTML passes through: text stays text, so nothing needs sanitising.
 // Each text leaf knows where it stands in the source, so a selection maps back to exact words.
-import { Lexer, type Token, type Tokens } from 'marked';
+import { Marked, type Token, type Tokens } from 'marked';
 import { Fragment, type VNode } from 'preact';
-import { useMemo } from 'preact/hooks';
+import { useErrorBoundary, useMemo } from 'preact/hooks';
 import { CopyButton } from './copy.tsx';
 import { findIn, type Piece, runsOf, wholeOf } from './source-offset.ts';
 
@@ -38,20 +38,65 @@ function part(piece: Piece, text: string, from = 0): VNode {
   return found.isExact ? leaf(found.piece) : standIn(text, piece);
 }
 
-/** A reply's text, rendered. */
+/** Formulas, as they were written: a backslash in one is no escape of Markdown's. */
+const FORMULA = new RegExp(
+  [
+    /\$\$[^$]+\$\$/,
+    /\\\([\s\S]{1,2000}?\\\)/,
+    /\\\[[\s\S]{1,2000}?\\\]/,
+    /\$(?![\s$])(?:\\.|[^\\$\n])+(?<!\s)\$(?!\d)/,
+  ]
+    .map(({ source }) => `^${source}`)
+    .join('|'),
+);
+const lexer = new Marked({
+  extensions: [
+    {
+      name: 'formula',
+      level: 'inline',
+      start: (source) => /\$|\\[([]/.exec(source)?.index,
+      tokenizer(source) {
+        const raw = FORMULA.exec(source)?.[0];
+        return raw === undefined ? undefined : { type: 'formula', raw };
+      },
+    },
+  ],
+});
+
+/** A text, rendered; one that cannot be is shown as it was written, and alone with that. */
 export function Markdown({ text }: { text: string }): VNode {
-  const tokens = useMemo(() => new Lexer({ gfm: true }).lex(text), [text]);
+  const [error] = useErrorBoundary();
+  if (error === undefined) return <Rendered text={text} />;
+  return (
+    <p class="source" dir="auto">
+      {leaf(wholeOf(text))}
+    </p>
+  );
+}
+
+function Rendered({ text }: { text: string }): VNode {
+  const tokens = useMemo(() => lexer.lexer(text), [text]);
   return <div class="markdown">{each(tokens, wholeOf(text), block)}</div>;
 }
 
-/** Renders tokens that follow each other in `piece`. */
+/** Nobody reads what is deeper; the browser's stack ends at some hundreds. */
+const DEPTH_MAX = 60;
+let depth = 0;
+
+/** Renders tokens that follow each other in `piece`. @throws RangeError for too deep nesting */
 function each(tokens: readonly Token[], piece: Piece, render: Render): VNode[] {
-  let cursor = 0;
-  return tokens.map((token, index) => {
-    const found = findIn(piece, token.raw, cursor);
-    cursor = found.next;
-    return <Fragment key={index}>{render(token, found.piece)}</Fragment>;
-  });
+  if (depth >= DEPTH_MAX) throw new RangeError('nested too deep');
+  depth += 1;
+  try {
+    let cursor = 0;
+    return tokens.map((token, index) => {
+      const found = findIn(piece, token.raw, cursor);
+      cursor = found.next;
+      return <Fragment key={index}>{render(token, found.piece)}</Fragment>;
+    });
+  } finally {
+    depth -= 1;
+  }
 }
 
 function inlines(token: Token & { tokens?: Token[] }, piece: Piece): Node {
@@ -97,7 +142,8 @@ function code({ text, codeBlockStyle }: Tokens.Code, piece: Piece): VNode {
   const inside = codeBlockStyle === 'indented' ? 0 : piece.text.indexOf('\n') + 1;
   return (
     <div class="code">
-      <pre dir="ltr">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: long lines scroll with the keys too */}
+      <pre dir="ltr" tabIndex={0}>
         <code>{part(piece, text, inside)}</code>
       </pre>
       <CopyButton text={text} what="this code" />

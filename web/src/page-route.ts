@@ -4,6 +4,7 @@ import { signal } from '@preact/signals';
 export type Route =
   | { readonly page: 'talk'; readonly id: string | null }
   | { readonly page: 'flags' }
+  | { readonly page: 'unknown' }
   | { readonly page: 'nights'; readonly id: string | null; readonly view: 'summary' | 'slider' };
 
 function parse(path: string): Route {
@@ -12,7 +13,8 @@ function parse(path: string): Route {
   if (first === 'nights') {
     return { page: 'nights', id: second ?? null, view: third === 'slider' ? 'slider' : 'summary' };
   }
-  return { page: 'talk', id: first === 'talks' ? (second ?? null) : null };
+  if (first !== undefined && first !== 'talks') return { page: 'unknown' };
+  return { page: 'talk', id: second ?? null };
 }
 
 export const route = signal<Route>(parse(location.pathname));

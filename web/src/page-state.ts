@@ -13,6 +13,7 @@ import { newConversation, type OpenConversation } from '../../src/protocol/open-
 import type { EngineView } from '../../src/protocol/server-message.ts';
 import { hasCode, isDisconnected, newId, request, send } from './connection.ts';
 import { go, route } from './page-route.ts';
+import { withoutEcho } from './press.ts';
 
 export const engine = signal<EngineView | null>(null);
 export const conversations = signal<readonly ConversationSummary[]>([]);
@@ -21,20 +22,34 @@ export const nextCursor = signal<string | null>(null);
 export const deleting = signal<readonly PendingDeletion[]>([]);
 /** The open conversation, as the reducer of the protocol keeps it. */
 export const opened = signal<OpenConversation | null>(null);
-export const open = computed(() => opened.value?.conversation ?? null);
-export const running = computed(() => opened.value?.running ?? null);
+const here = computed(() => {
+  const wanted = wantedTalk();
+  const id = opened.value?.conversation.id;
+  return wanted === null || wanted === id ? opened.value : null;
+});
+/** The conversation on the screen: null while the one that the address names is on its way. */
+export const open = computed(() => here.value?.conversation ?? null);
+export const running = computed(() => here.value?.running ?? null);
 /** Changes at the beginning and the end of a reply, not with each of its words. */
 export const isRunning = computed(() => running.value !== null);
 /** A reply of the open conversation that could not be stored, and why. */
-export const failure = computed(() => opened.value?.failure ?? null);
+export const failure = computed(() => here.value?.failure ?? null);
 /** The open conversation ends with a message that nobody is answering. */
-export const isUnanswered = computed(() => opened.value?.isUnanswered ?? false);
+export const isUnanswered = computed(() => here.value?.isUnanswered ?? false);
 export const flags = signal<readonly Flag[]>([]);
 export const night = signal<NightProgress | null>(null);
 /** Grows when a night ends or weights change, so that pages read them again. */
 export const nightsDone = signal(0);
-/** One line for the person; `path` is a page that says more. */
-export const notice = signal<{ readonly text: string; readonly path?: string } | null>(null);
+interface Notice {
+  readonly text: string;
+  /** A page that says more. */
+  readonly path?: string;
+  /** It stays until the person does something about it. */
+  readonly isLasting?: boolean;
+}
+
+/** One line for the person. */
+export const notice = signal<Notice | null>(null);
 
 export const standingFlags = computed(() => flags.value.filter((f) => f.withdrawnAt === null));
 
@@ -53,8 +68,8 @@ export const history = computed<readonly Message[]>(() => {
   );
 });
 
-export function tell(error: unknown): void {
-  notice.value = { text: error instanceof Error ? error.message : String(error) };
+export function tell(error: unknown, options: Pick<Notice, 'isLasting'> = {}): void {
+  notice.value = { text: error instanceof Error ? error.message : String(error), ...options };
 }
 
 /** Tells what went wrong. A lost connection is shown where the connection is. */
@@ -77,7 +92,9 @@ export function catchUp(): void {
   if (conversationId !== null) void openConversation(conversationId);
 }
 
-const wantedTalk = (): string | null => (route.value.page === 'talk' ? route.value.id : null);
+/** The conversation that the address names. */
+export const wantedTalk = (): string | null =>
+  route.value.page === 'talk' ? route.value.id : null;
 
 async function loadConversations(): Promise<void> {
   const page = await request({ type: 'conversation-list', limit: 100 }, 'conversation-listed');
@@ -102,7 +119,7 @@ export function loadMore(): Promise<void> {
 }
 
 export function openConversation(conversationId: string): Promise<void> {
-  const earlier = open.value?.id;
+  const earlier = opened.value?.conversation.id;
   if (earlier !== undefined && earlier !== conversationId) {
     send({ type: 'conversation-close', conversationId: earlier });
   }
@@ -135,12 +152,12 @@ export function stop(): void {
   if (conversationId !== undefined) send({ type: 'reply-stop', conversationId });
 }
 
-/** Answers the last message anew, or for the first time. */
-export function regenerate(): void {
+/** Answers the last message again, or for the first time. */
+export const regenerate = withoutEcho((): void => {
   const conversationId = open.value?.id;
-  if (conversationId === undefined) return;
+  if (conversationId === undefined || isRunning.value) return;
   send({ type: 'reply-regenerate', conversationId, replyId: newId() });
-}
+});
 
 export const rename = (conversationId: string, title: string): Promise<void> =>
   attempt(() =>
@@ -176,13 +193,11 @@ export const isConfiguring = (): boolean => changes > 0;
 export function configure(conversationId: string, change: Configure): Promise<void> {
   const current = open.value;
   if (current?.id === conversationId) amend(configured(current, change));
-  const isNew = current?.history.length === 0;
+  // What is set before the first words goes with them.
+  if (current?.history.length === 0) return Promise.resolve();
   changes += 1;
   configuring = configuring.then(async () => {
     await attempt(async () => {
-      if (isNew) {
-        await request({ type: 'conversation-create', conversationId }, 'conversation-created');
-      }
       const message = { type: 'conversation-configure', conversationId, ...change } as const;
       await request(message, 'conversation-updated');
     });

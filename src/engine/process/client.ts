@@ -138,7 +138,7 @@ class EngineClient {
   #end(reason: string): AttuneError | undefined {
     const message = this.#isClosing
       ? 'the engine was closed'
-      : `the engine process ended: ${reason}`;
+      : `The process of the model ended (${reason}).`;
     const failure = new AttuneError('engine-failed', message, { interrupted: true, reason });
     this.#failure ??= failure;
     this.#opening?.reject(failure);

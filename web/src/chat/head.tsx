@@ -67,9 +67,11 @@ export function Head(): VNode {
 }
 
 function Bar(): VNode {
+  const talk = open.value;
   return (
     <header class="head">
       <MenuButton />
+      {talk !== null && talk.history.length > 0 && <h1 class="hidden">{talk.title}</h1>}
       <Title />
       <button
         type="button"

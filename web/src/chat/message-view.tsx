@@ -1,5 +1,5 @@
 // One message: the person's words, a reply, or a reply in the making.
-import type { VNode } from 'preact';
+import type { ComponentChildren, VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Reply, RunningReply } from '../../../src/protocol/conversation.ts';
 import type { Flag } from '../../../src/protocol/flag.ts';
@@ -18,7 +18,8 @@ import {
 interface PersonProps {
   readonly id: string;
   readonly text: string;
-  readonly isWaiting?: boolean;
+  /** What is said about it, below. */
+  readonly children?: ComponentChildren;
 }
 
 interface Mark {
@@ -52,7 +53,7 @@ function pieces(text: string, marks: readonly Mark[]): VNode[] {
 const LONG_CHARACTERS = 3000;
 const LONG_LINES = 40;
 
-export function PersonMessage({ id, text, isWaiting = false }: PersonProps): VNode {
+export function PersonMessage({ id, text, children }: PersonProps): VNode {
   const [isWhole, setWhole] = useState(false);
   const isLong = text.length > LONG_CHARACTERS || text.split('\n').length > LONG_LINES;
   const marks = standingFlags.value.flatMap((flag) =>
@@ -68,7 +69,7 @@ export function PersonMessage({ id, text, isWaiting = false }: PersonProps): VNo
           {isWhole ? 'Show less' : 'Show all of it'}
         </button>
       )}
-      {isWaiting && <small>sending…</small>}
+      {children}
     </article>
   );
 }

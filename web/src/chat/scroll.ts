@@ -14,7 +14,7 @@ import {
   shown,
   soughtMessage,
 } from '../stretch.ts';
-import { unstored } from '../unstored-message.ts';
+import { waiting } from '../unstored-message.ts';
 
 /** So near to the end counts as being there, in CSS pixels; so near to an edge brings more. */
 const END = 60;
@@ -79,7 +79,7 @@ export function useScroll(): Scroll {
     if (isAtEnd.current) toEnd();
   }, [shown.value[0]?.id]);
   // Whoever says something wants to see it, and what comes of it.
-  const said = unstored.value.length;
+  const said = waiting.value.length;
   useLayoutEffect(said > 0 ? toEnd : grown, [said]);
   useSought(scroller, isAtEnd, look);
   useEffect(() => {

@@ -5,17 +5,9 @@ import { isDemonstration } from '../../../src/protocol/demonstration.ts';
 import { flagDraft } from '../flag/flag-draft.ts';
 import { FlagSheet } from '../flag/sheet.tsx';
 import { SelectionToolbar } from '../flag/toolbar.tsx';
-import { go, route } from '../page-route.ts';
-import {
-  engine,
-  history,
-  open,
-  openConversation,
-  running,
-  startConversation,
-} from '../page-state.ts';
+import { engine, isRunning, open, running } from '../page-state.ts';
 import { hasEarlier, hasLater, showEarlier, showLater, shown } from '../stretch.ts';
-import { unstored } from '../unstored-message.ts';
+import { takeBack, waiting } from '../unstored-message.ts';
 import { Composer } from './composer.tsx';
 import { Head } from './head.tsx';
 import { PersonMessage, ReplyMessage, RunningMessage, Unanswered } from './message-view.tsx';
@@ -52,24 +44,6 @@ function Empty(): VNode {
   );
 }
 
-/** The address names the open talk: a new one gets its address with its first message. */
-function useAddress(): void {
-  const wanted = route.value.page === 'talk' ? route.value.id : null;
-  const hasWords = history.value.length > 0;
-  const id = open.value?.id;
-  useEffect(() => {
-    if (wanted !== null && wanted !== open.value?.id) void openConversation(wanted);
-    if (wanted === null && (open.value === null || open.value.history.length > 0)) {
-      startConversation();
-    }
-  }, [wanted]);
-  useEffect(() => {
-    const now = open.value;
-    const isNamed = now !== null && now.history.length > 0;
-    if (wanted === null && isNamed) go(`/talks/${now.id}`, { replace: true });
-  }, [id, hasWords, wanted]);
-}
-
 /** Alone with its words: the rest of a long talk does not move with each of them. */
 function Running({ onGrown }: { onGrown: () => void }): VNode | null {
   const reply = running.value;
@@ -95,13 +69,30 @@ async function earlier(): Promise<void> {
   requestAnimationFrame(() => focusOn(document.querySelector(`[data-message-id="${first}"]`)));
 }
 
-function Messages({ onGrown }: { onGrown: () => void }): VNode {
-  const id = open.value?.id;
-  const known = new Set(history.value.map((message) => message.id));
-  const waiting = unstored.value.filter(
-    (one) => one.conversationId === id && !known.has(one.messageId),
+/** What is not stored yet: on its way, or in line behind the reply that runs. */
+function Waiting(): VNode {
+  return (
+    <>
+      {waiting.value.map((message, at) => (
+        <PersonMessage key={message.messageId} id={message.messageId} text={message.text}>
+          {at === 0 && !isRunning.value ? (
+            <small>sending…</small>
+          ) : (
+            <small>
+              sent after this reply
+              <button type="button" class="quiet" onClick={() => takeBack(message)}>
+                Take back
+              </button>
+            </small>
+          )}
+        </PersonMessage>
+      ))}
+    </>
   );
-  const isEmpty = history.value.length === 0 && waiting.length === 0;
+}
+
+function Messages({ onGrown }: { onGrown: () => void }): VNode {
+  const isEmpty = open.value?.history.length === 0 && waiting.value.length === 0;
   const live = useLive();
   return (
     <div class="messages" role="log" aria-label="Conversation" aria-live={live}>
@@ -124,10 +115,9 @@ function Messages({ onGrown }: { onGrown: () => void }): VNode {
         </button>
       ) : (
         <>
-          {waiting.map((u) => (
-            <PersonMessage key={u.messageId} id={u.messageId} text={u.text} isWaiting />
-          ))}
+          {!isRunning.value && <Waiting />}
           <Running onGrown={onGrown} />
+          {isRunning.value && <Waiting />}
           <Unanswered />
         </>
       )}
@@ -136,7 +126,6 @@ function Messages({ onGrown }: { onGrown: () => void }): VNode {
 }
 
 export function Talk(): VNode {
-  useAddress();
   const { scroller, isAway, onScroll, toEnd, grown } = useScroll();
   return (
     <main class="page">

@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals';
 import type { Flag, FlagDraftInput } from '../../../src/protocol/flag.ts';
 import { newId } from '../connection.ts';
+import { keep, kept, parsed } from '../kept.ts';
 import { addFlag, editFlag, history, open, tell } from '../page-state.ts';
 import { type SelectedSpan, selectedWords, trimmed } from '../selection.ts';
 import { reach } from '../stretch.ts';
@@ -13,8 +14,9 @@ export interface Words {
 }
 
 export interface Draft {
-  /** Of a flag that is edited; null for a new one. */
-  readonly flagId: string | null;
+  /** Of the flag that is edited, or that will be: sent twice it is made once. */
+  readonly flagId: string;
+  readonly isNew: boolean;
   readonly replyId: string;
   readonly kind: 'missed' | 'good';
   readonly user: Words;
@@ -26,6 +28,10 @@ export interface Draft {
 
 export const flagDraft = signal<Draft | null>(null);
 
+/** What was typed outlives a reload and Escape, until it is sent or cancelled. */
+const placeOf = ({ replyId, kind }: Pick<Draft, 'replyId' | 'kind'>): string =>
+  `flag:${open.value?.id}:${replyId}:${kind}`;
+
 const NONE: Words = { span: null, typed: null };
 
 const textOf = (id: string): string => history.value.find((m) => m.id === id)?.text ?? '';
@@ -34,13 +40,29 @@ export const wordsOf = ({ span, typed }: Words): string =>
   typed ?? (span === null ? '' : textOf(span.messageId).slice(span.start, span.end));
 
 export function setDraft(change: Partial<Draft>): void {
-  if (flagDraft.value !== null) flagDraft.value = { ...flagDraft.value, ...change };
+  if (flagDraft.value === null) return;
+  flagDraft.value = { ...flagDraft.value, ...change };
+  keep(placeOf(flagDraft.value), JSON.stringify(flagDraft.value));
+}
+
+export function cancelFlag(): void {
+  if (flagDraft.value !== null) keep(placeOf(flagDraft.value), null);
+  flagDraft.value = null;
+}
+
+/** Opens the sheet with what was written in it before, where it was not sent. */
+function begin(draft: Draft): void {
+  const before = parsed<Draft>(kept(placeOf(draft)));
+  const isSame =
+    before !== undefined && (draft.isNew ? before.isNew : before.flagId === draft.flagId);
+  flagDraft.value = isSame ? before : draft;
 }
 
 /** Opens the sheet for a reply; what is selected right now becomes part of it. */
 export function beginFlag(replyId: string, kind: Draft['kind']): void {
-  flagDraft.value = {
-    flagId: null,
+  begin({
+    flagId: newId(),
+    isNew: true,
     replyId,
     kind,
     user: NONE,
@@ -48,7 +70,7 @@ export function beginFlag(replyId: string, kind: Draft['kind']): void {
     betterWords: '',
     reason: '',
     strength: 2,
-  };
+  });
   takeSelection();
 }
 
@@ -72,8 +94,9 @@ export async function beginEdit(flag: Flag): Promise<void> {
     messageId: userSpan.messageId,
   };
   const reply = replySpan && { ...replySpan, role: 'assistant' as const, messageId: replyId };
-  flagDraft.value = {
+  begin({
     flagId: flag.id,
+    isNew: false,
     replyId,
     kind: flag.kind,
     user: { span: user, typed: null },
@@ -81,7 +104,7 @@ export async function beginEdit(flag: Flag): Promise<void> {
     betterWords: flag.betterWords ?? '',
     reason: flag.reason ?? '',
     strength: flag.strength,
-  };
+  });
 }
 
 /** Puts the selected words where they belong. */
@@ -134,13 +157,10 @@ export async function saveFlag(draft: Draft): Promise<void> {
   const conversationId = open.value?.id;
   if (conversationId === undefined || isMissing(draft.user) || isMissing(draft.reply)) return;
   try {
-    if (draft.flagId !== null) await editFlag(draft.flagId, content(draft));
-    else {
-      const { replyId } = draft;
-      const flag: FlagDraftInput = { id: newId(), conversationId, replyId, ...content(draft) };
-      await addFlag(flag);
-    }
-    flagDraft.value = null;
+    const { flagId: id, replyId } = draft;
+    const flag: FlagDraftInput = { id, conversationId, replyId, ...content(draft) };
+    await (draft.isNew ? addFlag(flag) : editFlag(id, content(draft)));
+    cancelFlag();
     document.getSelection()?.removeAllRanges();
   } catch (error) {
     tell(error);

@@ -5,9 +5,9 @@ import { useEffect, useRef } from 'preact/hooks';
 import { open, standingFlags } from '../page-state.ts';
 import { reach, soughtMessage } from '../stretch.ts';
 import {
+  cancelFlag,
   type Draft,
   findWords,
-  flagDraft,
   isMissing,
   saveFlag,
   setDraft,
@@ -133,9 +133,9 @@ function useFocus(draft: Draft) {
 }
 
 /** A second flag of the same reply may be meant, and should not come about unseen. */
-function Already({ draft: { flagId, replyId } }: { draft: Draft }): VNode | null {
+function Already({ draft: { isNew, replyId } }: { draft: Draft }): VNode | null {
   const flag = standingFlags.value.find((one) => one.replyId === replyId);
-  if (flagId !== null || flag === undefined) return null;
+  if (!isNew || flag === undefined) return null;
   const said = flag.kind === 'missed' ? 'not heard' : 'listened';
   return <p class="hint">This reply is flagged already: {said}. This adds another flag.</p>;
 }
@@ -143,7 +143,7 @@ function Already({ draft: { flagId, replyId } }: { draft: Draft }): VNode | null
 export function FlagSheet({ draft }: { draft: Draft }): VNode {
   const form = useFocus(draft);
   const isMissed = draft.kind === 'missed';
-  const verb = draft.flagId === null ? (isMissed ? 'Flag' : 'Keep') : 'Change';
+  const verb = draft.isNew ? (isMissed ? 'Flag' : 'Keep') : 'Change';
   return (
     <form
       class="sheet"
@@ -165,7 +165,7 @@ export function FlagSheet({ draft }: { draft: Draft }): VNode {
       <Already draft={draft} />
       <Fields draft={draft} />
       <footer>
-        <button type="button" class="quiet" onClick={() => (flagDraft.value = null)}>
+        <button type="button" class="quiet" onClick={cancelFlag}>
           Cancel
         </button>
         <button type="submit" class="primary">
