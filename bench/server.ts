@@ -165,7 +165,10 @@ async function benchReplies(
   const shared = { config, clock: systemClock, logger: silentLogger };
   const { baseHash: base } = await engine.describe();
   const folder = join(root, 'store');
-  const store = await openStore(folder, { ...shared, base });
+  const store = await openStore(folder, {
+    ...{ ...shared, base },
+    ...{ memory: config.memory, limits: config.server.limits },
+  });
   const daemon = await openDaemon(
     {
       ...{ ...shared, store, engine, sampling: resolveSampling([config.chat.sampling]) },

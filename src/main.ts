@@ -90,12 +90,9 @@ type Closer = () => unknown;
 /** @throws store-locked, model-not-found, model-damaged, port-unavailable, token-missing … */
 export async function startDaemon(config: Config, options: StartOptions = {}): Promise<Daemon> {
   const clock = systemClock;
-  const logger = createLogger({
-    level: config.logger.level,
-    fileBytesMax: config.logger.fileBytesMax,
-    ...(config.logger.file === '' ? {} : { file: resolve(config.logger.file) }),
-  });
-  const paths = await pathsOf(config);
+  const { file } = config.logger;
+  const logger = createLogger({ ...config.logger, file: file && resolve(file) });
+  const paths = await pathsOf(config.store.path, config.model.path);
   const closers: Closer[] = [];
   try {
     await systemFileOps.makeFolder(paths.store);
@@ -103,9 +100,16 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     closers.push(() => lock.release());
     await sweepTemporary(paths.store, { except: ['cache', 'lock'] });
     // What takes time to open is opened at once; the ledger waits for the name of its base model.
-    const starting = closeAtEnd(closers, startEngine(config, { paths, logger, ...options }));
+    const starting = closeAtEnd(closers, startEngine(config.engine, { paths, logger, ...options }));
     const base = starting.then(async (engine) => (await engine.describe()).baseHash);
-    const storing = closeAtEnd(closers, openStore(paths.store, { config, clock, logger, base }));
+    const storeOptions = {
+      memory: config.memory,
+      limits: config.server.limits,
+      clock,
+      logger,
+      base,
+    };
+    const storing = closeAtEnd(closers, openStore(paths.store, storeOptions));
     const defaults = { variables: config.chat.templateVariables };
     const loading = closeAtEnd(closers, openTokenizerWorker({ dir: paths.model, defaults, clock }));
     const opening = [starting, storing, loading, readGenerationConfig(paths.model)] as const;
@@ -152,13 +156,13 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const engineView = () => watch.view();
   const kept = { store: store.conversations, flags: store.flags, consent: store.consent };
   const conversations = new Conversations({ ...kept, chat, engine, events, clock, limits });
-  const slider = { engine, ledger: store.ledger, tokenizer, config, sampling };
+  const { replyTokensMax, learnFromApi } = config.chat;
+  const slider = { engine, ledger: store.ledger, tokenizer, replyTokensMax, sampling };
   const routes = [
     ...(parts.routes ?? []),
     ...apiRoutes({ conversations, engineView, clock, importBytesMax: limits.importBytesMax }),
     ...openaiRoutes({
-      ...{ chat, store: store.conversations, tokenizer, engineView, clock },
-      learnFromApi: config.chat.learnFromApi,
+      ...{ chat, store: store.conversations, tokenizer, engineView, clock, learnFromApi },
     }),
     ...nightRoutes({ nights, conversations, slider, schedule }),
     ...memoryRoutes(store.memory),
@@ -214,12 +218,12 @@ function createChat(parts: DaemonParts) {
   return { events, watch, chat };
 }
 
-async function pathsOf(config: Config): Promise<Paths> {
-  const store = resolve(config.store.path);
+async function pathsOf(storePath: string, model: string): Promise<Paths> {
+  const store = resolve(storePath);
   return {
     store,
     cache: join(store, 'cache'),
-    model: await namedModel(config.model.path, config.store.path),
+    model: await namedModel(model, storePath),
     suites: join(installationFolder, 'suites'),
     prompts: join(installationFolder, 'prompts'),
     web: join(installationFolder, 'dist-web'),
@@ -257,18 +261,16 @@ interface EngineStart extends StartOptions {
 }
 
 function startEngine(
-  config: Config,
+  { restartsMax, ...settings }: Config['engine'],
   { paths, logger, engineProcess }: EngineStart,
 ): Promise<SupervisedEngine> {
-  const { restartsMax, ...settings } = config.engine;
   const folders = { modelDir: paths.model, cacheDir: paths.cache };
   let first = engineProcess;
   return superviseEngine({
     open: (version) => {
       const child = first ?? forkEngine();
       first = undefined;
-      const under = version === undefined ? {} : { version };
-      return openEngineProcess({ ...settings, ...folders, ...under }, child);
+      return openEngineProcess({ ...settings, ...folders, version }, child);
     },
     restartsMax,
     onChange: (state, reason) => {
@@ -316,8 +318,8 @@ function baseSpeaks(error: unknown, logger: Logger): string {
   logger.error({ error }, 'the active nights cannot be loaded; the base model speaks');
   const why = error instanceof Error ? error.message : String(error);
   return (
-    `The active nights cannot be loaded, and the base model speaks: ${why} No night can begin on ` +
-    'top of them; `attune swap` goes to other nights, or to the base model for good.'
+    `The active nights cannot be loaded, so the base model answers: ${why} No night can start ` +
+    'until `attune swap` has switched to other nights, or to the base model.'
   );
 }
 

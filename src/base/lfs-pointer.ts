@@ -1,4 +1,4 @@
-// What lies in the place of a large file where a repository was cloned without Git LFS.
+// What is in the place of a large file where a repository was cloned without Git LFS.
 
 /** Source: git-lfs, docs/spec.md: every pointer begins with its version. */
 const BEGINNING = 'version https://git-lfs.github.com/';

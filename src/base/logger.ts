@@ -17,7 +17,7 @@ export interface Logger {
 
 export interface LoggerOptions {
   readonly level?: LogLevel;
-  /** A file; stderr when absent. At `fileBytesMax` it becomes `<file>.1` and a new one begins. */
+  /** A file; stderr when absent or empty. At `fileBytesMax` it becomes `<file>.1` and a new one begins. */
   readonly file?: string;
   readonly fileBytesMax?: number;
   /** Instead of stderr or a file. */
@@ -31,7 +31,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   const stream =
     options.write !== undefined
       ? { write: options.write }
-      : options.file !== undefined
+      : options.file
         ? rotatingFile(options.file, options.fileBytesMax ?? FILE_BYTES_MAX)
         : pino.destination({ fd: 2, sync: true });
   const logger = pino(

@@ -25,7 +25,8 @@ export function fingerprint(systemPrompt: string, messages: readonly SaidMessage
 export interface Fingerprints {
   /**
    * Up to and including the last user message: the same request again is a regenerate. Null for
-   * conversations that live elsewhere, in which nobody expects a stranger's "hello" to answer anew.
+   * conversations that were begun elsewhere: nobody expects a stranger's "hello" to be answered
+   * again there.
    */
   readonly asked: string | null;
   /** Everything: a request that goes on from here belongs to this conversation. */

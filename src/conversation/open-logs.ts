@@ -26,7 +26,7 @@ interface Slot {
   readonly log: Promise<OpenLog>;
   /** How many are at work on it. */
   users: number;
-  /** Its file failed: it is closed when the last user leaves, and opened (and mended) anew. */
+  /** Its file failed: it is closed when the last user leaves, and opened (and mended) again. */
   isSpoilt: boolean;
 }
 

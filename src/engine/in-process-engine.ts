@@ -36,7 +36,7 @@ export interface EngineOptions {
   /** Closed with the engine. */
   readonly executor: Executor;
   /** The version to start under; the base when absent. */
-  readonly version?: VersionSource;
+  readonly version?: VersionSource | undefined;
   /** Prompt and reply together; 0 or absent = what the model was made for. */
   readonly windowTokens?: number;
   readonly cacheBytesMax?: number;
@@ -244,7 +244,7 @@ class InProcessEngine implements Engine {
     const { windowTokens, config } = this.#parts.model;
     if (ids.length === 0) throw new RangeError('the prompt has no tokens; begin with a BOS token');
     const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize);
-    if (wrong !== undefined) throw new RangeError(`${wrong} is no id of this model`);
+    if (wrong !== undefined) throw new RangeError(`${wrong} is not a token id of this model`);
     if (ids.length + more <= windowTokens) return;
     const message = `${ids.length} tokens do not fit the window of ${windowTokens}; drop old turns`;
     throw new AttuneError('window-overflow', message, { tokens: ids.length, windowTokens });

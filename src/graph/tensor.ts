@@ -125,7 +125,7 @@ let nextPart = 1;
 let part: number | undefined;
 
 /**
- * Builds a part of a graph that is worth computing anew for the way back rather than keeping: its
+ * Builds a part of a graph that is worth computing again for the way back rather than keeping: its
  * values are large and quickly had from what enters it. `gradients` does so where it is asked to.
  */
 export function recomputable<T>(build: () => T): T {

@@ -1,4 +1,4 @@
-// The pointer of a ledger: which nights are in force, what was decided about each, and the seal of
+// The pointer of a ledger: which nights are active, what was decided about each, and the seal of
 // the newest one.
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -22,7 +22,7 @@ const headSchema = z.strictObject({
     nightIdSchema,
     z.strictObject({ status: z.enum(STATUSES), at: z.iso.datetime(), why: z.string() }),
   ),
-  /** The first nights in force whose deltas were added up into one file, and its sha256. */
+  /** The first active nights whose deltas were added up into one file, and its sha256. */
   squashed: z
     .strictObject({
       nights: z.array(nightIdSchema),
@@ -81,8 +81,8 @@ export async function openHead(
   const aside = await listAside(path, ops);
   if (aside.length > 0) {
     damage.push(
-      `${aside.join(', ')}: which nights were in force could not be read and was set aside. Approve ` +
-        'those again that should be, then remove it.',
+      `${aside.join(', ')}: the list of active nights could not be read and was set aside. Approve ` +
+        'the nights that should be active again, then remove this file.',
     );
   }
   let head: Head = read;

@@ -1,5 +1,5 @@
-// The ledger: a folder a night, a hash chain through their manifests, and which deltas are in
-// force. It knows files and hashes, never what the numbers in them mean.
+// The ledger: a folder a night, a hash chain through their manifests, and which deltas are
+// active. It knows files and hashes, never what the numbers in them mean.
 import { join } from 'node:path';
 import { readJsonBounded, sweepTemporary, writeJsonAtomic } from '../base/atomic-file.ts';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
@@ -101,7 +101,7 @@ export interface Ledger {
   commit(draft: Omit<Manifest, 'files' | 'schema'>): Promise<Manifest>;
   /** What became of a committed night. */
   statusOf(manifest: Manifest): NightStatus;
-  /** Moves the pointer: which deltas are in force, and what became of a night. */
+  /** Moves the pointer: which deltas are active, and what became of a night. */
   setHead(change: HeadChange): Promise<Head>;
   /** Notes the newest night, so that it cannot be changed or removed unseen. */
   seal(manifest: Manifest): Promise<void>;
@@ -230,7 +230,7 @@ function withoutSquashed(ids: readonly NightId[], squashed: readonly NightId[]):
   if (squashed.every((id, at) => ids[at] === id)) return ids.slice(squashed.length);
   const message =
     `${squashed.join(', ')} were added up into one delta to save space; ` +
-    'they can only be in force together, before all others.';
+    'they can only be active together, before all others.';
   throw new AttuneError('night-squashed', message, { nights: squashed.join(' ') });
 }
 

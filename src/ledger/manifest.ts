@@ -29,7 +29,7 @@ export const manifestSchema = z.strictObject({
   encoding: hash.optional(),
   /** The night before in the ledger, whatever became of it. */
   parent: z.strictObject({ night: nightIdSchema, hash }).nullable(),
-  /** Nights whose deltas were in force when this one began, in order. */
+  /** Nights whose deltas were active when this one began, in order. */
   inForce: z.array(nightIdSchema),
   seed: z.int().min(0),
   config: hash,

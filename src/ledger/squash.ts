@@ -1,4 +1,4 @@
-// Adds the oldest deltas in force up into one file when they take too much room; losslessly.
+// Adds the oldest active deltas up into one file when they take too much room; losslessly.
 import { basename, join } from 'node:path';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
@@ -8,7 +8,7 @@ import type { DeltaFile, Ledger } from './ledger.ts';
 import type { NightId } from './manifest.ts';
 
 /**
- * Squashes all nights in force but the last when their deltas take more than `bytesMax`. The sum is
+ * Squashes all active nights but the last when their deltas take more than `bytesMax`. The sum is
  * kept in f64 and added up in the order in which versions are, so every version that can still be
  * made is bit for bit what it was. A squashed night can no longer be left out alone.
  * @returns the nights that are in the sum now; empty when there was room, or nothing to add up

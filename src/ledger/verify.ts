@@ -103,7 +103,7 @@ function chain(manifest: Manifest, { parent, lost, base }: Before): Finding[] {
   return findings;
 }
 
-/** Nights in force that learnt under another tokenizer or chat template than the one that speaks. */
+/** Active nights that learnt under another tokenizer or chat template than the one that speaks. */
 function encodings(
   ledger: Ledger,
   manifests: readonly Manifest[],
@@ -185,8 +185,8 @@ function pointer(
   const known = new Map(manifests.map((manifest) => [manifest.night, manifest]));
   for (const night of inForce) {
     const manifest = known.get(night);
-    if (manifest === undefined) findings.push(damage(night, 'is in force and not in the ledger'));
-    else if (manifest.delta === null) findings.push(damage(night, 'is in force and has no delta'));
+    if (manifest === undefined) findings.push(damage(night, 'is active, but not in the ledger'));
+    else if (manifest.delta === null) findings.push(damage(night, 'is active, but has no delta'));
   }
   for (const night of Object.keys(nights)) {
     if (known.has(night) || lost.includes(night) || inForce.includes(night)) continue;
@@ -194,7 +194,7 @@ function pointer(
   }
   // The newest may have been committed a moment ago; any before it was finished.
   if (!ledger.isHeadWritten() && manifests.length > 1) {
-    findings.push(damage(null, 'head.json is missing: which nights were in force is not known'));
+    findings.push(damage(null, 'head.json is missing: which nights were active is not known'));
   }
   return findings;
 }

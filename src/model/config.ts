@@ -134,13 +134,13 @@ function heads(raw: RawConfig, family: Family, where: string) {
   const { num_key_value_heads: given = family === 'mistral' ? MISTRAL_KV_HEADS : null } = raw;
   const numKeyValueHeads = given ?? numHeads;
   if (numHeads % numKeyValueHeads !== 0) {
-    const reason = `${numHeads} heads are no multiple of ${numKeyValueHeads} key-value heads`;
+    const reason = `${numHeads} heads are not a multiple of ${numKeyValueHeads} key-value heads`;
     throw damaged(where, 'num_key_value_heads', reason);
   }
   // Source: transformers 5.18, configuration_qwen3.py: 128 unless given, whatever hidden_size is.
   const headDim = raw.head_dim ?? (family === 'qwen3' ? 128 : hidden / numHeads);
   if (!Number.isInteger(headDim)) {
-    const reason = `hidden_size ${hidden} is no multiple of ${numHeads} heads`;
+    const reason = `hidden_size ${hidden} is not a multiple of ${numHeads} heads`;
     throw damaged(where, 'num_attention_heads', reason);
   }
   if (headDim % 2 !== 0) {

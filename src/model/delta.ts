@@ -58,7 +58,7 @@ export async function writeDelta(
 
 /**
  * Reads a delta whole; the caller owns its tensors.
- * @throws model-not-found, delta-damaged when it is no delta, was changed, or is not finite
+ * @throws model-not-found, delta-damaged when it is not a delta, was changed, or is not finite
  */
 export async function readDelta(path: string, ops: FileOps = systemFileOps): Promise<Delta> {
   const file = await readSafetensors(path, ops).catch((cause: unknown) => {
@@ -67,7 +67,7 @@ export async function readDelta(path: string, ops: FileOps = systemFileOps): Pro
   });
   const { schema, baseHash, hash, format: _, ...metadata } = file.metadata;
   if (schema !== SCHEMA || baseHash === undefined) {
-    throw damagedDelta(path, `${path} is no delta: its header does not say schema ${SCHEMA}`);
+    throw damagedDelta(path, `${path} is not a delta: its header does not say schema ${SCHEMA}`);
   }
   const tensors: Record<string, DeltaTensor> = {};
   for (const [name, stored] of file.tensors) tensors[name] = await readDeltaTensor(stored, ops);

@@ -2,7 +2,6 @@
 // attention of the decision row, and answered again by any of them.
 
 import { AttuneError } from '../base/errors.ts';
-import type { Config } from '../config/schema.ts';
 import type { AttentionCapture, Engine } from '../engine/engine.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { NightId } from '../ledger/manifest.ts';
@@ -21,7 +20,7 @@ export interface SliderParts {
   readonly engine: Engine;
   readonly ledger: Ledger;
   readonly tokenizer: ChatTokenizer;
-  readonly config: Config;
+  readonly replyTokensMax: number;
   readonly sampling: Sampling;
 }
 
@@ -165,7 +164,7 @@ export async function sliderReply(
     engine: parts.engine,
     tokenizer: parts.tokenizer,
     sampling: { ...parts.sampling, seed: REPLY_SEED },
-    replyTokensMax: parts.config.chat.replyTokensMax,
+    replyTokensMax: parts.replyTokensMax,
     version,
     signal,
   });

@@ -150,7 +150,7 @@ export class Connection implements Actor {
   #beat(): void {
     const { clock, heartbeatIntervalMs, heartbeatTimeoutMs } = this.#options;
     if (clock.monotonicMs() - this.#heardAt > heartbeatTimeoutMs) {
-      this.close('heartbeat-missed', `Nothing was heard for ${heartbeatTimeoutMs} ms.`);
+      this.close('heartbeat-missed', `The client was silent for ${heartbeatTimeoutMs} ms.`);
       return;
     }
     this.#socket.ping();
@@ -177,7 +177,7 @@ export class Connection implements Actor {
 
   #refuseRate(retryAfterMs: number): void {
     const { messagesPerMinuteMax } = this.#options.limits;
-    const message = `At most ${messagesPerMinuteMax} messages a minute are taken.`;
+    const message = `Too many messages: at most ${messagesPerMinuteMax} a minute. Try again shortly.`;
     if (++this.#refusals > RATE_REFUSALS_MAX) {
       this.close('rate-limit', message);
     } else {

@@ -111,7 +111,7 @@ function createRequestLimiter({ limits, clock }: HttpOptions): RequestLimiter {
     admit() {
       const wait = rate.take();
       if (wait > 0) {
-        const message = `At most ${requestsPerMinuteMax} requests a minute are taken.`;
+        const message = `Too many requests: at most ${requestsPerMinuteMax} a minute. Try again shortly.`;
         throw new AttuneError('rate-limit', message, { requestsPerMinuteMax, retryAfterMs: wait });
       }
       if (working < httpRequestsMax) return;
@@ -181,7 +181,7 @@ const OWN_FAULTS = [500, 507];
 function urlOf(target: string): URL {
   const url = target.startsWith('/') ? `http://localhost${target}` : target;
   if (URL.canParse(url)) return new URL(url);
-  throw new AttuneError('route-unknown', 'This is not the address of anything.');
+  throw new AttuneError('route-unknown', 'This is not a valid address.');
 }
 
 function context(

@@ -31,7 +31,7 @@ interface Cursor {
 
 /**
  * Memory is bounded: other messages count against `closeBytes`, and of a running reply only a
- * position is kept, since its text lies in memory once anyway.
+ * position is kept, since its text is in memory anyway.
  */
 export class Outbox {
   readonly #sink: Sink;

@@ -90,12 +90,12 @@ export function findRoute(
   }
   if (allowed.length === 0) return undefined;
   const allow = allowed.join(', ');
-  const message = `Here only ${allow} will do, not ${method}.`;
+  const message = `Only ${allow} is allowed here, not ${method}.`;
   throw new AttuneError('method-refused', message, { allow });
 }
 
 function tooLarge(bytesMax: number): AttuneError {
-  return new AttuneError('payload-too-large', `At most ${bytesMax} bytes are taken here.`, {
+  return new AttuneError('payload-too-large', `This is too large: at most ${bytesMax} bytes.`, {
     bytesMax,
   });
 }
@@ -125,7 +125,7 @@ export async function readPieces(
     }
   } catch (cause) {
     if (isAttuneError(cause)) throw cause;
-    throw new AttuneError('aborted', 'The client broke its request off.', {}, { cause });
+    throw new AttuneError('aborted', 'The client ended its request early.', {}, { cause });
   }
   return pieces;
 }

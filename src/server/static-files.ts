@@ -38,7 +38,7 @@ const FILE_BYTES_MAX = 16 * 2 ** 20;
 
 const NOT_BUILT = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Attune</title>
 <h1>Attune is running</h1>
-<p>The web client is not built yet: run <code>npm run build:web</code> and start again, or talk in
+<p>The web client is not built yet: run <code>npm run build</code> and start again, or talk in
 the terminal with <code>attune chat</code>.</p></html>
 `;
 
@@ -69,7 +69,7 @@ function readAll(folder: string): Map<string, StaticFile> {
   return files;
 }
 
-/** @param folder where the built web client lies; it may be missing */
+/** @param folder where the built web client is; it may be missing */
 export function readStaticFiles(folder: string): StaticFiles {
   const files = readAll(folder);
   const bytes = Buffer.from(NOT_BUILT, 'utf8');

@@ -17,7 +17,8 @@ import { NIGHT_FILES } from '../record/files.ts';
 import { type Consent, openConsent } from './consent.ts';
 
 export interface StoreOptions {
-  readonly config: Config;
+  readonly memory: Config['memory'];
+  readonly limits: Config['server']['limits'];
   readonly clock: Clock;
   readonly logger: Logger;
   /** Hash of the base model that speaks; it may be known later than the rest is open. */
@@ -96,10 +97,9 @@ async function damageOf({
 
 async function openParts(
   folder: string,
-  { config, clock, logger, base, ops = systemFileOps }: StoreOptions,
+  { memory, limits, clock, logger, base, ops = systemFileOps }: StoreOptions,
   forget: Forget,
 ) {
-  const { limits } = config.server;
   const made = ops.makeFolder(folder).then(() => ops.syncFolder(dirname(resolve(folder))));
   const ledgersOpen = made.then(() =>
     openLedgers(join(folder, 'ledger'), { base, files: NIGHT_FILES, ops }),
@@ -111,15 +111,15 @@ async function openParts(
     made.then(() => openConversationStore({ folder, logger, ...limits, clock, forget, ops })),
     made.then(() => openFlagStore({ path: flagsPath, clock, flagsMax, baseOf, ops })),
     made.then(() =>
-      openMemory({ path: join(folder, 'memory.json'), clock, settings: config.memory, ops }),
+      openMemory({ path: join(folder, 'memory.json'), clock, settings: memory, ops }),
     ),
     ledgersOpen,
   ] as const;
   // The others are waited for, so that nothing goes on behind a failure.
   await Promise.allSettled([base, ...opening]);
-  const [conversations, flags, memory, ledgers] = await Promise.all(opening);
+  const [conversations, flags, gists, ledgers] = await Promise.all(opening);
   for (const says of [ledgers.upgraded, ...flags.upgraded]) {
     if (says !== undefined) logger.info({ folder }, `the store was upgraded: ${says}`);
   }
-  return { conversations, flags, memory, ledgers };
+  return { conversations, flags, memory: gists, ledgers };
 }

@@ -19,7 +19,7 @@ export interface SwapParts {
 }
 
 export interface SwapTarget {
-  /** Nights whose deltas shall be in force, in order; none is the base model. */
+  /** Nights whose deltas shall be active, in order; none is the base model. */
   readonly nights: readonly NightId[];
   /** What becomes of nights by this swap, with the reason; written with the pointer. */
   readonly statuses?: Head['nights'];
@@ -87,7 +87,8 @@ export async function swapTo(parts: SwapParts, target: SwapTarget): Promise<Swap
     const earlier = await versionOf(ledger, before.inForce);
     await engine.loadVersion(earlier);
     await engine.switchVersion(earlier.id);
-    const message = 'The swap was taken back: which weights are in force could not be written.';
+    const message =
+      'The swap was undone: which weights are active could not be written to the disk.';
     throw new AttuneError('swap-refused', message, { from, to }, { cause });
   }
   const at = new Date(clock.now()).toISOString();

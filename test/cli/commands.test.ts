@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { copyFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AttuneError } from '../../src/base/errors.ts';
 import { diagnosisOf, examineApart, print } from '../../src/cli/model/doctor.ts';
 import type { Examination } from '../../src/cli/model/examination.ts';
@@ -10,6 +10,9 @@ import { reportError } from '../../src/cli/report.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { generate, openEngine, request, TINY } from '../engine/tiny-engine.ts';
 import { writeRandomModel } from '../model/random-model.ts';
+
+// Each test runs the program in a process of its own.
+vi.setConfig({ testTimeout: 60_000 });
 
 interface Ended {
   readonly code: number;

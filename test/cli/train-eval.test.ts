@@ -10,6 +10,9 @@ import { registerTrain } from '../../src/cli/model/train.ts';
 import { readDelta } from '../../src/model/delta.ts';
 import { writeRandomModel } from '../model/random-model.ts';
 
+// A model is trained and measured.
+vi.setConfig({ testTimeout: 60_000 });
+
 const TOKENIZER = fileURLToPath(new URL('../fixtures/tokenizer/chatml', import.meta.url));
 const SHAPE = {
   hiddenSize: 32,

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { admit, judgeWords, scenarioOfDraft } from '../../src/dream/admit.ts';
 import { draftSchema } from '../../src/dream/draft.ts';
 import { dream } from '../../src/dream/dream.ts';
@@ -15,6 +15,9 @@ import {
   settings,
   tokenizer,
 } from './dreaming.ts';
+
+// A model writes many dreams.
+vi.setConfig({ testTimeout: 60_000 });
 
 const GISTS = [
   await gist('walk', 'No, not that one. I am so worried about Anna.'),

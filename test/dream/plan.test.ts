@@ -1,10 +1,13 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
 import { type Plan, planDreams } from '../../src/dream/plan.ts';
 import { floorOf, spreadUnits } from '../../src/dream/quota.ts';
 import { KINDS, type Kind } from '../../src/scenario/kind.ts';
 import { fc } from '../property.ts';
 import { flag, gist, prompts, settings } from './dreaming.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** What the plans make once they are written: a structured push-back brings its other side along. */
 function kindsOf(plans: readonly Plan[]): Kind[] {

@@ -1,6 +1,9 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Engine } from '../../src/engine/engine.ts';
 import { generate, openEngine, request, someIds, tinyModel } from './tiny-engine.ts';
+
+// A model replies.
+vi.setConfig({ testTimeout: 60_000 });
 
 let modelDir: string;
 let engine: Engine;

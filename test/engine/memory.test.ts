@@ -1,5 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { memoryGrowth } from './memory-growth.ts';
+
+// A model replies a hundred times.
+vi.setConfig({ testTimeout: 60_000 });
 
 describe('memory', () => {
   it('is held by no buffer of a prompt that is over', async () => {

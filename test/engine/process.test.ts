@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { type EngineProcess, openEngineProcess } from '../../src/engine/process/client.ts';
 import { forkEngine } from '../../src/engine/process/fork.ts';
@@ -18,6 +18,9 @@ import {
   temporaryFolder,
   tinyModel,
 } from './tiny-engine.ts';
+
+// Each test forks a process that loads a model.
+vi.setConfig({ testTimeout: 60_000 });
 
 let modelDir: string;
 let options: Parameters<typeof openEngineProcess>[0];

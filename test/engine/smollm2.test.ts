@@ -3,11 +3,14 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Engine } from '../../src/engine/engine.ts';
 import { createEngine } from '../../src/engine/in-process-engine.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { loadTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+
+// A model of 135 million parameters replies.
+vi.setConfig({ testTimeout: 60_000 });
 
 const FOLDER = resolve(import.meta.dirname, '../../../shared/data/weights/smollm2-135m-instruct');
 const FILE = join(FOLDER, 'SmolLM2-135M-Instruct.Q4_1.gguf');

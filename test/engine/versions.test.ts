@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
 import type { DecodedToken, Engine } from '../../src/engine/engine.ts';
 import { type DeltaTensor, writeDelta } from '../../src/model/delta.ts';
@@ -13,6 +13,9 @@ import {
   temporaryFolder,
   tinyModel,
 } from './tiny-engine.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 let modelDir: string;
 /** Two different movements of W_q, large enough to change what is said. */

@@ -2,11 +2,14 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AttuneError } from '../../src/base/errors.ts';
 import { type GgufFile, readGgufFile } from '../../src/gguf/gguf-file.ts';
 import { fc } from '../property.ts';
 import { type GgufBytes, ggufBytes, type TensorBytes } from './gguf-bytes.ts';
+
+// Many damaged files are read.
+vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
 beforeAll(async () => {

@@ -1,11 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
 import { openLedgers } from '../../src/ledger/ledgers.ts';
 import { verifyLedgers } from '../../src/ledger/verify.ts';
 import { NIGHT_FILES } from '../../src/record/files.ts';
 import { afterCrash, MemoryDisk, SURVIVALS } from '../fakes/memory-disk.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const EARLIER = join(import.meta.dirname, '../fixtures/store/2026-11-22/ledger');
 const LEDGER = '/store/ledger';

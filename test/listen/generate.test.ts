@@ -1,7 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { inBalancedOrder, names } from '../../src/listen/generate.ts';
 import { CELLS, cellOf, type Scene, type ScenePair } from '../../src/listen/scene.ts';
 import { pairsOf } from './open-suite.ts';
+
+// Every scene of the test is generated several times.
+vi.setConfig({ testTimeout: 60_000 });
 
 const judge = await pairsOf('judge');
 const release = await pairsOf('release');

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
 import { names } from '../../src/listen/generate.ts';
 import { reportPage } from '../../src/listen/page.ts';
@@ -8,6 +8,9 @@ import { runListeningTest } from '../../src/listen/run.ts';
 import type { Scene, SceneMessage, ScenePair } from '../../src/listen/scene.ts';
 import { type FakeRule, fakeListener } from './fake-listener.ts';
 import { samplePairs } from './open-suite.ts';
+
+// The whole listening test is run.
+vi.setConfig({ testTimeout: 60_000 });
 
 const pairs = await samplePairs(100);
 

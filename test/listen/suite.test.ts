@@ -1,10 +1,13 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { names } from '../../src/listen/generate.ts';
 import { type Domain, PARTS, readSuite } from '../../src/listen/suite.ts';
 import { wordsOf } from '../../src/scenario/words.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = join(root, 'suites/listen');

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { attentionChanges, knockOutDrops } from '../../src/measure/attention-change.ts';
 import { checkBaseline } from '../../src/measure/candidate-baseline.ts';
 import { changeMapSvg } from '../../src/measure/map-svg.ts';
@@ -24,6 +24,9 @@ import {
   type TinyReading,
   wordScenario,
 } from '../reading/tiny-reading.ts';
+
+// A model is measured on many scenarios.
+vi.setConfig({ testTimeout: 60_000 });
 
 let tiny: TinyReading;
 beforeAll(async () => {

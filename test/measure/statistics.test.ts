@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
 import {
   estimate,
@@ -7,6 +7,9 @@ import {
   studentQuantile,
   studentTail,
 } from '../../src/measure/statistics.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 describe('Student’s t', () => {
   // Values from the standard printed table (two-sided 95 %).

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import {
@@ -13,6 +13,9 @@ import { type Memory, openMemory } from '../../src/memory/memory.ts';
 import { createFakeClock, type FakeClock } from '../fakes/fake-clock.ts';
 import { MemoryDisk } from '../fakes/memory-disk.ts';
 import { fc } from '../property.ts';
+
+// Many texts are compressed.
+vi.setConfig({ testTimeout: 60_000 });
 
 const settings = configSchema.parse({}).memory;
 const DAY = 86_400_000;

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { AttuneError } from '../../src/base/errors.ts';
 import { readSafetensors, readTensor } from '../../src/model/checkpoint/safetensors.ts';
 import { parseSafetensorsHeader } from '../../src/model/checkpoint/safetensors-header.ts';
@@ -8,6 +8,9 @@ import { parseConfig } from '../../src/model/config.ts';
 import { fc } from '../property.ts';
 import { encode, floats } from './bytes.ts';
 import { temporaryFolder } from './runner.ts';
+
+// Many damaged folders are read.
+vi.setConfig({ testTimeout: 60_000 });
 
 const CODES = ['model-damaged', 'model-unsupported'];
 

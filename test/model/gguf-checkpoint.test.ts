@@ -1,13 +1,16 @@
 // A GGUF file computes what its Hugging Face folder computes, and what llama.cpp computes.
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createEngine } from '../../src/engine/in-process-engine.ts';
 import { readModel } from '../../src/model/model.ts';
 import type { Executor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { type GgufBytes, ggufBytes } from '../gguf/gguf-bytes.ts';
 import { temporaryFolder } from './runner.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const FOLDERS = new URL('../fixtures/transformers/', import.meta.url).pathname;
 const FILES = new URL('../fixtures/gguf/', import.meta.url).pathname;

@@ -10,7 +10,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { checkModel } from '../../src/model/check.ts';
 import { fileIdentity } from '../../src/model/checkpoint/folder.ts';
 import {
@@ -21,6 +21,9 @@ import {
 import { type Model, readModel, readWeight, type Weight } from '../../src/model/model.ts';
 import { encode, floats, type Part, partsOf, writeFolder } from './bytes.ts';
 import { FIXTURES, temporaryFolder } from './runner.ts';
+
+// Models are widened to f32.
+vi.setConfig({ testTimeout: 60_000 });
 
 const LLAMA = join(FIXTURES, 'llama');
 let root: string;

@@ -1,13 +1,16 @@
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Model, readModel } from '../../src/model/model.ts';
 import type { Executor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { partsOf, type StoredAs, writeFolder } from './bytes.ts';
 import * as run from './runner.ts';
 import { Runner } from './runner.ts';
+
+// A model is loaded.
+vi.setConfig({ testTimeout: 60_000 });
 
 const WEIGHTS = new URL('../../../shared/data/weights/', import.meta.url).pathname;
 const FOLDER = join(WEIGHTS, 'stories260k_hf_converted');

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { gradients } from '../../src/graph/gradient.ts';
 import { input, multiply, negate, reduceSum } from '../../src/graph/operations.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
@@ -10,6 +10,9 @@ import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { createTensorFlowExecutor } from '../../src/runtime/tensorflow.ts';
 import * as run from './runner.ts';
 import { Runner } from './runner.ts';
+
+// A model runs on two executors.
+vi.setConfig({ testTimeout: 60_000 });
 
 const EXECUTORS: Record<string, () => Promise<Executor>> = {
   'ONNX Runtime on the CPU': () => createOnnxExecutor({ device: 'cpu', threads: 1 }),

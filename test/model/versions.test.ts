@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type DeltaTensor, readDelta, writeDelta } from '../../src/model/delta.ts';
 import { exportModel } from '../../src/model/export.ts';
 import { type Model, readModel, readWeight, type Weight } from '../../src/model/model.ts';
@@ -10,6 +10,9 @@ import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { floats, withHeader } from './bytes.ts';
 import * as run from './runner.ts';
 import { Runner } from './runner.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 let executor: Executor;
 let model: Model;

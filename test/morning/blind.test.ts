@@ -1,7 +1,7 @@
 // Blind pairs on a real ledger: what is shown, what is kept, and when a night is vetoed.
 import { appendFile, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { readSummary } from '../../src/morning/list.ts';
@@ -9,6 +9,9 @@ import type { NightService } from '../../src/night/service.ts';
 import { BlindView, type NightSummary } from '../../src/protocol/summary.ts';
 import { night as example } from '../web/night-example.ts';
 import { type Morning, NIGHT, openMorning, postJson } from './committed-night.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 let morning: Morning;
 let ledger: Ledger;

@@ -39,7 +39,10 @@ export async function openMorning(): Promise<Morning> {
   const folder = await mkdtemp(join(tmpdir(), 'attune-morning-'));
   const { config } = await loadConfig({});
   const shared = { config, clock: systemClock, logger: silentLogger };
-  const store = await openStore(folder, { ...shared, base: BASE });
+  const store = await openStore(folder, {
+    ...{ ...shared, base: BASE },
+    ...{ memory: config.memory, limits: config.server.limits },
+  });
   const { ledger } = store;
   const start = (): NightService =>
     new NightService({

@@ -1,5 +1,5 @@
 // Changing a night's dreams on a real ledger, over the daemon's own routes.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { deleteSource } from '../../src/ledger/deletion.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { readReview } from '../../src/ledger/review.ts';
@@ -9,6 +9,9 @@ import { writeDrafts, writeScenarios } from '../../src/record/files.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
 import type { TestDaemon } from '../server/open-test-daemon.ts';
 import { type Morning, NIGHT, openMorning, postJson } from './committed-night.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const scenario = (id: string, cluster: string, pair?: Scenario['pair']): Scenario =>
   parseScenario({

@@ -3,7 +3,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { Manifest } from '../../src/ledger/manifest.ts';
 import { listNights } from '../../src/morning/list.ts';
@@ -17,6 +17,9 @@ import { parseScenario } from '../../src/scenario/scenario.ts';
 import type { TakenBack } from '../../src/store/consent.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { commitNight, converse, type NightStore, NOW, openNightStore } from './night-store.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A night's process that does nothing until it is told to end. */
 const WAITING = `process.on('message', ({ type }) => {

@@ -3,7 +3,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { Manifest } from '../../src/ledger/manifest.ts';
 import { readReview } from '../../src/ledger/review.ts';
@@ -14,6 +14,9 @@ import { FakeEngine } from '../fakes/fake-engine.ts';
 import type { MemoryDisk } from '../fakes/memory-disk.ts';
 import { fc } from '../property.ts';
 import { commitNight, converse, type NightStore, openNightStore } from './night-store.ts';
+
+// Many orders of actions are tried.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A night's process that does nothing until it is told to end. */
 const WAITING = `process.on('message', ({ type }) => {

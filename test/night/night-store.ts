@@ -62,7 +62,8 @@ export async function openNightStore(
   });
   const clock = createFakeClock(NOW);
   const store = await openStore('/store', {
-    config,
+    memory: config.memory,
+    limits: config.server.limits,
     clock,
     logger: silentLogger,
     base: BASE,

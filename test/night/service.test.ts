@@ -1,12 +1,15 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { silentLogger } from '../../src/base/logger.ts';
 import { NightService } from '../../src/night/service.ts';
 import type { ServerMessage } from '../../src/protocol/server-message.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { commitNight, type NightStore, openNightStore } from './night-store.ts';
+
+// Whole nights are run.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A night's process that tells what it is told, and ends when it is told to. */
 const TELLING = `process.on('message', ({ type }) => {

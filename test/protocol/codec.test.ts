@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { AttuneError, ERROR_STATUS } from '../../src/base/errors.ts';
 import { ClientMessage } from '../../src/protocol/client-message.ts';
 import { parseJson, parseServerMessage, parseWith, requestIdOf } from '../../src/protocol/codec.ts';
@@ -6,6 +6,9 @@ import { Id, Span } from '../../src/protocol/conversation.ts';
 import { CLOSE_CODE } from '../../src/protocol/handshake.ts';
 import { ServerMessage } from '../../src/protocol/server-message.ts';
 import { fc } from '../property.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const parseClientMessage = (text: string): ClientMessage =>
   parseWith(ClientMessage, parseJson(text));

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { keepContexts } from '../../src/reading/kept-contexts.ts';
 import { createReader } from '../../src/reading/reader.ts';
 import { scoreExamples } from '../../src/reading/scenario-margin.ts';
@@ -9,6 +9,9 @@ import {
   type TinyReading,
   wordScenario,
 } from './tiny-reading.ts';
+
+// A model reads many examples.
+vi.setConfig({ testTimeout: 60_000 });
 
 let tiny: TinyReading;
 beforeAll(async () => {

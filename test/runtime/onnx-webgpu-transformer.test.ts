@@ -1,10 +1,13 @@
 // WebGPU against ONNX Runtime's CPU on whole transformers, forwards and gradients.
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, describe, it, vi } from 'vitest';
 import type { Executor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { FIXTURE_NAMES } from '../model/runner.ts';
 import { whyNoWebGpu } from './swiftshader.ts';
 import { expectAgreement, resultsOf } from './whole-transformer.ts';
+
+// The software adapter of WebGPU is slow.
+vi.setConfig({ testTimeout: 60_000 });
 
 const unavailable = await whyNoWebGpu();
 const title = `WebGPU and the CPU${unavailable === undefined ? '' : ` (${unavailable})`}`;

@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Logger, silentLogger } from '../../src/base/logger.ts';
 import { PROTOCOL_VERSION } from '../../src/protocol/handshake.ts';
 import {
@@ -14,6 +14,9 @@ import {
 import { createFakeClock } from '../fakes/fake-clock.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 import { TestClient } from './test-client.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const rules = {
   token: '',

@@ -1,9 +1,12 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { ConfigPatch } from '../../src/config/schema.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
 import type { ChatTokenizer, RenderRequest } from '../../src/tokenizer/chat-tokenizer.ts';
 import { fakeTokenizer, textOfIds } from '../fakes/fake-tokenizer.ts';
 import { openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 let daemon: TestDaemon;
 

@@ -1,13 +1,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { openConversationStore } from '../../src/conversation/conversation-store.ts';
 import { openFlagStore } from '../../src/flag/flag-store.ts';
 import { afterPowerCut, type Luck, materialise, RecordedDisk } from '../fakes/recorded-disk.ts';
 import { openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
+
+// The power is cut at every operation.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** Something was acknowledged after so many operations. */
 interface Acknowledged {

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { AttuneError } from '../../src/base/errors.ts';
 import type { Logger } from '../../src/base/logger.ts';
@@ -11,6 +11,9 @@ import { hasRoom } from '../../src/server/route.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { FAKE_VOCABULARY } from '../fakes/fake-tokenizer.ts';
 import { echo, openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const Opened = z.object({ conversation: Conversation });
 

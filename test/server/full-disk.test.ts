@@ -2,9 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, expect, it } from 'vitest';
+import { afterAll, afterEach, expect, it, vi } from 'vitest';
 import { openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
 import type { TestClient } from './test-client.ts';
+
+// A daemon is started again and again.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A disk of one megabyte, or undefined where this process may not mount one. */
 function mountSmallDisk(): string | undefined {

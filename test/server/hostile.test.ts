@@ -1,9 +1,12 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { silentLogger } from '../../src/base/logger.ts';
 import { CLOSE_CODE, PROTOCOL_VERSION } from '../../src/protocol/handshake.ts';
 import { fc } from '../property.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 import type { TestClient } from './test-client.ts';
+
+// The daemon is kept busy on purpose.
+vi.setConfig({ testTimeout: 60_000 });
 
 let daemon: TestDaemon;
 

@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { installationFolder } from '../../src/config/load.ts';
 import { killLoop } from '../slow/kill-loop.ts';
 import { writeSmallModel } from '../system/small-model.ts';
+
+// A daemon runs in a process of its own, and is killed.
+vi.setConfig({ testTimeout: 60_000 });
 
 const isBuilt = existsSync(join(installationFolder, 'dist', 'cli', 'main.js'));
 const title = 'killed with SIGKILL under load, the real daemon has all that it acknowledged, once';

@@ -1,8 +1,11 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { ConfigPatch } from '../../src/config/schema.ts';
 import { CLOSE_CODE } from '../../src/protocol/handshake.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
 import { TestClient } from './test-client.ts';
+
+// Time limits are waited for.
+vi.setConfig({ testTimeout: 60_000 });
 
 let daemon: TestDaemon;
 

@@ -71,7 +71,10 @@ export async function openTestDaemon(options: TestDaemonOptions = {}): Promise<T
     options.engine ?? new FakeEngine({ reply, tokenDelayMs, windowTokens, vocabularySize });
   const { baseHash: base } = await engine.describe();
   const shared = { config, clock: systemClock, logger };
-  const store = await openStore(folder, { ...shared, base, ops });
+  const store = await openStore(folder, {
+    ...{ ...shared, base, ops },
+    ...{ memory: config.memory, limits: config.server.limits },
+  });
   const nowhere = join(folder, 'nowhere');
   const daemon = await openDaemon(
     {

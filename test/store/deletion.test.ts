@@ -3,7 +3,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeFileAtomic, writeJsonAtomic } from '../../src/base/atomic-file.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
@@ -23,6 +23,9 @@ import { textsWithout } from '../../src/store/deletion.ts';
 import { fakeTokenizer } from '../fakes/fake-tokenizer.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 import { night } from '../web/night-example.ts';
+
+// It takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** What is in a talk's id and in all its words; no other talk has it. */
 const TOKEN = {

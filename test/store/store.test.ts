@@ -17,8 +17,13 @@ beforeEach(() => {
   clock = createFakeClock(NOW);
 });
 
+const defaults = configSchema.parse({});
+
 const open = (folder = '/store', base: string | Promise<string> = BASE): Promise<Store> =>
-  openStore(folder, { config: configSchema.parse({}), clock, logger: silentLogger, base, ops });
+  openStore(folder, {
+    ...{ memory: defaults.memory, limits: defaults.server.limits },
+    ...{ clock, logger: silentLogger, base, ops },
+  });
 
 describe('the store of a person', () => {
   it('is open once its base model is known', async () => {

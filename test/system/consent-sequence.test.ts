@@ -2,7 +2,7 @@
 // no word of what is excluded, withdrawn or deleted is in a file of memory or ledger.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -19,6 +19,9 @@ import { fakeTokenizer } from '../fakes/fake-tokenizer.ts';
 import { commitNight } from '../night/night-store.ts';
 import { fc } from '../property.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
+
+// Many nights are run.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** What is done, and to which of the things there are. */
 interface Step {

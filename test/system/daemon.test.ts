@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { installationFolder, loadConfig } from '../../src/config/load.ts';
@@ -16,6 +16,9 @@ import { createChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { TestClient } from '../server/test-client.ts';
 import { writeSmallModel } from './small-model.ts';
+
+// A daemon runs with a model.
+vi.setConfig({ testTimeout: 60_000 });
 
 const isBuilt = existsSync(join(installationFolder, 'dist', 'engine', 'process', 'child.js'));
 const title = (text: string): string =>
@@ -46,7 +49,10 @@ beforeAll(async () => {
   });
   const { baseHash: base } = await engine.describe();
   const shared = { config, clock: systemClock, logger: silentLogger };
-  const store = await openStore(folder, { ...shared, base });
+  const store = await openStore(folder, {
+    ...{ ...shared, base },
+    ...{ memory: config.memory, limits: config.server.limits },
+  });
   const tokenizer = createChatTokenizer(await loadTokenizer(modelDir));
   const nowhere = join(folder, 'none');
   daemon = await openDaemon(

@@ -2,10 +2,13 @@
 import { cp, mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { listNights } from '../../src/morning/list.ts';
 import { createFakeClock } from '../fakes/fake-clock.ts';
 import { type Loop, openLoop } from './open-loop.ts';
+
+// A night is run.
+vi.setConfig({ testTimeout: 60_000 });
 
 const STORE = new URL('../fixtures/store/2026-11-22/', import.meta.url).pathname;
 

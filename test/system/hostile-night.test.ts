@@ -12,12 +12,15 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { dreamtSchema, gatheredSchema } from '../../src/record/phase-result.ts';
 import { TestClient } from '../server/test-client.ts';
 import { flagMoment, type Loop, openLoop } from './open-loop.ts';
 import { writeSmallModel } from './small-model.ts';
+
+// Whole nights are run.
+vi.setConfig({ testTimeout: 60_000 });
 
 let loop: Loop | undefined;
 afterEach(async () => {

@@ -1,9 +1,12 @@
 // The whole loop, thin and real: say, log, flag, dream and train at night, gate, swap, summary.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { TestClient } from '../server/test-client.ts';
 import { flagMoment, type Loop, openLoop } from './open-loop.ts';
+
+// Whole nights are run.
+vi.setConfig({ testTimeout: 60_000 });
 
 let loop: Loop;
 beforeAll(async () => {

@@ -1,8 +1,11 @@
 // A night whose process is killed again and again ends all the same, whole and once.
-import { afterAll, beforeAll, it } from 'vitest';
+import { afterAll, beforeAll, it, vi } from 'vitest';
 import { TestClient } from '../server/test-client.ts';
 import { killNight } from './night-kill.ts';
 import { flagMoment, type Loop, openLoop } from './open-loop.ts';
+
+// A night is run and killed.
+vi.setConfig({ testTimeout: 60_000 });
 
 let loop: Loop;
 beforeAll(async () => {

@@ -67,7 +67,10 @@ export async function openLoop(more: ConfigPatch = {}, place: LoopPlace = {}): P
   const executor = await createOnnxExecutor({ device: 'cpu', threads: 2 });
   const engine = await createEngine({ modelDir, cacheDir: paths.cache, executor });
   const { baseHash: base } = await engine.describe();
-  const store = await openStore(folder, { ...shared, base });
+  const store = await openStore(folder, {
+    ...{ ...shared, base },
+    ...{ memory: config.memory, limits: config.server.limits },
+  });
   const tokenizer = createChatTokenizer(await loadTokenizer(modelDir));
   const sampling = resolveSampling([config.chat.sampling]);
   const daemon = await openDaemon({ ...shared, paths, store, engine, tokenizer, sampling }, [

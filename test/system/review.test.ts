@@ -1,7 +1,7 @@
 // A person looks through a night's dreams, changes some, and has it trained again.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import type { NightId } from '../../src/ledger/manifest.ts';
 import { deleteFromReviews, readReview } from '../../src/ledger/review.ts';
 import { changeDream, reviewView } from '../../src/morning/review.ts';
@@ -9,6 +9,9 @@ import type { ReviewRequest } from '../../src/protocol/review.ts';
 import { readScenarioFile } from '../../src/record/files.ts';
 import { TestClient } from '../server/test-client.ts';
 import { flagMoment, type Loop, openLoop } from './open-loop.ts';
+
+// Whole nights are run.
+vi.setConfig({ testTimeout: 60_000 });
 
 let loop: Loop;
 let night: NightId;

@@ -1,7 +1,7 @@
 // The whole store on a disk in memory: nothing of it reaches the disk of this machine, and power
 // cuts are tried at every step.
 import { existsSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { acquireLock } from '../../src/base/lock.ts';
@@ -25,6 +25,9 @@ import { gatheredSchema } from '../../src/record/phase-result.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import { createFakeClock } from '../fakes/fake-clock.ts';
 import { afterCrash, MemoryDisk, SURVIVALS } from '../fakes/memory-disk.ts';
+
+// Many crashes are simulated.
+vi.setConfig({ testTimeout: 60_000 });
 
 const STORE = '/simulated/store';
 const LEDGER = `${STORE}/ledger`;

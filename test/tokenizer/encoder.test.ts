@@ -4,9 +4,12 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { fc } from '../property.ts';
+
+// Vocabularies of 100,000 tokens are read.
+vi.setConfig({ testTimeout: 60_000 });
 
 const FOLDER = join(import.meta.dirname, '../fixtures/tokenizer');
 const WEIGHTS = resolve(import.meta.dirname, '../../../shared/data/weights');

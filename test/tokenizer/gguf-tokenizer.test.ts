@@ -3,10 +3,13 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { ggufBytes, type Metadata } from '../gguf/gguf-bytes.ts';
 import { fc } from '../property.ts';
+
+// Vocabularies of 100,000 tokens are read.
+vi.setConfig({ testTimeout: 60_000 });
 
 const WEIGHTS = resolve(import.meta.dirname, '../../../shared/data/weights');
 const COMPANION = resolve(import.meta.dirname, '../../models/companion');

@@ -1,8 +1,11 @@
 // Contents whose marks and ends are found in one pass. The bounds are several times what that takes
 // on a busy machine, and a part of what a pass for every character takes.
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+
+// Contents of 200,000 characters are placed.
+vi.setConfig({ testTimeout: 60_000 });
 
 const tokenizer = await loadTokenizer(join(import.meta.dirname, '../fixtures/tokenizer/chatml'));
 

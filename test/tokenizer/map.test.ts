@@ -1,8 +1,11 @@
 // The map from messages and characters to tokens, for contents that mean harm or are merely odd.
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { fc } from '../property.ts';
+
+// Many chats are rendered.
+vi.setConfig({ testTimeout: 60_000 });
 
 const FOLDER = join(import.meta.dirname, '../fixtures/tokenizer');
 const NAMES = ['chatml', 'thinking', 'headers', 'inst', 'inst-always'];

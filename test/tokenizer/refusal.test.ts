@@ -1,10 +1,13 @@
 import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { fc } from '../property.ts';
+
+// Many damaged files are read.
+vi.setConfig({ testTimeout: 60_000 });
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/tokenizer');
 

@@ -2,12 +2,15 @@ import { existsSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { installationFolder } from '../../src/config/load.ts';
 import type { ChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { openTokenizerWorker } from '../../src/tokenizer/tokenizer-worker.ts';
+
+// Workers are stopped when they take too long.
+vi.setConfig({ testTimeout: 60_000 });
 
 const CHATML = join(import.meta.dirname, '../fixtures/tokenizer/chatml');
 const isBuilt = existsSync(join(installationFolder, 'dist', 'tokenizer', 'worker.js'));

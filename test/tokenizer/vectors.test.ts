@@ -2,8 +2,11 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+
+// Vocabularies of 50,000 tokens are read.
+vi.setConfig({ testTimeout: 60_000 });
 
 const WEIGHTS = resolve(import.meta.dirname, '../../../shared/data/weights');
 const isMissing = !existsSync(WEIGHTS);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 import { differences, plus } from '../../src/train/difference.ts';
 import { FrozenContexts } from '../../src/train/frozen-context.ts';
@@ -11,6 +11,9 @@ import {
   type TinyReading,
   wordScenario,
 } from '../reading/tiny-reading.ts';
+
+// A model is trained.
+vi.setConfig({ testTimeout: 60_000 });
 
 let tiny: TinyReading;
 beforeAll(async () => {

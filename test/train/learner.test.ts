@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Model, readModel } from '../../src/model/model.ts';
 import { loadVersion } from '../../src/model/versions.ts';
 import { isQProj } from '../../src/model/weight-names.ts';
@@ -15,6 +15,9 @@ import { adamw } from '../../src/train/adamw.ts';
 import { Learner } from '../../src/train/learner.ts';
 import type { Parameter } from '../../src/train/optimizer.ts';
 import { References } from '../../src/train/reference.ts';
+
+// A model is trained.
+vi.setConfig({ testTimeout: 60_000 });
 
 const fixture = (path: string): string =>
   fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Executor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { adamw } from '../../src/train/adamw.ts';
@@ -13,6 +13,9 @@ import {
   norm,
   OptimizerBench,
 } from './optimizer-bench.ts';
+
+// A model is trained.
+vi.setConfig({ testTimeout: 60_000 });
 
 const fixtures = JSON.parse(
   readFileSync(new URL('../fixtures/train/optimizer.json', import.meta.url), 'utf8'),

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { trainSection } from '../../src/config/section/learning.ts';
 import { gateSection } from '../../src/config/section/night.ts';
 import { decideGate, type GateVerdict, gateEvidence } from '../../src/measure/gate.ts';
@@ -14,6 +14,9 @@ import {
   type TinyReading,
   wordScenario,
 } from '../reading/tiny-reading.ts';
+
+// A model is trained.
+vi.setConfig({ testTimeout: 60_000 });
 
 let tiny: TinyReading;
 beforeAll(async () => {

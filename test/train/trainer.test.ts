@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
 import { trainSection } from '../../src/config/section/learning.ts';
 import { type Model, readModel } from '../../src/model/model.ts';
@@ -13,6 +13,9 @@ import { normOf } from '../../src/train/difference.ts';
 import type { StepRecord, TrainOptions, TrainSettings } from '../../src/train/train-settings.ts';
 import { trainDelta } from '../../src/train/trainer.ts';
 import { wordRenderer } from '../fakes/word-renderer.ts';
+
+// A model is trained.
+vi.setConfig({ testTimeout: 60_000 });
 
 const LLAMA = fileURLToPath(new URL('../fixtures/transformers/llama', import.meta.url));
 

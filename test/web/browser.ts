@@ -8,7 +8,11 @@ import {
   type Locator,
   type Page,
 } from 'playwright-core';
+import { vi } from 'vitest';
 import { installationFolder } from '../../src/config/load.ts';
+
+// What a person does in a browser takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const PATHS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const ARGUMENTS = [

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import {
   readDrafts,
@@ -11,6 +11,9 @@ import { measuresForgetting } from '../../src/record/moment.ts';
 import { admitNight, dreamNight } from '../../src/work/dreaming.ts';
 import { nightEngine, type WithEngine } from '../../src/work/night-engine.ts';
 import { everydayTurn, moment, openSmallNight, type SmallNight, talksThat } from './small-night.ts';
+
+// A small model dreams, trains or is measured.
+vi.setConfig({ testTimeout: 60_000 });
 
 let night: SmallNight;
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadVersion } from '../../src/model/versions.ts';
 import { readScenarioFile, writeFlagged, writeScenarios } from '../../src/record/files.ts';
 import { scenarioOf } from '../../src/record/moment.ts';
@@ -10,6 +10,9 @@ import { readNightSet } from '../../src/work/measuring-set.ts';
 import { nightEngine } from '../../src/work/night-engine.ts';
 import { trainNight } from '../../src/work/training.ts';
 import { everydayTurn, moment, openSmallNight, type SmallNight, talksThat } from './small-night.ts';
+
+// A small model dreams, trains or is measured.
+vi.setConfig({ testTimeout: 60_000 });
 
 let night: SmallNight;
 beforeAll(async () => {

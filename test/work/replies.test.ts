@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadVersion, type WeightsVersion } from '../../src/model/versions.ts';
 import { readReplies } from '../../src/record/phase-result.ts';
 import { readScenarios } from '../../src/scenario/file.ts';
@@ -8,6 +8,9 @@ import type { WithEngine } from '../../src/work/night-engine.ts';
 import { measureNightReplies, type Spoken } from '../../src/work/replies.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { moment, openSmallNight, type SmallNight } from './small-night.ts';
+
+// A small model dreams, trains or is measured.
+vi.setConfig({ testTimeout: 60_000 });
 
 let night: SmallNight;
 let candidate: WeightsVersion;

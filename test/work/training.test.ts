@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readDelta } from '../../src/model/delta.ts';
 import { isQProj } from '../../src/model/weight-names.ts';
 import { writeScenarios } from '../../src/record/files.ts';
@@ -8,6 +8,9 @@ import { scenarioOf } from '../../src/record/moment.ts';
 import { ChatPriority } from '../../src/work/chat-priority.ts';
 import { trainNight } from '../../src/work/training.ts';
 import { everydayTurn, moment, openSmallNight, type SmallNight, talksThat } from './small-night.ts';
+
+// A small model dreams, trains or is measured.
+vi.setConfig({ testTimeout: 60_000 });
 
 const nights: SmallNight[] = [];
 afterAll(async () => {

@@ -76,9 +76,9 @@ async function readExport(file: string): Promise<unknown[]> {
     entries = await readJsonBounded(file, OpenWebuiFile, { bytesMax: FILE_BYTES_MAX });
   } catch (cause) {
     if (!isAttuneError(cause, 'store-damaged')) throw cause;
-    const message = `${file} is no export of Open WebUI: a JSON file with a list is expected.`;
+    const message = `${file} is not an export of Open WebUI, which is a JSON file with a list.`;
     throw new AttuneError('message-invalid', message, { file }, { cause });
   }
   if (entries !== undefined) return entries;
-  throw new AttuneError('message-invalid', `File ${file} not found.`, { file });
+  throw new AttuneError('message-invalid', `There is no file ${file}.`, { file });
 }

@@ -36,7 +36,7 @@ async function readShards(dir: string): Promise<ReadonlyMap<string, StoredTensor
   const tensors = new Map<string, StoredTensor>();
   for (const shard of shards) {
     if (!/^[\w-][\w.-]*\.safetensors$/.test(shard)) {
-      throw damaged(where, 'weight_map', `${quote(shard)} is no name of a safetensors file`);
+      throw damaged(where, 'weight_map', `${quote(shard)} is not the name of a safetensors file`);
     }
     for (const [name, tensor] of (await readSafetensors(join(dir, shard))).tensors) {
       if (tensors.has(name)) throw damaged(where, name, 'it is in two shards');

@@ -3,10 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { chmod, cp, mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createRandom } from '../../../src/base/random.ts';
 import { type ListedModel, listedModels } from '../../../src/cli/model/models.ts';
 import { ggufBytes } from '../../gguf/gguf-bytes.ts';
+
+// Folders with tens of thousands of files are read.
+vi.setConfig({ testTimeout: 60_000 });
 
 const GGUF = new URL('../../fixtures/gguf/', import.meta.url).pathname;
 const FOLDER = new URL('../../fixtures/transformers/llama/', import.meta.url).pathname;
