@@ -326,7 +326,6 @@ def main():
                 steps={arm: history for arm, (_, history) in trained.items()}, minutes=(time.time() - began) / 60,
                 peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
     a.out.write_text(json.dumps(out))
-    show(out)
 
 if __name__ == "__main__":
     main()
