@@ -18,7 +18,8 @@ import { type SupervisedEngine, superviseEngine } from './engine/process/supervi
 import type { Ledger } from './ledger/ledger.ts';
 import { surpriseOf } from './memory/surprise.ts';
 import { namedModel } from './model/local/resolve-model.ts';
-import { NightService, scheduleNights } from './night/service.ts';
+import { scheduleNights } from './night/nightly.ts';
+import { NightService } from './night/service.ts';
 import { resolveSampling, type Sampling } from './protocol/sampling.ts';
 import { apiRoutes } from './server/api-routes.ts';
 import { EngineWatch } from './server/engine-watch.ts';

@@ -1,15 +1,21 @@
 // The commands of `attune` by name; only the one that was called is loaded.
 import { Command } from 'commander';
+import { installedVersion } from '../config/load.ts';
 
 type Register = (program: Command) => void;
 
 const night = async (): Promise<Register> =>
   (await import('./night/night-command.ts')).registerNight;
 
+const overview = async (): Promise<Register> => (await import('./overview.ts')).registerOverview;
+
 /** In the order in which `attune --help` shows them. */
 export const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   start: async () => (await import('./start.ts')).registerStart,
   chat: async () => (await import('./chat/chat.ts')).registerChat,
+  status: overview,
+  flags: overview,
+  search: overview,
   replay: async () => (await import('./conversation/replay.ts')).registerReplay,
   import: async () => (await import('./conversation/import.ts')).registerImport,
   export: async () => (await import('./conversation/export.ts')).registerExport,
@@ -27,14 +33,17 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   inspect: async () => (await import('./model/inspect.ts')).registerInspect,
   doctor: async () => (await import('./model/doctor.ts')).registerDoctor,
   pull: async () => (await import('./hub/pull.ts')).registerPull,
+  completion: async () => (await import('./completion.ts')).registerCompletion,
 };
 
 /** The program with the command of this name, or with all commands where there is none of it. */
 export async function createProgram(name: string | undefined): Promise<Command> {
-  const program = new Command('attune').description(
-    'A daemon around a local chat model that learns, night by night, to listen.',
-  );
-  const called = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const program = new Command('attune')
+    .description('A daemon around a local chat model that learns, night by night, to listen.')
+    .version(await installedVersion());
+  // A completion names all of them.
+  const isOne = name !== undefined && name !== 'completion' && Object.hasOwn(COMMANDS, name);
+  const called = isOne ? COMMANDS[name] : undefined;
   const loaders = called === undefined ? Object.values(COMMANDS) : [called];
   for (const register of await Promise.all([...new Set(loaders)].map((load) => load()))) {
     register(program);

@@ -19,9 +19,14 @@ export interface SearchResult {
   readonly isTruncated: boolean;
 }
 
-function hitIn(conversation: Searchable, record: LogRecord, query: string): SearchHit | undefined {
+/** @param isNamed the title holds the words: its first message stands for it */
+function hitIn(
+  conversation: Searchable,
+  record: LogRecord,
+  { query, isNamed }: { readonly query: string; readonly isNamed: boolean },
+): SearchHit | undefined {
   if (record.type !== 'message' && record.type !== 'reply') return undefined;
-  const found = findFolded(record.text, query);
+  const found = findFolded(record.text, query) ?? (isNamed ? { start: 0, end: 0 } : undefined);
   if (found === undefined) return undefined;
   const from = Math.max(0, found.start - EXCERPT_BEFORE);
   const to = Math.min(record.text.length, found.end + EXCERPT_AFTER);
@@ -56,12 +61,15 @@ async function hitsOf(
   query: string,
 ): Promise<SearchHit[]> {
   const hits: SearchHit[] = [];
+  const isTitle = fold(conversation.title).includes(query);
   try {
     for await (const line of readLogLines(folder, conversation.id)) {
       // A line holds every match in its JSON spelling; most are done with here.
-      if (!fold(line.includes('\\') ? unescaped(line) : line).includes(query)) continue;
+      const isNamed = isTitle && hits.length === 0;
+      const words = line.includes('\\') ? unescaped(line) : line;
+      if (!isNamed && !fold(words).includes(query)) continue;
       const record = recordOn(line);
-      const hit = record && hitIn(conversation, record, query);
+      const hit = record && hitIn(conversation, record, { query, isNamed });
       if (hit !== undefined) hits.push(hit);
     }
   } catch {
@@ -73,7 +81,7 @@ async function hitsOf(
 
 /**
  * Messages and replies that contain `query`, also replaced ones, compared as `fold` does; one hit a
- * message.
+ * message. A conversation with the words only in its title is found by its first message.
  * @param conversations newest first; the hits keep their order
  */
 export async function searchLogs(

@@ -16,7 +16,6 @@ import type { Sampling } from '../protocol/sampling.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import type { BlindAnswer, BlindView } from '../protocol/summary.ts';
 import type { Progress } from '../record/message.ts';
-import { createSchedule, type Schedule } from '../schedule/job-schedule.ts';
 import type { TakenBack } from '../store/consent.ts';
 import { isLearning } from '../store/deletion.ts';
 import type { Store } from '../store/store.ts';
@@ -25,6 +24,7 @@ import { beginAgain } from './again.ts';
 import { hasLearntTakenBack, holdsTakenBack } from './consent.ts';
 import { failureCode, isRepeated } from './failure.ts';
 import { finishNight, recoverNights, takenIntoUse } from './finish.ts';
+import { type Beginning, leftMs, shareOf } from './outlook.ts';
 import { beginNight, findUnfinished, type NightPaths, type PreparedNight } from './prepare.ts';
 import { type NightProcess, startNightProcess } from './process.ts';
 import type { SurpriseOf } from './remember.ts';
@@ -49,7 +49,9 @@ export interface NightServiceOptions {
 interface Running {
   readonly night: NightId;
   readonly process: NightProcess;
-  progress: NightProgress | undefined;
+  beginning?: Beginning;
+  isStopped?: boolean;
+  progress?: NightProgress;
 }
 
 export class NightService {
@@ -163,8 +165,10 @@ export class NightService {
       ...(entry === undefined ? {} : { entry }),
     });
     if (this.#busy > 0) process.pause();
-    this.#running = { night: plan.night, process, progress: undefined };
+    this.#running = { night: plan.night, process };
     logger.info({ night: plan.night }, 'night begins');
+    // Heard at once, also where its process takes long to say something.
+    this.#onProgress({ phase: 'gather', done: 0, total: null, facts: {} });
     this.#ended = process.result
       .then((manifest) => this.ledger.turn(() => this.#finish(manifest)))
       .catch((error: unknown) => this.#failed(plan.night, error))
@@ -196,9 +200,13 @@ export class NightService {
     return this.#ended;
   }
 
-  #onProgress({ phase, done, total, facts }: Progress): void {
+  #onProgress({ phase, done, total, facts }: Omit<Progress, 'type'>): void {
     const running = this.#running;
     if (running === undefined) return;
+    const at = this.#options.clock.now();
+    const share = shareOf({ phase, done, total });
+    // What a resumed night did before says nothing of its speed now.
+    if (phase !== 'gather') running.beginning ??= { at, share };
     running.progress = {
       type: 'night-progress',
       nightId: running.night,
@@ -206,8 +214,10 @@ export class NightService {
       done,
       total,
       facts,
+      share,
+      leftMs: running.beginning === undefined ? null : leftMs(running.beginning, share, at),
       isPaused: this.#busy > 0,
-      at: this.#options.clock.now(),
+      at,
     };
     this.#options.publish('nights', running.progress);
   }
@@ -229,7 +239,29 @@ export class NightService {
     logger.info({ night, verdict }, headline);
   }
 
+  /** Ends the running night at its next step; `run` goes on with it. @throws night-unknown */
+  async stop(): Promise<NightId> {
+    const running = this.#running;
+    if (running === undefined) throw new AttuneError('night-unknown', 'No night is running.');
+    running.isStopped = true;
+    running.process.abort();
+    await this.#ended;
+    return running.night;
+  }
+
+  /** The night that the next run goes on with; null while one is running. */
+  async stopped(): Promise<NightId | null> {
+    return this.#running === undefined ? ((await this.ledger.unfinished())[0] ?? null) : null;
+  }
+
+  #toldStopped(night: NightId): void {
+    const at = this.#options.clock.now();
+    const end = { nightId: night, version: null, reasons: [`${night} was stopped.`], at };
+    this.#options.publish('nights', { type: 'night-end', verdict: 'stopped', ...end });
+  }
+
   async #failed(night: NightId, error: unknown): Promise<void> {
+    if (this.#running?.isStopped === true) return this.#toldStopped(night);
     this.#failure = error;
     const code = isAttuneError(error) ? error.code : 'night-failed';
     const said = error instanceof Error ? error.message : String(error);
@@ -410,39 +442,4 @@ function assertUnchanged(asked: readonly NightId[], now: readonly NightId[]): vo
     `Other weights came into use meanwhile (new: ${undone}), and this swap would undo that. ` +
     'Look at the nights again, and then decide.';
   throw new AttuneError('swap-refused', message, { asked: asked.join(' '), now: now.join(' ') });
-}
-
-export interface NightlyOptions {
-  readonly settings: Config['night'];
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
-
-/** The schedule, not started yet; undefined where no night comes by itself. @throws config-invalid for a cron expression or time zone that is none */
-export async function scheduleNights(
-  nights: NightService,
-  { settings, clock, logger }: NightlyOptions,
-): Promise<Schedule | undefined> {
-  if (!settings.isEnabled) return undefined;
-  const { ledger } = nights;
-  const { path, ops } = ledger.folder;
-  const begun = await ops.stat(path);
-  const last = (await ledger.list()).at(-1);
-  let doneAt = last === undefined ? undefined : Date.parse(last.startedAt);
-  return createSchedule({
-    expression: settings.schedule,
-    timeZone: settings.timeZone,
-    clock,
-    since: begun?.createdAt ?? clock.now(),
-    lastDoneAt: () => doneAt,
-    lastActiveAt: () => nights.activeAt,
-    idleMinutes: settings.idleMinutes,
-    isMissedCaughtUp: settings.isMissedNightCaughtUp,
-    async run() {
-      const startedAt = clock.now();
-      await nights.runToEnd();
-      doneAt = startedAt;
-    },
-    onFailure: (error, willRetry) => logger.error({ error, willRetry }, 'the scheduled night'),
-  });
 }

@@ -25,6 +25,10 @@ export const NightProgress = z.object({
   total: z.number().int().nonnegative().nullable(),
   /** Named numbers worth showing: loss, margin, refused … */
   facts: z.record(z.string(), z.number()),
+  /** Of the whole night, 0 to 1. */
+  share: z.number().min(0).max(1),
+  /** Milliseconds to its end; null while nothing can be said of it. */
+  leftMs: z.number().nonnegative().nullable(),
   /** True while the night stands aside for a chat. */
   isPaused: z.boolean(),
   at: Timestamp,
@@ -37,6 +41,8 @@ export const NightVerdict = z.enum([
   'refused',
   'nothing-to-learn',
   'failed',
+  /** By the person; the next run goes on where it was. */
+  'stopped',
 ]);
 export type NightVerdict = z.infer<typeof NightVerdict>;
 

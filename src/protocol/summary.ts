@@ -198,6 +198,8 @@ export type NightLine = z.infer<typeof NightLine>;
 export const NightList = z.object({
   nights: z.array(NightLine),
   running: NightProgress.nullable(),
+  /** A night that was cut off or stopped, and goes on with the next run. */
+  stopped: Id.nullable().default(null),
   /** When the next one is due. */
   nextAt: Timestamp.nullable(),
   version: z.string(),

@@ -41,24 +41,23 @@ async function versionNow({ engine, ledger }: SliderParts): Promise<string> {
   }
 }
 
-export function nightRoutes(options: NightRouteOptions): Route[] {
+async function listOf(options: NightRouteOptions): Promise<NightList> {
   const { nights, conversations, slider, schedule } = options;
+  return {
+    nights: await listNights(nights.ledger),
+    running: nights.progress ?? null,
+    stopped: await nights.stopped(),
+    nextAt: schedule?.next() ?? null,
+    version: await versionNow(slider),
+    problems: await nights.problems(),
+    offered: conversations.offered(),
+  };
+}
+
+export function nightRoutes(options: NightRouteOptions): Route[] {
+  const { nights, conversations, slider } = options;
   return [
-    route('GET', '/api/nights', async (): Promise<NightList> => {
-      const version = await versionNow(slider);
-      const lines = await listNights(nights.ledger);
-      const nextAt = schedule?.next() ?? null;
-      const problems = await nights.problems();
-      const offered = conversations.offered();
-      return {
-        nights: lines,
-        running: nights.progress ?? null,
-        nextAt,
-        version,
-        problems,
-        offered,
-      };
-    }),
+    route('GET', '/api/nights', () => listOf(options)),
     route('POST', '/api/nights/offered', async (context) => ({
       decided: await conversations.decide(await context.readBody(OfferedDecision)),
     })),

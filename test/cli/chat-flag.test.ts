@@ -53,6 +53,12 @@ describe('the walk through a flag', () => {
     });
   });
 
+  it('takes numbers of the newest message only: no other is shown with numbers', async () => {
+    const { draft, told } = walk(['5', '2', '', '', '', '']);
+    expect((await draft)?.userSpan?.messageId).toBe('m2');
+    expect(told.filter((line) => line.startsWith('Not found'))).toHaveLength(1);
+  });
+
   it('needs nothing but Enter', async () => {
     const base = { id: 'f', conversationId: 'c', replyId: 'r' };
     expect(await walk(['', '', '', '', '']).draft).toEqual({

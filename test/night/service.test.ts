@@ -57,6 +57,18 @@ const told = (): string[] =>
   published.flatMap((one) => (one.type === 'night-progress' ? Object.keys(one.facts) : []));
 
 describe('a night under way', () => {
+  it('is heard of at once, stops on request without a failure, and goes on with the next run', async () => {
+    const id = await nights.run();
+    expect(published[0]).toMatchObject({ type: 'night-progress', nightId: id, phase: 'gather' });
+    expect(await nights.stop()).toBe(id);
+    expect(published.at(-1)).toMatchObject({ type: 'night-end', verdict: 'stopped' });
+    expect(await nights.problems()).toEqual([]);
+    expect(await nights.stopped()).toBe(id);
+    await expect(nights.stop()).rejects.toMatchObject({ code: 'night-unknown' });
+    expect(await nights.run()).toBe(id);
+    expect(await nights.stopped()).toBeNull();
+  });
+
   it('stands aside while chat replies, and goes on when nothing else is made', async () => {
     await nights.run();
     nights.onBusy();

@@ -1,7 +1,7 @@
 // The web client in a real browser: the list of nights, the morning's summary, the night slider.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { BlindView, NightView } from '../../src/protocol/summary.ts';
+import type { BlindView, NightList, NightView } from '../../src/protocol/summary.ts';
 import { type Route, sendJson } from '../../src/server/route.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 import {
@@ -10,6 +10,7 @@ import {
   openBrowser,
   openPage,
   PATIENT,
+  press,
   SLOW,
   type WatchedPage,
   webFolder,
@@ -26,6 +27,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
   let summary: NightView;
   let blind: BlindView;
   const asked: string[] = [];
+  let now: Partial<NightList> = {};
 
   const get = (pattern: string, answer: () => unknown): Route => ({
     method: 'GET',
@@ -50,7 +52,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
         return {};
       });
     const routes = [
-      get('/api/nights', () => list(summary.status)),
+      get('/api/nights', () => ({ ...list(summary.status), ...now })),
       get('/api/nights/:id', () => summary),
       get('/api/nights/:id/slider', () => slider),
       get('/api/nights/:id/blind', () => blind),
@@ -68,12 +70,14 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
       decide('reject', 'rejected'),
       decide('revert', 'reverted'),
       post('/api/nights/run', () => ({ nightId: 'n0004-2026-03-04' })),
+      post('/api/nights/stop', () => ({ nightId: 'n0004-2026-03-04' })),
     ];
     daemon = await openTestDaemon({ webFolder, routes });
     browser = await openBrowser();
   });
   beforeEach(() => {
     asked.length = 0;
+    now = {};
     summary = night('waiting');
     blind = NO_PAIRS;
     return async () => {
@@ -116,11 +120,70 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
       done: 3,
       total: 12,
       facts: {},
+      share: 0.42,
+      leftMs: 700_000,
       isPaused: true,
       at: 0,
     });
-    await page.getByRole('heading', { name: 'Tonight: train' }).waitFor();
-    await page.getByText('3 of 12 · paused while you talk').waitFor();
+    const strip = page.getByRole('region', { name: 'The running night' });
+    const said = 'train · 42 % · about 12 minutes left · waits while you talk';
+    await strip.getByText(said).waitFor();
+    for (const name of [/Flags/, 'attune']) {
+      await page.getByRole('link', { name }).first().click();
+      await strip.getByText(said).waitFor();
+    }
+    expect(await page.locator('main, section[aria-label]').count()).toBe(2);
+    await press(page, strip.getByRole('button', { name: 'Stop' }));
+    await expect.poll(() => asked, PATIENT).toEqual(['/api/nights/stop {}']);
+  });
+
+  it('shows a night under way to a page that is opened meanwhile, and a stopped one', async () => {
+    const progress = {
+      type: 'night-progress',
+      nightId: 'n0004-2026-03-04',
+      phase: 'measure',
+    } as const;
+    const more = {
+      done: 1,
+      total: 10,
+      facts: {},
+      share: 0.8,
+      leftMs: null,
+      isPaused: false,
+      at: 0,
+    };
+    now = { running: { ...progress, ...more } };
+    await open('/');
+    const strip = page.getByRole('region', { name: 'The running night' });
+    await strip.getByText('measure · 80 %').waitFor();
+    now = { running: null, stopped: 'n0004-2026-03-04' };
+    await page.reload();
+    await strip.getByText('Night n0004-2026-03-04 was stopped.').waitFor();
+    await press(page, strip.getByRole('button', { name: 'Go on' }));
+    await expect.poll(() => asked, PATIENT).toEqual(['/api/nights/run {}']);
+  });
+
+  it('brings the morning to the person until the night was decided, or opened', async () => {
+    await open('/');
+    const card = page.getByRole('link', { name: /What night 3 came to/ });
+    await card.waitFor();
+    await expect.poll(() => page.title(), PATIENT).toBe('(1) Attune');
+    await page.getByRole('link', { name: /^Nights.*one waits for you/ }).waitFor();
+    await press(page, card);
+    await page.getByRole('button', { name: 'Use these weights' }).click();
+    await page.getByText('· in force').waitFor();
+    await page.getByRole('link', { name: 'attune' }).click();
+    await page.getByText('What is on your mind?').waitFor();
+    await expect.poll(() => card.count(), PATIENT).toBe(0);
+    await expect.poll(() => page.title(), PATIENT).toBe('Attune');
+  });
+
+  it('takes a night into use again that was left or taken back', async () => {
+    summary = night('reverted');
+    await open(AT);
+    await page.getByRole('button', { name: 'Use it after all' }).click();
+    await page.getByText('· in force').waitFor();
+    expect(asked).toEqual(['/api/nights/n0003-2026-03-03/approve {}']);
   });
 
   it('shows a waiting night on one screen and takes it into use', async () => {
@@ -241,6 +304,6 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     await page.keyboard.press('ArrowRight');
     await page.getByText('Stop 1 speaks.').waitFor();
     await page.getByText('aaaaaaaaaaaaaaaa').waitFor();
-    await page.getByText(/\+0\.120 nats a token, \+0\.090 of it/).waitFor();
+    await page.getByText(/\+0\.120 nats a token; beyond the placebo \+0\.090/).waitFor();
   });
 });

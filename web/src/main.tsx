@@ -1,4 +1,5 @@
 // The page: puts the parts together and listens to the keyboard.
+import { effect } from '@preact/signals';
 import { render, type VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { followAddress } from './address.ts';
@@ -9,9 +10,21 @@ import { Talk } from './chat/talk.tsx';
 import { connect, connectionState, onOpen, setToken, token, watchSleep } from './connection.ts';
 import { beginFlag, flagDraft } from './flag/flag-draft.ts';
 import { FlagList } from './flag/flag-list.tsx';
+import { loadNights } from './night/api.ts';
 import { Nights } from './night/night-list.tsx';
+import { NightNow, news } from './night/night-now.tsx';
 import { follow, route } from './page-route.ts';
-import { catchUp, history, isRunning, notice, open, regenerate, stop } from './page-state.ts';
+import {
+  attempt,
+  catchUp,
+  history,
+  isRunning,
+  nightsDone,
+  notice,
+  open,
+  regenerate,
+  stop,
+} from './page-state.ts';
 import { listen } from './receive.ts';
 import { deliverAll } from './unstored-message.ts';
 
@@ -148,7 +161,7 @@ function titleOf(): string {
 }
 
 function App(): VNode {
-  const title = titleOf();
+  const title = (news.value === null ? '' : '(1) ') + titleOf();
   useEffect(() => {
     document.title = title;
   }, [title]);
@@ -168,7 +181,10 @@ function App(): VNode {
           onClick={() => (isSidebarOpen.value = false)}
         />
       )}
-      <Page />
+      <div class="room">
+        <NightNow />
+        <Page />
+      </div>
       <Notice />
       <TokenGate />
     </div>
@@ -176,6 +192,9 @@ function App(): VNode {
 }
 
 listen();
+effect(() => {
+  if (nightsDone.value > 0) void attempt(loadNights);
+});
 followAddress();
 watchSleep();
 onOpen(catchUp);

@@ -4,6 +4,7 @@ import type { ConversationSummary } from '../../src/protocol/conversation.ts';
 import { receive as receiveOpen } from '../../src/protocol/open-conversation.ts';
 import type { ServerMessage } from '../../src/protocol/server-message.ts';
 import { onMessage } from './connection.ts';
+import { go } from './page-route.ts';
 import {
   amend,
   conversations,
@@ -73,10 +74,21 @@ function receiveEvent(message: ServerMessage): void {
       return;
     case 'summary-ready':
       notice.value = { text: message.headline, path: message.path };
+      notify(message.headline, message.path);
       return;
     case 'error':
       if (message.requestId === undefined) notice.value = { text: message.message };
   }
+}
+
+/** On the desktop, where the person allowed it and looks elsewhere. */
+function notify(text: string, path: string): void {
+  if (!('Notification' in window) || Notification.permission !== 'granted') return;
+  if (document.visibilityState === 'visible') return;
+  new Notification('Attune', { body: text }).onclick = () => {
+    window.focus();
+    go(path);
+  };
 }
 
 function upsert(summary: ConversationSummary): void {

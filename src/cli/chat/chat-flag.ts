@@ -49,9 +49,11 @@ export function numberWords(text: string): string {
     .join(' ');
 }
 
+const NUMBERS = /^(\d+)(?:\s*-\s*(\d+))?$/;
+
 /** Reads "3-5" or "3" as word numbers, anything else as words of the text. @returns undefined where there are no such words */
 export function chooseSpan(text: string, answer: string): Span | undefined {
-  const numbers = /^(\d+)(?:\s*-\s*(\d+))?$/.exec(answer.trim());
+  const numbers = NUMBERS.exec(answer.trim());
   if (numbers !== null) {
     const words = wordsOf(text);
     const first = words[Number(numbers[1]) - 1];
@@ -80,7 +82,9 @@ async function askSpan(
   for (let tries = 0; tries < TRIES; tries++) {
     const answer = await ask(question);
     if (answer === undefined || answer.trim() === '') return null;
-    for (const { id, text } of texts) {
+    for (const [at, { id, text }] of texts.entries()) {
+      // Only the first is shown with its numbers.
+      if (at > 0 && NUMBERS.test(answer.trim())) break;
       const span = chooseSpan(text, answer);
       if (span !== undefined) return { id, span };
     }
@@ -122,7 +126,7 @@ export async function walkFlag(walk: FlagWalk): Promise<FlagDraftInput | undefin
     kind,
   } as const;
   tellWords(walk);
-  tell('Enter skips a question, /cancel stops without a flag.');
+  tell('Answer with word numbers such as 3-5 or with the words; Enter skips, /cancel stops.');
   const heard = kind === 'good' ? 'heard' : 'not heard';
   const userSpan = await askSpan(asking, `Your words that were ${heard}: `, messages);
   if (kind === 'good') {

@@ -5,6 +5,7 @@ import type { ConversationSummary, Reply, SettingsPatch } from '../../protocol/c
 import type { Flag } from '../../protocol/flag.ts';
 import { walkEdit, walkFlag } from './chat-flag.ts';
 import type { ChatSession } from './chat-session.ts';
+import { flagLine, hitLine } from './line.ts';
 import { printable } from './terminal.ts';
 
 interface Command {
@@ -167,18 +168,6 @@ async function listFlags(session: ChatSession): Promise<void> {
   }
 }
 
-function flagLine({ kind, strength, userSpan, betterWords, reason, usedBy }: Flag): string {
-  const parts = [
-    `${kind} ${strength}`,
-    userSpan === null ? '' : `“${userSpan.span.text}”`,
-    betterWords === null ? '' : `→ ${betterWords}`,
-    reason === null ? '' : `(${reason})`,
-    usedBy.length === 0 ? '' : `used in ${usedBy.map(({ night }) => night).join(', ')}`,
-  ];
-  const filled = parts.filter((part) => part !== '');
-  return filled.map((part) => part.replace(/\s+/g, ' ')).join('  ');
-}
-
 function flagNamed({ flagged }: ChatSession, rest: string): Flag {
   const flag = flagged[Number(rest.trim() || 'none') - 1];
   if (flag !== undefined) return flag;
@@ -239,11 +228,9 @@ async function search(session: ChatSession, query: string): Promise<void> {
   if (answer.hits.length === 0) terminal.note('nothing found');
   const ids = [...new Set(answer.hits.map(({ conversationId }) => conversationId))];
   session.listed = ids.map((id) => ({ id }) as ConversationSummary);
-  for (const { conversationId, title, role, excerpt } of answer.hits) {
-    const number = String(ids.indexOf(conversationId) + 1).padStart(3);
-    const who = role === 'user' ? 'you' : 'attune';
-    const line = excerpt.replace(/\s+/g, ' ');
-    terminal.note(printable(`${number}  ${title} — ${who}: …${line}…`));
+  for (const hit of answer.hits) {
+    const number = String(ids.indexOf(hit.conversationId) + 1).padStart(3);
+    terminal.note(printable(`${number}  ${hitLine(hit)}`));
   }
 }
 

@@ -93,9 +93,11 @@ async function readDay({ talks }: DemoOptions): Promise<DemoConversation[]> {
     });
   }
   const day = text.split('\n').filter((line) => line !== '');
-  return day
-    .slice(0, Number(talks ?? day.length))
-    .map((line) => conversationSchema.parse(JSON.parse(line)));
+  const count = Number(talks ?? day.length);
+  if (!Number.isInteger(count) || count < 1) {
+    throw new AttuneError('message-invalid', `--talks takes a number from 1, not "${talks}".`);
+  }
+  return day.slice(0, count).map((line) => conversationSchema.parse(JSON.parse(line)));
 }
 
 async function liveDay(address: Address, day: readonly DemoConversation[]): Promise<void> {

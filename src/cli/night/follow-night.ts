@@ -1,9 +1,11 @@
 // Starts a night and follows it to its end: one line per phase, a counter on a terminal.
 
 import { z } from 'zod';
-import { AttuneError } from '../../base/errors.ts';
+import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import type { NightProgress } from '../../protocol/night.ts';
 import { fixed } from '../../protocol/number-text.ts';
+import { progressText } from '../../protocol/progress-text.ts';
+import { NightList } from '../../protocol/summary.ts';
 import type { Address } from '../address.ts';
 import { connectFirst, createDaemonClient } from '../daemon-connection.ts';
 import { HttpClient } from '../http-client.ts';
@@ -21,7 +23,18 @@ export async function startNight(address: Address, again?: string): Promise<stri
   return nightId;
 }
 
-/** Starts a night and resolves with its id once its summary is ready. @throws night-failed */
+/** Of the night that runs already. */
+async function joinNight(address: Address, error: unknown): Promise<string> {
+  if (!isAttuneError(error, 'night-running')) throw error;
+  const { running } = await new HttpClient(address).get('/api/nights', NightList);
+  if (running === null) throw error;
+  return running.nightId;
+}
+
+/**
+ * Starts a night, or joins the one that runs, and resolves with its id once its summary is ready.
+ * @throws night-failed, aborted where it was stopped
+ */
 export async function followNight(address: Address, again?: string): Promise<string> {
   const counter = createCounter();
   let settle: (error?: Error) => void = () => undefined;
@@ -35,14 +48,20 @@ export async function followNight(address: Address, again?: string): Promise<str
     onMessage(message) {
       if (message.type === 'night-progress') counter.show(message);
       if (message.type === 'summary-ready') settle();
-      if (message.type === 'night-end' && message.verdict === 'failed') {
-        settle(new AttuneError('night-failed', message.reasons.join('; ')));
+      if (message.type !== 'night-end') return;
+      const why = message.reasons.join('; ');
+      if (message.verdict === 'failed') settle(new AttuneError('night-failed', why));
+      if (message.verdict === 'stopped') {
+        settle(new AttuneError('aborted', `${why} To go on with it: attune night run`));
       }
     },
   });
   await connectFirst(client);
   try {
-    const nightId = await startNight(address, again);
+    const nightId = await startNight(address, again).catch((error: unknown) => {
+      if (again !== undefined) throw error;
+      return joinNight(address, error);
+    });
     await ended;
     return nightId;
   } finally {
@@ -55,9 +74,10 @@ function createCounter() {
   const isTerminal = process.stderr.isTTY;
   let phase = '';
   return {
-    show({ phase: now, done, total, facts }: NightProgress): void {
-      const loss = facts.loss === undefined ? '' : `  loss ${fixed(facts.loss)}`;
-      const line = `${now.padEnd(8)} ${done}${total === null ? '' : ` / ${total}`}${loss}`;
+    show(progress: NightProgress): void {
+      const { phase: now, facts } = progress;
+      const loss = facts.loss === undefined ? '' : ` · loss ${fixed(facts.loss)}`;
+      const line = progressText(progress) + loss;
       if (isTerminal) process.stderr.write(`\r\u001b[K${line}`);
       else if (now !== phase) process.stderr.write(`${now}\n`);
       phase = now;

@@ -7,7 +7,8 @@ import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import { readLedgers } from '../../ledger/ledgers.ts';
 import { type StoreVerification, verifyLedgers } from '../../ledger/verify.ts';
 import { fixed } from '../../protocol/number-text.ts';
-import { BlindView, NightList, NightSummary } from '../../protocol/summary.ts';
+import { progressText } from '../../protocol/progress-text.ts';
+import { BlindView, NightList, NightView } from '../../protocol/summary.ts';
 import { NIGHT_FILES } from '../../record/files.ts';
 import { type Address, type AddressOptions, addAddressOptions, findDaemon } from '../address.ts';
 import { readConfig } from '../configuration.ts';
@@ -52,9 +53,10 @@ export function registerNight(program: Command): void {
     .description('run nights, inspect them and decide about them');
   const command = (name: string, description: string): Command => located(night, name, description);
 
-  command('run', 'start a night now, or resume an interrupted one, and follow it')
+  command('run', 'start a night or go on with a stopped one, or join the one that runs; follow it')
     .option('--detach', 'return at once')
     .action(run);
+  command('stop', 'stop the running night; the next run goes on where it was').action(stop);
   command('list', 'list all nights').action(list);
   command('show [id]', 'print the summary of a night (default: the last one)')
     .option('--all', 'include the replies that are still to be judged blind')
@@ -85,6 +87,12 @@ async function run(options: Options & { detach?: boolean }): Promise<void> {
   await show(nightId, options);
 }
 
+async function stop(options: Options): Promise<void> {
+  const client = new HttpClient(await findDaemon(options));
+  const { nightId } = await client.post('/api/nights/stop', {}, z.object({ nightId: z.string() }));
+  say(options.json ? JSON.stringify({ nightId }) : `${nightId}: stopped. Go on: attune night run`);
+}
+
 const TAKEN_BACK = 'has learnt from words that you took back since:';
 
 async function list(options: Options): Promise<void> {
@@ -96,21 +104,32 @@ async function list(options: Options): Promise<void> {
     say(`${nightId}  ${status.padEnd(9)}  ${headline}`);
     if (remedy !== null) say(`  ${TAKEN_BACK} attune night ${remedy} ${nightId}`);
   }
-  if (answer.running !== null) say(`running: ${answer.running.nightId}, ${answer.running.phase}`);
+  for (const line of nowLines(answer)) say(line);
   const { total } = answer.offered;
   if (total > 0) {
     say(`${total} conversations came over the API: ${address.url}/nights asks about them`);
   }
-  if (answer.nextAt !== null) say(`next: ${new Date(answer.nextAt).toLocaleString()}`);
   say(`active weights: ${answer.version}`);
   for (const problem of answer.problems) say(`problem: ${problem}`);
+}
+
+/** What of the nights is now, and next. */
+export function nowLines({ nights, running, stopped, nextAt }: NightList): string[] {
+  const waiting = nights.filter(({ status }) => status === 'waiting');
+  const next = nextAt === null ? [] : [`next night: ${new Date(nextAt).toLocaleString()}`];
+  return [
+    ...waiting.map(({ nightId }) => `waits for you: attune night show ${nightId}`),
+    ...(running === null ? [] : [`running: ${running.nightId}, ${progressText(running)}`]),
+    ...(stopped === null ? [] : [`stopped: ${stopped}. Go on: attune night run`]),
+    ...next,
+  ];
 }
 
 async function show(id: string | undefined, options: ShowOptions): Promise<void> {
   const address = await findDaemon(options);
   const wanted = id ?? (await lastNight(address));
   const client = new HttpClient(address);
-  const summary = await client.get(`/api/nights/${wanted}`, NightSummary);
+  const summary = await client.get(`/api/nights/${encodeURIComponent(wanted)}`, NightView);
   if (options.json) return say(JSON.stringify(summary, null, 2));
   const { pairs } = await client.get(`/api/nights/${wanted}/blind`, BlindView);
   // At a terminal, old and new replies are not shown before they were judged blind.

@@ -9,7 +9,10 @@ const estimateText = ({ mean, low, high }: EstimateView): string =>
 
 /** Without a final newline. Control characters of the texts are removed. */
 export function summaryText(summary: NightSummary): string {
-  const lines = [summary.headline, `${summary.day} · ${summary.verdict}`];
+  const lines = [
+    summary.headline,
+    `${summary.day} · ${'status' in summary ? summary.status : summary.verdict}`,
+  ];
   if (summary.evidence !== '') lines.push(summary.evidence);
   if (summary.measures.length > 0) lines.push('');
   for (const { label, estimate, unit } of summary.measures) {

@@ -4,6 +4,7 @@ import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type { ConversationSummary, SearchHit } from '../../../src/protocol/conversation.ts';
 import { CONNECTION_TEXT, connectionState, request } from '../connection.ts';
+import { news } from '../night/night-now.tsx';
 import { follow, go, route } from '../page-route.ts';
 import {
   conversations,
@@ -11,7 +12,6 @@ import {
   engine,
   loadMore,
   nextCursor,
-  night,
   open,
   standingFlags,
   startConversation,
@@ -208,7 +208,12 @@ export function Sidebar(): VNode {
           Flags <small>{standingFlags.value.length || ''}</small>
         </a>
         <a href="/nights" aria-current={page === 'nights' ? 'page' : undefined} onClick={follow}>
-          Nights <small>{night.value === null ? '' : `${night.value.phase}…`}</small>
+          Nights
+          {news.value !== null && (
+            <small class="badge">
+              <span class="hidden">, one waits for you</span>
+            </small>
+          )}
         </a>
         <Status />
       </footer>

@@ -5,6 +5,7 @@ import { isDemonstration } from '../../../src/protocol/demonstration.ts';
 import { flagDraft } from '../flag/flag-draft.ts';
 import { FlagSheet } from '../flag/sheet.tsx';
 import { SelectionToolbar } from '../flag/toolbar.tsx';
+import { Morning } from '../night/night-now.tsx';
 import { engine, isRunning, open, running } from '../page-state.ts';
 import { hasEarlier, hasLater, showEarlier, showLater, shown } from '../stretch.ts';
 import { takeBack, waiting } from '../unstored-message.ts';
@@ -34,6 +35,7 @@ function Empty(): VNode {
         When a reply does not listen, select the words that went unheard and flag them. Tonight the
         model learns from it.
       </p>
+      <Morning />
       {isDemonstration(engine.value?.parameters ?? null) && <Demonstration />}
       {engine.value?.notices.map((notice) => (
         <p class="hint" key={notice}>

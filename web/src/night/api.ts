@@ -12,6 +12,7 @@ import type {
   SliderView,
 } from '../../../src/protocol/summary.ts';
 import { token } from '../connection.ts';
+import { night } from '../page-state.ts';
 
 /** A night's status in words. */
 export const STATUS = {
@@ -32,6 +33,9 @@ async function call<T>(path: string, body?: unknown): Promise<T> {
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  }).catch(() => {
+    const message = 'There is no connection right now.';
+    throw answeredError({ code: 'daemon-unreachable', message, facts: {} });
   });
   const answer = await response.json();
   if (!response.ok) throw answeredError(answer.error);
@@ -41,7 +45,9 @@ async function call<T>(path: string, body?: unknown): Promise<T> {
 export const nights = signal<NightList | null>(null);
 
 export async function loadNights(): Promise<void> {
-  nights.value = await call<NightList>('');
+  const list = await call<NightList>('');
+  nights.value = list;
+  night.value = list.running;
 }
 export const loadSummary = (id: string): Promise<NightView> => call(`/${id}`);
 export const loadBlind = (id: string): Promise<BlindView> => call(`/${id}/blind`);
@@ -57,5 +63,6 @@ export const decideOffered = (decision: OfferedDecision): Promise<unknown> =>
   call('/offered', decision);
 export const retrain = (id: string): Promise<unknown> => call(`/${id}/retrain`, {});
 export const runNight = (): Promise<unknown> => call('/run', {});
+export const stopNight = (): Promise<unknown> => call('/stop', {});
 export const decide = (id: string, decision: 'approve' | 'reject' | 'revert'): Promise<unknown> =>
   call(`/${id}/${decision}`, {});

@@ -179,8 +179,9 @@ export function Slider({ id }: { id: string }): VNode {
       <p class="hint">
         At each stop every weight but W_q is the base model's, bit for bit (
         <code>{view.frozenHash.slice(0, 16)}</code>). Margin of this night{' '}
-        {signed(view.real?.mean ?? null)} nats a token, {signed(view.realMinusDeaf?.mean ?? null)}{' '}
-        of it beyond the placebo, which learnt the same words without the directions.{' '}
+        {signed(view.real?.mean ?? null)} nats a token; beyond the placebo{' '}
+        {signed(view.realMinusDeaf?.mean ?? null)}. The placebo learnt the same words without the
+        directions.{' '}
         <a href={`/nights/${id}`} onClick={follow}>
           The whole summary
         </a>

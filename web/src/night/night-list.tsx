@@ -6,9 +6,10 @@ import { signed } from '../../../src/protocol/number-text.ts';
 import type { NightLine, NightList } from '../../../src/protocol/summary.ts';
 import { MenuButton } from '../chat/head.tsx';
 import { follow, go } from '../page-route.ts';
-import { conversations, night, nightsDone, tell } from '../page-state.ts';
-import { loadNights, nights, runNight, STATUS } from './api.ts';
+import { attempt, conversations, night } from '../page-state.ts';
+import { loadNights, nights, STATUS } from './api.ts';
 import { Slider } from './attention-slider.tsx';
+import { beginNight } from './night-now.tsx';
 import { Summary } from './night-summary.tsx';
 import { Offered } from './offered.tsx';
 import { Trend } from './plot.tsx';
@@ -32,23 +33,6 @@ function Line({ line }: { line: NightLine }): VNode {
         )}
       </a>
     </li>
-  );
-}
-
-function Running(): VNode | null {
-  const progress = night.value;
-  if (progress === null) return null;
-  const { phase, done, total, isPaused } = progress;
-  const share = total === null || total === 0 ? undefined : done / total;
-  return (
-    <section class="card" aria-live="polite">
-      <h2>Tonight: {phase}</h2>
-      <progress value={share} aria-label={`${phase}, ${done} of ${total ?? 'unknown'}`} />
-      <p class="hint">
-        {total === null ? `${done} done` : `${done} of ${total}`}
-        {isPaused && ' · paused while you talk'}
-      </p>
-    </section>
   );
 }
 
@@ -81,7 +65,7 @@ function Trends({ list }: { list: NightList }): VNode | null {
 
 function List(): VNode {
   const undecided = conversations.value.filter(({ isUndecided }) => isUndecided).length;
-  useEffect(() => void loadNights().catch(tell), [nightsDone.value, undecided]);
+  useEffect(() => void attempt(loadNights), [undecided]);
   const list = nights.value;
   const lines = [...(list?.nights ?? [])].sort((a, b) => b.number - a.number);
   const next = list?.nextAt ?? null;
@@ -90,22 +74,17 @@ function List(): VNode {
       <header class="head">
         <MenuButton />
         <h1>Nights</h1>
-        <button
-          type="button"
-          class="push"
-          disabled={night.value !== null}
-          onClick={() => void runNight().catch(tell)}
-        >
+        <button type="button" class="push" disabled={night.value !== null} onClick={beginNight}>
           Dream now
         </button>
       </header>
       <div class="scroller">
         <div class="column">
-          <Running />
           {list !== null && <Problems problems={list.problems} />}
           {list !== null && <Offered offered={list.offered} />}
           {list !== null && <Trends list={list} />}
-          {lines.length === 0 && night.value === null && (
+          {list === null && <p class="empty hint">The nights are read once the daemon answers…</p>}
+          {list !== null && lines.length === 0 && night.value === null && (
             <div class="empty">
               <h1>No night of this model yet</h1>
               <p>

@@ -6,11 +6,12 @@ import { signed } from '../../../src/protocol/number-text.ts';
 import type { BlindView, FlaggedView, NightView } from '../../../src/protocol/summary.ts';
 import { follow, go } from '../page-route.ts';
 import { nightsDone, tell } from '../page-state.ts';
-import { decide, loadBlind, loadSummary, retrain, STATUS } from './api.ts';
+import { decide, loadBlind, loadNights, loadSummary, retrain, STATUS } from './api.ts';
 import { Blind, Tally } from './blind-pairs.tsx';
 import { Details } from './details.tsx';
 import { Review } from './dream-review.tsx';
 import { Glance } from './glance.tsx';
+import { noteOpened } from './night-now.tsx';
 import { Gate, Numbers } from './numbers.tsx';
 
 function Flagged({ moment }: { moment: FlaggedView }): VNode {
@@ -71,6 +72,11 @@ function Decide({ summary, isVeto, onDecided }: DecideProps): VNode {
       {status === 'in-force' && !isVeto && (
         <button type="button" disabled={isBusy} onClick={act('revert')}>
           Take this night back
+        </button>
+      )}
+      {(status === 'rejected' || status === 'reverted') && (
+        <button type="button" disabled={isBusy} onClick={act('approve')}>
+          Use it after all
         </button>
       )}
       {summary.flagged.length > 0 && (
@@ -166,6 +172,8 @@ function useNight(id: string) {
       const [night, pairs] = await Promise.all([loadSummary(id), loadBlind(id)]);
       setSummary(night);
       setBlind(pairs);
+      noteOpened(id);
+      if (count > 0) await loadNights();
     };
     read().catch((error: Error) => setProblem(error.message));
   }, [id, count, nightsDone.value]);
