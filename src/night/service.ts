@@ -246,7 +246,8 @@ export class NightService {
     running.isStopped = true;
     running.process.abort();
     await this.#ended;
-    return running.night;
+    if ((await this.stopped()) === running.night) return running.night;
+    throw new AttuneError('night-unknown', `${running.night} ended before it could be stopped.`);
   }
 
   /** The night that the next run goes on with; null while one is running. */

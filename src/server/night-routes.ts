@@ -86,6 +86,7 @@ export function nightRoutes(options: NightRouteOptions): Route[] {
       nightId: await nights.retrain(nightOf(context)),
     })),
     route('POST', '/api/nights/run', async () => ({ nightId: await nights.run() })),
+    route('POST', '/api/nights/stop', async () => ({ nightId: await nights.stop() })),
     route('POST', '/api/nights/verify', () => nights.verify()),
     ...(['approve', 'reject', 'revert'] as const).map((decision) =>
       route('POST', `/api/nights/:id/${decision}`, async (context) => {

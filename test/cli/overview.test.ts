@@ -47,6 +47,12 @@ describe('the commands that say what there is', { timeout: 120_000 }, () => {
     expect((await attune('flags')).stdout).toBe('Nothing is flagged.\n');
   });
 
+  it('says what there is of daemon, model and nights, and that no night is to be stopped', async () => {
+    const { stdout } = await attune('status');
+    expect(stdout).toContain(`daemon: ${daemon.url}\nmodel: fake on `);
+    expect((await attune('night', 'stop')).stderr).toContain('No night is running.');
+  });
+
   it('finds words of messages and of titles', async () => {
     const found = 'talk  Rich gardens — you: …Water the fern, please.…\n';
     expect((await attune('search', 'the', 'fern')).stdout).toBe(found);
