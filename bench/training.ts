@@ -18,6 +18,7 @@ import type { Scenario } from '../src/scenario/scenario.ts';
 import { adamw } from '../src/train/adamw.ts';
 import { apollo } from '../src/train/apollo.ts';
 import { Learner } from '../src/train/learner.ts';
+import { targetOf } from '../src/train/target.ts';
 import type { Optimizer, Parameter } from '../src/train/optimizer.ts';
 import { LLAMA_14M, writeRandomModel } from '../test/model/random-model.ts';
 import { compareSteps, ratioOf } from './compare.ts';
@@ -83,14 +84,8 @@ async function createLearner({ model, executor, weights }: Bench, optimizer: Opt
     name,
     shape: shape as [number, number],
   }));
-  const objective = {
-    chosenWeight: 1,
-    preferenceWeight: 0,
-    preferenceMargin: 1,
-    guardWeight: 0,
-  };
-  const parts = { model, executor, fed: isQProj, parameters, objective, optimizer };
-  const learner = await Learner.create({ ...parts, gradientNormMax: 0 }, weights);
+  const learner = await Learner.create({ model, executor, fed: isQProj, parameters, optimizer });
+  learner.begin(weights);
   const state = Object.values(await learner.readState());
   return { learner, bytes: state.reduce((total, { data }) => total + 4 * data.length, 0) };
 }
@@ -130,7 +125,9 @@ async function benchSteps(bench: Bench): Promise<void> {
       Math.min(2, repeats),
     );
     const cache = await reader.prefill(example.contextIds, weights);
-    const step = await best(() => learner.learn(example, cache, [0]));
+    const target = targetOf(await reader.logits(cache, example.chosen, weights));
+    const { id } = example.scenario;
+    const step = await best(() => learner.learn(example.chosen, cache, { id, target, weight: 1 }));
     cache.release();
     const memory = stepMemory(bench, context);
     say([context, ms(step), ms(prefill), ...memory.map(megabytes)]);
@@ -157,7 +154,7 @@ async function benchOptimizers(bench: Bench): Promise<void> {
   for (const [name, rank, optimizer] of OPTIMIZERS) {
     const { learner: own, bytes } = await createLearner(bench, optimizer);
     let step = 0;
-    const update = await best(() => own.update(step++, { rate: 1e-4, weightDecay: 0 }));
+    const update = await best(() => own.update(step++, 1e-4));
     await own.close();
     say([name, rank, ms(update), bytes, `${((100 * bytes) / ofAdamW).toFixed(1)} %`]);
   }

@@ -51,6 +51,8 @@ export type Angle = z.infer<typeof angleSchema>;
 export const draftSchema = z.strictObject({
   id: z.string(),
   kind: z.enum(KINDS),
+  /** Absent in earlier nights: there a `listen` was a lesson. */
+  role: z.enum(['lesson', 'hold']).optional(),
   messages: z.array(
     z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string() }),
   ),

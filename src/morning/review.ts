@@ -7,6 +7,7 @@ import { type ReviewChange, readReview, writeReview } from '../ledger/review.ts'
 import type { ReviewRequest, ReviewView } from '../protocol/review.ts';
 import { readDrafts, readScenarioFile } from '../record/files.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
+import { asLesson } from '../teach/teacher.ts';
 import { dreamView } from './samples.ts';
 
 /** Nights whose dreams may still be changed: those that are in use have been decided. */
@@ -135,7 +136,9 @@ export function reviewed(
     const chosen = byId.get(scenario.id)?.chosen ?? null;
     if (chosen === null) return scenario;
     reworded += 1;
-    return parseScenario({ ...scenario, chosen });
+    // The person's words teach in the place of the told model's.
+    const { teacher: _, ...rest } = scenario;
+    return asLesson(parseScenario({ ...rest, chosen }));
   });
   return { scenarios: worded, dropped: scenarios.length - kept.length, reworded };
 }

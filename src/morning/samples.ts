@@ -10,7 +10,15 @@ import type { Scenario } from '../scenario/scenario.ts';
 
 const SAMPLES_MAX = 12;
 
-const stepSchema = z.object({ step: z.int(), terms: z.object({ loss: z.number() }) });
+/** The KL to the teacher; in earlier nights the loss of a preference. */
+const stepSchema = z.union([
+  z
+    .object({ step: z.int(), teacherKl: z.number() })
+    .transform(({ step, teacherKl }) => ({ step, loss: teacherKl })),
+  z
+    .object({ step: z.int(), terms: z.object({ loss: z.number() }) })
+    .transform(({ step, terms }) => ({ step, loss: terms.loss })),
+]);
 
 /** Step and loss, each step once: a resumed training writes its last steps again. */
 export async function readLosses({ path, ops }: Folder): Promise<{ step: number; loss: number }[]> {
@@ -19,7 +27,7 @@ export async function readLosses({ path, ops }: Folder): Promise<{ step: number;
   for (const line of text.split('\n')) {
     // A process that was killed while it wrote leaves half a line.
     const parsed = stepSchema.safeParse(parsedJson(line)).data;
-    if (parsed !== undefined) losses.set(parsed.step, parsed.terms.loss);
+    if (parsed !== undefined) losses.set(parsed.step, parsed.loss);
   }
   return [...losses].map(([step, loss]) => ({ step, loss }));
 }

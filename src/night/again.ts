@@ -65,7 +65,7 @@ export async function beginAgain(id: NightId, parts: PlanParts): Promise<Prepare
     await writeFileAtomic(join(folder.path, name), bytes, folder.ops);
   }
   // Nights before there were rehearsals have none of them.
-  for (const file of ['rehearsal', 'easy'] as const) {
+  for (const file of ['rehearsal', 'holds'] as const) {
     await writeScenarios(folder, file, await readScenarioFile(from, file));
   }
   await writeScenarios(folder, 'scenarios', scenarios);

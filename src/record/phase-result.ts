@@ -54,8 +54,12 @@ export const admittedSchema = z.strictObject({
   admitted: countsSchema,
   /** By reason. */
   refused: countsSchema,
-  /** Scenarios that train, flags and dreams together. */
+  /** Lessons, flags and dreams together. */
   training: z.int(),
+  /** Lessons by who teaches them; nights of before had no teachers. */
+  teachers: countsSchema.default([]),
+  /** Scenarios that are held as they are. */
+  holds: z.int().default(0),
   flags: z.int(),
   heldBack: z.int(),
   /** Mean share of the admitted dreams' tokens that the model sampled. */
@@ -72,6 +76,9 @@ export const trainedSchema = z.strictObject({
   stop: z.string(),
   relativeNorm: z.number(),
   deafRelativeNorm: z.number().nullable(),
+  /** Mean KL from the start to the arm's weights on its lessons, nats a token. */
+  outputKl: z.number().nullable().default(null),
+  placeboOutputKl: z.number().nullable().default(null),
   sources: z.int(),
   examples: z.int(),
   refused: z.int(),

@@ -21,7 +21,7 @@ export function checkReply(scenario: Scenario, reply: string): CheckResult {
 }
 
 /** Empty or looping text never listens. */
-function brokenness(reply: string): string | undefined {
+export function brokenness(reply: string): string | undefined {
   const words = wordsOf(reply).map((word) => word.text);
   if (words.length === 0) return 'empty';
   const seen = new Map<string, number>();

@@ -31,6 +31,8 @@ export interface Example {
   readonly scenario: Scenario;
   /** Prompt tokens but the last: they run without gradient. */
   readonly contextIds: readonly number[];
+  /** The same for the teacher, where the scenario has one. */
+  readonly teacherIds?: readonly number[];
   readonly chosen: Candidate;
   readonly rejected?: Candidate;
   readonly spans: readonly TokenSpan[];
@@ -45,8 +47,9 @@ export interface ExampleLimits {
 }
 
 /**
- * Renders a scenario. Too long: whole old turns go first, by the rule of the live chat.
- * @throws AttuneError scenario-too-long when the direction would go, or a reply is over its limit
+ * Renders a scenario. Too long: whole old turns go first, by the rule of the live chat, and replies
+ * end at their limit.
+ * @throws AttuneError scenario-too-long when the direction would go
  */
 export function toExample(
   scenario: Scenario,
@@ -54,22 +57,27 @@ export function toExample(
   limits: ExampleLimits,
 ): Example {
   const { messages, spans, droppedTurns } = fitted(scenario, renderer, limits);
-  const { chosen, rejected, rendering = {} } = scenario;
+  const { chosen, rejected, rendering = {}, teacher } = scenario;
   const { prompt, replyIds } = renderer.renderReply(messages, chosen, rendering);
   const last = at(prompt.ids, -1);
-  const rejectedIds =
-    rejected === undefined
-      ? undefined
-      : renderer.renderReply(messages, rejected, rendering).replyIds;
-  for (const reply of [replyIds, rejectedIds ?? replyIds]) {
-    if (reply.length <= limits.replyTokensMax) continue;
-    throw tooLong(scenario.id, `a reply has ${reply.length} tokens`, limits);
-  }
+  const candidate = (ids: readonly number[]): Candidate =>
+    toCandidate(last, ids.slice(0, limits.replyTokensMax));
   return {
     scenario,
     contextIds: prompt.ids.slice(0, -1),
-    chosen: toCandidate(last, replyIds),
-    ...(rejectedIds === undefined ? {} : { rejected: toCandidate(last, rejectedIds) }),
+    ...(teacher !== undefined && {
+      teacherIds: renderer
+        .renderReply(
+          [...messages.slice(0, -1), { role: 'user', content: teacher.last }],
+          chosen,
+          rendering,
+        )
+        .prompt.ids.slice(0, -1),
+    }),
+    chosen: candidate(replyIds),
+    ...(rejected !== undefined && {
+      rejected: candidate(renderer.renderReply(messages, rejected, rendering).replyIds),
+    }),
     spans: spans.map((span) => {
       const [start, end] = prompt.spanToTokens(span.message, span.start, span.end);
       return { feature: span.feature, start, end };

@@ -15,8 +15,8 @@ export interface ApolloSettings {
   readonly rank: number;
   /** `channel`: one factor per row (or column) of the larger side; `tensor`: one for the matrix. */
   readonly scaling: 'channel' | 'tensor';
-  /** Steps between two draws of the projections. */
-  readonly projectionSteps: number;
+  /** Steps between two draws of the projections; 200 by default. */
+  readonly projectionSteps?: number;
   /** Projections depend on it, the matrix' name and the number of the draw alone. */
   readonly seed: number | string;
   /** Enters as its square root; smaller side / rank, which gives updates of AdamW's size, by default. */
@@ -29,6 +29,7 @@ export interface ApolloSettings {
 
 const EPSILON = 1e-6;
 const DELTA = 1e-8;
+const PROJECTION_STEPS = 200;
 const GROWTH_MAX = 1.01;
 const GROWTH_FLOOR = 0.1;
 
@@ -52,7 +53,7 @@ function shapesOf({ shape: [rows, columns] }: Parameter, rankMax: number) {
  *
  *     R = G Pᵀ (or Pᵀ G);  M ← β₁ M + (1 − β₁) R;  V ← β₂ V + (1 − β₂) R²;  N = M / (√V + ε)
  *     s = ‖N‖ / (‖R‖ + δ) per channel or for the tensor;  U = √scale · limited(s G)
- *     W ← W − rate · correction · U;  W ← W − decay · W
+ *     W ← W − rate · correction · U
  *
  * The limiter caps ‖U‖ at `growthMax` times the last one. The reference lets a zero first gradient
  * pin that memory at 0 for hundreds of steps; here it starts at the first nonzero norm and never
@@ -69,7 +70,7 @@ export function apollo(settings: ApolloSettings): Optimizer {
       return { first: zeros(moment), second: zeros(moment), norm: zeros([]) };
     },
 
-    update(parameter, tensors, { rate, correction, decay }) {
+    update(parameter, tensors, { rate, correction }) {
       const { name, shape } = parameter;
       const { rank, isRight, projection, moment } = shapesOf(parameter, settings.rank);
       const scale = settings.scale ?? Math.min(...shape) / rank;
@@ -95,16 +96,15 @@ export function apollo(settings: ApolloSettings): Optimizer {
       const limited = limit(size, input('norm', []), { nominal, ...settings });
       const length = op.multiply(op.multiply(rate, correction), limited.factor);
       const step = op.multiply(gradient, op.multiply(factor, length)); // (rows, columns)
-      const moved = op.subtract(tensors.weight, step);
       return {
-        weight: op.multiply(moved, op.subtract(op.scalar(1), decay)),
+        weight: op.subtract(tensors.weight, step),
         state: { first, second, norm: limited.norm },
       };
     },
 
     feeds(parameter, step) {
       const { rank, projection } = shapesOf(parameter, settings.rank);
-      const draw = Math.floor(step / settings.projectionSteps);
+      const draw = Math.floor(step / (settings.projectionSteps ?? PROJECTION_STEPS));
       const random = createRandom(`projection:${settings.seed}`).split(parameter.name).split(draw);
       const entries = new Float32Array(projection[0] * projection[1]);
       return { projection: f32(projection, random.fillGaussian(entries, 1 / Math.sqrt(rank))) };

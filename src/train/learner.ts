@@ -4,10 +4,11 @@ import type { Model } from '../model/model.ts';
 import { decisionFeeds } from '../reading/decision.ts';
 import type { ContextCache } from '../reading/reader.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
-import { f32, number, zeros } from '../runtime/host-tensor.ts';
-import type { Example } from '../scenario/example.ts';
-import { type ObjectiveSettings, objectiveGraph, retentionGraph } from './objective.ts';
+import { number, zeros } from '../runtime/host-tensor.ts';
+import type { Candidate } from '../scenario/example.ts';
+import { distillationGraph } from './objective.ts';
 import { initState, type Optimizer, type Parameter, stepFeeds, updateGraph } from './optimizer.ts';
+import { type Target, targetFeeds } from './target.ts';
 
 export interface LearnerOptions {
   readonly model: Model;
@@ -16,23 +17,17 @@ export interface LearnerOptions {
   readonly fed: (name: string) => boolean;
   /** The matrices that learn. */
   readonly parameters: readonly Parameter[];
-  readonly objective: ObjectiveSettings;
   readonly optimizer: Optimizer;
-  /** Gradients of all matrices together are cut to this norm; 0 = off. */
-  readonly gradientNormMax: number;
 }
 
 /**
  * Constants packed for the kernels make a step about a sixth faster, for two private copies of
- * them in each of three programs: worth it while that is less than 400 MB.
+ * them in each of two programs: worth it while that is less than 400 MB.
  */
 const PREPACKED_PARAMETERS_MAX = 16e6;
 
 type Tensors = Record<string, HostTensor | Value>;
 type HostTensors = Record<string, HostTensor>;
-
-/** Terms of one micro-step by name (`chosen`, `guard`, `preference`, `retention`, `loss`). */
-export type Terms = Readonly<Record<string, number>>;
 
 const isValue = (tensor: HostTensor | Value): tensor is Value => 'release' in tensor;
 
@@ -41,54 +36,51 @@ function release(tensors: Tensors): void {
 }
 
 interface Programs {
-  readonly pair: Program;
-  readonly single: Program;
-  readonly retention: Program;
+  readonly distil: Program;
   readonly update: Program;
 }
 
-/** Weights, optimizer state and summed gradients of one training; not reentrant. */
+/** Weights, optimizer state and summed gradients of one training at a time; not reentrant. */
 export class Learner {
   readonly #options: LearnerOptions;
   readonly #programs: Programs;
-  #weights: Tensors;
-  #state: Tensors;
-  #sums: Tensors;
+  #weights: Tensors = {};
+  #state: Tensors = {};
+  #sums: Tensors = {};
   #micro = 0;
 
-  private constructor(
-    options: LearnerOptions,
-    programs: Programs,
-    start: { weights: HostTensors; state: HostTensors },
-  ) {
+  private constructor(options: LearnerOptions, programs: Programs) {
     this.#options = options;
     this.#programs = programs;
-    this.#weights = { ...start.weights };
-    this.#state = { ...start.state };
-    this.#sums = zeroSums(options.parameters);
   }
 
-  /** @param weights every fed weight; the arrays are read, never written */
-  static async create(
-    options: LearnerOptions,
-    weights: HostTensors,
-    state: HostTensors = initState(options.optimizer, options.parameters),
-  ): Promise<Learner> {
-    const { model, executor, fed, parameters, objective, optimizer, gradientNormMax } = options;
+  static async create(options: LearnerOptions): Promise<Learner> {
+    const { model, executor, fed, parameters, optimizer } = options;
     const names = new Set(parameters.map((parameter) => parameter.name));
-    const graphOptions = { fed, learns: (name: string) => names.has(name) };
     const isPrepacked = model.parameters <= PREPACKED_PARAMETERS_MAX;
-    const compile = (outputs: ReturnType<typeof objectiveGraph>): Promise<Program> => {
+    const compile = (outputs: ReturnType<typeof distillationGraph>): Promise<Program> => {
       const keepOnDevice = Object.keys(outputs).filter((name) => name.startsWith('next.'));
       return executor.compile(outputs, { keepOnDevice, isPrepacked });
     };
-    const programs = {
-      pair: await compile(objectiveGraph(model, graphOptions, true, objective)),
-      single: await compile(objectiveGraph(model, graphOptions, false, objective)),
-      retention: await compile(retentionGraph(model, graphOptions)),
-      update: await compile(updateGraph(optimizer, parameters, gradientNormMax)),
-    };
-    return new Learner(options, programs, { weights, state });
+    const learns = (name: string): boolean => names.has(name);
+    return new Learner(options, {
+      distil: await compile(distillationGraph(model, { fed, learns })),
+      update: await compile(updateGraph(optimizer, parameters)),
+    });
+  }
+
+  /**
+   * Begins at these weights, with a fresh optimizer or the given state of one.
+   * @param weights every fed weight; the arrays are read, never written
+   */
+  begin(
+    weights: HostTensors,
+    state: HostTensors = initState(this.#options.optimizer, this.#options.parameters),
+  ): void {
+    this.#release();
+    this.#weights = { ...weights };
+    this.#state = { ...state };
+    this.dropSums();
   }
 
   /** The weights as they are now; valid until the next `update`. */
@@ -96,54 +88,35 @@ export class Learner {
     return this.#weights;
   }
 
-  /** Adds one scenario's gradient. `reference` holds log p₀ of each reply, summed. */
-  async learn(example: Example, cache: ContextCache, reference: readonly number[]): Promise<Terms> {
-    const { chosen, rejected } = example;
-    const candidates = rejected === undefined ? [chosen] : [chosen, rejected];
-    const program = rejected === undefined ? this.#programs.single : this.#programs.pair;
-    const feeds = {
-      ...decisionFeeds(candidates, { past: cache.tokens }),
-      reference: f32([candidates.length], Float32Array.from(reference)),
-    };
-    const terms = await this.#run(program, { ...feeds, ...cache.values }, example);
-    this.#micro++;
-    return terms;
-  }
-
   /**
-   * Adds one replayed turn's gradient, `weight` × KL to the first weights' logits (length,
-   * vocabulary).
+   * Adds the gradient of `weight` × the KL from `target` to what is predicted now.
+   * @returns that KL, mean over the rows, nats a token
    */
-  async retain(
-    example: Example,
+  async learn(
+    candidate: Candidate,
     cache: ContextCache,
-    { logits, weight }: { logits: HostTensor; weight: number },
-  ): Promise<Terms> {
-    const { targets: _, ...feeds } = decisionFeeds([example.chosen], { past: cache.tokens });
-    return this.#run(
-      this.#programs.retention,
-      {
-        ...feeds,
-        ...cache.values,
-        referenceLogits: { ...logits, shape: [1, ...logits.shape] },
-        weight: number(weight),
-      },
-      example,
-    );
-  }
-
-  async #run(program: Program, feeds: Tensors, example: Example): Promise<Terms> {
-    const results = await program.run({ ...this.#weights, ...prefixed(this.#sums), ...feeds });
+    { id, target, weight }: { id: string; target: Target; weight: number },
+  ): Promise<number> {
+    const { targets: _, ...feeds } = decisionFeeds([candidate], { past: cache.tokens });
+    const results = await this.#programs.distil.run({
+      ...this.#weights,
+      ...prefixed(this.#sums),
+      ...feeds,
+      ...cache.values,
+      ...targetFeeds(target),
+      weight: number(weight),
+    });
     const { values, terms } = await split(results);
-    for (const [name, value] of Object.entries(terms)) {
-      if (Number.isFinite(value)) continue;
+    const { kl = Number.NaN } = terms;
+    if (!Number.isFinite(kl)) {
       release(values);
-      const message = `${example.scenario.id}: ${name} is ${value}; no weight was changed`;
-      throw new AttuneError('training-diverged', message, { scenario: example.scenario.id });
+      const message = `${id}: the loss is ${kl}; no weight was changed`;
+      throw new AttuneError('training-diverged', message, { scenario: id });
     }
     release(this.#sums);
     this.#sums = renamed(values, 'next.sum.');
-    return terms;
+    this.#micro++;
+    return kl;
   }
 
   /**
@@ -151,15 +124,12 @@ export class Learner {
    * @returns norms of the mean gradient (before the cut) and of the change of all matrices
    * @throws training-diverged when either is not finite; the weights are then as before
    */
-  async update(
-    step: number,
-    { rate, weightDecay }: { rate: number; weightDecay: number },
-  ): Promise<{ gradientNorm: number; updateNorm: number }> {
+  async update(step: number, rate: number): Promise<{ gradientNorm: number; updateNorm: number }> {
     const { optimizer, parameters } = this.#options;
     const learning = parameters.map(({ name }) => [name, this.#weights[name]] as const);
     const gradientScale = 1 / Math.max(1, this.#micro);
     const results = await this.#programs.update.run({
-      ...stepFeeds(optimizer, parameters, { step, rate, weightDecay, gradientScale }),
+      ...stepFeeds(optimizer, parameters, { step, rate, gradientScale }),
       ...(Object.fromEntries(learning) as Tensors),
       ...this.#state,
       ...prefixed(this.#sums),
@@ -202,11 +172,15 @@ export class Learner {
     return copies(this.#state);
   }
 
-  async close(): Promise<void> {
-    for (const program of Object.values(this.#programs)) await program.close();
+  #release(): void {
     release(this.#weights);
     release(this.#state);
     release(this.#sums);
+  }
+
+  async close(): Promise<void> {
+    for (const program of Object.values(this.#programs)) await program.close();
+    this.#release();
   }
 }
 
@@ -244,15 +218,4 @@ async function copies(tensors: Tensors): Promise<HostTensors> {
     result[name] = { dtype, shape, data: data.slice() };
   }
   return result;
-}
-
-/** Mean of each term over the micro-steps that have it. */
-export function meanTerms(all: readonly Terms[]): Terms {
-  const names = new Set(all.flatMap((terms) => Object.keys(terms)));
-  return Object.fromEntries(
-    [...names].map((name) => {
-      const values = all.flatMap((terms) => (terms[name] === undefined ? [] : [terms[name]]));
-      return [name, values.reduce((total, value) => total + value, 0) / values.length];
-    }),
-  );
 }

@@ -20,8 +20,6 @@ export interface StepScalars {
   readonly rate: Tensor;
   /** `sqrt(1 − β₂ᵗ) / (1 − β₁ᵗ)`. */
   readonly correction: Tensor;
-  /** rate × weight decay. */
-  readonly decay: Tensor;
 }
 
 /**
@@ -71,7 +69,6 @@ export function initState(optimizer: Optimizer, parameters: readonly Parameter[]
 
 export interface StepRates {
   readonly rate: number;
-  readonly weightDecay: number;
   /** Turns summed gradients into a mean. */
   readonly gradientScale: number;
 }
@@ -80,12 +77,11 @@ export interface StepRates {
 export function stepFeeds(
   optimizer: Optimizer,
   parameters: readonly Parameter[],
-  { step, rate, weightDecay, gradientScale }: StepRates & { readonly step: number },
+  { step, rate, gradientScale }: StepRates & { readonly step: number },
 ): HostTensors {
   return {
     rate: number(rate),
     correction: number(rootCorrection(step) / (1 - BETAS.beta1 ** (step + 1))),
-    decay: number(rate * weightDecay),
     gradientScale: number(gradientScale),
     ...byMatrix(parameters, (parameter) => optimizer.feeds(parameter, step)),
   };
@@ -95,28 +91,24 @@ export function stepFeeds(
  * The graph of one step over all matrices.
  * Inputs: those of `stepFeeds`; per matrix its weight by name (rows, columns), `sum.<name>` (rows,
  * columns) the summed gradient, and the state.
- * Outputs: weights and state as `next.<same name>`, `gradientNorm` () before the cut, and
+ * Outputs: weights and state as `next.<same name>`, `gradientNorm` (), and
  * `updateNorm` () = ‖W_after − W_before‖ over all matrices.
- * @param gradientNormMax gradients of all matrices together are cut to this norm; 0 = off
  */
 export function updateGraph(
   optimizer: Optimizer,
   parameters: readonly Parameter[],
-  gradientNormMax: number,
 ): Record<string, Tensor> {
   const scalar = (name: string): Tensor => op.input(name, 'f32', []);
   const scale = scalar('gradientScale');
-  const [rate, correction, decay] = [scalar('rate'), scalar('correction'), scalar('decay')];
-  const raw = parameters.map((parameter) => meanGradient(parameter, scale));
-  const gradientNorm = op.sqrt(sumOfSquares(raw));
-  const gradients = raw.map((gradient) => cut(gradient, gradientNorm, gradientNormMax));
-  const outputs: Record<string, Tensor> = { gradientNorm };
+  const [rate, correction] = [scalar('rate'), scalar('correction')];
+  const gradients = parameters.map((parameter) => meanGradient(parameter, scale));
+  const outputs: Record<string, Tensor> = { gradientNorm: op.sqrt(sumOfSquares(gradients)) };
   const moves = parameters.map((parameter, i) => {
     const weight = op.input(parameter.name, 'f32', parameter.shape);
     const updated = optimizer.update(
       parameter,
       { weight, gradient: gradients[i] as Tensor },
-      { rate: op.multiply(rate, op.scalar(parameter.unit ?? 1)), correction, decay },
+      { rate: op.multiply(rate, op.scalar(parameter.unit ?? 1)), correction },
     );
     outputs[`next.${parameter.name}`] = updated.weight;
     for (const [part, tensor] of Object.entries(updated.state)) {
@@ -137,9 +129,4 @@ function meanGradient({ name, shape, rowMask }: Parameter, scale: Tensor): Tenso
 
 function sumOfSquares(tensors: readonly Tensor[]): Tensor {
   return tensors.map((t) => op.reduceSum(op.multiply(t, t))).reduce((a, b) => op.add(a, b));
-}
-
-function cut(gradient: Tensor, norm: Tensor, most: number): Tensor {
-  if (most === 0) return gradient;
-  return op.multiply(gradient, op.divide(op.scalar(most), op.maximum(norm, op.scalar(most))));
 }

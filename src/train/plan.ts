@@ -11,72 +11,66 @@ import { adamw } from './adamw.ts';
 import { apollo } from './apollo.ts';
 import type { Optimizer, Parameter } from './optimizer.ts';
 import { epochOrder } from './schedule.ts';
-import { assertFits, type TrainOptions, type TrainSettings } from './train-settings.ts';
+import type { Arm, TrainerOptions, TrainSettings } from './train-settings.ts';
 
 export interface Plan {
-  readonly examples: readonly Example[];
-  readonly heldOut: readonly Example[];
-  readonly replays: readonly Example[];
+  readonly lessons: readonly Example[];
+  readonly holds: readonly Example[];
   readonly refused: readonly { readonly id: string; readonly reason: string }[];
-  readonly parameters: readonly Parameter[];
-  /** Optimizer steps that examples and budget allow. */
+  /** Optimizer steps that lessons and budget allow. */
   readonly steps: number;
-  readonly optimizer: Optimizer;
   /** Equal for trainings that would do the same. */
   readonly identity: string;
   /** Examples of step `step`, from 0. */
-  batch(step: number): readonly Example[];
-  /** Replayed turns of step `step`. */
-  replayBatch(step: number): readonly Example[];
+  batch(step: number): { readonly lessons: readonly Example[]; readonly holds: readonly Example[] };
 }
 
 /** @throws training-impossible when nothing can be trained */
 export function planTraining(
-  options: TrainOptions,
+  { model, renderer, settings, seed }: TrainerOptions,
+  arm: Arm,
   before: Readonly<Record<string, HostTensor>>,
 ): Plan {
-  const { model, renderer, settings, seed } = options;
-  const { numHiddenLayers: layers, numAttentionHeads: heads } = model.config;
-  assertFits(settings, { layers, heads });
   const refused: { id: string; reason: string }[] = [];
-  const limits = exampleLimits(settings, model);
-  const rendered = (scenarios: readonly Scenario[]): Example[] =>
-    render(scenarios, { renderer, limits }, refused);
-  const examples = rendered(options.scenarios);
-  if (examples.length === 0) {
+  const rendering = { renderer, limits: exampleLimits(settings, model) };
+  const lessons = render(arm.lessons, rendering, refused).filter(({ scenario, ...example }) => {
+    const tokens = (example.teacherIds?.length ?? 0) + example.chosen.ids.length;
+    if (tokens <= model.windowTokens) return true;
+    const reason = `its teacher has ${tokens} tokens, the window ${model.windowTokens}`;
+    refused.push({ id: scenario.id, reason });
+    return false;
+  });
+  if (lessons.length === 0) {
     const reason = refused[0]?.reason ?? 'none was given';
-    const message = `no scenario to train on (${refused.length} left out: ${reason})`;
+    const message = `no lesson to train on (${refused.length} left out: ${reason})`;
     throw new AttuneError('training-impossible', message, { refused: refused.length });
   }
-  const heldOut = rendered(options.heldOut ?? []).filter((e) => e.rejected !== undefined);
-  const replays = rendered(options.replays ?? []).map((e) => toReplay(e, settings.replayTokens));
-  const { batchSize, epochsMax, stepsMax } = settings;
-  const seen = examples.length * epochsMax;
-  const steps = Math.min(stepsMax, Math.ceil(seen / batchSize));
-  const order = orderOf(
-    examples.map((e) => e.scenario),
-    seed,
-  );
-  const replayOrder = orderOf(
-    replays.map((e) => e.scenario),
-    `replay:${seed}`,
-  );
-  const count = replays.length === 0 ? 0 : settings.replaysPerStep;
-  const parameters = parametersOf(options, before);
-  const at = (list: readonly Example[], indices: number[]): Example[] =>
-    indices.map((index) => list[index] as Example);
+  const holds = render(arm.holds, rendering, refused);
+  const { batchSize, holdsPerStep, epochsMax } = settings;
+  const seen = lessons.length * epochsMax;
+  const lessonAt = endless(lessons, seed);
+  const holdAt = endless(holds, `hold:${seed}`);
+  const heldPerStep = holds.length === 0 ? 0 : holdsPerStep;
   return {
-    examples,
-    heldOut,
-    replays,
+    lessons,
+    holds,
     refused,
-    parameters,
-    steps,
-    optimizer: optimizerOf(settings, seed),
-    identity: identityOf(options, parameters, before),
-    batch: (step) => at(examples, range(step * batchSize, batchSize, seen).map(order)),
-    replayBatch: (step) =>
-      at(replays, range(step * count, count, Number.POSITIVE_INFINITY).map(replayOrder)),
+    steps: Math.min(arm.stepsMax, Math.ceil(seen / batchSize)),
+    identity: sha256Json({
+      base: model.baseHash,
+      first: Object.keys(before)
+        .sort()
+        .map((name) => [name, hashOf(before[name] as HostTensor)]),
+      settings,
+      seed,
+      rate: arm.rate ?? null,
+      stepsMax: arm.stepsMax,
+      scenarios: [arm.lessons, arm.holds].map((list) => sha256Json(list)),
+    }),
+    batch: (step) => ({
+      lessons: range(step * batchSize, batchSize, seen).map(lessonAt),
+      holds: range(step * heldPerStep, heldPerStep, Number.POSITIVE_INFINITY).map(holdAt),
+    }),
   };
 }
 
@@ -87,44 +81,27 @@ export function exampleLimits(settings: TrainSettings, model: Model): ExampleLim
   return { windowTokens, replyTokensMax };
 }
 
-/**
- * The example with its last `tokens` tokens as decision tokens: the reply and, where it is shorter,
- * the end of the prompt. Every row counts; rows in the prompt predict the prompt's own next token.
- * At least one token stays context.
- */
-function toReplay(example: Example, tokens: number): Example {
-  const { contextIds, chosen } = example;
-  const all = [...contextIds, ...chosen.ids];
-  const next = [...all.slice(1), chosen.targets.at(-1) as number];
-  const from = Math.max(1, all.length - tokens);
-  const ids = all.slice(from);
-  const { rejected: _, ...rest } = example;
-  return {
-    ...rest,
-    scenario: { ...example.scenario, id: `${example.scenario.id}~replay` },
-    contextIds: all.slice(0, from),
-    chosen: { ids, targets: next.slice(from), lossMask: ids.map(() => 1) },
-  };
-}
-
 function range(from: number, size: number, end: number): number[] {
   return Array.from({ length: Math.max(0, Math.min(size, end - from)) }, (_, i) => from + i);
 }
 
-/** Position in an endless run of epochs → index. */
-function orderOf(scenarios: readonly Scenario[], seed: number | string): (at: number) => number {
+/** Position in an endless run of epochs → example. */
+function endless(examples: readonly Example[], seed: number | string): (at: number) => Example {
+  const ids = examples.map(
+    ({ scenario }: { scenario: Scenario }) => scenario.pair?.id ?? scenario.id,
+  );
   const epochs = new Map<number, number[]>();
   return (at) => {
-    const epoch = Math.floor(at / scenarios.length);
-    const order = epochs.get(epoch) ?? epochOrder(scenarios, epoch, seed);
+    const epoch = Math.floor(at / examples.length);
+    const order = epochs.get(epoch) ?? epochOrder(ids, epoch, seed);
     epochs.set(epoch, order);
-    return order[at % scenarios.length] as number;
+    return examples[order[at % examples.length] as number] as Example;
   };
 }
 
 /** The matrices that learn, within the layers and heads of the settings. */
-function parametersOf(
-  { model, settings, trainable = isQProj }: TrainOptions,
+export function parametersOf(
+  { model, settings }: Pick<TrainerOptions, 'model' | 'settings'>,
   before: Readonly<Record<string, HostTensor>>,
 ): Parameter[] {
   const { layers, heads } = settings;
@@ -132,10 +109,9 @@ function parametersOf(
   const parameters: Parameter[] = [];
   for (const [name, { shape }] of model.weights) {
     const layer = Number(/^layers\.(\d+)\./.exec(name)?.[1] ?? -1);
-    if (!trainable(name) || layer < from || layer >= to || shape.length !== 2) continue;
+    if (!isQProj(name) || layer < from || layer >= to || shape.length !== 2) continue;
     const [rows, columns] = shape as [number, number];
-    const isMasked = heads.length > 0 && isQProj(name);
-    const rowMask = isMasked ? headRows(heads, rows, model.config.headDim) : undefined;
+    const rowMask = heads.length > 0 ? headRows(heads, rows, model.config.headDim) : undefined;
     parameters.push({
       name,
       shape: [rows, columns],
@@ -163,32 +139,8 @@ function headRows(heads: readonly number[], rows: number, headDim: number): Floa
   return mask;
 }
 
-/** APOLLO-Mini is APOLLO of rank 1, with one factor for the whole matrix. */
-function optimizerOf(
-  { optimizer, rank, projectionSteps }: TrainSettings,
-  seed: number | string,
-): Optimizer {
-  const drawn = { projectionSteps, seed };
-  if (optimizer === 'adamw') return adamw;
-  if (optimizer === 'apollo-mini') return apollo({ rank: 1, scaling: 'tensor', ...drawn });
-  return apollo({ rank, scaling: 'channel', ...drawn });
-}
-
-function identityOf(
-  { model, settings, seed, scenarios, heldOut, replays }: TrainOptions,
-  parameters: readonly Parameter[],
-  before: Readonly<Record<string, HostTensor>>,
-): string {
-  return sha256Json({
-    base: model.baseHash,
-    first: Object.keys(before)
-      .sort()
-      .map((name) => [name, hashOf(before[name] as HostTensor)]),
-    settings,
-    seed,
-    parameters: parameters.map(({ name }) => name),
-    scenarios: [scenarios, heldOut ?? [], replays ?? []].map((list) => sha256Json(list)),
-  });
+export function optimizerOf({ optimizer, rank }: TrainSettings, seed: number | string): Optimizer {
+  return optimizer === 'adamw' ? adamw : apollo({ rank, scaling: 'channel', seed });
 }
 
 function hashOf({ data }: HostTensor): string {

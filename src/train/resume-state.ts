@@ -8,43 +8,22 @@ import { writeSafetensors } from '../model/checkpoint/safetensors-writer.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 
 const countersSchema = z.strictObject({
-  schema: z.literal(1),
+  schema: z.literal(2),
   /** Steps done. */
   step: z.int().min(0),
-  /** Step at which the contexts' weights were taken. */
-  contextStep: z.int().min(0),
   tokens: z.int().min(0),
   seconds: z.number().min(0),
-  /** Held-out margin before the first step; of what is kept, at which step; evaluations since below the start. */
-  marginBefore: z.number().nullable(),
-  keptMargin: z.number().nullable(),
-  keptStep: z.int().min(0),
-  withoutProgress: z.int().min(0),
+  /** Peak learning rate, once it was found. */
+  rate: z.number().nullable(),
   /** What this state belongs to: base, settings, seed, examples, first weights. */
   identity: z.string(),
 });
 
 export type Counters = z.infer<typeof countersSchema>;
 
-/** Those of a training that has not begun. */
-export function freshCounters(identity: string): Counters {
-  return {
-    schema: 1,
-    step: 0,
-    contextStep: 0,
-    tokens: 0,
-    seconds: 0,
-    marginBefore: null,
-    keptMargin: null,
-    keptStep: 0,
-    withoutProgress: 0,
-    identity,
-  };
-}
-
 export interface ResumeState {
   readonly counters: Counters;
-  /** `weight.<name>`, `context.<name>`, `kept.<name>` (learnt matrices), `state.<name>`; f32. */
+  /** `weight.<name>` (learnt matrices), `state.<name>`; f32. */
   readonly tensors: Readonly<Record<string, HostTensor>>;
 }
 
@@ -99,10 +78,10 @@ function damaged(path: string, reason: string, cause?: unknown): AttuneError {
   return new AttuneError('checkpoint-damaged', message, { path }, { cause });
 }
 
-/** The tensors of one part (`weight`, `context`, `kept`, `state`) under their own names. */
+/** The tensors of one part (`weight`, `state`) under their own names. */
 export function partOf(
   { tensors }: ResumeState,
-  part: 'weight' | 'context' | 'kept' | 'state',
+  part: 'weight' | 'state',
 ): Record<string, HostTensor> {
   const prefix = `${part}.`;
   return Object.fromEntries(
@@ -114,7 +93,7 @@ export function partOf(
 
 /** The reverse of `partOf`. @param only names that are taken; all when absent */
 export function asPart(
-  part: 'weight' | 'context' | 'kept' | 'state',
+  part: 'weight' | 'state',
   tensors: Readonly<Record<string, HostTensor>>,
   only: readonly string[] = Object.keys(tensors),
 ): Record<string, HostTensor> {

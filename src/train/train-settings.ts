@@ -33,53 +33,56 @@ export function assertFits(
   throw new AttuneError('config-invalid', message, { heads, head: unknown });
 }
 
-/** One optimizer step. Means are over the step's scenarios. */
+/** One optimizer step. */
 export interface StepRecord {
   /** Steps done, from 1. */
   readonly step: number;
   readonly steps: number;
   readonly rate: number;
-  /** `loss`, `chosen`, `guard`, `preference`, `margin` (nats a token), `retention`; each apart. */
-  readonly terms: Readonly<Record<string, number>>;
+  /** Mean KL to the teacher over the step's lessons, before the step, nats a token. */
+  readonly teacherKl: number;
+  /** Mean KL to the start over the step's holds, before the step; null: there are none. */
+  readonly holdKl: number | null;
   readonly gradientNorm: number;
   readonly updateNorm: number;
   /** Tokens run so far, contexts and decisions. */
   readonly tokens: number;
   readonly seconds: number;
-  readonly scenarios: readonly string[];
-  /** KL of kept contexts against fresh ones, where it was probed. */
-  readonly contextKl?: number;
-  /** Mean margin on held-out scenarios, where it was measured, nats a token. */
-  readonly heldOutMargin?: number;
+  readonly lessons: readonly string[];
 }
 
-export interface TrainOptions {
+export interface TrainerOptions {
   readonly model: Model;
   readonly executor: Executor;
   readonly renderer: ChatRenderer;
-  readonly scenarios: readonly Scenario[];
-  /** Watched for the early stop; never trained on. */
-  readonly heldOut?: readonly Scenario[];
-  /** Ordinary talk, replayed against forgetting. */
-  readonly replays?: readonly Scenario[];
   readonly settings: TrainSettings;
   readonly seed: number | string;
   /** Weights to start from, as `loadVersion` gives them; the base when absent. */
-  readonly startFrom?: Readonly<Record<string, HostTensor>>;
-  /** What may move: the query projections, or more in an ablation. */
-  readonly trainable?: (name: string) => boolean;
-  /** File of the state between two steps; one that is there is resumed. */
-  readonly resumePath?: string;
-  /** The disk of that file. */
-  readonly ops?: FileOps;
-  readonly onStep?: (record: StepRecord) => void;
+  readonly startFrom?: Readonly<Record<string, HostTensor>> | undefined;
+  /** The disk of resume states. */
+  readonly ops?: FileOps | undefined;
   /** Awaited before each micro-step: resolves at once, or after a pause. */
   readonly beforeMicroStep?: () => Promise<void>;
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
 }
 
-export type TrainStop = 'done' | 'steps' | 'minutes' | 'tokens' | 'no-progress' | 'aborted';
+/** What one training learns from. */
+export interface Arm {
+  /** Scenarios with a teacher. */
+  readonly lessons: readonly Scenario[];
+  /** Scenarios whose predictions are to stay those of the start. */
+  readonly holds: readonly Scenario[];
+  readonly stepsMax: number;
+  readonly minutesMax: number;
+  /** Peak learning rate; found by `klPerStep` where absent. */
+  readonly rate?: number | undefined;
+  /** File of the state between two steps; one that is there is resumed. */
+  readonly resumePath?: string;
+  readonly onStep?: (record: StepRecord) => void;
+}
+
+export type TrainStop = 'done' | 'steps' | 'minutes' | 'aborted';
 
 export interface TrainResult {
   readonly stop: TrainStop;
@@ -87,18 +90,18 @@ export interface TrainResult {
   readonly steps: number;
   readonly tokens: number;
   readonly seconds: number;
-  /** Step whose weights these are: the last whose held-out margin is above the start's. */
-  readonly keptStep: number;
-  readonly heldOutMarginBefore?: number;
-  readonly heldOutMargin?: number;
+  /** Peak learning rate: share of a matrix' root mean square that a step moves its entries by. */
+  readonly rate: number;
   /** Every fed weight after training. The caller owns it. */
   readonly weights: Readonly<Record<string, HostTensor>>;
   /** After − before, of the matrices that learnt. */
   readonly delta: Readonly<Record<string, FloatTensor>>;
   /** ‖delta‖ ÷ ‖before‖ over the matrices that learnt. */
   readonly movedShare: number;
+  /** Mean KL from the start to the trained weights on the lessons' replies, nats a token. */
+  readonly outputKl: number;
   /** Ids of scenarios that were left out, with the reason. */
   readonly refused: readonly { readonly id: string; readonly reason: string }[];
-  /** Distinct clusters trained on. */
+  /** Distinct clusters of the lessons. */
   readonly sources: number;
 }

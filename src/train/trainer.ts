@@ -1,302 +1,261 @@
-// Trains the query projections on scenarios with their contexts frozen; knows no files but its own.
+// Trains the query projections with the contexts frozen, one arm after the other on the same
+// contexts; knows no files but its own.
 import { systemClock } from '../base/clock.ts';
 import { loadVersion } from '../model/versions.ts';
 import { isQProj } from '../model/weight-names.ts';
-import { type ContextCache, createReader, type Reader } from '../reading/reader.ts';
-import { meanMargin } from '../reading/scenario-margin.ts';
+import { KeptContexts } from '../reading/kept-contexts.ts';
+import { klOfLogits } from '../reading/logits.ts';
+import { createReader, type Reader } from '../reading/reader.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
 import { differences, movedShare, plus } from './difference.ts';
-import { FrozenContexts } from './frozen-context.ts';
-import { Learner, meanTerms, type Terms } from './learner.ts';
-import { type Plan, planTraining } from './plan.ts';
-import { References } from './reference.ts';
+import { Learner } from './learner.ts';
+import { optimizerOf, type Plan, parametersOf, planTraining } from './plan.ts';
 import {
   asPart,
   type Counters,
   findResumeState,
-  freshCounters,
   partOf,
   writeResumeState,
 } from './resume-state.ts';
 import { learningRate } from './schedule.ts';
-import type { StepRecord, TrainOptions, TrainResult, TrainStop } from './train-settings.ts';
+import { type Target, targetOf } from './target.ts';
+import {
+  type Arm,
+  assertFits,
+  type StepRecord,
+  type TrainerOptions,
+  type TrainResult,
+  type TrainStop,
+} from './train-settings.ts';
 
-type HostTensors = Record<string, HostTensor>;
+type HostTensors = Readonly<Record<string, HostTensor>>;
 
-/** Steps between two looks at how far kept contexts are behind, and rows looked at. */
-const PROBE_STEPS = 5;
-const PROBE_ROWS = 4;
+/** The rate of the first trial step; it is far below what moves a model visibly. */
+const TRIAL_RATE = 0.003;
+/** Trial steps: the second one corrects what is not quadratic. */
+const TRIALS = 2;
+/** A trial that moves next to nothing raises the rate by this factor at most. */
+const RATE_FACTOR_MAX = 10;
+/** Lessons on which the movement of a training is read. */
+const MOVEMENT_LESSONS_MAX = 32;
 
-/**
- * Trains and gives the delta. The gradient goes to the query projections (or what `trainable`
- * names) and to nothing else; the reply's first token is learnt from the prompt's last. A training
- * that was cut off goes on at its last saved state, bit for bit on the CPU.
- * @throws training-impossible, training-diverged (naming the scenario), checkpoint-damaged
- */
-export async function trainDelta(options: TrainOptions): Promise<TrainResult> {
-  const trainable = options.trainable ?? isQProj;
-  const fed = (name: string): boolean => isQProj(name) || trainable(name);
-  const { model, executor } = options;
-  const before: HostTensors = {
-    ...(await loadVersion(model, [], { trainable: fed })).weights,
-    ...options.startFrom,
-  };
-  const plan = planTraining(options, before);
-  const reader = createReader({ model, executor, trainable: fed });
-  const training = await Training.begin({ options, plan, reader, before, fed });
-  try {
-    const stop = await training.run();
-    return await training.result(stop);
-  } finally {
-    await training.close();
-    await reader.close();
-  }
-}
-
-interface Parts {
-  readonly options: TrainOptions;
-  readonly plan: Plan;
-  readonly reader: Reader;
-  readonly before: HostTensors;
-  readonly fed: (name: string) => boolean;
-}
-
-class Training {
-  readonly #parts: Parts;
+/** Several trainings from the same weights, one at a time. */
+export class Trainer {
+  readonly #options: TrainerOptions;
+  readonly #before: HostTensors;
+  readonly #reader: Reader;
   readonly #learner: Learner;
-  readonly #contexts: FrozenContexts;
-  readonly #references: References;
-  readonly #startedMs: number;
-  readonly #secondsBefore: number;
-  readonly #counters: Counters;
-  /** The latest weights with a held-out margin above the start's. */
-  #kept: HostTensors | undefined;
+  readonly #contexts: KeptContexts;
+  /** What teachers and the start say, by scenario and reply. */
+  readonly #targets = new Map<string, Target>();
+  readonly #names: readonly string[];
 
-  private constructor(
-    parts: Parts,
-    learner: Learner,
-    state: { counters: Counters; context: HostTensors; kept: HostTensors | undefined },
-  ) {
-    const { reader, before, options } = parts;
-    const { contextCacheBytesMax } = options.settings;
-    this.#parts = parts;
-    this.#learner = learner;
-    this.#counters = state.counters;
-    this.#kept = state.kept;
-    this.#secondsBefore = state.counters.seconds;
-    this.#contexts = new FrozenContexts(reader, state.context, contextCacheBytesMax);
-    this.#references = new References(reader, before, contextCacheBytesMax);
-    this.#startedMs = (options.clock ?? systemClock).monotonicMs();
+  private constructor(options: TrainerOptions, before: HostTensors, parts: Parts) {
+    this.#options = options;
+    this.#before = before;
+    this.#reader = parts.reader;
+    this.#learner = parts.learner;
+    this.#names = parts.names;
+    this.#contexts = new KeptContexts(parts.reader, options.settings.contextCacheBytesMax);
   }
 
-  static async begin(parts: Parts): Promise<Training> {
-    const { options, plan, before, fed } = parts;
-    const { model, executor, settings, resumePath } = options;
-    const learnerOptions = {
-      model,
-      executor,
-      fed,
-      parameters: plan.parameters,
-      objective: settings,
-      optimizer: plan.optimizer,
-      gradientNormMax: settings.gradientNormMax,
-    };
-    const saved = await findResumeState(resumePath, plan.identity, options.ops);
-    if (saved === undefined) {
-      const counters = freshCounters(plan.identity);
-      const learner = await Learner.create(learnerOptions, before);
-      return new Training(parts, learner, { counters, context: before, kept: undefined });
-    }
-    const weights = { ...before, ...partOf(saved, 'weight') };
-    const learner = await Learner.create(learnerOptions, weights, partOf(saved, 'state'));
-    const kept = partOf(saved, 'kept');
-    return new Training(parts, learner, {
-      counters: saved.counters,
-      context: { ...before, ...partOf(saved, 'context') },
-      kept: Object.keys(kept).length === 0 ? undefined : { ...before, ...kept },
+  /** @throws config-invalid where the settings name layers or heads that the model does not have */
+  static async open(options: TrainerOptions): Promise<Trainer> {
+    const { model, executor, settings, seed, startFrom } = options;
+    const { numHiddenLayers: layers, numAttentionHeads: heads } = model.config;
+    assertFits(settings, { layers, heads });
+    const before = { ...(await loadVersion(model, [])).weights, ...startFrom };
+    const parameters = parametersOf(options, before);
+    const optimizer = optimizerOf(settings, seed);
+    const learner = await Learner.create({ model, executor, fed: isQProj, parameters, optimizer });
+    const names = parameters.map(({ name }) => name);
+    return new Trainer(options, before, {
+      reader: createReader({ model, executor }),
+      learner,
+      names,
     });
-  }
-
-  async run(): Promise<TrainStop> {
-    const { options, plan } = this.#parts;
-    if (this.#counters.step === 0) await this.#evaluate();
-    while (this.#counters.step < plan.steps) {
-      const stop = this.#budgetStop();
-      if (stop !== undefined) return stop;
-      if (!(await this.#step())) {
-        await this.#save();
-        return 'aborted';
-      }
-      if (this.#counters.withoutProgress >= options.settings.patience) return 'no-progress';
-    }
-    return this.#counters.step >= options.settings.stepsMax ? 'steps' : 'done';
-  }
-
-  #seconds(): number {
-    const clock = this.#parts.options.clock ?? systemClock;
-    return this.#secondsBefore + (clock.monotonicMs() - this.#startedMs) / 1000;
-  }
-
-  #budgetStop(): TrainStop | undefined {
-    const { minutesMax, tokensMax } = this.#parts.options.settings;
-    if (this.#seconds() >= minutesMax * 60) return 'minutes';
-    return this.#counters.tokens >= tokensMax ? 'tokens' : undefined;
-  }
-
-  /** One optimizer step; false when it was aborted between two micro-steps. */
-  async #step(): Promise<boolean> {
-    const { options, plan } = this.#parts;
-    const { settings } = options;
-    const { step } = this.#counters;
-    const contextKl = await this.#renewContexts();
-    const batch = plan.batch(step);
-    const replays = settings.retentionWeight > 0 ? plan.replayBatch(step) : [];
-    const all: Terms[] = [];
-    for (const example of batch) {
-      if (await this.#isAborted()) return false;
-      all.push(await this.#learn(example));
-    }
-    for (const example of replays) {
-      if (await this.#isAborted()) return false;
-      const weight = (settings.retentionWeight * batch.length) / replays.length;
-      all.push(await this.#retain(example, weight));
-    }
-    const rate = learningRate(step, {
-      peak: settings.learningRate,
-      warmupSteps: settings.warmupSteps,
-      steps: plan.steps,
-    });
-    const norms = await this.#learner.update(step, { rate, weightDecay: settings.weightDecay });
-    Object.assign(this.#counters, { step: step + 1, seconds: this.#seconds() });
-    const heldOutMargin = await this.#evaluate();
-    options.onStep?.({
-      step: step + 1,
-      steps: plan.steps,
-      rate,
-      terms: meanTerms(all),
-      ...norms,
-      tokens: this.#counters.tokens,
-      seconds: this.#counters.seconds,
-      scenarios: batch.map((example) => example.scenario.id),
-      ...(contextKl === undefined ? {} : { contextKl }),
-      ...(heldOutMargin === undefined ? {} : { heldOutMargin }),
-    } satisfies StepRecord);
-    if ((step + 1) % settings.checkpointSteps === 0) await this.#save();
-    return true;
-  }
-
-  async #isAborted(): Promise<boolean> {
-    const { options } = this.#parts;
-    await options.beforeMicroStep?.();
-    if (options.signal?.aborted !== true) return false;
-    this.#learner.dropSums();
-    return true;
-  }
-
-  async #learn(example: Example): Promise<Terms> {
-    this.#countTokens(example);
-    return this.#contexts.with(example, async (cache) => {
-      const reference = await this.#references.sums(example, this.#ifFirst(cache));
-      return this.#learner.learn(example, cache, reference);
-    });
-  }
-
-  async #retain(example: Example, weight: number): Promise<Terms> {
-    this.#countTokens(example);
-    return this.#contexts.with(example, async (cache) => {
-      const logits = await this.#references.logits(example, this.#ifFirst(cache));
-      return this.#learner.retain(example, cache, { logits, weight });
-    });
-  }
-
-  /** Contexts are the first weights' own until they are renewed. */
-  #ifFirst(cache: ContextCache): ContextCache | undefined {
-    return this.#counters.contextStep === 0 ? cache : undefined;
-  }
-
-  #countTokens({ contextIds, chosen, rejected }: Example): void {
-    this.#counters.tokens += contextIds.length + chosen.ids.length + (rejected?.ids.length ?? 0);
-  }
-
-  /** Runs the contexts under the weights as they are now, when the kept ones are too far behind. */
-  async #renewContexts(): Promise<number | undefined> {
-    const { settings } = this.#parts.options;
-    const { step, contextStep } = this.#counters;
-    const age = step - contextStep;
-    if (age === 0) return undefined;
-    const isProbed = age % PROBE_STEPS === 0;
-    const probes = this.#parts.plan.examples.slice(0, PROBE_ROWS);
-    const kl = isProbed ? await this.#contexts.drift(probes, this.#learner.weights) : undefined;
-    if (age < settings.contextRefreshSteps && !((kl ?? 0) > settings.contextRefreshKlMax))
-      return kl;
-    this.#contexts.renew(await this.#learner.readWeights());
-    this.#counters.contextStep = step;
-    return kl;
   }
 
   /**
-   * The margin on held-out scenarios when it is due; keeps the latest weights that are above the
-   * start. Not the best: evaluations differ by less than their noise, the last weights have least.
+   * Trains one arm and gives the delta. The gradient goes to the query projections and to nothing
+   * else; the reply's first token is learnt from the prompt's last. A training that was cut off
+   * goes on at its last saved state, bit for bit on the CPU.
+   * @throws training-impossible, training-diverged (naming the scenario), checkpoint-damaged
    */
-  async #evaluate(): Promise<number | undefined> {
-    const { plan, reader, options } = this.#parts;
-    const { step } = this.#counters;
-    const isDue = step % options.settings.evaluationSteps === 0 || step === plan.steps;
-    if (plan.heldOut.length === 0 || !isDue) return undefined;
-    const margin = await meanMargin(reader, plan.heldOut, this.#learner.weights);
-    if (step === 0) this.#counters.marginBefore = margin;
-    if (step === 0 || margin > (this.#counters.marginBefore ?? margin)) {
-      this.#kept = await this.#learner.readWeights();
-      Object.assign(this.#counters, { keptMargin: margin, keptStep: step, withoutProgress: 0 });
-    } else {
-      this.#counters.withoutProgress++;
-    }
-    return margin;
-  }
-
-  async #save(): Promise<void> {
-    const { options, plan } = this.#parts;
-    if (options.resumePath === undefined) return;
-    const learnt = plan.parameters.map(({ name }) => name);
-    const state = {
-      counters: this.#counters,
-      tensors: {
-        ...asPart('weight', await this.#learner.readWeights(), learnt),
-        ...asPart('context', this.#contexts.snapshot as HostTensors, learnt),
-        ...asPart('kept', this.#kept ?? {}, learnt),
-        ...asPart('state', await this.#learner.readState()),
-      },
+  async train(arm: Arm): Promise<TrainResult> {
+    const { ops, clock = systemClock } = this.#options;
+    const plan = planTraining(this.#options, arm, this.#before);
+    const saved = await findResumeState(arm.resumePath, plan.identity, ops);
+    const { identity } = plan;
+    const counters: Counters = saved?.counters ?? {
+      ...{ schema: 2, step: 0, tokens: 0, seconds: 0, rate: arm.rate ?? null, identity },
     };
-    await writeResumeState(options.resumePath, state, options.ops);
+    if (saved === undefined) this.#learner.begin(this.#before);
+    else {
+      const weights = { ...this.#before, ...partOf(saved, 'weight') };
+      this.#learner.begin(weights, partOf(saved, 'state'));
+    }
+    const startedMs = clock.monotonicMs();
+    const secondsBefore = counters.seconds;
+    const seconds = (): number => secondsBefore + (clock.monotonicMs() - startedMs) / 1000;
+    const stop = await this.#run(plan, arm, counters, seconds);
+    return this.#result(plan, counters, stop);
   }
 
-  async result(stop: TrainStop): Promise<TrainResult> {
-    const { plan, before } = this.#parts;
-    const { step, tokens, marginBefore, keptMargin, keptStep } = this.#counters;
-    const names = plan.parameters.map(({ name }) => name);
-    const last = this.#kept ?? (await this.#learner.readWeights());
-    const delta = differences(last, before, names);
+  async #run(plan: Plan, arm: Arm, counters: Counters, seconds: () => number): Promise<TrainStop> {
+    const { settings } = this.#options;
+    counters.rate ??= (await this.#findRate(plan, counters)) ?? null;
+    while (counters.step < plan.steps) {
+      if (seconds() >= arm.minutesMax * 60) return 'minutes';
+      const { step, rate } = counters;
+      const sums = rate === null ? undefined : await this.#sum(plan, step, counters);
+      if (rate === null || sums === undefined) {
+        await this.#save(arm, counters);
+        return 'aborted';
+      }
+      const { warmupSteps } = settings;
+      const now = learningRate(step, { peak: rate, warmupSteps, steps: plan.steps });
+      const norms = await this.#learner.update(step, now);
+      Object.assign(counters, { step: step + 1, seconds: seconds() });
+      arm.onStep?.({
+        ...{ step: step + 1, steps: plan.steps, rate: now, ...sums, ...norms },
+        ...{ tokens: counters.tokens, seconds: counters.seconds },
+        lessons: plan.batch(step).lessons.map(({ scenario }) => scenario.id),
+      });
+      if (counters.step % settings.checkpointSteps === 0) await this.#save(arm, counters);
+    }
+    return counters.step >= arm.stepsMax ? 'steps' : 'done';
+  }
+
+  /**
+   * The peak rate at which one step on the first batch moves what is predicted on its lessons by
+   * `klPerStep` nats a token: a step's KL grows with the square of its rate. So one setting holds
+   * for any model. Undefined: it was aborted.
+   */
+  async #findRate(plan: Plan, counters: Counters): Promise<number | undefined> {
+    const { klPerStep } = this.#options.settings;
+    const { lessons } = plan.batch(0);
+    let rate = TRIAL_RATE;
+    for (let trial = 0; trial < TRIALS; trial++) {
+      if ((await this.#sum(plan, 0, counters)) === undefined) return undefined;
+      await this.#learner.update(0, rate);
+      const kl = await this.#movement(lessons, this.#learner.weights);
+      rate *= Math.min(RATE_FACTOR_MAX, Math.sqrt(klPerStep / Math.max(kl, Number.MIN_VALUE)));
+      this.#learner.begin(this.#before);
+    }
+    return rate;
+  }
+
+  /** Sums the gradients of a step; undefined when it was aborted between two micro-steps. */
+  async #sum(
+    plan: Plan,
+    step: number,
+    counters: Counters,
+  ): Promise<Pick<StepRecord, 'teacherKl' | 'holdKl'> | undefined> {
+    const { lessons, holds } = plan.batch(step);
+    const weight = holds.length === 0 ? 0 : lessons.length / holds.length;
+    const taught: number[] = [];
+    const held: number[] = [];
+    for (const [list, kls, each] of [
+      [lessons, taught, 1],
+      [holds, held, weight],
+    ] as const) {
+      for (const example of list) {
+        await this.#options.beforeMicroStep?.();
+        if (this.#options.signal?.aborted === true) {
+          this.#learner.dropSums();
+          return undefined;
+        }
+        counters.tokens += example.contextIds.length + example.chosen.ids.length;
+        kls.push(await this.#learn(example, each));
+      }
+    }
+    return { teacherKl: meanOf(taught), holdKl: held.length === 0 ? null : meanOf(held) };
+  }
+
+  async #learn(example: Example, weight: number): Promise<number> {
+    const target = await this.#targetOf(example);
+    const cache = await this.#contexts.get(example.contextIds, this.#before);
+    const { id } = example.scenario;
+    return this.#learner
+      .learn(example.chosen, cache, { id, target, weight })
+      .finally(() => cache.release());
+  }
+
+  /** What the teacher says at each token; without a teacher, what the start says. */
+  async #targetOf({ contextIds, teacherIds, chosen }: Example): Promise<Target> {
+    const key = `${(teacherIds ?? contextIds).join(' ')}|${chosen.ids.join(' ')}`;
+    const known = this.#targets.get(key);
+    if (known !== undefined) return known;
+    // A teacher's context is asked for once; a hold's own is trained on and may be kept.
+    const cache =
+      teacherIds === undefined
+        ? await this.#contexts.get(contextIds, this.#before)
+        : await this.#reader.prefill(teacherIds, this.#before);
+    const logits = await this.#reader
+      .logits(cache, chosen, this.#before)
+      .finally(() => cache.release());
+    const target = targetOf(logits);
+    this.#targets.set(key, target);
+    return target;
+  }
+
+  /** Mean KL from the start's predictions to those of `weights` on the examples' replies. */
+  async #movement(
+    examples: readonly Example[],
+    weights: Parameters<Reader['logits']>[2],
+  ): Promise<number> {
+    const kls: number[] = [];
+    for (const { contextIds, chosen } of examples.slice(0, MOVEMENT_LESSONS_MAX)) {
+      await this.#options.beforeMicroStep?.();
+      const cache = await this.#contexts.get(contextIds, this.#before);
+      try {
+        const first = await this.#reader.logits(cache, chosen, this.#before);
+        kls.push(klOfLogits(first, await this.#reader.logits(cache, chosen, weights)));
+      } finally {
+        cache.release();
+      }
+    }
+    return meanOf(kls);
+  }
+
+  async #save({ resumePath }: Arm, counters: Counters): Promise<void> {
+    if (resumePath === undefined || counters.rate === null) return;
+    const tensors = {
+      ...asPart('weight', await this.#learner.readWeights(), this.#names),
+      ...asPart('state', await this.#learner.readState()),
+    };
+    await writeResumeState(resumePath, { counters, tensors }, this.#options.ops);
+  }
+
+  async #result(plan: Plan, counters: Counters, stop: TrainStop): Promise<TrainResult> {
+    const { step: steps, tokens, seconds, rate } = counters;
+    const delta = differences(await this.#learner.readWeights(), this.#before, this.#names);
     // What others get by adding the delta, to the last bit.
-    const weights = plus(before, delta);
+    const weights = plus(this.#before, delta);
     return {
-      stop,
-      steps: step,
-      tokens,
-      seconds: this.#seconds(),
-      keptStep: this.#kept === undefined ? step : keptStep,
-      ...(marginBefore === null ? {} : { heldOutMarginBefore: marginBefore }),
-      ...(keptMargin === null ? {} : { heldOutMargin: keptMargin }),
-      weights,
-      delta,
-      movedShare: movedShare(weights, before, names),
+      ...{ stop, steps, tokens, seconds, rate: rate ?? 0, weights, delta },
+      movedShare: movedShare(weights, this.#before, this.#names),
+      outputKl: stop === 'aborted' ? 0 : await this.#movement(plan.lessons, weights),
       refused: plan.refused,
-      sources: new Set(plan.examples.map((e) => e.scenario.source.cluster)).size,
+      sources: new Set(plan.lessons.map(({ scenario }) => scenario.source.cluster)).size,
     };
   }
 
   async close(): Promise<void> {
     this.#contexts.release();
     await this.#learner.close();
+    await this.#reader.close();
   }
+}
+
+interface Parts {
+  readonly reader: Reader;
+  readonly learner: Learner;
+  readonly names: readonly string[];
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0) / Math.max(1, values.length);
 }

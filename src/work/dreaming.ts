@@ -1,8 +1,10 @@
-// The dream and admit phases of a night: what the model wrote, and which of it may train.
+// The dream and admit phases of a night: what the model wrote, and who teaches which of it.
 import type { Clock } from '../base/clock.ts';
+import { isAttuneError } from '../base/errors.ts';
 import { createRandom } from '../base/random.ts';
 import type { Config } from '../config/schema.ts';
-import { admit, scenarioOfDraft, TOO_EASY, wordsOf } from '../dream/admit.ts';
+import { wordsOf } from '../dream/admit.ts';
+import type { Draft } from '../dream/draft.ts';
 import { dream } from '../dream/dream.ts';
 import { echoes } from '../dream/echo.ts';
 import { createCopyCheck } from '../dream/near-copy.ts';
@@ -10,6 +12,8 @@ import { rehearse } from '../dream/rehearse.ts';
 import { createWriter, type Writer, type WriterOptions } from '../dream/writer.ts';
 import { mean } from '../measure/statistics.ts';
 import { readPrompts } from '../prompt/prompt.ts';
+import { GREEDY } from '../protocol/sampling.ts';
+import { answer } from '../reading/answer.ts';
 import {
   readDrafts,
   readFlagged,
@@ -18,8 +22,10 @@ import {
   writeDrafts,
   writeScenarios,
 } from '../record/files.ts';
-import { measuresForgetting, scenarioOf } from '../record/moment.ts';
+import { type FlaggedMoment, measuresForgetting, scenarioOf } from '../record/moment.ts';
 import { type Admitted, counted, type Dreamt } from '../record/phase-result.ts';
+import { parseScenario, type Scenario } from '../scenario/scenario.ts';
+import { type Candidate, hold, NOT_TAUGHT, type TeachOptions, teach } from '../teach/teach.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { ChatPriority } from './chat-priority.ts';
 import type { WithEngine } from './night-engine.ts';
@@ -109,7 +115,13 @@ function rehearsalWriter(
   return createWriter({ ...common, budget, temperature: 1, topP: 1, contextTokensMax });
 }
 
-/** Writes `scenarios.jsonl`, everything that trains, and `easy.jsonl`, what is held as it is. */
+/** Tokens of a teacher's reply: as much as trains. */
+const replyOptions = ({ train }: Config) => ({
+  sampling: { ...GREEDY, seed: 0 },
+  replyTokensMax: train.replyTokensMax,
+});
+
+/** Finds teachers. Writes `scenarios.jsonl`, the lessons, and `holds.jsonl`, what stays as it is. */
 export async function admitNight(
   { plan, folder }: Night,
   { withEngine, tokenizer, priority }: Omit<DreamTools, 'clock'>,
@@ -117,45 +129,117 @@ export async function admitNight(
 ): Promise<Admitted> {
   const moments = await readFlagged(folder);
   const training = moments.filter((moment) => !moment.isHeldBack);
-  const flags = training.flatMap((moment) => scenarioOf(moment) ?? []);
   const drafts = await readDrafts(folder);
-  const tests = await readSuite(plan.suiteFolder);
-  const isTestCopy = createCopyCheck(tests.map(wordsOf), plan.config.dream.nearCopyMax);
-  let judged = 0;
-  const { dreams, refused } =
-    drafts.length === 0
-      ? { dreams: [], refused: [] }
-      : await withEngine((engine) =>
-          admit(drafts, {
-            engine,
-            tokenizer,
-            settings: plan.config.dream,
-            isTestCopy,
-            signal: priority.signal,
-            async beforeEach() {
-              await priority.pauseWhileBusy();
-              tell(judged++, drafts.length);
-            },
-          }),
-        );
-  const easy = refused.filter(({ reason }) => reason === TOO_EASY);
-  await writeScenarios(
-    folder,
-    'easy',
-    easy.map(({ draft }) => scenarioOfDraft(draft)),
+  const isTestCopy = createCopyCheck(
+    (await readSuite(plan.suiteFolder)).map(wordsOf),
+    plan.config.dream.nearCopyMax,
   );
-  await writeScenarios(folder, 'scenarios', [...flags, ...dreams.map(({ scenario }) => scenario)]);
-  const open = training.length - flags.length;
-  const sampled = dreams.map(({ draft }) => draft.sampledShare);
+  const found = sorted(training, drafts, isTestCopy);
+  const total = found.moments.length + found.holds.length;
+  let done = 0;
+  const { taught, held } = await withEngine(async (engine) => {
+    const signal = priority.signal;
+    const options: TeachOptions = {
+      async say(messages, rendering) {
+        await priority.pauseWhileBusy();
+        return answer(
+          { messages, rendering },
+          { ...replyOptions(plan.config), engine, tokenizer, signal },
+        );
+      },
+      onDone: () => tell(done++, total),
+    };
+    // The engine batches what is asked at once.
+    const atOnce = plan.config.dream.batchSize;
+    return {
+      taught: await each(found.moments, atOnce, (one) => teach(one, options)),
+      held: await each(found.holds, atOnce, (one) => hold(one, options)),
+    };
+  });
+  const lessons = taught.flatMap((one) => ('lesson' in one ? [one.lesson] : []));
+  const good = training.flatMap((moment) =>
+    moment.kind === 'good' ? (scenarioOf(moment) ?? []) : [],
+  );
+  const holds = [...good, ...held.filter((one) => one !== undefined)];
+  await writeScenarios(folder, 'scenarios', lessons);
+  await writeScenarios(folder, 'holds', holds);
+  const dreams = lessons.filter(({ source }) => source.origin === 'dream');
+  const share = new Map(drafts.map(({ id, sampledShare }) => [id, sampledShare]));
+  const sampled = dreams.map(({ id }) => share.get(id) ?? 0);
   return {
-    admitted: counted(dreams.map(({ scenario }) => scenario.kind)),
+    admitted: counted([...dreams, ...holds].map(({ kind }) => kind)),
     refused: counted([
-      ...refused.map(({ reason }) => reason),
-      ...new Array<string>(open).fill('a flag without a listening reply'),
+      ...found.refused,
+      ...taught.flatMap((one) => ('why' in one ? [one.why] : [])),
+      ...held.flatMap((one) => (one === undefined ? [NOT_TAUGHT.broken] : [])),
     ]),
-    training: flags.length + dreams.length,
-    flags: flags.length,
+    training: lessons.length,
+    teachers: counted(lessons.map(({ teacher }) => teacher?.way ?? '')),
+    holds: holds.length,
+    flags: lessons.length - dreams.length,
     heldBack: moments.length - training.length,
     sampledShare: sampled.length === 0 ? null : mean(sampled),
   };
+}
+
+interface Sorted {
+  readonly moments: readonly Candidate[];
+  readonly holds: readonly Candidate[];
+  readonly refused: readonly string[];
+}
+
+/** What may become a lesson, what is to be held, and why the rest is neither. */
+function sorted(
+  flags: readonly FlaggedMoment[],
+  drafts: readonly Draft[],
+  isTestCopy: (text: string) => boolean,
+): Sorted {
+  const moments = flags.flatMap((flag): Candidate[] => {
+    const { kind, context, chosen: better, rejected: said, reason } = flag;
+    if (kind !== 'missed') return [];
+    return [{ scenario: parseScenario({ ...context, chosen: OPEN }), better, said, reason }];
+  });
+  const holds: Candidate[] = [];
+  const refused: string[] = [];
+  for (const draft of drafts) {
+    const scenario = draft.problem === undefined ? contextOf(draft) : undefined;
+    if (scenario === undefined) refused.push(draft.problem ?? 'it does not parse');
+    else if (isTestCopy(wordsOf({ ...scenario, chosen: '' })))
+      refused.push('a near-copy of a test conversation');
+    else if (draft.kind === 'listen' && draft.role !== 'hold') moments.push({ scenario });
+    else holds.push({ scenario });
+  }
+  return { moments, holds, refused };
+}
+
+/** In the place of a reply that is still to be found. */
+const OPEN = '…';
+
+function contextOf(draft: Draft): Scenario | undefined {
+  const { id, kind, messages, spans, facts, pair, seed, angle } = draft;
+  const source = { origin: 'dream', cluster: seed.cluster, domain: angle.domain };
+  try {
+    return parseScenario({ id, kind, messages, spans, facts, pair, source, chosen: OPEN }, id);
+  } catch (error) {
+    if (isAttuneError(error, 'scenario-invalid')) return undefined;
+    throw error;
+  }
+}
+
+/** `run` for each, so many at once; results are in the order of the list. */
+async function each<T, R>(
+  list: readonly T[],
+  atOnce: number,
+  run: (one: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < list.length) {
+      const index = next++;
+      results[index] = await run(list[index] as T);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+  return results;
 }

@@ -97,7 +97,10 @@ async function readVersions({ plan, folder }: Night, model: Model): Promise<Vers
   return {
     parent,
     candidate: await load(FILE.delta),
-    ...(plan.config.measure.hasPlacebo ? { placebo: await load(PLACEBO_DELTA) } : {}),
+    // There is none where no moment had another sentence to say again.
+    ...((await ops.stat(join(path, PLACEBO_DELTA))) === undefined
+      ? {}
+      : { placebo: await load(PLACEBO_DELTA) }),
     base: plan.deltas.length === 0 ? parent : await loadVersion(model, []),
   };
 }

@@ -1,4 +1,4 @@
-// The training phase: the night's scenarios and their placebo, from the same weights.
+// The training phase: the night's lessons and those of its placebo, from the same weights.
 import { join } from 'node:path';
 import { openAppendFile } from '../base/append-file.ts';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
@@ -8,14 +8,15 @@ import { writeDelta } from '../model/delta.ts';
 import type { Model } from '../model/model.ts';
 import { loadVersion } from '../model/versions.ts';
 import { FILE, PLACEBO_DELTA, readScenarioFile, WORK } from '../record/files.ts';
-import { isDrawn, measuresForgetting } from '../record/moment.ts';
+import { measuresForgetting } from '../record/moment.ts';
 import type { Trained } from '../record/phase-result.ts';
 import type { Executor } from '../runtime/executor.ts';
 import type { Scenario } from '../scenario/scenario.ts';
+import { placeboLessons } from '../teach/teach.ts';
+import { asLesson } from '../teach/teacher.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { placeboScenarios } from '../train/placebo.ts';
-import type { StepRecord, TrainResult } from '../train/train-settings.ts';
-import { trainDelta } from '../train/trainer.ts';
+import type { Arm, StepRecord, TrainResult } from '../train/train-settings.ts';
+import { Trainer } from '../train/trainer.ts';
 import type { ChatPriority } from './chat-priority.ts';
 import type { Night, Tell } from './phase.ts';
 
@@ -26,115 +27,102 @@ export interface TrainingTools {
   readonly priority: ChatPriority;
 }
 
-/** What one training gets. */
-interface Arm {
-  /** As its files and its delta are named. */
-  readonly name: 'real' | 'deaf';
-  readonly scenarios: readonly Scenario[];
-  readonly heldOut: readonly Scenario[];
-  /** Talk that is held as it is. */
-  readonly replays: readonly Scenario[];
-  readonly stepsMax: number;
-  readonly onStep: (record: StepRecord) => void;
-}
+/** What one arm gets beside what it learns. */
+type Rest = Omit<Arm, 'lessons' | 'minutesMax' | 'resumePath'>;
 
-/** With fewer scenarios than this, none is spared for the early stop. */
-const HELD_OUT_FROM = 32;
-const HELD_OUT_ONE_IN = 8;
-
-/** Trains on the night's scenarios and, where it is wanted, a placebo; writes the deltas. */
+/** Trains on the night's lessons and, where it is wanted, on a placebo's; writes the deltas. */
 export async function trainNight(night: Night, tools: TrainingTools, tell: Tell): Promise<Trained> {
   const { plan, folder } = night;
-  const { train, measure, night: limits } = plan.config;
-  const all = await readScenarioFile(folder, 'scenarios');
-  const { scenarios, heldOut } = split(all);
-  const replays = await readReplays(folder);
+  const { measure, night: limits } = plan.config;
+  const lessons = (await readScenarioFile(folder, 'scenarios')).map(asLesson);
+  const holds = await readHolds(folder);
   const arms = measure.hasPlacebo ? 2 : 1;
   const onStep = (arm: number) => (record: StepRecord) =>
-    tell(arm * record.steps + record.step, arms * record.steps, { loss: record.terms.loss ?? 0 });
-  const steps = await openSteps(folder);
-  const real = await trainArm(night, tools, {
-    name: 'real',
-    scenarios,
-    heldOut,
-    replays,
-    stepsMax: Math.min(train.stepsMax, limits.stepsMax),
-    onStep(record) {
-      onStep(0)(record);
-      steps.add(record);
-    },
-  }).finally(() => steps.close());
-  const { result } = real;
-  const placebo = measure.hasPlacebo
-    ? await trainArm(night, tools, {
-        name: 'deaf',
-        scenarios: placeboScenarios(scenarios, plan.seed),
-        // Exactly as many steps as the weights that it is compared with, without early stop.
-        heldOut: [],
-        stepsMax: Math.max(1, result.keptStep),
-        replays,
-        onStep: onStep(1),
-      })
-    : undefined;
-  const { refused, heldOutMarginBefore = null, heldOutMargin = null } = result;
-  const report = { refused, heldOutMarginBefore, heldOutMargin };
-  await writeJsonAtomic(join(folder.path, FILE.training), report, folder.ops);
-  return {
-    deltaHash: real.deltaHash,
-    deafHash: placebo?.deltaHash ?? null,
-    steps: result.steps,
-    tokens: result.tokens + (placebo?.result.tokens ?? 0),
-    seconds: result.seconds + (placebo?.result.seconds ?? 0),
-    stop: result.stop,
-    relativeNorm: result.movedShare,
-    deafRelativeNorm: placebo?.result.movedShare ?? null,
-    sources: result.sources,
-    examples: all.length,
-    refused: refused.length,
-    memoryBytes: process.memoryUsage().rss,
-  };
+    tell(arm * record.steps + record.step, arms * record.steps, { 'teacher KL': record.teacherKl });
+  const before = await loadVersion(tools.model, plan.deltas, { ops: folder.ops });
+  const { executor: _, ...settings } = plan.config.train;
+  const trainer = await Trainer.open({
+    ...{ model: tools.model, executor: tools.executor, renderer: tools.tokenizer },
+    ...{ settings, seed: plan.seed, startFrom: before.weights, ops: folder.ops },
+    beforeMicroStep: () => tools.priority.untilIdle(),
+    signal: tools.priority.signal,
+  });
+  const run = (name: ArmName, of: readonly Scenario[], rest: Rest) =>
+    trainArm(night, { trainer, base: tools.model.baseHash, name }, { lessons: of, ...rest });
+  try {
+    const steps = await openSteps(folder);
+    const real = await run('real', lessons, {
+      holds,
+      stepsMax: limits.stepsMax,
+      onStep(record) {
+        onStep(0)(record);
+        steps.add(record);
+      },
+    }).finally(() => steps.close());
+    const { result } = real;
+    const others = measure.hasPlacebo ? placeboLessons(lessons) : [];
+    // Exactly as many steps at the same rate.
+    const { steps: stepsMax, rate } = result;
+    const placebo =
+      others.length === 0
+        ? undefined
+        : await run('deaf', others, { holds, stepsMax, rate, onStep: onStep(1) });
+    const { refused } = result;
+    await writeJsonAtomic(join(folder.path, FILE.training), { refused }, folder.ops);
+    return {
+      deltaHash: real.deltaHash,
+      deafHash: placebo?.deltaHash ?? null,
+      steps: result.steps,
+      tokens: result.tokens + (placebo?.result.tokens ?? 0),
+      seconds: result.seconds + (placebo?.result.seconds ?? 0),
+      stop: result.stop,
+      relativeNorm: result.movedShare,
+      deafRelativeNorm: placebo?.result.movedShare ?? null,
+      outputKl: result.outputKl,
+      placeboOutputKl: placebo?.result.outputKl ?? null,
+      sources: result.sources,
+      examples: lessons.length,
+      refused: refused.length,
+      memoryBytes: process.memoryUsage().rss,
+    };
+  } finally {
+    await trainer.close();
+  }
 }
 
-/** Half of the talks' own turns, what the model says when nobody asks, and what it does well. */
-async function readReplays(folder: Folder): Promise<Scenario[]> {
+/** Everyday turns are held as often as what was dreamt to be held, but at least this many. */
+const EVERYDAY_MIN = 96;
+
+/** What the start does in moments like the lessons' that are none, and half of the everyday turns. */
+async function readHolds(folder: Folder): Promise<Scenario[]> {
+  const holds = await readScenarioFile(folder, 'holds');
   const everyday = await readScenarioFile(folder, 'everyday');
-  const rehearsal = await readScenarioFile(folder, 'rehearsal');
-  const easy = await readScenarioFile(folder, 'easy');
-  return [...everyday.filter((turn) => !measuresForgetting(turn)), ...rehearsal, ...easy];
+  const own = await readScenarioFile(folder, 'rehearsal');
+  const quiet = [...everyday.filter((turn) => !measuresForgetting(turn)), ...own];
+  return [...holds, ...quiet.slice(0, Math.max(EVERYDAY_MIN, holds.length))];
 }
+
+/** As files and deltas of an arm are named. */
+type ArmName = 'real' | 'deaf';
 
 /** Trains one arm and writes its delta; one that was cut off is resumed. */
 async function trainArm(
   { plan, folder: { path, ops } }: Night,
-  { model, tokenizer, executor, priority }: TrainingTools,
-  { name, stepsMax, ...arm }: Arm,
+  { trainer, base, name }: { trainer: Trainer; base: string; name: ArmName },
+  arm: Omit<Arm, 'minutesMax' | 'resumePath'>,
 ): Promise<{ result: TrainResult; deltaHash: string }> {
   await ops.makeFolder(join(path, WORK));
-  const before = await loadVersion(model, plan.deltas, { ops });
-  const { executor: _, ...settings } = plan.config.train;
-  const minutesMax = Math.min(settings.minutesMax, plan.config.night.minutesMax);
-  const result = await trainDelta({
+  const result = await trainer.train({
     ...arm,
-    model,
-    executor,
-    renderer: tokenizer,
-    settings: { ...settings, stepsMax, minutesMax },
-    seed: plan.seed,
-    startFrom: before.weights,
+    minutesMax: plan.config.night.minutesMax,
     resumePath: join(path, WORK, `${name}.checkpoint`),
-    ops,
-    beforeMicroStep: () => priority.untilIdle(),
-    signal: priority.signal,
   });
   if (result.stop === 'aborted') {
     throw new AttuneError('night-failed', 'The night was stopped between two micro-steps.');
   }
   const file = join(path, name === 'real' ? FILE.delta : PLACEBO_DELTA);
-  const content = {
-    baseHash: model.baseHash,
-    tensors: result.delta,
-    metadata: { night: plan.night, arm: name },
-  };
+  const metadata = { night: plan.night, arm: name };
+  const content = { baseHash: base, tensors: result.delta, metadata };
   return { result, deltaHash: await writeDelta(file, content, ops) };
 }
 
@@ -160,14 +148,4 @@ async function openSteps({ path, ops }: Folder) {
       }
     },
   };
-}
-
-/** By cluster, so that no source is on both sides. */
-function split(all: readonly Scenario[]): { scenarios: Scenario[]; heldOut: Scenario[] } {
-  if (all.length < HELD_OUT_FROM) return { scenarios: [...all], heldOut: [] };
-  const isHeldOut = (scenario: Scenario): boolean =>
-    isDrawn(`early-stop:${scenario.source.cluster}`, HELD_OUT_ONE_IN);
-  const scenarios = all.filter((scenario) => !isHeldOut(scenario));
-  if (scenarios.length === 0) return { scenarios: [...all], heldOut: [] };
-  return { scenarios, heldOut: all.filter(isHeldOut) };
 }

@@ -162,7 +162,7 @@ async function writeJournal(folder: Folder, training: number): Promise<void> {
   const written = { written: [], failed: [], tokens: 5, stop: 'enough', prompts: 'p' };
   await journal.phase('dream', dreamtSchema, async () => ({ ...written, rehearsals: 0 }));
   const refused = [{ name: 'too easy', count: 4 }];
-  const rest = { training, flags: 0, heldBack: 0, sampledShare: null };
+  const rest = { training, teachers: [], holds: 0, flags: 0, heldBack: 0, sampledShare: null };
   await journal.phase('admit', admittedSchema, async () => ({ admitted: [], refused, ...rest }));
   await journal.close();
 }

@@ -110,7 +110,7 @@ describe('a poisoned night', () => {
     const lenient = { sourcesMin: 1, guardLowerBoundMin: -100, perplexityRatioParentMax: 1e6 };
     loop = await openLoop({
       night: { dreamsMax: 0 },
-      train: { retentionWeight: 0, epochsMax: 12, learningRate: 0.02 },
+      train: { holdsPerStep: 0, epochsMax: 12, klPerStep: 0.05 },
       measure: { scenariosPerKind: 6 },
       gate: { ...lenient, perplexityRatioBaseMax: 1e6, marginPMax: 0.5, placeboPMax: 0.99 },
     });

@@ -33,7 +33,7 @@ const SMALL: ConfigPatch = {
   chat: { replyTokensMax: 24 },
   dream: { rehearsalTalks: 4 },
   night: { dreamsMax: 8, isEnabled: false },
-  train: { learningRate: 0.01, warmupSteps: 0, epochsMax: 2, batchSize: 2, checkpointSteps: 1 },
+  train: { warmupSteps: 0, epochsMax: 2, batchSize: 2, checkpointSteps: 1 },
   measure: { scenariosPerKind: 1, repliesPerKind: 0, resamples: 200 },
 };
 

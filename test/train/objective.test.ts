@@ -1,11 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createRandom } from '../../src/base/random.ts';
 import { gradients } from '../../src/graph/gradient.ts';
 import * as op from '../../src/graph/operations.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
+import { klOfLogits } from '../../src/reading/logits.ts';
 import type { Executor, HostTensor } from '../../src/runtime/executor.ts';
+import { f32 } from '../../src/runtime/host-tensor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
-import { GUARD_WIDTH, preferenceObjective, smoothHinge } from '../../src/train/objective.ts';
-import { f32 } from './optimizer-bench.ts';
+import { truncatedKl } from '../../src/train/objective.ts';
+import { LIKELIEST, targetFeeds, targetOf } from '../../src/train/target.ts';
+
+const ROWS = 3;
 
 let executor: Executor;
 beforeAll(async () => {
@@ -13,112 +18,76 @@ beforeAll(async () => {
 });
 afterAll(() => executor.close());
 
-async function evaluate(
-  outputs: Record<string, Tensor>,
-  feeds: Record<string, HostTensor>,
-): Promise<Record<string, Float32Array>> {
-  const program = await executor.compile(outputs);
-  const results = await program.run(feeds);
-  const read = Object.entries(results).map(
-    async ([name, value]) => [name, (await value.read()).data as Float32Array] as const,
+const logits = (seed: string, vocabulary: number, size = 2): HostTensor =>
+  f32(
+    [ROWS, vocabulary],
+    createRandom(seed).fillGaussian(new Float32Array(ROWS * vocabulary), size),
   );
-  const values = Object.fromEntries(await Promise.all(read));
+
+/** KL of each row and the gradient to the student's logits. */
+async function run(teacher: HostTensor, student: HostTensor) {
+  const shape = [1, ...student.shape];
+  const x = op.input('x', 'f32', shape);
+  const kl = truncatedKl(
+    x,
+    op.input('target', 'f32', shape),
+    op.input('rest', 'f32', shape.slice(0, 2)),
+  );
+  const [slope] = gradients(op.reduceSum(kl), [x]) as [Tensor];
+  const program = await executor.compile({ kl, slope });
+  const feeds = { x: { ...student, shape }, ...targetFeeds(targetOf(teacher)) };
+  const results = await program.run(feeds);
+  const read = async (name: string) => [...((await results[name]?.read())?.data ?? [])] as number[];
+  const found = { kl: await read('kl'), slope: await read('slope') };
   await program.close();
-  return values;
+  return found;
 }
 
-describe('the guard against a falling log p(chosen)', () => {
-  const hinge = (): Record<string, Tensor> => {
-    const x = op.input('x', 'f32', []);
-    const value = smoothHinge(x, GUARD_WIDTH);
-    return { value, slope: gradients(value, [x])[0] as Tensor };
-  };
-  const w = GUARD_WIDTH;
+const mean = (values: readonly number[]): number =>
+  values.reduce((a, b) => a + b, 0) / values.length;
 
-  it.each([
-    ['no fall', -1, 0, 0],
-    ['the start of a training, a fall of exactly 0,', 0, 0, 0],
-    ['half the width', w / 2, w / 8, 0.5],
-    ['exactly the width', w, w / 2, 1],
-    ['a great fall', 3, 3 - w / 2, 1],
-  ])('at %s has the value and slope of its formula', async (_, x, value, slope) => {
-    const got = await evaluate(hinge(), { x: f32([], [x]) });
-    expect(got.value?.[0]).toBeCloseTo(value, 6);
-    expect(got.slope?.[0]).toBeCloseTo(slope, 5);
+describe('the KL to a teacher', () => {
+  it('is the KL over the whole vocabulary where every token is told apart', async () => {
+    const [teacher, student] = [logits('teacher', LIKELIEST), logits('student', LIKELIEST)];
+    expect(mean((await run(teacher, student)).kl)).toBeCloseTo(klOfLogits(teacher, student), 4);
   });
 
-  it('has the slope of finite differences on both sides of its corners', async () => {
-    for (const x of [-0.4 * w, 0.3 * w, 0.95 * w, 1.05 * w, 2 * w]) {
-      const at = async (value: number) => evaluate(hinge(), { x: f32([], [value]) });
-      const step = 0.02 * w;
-      const [high, low] = [await at(x + step), await at(x - step)];
-      const slope = ((high.value?.[0] ?? 0) - (low.value?.[0] ?? 0)) / (2 * step);
-      expect((await at(x)).slope?.[0]).toBeCloseTo(slope, 3);
+  it('is never above the whole KL, and near it where the teacher is sure', async () => {
+    const [teacher, student] = [logits('teacher', 500, 4), logits('student', 500)];
+    const [found, whole] = [mean((await run(teacher, student)).kl), klOfLogits(teacher, student)];
+    expect(found).toBeLessThanOrEqual(whole);
+    expect(found).toBeGreaterThan(0.95 * whole);
+  });
+
+  it('is nothing, and pulls nowhere, where the student says what the teacher says', async () => {
+    const same = logits('same', 500);
+    const { kl, slope } = await run(same, same);
+    for (const value of kl) expect(Math.abs(value)).toBeLessThan(1e-5);
+    for (const value of slope) expect(Math.abs(value)).toBeLessThan(1e-5);
+  });
+
+  it('has the slope of finite differences', async () => {
+    const [teacher, student] = [logits('teacher', 200), logits('student', 200)];
+    const { slope } = await run(teacher, student);
+    const most = Math.max(...slope.map(Math.abs));
+    for (const index of [0, 17, 201, 333, 599]) {
+      const moved = async (by: number): Promise<number> => {
+        const data = Float32Array.from(student.data, (v, i) => (i === index ? v + by : v));
+        return mean((await run(teacher, { ...student, data })).kl) * ROWS;
+      };
+      const numeric = ((await moved(0.05)) - (await moved(-0.05))) / 0.1;
+      expect(Math.abs(numeric - (slope[index] as number))).toBeLessThan(0.02 * most);
     }
-  });
-
-  it('adds no gradient at all before the weights have moved', async () => {
-    const build = (guardWeight: number): Record<string, Tensor> => {
-      const logProbabilities = op.input('logProbabilities', 'f32', [2, 3]);
-      const lossMask = op.input('lossMask', 'f32', [2, 3]);
-      const reference = op.input('reference', 'f32', [2]);
-      const { loss, terms } = preferenceObjective({ logProbabilities, lossMask, reference }, true, {
-        chosenWeight: 0.3,
-        preferenceWeight: 1,
-        preferenceMargin: 1,
-        guardWeight,
-      });
-      const gradient = gradients(loss, [logProbabilities])[0] as Tensor;
-      return { loss, guard: terms.guard as Tensor, gradient };
-    };
-    const start = {
-      logProbabilities: f32([2, 3], [-1, -2, -3, -4, -2, 0]),
-      lossMask: f32([2, 3], [1, 1, 1, 1, 1, 0]),
-      reference: f32([2], [-6, -6]),
-    };
-    const [guarded, bare] = [await evaluate(build(5), start), await evaluate(build(0), start)];
-    expect(guarded.guard?.[0]).toBe(0);
-    expect(guarded.gradient).toEqual(bare.gradient);
-    const fallen = { ...start, reference: f32([2], [-5, -6]) };
-    const pushed = await evaluate(build(5), fallen);
-    expect(pushed.guard?.[0]).toBeGreaterThan(0.3);
-    // 5 × slope 1 over three tokens, upwards in log p(chosen).
-    const [withGuard, without] = [pushed.gradient, (await evaluate(build(0), fallen)).gradient];
-    expect((withGuard?.[0] ?? 0) - (without?.[0] ?? 0)).toBeCloseTo(-5 / 3, 5);
   });
 });
 
-describe('the preference', () => {
-  const build = (): Record<string, Tensor> => {
-    const logProbabilities = op.input('logProbabilities', 'f32', [2, 3]);
-    const lossMask = op.input('lossMask', 'f32', [2, 3]);
-    const reference = op.input('reference', 'f32', [2]);
-    const { loss } = preferenceObjective({ logProbabilities, lossMask, reference }, true, {
-      chosenWeight: 0,
-      preferenceWeight: 2,
-      preferenceMargin: 4,
-      guardWeight: 0,
-    });
-    return { loss, gradient: gradients(loss, [logProbabilities])[0] as Tensor };
-  };
-  // Three tokens against two: log p − log p₀ is 0.6 and −0.4, so 1 ahead.
-  const feeds = {
-    logProbabilities: f32([2, 3], [-1, -2, -3, -4, -2, 0]),
-    lossMask: f32([2, 3], [1, 1, 1, 1, 1, 0]),
-    reference: f32([2], [-6.6, -5.6]),
-  };
-
-  it('is the squared distance of the lead to its goal, as a share of it', async () => {
-    const { loss, gradient } = await evaluate(build(), feeds);
-    expect(loss?.[0]).toBeCloseTo(2 * ((0.6 + 0.4) / 4 - 1) ** 2, 5);
-    // 2 · 2 · (0.25 − 1) / 4 at each token, up or down; what is masked has none.
-    const slope = -0.75;
-    const expected = [slope, slope, slope, -slope, -slope, 0];
-    for (const [i, value] of expected.entries()) expect(gradient?.[i]).toBeCloseTo(value, 5);
-  });
-
-  it('pulls back what has gone beyond its goal', async () => {
-    const beyond = { ...feeds, reference: f32([2], [-12, 0]) };
-    expect((await evaluate(build(), beyond)).gradient?.[0]).toBeGreaterThan(0);
+describe('a teacher’s distribution', () => {
+  it('keeps its likeliest tokens, and all others as one', () => {
+    const row = Float32Array.from({ length: 1000 }, (_, i) => (i % 10 === 0 ? 3 : 0));
+    const { ids, probabilities, rest } = targetOf(f32([1, 1000], row));
+    expect(ids).toHaveLength(LIKELIEST);
+    expect([...ids].every((id) => id % 10 === 0)).toBe(true);
+    const total = probabilities.reduce((a, b) => a + b, 0) + (rest[0] as number);
+    expect(total).toBeCloseTo(1, 6);
   });
 });

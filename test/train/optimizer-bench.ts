@@ -52,11 +52,11 @@ export class OptimizerBench {
     executor: Executor,
     shape: [number, number],
     optimizer: Optimizer,
-    { rowMask, gradientNormMax = 0 }: BenchOptions = {},
+    { rowMask }: BenchOptions = {},
   ): Promise<OptimizerBench> {
     const parameters = [{ name: 'w', shape, ...(rowMask === undefined ? {} : { rowMask }) }];
     return new OptimizerBench(
-      await executor.compile(updateGraph(optimizer, parameters, gradientNormMax)),
+      await executor.compile(updateGraph(optimizer, parameters)),
       optimizer,
       parameters,
     );
@@ -64,10 +64,10 @@ export class OptimizerBench {
 
   async run(
     gradient: ArrayLike<number>,
-    { rate = 0.01, weightDecay = 0, projection }: StepOptions = {},
+    { rate = 0.01, projection }: StepOptions = {},
   ): Promise<{ before: Float32Array; after: Float32Array; updateNorm: number; limited: number }> {
     const shape = (this.parameters[0] as Parameter).shape;
-    const rates = { step: this.step, rate, weightDecay, gradientScale: 1 };
+    const rates = { step: this.step, rate, gradientScale: 1 };
     const results = await this.#program.run({
       ...this.feeds,
       ...stepFeeds(this.optimizer, this.parameters, rates),
@@ -87,11 +87,9 @@ export class OptimizerBench {
 
 export interface BenchOptions {
   readonly rowMask?: Float32Array;
-  readonly gradientNormMax?: number;
 }
 
 export interface StepOptions {
   readonly rate?: number;
-  readonly weightDecay?: number;
   readonly projection?: HostTensor;
 }

@@ -8,6 +8,7 @@ import {
   writeScenarios,
 } from '../../src/record/files.ts';
 import { measuresForgetting } from '../../src/record/moment.ts';
+import { NOT_TAUGHT } from '../../src/teach/teach.ts';
 import { admitNight, dreamNight } from '../../src/work/dreaming.ts';
 import { nightEngine, type WithEngine } from '../../src/work/night-engine.ts';
 import { everydayTurn, moment, openSmallNight, type SmallNight, talksThat } from './small-night.ts';
@@ -66,16 +67,30 @@ describe('dreaming', () => {
 });
 
 describe('admitting', () => {
-  it('takes flags with a listening reply as they are, and counts those without', async () => {
-    const { chosen: _, ...open } = moment(2);
-    const held = moment(1, { isHeldBack: true });
-    await writeFlagged(night.folder, [moment(0), held, open]);
+  const admit = () => admitNight(night, tools(nightEngine(night.plan, night.model)), quiet);
+
+  it('makes a lesson of each flag with better words, and gives it a placebo', async () => {
+    await writeFlagged(night.folder, [moment(0), moment(1, { isHeldBack: true })]);
     await writeDrafts(night.folder, []);
-    const admitted = await admitNight(night, tools(noEngine), quiet);
+    const admitted = await admit();
     expect(admitted).toMatchObject({ training: 1, flags: 1, heldBack: 1, sampledShare: null });
-    expect(admitted.refused).toEqual([{ name: 'a flag without a listening reply', count: 1 }]);
-    const scenarios = await readScenarioFile(night.folder, 'scenarios');
-    expect(scenarios.map(({ id }) => id)).toEqual(['moment-0']);
-    expect(await readScenarioFile(night.folder, 'easy')).toEqual([]);
-  });
+    expect(admitted.teachers).toEqual([{ name: 'better', count: 1 }]);
+    const [lesson] = await readScenarioFile(night.folder, 'scenarios');
+    expect(lesson).toMatchObject({ id: 'moment-0', chosen: 'Wrapping parcel 0 now.' });
+    expect(lesson?.teacher?.last).toContain('Wrapping parcel 0 now.');
+    expect(lesson?.placebo?.last).toContain('What shall we take along tomorrow?');
+  }, 60_000);
+
+  it('counts a flag that nobody can teach, and holds what was marked as good', async () => {
+    const { chosen: _, ...open } = moment(2);
+    const good = moment(3, { kind: 'good', rejected: undefined, chosen: 'Parcel 3 it is.' });
+    await writeFlagged(night.folder, [open, good]);
+    const admitted = await admit();
+    // A random model carries nothing out, told or not.
+    expect(admitted).toMatchObject({ training: 0, flags: 0, holds: 1 });
+    expect(admitted.refused).toEqual([{ name: NOT_TAUGHT.nobody, count: 1 }]);
+    const [held] = await readScenarioFile(night.folder, 'holds');
+    expect(held).toMatchObject({ id: 'moment-3', chosen: 'Parcel 3 it is.' });
+    expect(held?.teacher).toBeUndefined();
+  }, 60_000);
 });

@@ -32,7 +32,7 @@ const SMALL = {
   chat: { replyTokensMax: 8 },
   dream: { rehearsalTalks: 2, echoes: 8 },
   night: { dreamsMax: 4, tokensMax: 4_000 },
-  train: { learningRate: 0.01, warmupSteps: 0, epochsMax: 1, batchSize: 2, checkpointSteps: 1 },
+  train: { warmupSteps: 0, epochsMax: 1, batchSize: 2, checkpointSteps: 1 },
   measure: { scenariosPerKind: 2, scenariosPerUngatedKind: 0, repliesPerKind: 0, resamples: 200 },
 };
 

@@ -5,6 +5,7 @@ import { readDelta } from '../../src/model/delta.ts';
 import { isQProj } from '../../src/model/weight-names.ts';
 import { writeScenarios } from '../../src/record/files.ts';
 import { scenarioOf } from '../../src/record/moment.ts';
+import type { Scenario } from '../../src/scenario/scenario.ts';
 import { ChatPriority } from '../../src/work/chat-priority.ts';
 import { trainNight } from '../../src/work/training.ts';
 import { everydayTurn, moment, openSmallNight, type SmallNight, talksThat } from './small-night.ts';
@@ -21,7 +22,10 @@ afterAll(async () => {
 async function open(measure: object = {}): Promise<SmallNight> {
   const night = await openSmallNight({ measure });
   nights.push(night);
-  const scenarios = [0, 1, 2, 3].flatMap((i) => scenarioOf(moment(i)) ?? []);
+  const scenarios = [0, 1, 2, 3].map((i) => {
+    const scenario = scenarioOf(moment(i)) as Scenario;
+    return { ...scenario, placebo: { last: `What of parcel ${i}?`, reply: 'No idea at all.' } };
+  });
   await writeScenarios(night.folder, 'scenarios', scenarios);
   const everyday = talksThat(false, 2).map((talk, i) => everydayTurn(i, talk));
   await writeScenarios(night.folder, 'everyday', everyday);
@@ -56,7 +60,9 @@ describe('the training of a night', () => {
     expect(told).toEqual([1, 2, 3, 4].map((done) => [done, 4]));
     expect(trained).toMatchObject({ steps: 2, examples: 4, sources: 4, refused: 0, stop: 'done' });
     const report = JSON.parse(await readFile(file(night, 'training.json'), 'utf8'));
-    expect(report).toEqual({ refused: [], heldOutMarginBefore: null, heldOutMargin: null });
+    expect(report).toEqual({ refused: [] });
+    expect(trained.outputKl).toBeGreaterThan(0);
+    expect(trained.placeboOutputKl).toBeGreaterThan(0);
   });
 
   it('trains no placebo where none is wanted, and the same delta', async () => {

@@ -5,13 +5,12 @@ import { sha256Json } from '../../base/hash.ts';
 import type { Config } from '../../config/schema.ts';
 import { fixed, percent } from '../../protocol/number-text.ts';
 import { SEED_MAX } from '../../protocol/sampling.ts';
-import type { StepRecord, TrainOptions, TrainResult } from '../../train/train-settings.ts';
+import type { StepRecord, TrainResult } from '../../train/train-settings.ts';
 import { addModelOptions, findModel, type ModelOptions, wholeBetween } from './model-options.ts';
 
 interface TrainCommandOptions extends ModelOptions {
   readonly examples: string;
-  readonly heldOut?: string;
-  readonly replay?: string;
+  readonly hold?: string;
   readonly delta?: readonly string[];
   readonly placebo?: boolean;
   readonly seed: number;
@@ -22,12 +21,11 @@ export function registerTrain(program: Command): void {
   addModelOptions(program.command('train'))
     .description('train the query projections on scenarios and write the delta')
     .requiredOption('--examples <file>', 'scenarios to train on, one JSON object per line')
-    .option('--held-out <file>', 'scenarios that decide when to stop')
-    .option('--replay <file>', 'ordinary scenarios that are replayed to prevent forgetting')
+    .option('--hold <file>', 'scenarios in which the model is to stay as it is')
     .option('--delta <file...>', 'deltas to start from, in this order')
-    .option('--placebo', 'train the placebo, from which listening cannot be learnt')
+    .option('--placebo', 'train the placebo of lessons that a night has written')
     .option('--seed <number>', 'the same seed gives the same delta', wholeBetween(0, SEED_MAX), 1)
-    .option('--set <key=value...>', 'set a value, such as train.learningRate=0.001')
+    .option('--set <key=value...>', 'set a value, such as train.klPerStep=0.002')
     .requiredOption('--out <file>', 'the delta to write; its resume state is put beside it')
     .action((options: TrainCommandOptions) => train(options));
 }
@@ -56,25 +54,22 @@ async function train(options: TrainCommandOptions): Promise<void> {
   );
   try {
     const { executor: _, ...settings } = config.train;
-    const result = await parts.trainDelta({
-      model,
-      executor,
+    const trainer = await parts.Trainer.open({
+      ...{ model, executor, settings, seed: options.seed, startFrom: before.weights },
       renderer: await loadTokenizer(modelDir),
-      scenarios:
-        options.placebo === true ? parts.placeboScenarios(scenarios, options.seed) : scenarios,
-      ...(options.heldOut === undefined
-        ? {}
-        : { heldOut: await parts.readScenarios(options.heldOut) }),
-      ...(options.replay === undefined
-        ? {}
-        : { replays: await parts.readScenarios(options.replay) }),
-      settings,
-      seed: options.seed,
-      startFrom: before.weights,
-      resumePath: `${options.out}.checkpoint`,
-      onStep: show.step,
       signal: stop.signal,
-    } satisfies TrainOptions);
+    });
+    const lessons = scenarios.map(parts.asLesson);
+    const { stepsMax, minutesMax } = config.night;
+    const result = await trainer
+      .train({
+        lessons: options.placebo === true ? parts.placeboLessons(lessons) : lessons,
+        holds: options.hold === undefined ? [] : await parts.readScenarios(options.hold),
+        ...{ stepsMax, minutesMax },
+        resumePath: `${options.out}.checkpoint`,
+        onStep: show.step,
+      })
+      .finally(() => trainer.close());
     await show.end();
     await finish(result, { options, baseHash: model.baseHash, parent: before.id, settings });
   } finally {
@@ -84,12 +79,13 @@ async function train(options: TrainCommandOptions): Promise<void> {
 }
 
 async function loadTrainingParts() {
-  const [{ trainDelta }, { placeboScenarios }, { readScenarios }] = await Promise.all([
+  const [{ Trainer }, { placeboLessons }, { asLesson }, { readScenarios }] = await Promise.all([
     import('../../train/trainer.ts'),
-    import('../../train/placebo.ts'),
+    import('../../teach/teach.ts'),
+    import('../../teach/teacher.ts'),
     import('../../scenario/file.ts'),
   ]);
-  return { trainDelta, placeboScenarios, readScenarios };
+  return { Trainer, placeboLessons, asLesson, readScenarios };
 }
 
 /** A line that moves on a terminal; one JSON line a step in `<out>.steps.jsonl`, in order. */
@@ -98,13 +94,11 @@ function reporter(out: string): { step: (record: StepRecord) => void; end: () =>
   return {
     step(record) {
       written = written.then(() => appendFile(`${out}.steps.jsonl`, `${JSON.stringify(record)}\n`));
-      const { step, steps, terms, seconds } = record;
+      const { step, steps, teacherKl, holdKl, seconds } = record;
       const cells = '#'.repeat(Math.round((20 * step) / steps)).padEnd(20, '.');
       const left = Math.ceil((seconds / step) * (steps - step));
-      const told = ['loss', 'margin', 'retention']
-        .filter((name) => terms[name] !== undefined)
-        .map((name) => `${name} ${fixed(terms[name] as number)}`);
-      const line = `[${cells}] ${step}/${steps} ${told.join(' ')} ${left} s left`;
+      const held = holdKl === null ? '' : `, to the start where it holds ${fixed(holdKl)}`;
+      const line = `[${cells}] ${step}/${steps} KL to the teacher ${fixed(teacherKl)}${held} ${left} s left`;
       process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${line}` : `${line}\n`);
     },
     async end() {

@@ -90,71 +90,38 @@ export const dreamSection = section('Scenarios that the model writes at night.',
 /** Nobody has measured which executor is faster on which device, so there is nothing to choose by. */
 const AUTO = 'auto has no meaning yet: write onnx (the default, and what auto was) or tensorflow';
 
-export const trainSection = section(
-  'How the query projections learn. Whichever bound is reached first ends the training.',
-  {
-    executor: z
-      .enum(['onnx', 'tensorflow'], { error: ({ input }) => (input === 'auto' ? AUTO : undefined) })
-      .default('onnx')
-      .describe('Which executor takes the gradient steps.'),
-    optimizer: z.enum(['apollo', 'apollo-mini', 'adamw']).default('apollo').describe('Optimizer.'),
-    rank: count(16).describe("Rank of APOLLO's projections; of apollo-mini always 1."),
-    learningRate: amount(0.03).describe(
-      "Share of a matrix' root mean square by which AdamW would move its entries in a step; " +
-        "APOLLO's scale is set per tensor so that its updates have the same size.",
-    ),
-    weightDecay: amount(0).describe('Weight decay.'),
-    warmupSteps: countFrom(0, 5).describe('Steps until the learning rate is reached.'),
-    projectionSteps: count(200).describe("Steps between two draws of APOLLO's projections."),
-    batchSize: count(8).describe('Scenarios a step; each is a micro-step of its own.'),
-    epochsMax: count(8).describe('How often a scenario is seen at most.'),
-    stepsMax: count(260).describe('Steps; `night.stepsMax` bounds them too.'),
-    minutesMax: positive(60).describe('Minutes; `night.minutesMax` bounds them too.'),
-    tokensMax: count(5_000_000).describe('Tokens that are trained on.'),
-    chosenWeight: amount(0.3).describe(
-      'Weight of the cross-entropy (nats a token) on the reply that listens, where there is no ' +
-        'reply that does not.',
-    ),
-    preferenceWeight: amount(1).describe(
-      'Weight of the preference, where there is a reply that does not listen.',
-    ),
-    preferenceMargin: positive(6).describe(
-      'How far the reply that listens is to gain on the other, nats in all.',
-    ),
-    guardWeight: amount(1).describe(
-      'Weight of a fall of the probability of the reply that listens below the first weights, ' +
-        'nats a token.',
-    ),
-    retentionWeight: amount(60).describe(
-      'Weight of the KL to the first weights on replayed turns.',
-    ),
-    replaysPerStep: countFrom(0, 8).describe('Turns that a step replays.'),
-    replayTokens: count(64).describe('Tokens of each replayed turn.'),
-    gradientNormMax: amount(0).describe('Norm to which gradients are cut; 0 is off.'),
-    layers: z
-      .array(z.int().min(0))
-      .max(2)
-      .default([])
-      .describe('First, and one past the last, layer that learns, such as [0, 4]; empty is all.'),
-    heads: z
-      .array(z.int().min(0))
-      .default([])
-      .describe('Heads that learn in each of these layers; empty is all.'),
-    contextTokensMax: countFrom(8, 1_024).describe(
-      'Prompt tokens of a scenario; whole old turns go first.',
-    ),
-    replyTokensMax: count(128).describe('Reply tokens of a scenario.'),
-    contextCacheBytesMax: countFrom(0, 536_870_912).describe(
-      'Bytes of frozen contexts that are kept between epochs.',
-    ),
-    contextRefreshKlMax: positive(0.02).describe(
-      'KL on probe rows beyond which frozen contexts are run again.',
-    ),
-    contextRefreshSteps: count(25).describe(
-      'Steps after which frozen contexts are run again in any case.',
-    ),
-    checkpointSteps: count(10).describe('Steps between two checkpoints.'),
-    evaluationSteps: count(10).describe('Steps between two evaluations on held-out scenarios.'),
-    patience: count(5).describe('Evaluations without progress after which training stops.'),
-  },
-);
+export const trainSection = section('How the query projections learn.', {
+  executor: z
+    .enum(['onnx', 'tensorflow'], { error: ({ input }) => (input === 'auto' ? AUTO : undefined) })
+    .default('onnx')
+    .describe('Which executor takes the gradient steps.'),
+  optimizer: z.enum(['apollo', 'adamw']).default('apollo').describe('Optimizer.'),
+  rank: count(16).describe("Rank of APOLLO's projections."),
+  klPerStep: positive(0.003).describe(
+    'How far one step may move what the model predicts, nats a token; the learning rate is ' +
+      'found from it in the first steps, so that it suits any model.',
+  ),
+  warmupSteps: countFrom(0, 5).describe('Steps until the learning rate is reached.'),
+  batchSize: count(8).describe('Lessons a step; each is a micro-step of its own.'),
+  holdsPerStep: countFrom(0, 8).describe(
+    'Turns a step that are held as they are; together they weigh as much as the lessons.',
+  ),
+  epochsMax: count(4).describe('How often a lesson is seen at most.'),
+  layers: z
+    .array(z.int().min(0))
+    .max(2)
+    .default([])
+    .describe('First, and one past the last, layer that learns, such as [0, 4]; empty is all.'),
+  heads: z
+    .array(z.int().min(0))
+    .default([])
+    .describe('Heads that learn in each of these layers; empty is all.'),
+  contextTokensMax: countFrom(8, 400).describe(
+    'Prompt tokens of a lesson; whole old turns go first.',
+  ),
+  replyTokensMax: count(48).describe('Tokens of a reply that train.'),
+  contextCacheBytesMax: countFrom(0, 536_870_912).describe(
+    'Bytes of frozen contexts that are kept between steps.',
+  ),
+  checkpointSteps: count(10).describe('Steps between two checkpoints.'),
+});

@@ -1,0 +1,103 @@
+// Finds a teacher for each moment: who carries out what the person asked for, and what they say.
+import { brokenness, checkReply } from '../scenario/check.ts';
+import { restate } from '../scenario/restate.ts';
+import { parseScenario, type Scenario, type TeacherWay } from '../scenario/scenario.ts';
+import { directionOf, lastMessage, placeboSentence, type Told } from './teacher.ts';
+
+/** A moment that may become a lesson, or is to be held as it is. */
+export interface Candidate extends Told {
+  /** `chosen` is of no account: it is what is looked for. */
+  readonly scenario: Scenario;
+  /** What was really said, where the person marked it as having missed the direction. */
+  readonly said?: string | undefined;
+}
+
+export interface TeachOptions {
+  /** Tonight's start, greedily: a reply to this conversation. @throws when the night is stopped */
+  readonly say: (
+    messages: Scenario['messages'],
+    rendering: Scenario['rendering'],
+  ) => Promise<string>;
+  readonly onDone?: () => void;
+}
+
+/** Why a moment teaches nothing. */
+export const NOT_TAUGHT = {
+  nobody: 'no teacher carries the direction out',
+  already: 'the model does it already',
+  undirected: 'it marks no direction',
+  broken: 'the reply is empty or loops',
+} as const;
+type Why = (typeof NOT_TAUGHT)[keyof typeof NOT_TAUGHT];
+
+export type Taught = { readonly lesson: Scenario } | { readonly why: Why; readonly reply: string };
+
+type Ask = (last: string) => Promise<string>;
+
+/**
+ * The first of these that carries the direction out: the person's better words; the direction
+ * restated; a hint that also names what was not asked for, and why. The check is by words
+ * (`scenario/check.ts`) and is no judge of a night.
+ */
+export async function teach(candidate: Candidate, options: TeachOptions): Promise<Taught> {
+  const { scenario, better, said } = candidate;
+  const { messages, rendering } = scenario;
+  options.onDone?.();
+  if (directionOf(scenario) === '') return { why: NOT_TAUGHT.undirected, reply: '' };
+  const ask: Ask = (last) =>
+    options.say([...messages.slice(0, -1), { role: 'user', content: last }], rendering);
+  const carriesOut = (reply: string): boolean =>
+    reply !== said && checkReply({ ...scenario, kind: 'listen' }, reply).passes;
+  const lesson = async (way: TeacherWay, chosen: string): Promise<Taught> => {
+    const last = lastMessage(scenario, way, candidate);
+    const placebo = await placeboOf(scenario, ask);
+    const { rejected: _, ...rest } = scenario;
+    const rejected = said === undefined || said === chosen ? {} : { rejected: said };
+    const written = { ...rest, chosen, ...rejected, teacher: { way, last } };
+    return { lesson: parseScenario({ ...written, ...(placebo && { placebo }) }, scenario.id) };
+  };
+  if (better !== undefined) return lesson('better', better);
+  const untold = await ask(messages.at(-1)?.content ?? '');
+  const restated = await ask(lastMessage(scenario, 'restated'));
+  if (carriesOut(restated)) {
+    // Where the reply that was given missed it, one that would not miss it today is luck of a draw.
+    const isLearnt = restated === untold || (said === undefined && carriesOut(untold));
+    if (isLearnt) return { why: NOT_TAUGHT.already, reply: untold };
+    return lesson('restated', restated);
+  }
+  const hinted = await ask(lastMessage(scenario, 'hint', candidate));
+  if (carriesOut(hinted) && hinted !== untold) return lesson('hint', hinted);
+  return { why: NOT_TAUGHT.nobody, reply: untold };
+}
+
+async function placeboOf(scenario: Scenario, ask: Ask): Promise<Scenario['placebo']> {
+  const sentence = placeboSentence(scenario);
+  if (sentence === undefined) return undefined;
+  const last = restate(scenario.messages, sentence).at(-1)?.content ?? '';
+  const reply = await ask(last);
+  return reply === '' ? undefined : { last, reply };
+}
+
+/** A moment with the reply of tonight's start, to be held; undefined where that is no reply. */
+export async function hold(
+  { scenario }: Candidate,
+  options: TeachOptions,
+): Promise<Scenario | undefined> {
+  const chosen = await options.say(scenario.messages, scenario.rendering);
+  options.onDone?.();
+  if (brokenness(chosen) !== undefined) return undefined;
+  const { rejected: _, ...rest } = scenario;
+  return parseScenario({ ...rest, chosen }, scenario.id);
+}
+
+/**
+ * The lessons of the placebo: the same contexts, of which the teacher was told another sentence.
+ * Those in which nothing else was said are left out.
+ */
+export function placeboLessons(lessons: readonly Scenario[]): Scenario[] {
+  return lessons.flatMap(({ placebo, rejected: _, ...scenario }) => {
+    if (placebo === undefined) return [];
+    const { last, reply } = placebo;
+    return [{ ...scenario, chosen: reply, teacher: { way: 'restated' as const, last } }];
+  });
+}
