@@ -1,7 +1,8 @@
 // Finds a teacher for each moment: who carries out what the person asked for, and what they say.
-import { brokenness, checkReply } from '../scenario/check.ts';
+import { brokenness } from '../scenario/check.ts';
 import { restate } from '../scenario/restate.ts';
 import { parseScenario, type Scenario, type TeacherWay } from '../scenario/scenario.ts';
+import { carriesOut } from './carried-out.ts';
 import { directionOf, lastMessage, placeboSentence, type Told } from './teacher.ts';
 
 /** A moment that may become a lesson, or is to be held as it is. */
@@ -36,8 +37,7 @@ type Ask = (last: string) => Promise<string>;
 
 /**
  * The first of these that carries the direction out: the person's better words; the direction
- * restated; a hint that also names what was not asked for, and why. The check is by words
- * (`scenario/check.ts`) and is no judge of a night.
+ * restated; a hint that also names what was not asked for, and why.
  */
 export async function teach(candidate: Candidate, options: TeachOptions): Promise<Taught> {
   const { scenario, better, said } = candidate;
@@ -46,8 +46,7 @@ export async function teach(candidate: Candidate, options: TeachOptions): Promis
   if (directionOf(scenario) === '') return { why: NOT_TAUGHT.undirected, reply: '' };
   const ask: Ask = (last) =>
     options.say([...messages.slice(0, -1), { role: 'user', content: last }], rendering);
-  const carriesOut = (reply: string): boolean =>
-    reply !== said && checkReply({ ...scenario, kind: 'listen' }, reply).passes;
+  const isRight = (reply: string): boolean => reply !== said && carriesOut(scenario, reply);
   const lesson = async (way: TeacherWay, chosen: string): Promise<Taught> => {
     const last = lastMessage(scenario, way, candidate);
     const placebo = await placeboOf(scenario, ask);
@@ -59,14 +58,14 @@ export async function teach(candidate: Candidate, options: TeachOptions): Promis
   if (better !== undefined) return lesson('better', better);
   const untold = await ask(messages.at(-1)?.content ?? '');
   const restated = await ask(lastMessage(scenario, 'restated'));
-  if (carriesOut(restated)) {
+  if (isRight(restated)) {
     // Where the reply that was given missed it, one that would not miss it today is luck of a draw.
-    const isLearnt = restated === untold || (said === undefined && carriesOut(untold));
+    const isLearnt = restated === untold || (said === undefined && isRight(untold));
     if (isLearnt) return { why: NOT_TAUGHT.already, reply: untold };
     return lesson('restated', restated);
   }
   const hinted = await ask(lastMessage(scenario, 'hint', candidate));
-  if (carriesOut(hinted) && hinted !== untold) return lesson('hint', hinted);
+  if (isRight(hinted) && hinted !== untold) return lesson('hint', hinted);
   return { why: NOT_TAUGHT.nobody, reply: untold };
 }
 
