@@ -17,6 +17,7 @@ export const FLOORS = [
   'flag',
   'engine',
   'scenario',
+  'teach',
   'memory',
   'reading',
   'measure',
