@@ -22,7 +22,11 @@ beforeAll(async () => {
   await writeScenarios(
     night.folder,
     'scenarios',
-    trained.flatMap((one) => scenarioOf(one) ?? []),
+    trained.flatMap((one) => {
+      const scenario = scenarioOf(one);
+      const placebo = { last: 'What shall we take along?', reply: 'No idea at all.' };
+      return scenario === undefined ? [] : [{ ...scenario, placebo }];
+    }),
   );
   const talks = [...talksThat(true, 4), ...talksThat(false, 2)];
   const everyday = talks.map((talk, i) => everydayTurn(i, talk));
