@@ -14,11 +14,28 @@ export const GONE_KEYS: Readonly<Record<string, GoneKey>> = {
     only: 'auto',
     instead: 'onnx is used, as auto always was; write onnx or tensorflow',
   },
-  'train.preference': {
-    instead: 'nights learn by ipo, which was the default; see train.preferenceMargin',
-  },
-  'train.preferenceBeta': {
-    instead: 'it belonged to dpo, which is gone too; see train.preferenceMargin',
+  ...Object.fromEntries(
+    [
+      ...['preference', 'preferenceBeta', 'chosenWeight', 'preferenceWeight', 'preferenceMargin'],
+      ...['guardWeight', 'retentionWeight', 'weightDecay', 'projectionSteps', 'gradientNormMax'],
+      ...['contextRefreshKlMax', 'contextRefreshSteps', 'evaluationSteps', 'patience', 'tokensMax'],
+      'replayTokens',
+    ].map((key) => [`train.${key}`, { instead: 'the told model teaches now, not preferences' }]),
+  ),
+  'train.learningRate': { instead: 'the rate is found from train.klPerStep' },
+  'train.stepsMax': { instead: 'see night.stepsMax' },
+  'train.minutesMax': { instead: 'see night.minutesMax' },
+  ...Object.fromEntries(
+    [
+      ['train.epochsMax', 8],
+      ['train.contextTokensMax', 1_024],
+      ['train.replyTokensMax', 128],
+      ['night.stepsMax', 260],
+    ].map(([key, only]) => [key, { only, instead: 'nights learn in fewer steps now' }]),
+  ),
+  'train.replaysPerStep': {
+    instead: 'it is named train.holdsPerStep',
+    becomes: (value) => ({ holdsPerStep: value }),
   },
   'measure.sinkTokens': {
     instead: 'it had no effect; the sink is the first four positions and the control tokens',

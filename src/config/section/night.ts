@@ -23,7 +23,7 @@ export const nightSection = section('When a night comes, and what it may use.', 
   minutesMax: positive(120).describe('Minutes of one night.'),
   tokensMax: countFrom(0, 500_000).describe('Tokens that one night may generate.'),
   dreamsMax: countFrom(0, 320).describe('Dreams that one night may try.'),
-  stepsMax: countFrom(0, 260).describe('Training steps of one night.'),
+  stepsMax: countFrom(0, 44).describe('Training steps of one night.'),
   niceness: countFrom(0, 10, { max: 19 }).describe(
     "Scheduling priority of the night's process; 19 is the lowest.",
   ),
