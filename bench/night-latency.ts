@@ -36,7 +36,8 @@ const SETTINGS = [
   'chat.replyTokensMax=16',
   'night.dreamsMax=0',
   'train.epochsMax=12',
-  'measure.scenariosPerKind=2',
+  'measure.pairs=2',
+  'measure.heldReplies=6',
 ];
 
 /** Plays the demo's first conversations and flags each reply, whatever it says. */

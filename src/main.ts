@@ -236,7 +236,7 @@ async function createNights(parts: DaemonParts, events: EventHub): Promise<Night
   const description = await engine.describe();
   assertFits(config.train, description);
   const { parameters } = description;
-  const world = parameters <= SMALL_PARAMETERS_MAX ? 'companion' : 'open';
+  const isCompanion = parameters <= SMALL_PARAMETERS_MAX;
   return new NightService({
     config,
     sampling,
@@ -247,7 +247,8 @@ async function createNights(parts: DaemonParts, events: EventHub): Promise<Night
     paths: {
       modelDir: paths.model,
       cacheDir: paths.cache,
-      suiteFolder: join(paths.suites, world),
+      suiteFolder: join(paths.suites, isCompanion ? 'companion' : 'open'),
+      ...(isCompanion ? {} : { sceneFolder: join(paths.suites, 'listen') }),
       promptsFolder: paths.prompts,
     },
     clock,

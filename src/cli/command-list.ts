@@ -25,7 +25,6 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   swap: night,
   memory: async () => (await import('./night/memory-list.ts')).registerMemory,
   train: async () => (await import('./model/train.ts')).registerTrain,
-  eval: async () => (await import('./model/eval.ts')).registerEval,
   'listen-test': async () => (await import('./model/listen-test.ts')).registerListenTest,
   demo: async () => (await import('./conversation/demo.ts')).registerDemo,
   generate: async () => (await import('./model/generate.ts')).registerGenerate,

@@ -234,9 +234,9 @@ function withoutSquashed(ids: readonly NightId[], squashed: readonly NightId[]):
   throw new AttuneError('night-squashed', message, { nights: squashed.join(' ') });
 }
 
-function statusAtCommit(manifest: Pick<Manifest, 'delta' | 'gate'>): NightStatus {
-  if (manifest.delta === null) return 'empty';
-  return manifest.gate?.passed === true ? 'waiting' : 'refused';
+function statusAtCommit({ delta, gate }: Pick<Manifest, 'delta' | 'gate'>): NightStatus {
+  if (delta === null) return 'empty';
+  return gate?.passed === true || gate?.offered === true ? 'waiting' : 'refused';
 }
 
 function sealOf(manifest: Manifest | undefined): Head['last'] {

@@ -52,6 +52,8 @@ export const manifestSchema = z.strictObject({
   gate: z
     .strictObject({
       passed: z.boolean(),
+      /** It did not pass for want of power alone, and offers itself for a day's trial. */
+      offered: z.literal(true).optional(),
       reasons: z.array(z.strictObject({ rule: z.string(), passes: z.boolean(), text: z.string() })),
     })
     .nullable(),

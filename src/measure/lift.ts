@@ -18,10 +18,6 @@ export interface LiftMap {
   readonly heads: number;
   /** (layers, heads): log of the span's share of non-sink attention over its share of tokens. */
   readonly lift: Float64Array;
-  /** (layers, heads): the same with each weight times the norm of its value after W_o. */
-  readonly valueLift: Float64Array;
-  /** (layers, heads): mean attention on the sink. */
-  readonly sink: Float64Array;
 }
 
 /** Positions that count as sink: the first four and every control token. */
@@ -40,8 +36,7 @@ export function sinkPositions(
  * Lift of all spans of one feature together, per layer and head. For each row
  * `share = mass on the span / (1 − mass on the sink)`; the mean over the rows is set against
  * `span tokens / visible non-sink tokens`: `log(max(share, floor) / expected)`.
- * Undefined when no token of the spans is visible. Source: Kobayashi et al. 2020, arXiv:2004.10102
- * (value norms); Xiao et al. 2023 (sink).
+ * Undefined when no token of the spans is visible. Source of the sink: Xiao et al. 2023.
  */
 export function attentionLift(
   capture: AttentionCapture,
@@ -54,23 +49,15 @@ export function attentionLift(
   for (const position of sink) inSpan[position] = 0;
   const expected = expectedShare(inSpan, rows, sink);
   if (expected === 0) return undefined;
-  const size = layers * heads;
-  const lift = new Float64Array(size);
-  const valueLift = new Float64Array(size);
-  const sinkMass = new Float64Array(size);
-  for (let head = 0; head < size; head++) {
-    let plain = 0;
-    let valued = 0;
+  const lift = new Float64Array(layers * heads);
+  for (let head = 0; head < lift.length; head++) {
+    let share = 0;
     for (let row = 0; row < rows.length; row++) {
-      const share = rowShare(capture, { head, row, inSpan, sink });
-      plain += share.plain / rows.length;
-      valued += share.valued / rows.length;
-      sinkMass[head] = (sinkMass[head] as number) + share.sink / rows.length;
+      share += rowShare(capture, { head, row, inSpan, sink }) / rows.length;
     }
-    lift[head] = Math.log(Math.max(plain, LIFT_FLOOR) / expected);
-    valueLift[head] = Math.log(Math.max(valued, LIFT_FLOOR) / expected);
+    lift[head] = Math.log(Math.max(share, LIFT_FLOOR) / expected);
   }
-  return { layers, heads, lift, valueLift, sink: sinkMass };
+  return { layers, heads, lift };
 }
 
 /** Mean over the rows of (visible span tokens / visible non-sink tokens). */
@@ -100,35 +87,21 @@ interface RowQuery {
   readonly sink: ReadonlySet<number>;
 }
 
+/** Attention on the span over attention on all that is no sink. */
 function rowShare(
-  { weights, valueNorms, rows, keys }: AttentionCapture,
+  { weights, rows, keys }: AttentionCapture,
   { head, row, inSpan, sink }: RowQuery,
-): { plain: number; valued: number; sink: number } {
+): number {
   const weightAt = (head * rows.length + row) * keys;
   let span = 0;
-  let rest = 0;
-  let spanValued = 0;
-  let restValued = 0;
-  let sinkMass = 0;
+  let all = 0;
   for (let key = 0; key < keys; key++) {
+    if (sink.has(key)) continue;
     const weight = weights[weightAt + key] as number;
-    if (sink.has(key)) {
-      sinkMass += weight;
-      continue;
-    }
-    const valued = weight * (valueNorms[head * keys + key] as number);
-    rest += weight;
-    restValued += valued;
-    if (inSpan[key]) {
-      span += weight;
-      spanValued += valued;
-    }
+    all += weight;
+    if (inSpan[key]) span += weight;
   }
-  return {
-    plain: rest > 0 ? span / rest : 0,
-    valued: restValued > 0 ? spanValued / restValued : 0,
-    sink: sinkMass,
-  };
+  return all > 0 ? span / all : 0;
 }
 
 /** The layers of the window fixed in advance: the first two thirds. */

@@ -1,166 +1,348 @@
-// Replies that the model writes by itself, before and after a night, and the shares of them that
-// pass the check of their kind; it judges nothing.
-import type { Engine, VersionSource } from '../engine/engine.ts';
+// What the model says by itself before and after a night: greedy replies judged by fixed rules, how
+// many changed for the worse, and how far the distribution moved on the replies of before.
+import { at } from '../base/at.ts';
+import { spoken } from '../conversation/spoken.ts';
+import type { DecodedToken, Engine, GenerateRequest } from '../engine/engine.ts';
 import { GREEDY } from '../protocol/sampling.ts';
-import { type AnswerOptions, answerTo } from '../reading/answer.ts';
-import { checkReply } from '../scenario/check.ts';
-import type { Kind } from '../scenario/kind.ts';
+import { logSoftmaxRow } from '../reading/logits.ts';
+import type { Reader, TrainableWeights } from '../reading/reader.ts';
+import type { Candidate, ChatRenderer } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { type Estimate, type EstimateOptions, estimate } from './statistics.ts';
+import { type Estimate, type EstimateOptions, estimate, mean } from './statistics.ts';
 
-export interface FreeReply {
-  readonly id: string;
-  readonly kind: Kind;
+export interface Judgement {
+  /** 1: what the moment asks for. −1: the opposite of it. */
+  readonly rank: -1 | 0 | 1;
+  /** What decided, in a few words. */
+  readonly reason: string;
+}
+
+/** A moment that the model answers by itself. */
+export interface Question {
+  readonly scenario: Scenario;
+  /** What it is shown as. */
+  readonly kind: string;
+  /** It must not become worse; otherwise it is shown beside those. */
+  readonly isHold: boolean;
+  readonly judge: (reply: string) => Judgement;
+}
+
+/** The reply under the weights before, as token ids. */
+export interface Draft {
+  readonly question: Question;
+  readonly promptIds: readonly number[];
+  /** Without the token that ends it. */
+  readonly ids: readonly number[];
+  /** False: it was cut off at the limit. */
+  readonly isEnded: boolean;
+  /** The likeliest tokens at each of `ids`, with their log p. */
+  readonly tops: readonly (readonly { readonly id: number; readonly logprob: number }[])[];
+}
+
+/** A draft as the weights after have it: what they would say as well, and where they depart. */
+export interface Checked {
+  readonly draft: Draft;
+  /** Tokens of the draft that the greedy reply has too. */
+  readonly kept: number;
+  /** What it says instead at `kept`; undefined: its end, or the draft is all of it. */
+  readonly next: number | undefined;
+  /** Mean KL a token from the weights before, on the draft, nats. */
+  readonly kl: number;
+}
+
+export interface ReplyOptions {
+  readonly engine: Pick<Engine, 'generate'>;
+  readonly version: string;
+  readonly stopIds: readonly number[];
+  readonly replyTokensMax: number;
+  readonly signal?: AbortSignal;
+  /** Awaited before each batch. */
+  readonly beforeEach?: () => Promise<void>;
+}
+
+/** Replies that are asked for at once: the engine decodes them together. */
+const BATCH = 16;
+/** Tokens that KL tells apart; all others are one. So the training counts, too. */
+const TOP = 64;
+
+async function inBatches<T, R>(
+  items: readonly T[],
+  { beforeEach }: Pick<ReplyOptions, 'beforeEach'>,
+  run: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  for (let from = 0; from < items.length; from += BATCH) {
+    await beforeEach?.();
+    results.push(...(await Promise.all(items.slice(from, from + BATCH).map(run))));
+  }
+  return results;
+}
+
+/** @throws the signal's reason: a reply that was cut off is none */
+async function decode(
+  request: Pick<GenerateRequest, 'ids' | 'topLogprobs' | 'replyTokensMax'>,
+  { engine, version, stopIds, signal }: ReplyOptions,
+  onToken: (token: DecodedToken) => void = () => undefined,
+): Promise<{ ids: readonly number[]; isEnded: boolean }> {
+  const sampling = { ...GREEDY, seed: 0 };
+  const { ids, stopReason } = await engine.generate(
+    { ...request, sampling, version, stopIds },
+    onToken,
+    signal,
+  );
+  signal?.throwIfAborted();
+  return { ids, isEnded: stopReason === 'stop' };
+}
+
+/** The greedy reply to each question that leaves it room in the window. */
+export function draftReplies(
+  questions: readonly Question[],
+  renderer: Pick<ChatRenderer, 'renderChat'>,
+  options: ReplyOptions & { readonly windowTokens: number },
+): Promise<Draft[]> {
+  const { windowTokens, replyTokensMax } = options;
+  const asked = questions.flatMap((question) => {
+    const { messages, rendering } = question.scenario;
+    const { ids } = renderer.renderChat(messages, { ...rendering, addGenerationPrompt: true });
+    return ids.length + replyTokensMax > windowTokens ? [] : [{ question, promptIds: ids }];
+  });
+  return inBatches(asked, options, async ({ question, promptIds }) => {
+    const tops: DecodedToken['top'][] = [];
+    const request = { ids: promptIds, topLogprobs: TOP, replyTokensMax };
+    const reply = await decode(request, options, ({ top }) => void tops.push(top));
+    return { question, promptIds, ...reply, tops: tops.map((top) => top ?? []) };
+  });
+}
+
+/**
+ * One pass over each draft under other weights: it says where the greedy reply departs from it. A
+ * reply that is the same to the token costs no decoding, and cannot be worse.
+ */
+export async function checkDrafts(
+  drafts: readonly Draft[],
+  weights: TrainableWeights,
+  {
+    reader,
+    stopIds,
+    beforeEach,
+  }: { readonly reader: Reader } & Pick<ReplyOptions, 'stopIds' | 'beforeEach'>,
+): Promise<Checked[]> {
+  const checked: Checked[] = [];
+  for (const draft of drafts) {
+    await beforeEach?.();
+    const cache = await reader.prefill(draft.promptIds.slice(0, -1), weights);
+    const { data, shape } = await reader.logits(cache, rowsOf(draft), weights);
+    cache.release();
+    const size = shape[1] as number;
+    const rows = Array.from({ length: shape[0] as number }, (_, row) =>
+      data.subarray(row * size, (row + 1) * size),
+    );
+    const said = rows.map((row) => greedy(row));
+    const end = draft.ids.length;
+    const isSame = (id: number, row: number): boolean =>
+      row < end ? id === draft.ids[row] : stopIds.includes(id);
+    const first = said.findIndex((id, row) => !isSame(id, row));
+    const kept = first < 0 ? end : first;
+    const next = first < 0 || stopIds.includes(at(said, first)) ? undefined : said[first];
+    const kls = draft.tops.map((top, row) => klOfTop(top, at(rows, row)));
+    checked.push({ draft, kept, next, kl: mean(kls) });
+  }
+  return checked;
+}
+
+/** The draft as decision rows; one that came to its end has a row for the token that ends it. */
+function rowsOf({ promptIds, ids, isEnded }: Draft): Candidate {
+  const all = [at(promptIds, -1), ...ids];
+  const rows = isEnded ? all : all.slice(0, -1);
+  return { ids: rows, targets: rows.map(() => 0), lossMask: rows.map(() => 0) };
+}
+
+function greedy(logits: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) {
+    if ((logits[i] as number) > (logits[best] as number)) best = i;
+  }
+  return best;
+}
+
+/** `Σ p (log p − log q)` over the tokens of `top` and all the others as one, nats. */
+function klOfTop(top: Draft['tops'][number], logits: ArrayLike<number>): number {
+  const after = logSoftmaxRow(logits);
+  let [kl, p, q] = [0, 0, 0];
+  for (const { id, logprob } of top) {
+    const share = Math.exp(logprob);
+    kl += share * (logprob - at(after, id));
+    p += share;
+    q += Math.exp(at(after, id));
+  }
+  const [rest, other] = [1 - p, Math.max(1 - q, 1e-12)];
+  return Math.max(0, rest <= 1e-9 ? kl : kl + rest * Math.log(rest / other));
+}
+
+export interface ChangedReply {
+  readonly question: Question;
+  readonly before: Judgement & { readonly reply: string };
+  readonly after: Judgement & { readonly reply: string };
+  readonly isSame: boolean;
+  readonly kl: number;
+}
+
+/** Decodes the rest of the replies that depart from their draft, and judges both. */
+export function finishReplies(
+  checked: readonly Checked[],
+  decoder: { decode(ids: readonly number[]): string },
+  options: ReplyOptions,
+): Promise<ChangedReply[]> {
+  return inBatches(checked, options, async ({ draft, kept, next, kl }) => {
+    const { question, promptIds, ids } = draft;
+    const begun = [...ids.slice(0, kept), ...(next === undefined ? [] : [next])];
+    const left = options.replyTokensMax - begun.length;
+    const rest =
+      next === undefined || left <= 0
+        ? []
+        : (await decode({ ids: [...promptIds, ...begun], replyTokensMax: left }, options)).ids;
+    const judged = (said: readonly number[]): ChangedReply['after'] => {
+      const reply = spoken(decoder.decode(said)).trim();
+      return { ...question.judge(reply), reply };
+    };
+    const isSame = next === undefined && kept === ids.length;
+    const before = judged(ids);
+    return { question, before, after: isSame ? before : judged([...begun, ...rest]), isSame, kl };
+  });
+}
+
+/** Counted over replies. */
+export interface ReplyShares {
+  readonly replies: number;
+  /** Shares that do what the moment asks for. */
+  readonly before: number;
+  readonly after: number;
+  readonly change: Estimate;
+  /** The same to the token. */
+  readonly same: number;
+  /** Changed for the better, and for the worse. */
+  readonly won: number;
+  readonly lost: number;
+  /** One-sided 95 % bound of the share that changed for the worse, net of those for the better. */
+  readonly lossBound: number;
+  /** Nats a token, on the replies of before. */
+  readonly kl: number;
+}
+
+/** Plain JSON. */
+export interface ReplyChange {
+  /** All kinds that must not become worse, together. */
+  readonly holds: ReplyShares;
+  readonly kinds: readonly (ReplyShares & { readonly kind: string; readonly isHold: boolean })[];
+  /** The first of each kind that differ; none from a person's conversations. */
+  readonly samples: readonly {
+    readonly id: string;
+    readonly kind: string;
+    /** What the replies answer. */
+    readonly said: string;
+    readonly before: SampledReply;
+    readonly after: SampledReply;
+  }[];
+}
+
+interface SampledReply {
   readonly reply: string;
   readonly passes: boolean;
   readonly reason: string;
 }
 
-export interface FreeReplyOptions extends Omit<AnswerOptions, 'sampling'> {
-  /** Prompt and reply together; without it, a prompt that is too long rejects. */
-  readonly windowTokens?: number;
-  /** Awaited before each reply: resolves at once, or after a pause. */
-  readonly beforeEach?: () => Promise<void>;
-}
-
-/**
- * One greedy reply, first take, to each scenario that leaves it room in the window; in order.
- * @throws the signal's reason
- */
-export async function freeReplies(
-  scenarios: readonly Scenario[],
-  { windowTokens = Number.POSITIVE_INFINITY, beforeEach, ...options }: FreeReplyOptions,
-): Promise<FreeReply[]> {
-  const sampling = { ...GREEDY, seed: 0 };
-  const replies: FreeReply[] = [];
-  for (const scenario of scenarios) {
-    const { messages, rendering, id, kind } = scenario;
-    const rendered = { ...rendering, addGenerationPrompt: true };
-    const { ids } = await options.tokenizer.renderChat(messages, rendered);
-    if (ids.length + options.replyTokensMax > windowTokens) continue;
-    await beforeEach?.();
-    const reply = await answerTo(ids, { ...options, sampling });
-    const { passes, reason } = checkReply(scenario, reply);
-    replies.push({ id, kind, reply, passes, reason });
-  }
-  return replies;
-}
-
-/** Share of passed replies by kind. */
-export function passShares(replies: readonly FreeReply[]): Partial<Record<Kind, number>> {
-  const counts = new Map<Kind, { passed: number; all: number }>();
-  for (const { kind, passes } of replies) {
-    const { passed, all } = counts.get(kind) ?? { passed: 0, all: 0 };
-    counts.set(kind, { passed: passed + Number(passes), all: all + 1 });
-  }
-  return Object.fromEntries([...counts].map(([kind, { passed, all }]) => [kind, passed / all]));
-}
-
-/** Shares of replies that pass the check of their kind, of the same scenarios in each arm. */
-export interface ReplyShares {
-  readonly replies: number;
-  readonly before: number;
-  readonly after: number;
-  /** The placebo's; null where there was none. */
-  readonly deaf: number | null;
-  /** after − before, paired by scenario and clustered by source. */
-  readonly change: Estimate;
-}
-
-export interface ReplySample {
-  readonly id: string;
-  readonly kind: Kind;
-  /** What the replies answer. */
-  readonly said: string;
-  readonly before: SampledReply;
-  readonly after: SampledReply;
-}
-
-type SampledReply = Pick<FreeReply, 'reply' | 'passes' | 'reason'>;
-
-/** Plain JSON. */
-export interface ReplyChange {
-  readonly all: ReplyShares;
-  readonly kinds: readonly (ReplyShares & { readonly kind: Kind })[];
-  /** The first of each kind that differ; none from a person's talks. */
-  readonly samples: readonly ReplySample[];
-}
-
-export interface ReplyChangeOptions extends Omit<FreeReplyOptions, 'engine' | 'version'> {
-  readonly engine: Pick<Engine, 'generate' | 'loadVersion'>;
-  /** Ids of two loaded versions. */
-  readonly before: string;
-  readonly after: string;
-  /** Loaded after the others have spoken: an engine holds two versions. */
-  readonly placebo?: VersionSource;
-  readonly statistics?: EstimateOptions;
-}
-
 const SAMPLES_PER_KIND = 2;
 
-/** Every arm answers every scenario that fits the window, by itself and greedily. */
-export async function measureReplies(
-  scenarios: readonly Scenario[],
-  { before, after, placebo, statistics = {}, ...options }: ReplyChangeOptions,
-): Promise<ReplyChange> {
-  const speak = (version: string): Promise<FreeReply[]> =>
-    freeReplies(scenarios, { ...options, version });
-  const old = await speak(before);
-  const now = await speak(after);
-  if (placebo !== undefined) await options.engine.loadVersion(placebo);
-  const others = placebo === undefined ? undefined : await speak(placebo.id);
-  const byId = new Map(scenarios.map((scenario) => [scenario.id, scenario]));
-  const answered: Answered[] = now.map((reply, i) => ({
-    scenario: byId.get(reply.id) as Scenario,
-    before: old[i] as FreeReply,
-    after: reply,
-    placebo: others?.[i],
-  }));
-  const kinds = [...new Set(now.map(({ kind }) => kind))];
-  const ofKind = (kind: Kind): Answered[] => answered.filter(({ after }) => after.kind === kind);
+export function replyChange(
+  replies: readonly ChangedReply[],
+  options: EstimateOptions,
+): ReplyChange {
+  const kinds = [...new Set(replies.map(({ question }) => question.kind))];
+  const ofKind = (kind: string): ChangedReply[] =>
+    replies.filter(({ question }) => question.kind === kind);
   return {
-    all: sharesOf(answered, statistics),
-    kinds: kinds.map((kind) => ({ kind, ...sharesOf(ofKind(kind), statistics) })),
+    holds: sharesOf(
+      replies.filter(({ question }) => question.isHold),
+      options,
+    ),
+    kinds: kinds.map((kind) => {
+      const own = ofKind(kind);
+      return { kind, isHold: own[0]?.question.isHold === true, ...sharesOf(own, options) };
+    }),
     samples: kinds.flatMap((kind) => samplesOf(ofKind(kind))),
   };
 }
 
-interface Answered {
-  readonly scenario: Scenario;
-  readonly before: FreeReply;
-  readonly after: FreeReply;
-  readonly placebo: FreeReply | undefined;
-}
-
-function sharesOf(answered: readonly Answered[], options: EstimateOptions): ReplyShares {
-  const share = (passes: (one: Answered) => boolean): number =>
-    answered.filter(passes).length / Math.max(1, answered.length);
-  const hasPlacebo = answered.some(({ placebo }) => placebo !== undefined);
-  const gains = answered.map(({ scenario, before, after }) => ({
-    value: Number(after.passes) - Number(before.passes),
-    cluster: scenario.source.cluster,
+function sharesOf(replies: readonly ChangedReply[], options: EstimateOptions): ReplyShares {
+  const ranked = replies.map(({ question, before, after }) => ({
+    value: after.rank - before.rank,
+    cluster: question.scenario.source.cluster,
   }));
+  const passing = replies.map(({ question, before, after }) => ({
+    value: Number(after.rank === 1) - Number(before.rank === 1),
+    cluster: question.scenario.source.cluster,
+  }));
+  const share = (side: 'before' | 'after'): number =>
+    mean(replies.map((reply) => Number(reply[side].rank === 1)));
   return {
-    replies: answered.length,
-    before: share(({ before }) => before.passes),
-    after: share(({ after }) => after.passes),
-    deaf: hasPlacebo ? share(({ placebo }) => placebo?.passes === true) : null,
-    change: estimate(gains, options),
+    replies: replies.length,
+    before: share('before'),
+    after: share('after'),
+    change: estimate(passing, options),
+    same: replies.filter(({ isSame }) => isSame).length,
+    won: ranked.filter(({ value }) => value > 0).length,
+    lost: ranked.filter(({ value }) => value < 0).length,
+    lossBound: lossBound(ranked, options),
+    kl: mean(replies.map(({ kl }) => kl)),
   };
 }
 
-function samplesOf(answered: readonly Answered[]): ReplySample[] {
-  return answered
-    .filter(({ scenario: { source } }) => source.origin === 'suite')
+/** The standard normal's 95 % quantile. */
+const Z = 1.645;
+
+/**
+ * Upper 95 % bound of (lost − won) / all: the larger of the clustered bootstrap's and of that made
+ * of Wilson's bounds of both shares, since a bootstrap of equal replies knows no doubt.
+ * Source: Newcombe 1998, "Improved confidence intervals for the difference between binomial
+ * proportions based on paired data".
+ */
+function lossBound(
+  ranked: readonly { readonly value: number; readonly cluster: string }[],
+  options: EstimateOptions,
+): number {
+  const all = ranked.length;
+  if (all === 0) return 1;
+  const losses = ranked.map(({ value, cluster }) => ({ value: -Math.sign(value), cluster }));
+  const lost = losses.filter(({ value }) => value > 0).length / all;
+  const won = losses.filter(({ value }) => value < 0).length / all;
+  const doubt = Math.hypot(wilson(lost, all, Z) - lost, won - wilson(won, all, -Z));
+  const clustered = estimate(losses, { ...options, level: 0.9 });
+  const bound = lost - won + doubt;
+  return Math.min(1, clustered.clusters < 2 ? bound : Math.max(bound, clustered.high));
+}
+
+/** The end of Wilson's interval of a share of `all`, `z` standard errors away. */
+function wilson(share: number, all: number, z: number): number {
+  const root = Math.sqrt((share * (1 - share)) / all + z ** 2 / (4 * all ** 2));
+  return (share + z ** 2 / (2 * all) + z * root) / (1 + z ** 2 / all);
+}
+
+function samplesOf(replies: readonly ChangedReply[]): ReplyChange['samples'] {
+  return replies
+    .filter(({ question }) => question.scenario.source.origin === 'suite')
     .filter(({ before, after }) => before.reply !== after.reply)
     .slice(0, SAMPLES_PER_KIND)
-    .map(({ scenario: { id, kind, messages }, before, after }) => ({
-      id,
+    .map(({ question: { scenario, kind }, before, after }) => ({
+      id: scenario.id,
       kind,
-      said: messages.at(-1)?.content ?? '',
+      said: scenario.messages.at(-1)?.content ?? '',
       before: sampled(before),
       after: sampled(after),
     }));
 }
 
-const sampled = ({ reply, passes, reason }: FreeReply): SampledReply => ({ reply, passes, reason });
+const sampled = ({ reply, rank, reason }: ChangedReply['after']): SampledReply => ({
+  reply,
+  passes: rank === 1,
+  reason,
+});

@@ -38,6 +38,19 @@ export function mean(values: readonly number[] | Float32Array): number {
   return values.length === 0 ? 0 : total / values.length;
 }
 
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = Math.floor(sorted.length / 2);
+  return mean(sorted.slice(half - 1 + (sorted.length % 2), half + 1));
+}
+
+/** The mean without the lowest and the highest `share` of the values. */
+export function trimmedMean(values: readonly number[], share = 0.1): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const cut = Math.floor(share * sorted.length);
+  return mean(sorted.slice(cut, sorted.length - cut));
+}
+
 function byCluster(observations: readonly Observation[]): number[][] {
   const groups = new Map<string, number[]>();
   for (const { value, cluster } of observations) {
@@ -166,6 +179,84 @@ export function spentLevel(
   const earlier = [...passedNights].filter((n) => n < night).sort((a, b) => a - b);
   const refilled = earlier.map((n, j) => (j === 0 ? rate - start : rate) * share(night - n));
   return Math.min(most, start * share(night) + refilled.reduce((a, b) => a + b, 0));
+}
+
+/** Two numbers of one moment, and its source. */
+export interface Moment {
+  readonly x: number;
+  readonly y: number;
+  readonly cluster: string;
+}
+
+export interface RankCorrelation {
+  /** From −1 to 1; 0: one number says nothing of the other. */
+  readonly rho: number;
+  readonly low: number;
+  readonly high: number;
+  readonly moments: number;
+}
+
+/** Fewer say nothing. */
+const MOMENTS_MIN = 8;
+
+/**
+ * Spearman's rank correlation with a cluster-bootstrap interval; ties share their mean rank. Null
+ * with fewer than eight moments, or where a number is the same in all of them.
+ */
+export function rankCorrelation(
+  moments: readonly Moment[],
+  { level = 0.95, resamples = 2000, seed = 0 }: EstimateOptions = {},
+): RankCorrelation | null {
+  const rho = moments.length < MOMENTS_MIN ? Number.NaN : spearman(moments);
+  if (Number.isNaN(rho)) return null;
+  const groups = new Map<string, Moment[]>();
+  for (const moment of moments) {
+    groups.set(moment.cluster, [...(groups.get(moment.cluster) ?? []), moment]);
+  }
+  const clusters = [...groups.values()];
+  const random = createRandom(`ranks:${seed}`);
+  const draws = Array.from({ length: resamples }, () =>
+    spearman(clusters.flatMap(() => random.pick(clusters))),
+  )
+    .filter((value) => !Number.isNaN(value))
+    .sort((a, b) => a - b);
+  const end = (probability: number): number =>
+    draws[Math.min(draws.length - 1, Math.floor(probability * draws.length))] ?? rho;
+  return {
+    rho,
+    low: Math.min(rho, end((1 - level) / 2)),
+    high: Math.max(rho, end((1 + level) / 2)),
+    moments: moments.length,
+  };
+}
+
+/** NaN where one of the numbers never changes. */
+function spearman(moments: readonly Moment[]): number {
+  const [x, y] = [ranks(moments.map((one) => one.x)), ranks(moments.map((one) => one.y))];
+  const middle = (moments.length - 1) / 2;
+  let [both, xs, ys] = [0, 0, 0];
+  for (const [i, rank] of x.entries()) {
+    const [a, b] = [rank - middle, (y[i] as number) - middle];
+    both += a * b;
+    xs += a * a;
+    ys += b * b;
+  }
+  return both / Math.sqrt(xs * ys);
+}
+
+/** From 0; equal values share the mean of their ranks. */
+function ranks(values: readonly number[]): number[] {
+  const sorted = [...values].sort((a, b) => a - b);
+  const places = new Map<number, { first: number; count: number }>();
+  for (const [i, value] of sorted.entries()) {
+    const place = places.get(value);
+    if (place === undefined) places.set(value, { first: i, count: 1 });
+    else place.count += 1;
+  }
+  return values.map((value) => {
+    const { first, count } = places.get(value) as { first: number; count: number };
+    return first + (count - 1) / 2;
+  });
 }
 
 // Student's t: tail probabilities and quantiles.

@@ -1,49 +1,48 @@
 // The first line of a morning: what became of a night, in plain words.
 import type { NightVerdict } from '../protocol/night.ts';
-import { signed } from '../protocol/number-text.ts';
+import { percent } from '../protocol/number-text.ts';
 import type { NightSummary } from '../protocol/summary.ts';
-import type { NightMeasures } from '../record/phase-result.ts';
 
-export interface HeadlineInput {
+export interface HeadlineInput extends Pick<NightSummary, 'listening' | 'reasons' | 'isOffered'> {
   readonly verdict: NightVerdict;
   readonly number: number;
-  readonly measured: NightMeasures | undefined;
-  /** The gate's, passed or not. */
-  readonly reasons: NightSummary['reasons'];
 }
 
-export function headlineOf({ verdict, number, measured, reasons }: HeadlineInput): string {
+export function headlineOf(input: HeadlineInput): string {
+  const { verdict, number, listening, reasons, isOffered } = input;
   const night = `Night ${number}`;
-  const margin = measured?.measures.gate.margin.mean ?? 0;
-  const beyond = measured?.measures.realMinusDeaf?.mean;
-  const numbers =
-    `listening margin ${signed(margin)} nats a token` +
-    (beyond === undefined ? '' : `, ${signed(beyond)} beyond the placebo`);
+  const numbers = listening === null ? '' : `: ${listeningLine(listening)}`;
   switch (verdict) {
     case 'nothing-to-learn':
-      return `${night} had nothing to learn from.`;
+      return `${night} had nothing to learn.`;
     case 'refused':
       return `${night} was refused by the gate: ${refusal(reasons)}.`;
     case 'awaiting-review':
-      return `${night} waits for you: ${numbers}.`;
+      return isOffered
+        ? `${night} offers itself for a day's trial${numbers}; too small a gain to be sure of.`
+        : `${night} waits for you${numbers}.`;
     case 'swapped':
-      return `${night} is in force: ${numbers}.`;
+      return `${night} is in force${numbers}.`;
     default:
       return `${night} failed.`;
   }
+}
+
+/** `both right on 25 % of 80 judged pairs, 10 % before, 59 % when told` */
+function listeningLine({ shares, pairs }: NonNullable<NightSummary['listening']>): string {
+  const { untold = 0, after = 0, told } = shares;
+  const ceiling = told === undefined ? '' : `, ${percent(told)} when told`;
+  return `it listens in ${percent(after)} of ${pairs} judged pairs, ${percent(untold)} before${ceiling}`;
 }
 
 /** What a rule that failed means to a person, by the beginning of its name. */
 const MEANINGS: readonly (readonly [string, string])[] = [
   ['finite', 'a number is not finite'],
   ['only W_q moved', 'more than W_q moved'],
-  ['sources', 'it learnt from too few sources'],
-  ['margin', 'listening did not gain enough'],
-  ['real −', 'the placebo gained as much'],
-  ['listening elsewhere', 'listening in other words may have suffered'],
-  ['push-back', 'push-back may have suffered'],
-  ['invite', 'ideas that are asked for may have suffered'],
-  ['ordinary', 'everyday turns may have suffered'],
+  ['listening', 'listening did not gain enough'],
+  ['beyond the placebo', 'it is not clear that it gained more than the placebo'],
+  ['held replies, KL', 'its replies moved too far elsewhere'],
+  ['held replies', 'replies elsewhere may have become worse'],
   ['perplexity', 'everyday conversation is predicted worse'],
 ];
 

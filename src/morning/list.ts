@@ -56,9 +56,11 @@ const SAID_NOW: Partial<Record<NightView['status'], string>> = {
   reverted: 'was taken back',
 };
 
+const SAID = /waits for you|offers itself for a day's trial|is in force/;
+
 function headlineNow(headline: string, status: NightView['status']): string {
   const said = SAID_NOW[status];
-  return said === undefined ? headline : headline.replace(/waits for you|is in force/, said);
+  return said === undefined ? headline : headline.replace(SAID, said);
 }
 
 /** Oldest first. */
@@ -78,8 +80,8 @@ export async function listNights(ledger: Ledger): Promise<NightLine[]> {
           summary === undefined
             ? 'Its texts were deleted.'
             : headlineNow(summary.headline, ledger.statusOf(manifest)),
-        margin: measure('margin'),
-        realMinusDeaf: measure('realMinusDeaf'),
+        bothRight: measure('bothRight'),
+        beyondPlacebo: measure('beyondPlacebo'),
         defenceGap: measure('defenceGap')?.mean ?? null,
         flagsPer100: summary?.facts.flagsPer100 ?? null,
         remedy: await remedyOf(ledger, manifest),

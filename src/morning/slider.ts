@@ -75,8 +75,8 @@ export async function sliderView(parts: SliderParts, night: NightId): Promise<Sl
     nightId: night,
     moments: views,
     frozenHash: ledger.base,
-    real: measure('margin'),
-    realMinusDeaf: measure('realMinusDeaf'),
+    bothRight: measure('bothRight'),
+    beyondPlacebo: measure('beyondPlacebo'),
   };
 }
 

@@ -1,12 +1,20 @@
 // A night's summary as Markdown, for the ledger and for mail.
+import {
+  ARM_LABELS,
+  armsOf,
+  LISTENING_METHOD,
+  listeningRows,
+  listeningText,
+} from '../protocol/listening-text.ts';
 import { fixed, percent, pText, range } from '../protocol/number-text.ts';
 import {
   beforeAfter,
+  heldText,
   pointsText,
-  REPLIES_JUDGE_NOTHING,
   repliesLine,
+  repliesMethod,
 } from '../protocol/replies-text.ts';
-import type { NightSummary, RepliesView } from '../protocol/summary.ts';
+import type { ListeningView, NightSummary, RepliesView } from '../protocol/summary.ts';
 
 /** Words of talks never become Markdown. */
 const quoted = (text: string): string =>
@@ -21,6 +29,7 @@ export function summaryMarkdown(summary: NightSummary): string {
       lines.push(`  - before: ${quoted(oldReply)}`, `  - after: ${quoted(newReply)}`);
     }
   }
+  if (summary.listening !== null) lines.push(...listeningLines(summary.listening));
   if (summary.measures.length > 0) {
     lines.push('', '| measure | change | 95 % |', '|---|---|---|');
     for (const { label, estimate, unit } of summary.measures) {
@@ -48,19 +57,34 @@ export function summaryMarkdown(summary: NightSummary): string {
   return `${lines.join('\n')}\n`;
 }
 
+function listeningLines(listening: ListeningView): string[] {
+  const head = ['direction', ...armsOf(listening).map((arm) => ARM_LABELS[arm]), 'pairs'];
+  return [
+    ...['', '## Does it listen?', ''],
+    `${LISTENING_METHOD} Change: ${listeningText(listening)}.`,
+    '',
+    `| ${head.join(' | ')} |`,
+    `|${head.map(() => '---|').join('')}`,
+    ...listeningRows(listening).map(
+      ({ label, shares, pairs }) => `| ${[label, ...shares, pairs].join(' | ')} |`,
+    ),
+  ];
+}
+
 function repliesLines(replies: RepliesView): string[] {
   const { kinds, samples } = replies;
   return [
     '',
     '## What it says by itself',
     '',
-    `${sentence(repliesLine(replies))}. ${REPLIES_JUDGE_NOTHING}`,
+    `${sentence(repliesLine(replies))}. ${repliesMethod(replies)}`,
     '',
     '| kind | n | pass | change |',
     '|---|---|---|---|',
-    ...kinds.map(
-      (one) => `| ${one.kind} | ${one.replies} | ${beforeAfter(one)} | ${pointsText(one.change)} |`,
-    ),
+    ...kinds.map(({ kind, held, ...one }) => {
+      const changed = held === null ? pointsText(one.change) : heldText(held);
+      return `| ${kind} | ${one.replies} | ${beforeAfter(one)} | ${changed} |`;
+    }),
     ...(samples.length === 0 ? [] : ['']),
     ...samples.flatMap(({ kind, said, before, after }) => [
       `- ${kind}: “${quoted(said)}”`,

@@ -4,10 +4,8 @@ import { writeFileAtomic, writeJsonAtomic } from '../base/atomic-file.ts';
 import type { Folder } from '../base/file-ops.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest } from '../ledger/manifest.ts';
-import { OWN_TALKS_MIN } from '../measure/compare.ts';
 import { windowLayers } from '../measure/lift.ts';
-import type { Measures } from '../measure/measure.ts';
-import type { ReplyChange } from '../measure/reply-change.ts';
+import type { ReplyChange, ReplyShares } from '../measure/reply-change.ts';
 import type { Estimate } from '../measure/statistics.ts';
 import type {
   EstimateView,
@@ -29,7 +27,6 @@ import {
   trainedSchema,
   verdictOf,
 } from '../record/phase-result.ts';
-import { KIND, KINDS } from '../scenario/kind.ts';
 import { featureText } from '../scenario/span.ts';
 import { versionOf } from '../swap/swap.ts';
 import { headlineOf } from './headline.ts';
@@ -59,8 +56,10 @@ async function summaryOf(input: SummaryInput): Promise<NightSummary> {
   const folder = ledger.folderOf(manifest.night);
   const measured = manifest.delta === null ? undefined : await readMeasures(folder);
   const verdict = verdictOf(manifest, swapped);
-  const { number, day } = manifest;
-  const reasons = manifest.gate?.reasons ?? [];
+  const { number, day, gate } = manifest;
+  const reasons = gate?.reasons ?? [];
+  const isOffered = gate?.offered === true;
+  const listening = measured === undefined ? null : listeningOf(measured);
   const { swap } = swapped;
   return {
     schema: 1,
@@ -68,18 +67,21 @@ async function summaryOf(input: SummaryInput): Promise<NightSummary> {
     number,
     day,
     verdict,
-    headline: headlineOf({ verdict, number, measured, reasons }),
+    isOffered,
+    headline: headlineOf({ verdict, number, listening, reasons, isOffered }),
     versions: { from: (await versionOf(ledger, manifest.inForce)).id, to: swap?.to ?? null },
     reasons,
     evidence: againText(manifest) + evidenceOf(lines, measured),
-    measures: measured === undefined ? [] : measuresOf(measured.measures),
-    retention: measured === undefined ? [] : retentionOf(measured.measures),
-    bothRight: measured === undefined ? null : bothRightOf(measured.measures),
-    flagged: await flaggedOf(folder, measured),
-    replies: repliesOf(measured?.replies ?? null),
+    measures: measured === undefined ? [] : measuresOf(measured),
+    retention: measured === undefined ? [] : retentionOf(measured),
+    listening,
+    bothRight: null,
+    flagged: await flaggedOf(folder),
+    replies: measured === undefined ? null : repliesOf(measured.replies),
     dreams: { ...dreamsOf(lines), samples: await readSamples(folder) },
     training: await trainingOf(folder, lines),
-    lift: measured === undefined ? [] : liftOf(measured.measures),
+    lift: measured === undefined ? [] : liftOf(measured),
+    predicts: measured?.predicts ?? null,
     facts: factsOf(lines, measured),
     phases: lines.map(({ phase, ms }) => ({ phase, ms })),
     swap: swap && {
@@ -95,71 +97,73 @@ function evidenceOf(lines: readonly JournalLine[], measured: NightMeasures | und
   const gathered = gatheredSchema.safeParse(resultOf(lines, 'gather')).data;
   if (gathered === undefined) return '';
   const { flagged, heldBack } = gathered;
-  const clusters = measured?.measures.gate.margin.clusters ?? 0;
   const held = heldBack === 0 ? 'none is held back yet' : `${heldBack} are held back`;
   const learnt = `Learnt from ${flagged - heldBack} flagged moments; ${held}.`;
   if (measured === undefined) return learnt;
-  const { gate, examples } = measured.measures;
-  const judges =
-    gate.elsewhere === undefined
-      ? `${clusters} sources of directions, since a verdict on your own conversations needs ${OWN_TALKS_MIN} of them`
-      : `${gate.margin.observations} moments of ${clusters} of your own conversations that nothing trained on`;
-  return `${learnt} Measured on ${examples} conversations; listening is judged on ${judges}.`;
+  const { listening, replies } = measured;
+  return (
+    `${learnt} Judged on ${listening.pairs} pairs of moments and ${replies.holds.replies} replies ` +
+    'that nothing trained on.'
+  );
 }
 
 type Wish = MeasureView['wish'];
 
-function measuresOf(measures: Measures): MeasureView[] {
-  const { gate, realMinusDeaf, kinds, defenceGap, knockOut } = measures;
-  const ungated = KINDS.filter((kind) => !KIND[kind].isGated);
+function measuresOf({ listening }: NightMeasures): MeasureView[] {
+  const { change, beyondPlacebo, defenceGap } = listening;
   /** What was not measured is left out. */
-  const rows: readonly (readonly [string, string, Estimate | undefined, Wish])[] = [
-    ['margin', KIND.listen.label, gate.margin, 'gain'],
-    ['elsewhere', 'Listening in the shipped conversations', gate.elsewhere, 'guard'],
-    ['realMinusDeaf', 'Listening beyond the placebo', realMinusDeaf, 'gain'],
-    ['pushBack', KIND['push-back'].label, gate.pushBack, 'guard'],
-    ['invite', KIND.invite.label, gate.invite, 'guard'],
-    ['ordinary', KIND.ordinary.label, gate.ordinary, 'guard'],
-    ...ungated.map((kind) => [kind, KIND[kind].label, kinds[kind]?.change, 'guard'] as const),
-    ['defenceGap', 'Defence gap (an own idea in the way)', defenceGap.change, 'gap'],
-    ['knockOut', 'Use of the direction (knock-out)', knockOut.change, 'gain'],
+  const rows: readonly (readonly [string, string, string, Estimate | null, Wish])[] = [
+    ['bothRight', 'Listening: right on both sides', 'of the pairs', change, 'gain'],
+    ['beyondPlacebo', 'Listening beyond the placebo', 'of the pairs', beyondPlacebo, 'gain'],
+    [
+      ...(['defenceGap', 'Defence gap (an own idea in the way)', 'nats a token'] as const),
+      defenceGap.change,
+      'gap',
+    ],
   ];
-  return rows.flatMap(([name, label, estimate, wish]) => {
-    if (estimate === undefined) return [];
-    return [{ name, label, unit: 'nats a token', estimate: view(estimate), wish }];
+  return rows.flatMap(([name, label, unit, estimate, wish]) => {
+    if (estimate === null) return [];
+    return [{ name, label, unit, estimate: view(estimate), wish }];
   });
 }
 
-function retentionOf({ retention }: Measures): NightSummary['retention'] {
-  const line = (against: string, { perplexity }: Measures['retention']['parent']) => ({
-    against,
-    ratio: finite(perplexity.ratio) ?? 0,
-    high: finite(perplexity.high) ?? 0,
-  });
-  return [line('the night before', retention.parent), line('the base model', retention.base)];
-}
-
-function repliesOf(replies: ReplyChange | null): RepliesView | null {
-  // None was written, or none fitted the window.
-  if (replies === null || replies.all.replies === 0) return null;
-  const { all, kinds, samples } = replies;
+function listeningOf({ listening }: NightMeasures): NightSummary['listening'] {
+  const { change, beyondPlacebo, gap, defenceGap: _, byDistance, ...numbers } = listening;
   return {
-    ...all,
-    change: view(all.change),
-    kinds: kinds.map((kind) => ({ ...kind, change: view(kind.change) })),
+    ...numbers,
+    byDistance: [...byDistance],
+    change: view(change),
+    beyondPlacebo: beyondPlacebo && view(beyondPlacebo),
+    gap: view(gap),
+  };
+}
+
+function retentionOf({ perplexity }: NightMeasures): NightSummary['retention'] {
+  const line = (against: string, { ratio, high }: NightMeasures['perplexity']['parent']) => ({
+    against,
+    ratio: finite(ratio) ?? 0,
+    high: finite(high) ?? 0,
+  });
+  return [line('the night before', perplexity.parent), line('the base model', perplexity.base)];
+}
+
+function repliesOf({ holds, kinds, samples }: ReplyChange): RepliesView | null {
+  // None fitted the window.
+  if (holds.replies === 0) return null;
+  return {
+    ...sharesView(holds),
+    kinds: kinds.map(({ kind, ...shares }) => ({ kind, ...sharesView(shares) })),
     samples: [...samples],
   };
 }
 
-function bothRightOf({ bothRight }: Measures): NightSummary['bothRight'] {
-  const { pairs, before, after } = bothRight;
-  return pairs === 0 ? null : { pairs, before, after };
+function sharesView({ replies, before, after, change, ...held }: ReplyShares) {
+  const { same, won, lost, lossBound, kl } = held;
+  const moved = { same, won, lost, lossBound, kl };
+  return { replies, before, after, deaf: null, change: view(change), held: moved };
 }
 
-async function flaggedOf(
-  folder: Folder,
-  measured: NightMeasures | undefined,
-): Promise<NightSummary['flagged']> {
+async function flaggedOf(folder: Folder): Promise<NightSummary['flagged']> {
   const moments = await readFlagged(folder);
   const replies = await readReplies(folder);
   return replies.flatMap(({ flagId, oldReply, newReply }) => {
@@ -167,7 +171,6 @@ async function flaggedOf(
     if (moment === undefined) return [];
     const { context, isHeldBack } = moment;
     const [direction = context.messages.at(-1)?.content ?? ''] = featureText(context, 'direction');
-    const margins = measured?.flagged.find((one) => one.id === context.id);
     return [
       {
         flagId,
@@ -175,8 +178,8 @@ async function flaggedOf(
         direction,
         oldReply,
         newReply,
-        marginBefore: margins?.before ?? null,
-        marginAfter: margins?.after ?? null,
+        marginBefore: null,
+        marginAfter: null,
         isHeldBack,
       },
     ];
@@ -212,22 +215,16 @@ async function trainingOf(
   return { examples, steps, tokens, relativeNorm, stoppedBecause: stop, losses };
 }
 
-function liftOf({ attention }: Measures): LiftView[] {
-  return [attention.direction, attention.ownIdea].flatMap((change) => {
-    if (change === undefined) return [];
-    const { layers, heads } = change.before;
-    return [
-      {
-        feature: change.feature,
-        layers,
-        heads,
-        before: change.before.values.map(finite),
-        after: change.after.values.map(finite),
-        window: view(change.window),
-        windowLayers: windowLayers(layers),
-      },
-    ];
-  });
+function liftOf({ attention }: NightMeasures): LiftView[] {
+  return attention.map(({ feature, before, after, window }) => ({
+    feature,
+    layers: before.layers,
+    heads: before.heads,
+    before: before.values.map(finite),
+    after: after.values.map(finite),
+    window: view(window),
+    windowLayers: windowLayers(before.layers),
+  }));
 }
 
 /** Named numbers at the foot of a summary. */
@@ -245,14 +242,20 @@ function factsOf(
     facts['training seconds'] = trained.seconds;
     facts['tokens a second'] = trained.seconds === 0 ? 0 : trained.tokens / trained.seconds;
     facts['memory bytes'] = trained.memoryBytes;
-    if (trained.deafRelativeNorm !== null) facts['W_q moved, placebo'] = trained.deafRelativeNorm;
+    const { deafRelativeNorm, outputKl, placeboOutputKl } = trained;
+    if (deafRelativeNorm !== null) facts['W_q moved, placebo'] = deafRelativeNorm;
+    if (outputKl !== null) facts['output moved, nats a token'] = outputKl;
+    if (placeboOutputKl !== null) facts['output moved, placebo'] = placeboOutputKl;
   }
   if (measured !== undefined) {
-    const { retention, trainedKl, defenceGap } = measured.measures;
-    facts['everyday KL, nats a token'] = retention.parent.kl;
-    if (trainedKl !== undefined) facts["KL on the night's own inputs"] = trainedKl;
+    const { defenceGap, margins } = measured.listening;
     facts['defence gap before'] = defenceGap.before;
     facts['defence gap after'] = defenceGap.after;
+    for (const [arm, { mean, median, trimmed }] of Object.entries(margins)) {
+      facts[`margin, ${arm}: mean`] = mean;
+      facts[`margin, ${arm}: median`] = median;
+      facts[`margin, ${arm}: without tails`] = trimmed;
+    }
   }
   return facts;
 }

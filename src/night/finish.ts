@@ -144,7 +144,8 @@ async function swapNight(manifest: Manifest, parts: FinishParts): Promise<Swappe
     await ledger.setHead(status('empty', 'nothing to learn'));
     return { swap: null, why: 'nothing to learn' };
   }
-  if (gate?.passed !== true) {
+  const isTrial = gate?.offered === true;
+  if (gate?.passed !== true && !isTrial) {
     await ledger.setHead(status('refused', failuresOf(manifest).join('; ')));
     return { swap: null, why: 'the gate refused it' };
   }
@@ -153,8 +154,9 @@ async function swapNight(manifest: Manifest, parts: FinishParts): Promise<Swappe
     return { swap: null, why: TAKEN_BACK };
   }
   const isSameParent = inForceBeside(ledger, manifest.review).join() === inForce.join();
-  if (settings.swap === 'review' || !isSameParent) {
-    const why = isSameParent ? 'a person decides' : 'other weights came into force meanwhile';
+  if (isTrial || settings.swap === 'review' || !isSameParent) {
+    const decides = isTrial ? 'it offers itself for a trial' : 'a person decides';
+    const why = isSameParent ? decides : 'other weights came into force meanwhile';
     await ledger.setHead(status('waiting', why));
     return { swap: null, why };
   }

@@ -27,7 +27,10 @@ import { type Gathered, gather, type Talk, type TalkMessage } from './gather.ts'
 import { rememberTalks, type SurpriseOf } from './remember.ts';
 
 /** Absolute; a night's process finds there what it works with. */
-export type NightPaths = Pick<NightPlan, 'modelDir' | 'cacheDir' | 'suiteFolder' | 'promptsFolder'>;
+export type NightPaths = Pick<
+  NightPlan,
+  'modelDir' | 'cacheDir' | 'suiteFolder' | 'sceneFolder' | 'promptsFolder'
+>;
 
 /** What a plan is made from. */
 export interface PlanParts {

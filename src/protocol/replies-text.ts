@@ -17,12 +17,26 @@ export function pointsText({ mean, low, high }: EstimateView): string {
 
 /** One line: what was counted, and how many. */
 export function repliesLine(replies: RepliesView): string {
+  if (replies.held !== null) {
+    const { replies: count, held } = replies;
+    return (
+      `of ${count} replies that must not become worse, ${heldText(held)}; ` +
+      `at most ${percent(Math.max(0, held.lossBound), 1)} worse (upper bound)`
+    );
+  }
   const placebo = replies.deaf === null ? '' : `, placebo ${percent(replies.deaf)}`;
   const counted = `${beforeAfter(replies)} (n ${replies.replies}${placebo})`;
   return `replies that pass their check: ${counted}; ${pointsText(replies.change)}`;
 }
 
+/** `80 are the same to the token, 1 better, 2 worse` */
+export const heldText = ({ same, won, lost }: NonNullable<RepliesView['held']>): string =>
+  `${same} are the same to the token, ${won} better, ${lost} worse`;
+
 /** Stands beside the numbers wherever they are shown. */
-export const REPLIES_JUDGE_NOTHING =
-  'Greedy first takes to test conversations and held-back flags, checked by fixed rules. ' +
-  'They judge nothing: the gate reads margins.';
+export const repliesMethod = ({ held }: RepliesView): string =>
+  held === null
+    ? 'Greedy first takes to test conversations and held-back flags, checked by fixed rules. ' +
+      'They judge nothing: the gate reads margins.'
+    : 'Greedy first takes to moments that nothing trained on, checked by fixed rules. All but ' +
+      '“listen” must not become worse; the gate judges them together.';

@@ -72,6 +72,43 @@ export const LiftView = z.object({
 });
 export type LiftView = z.infer<typeof LiftView>;
 
+/** Shares of crossed pairs with both sides right; who does not read the context gets 0. */
+const ArmShares = z.object({
+  /** Before the night, told nothing. */
+  untold: z.number().optional(),
+  /** Before the night, with the person's last directive said again by rule. */
+  rule: z.number().optional(),
+  /** After the night, told nothing. */
+  after: z.number().optional(),
+  /** Before the night, with the direction said again. */
+  told: z.number().optional(),
+  placebo: z.number().optional(),
+});
+export type ArmShares = z.infer<typeof ArmShares>;
+
+const Spread = z.object({ mean: z.number(), median: z.number(), trimmed: z.number() });
+
+/** The primary endpoint: crossed pairs that nothing trains on, judged by likelihood. */
+export const ListeningView = z.object({
+  pairs: z.number().int(),
+  shares: ArmShares,
+  /** By the number of other turns between the direction and the question. */
+  byDistance: z.array(
+    z.object({ distance: z.string(), pairs: z.number().int(), shares: ArmShares }),
+  ),
+  /** Margins of the same arms, nats a token. */
+  margins: z.partialRecord(ArmShares.keyof(), Spread),
+  won: z.number().int(),
+  lost: z.number().int(),
+  change: EstimateView,
+  beyondPlacebo: EstimateView.nullable(),
+  /** Told − untold: what there is to gain. */
+  gap: EstimateView,
+  /** Share of the gap that the night closes; null where the gap is too small to measure. */
+  gapClosed: z.number().nullable(),
+});
+export type ListeningView = z.infer<typeof ListeningView>;
+
 /** Share of replies that pass the check of their kind, by the weights before and after. */
 const RepliesShare = z.object({
   replies: z.number().int(),
@@ -80,11 +117,25 @@ const RepliesShare = z.object({
   /** Under the placebo's weights; null where there was none. */
   deaf: z.number().nullable(),
   change: EstimateView,
+  /** Null in nights of before 30 November 2026. */
+  held: z
+    .object({
+      /** The same to the token. */
+      same: z.number().int(),
+      won: z.number().int(),
+      lost: z.number().int(),
+      /** Upper 95 % bound of the share that changed for the worse, net. */
+      lossBound: z.number(),
+      /** Nats a token, on the replies of before. */
+      kl: z.number(),
+    })
+    .nullable()
+    .default(null),
 });
 
 const SampledReply = z.object({ reply: z.string(), passes: z.boolean(), reason: z.string() });
 
-/** Greedy first takes to test conversations and held-back flags. Shown; the gate reads margins. */
+/** Greedy first takes: of all that must not become worse, by kind, and beside them `listen`. */
 export const RepliesView = z.object({
   ...RepliesShare.shape,
   kinds: z.array(z.object({ kind: z.string(), ...RepliesShare.shape })),
@@ -106,6 +157,8 @@ export const NightSummary = z.object({
   number: z.number().int(),
   day: z.string(),
   verdict: NightVerdict,
+  /** It did not pass for want of power alone, and waits for a person to try it. */
+  isOffered: z.boolean().default(false),
   /** One honest sentence. */
   headline: z.string(),
   versions: z.object({ from: z.string(), to: z.string().nullable() }),
@@ -115,6 +168,8 @@ export const NightSummary = z.object({
   measures: z.array(MeasureView),
   retention: z.array(z.object({ against: z.string(), ratio: z.number(), high: z.number() })),
   /** Share of crossed pairs with both sides right; who does not read the context gets 0. */
+  /** Null in nights of before 30 November 2026, which have `bothRight`. */
+  listening: ListeningView.nullable().default(null),
   bothRight: z
     .object({ before: z.number(), after: z.number(), pairs: z.number().int() })
     .nullable(),
@@ -140,6 +195,11 @@ export const NightSummary = z.object({
     })
     .nullable(),
   lift: z.array(LiftView),
+  /** Rank correlation of how far attention moved on a moment and whether its reply changed. */
+  predicts: z
+    .object({ rho: z.number(), low: z.number(), high: z.number(), moments: z.number().int() })
+    .nullable()
+    .default(null),
   /** Named numbers further down: flatness, memory, tokens a second. */
   facts: z.record(z.string(), z.number()),
   phases: z.array(z.object({ phase: NightPhase, ms: z.number() })),
@@ -185,8 +245,9 @@ export const NightLine = z.object({
   day: z.string(),
   status: NightStatus,
   headline: z.string(),
-  margin: EstimateView.nullable(),
-  realMinusDeaf: EstimateView.nullable(),
+  /** Crossed pairs with both sides right, share: change, and beyond the placebo. */
+  bothRight: EstimateView.nullable(),
+  beyondPlacebo: EstimateView.nullable(),
   defenceGap: z.number().nullable(),
   /** Flags per 100 replies on that day; null: nothing was said. */
   flagsPer100: z.number().nullable(),
@@ -252,8 +313,8 @@ export const SliderView = z.object({
   moments: z.array(SliderMoment),
   /** Of the base model; what a stop adds to it can be nothing but W_q. */
   frozenHash: z.string(),
-  real: EstimateView.nullable(),
-  realMinusDeaf: EstimateView.nullable(),
+  bothRight: EstimateView.nullable(),
+  beyondPlacebo: EstimateView.nullable(),
 });
 export type SliderView = z.infer<typeof SliderView>;
 

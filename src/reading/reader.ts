@@ -26,8 +26,13 @@ export interface Reader {
   /**
    * Runs a context without gradient, in chunks, so that memory grows with its length and not with
    * its square. The caller releases the cache.
+   * @param onto a cache that the tokens continue; it stays as it is, and the caller's
    */
-  prefill(contextIds: readonly number[], weights: TrainableWeights): Promise<ContextCache>;
+  prefill(
+    contextIds: readonly number[],
+    weights: TrainableWeights,
+    onto?: ContextCache,
+  ): Promise<ContextCache>;
   /**
    * log p of every target of every candidate, given one context: one array per candidate. Padding
    * is left out.
@@ -66,8 +71,8 @@ export function createReader(options: ReaderOptions): Reader {
   return {
     model,
 
-    async prefill(contextIds, weights) {
-      let cache = await extend(programs, undefined, contextIds.slice(0, chunk), weights);
+    async prefill(contextIds, weights, onto) {
+      let cache = await extend(programs, onto, contextIds.slice(0, chunk), weights);
       for (let from = chunk; from < contextIds.length; from += chunk) {
         const longer = await extend(programs, cache, contextIds.slice(from, from + chunk), weights);
         cache.release();

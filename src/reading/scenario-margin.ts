@@ -41,14 +41,6 @@ export async function scoreExamples(
   return scored;
 }
 
-/**
- * What counts of a scored example, nats a token: the margin, or log p(chosen) where there is no
- * `rejected`.
- */
-export function scoreOf({ example, margin }: ScoredExample): number {
-  return example.rejected === undefined ? margin.chosen : margin.perToken;
-}
-
 /** Mean margin per token, contexts run under the same weights. */
 export async function meanMargin(
   reader: Reader,

@@ -28,7 +28,7 @@ const WITH_WORDS = {
   easy: 'easy.jsonl',
   /** Held as they are while the lessons train. */
   holds: 'holds.jsonl',
-  /** Crossed moments of the person's own talks that measure. */
+  /** Of nights before 30 November 2026: the person's own conversations, crossed. */
   own: 'own.jsonl',
   gists: 'gists.json',
   everyday: 'everyday.jsonl',

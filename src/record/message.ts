@@ -15,8 +15,10 @@ export const planSchema = z.strictObject({
   ledgerFolder: z.string(),
   modelDir: z.string(),
   cacheDir: z.string(),
-  /** Folder of the test conversations that measure. */
+  /** Folder of the test conversations. */
   suiteFolder: z.string(),
+  /** Folder of the scenes that judge; absent: the test conversations do, the model knows no other. */
+  sceneFolder: z.string().optional(),
   /** Folder of the prompts that dreams are written from. */
   promptsFolder: z.string(),
   base: z.string(),

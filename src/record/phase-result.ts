@@ -3,11 +3,12 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded, readTextBounded, writeJsonAtomic } from '../base/atomic-file.ts';
-import { AttuneError } from '../base/errors.ts';
 import type { Folder } from '../base/file-ops.ts';
 import type { Manifest } from '../ledger/manifest.ts';
-import type { Measures } from '../measure/measure.ts';
+import type { AttentionChange } from '../measure/attention-change.ts';
+import type { Listening } from '../measure/crossed.ts';
 import type { ReplyChange } from '../measure/reply-change.ts';
+import type { RankCorrelation, RatioEstimate } from '../measure/statistics.ts';
 import type { NightVerdict } from '../protocol/night.ts';
 import { KINDS } from '../scenario/kind.ts';
 import { FILE } from './files.ts';
@@ -87,15 +88,18 @@ export const trainedSchema = z.strictObject({
 export type Trained = z.infer<typeof trainedSchema>;
 
 export const measuredSchema = z.strictObject({
-  /** Scenarios of the suite and held-back flags. */
-  examples: z.int(),
-  heldBackFlags: z.int(),
+  /** Crossed pairs that judge listening. */
+  pairs: z.int(),
+  /** Free replies that were judged. */
+  replies: z.int(),
   everyday: z.int(),
 });
 export type Measured = z.infer<typeof measuredSchema>;
 
 export const verdictSchema = z.strictObject({
   passed: z.boolean(),
+  /** It failed for want of power alone: a person may try it for a day. */
+  offered: z.literal(true).optional(),
   reasons: z.array(z.strictObject({ rule: z.string(), passes: z.boolean(), text: z.string() })),
 });
 export type Verdict = z.infer<typeof verdictSchema>;
@@ -120,6 +124,7 @@ export type Swapped = z.infer<typeof swappedSchema>;
 
 export function verdictOf(manifest: Manifest, { swap }: Pick<Swapped, 'swap'>): NightVerdict {
   if (manifest.delta === null) return 'nothing-to-learn';
+  if (manifest.gate?.offered === true) return swap === null ? 'awaiting-review' : 'swapped';
   if (manifest.gate?.passed !== true) return 'refused';
   return swap === null ? 'awaiting-review' : 'swapped';
 }
@@ -130,67 +135,25 @@ export function failuresOf({ gate }: Manifest): string[] {
   return failed.map(({ rule, text }) => `${rule}: ${text}`);
 }
 
-const estimateSchema = z.strictObject({
-  mean: z.number(),
-  low: z.number(),
-  high: z.number(),
-  level: z.number(),
-  p: z.number(),
-  observations: z.int(),
-  clusters: z.int(),
-});
-const replySharesSchema = z.strictObject({
-  replies: z.int(),
-  before: z.number(),
-  after: z.number(),
-  deaf: z.number().nullable(),
-  change: estimateSchema,
-});
-const sampledSchema = z.strictObject({
-  reply: z.string(),
-  passes: z.boolean(),
-  reason: z.string(),
-});
-const replyChangeSchema = z.strictObject({
-  all: replySharesSchema,
-  kinds: z.array(replySharesSchema.extend({ kind: z.enum(KINDS) })),
-  samples: z.array(
-    z.strictObject({
-      id: z.string(),
-      kind: z.enum(KINDS),
-      said: z.string(),
-      before: sampledSchema,
-      after: sampledSchema,
-    }),
-  ),
-});
-/** Nights of before replies were checked have none. */
-const withReplies = z.looseObject({ replies: replyChangeSchema.nullable().default(null) });
-
 /** What `measures.json` holds. */
 export interface NightMeasures {
-  readonly measures: Measures;
-  /** Replies that pass their check: shown, never gated. Null: none was written. */
-  readonly replies: ReplyChange | null;
-  /** Every flagged moment with both candidates, also those that trained: shown, never gated. */
-  readonly flagged: readonly {
-    readonly id: string;
-    readonly before: number;
-    readonly after: number;
-  }[];
+  readonly schema: 2;
+  readonly listening: Listening;
+  readonly replies: ReplyChange;
+  /** After ÷ before, on everyday turns. */
+  readonly perplexity: { readonly parent: RatioEstimate; readonly base: RatioEstimate };
+  readonly attention: readonly AttentionChange[];
+  /** How far attention moved on a moment, against whether its reply changed. */
+  readonly predicts: RankCorrelation | null;
 }
 
 /**
- * JSON has no NaN: what could not be measured comes back as null and fails every rule.
- * @throws night-failed when its replies are not what a night wrote
+ * JSON has no NaN: what could not be measured comes back as null and fails every rule. Undefined
+ * for a night of before 30 November 2026, which measured something else.
  */
-export async function readMeasures({ path: folder, ops }: Folder): Promise<NightMeasures> {
-  const path = join(folder, FILE.measures);
-  const read = JSON.parse((await readTextBounded(path, { ops })) ?? 'null') as NightMeasures;
-  const parsed = withReplies.safeParse(read);
-  if (parsed.success) return { ...read, replies: parsed.data.replies };
-  const message = `${path} is not what this night wrote.`;
-  throw new AttuneError('night-failed', message, { folder }, { cause: parsed.error });
+export async function readMeasures({ path, ops }: Folder): Promise<NightMeasures | undefined> {
+  const read = JSON.parse((await readTextBounded(join(path, FILE.measures), { ops })) ?? 'null');
+  return z.looseObject({ schema: z.literal(2) }).safeParse(read).success ? read : undefined;
 }
 
 const repliesSchema = z.array(

@@ -2,35 +2,49 @@
 // trust it. The numbers are made in `measure/`; here is what they are made of on a night.
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
+import { AttuneError } from '../base/errors.ts';
 import type { Folder } from '../base/file-ops.ts';
-import { decideGate, gateEvidence } from '../measure/gate.ts';
-import { type MeasuredWeights, measureWeights } from '../measure/measure.ts';
-import { renderMeasuringSet } from '../measure/measuring-set.ts';
+import { attentionChanges } from '../measure/attention-change.ts';
+import { listeningOf, scorePairs } from '../measure/crossed.ts';
+import { decideGate } from '../measure/gate.ts';
+import {
+  type ChangedReply,
+  type Checked,
+  checkDrafts,
+  type Draft,
+  draftReplies,
+  finishReplies,
+  type ReplyOptions,
+  replyChange,
+} from '../measure/reply-change.ts';
+import { perplexityRatios } from '../measure/retention.ts';
+import { rankCorrelation } from '../measure/statistics.ts';
 import { readDelta } from '../model/delta.ts';
 import type { Model } from '../model/model.ts';
 import { loadVersion, type WeightsVersion } from '../model/versions.ts';
-import { keepContexts } from '../reading/kept-contexts.ts';
+import { isQProj } from '../model/weight-names.ts';
 import { createReader, type Reader } from '../reading/reader.ts';
 import { render } from '../reading/render.ts';
-import { scoreExamples } from '../reading/scenario-margin.ts';
-import { FILE, PLACEBO_DELTA, writeScenarios } from '../record/files.ts';
+import { FILE, PLACEBO_DELTA, readFlagged, readScenarioFile } from '../record/files.ts';
+import type { FlaggedMoment } from '../record/moment.ts';
 import {
   type Measured,
   type NightMeasures,
   readMeasures,
   type Trained,
   type Verdict,
+  writeReplies,
 } from '../record/phase-result.ts';
 import type { Executor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
+import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import type { Probe } from '../swap/probe.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { exampleLimits } from '../train/plan.ts';
 import type { ChatPriority } from './chat-priority.ts';
-import { readNightSet } from './measuring-set.ts';
+import { type Judges, readJudges } from './judges.ts';
 import type { WithEngine } from './night-engine.ts';
 import type { Night, Tell } from './phase.ts';
-import { measureNightReplies } from './replies.ts';
+import { answersAgain, toAnswerAgain } from './replies.ts';
 
 export interface MeasuringTools {
   readonly model: Model;
@@ -43,41 +57,191 @@ export interface MeasuringTools {
 /** Sequences that a swap compares with; kernels of another shape round differently. */
 const PROBE_SEQUENCES = 4;
 const PROBE_TOLERANCE_NATS = 2e-3;
+/** Longest free reply that is judged. */
+const REPLY_TOKENS_MAX = 40;
+/** An everyday turn is read with so much before it; whole old turns go first. */
+const LIMITS = { windowTokens: 512, replyTokensMax: 160 };
+/** Pairs that are read without the model's own idea too. */
+const BARE_PAIRS = 16;
 
-/** Leaves `own.jsonl`, `probe.json`, `replies.json` and `measures.json`. */
+/** Leaves `probe.json`, `replies.json` and `measures.json`. */
 export async function measureNight(
   night: Night,
   tools: MeasuringTools,
   tell: Tell,
 ): Promise<Measured> {
   const { plan, folder } = night;
-  const { model, tokenizer: renderer, priority } = tools;
-  const set = await readNightSet(night);
-  // Written down, so that a deleted talk is found in them too.
-  await writeScenarios(folder, 'own', set.own);
-  const versions = await readVersions(night, model);
-  const rendering = { renderer, limits: exampleLimits(plan.config.train, model) };
-  const rendered = renderMeasuringSet(set, rendering);
-  const flagged = render(set.flagged, rendering, []);
-  const probed = rendered.trained.slice(0, PROBE_SEQUENCES);
-  const { measures, margins } = await withReader(plan, tools, async (reader) => {
-    const measures = await measureWeights(rendered, weightsOf(versions), {
-      reader,
-      controlIds: renderer.controlIds,
-      statistics: { resamples: plan.config.measure.resamples, seed: plan.seed },
-      beforePart: () => priority.pauseWhileBusy(),
-      onProgress: (done, total) => tell(done, total + 2),
-    });
-    await writeProbe(folder, versions.candidate, { reader, examples: probed });
-    return { measures, margins: await flaggedMargins(reader, flagged, versions) };
-  });
-  const replies = await measureNightReplies(night, { ...set, ...versions }, tools);
-  const result: NightMeasures = { measures, replies, flagged: margins };
-  await writeJsonAtomic(join(folder.path, FILE.measures), result, folder.ops);
+  const judges = await readJudges(night);
+  const moments = toAnswerAgain(await readFlagged(folder));
+  const versions = await readVersions(night, tools.model);
+  const statistics = { resamples: plan.config.measure.resamples, seed: plan.seed };
+  const steps = judges.pairs.length + 3;
+  const start = await saidBefore(night, { judges, moments }, tools);
+  tell(1, steps);
+  const reader = createReader({ model: tools.model, executor: tools.executor });
+  const read = await readAll(
+    night,
+    { judges, moments, versions, ...start },
+    {
+      ...{ ...tools, reader, statistics },
+      onPair: (done) => tell(done + 1, steps),
+    },
+  ).finally(() => reader.close());
+  tell(steps - 1, steps);
+  const end = await saidAfter(night, { checked: read.checked, moments, versions }, tools);
+  const replies = moments.map(({ flagId }, i) => ({
+    flagId,
+    oldReply: start.answers[i] ?? '',
+    newReply: end.answers[i] ?? '',
+  }));
+  await writeReplies(folder, replies);
+  const changed = new Map(
+    end.changed.map(({ question, isSame }) => [question.scenario.id, !isSame]),
+  );
+  for (const [i, { context }] of moments.entries()) {
+    changed.set(context.id, replies[i]?.oldReply !== replies[i]?.newReply);
+  }
+  const { listening, perplexity, attention } = read;
+  const measures: NightMeasures = {
+    schema: 2,
+    listening,
+    replies: replyChange(end.changed, statistics),
+    perplexity,
+    attention: attention.changes,
+    predicts: rankCorrelation(
+      attention.movements.flatMap(({ id, feature, moved }) => {
+        const isChanged = changed.get(id);
+        if (feature !== 'direction' || isChanged === undefined) return [];
+        return [{ x: Math.abs(moved), y: Number(isChanged), cluster: id }];
+      }),
+      statistics,
+    ),
+  };
+  await writeJsonAtomic(join(folder.path, FILE.measures), measures, folder.ops);
   return {
-    examples: measures.examples,
-    heldBackFlags: set.heldBack.length,
-    everyday: set.everyday.length,
+    pairs: listening.pairs,
+    replies: end.changed.length,
+    everyday: judges.everyday.length,
+  };
+}
+
+interface Spoken {
+  readonly judges: Judges;
+  readonly moments: readonly FlaggedMoment[];
+}
+
+interface Said {
+  readonly drafts: readonly Draft[];
+  readonly answers: readonly string[];
+}
+
+/** What the weights before say. Its engine is closed before anything else is loaded. */
+function saidBefore(
+  night: Night,
+  { judges, moments }: Spoken,
+  tools: MeasuringTools,
+): Promise<Said> {
+  const { tokenizer, priority } = tools;
+  return tools.withEngine(async (engine, version) => {
+    const { windowTokens } = await engine.describe();
+    const options = { ...replyOptions(tools), engine, version, windowTokens };
+    return {
+      drafts: await draftReplies(judges.questions, tokenizer, options),
+      answers: await answersAgain(moments, night, { engine, version, tokenizer, priority }),
+    };
+  });
+}
+
+/** What the weights after say otherwise. */
+function saidAfter(
+  night: Night,
+  { checked, moments, versions }: Pick<Reading, 'moments' | 'versions'> & { checked: Checked[] },
+  tools: MeasuringTools,
+): Promise<{ changed: ChangedReply[]; answers: string[] }> {
+  const { tokenizer, priority } = tools;
+  const { id: version, deltas } = versions.candidate;
+  return tools.withEngine(async (engine) => {
+    await engine.loadVersion({ id: version, deltas: deltas.map(({ path }) => path) });
+    const options = { ...replyOptions(tools), engine, version };
+    return {
+      changed: await finishReplies(checked, tokenizer, options),
+      answers: await answersAgain(moments, night, { engine, version, tokenizer, priority }),
+    };
+  });
+}
+
+const replyOptions = ({
+  tokenizer,
+  priority,
+}: MeasuringTools): Omit<ReplyOptions, 'engine' | 'version'> => ({
+  stopIds: tokenizer.stopIds,
+  replyTokensMax: REPLY_TOKENS_MAX,
+  signal: priority.signal,
+  beforeEach: () => priority.pauseWhileBusy(),
+});
+
+interface Reading extends Spoken, Said {
+  readonly versions: Versions;
+}
+
+interface ReadTools extends MeasuringTools {
+  readonly reader: Reader;
+  readonly statistics: { readonly resamples: number; readonly seed: number };
+  readonly onPair: (done: number) => void;
+}
+
+/** Everything that is read off the weights without decoding. */
+async function readAll(
+  { folder }: Night,
+  { judges, moments, versions, drafts, answers }: Reading,
+  { reader, tokenizer: renderer, model, priority, statistics, onPair }: ReadTools,
+) {
+  const { parent, candidate, placebo, base } = versions;
+  const beforeEach = (): Promise<void> => priority.pauseWhileBusy();
+  const { stopIds, controlIds } = renderer;
+  const weights = {
+    parent: parent.weights,
+    candidate: candidate.weights,
+    ...(placebo === undefined ? {} : { placebo: placebo.weights }),
+  };
+  const scores = await scorePairs(judges.pairs, weights, {
+    ...{ reader, renderer, stopIds, barePairs: BARE_PAIRS },
+    async beforeEach(index) {
+      onPair(index);
+      await beforeEach();
+    },
+  });
+  const checked = await checkDrafts(drafts, candidate.weights, { reader, stopIds, beforeEach });
+  const limits = { ...LIMITS, windowTokens: Math.min(LIMITS.windowTokens, model.windowTokens) };
+  const rendered = (scenarios: readonly Scenario[]): Example[] =>
+    render(scenarios, { renderer, limits }, []);
+  const [againstParent, againstBase] = await perplexityRatios(
+    reader,
+    rendered(judges.everyday),
+    candidate.weights,
+    [parent.weights, base.weights],
+    statistics,
+  );
+  const marked = drafts.filter(({ question }) => question.kind === 'listen');
+  const attention = await attentionChanges(
+    reader,
+    rendered([
+      ...marked.map(({ question }) => question.scenario),
+      ...moments.map(({ context }, i) => parseScenario({ ...context, chosen: answers[i] || '…' })),
+    ]),
+    { before: parent.weights, after: candidate.weights },
+    { features: ['direction', 'own-idea'], controlIds, statistics, beforeEach },
+  );
+  const trained = await readScenarioFile(folder, 'scenarios');
+  await writeProbe(folder, candidate, {
+    reader,
+    examples: rendered(trained.slice(0, PROBE_SEQUENCES)),
+  });
+  return {
+    listening: listeningOf(scores, statistics),
+    checked,
+    perplexity: { parent: againstParent, base: againstBase } as NightMeasures['perplexity'],
+    attention,
   };
 }
 
@@ -105,36 +269,6 @@ async function readVersions({ plan, folder }: Night, model: Model): Promise<Vers
   };
 }
 
-const weightsOf = ({ parent, candidate, placebo, base }: Versions): MeasuredWeights => ({
-  parent: parent.weights,
-  candidate: candidate.weights,
-  ...(placebo === undefined ? {} : { placebo: placebo.weights }),
-  base: base.weights,
-});
-
-async function withReader<T>(
-  { config }: Night['plan'],
-  { model, executor }: MeasuringTools,
-  run: (reader: Reader) => Promise<T>,
-): Promise<T> {
-  const reader = keepContexts(createReader({ model, executor }), config.train.contextCacheBytesMax);
-  return run(reader).finally(() => reader.close());
-}
-
-async function flaggedMargins(
-  reader: Reader,
-  examples: readonly Example[],
-  { parent, candidate }: Versions,
-): Promise<NightMeasures['flagged']> {
-  const before = await scoreExamples(reader, examples, parent.weights);
-  const after = await scoreExamples(reader, examples, candidate.weights);
-  return after.map(({ example, margin }, i) => ({
-    id: example.scenario.id,
-    before: before[i]?.margin.perToken ?? Number.NaN,
-    after: margin.perToken,
-  }));
-}
-
 /** What the engine must say of these examples once it has the candidate's weights. */
 async function writeProbe(
   { path, ops }: Folder,
@@ -153,11 +287,36 @@ async function writeProbe(
   await writeJsonAtomic(join(path, FILE.probe), probe, ops);
 }
 
-export async function gateNight({ plan, folder }: Night, { sources }: Trained): Promise<Verdict> {
-  const { measures } = await readMeasures(folder);
+export async function gateNight(
+  { plan, folder }: Night,
+  { outputKl, placeboOutputKl }: Trained,
+): Promise<Verdict> {
+  const measures = await readMeasures(folder);
+  if (measures === undefined) {
+    const message = `${folder.path} has measures of an earlier release.`;
+    throw new AttuneError('night-failed', message, { night: plan.night });
+  }
+  const { listening, replies, perplexity } = measures;
   const { tensors } = await readDelta(join(folder.path, FILE.delta), folder.ops);
-  const { number: night, passedNights } = plan;
-  const evidence = gateEvidence(measures, { tensors, sources, night, passedNights });
-  const { passes, reasons } = decideGate(evidence, plan.config.gate);
-  return { passed: passes, reasons: [...reasons] };
+  const flags = (await readFlagged(folder)).filter(({ isHeldBack }) => !isHeldBack).length;
+  const held = replies.kinds.filter(({ isHold }) => isHold);
+  const [furthest] = held.sort((a, b) => b.kl - a.kl);
+  const { passes, isOffered, reasons } = decideGate(
+    {
+      bothRight: listening.change,
+      beyondPlacebo: listening.beyondPlacebo,
+      outputKl: { real: outputKl, placebo: placeboOutputKl },
+      lossBound: replies.holds.lossBound,
+      heldKl: { kind: furthest?.kind ?? 'nothing', kl: furthest?.kl ?? Number.NaN },
+      perplexityParent: perplexity.parent,
+      perplexityBase: perplexity.base,
+      isFinite: Object.values(tensors).every(({ data }) => data.every(Number.isFinite)),
+      isOnlyQueryMoved: Object.keys(tensors).every(isQProj),
+      flags,
+      night: plan.number,
+      passedNights: plan.passedNights,
+    },
+    plan.config.gate,
+  );
+  return { passed: passes, ...(isOffered ? { offered: true } : {}), reasons: [...reasons] };
 }

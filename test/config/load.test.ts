@@ -111,6 +111,8 @@ describe('a configuration of an earlier version', () => {
     const nested = await written('server: { limits: { openTalksMax: 3, flagsMax: 9 } }');
     const { limits } = (await loadConfig({ file: nested })).config.server;
     expect(limits).toMatchObject({ openConversationsMax: 3, flagsMax: 9 });
+    const margin = await written('gate: { marginPMax: 0.02 }');
+    expect((await loadConfig({ file: margin })).config.gate.pMax).toBe(0.02);
   });
 
   it('is read from variables and --set too, and a key of today wins', async () => {

@@ -10,23 +10,23 @@ export const around = (mean: number, half: number, p: number): Estimate => ({
   level: 0.95,
   p,
   observations: 80,
-  clusters: 40,
+  clusters: 20,
 });
 
 /** As configured when nobody says otherwise. */
 export const SETTINGS = gateSection.parse({});
 
 export const GOOD: GateEvidence = {
-  margin: around(0.1, 0.03, 0.0005),
-  realMinusDeaf: around(0.08, 0.03, 0.002),
-  pushBack: around(0, 0.01, 0.5),
-  invite: around(0.001, 0.01, 0.5),
-  ordinary: around(-0.002, 0.01, 0.6),
-  perplexityParent: { ratio: 1.005, high: 1.011 },
+  bothRight: around(0.15, 0.06, 0.0005),
+  beyondPlacebo: around(0.14, 0.06, 0.002),
+  outputKl: { real: 0.2, placebo: 0.15 },
+  lossBound: 0.03,
+  heldKl: { kind: 'accepted', kl: 0.02 },
+  perplexityParent: { ratio: 1.002, high: 1.008 },
   perplexityBase: { ratio: 1.02, high: 1.03 },
-  sources: 20,
   isFinite: true,
   isOnlyQueryMoved: true,
+  flags: 24,
   night: 1,
   passedNights: [],
 };

@@ -1,148 +1,177 @@
-import { describe, expect, it } from 'vitest';
-import { measureReplies, type ReplyChangeOptions } from '../../src/measure/reply-change.ts';
-import type { Kind } from '../../src/scenario/kind.ts';
-import type { Scenario } from '../../src/scenario/scenario.ts';
-import { FakeEngine } from '../fakes/fake-engine.ts';
-import { renderer, wordScenario } from '../reading/tiny-reading.ts';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Engine } from '../../src/engine/engine.ts';
+import { createEngine } from '../../src/engine/in-process-engine.ts';
+import {
+  type ChangedReply,
+  checkDrafts,
+  draftReplies,
+  finishReplies,
+  type Question,
+  replyChange,
+} from '../../src/measure/reply-change.ts';
+import { writeDelta } from '../../src/model/delta.ts';
+import { GREEDY } from '../../src/protocol/sampling.ts';
+import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
+import {
+  nudged,
+  openTinyReading,
+  renderer,
+  type TinyReading,
+  wordScenario,
+} from '../reading/tiny-reading.ts';
 
-const READY = 9;
-const IDLE = 8;
-const tokenizer: ReplyChangeOptions['tokenizer'] = {
-  ...renderer,
-  stopIds: [2],
-  decode: (ids) => ids.map((id) => (id === READY ? 'ready' : 'idle')).join(' '),
-};
+// A small model is opened, or many pairs are read.
+vi.setConfig({ testTimeout: 60_000 });
 
-const FACTS = { needs: [['ready']] };
-const asked = (index: number, kind: Kind = 'listen'): Scenario =>
-  wordScenario(index, { kind, facts: FACTS });
-const scenarios = [asked(0), asked(1), asked(2, 'ordinary'), asked(3, 'ordinary')];
+const STOP = [2];
+/** So small that some replies stay. */
+const NUDGE = 0.005;
+const decoder = { decode: (ids: readonly number[]) => ids.join(' ') };
+const question = (index: number, changes: Partial<Question> = {}): Question => ({
+  scenario: wordScenario(index),
+  kind: 'listen',
+  isHold: true,
+  judge: (reply) => ({ rank: reply === '' ? 0 : 1, reason: 'said something' }),
+  ...changes,
+});
+const questions = Array.from({ length: 8 }, (_, i) => question(i));
 
-/** Says "ready" under the versions named, else "idle". */
-function engineOf(ready: readonly string[], options: { windowTokens?: number } = {}): FakeEngine {
-  const engine = new FakeEngine({
-    version: 'old',
-    reply: ({ version = '' }) => [ready.includes(version) ? READY : IDLE],
-    ...options,
+describe('replies decoded with a draft', () => {
+  let tiny: TinyReading;
+  let engine: Engine;
+  let folder: string;
+  const replyTokensMax = 12;
+  const options = (version: string) => ({ engine, version, stopIds: STOP, replyTokensMax });
+  beforeAll(async () => {
+    tiny = await openTinyReading();
+    folder = await mkdtemp(join(tmpdir(), 'attune-draft-'));
+    const tensors = Object.fromEntries(
+      Object.entries(nudged(tiny.base, 'night', NUDGE)).map(([name, { data, shape }]) => {
+        const base = tiny.base[name]?.data as Float32Array;
+        const moved = Float32Array.from(data, (value, i) => value - (base[i] as number));
+        return [name, { shape, data: moved }];
+      }),
+    );
+    const delta = join(folder, 'delta.safetensors');
+    await writeDelta(delta, { baseHash: tiny.model.baseHash, tensors });
+    engine = await createEngine({
+      modelDir: tiny.model.dir,
+      cacheDir: folder,
+      executor: await createOnnxExecutor({ device: 'cpu', threads: 1 }),
+      version: { id: 'before', deltas: [] },
+    });
+    await engine.loadVersion({ id: 'after', deltas: [delta] });
   });
-  return engine;
-}
-
-async function measured(
-  engine: FakeEngine,
-  of: readonly Scenario[],
-  more: Partial<ReplyChangeOptions> = {},
-) {
-  await engine.loadVersion({ id: 'new', deltas: [] });
-  return measureReplies(of, {
-    engine,
-    tokenizer,
-    before: 'old',
-    after: 'new',
-    replyTokensMax: 4,
-    statistics: { resamples: 200 },
-    ...more,
-  });
-}
-
-describe('replies before and after', () => {
-  it('are counted by kind, each scenario against itself', async () => {
-    const { all, kinds } = await measured(engineOf(['new']), scenarios);
-    expect(all).toMatchObject({ replies: 4, before: 0, after: 1, deaf: null });
-    expect(all.change).toMatchObject({ mean: 1, low: 1, high: 1, clusters: 4 });
-    expect(kinds.map(({ kind, replies }) => [kind, replies])).toEqual([
-      ['listen', 2],
-      ['ordinary', 2],
-    ]);
+  afterAll(async () => {
+    await engine.close();
+    await tiny.close();
+    await rm(folder, { recursive: true });
   });
 
-  it('fall as plainly as they rise', async () => {
-    const { all } = await measured(engineOf(['old']), scenarios);
-    expect(all).toMatchObject({ before: 1, after: 0, change: { mean: -1, p: 1 } });
-  });
+  const drafted = () =>
+    draftReplies(questions, renderer, { ...options('before'), windowTokens: 64 });
 
-  it('of one source tell nothing of others', async () => {
-    const same = scenarios.map((one) => ({ ...one, source: { ...one.source, cluster: 'talk' } }));
-    const { all } = await measured(engineOf(['new']), same);
-    expect(all.change).toMatchObject({ mean: 1, p: 1, clusters: 1 });
-    expect(all.change.low).toBeLessThan(-1e300);
-  });
-
-  it('are greedy, short, of one version each and kept in no cache', async () => {
-    const engine = engineOf(['new']);
-    await measured(engine, scenarios.slice(0, 1));
-    expect(engine.requests.map(({ version }) => version)).toEqual(['old', 'new']);
-    for (const { sampling, replyTokensMax, cacheKey } of engine.requests) {
-      expect(sampling).toMatchObject({ temperature: 0, repetitionPenalty: 1 });
-      expect([replyTokensMax, cacheKey]).toEqual([4, undefined]);
+  it('are those of plain greedy decoding under the weights after', async () => {
+    const after = nudged(tiny.base, 'night', NUDGE);
+    const checked = await checkDrafts(await drafted(), after, { ...tiny, stopIds: STOP });
+    expect(new Set(checked.map(({ kept }) => kept === replyTokensMax)).size).toBe(2);
+    const changed = await finishReplies(checked, decoder, options('after'));
+    for (const [i, reply] of changed.entries()) {
+      const { messages } = questions[i]?.scenario ?? { messages: [] };
+      const { ids } = renderer.renderChat(messages, { addGenerationPrompt: true });
+      const plain = await engine.generate(
+        {
+          ...{ ids, stopIds: STOP, replyTokensMax, version: 'after' },
+          sampling: { ...GREEDY, seed: 0 },
+        },
+        () => undefined,
+      );
+      expect(reply.after.reply).toBe(decoder.decode(plain.ids));
+      expect(reply.isSame).toBe(reply.after.reply === reply.before.reply);
+      expect(reply.kl).toBeGreaterThan(0);
     }
   });
 
-  it('of a placebo come last, for an engine holds two versions', async () => {
-    const engine = engineOf(['new', 'placebo']);
-    const { all } = await measured(engine, scenarios, { placebo: { id: 'placebo', deltas: [] } });
-    expect(all).toMatchObject({ before: 0, after: 1, deaf: 1 });
-    expect(engine.requests.at(-1)?.version).toBe('placebo');
-    await expect(
-      engine.generate({ ...engine.requests[0], version: 'new' } as never, () => {}),
-    ).rejects.toMatchObject({ code: 'version-unknown' });
+  it('cost no decoding, move nothing and cannot be worse where the weights are the same', async () => {
+    const checked = await checkDrafts(await drafted(), tiny.base, { ...tiny, stopIds: STOP });
+    const never = {
+      generate: () => {
+        throw new Error('decoded again');
+      },
+    };
+    const changed = await finishReplies(checked, decoder, { ...options('before'), engine: never });
+    expect(changed.every(({ isSame }) => isSame)).toBe(true);
+    expect(Math.max(...changed.map(({ kl }) => kl))).toBeLessThan(1e-4);
+    const { holds } = replyChange(changed, { resamples: 200 });
+    expect(holds).toMatchObject({ replies: 8, same: 8, won: 0, lost: 0 });
   });
 
-  it('are not asked of a scenario that leaves them no room', async () => {
-    const long = {
-      ...asked(4),
-      messages: [{ role: 'user' as const, content: 'word '.repeat(60) }],
-    };
-    const engine = engineOf(['new'], { windowTokens: 40 });
-    const { all } = await measured(engine, [long, asked(5)], { windowTokens: 40 });
-    expect(all.replies).toBe(1);
-    const none = await measured(engine, [long], { windowTokens: 40 });
-    expect(none).toMatchObject({ all: { replies: 0, change: { p: 1 } }, kinds: [], samples: [] });
-  });
-
-  it('give way before each of them', async () => {
-    const engine = engineOf(['new']);
-    const askedBefore: number[] = [];
-    const beforeEach = async (): Promise<void> => {
-      askedBefore.push(engine.requests.length);
-    };
-    await measured(engine, scenarios, { beforeEach });
-    expect(askedBefore).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
-  });
-
-  it('are given up when the night is stopped, also in the middle of the last', async () => {
-    const stop = new AbortController();
-    let waits = 0;
-    const beforeEach = async (): Promise<void> => {
-      waits += 1;
-      if (waits === 2) stop.abort(new Error('the night was stopped'));
-    };
-    const only = scenarios.slice(0, 1);
-    const options = { beforeEach, signal: stop.signal };
-    await expect(measured(engineOf(['new']), only, options)).rejects.toThrow('was stopped');
-    expect(waits).toBe(2);
+  it('are none for a question that leaves no room in the window', async () => {
+    const tight = { ...options('before'), windowTokens: 20 };
+    expect(await draftReplies(questions, renderer, tight)).toEqual([]);
   });
 });
 
-describe('samples of replies', () => {
-  it('are the first of each kind that differ, with what decided', async () => {
-    const { samples } = await measured(engineOf(['new']), [...scenarios, asked(6), asked(7)]);
-    expect(samples.map(({ id }) => id)).toEqual(['s0', 's1', 's2', 's3']);
+describe('replies that changed', () => {
+  const changed = (
+    index: number,
+    [before, after]: readonly [-1 | 0 | 1, -1 | 0 | 1],
+    more: Partial<Question> = {},
+  ): ChangedReply => {
+    const said = (rank: -1 | 0 | 1) => ({ rank, reason: 'ranked', reply: `reply ${rank}` });
+    const isSame = before === after;
+    const kl = isSame ? 0 : 0.2;
+    return {
+      question: question(index, more),
+      before: said(before),
+      after: said(after),
+      isSame,
+      kl,
+    };
+  };
+  const many = (count: number, ranks: readonly [-1 | 0 | 1, -1 | 0 | 1]) =>
+    Array.from({ length: count }, (_, i) => changed(i, ranks));
+
+  it('are worse when they fall from right to neither, or from neither to the opposite', () => {
+    const replies = [...many(50, [1, 1]), changed(60, [1, 0]), changed(61, [0, -1])];
+    const { holds } = replyChange([...replies, changed(62, [-1, 0])], { resamples: 300 });
+    expect(holds).toMatchObject({ replies: 53, same: 50, won: 1, lost: 2 });
+    expect(holds.lossBound).toBeGreaterThan(1 / 53);
+  });
+
+  it.each([
+    [40, 0, false],
+    [96, 0, true],
+    [96, 8, false],
+  ])('of %i with %i worse leave a bound within 5 points: %s', (count, worse, isWithin) => {
+    const replies = [...many(count - worse, [1, 1]), ...many(worse, [1, 0])];
+    const { lossBound } = replyChange(replies, { resamples: 300 }).holds;
+    expect(lossBound <= 0.05).toBe(isWithin);
+  });
+
+  it('stand beside the holds where they are none, with samples of no person', () => {
+    const own = wordScenario(3, { source: { origin: 'log', cluster: 'talk', domain: 'talk' } });
+    const { holds, kinds, samples } = replyChange(
+      [
+        changed(1, [0, 1], { isHold: false }),
+        changed(2, [1, 0], { kind: 'accepted' }),
+        changed(3, [1, 0], { kind: 'everyday', scenario: own }),
+      ],
+      { resamples: 200 },
+    );
+    expect(holds.replies).toBe(2);
+    expect(kinds.map(({ kind, isHold, replies }) => [kind, isHold, replies])).toEqual([
+      ['listen', false, 1],
+      ['accepted', true, 1],
+      ['everyday', true, 1],
+    ]);
+    expect(samples.map(({ kind }) => kind)).toEqual(['listen', 'accepted']);
     expect(samples[0]).toMatchObject({
-      said: 'please do thing 0',
-      before: { reply: 'idle', passes: false, reason: 'lacks "ready"' },
-      after: { reply: 'ready', passes: true },
+      before: { reply: 'reply 0', passes: false },
+      after: { reply: 'reply 1', passes: true },
     });
-  });
-
-  it('are none where nothing changed', async () => {
-    const { samples, all } = await measured(engineOf(['old', 'new']), scenarios);
-    expect([samples, all.change.mean]).toEqual([[], 0]);
-  });
-
-  it('never hold what was said in a talk, which may be deleted', async () => {
-    const flag = { ...asked(8), source: { ...asked(8).source, origin: 'flag' as const } };
-    const { samples, all } = await measured(engineOf(['new']), [flag]);
-    expect([samples, all.replies]).toEqual([[], 1]);
   });
 });

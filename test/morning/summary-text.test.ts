@@ -2,9 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { summaryText } from '../../src/cli/night/summary-text.ts';
 import { summaryMarkdown } from '../../src/morning/summary-markdown.ts';
+import { listeningText } from '../../src/protocol/listening-text.ts';
 import { pointsText, repliesLine } from '../../src/protocol/replies-text.ts';
 import { NightSummary, type RepliesView } from '../../src/protocol/summary.ts';
-import { night } from '../web/night-example.ts';
+import { listening, night, today } from '../web/night-example.ts';
 
 const { status: _, ...summary } = night('waiting');
 const replies = summary.replies as RepliesView;
@@ -58,5 +59,43 @@ describe('replies that pass their check', () => {
     expect(read.replies).toBeNull();
     expect(summaryMarkdown(read)).not.toContain('their check');
     expect(summaryText(read)).not.toContain('their check');
+  });
+});
+
+describe('how a night listens', () => {
+  const { status: _status, ...now } = today('waiting');
+
+  it('is one line: the change, the pairs, and how much of the gap it closes', () => {
+    expect(listeningText(listening())).toBe(
+      '+15 points, 95 % +9 to +21; 13 pairs won, 1 lost; ' +
+        '31 % of the gap to told (+49 points, 95 % +39 to +59) is closed',
+    );
+    expect(listeningText({ ...listening(), gapClosed: null })).toContain(
+      'the gap to told is too small to measure',
+    );
+    expect(listeningText({ ...listening(), gapClosed: -0.1 })).toContain('0 % of the gap');
+  });
+
+  it('is one table by distance, in Markdown and in a terminal', () => {
+    const text = summaryMarkdown(now);
+    expect(text).toContain(
+      '| direction | before | restated by rule | after | told | placebo | pairs |',
+    );
+    expect(text).toContain('| asked for at once | 20 % | 52 % | 34 % | 60 % | 16 % | 40 |');
+    expect(text).toContain('| all | 10 % | 26 % | 25 % | 59 % | 8 % | 80 |');
+    expect(summaryText(now)).toMatch(/^ {2}all \(80\) +10 % +26 % +25 % +59 % +8 %$/m);
+  });
+
+  it('stands beside the replies that must not become worse', () => {
+    const line =
+      'of 144 replies that must not become worse, 101 are the same to the token, 3 better, ' +
+      '2 worse; at most 3.1 % worse (upper bound)';
+    expect(summaryText(now)).toContain(line);
+    expect(summaryText(now)).not.toContain('the gate does not read this');
+    expect(summaryMarkdown(now)).toContain('the gate judges them together');
+  });
+
+  it('is not mentioned in summaries of before', () => {
+    expect(summaryMarkdown(summary)).not.toContain('Does it listen?');
   });
 });

@@ -97,6 +97,21 @@ describe('a night that passed the gate', () => {
   });
 });
 
+describe('a night that offers itself for a trial', () => {
+  it('waits for the person also where nights are taken by themselves, and then is like any', async () => {
+    const manifest = await commitNight(night.store, { passed: false, isOffered: true });
+    const { verdict, reasons } = await finish(manifest);
+    expect([verdict, statusOf(manifest), await version()]).toEqual([
+      'awaiting-review',
+      'waiting',
+      'base',
+    ]);
+    expect(reasons).toEqual(['margin: 0.1 gained, 0.05 needed']);
+    const { why } = night.store.ledger.head().nights[manifest.night] ?? {};
+    expect(why).toBe('it offers itself for a trial');
+  });
+});
+
 describe('a night that changes nothing', () => {
   it('is refused with what the gate held against it', async () => {
     const manifest = await commitNight(night.store, { passed: false });

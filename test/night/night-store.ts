@@ -104,6 +104,8 @@ export async function converse(
 
 export interface CommittedNight {
   readonly passed?: boolean;
+  /** It offers itself for a trial. */
+  readonly isOffered?: boolean;
   /** False: there was nothing to learn. */
   readonly hasDelta?: boolean;
   readonly flagged?: readonly FlaggedMoment[];
@@ -121,7 +123,8 @@ export async function commitNight(
   { ledger }: Store,
   options: CommittedNight = {},
 ): Promise<Manifest> {
-  const { passed = true, hasDelta = true, flagged = [], scenarios = [], review } = options;
+  const { passed = true, isOffered = false, hasDelta = true, review } = options;
+  const { flagged = [], scenarios = [] } = options;
   const { inForce = ledger.head().inForce, everyday = [], gists = [], drafts = [] } = options;
   const { number, parent } = await ledger.next();
   const night = `n000${number}-2026-03-03`;
@@ -146,7 +149,8 @@ export async function commitNight(
   return ledger.commit({
     ...{ night, number, day: '2026-03-03', base: ledger.base, parent, seed: 7, data },
     ...{ inForce: [...inForce], config: sha256('config'), software: {} },
-    ...{ startedAt: at, endedAt: at, gate: { passed, reasons: reasons(passed) } },
+    ...{ startedAt: at, endedAt: at },
+    gate: { passed, reasons: reasons(passed), ...(isOffered ? { offered: true } : {}) },
     delta: hasDelta ? { file: FILE.delta, hash, relativeNorm: 0.01, steps: 3 } : null,
     ...(review === undefined ? {} : { review }),
   });

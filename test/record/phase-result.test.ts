@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Manifest } from '../../src/ledger/manifest.ts';
-import type { ReplyChange, ReplyShares } from '../../src/measure/reply-change.ts';
 import {
   counted,
   failuresOf,
@@ -10,30 +9,6 @@ import {
   verdictOf,
 } from '../../src/record/phase-result.ts';
 import { MemoryDisk } from '../fakes/memory-disk.ts';
-
-const change = {
-  mean: 0.5,
-  low: 0.1,
-  high: 0.9,
-  level: 0.95,
-  p: 0.02,
-  observations: 4,
-  clusters: 4,
-};
-const shares: ReplyShares = { replies: 4, before: 0.25, after: 0.75, deaf: null, change };
-const replies: ReplyChange = {
-  all: shares,
-  kinds: [{ kind: 'listen', ...shares, deaf: 0.25 }],
-  samples: [
-    {
-      id: 's0',
-      kind: 'listen',
-      said: 'Nine.',
-      before: { reply: '', passes: false, reason: 'empty' },
-      after: { reply: 'Nine it is.', passes: true, reason: 'the direction comes first' },
-    },
-  ],
-};
 
 let disk: MemoryDisk;
 const folder = () => ({ path: '/night', ops: disk });
@@ -46,30 +21,16 @@ beforeEach(() => {
 });
 
 describe('the measures of a night', () => {
-  it('come back with the replies that were checked', async () => {
-    write({ measures: {}, replies, flagged: [] });
-    expect((await readMeasures(folder())).replies).toEqual(replies);
+  it('come back as they were written', async () => {
+    const measures = { schema: 2, listening: { pairs: 3 } };
+    write(measures);
+    expect(await readMeasures(folder())).toEqual(measures);
   });
 
-  it('of a night before replies were checked have none', async () => {
+  it('are none of a night that measured something else, or nothing', async () => {
     write({ measures: { examples: 3 }, flagged: [] });
-    expect(await readMeasures(folder())).toEqual({
-      measures: { examples: 3 },
-      replies: null,
-      flagged: [],
-    });
-  });
-
-  it.each([
-    ['a share without its interval', { ...replies, all: { ...shares, change: undefined } }],
-    ['a kind that there is not', { ...replies, kinds: [{ kind: 'obey', ...shares }] }],
-    ['a share that is no number', { ...replies, all: { ...shares, after: null } }],
-    ['something else', 'many'],
-  ])('are refused with %s', async (_, bent) => {
-    write({ measures: {}, replies: bent, flagged: [] });
-    await expect(readMeasures(folder())).rejects.toMatchObject({
-      code: 'night-failed',
-    });
+    expect(await readMeasures(folder())).toBeUndefined();
+    expect(await readMeasures({ path: '/other', ops: disk })).toBeUndefined();
   });
 });
 
@@ -122,6 +83,8 @@ describe('the verdict', () => {
     expect(verdictOf(night(null), { swap: null })).toBe('refused');
     expect(verdictOf(night(passed), { swap: null })).toBe('awaiting-review');
     expect(verdictOf(night(passed), { swap })).toBe('swapped');
+    const offered = { passed: false, offered: true as const, reasons: [reason('better', false)] };
+    expect(verdictOf(night(offered), { swap: null })).toBe('awaiting-review');
   });
 
   it('names the rules that failed and no others', () => {

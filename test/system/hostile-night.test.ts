@@ -106,13 +106,13 @@ describe('a clock that is set back', () => {
 });
 
 describe('a poisoned night', () => {
-  it('is refused: flags that ask for the own idea lower the listening margin', async () => {
-    const lenient = { sourcesMin: 1, guardLowerBoundMin: -100, perplexityRatioParentMax: 1e6 };
+  it('is refused: flags that ask for the own idea make no pair right', async () => {
+    const ratios = { perplexityRatioParentMax: 1e6, perplexityRatioBaseMax: 1e6 };
     loop = await openLoop({
       night: { dreamsMax: 0 },
       train: { holdsPerStep: 0, epochsMax: 12, klPerStep: 0.05 },
-      measure: { scenariosPerKind: 6 },
-      gate: { ...lenient, perplexityRatioBaseMax: 1e6, marginPMax: 0.5, placeboPMax: 0.99 },
+      measure: { pairs: 6, heldReplies: 6 },
+      gate: { ...ratios, worseMax: 0.99, heldKlMax: 1e6, pMax: 0.5, placeboPMax: 0.99 },
     });
     const client = await TestClient.open(loop.daemon.port);
     await client.hello();
@@ -130,8 +130,8 @@ describe('a poisoned night', () => {
     await loop.nights.ended();
     const manifest = await loop.nights.ledger.read(night);
     expect(manifest.gate?.passed).toBe(false);
-    const margin = manifest.gate?.reasons.find(({ rule }) => rule === 'margin');
-    expect(margin).toMatchObject({ passes: false, text: expect.stringMatching(/gain −/) });
+    const listening = manifest.gate?.reasons.find(({ rule }) => rule === 'listening');
+    expect(listening).toMatchObject({ passes: false });
     expect(loop.nights.ledger.statusOf(manifest)).toBe('refused');
     expect((await loop.engine.describe()).version).toBe(before);
   }, 300_000);

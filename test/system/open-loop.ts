@@ -34,7 +34,7 @@ const SMALL: ConfigPatch = {
   dream: { rehearsalTalks: 4 },
   night: { dreamsMax: 8, isEnabled: false },
   train: { warmupSteps: 0, epochsMax: 2, batchSize: 2, checkpointSteps: 1 },
-  measure: { scenariosPerKind: 1, repliesPerKind: 0, resamples: 200 },
+  measure: { pairs: 2, heldReplies: 4, everydayTurns: 8, resamples: 200 },
 };
 
 export interface LoopPlace {

@@ -1,5 +1,12 @@
 // Nights made up by hand, valid on the wire: one that went well, one that was refused.
-import { type BlindView, NightList, NightView, SliderView } from '../../src/protocol/summary.ts';
+import {
+  type BlindView,
+  type ListeningView,
+  NightList,
+  type NightSummary,
+  NightView,
+  SliderView,
+} from '../../src/protocol/summary.ts';
 
 const estimate = (mean: number, half: number) => ({
   mean,
@@ -15,8 +22,8 @@ const line = (number: number, status: string, mean: number) => ({
   day: `2026-03-0${number}`,
   status,
   headline: `What night ${number} came to.`,
-  margin: estimate(mean, 0.03),
-  realMinusDeaf: estimate(mean - 0.02, 0.03),
+  bothRight: estimate(mean, 0.03),
+  beyondPlacebo: estimate(mean - 0.02, 0.03),
   defenceGap: 0.3 - mean,
   flagsPer100: 9 - 2 * number,
 });
@@ -53,6 +60,62 @@ const share = (replies: number, before: number, after: number) => ({
   deaf: before,
   change: estimate(after - before, 0.12),
 });
+
+export const listening = (after = 0.25): ListeningView => ({
+  pairs: 80,
+  shares: { untold: 0.1, rule: 0.26, after, told: 0.59, placebo: 0.08 },
+  byDistance: [
+    {
+      distance: '0',
+      pairs: 40,
+      shares: { untold: 0.2, rule: 0.52, after: 0.34, told: 0.6, placebo: 0.16 },
+    },
+    {
+      distance: '2',
+      pairs: 40,
+      shares: { untold: 0, rule: 0, after: 0.16, told: 0.58, placebo: 0 },
+    },
+  ],
+  margins: { untold: { mean: -0.08, median: -0.07, trimmed: -0.08 } },
+  won: 13,
+  lost: 1,
+  change: estimate(after - 0.1, 0.06),
+  beyondPlacebo: estimate(after - 0.08, 0.06),
+  gap: estimate(0.49, 0.1),
+  gapClosed: (after - 0.1) / 0.49,
+});
+
+const held = (same: number, won: number, lost: number) => ({
+  ...{ same, won, lost, lossBound: 0.031, kl: 0.021 },
+});
+
+/** A night as today's measure it, in place of those of before. */
+export function today(status: string, changes: Partial<NightSummary> = {}): NightView {
+  const { replies, ...rest } = night(status);
+  const one = replies as NonNullable<typeof replies>;
+  return NightView.parse({
+    ...rest,
+    headline: 'Night 3 waits for you: it listens in 25 % of 80 judged pairs, 10 % before.',
+    listening: listening(),
+    bothRight: null,
+    measures: [
+      {
+        name: 'bothRight',
+        label: 'Listening: right on both sides',
+        unit: 'of the pairs',
+        estimate: estimate(0.15, 0.06),
+        wish: 'gain',
+      },
+    ],
+    flagged: rest.flagged.map((moment) => ({ ...moment, marginBefore: null, marginAfter: null })),
+    replies: {
+      ...{ ...one, deaf: null, held: held(101, 3, 2), replies: 144 },
+      kinds: one.kinds.map((kind) => ({ ...kind, deaf: null, held: held(9, 1, 2) })),
+    },
+    predicts: { rho: 0.31, low: 0.05, high: 0.52, moments: 30 },
+    ...changes,
+  });
+}
 
 export const night = (status: string, mean = 0.12): NightView =>
   NightView.parse({
@@ -211,8 +274,8 @@ export const slider: SliderView = SliderView.parse({
     },
   ],
   frozenHash: 'a'.repeat(64),
-  real: estimate(0.12, 0.05),
-  realMinusDeaf: estimate(0.09, 0.05),
+  bothRight: estimate(0.12, 0.05),
+  beyondPlacebo: estimate(0.09, 0.05),
 });
 
 export const NO_PAIRS: BlindView = { pairs: [], tally: null, isVeto: false };

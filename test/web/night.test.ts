@@ -15,7 +15,7 @@ import {
   type WatchedPage,
   webFolder,
 } from './browser.ts';
-import { list, NO_PAIRS, night, slider } from './night-example.ts';
+import { list, NO_PAIRS, night, slider, today } from './night-example.ts';
 
 const AT = '/nights/n0003-2026-03-03';
 
@@ -100,11 +100,11 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     const lines = page.getByRole('link', { name: /^Night \d/ });
     await lines.first().waitFor();
     expect(await lines.allTextContents()).toEqual([
-      expect.stringMatching(/Night 3.*waits for you.*margin \+0\.120/s),
-      expect.stringMatching(/Night 2.*refused by the gate.*margin −0\.060/s),
+      expect.stringMatching(/Night 3.*waits for you.*listening \+12 points/s),
+      expect.stringMatching(/Night 2.*refused by the gate.*listening −6 points/s),
       expect.stringMatching(/Night 1.*in force/s),
     ]);
-    const trend = page.getByRole('img', { name: /^Margin, nats a token/ });
+    const trend = page.getByRole('img', { name: /^Listening, share of pairs/ });
     expect(await trend.getAttribute('aria-label')).toContain('0.080, −0.060, 0.120');
     await page.getByRole('button', { name: 'Dream now' }).click();
     await expect.poll(() => asked, PATIENT).toEqual(['/api/nights/run {}']);
@@ -217,6 +217,29 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     expect(asked.map((one) => one.split('/').at(-1))).toEqual(['approve {}', 'revert {}']);
   });
 
+  it('shows how a night listens by distance, beside told, and what it costs elsewhere', async () => {
+    summary = today('waiting');
+    await open(AT);
+    await page.getByText('31 % of the gap to told').waitFor();
+    const row = page.getByRole('row', { name: /^2 other turns between/ });
+    expect(await row.getByRole('cell').allTextContents()).toEqual([
+      ...['0 %', '0 %', '16 %', '58 %', '0 %', '40'],
+    ]);
+    const inShort = page.getByLabel('The night in short');
+    await inShort.getByText('10 % → 25 % 59 % when told; 80 pairs').waitFor();
+    await inShort.getByText('2 of 144').waitFor();
+    await page.getByText('On 30 moments, where it moved more').waitFor();
+  });
+
+  it('lets a night that offers itself be tried for a day', async () => {
+    summary = today('waiting', { isOffered: true });
+    await open(AT);
+    await page.getByText('Its gain is too small to be sure of').waitFor();
+    await page.getByRole('button', { name: 'Try it for a day' }).click();
+    await page.getByText('· in force').waitFor();
+    expect(asked).toEqual(['/api/nights/n0003-2026-03-03/approve {}']);
+  });
+
   it('lets a waiting night be left', async () => {
     await open(AT);
     await page.getByRole('button', { name: 'Leave them' }).click();
@@ -304,6 +327,6 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     await page.keyboard.press('ArrowRight');
     await page.getByText('Stop 1 speaks.').waitFor();
     await page.getByText('aaaaaaaaaaaaaaaa').waitFor();
-    await page.getByText(/\+0\.120 nats a token; beyond the placebo \+0\.090/).waitFor();
+    await page.getByText(/Listening of this night: \+12 points/).waitFor();
   });
 });

@@ -2,106 +2,78 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadVersion } from '../../src/model/versions.ts';
-import { readScenarioFile, writeFlagged, writeScenarios } from '../../src/record/files.ts';
+import { writeFlagged, writeScenarios } from '../../src/record/files.ts';
 import { scenarioOf } from '../../src/record/moment.ts';
-import { type Measured, readMeasures, type Trained } from '../../src/record/phase-result.ts';
+import {
+  type Measured,
+  type NightMeasures,
+  readMeasures,
+  readReplies,
+  type Trained,
+} from '../../src/record/phase-result.ts';
 import { gateNight, measureNight } from '../../src/work/evidence.ts';
-import { readNightSet } from '../../src/work/measuring-set.ts';
 import { nightEngine } from '../../src/work/night-engine.ts';
 import { trainNight } from '../../src/work/training.ts';
 import { everydayTurn, moment, openSmallNight, type SmallNight, talksThat } from './small-night.ts';
 
-// A small model dreams, trains or is measured.
+// A small model trains and is measured.
 vi.setConfig({ testTimeout: 60_000 });
 
-let night: SmallNight;
-beforeAll(async () => {
-  night = await openSmallNight();
-  const trained = [moment(0), moment(1), moment(2)];
-  await writeFlagged(night.folder, [...trained, moment(3, { isHeldBack: true })]);
-  await writeScenarios(
-    night.folder,
-    'scenarios',
-    trained.flatMap((one) => {
-      const scenario = scenarioOf(one);
-      const placebo = { last: 'What shall we take along?', reply: 'No idea at all.' };
-      return scenario === undefined ? [] : [{ ...scenario, placebo }];
-    }),
-  );
-  const talks = [...talksThat(true, 4), ...talksThat(false, 2)];
-  const everyday = talks.map((talk, i) => everydayTurn(i, talk));
-  await writeScenarios(night.folder, 'everyday', everyday);
-});
-afterAll(() => night.close());
+const measuresOf = async ({ folder }: SmallNight): Promise<NightMeasures> => {
+  const measures = await readMeasures(folder);
+  if (measures === undefined) throw new Error('nothing was measured');
+  return measures;
+};
 
-describe('what a night measures on', () => {
-  it('is the tests, held-back flags and crossed moments of talks that measure', async () => {
-    const set = await readNightSet(night);
-    expect(set.heldBack.map(({ id }) => id)).toEqual(['moment-3']);
-    const kinds = set.scenarios.filter(({ source }) => source.origin === 'suite');
-    expect(kinds.length).toBe(8);
-    const measuring = new Set(talksThat(true, 4));
-    expect(set.own.length).toBeGreaterThan(0);
-    expect(set.own.every(({ source }) => measuring.has(source.cluster))).toBe(true);
-    expect(set.own.every(({ source }) => source.origin === 'log')).toBe(true);
-    const quiet = set.everyday.filter(({ source }) => source.origin === 'log');
-    expect(quiet.map(({ source }) => source.cluster)).toEqual(talksThat(true, 4));
-    expect(set.flagged.map(({ id }) => id)).toEqual([0, 1, 2, 3].map((i) => `moment-${i}`));
+async function prepare(night: SmallNight, count: number): Promise<void> {
+  const trained = Array.from({ length: count }, (_, i) => moment(i));
+  await writeFlagged(night.folder, [...trained, moment(8, { isHeldBack: true })]);
+  const placebo = { last: 'What shall we take along?', reply: 'No idea at all.' };
+  const scenarios = trained.flatMap((one) => {
+    const scenario = scenarioOf(one);
+    return scenario === undefined ? [] : [{ ...scenario, placebo }];
   });
-
-  it('has no talk that trained, and no test that a flag nearly copies', async () => {
-    const tests = await readNightSet(night);
-    const copied = tests.scenarios.find(({ source }) => source.origin === 'suite');
-    const own = tests.own[0];
-    if (copied === undefined || own === undefined) throw new Error('nothing to copy');
-    const before = await readScenarioFile(night.folder, 'scenarios');
-    await writeScenarios(night.folder, 'scenarios', [
-      ...before,
-      { ...copied, id: 'copied' },
-      { ...own, id: 'trained' },
-    ]);
-    const { scenarios, own: left } = await readNightSet(night);
-    await writeScenarios(night.folder, 'scenarios', before);
-    expect(scenarios.map(({ id }) => id)).not.toContain(copied.id);
-    expect(left.map(({ source }) => source.cluster)).not.toContain(own.source.cluster);
-  });
-});
+  await writeScenarios(night.folder, 'scenarios', scenarios);
+}
 
 describe('the evidence of a night', () => {
+  let night: SmallNight;
   let trained: Trained;
   let measured: Measured;
-  const told: (number | null)[][] = [];
+  const told: (readonly [number, number | null])[] = [];
   beforeAll(async () => {
+    night = await openSmallNight();
+    await prepare(night, 3);
+    const everyday = talksThat(true, 4).map((talk, i) => everydayTurn(i, talk));
+    await writeScenarios(night.folder, 'everyday', everyday);
     trained = await trainNight(night, night, () => undefined);
     const tools = { ...night, withEngine: nightEngine(night.plan, night.model) };
-    measured = await measureNight(night, tools, (...progress) =>
-      told.push(progress.slice(0, 2) as []),
-    );
-  }, 60_000);
-  const read = async (name: string) =>
-    JSON.parse(await readFile(join(night.folder.path, name), 'utf8'));
+    measured = await measureNight(night, tools, (done, total) => told.push([done, total]));
+  }, 120_000);
+  afterAll(() => night.close());
 
-  it('is measures of both weights and their placebo, with the margins of all flags', async () => {
-    const { measures, replies, flagged } = await readMeasures(night.folder);
-    expect(measures.examples).toBe(measured.examples);
-    expect(measures.realMinusDeaf).toBeDefined();
-    expect(measures.retention.base).toEqual(measures.retention.parent);
-    expect(flagged.map(({ id }) => id)).toEqual([0, 1, 2, 3].map((i) => `moment-${i}`));
-    expect(replies).toBeNull();
-    expect(measured.heldBackFlags).toBe(1);
-    expect(told).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((done) => [done, 10]));
+  it('is pairs under every arm, replies by kind, perplexity and attention', async () => {
+    const { listening, replies, perplexity, attention } = await measuresOf(night);
+    expect(measured).toEqual({ pairs: 3, replies: replies.holds.replies + 6, everyday: 10 });
+    const arms = ['after', 'placebo', 'rule', 'told', 'untold'];
+    expect(Object.keys(listening.shares).sort()).toEqual(arms);
+    expect(listening.beyondPlacebo?.observations).toBe(3);
+    expect(new Set(replies.kinds.map(({ kind }) => kind))).toEqual(
+      new Set(['listen', 'push-back', 'invite', 'ordinary', 'everyday']),
+    );
+    expect(perplexity.base).toEqual(perplexity.parent);
+    expect(perplexity.parent.ratio).toBeGreaterThan(0);
+    expect(attention.map(({ feature }) => feature)).toEqual(['direction', 'own-idea']);
+    expect(told.at(-1)).toEqual([5, 6]);
   });
 
-  it('keeps what was crossed of the person’s own talk, so that a deletion finds it', async () => {
-    const own = await readScenarioFile(night.folder, 'own');
-    expect(own.length).toBeGreaterThan(0);
-    const { measures } = await readMeasures(night.folder);
-    const scored = measures.scores.map(({ id }) => id);
-    expect(own.every(({ id }) => scored.includes(id))).toBe(true);
+  it('has every flagged moment answered by both weights', async () => {
+    const replies = await readReplies(night.folder);
+    expect(replies.map(({ flagId }) => flagId)).toEqual(['flag-8', 'flag-0', 'flag-1', 'flag-2']);
   });
 
   it('leaves a probe of the weights after the night, on what trained', async () => {
-    const probe = await read('probe.json');
+    const probe = JSON.parse(await readFile(join(night.folder.path, 'probe.json'), 'utf8'));
     const delta = join(night.folder.path, 'delta.safetensors');
     expect(probe.version).toBe((await loadVersion(night.model, [delta])).id);
     expect(probe.sequences).toHaveLength(3);
@@ -111,35 +83,35 @@ describe('the evidence of a night', () => {
     }
   });
 
-  it('is judged by every rule; a night so small is refused for its sources', async () => {
-    const verdict = await gateNight(night, trained);
+  it('is judged by every rule; three pairs prove nothing', async () => {
+    const verdict = await gateNight(night, { ...trained, outputKl: 0.2, placeboOutputKl: 0.01 });
     expect(verdict.passed).toBe(false);
     const failed = verdict.reasons.filter(({ passes }) => !passes).map(({ rule }) => rule);
-    expect(failed).toContain('sources');
+    expect(failed).toContain('listening');
     expect(failed).not.toContain('finite');
     expect(failed).not.toContain('only W_q moved');
+    const beyond = verdict.reasons.find(({ rule }) => rule === 'beyond the placebo');
+    expect(beyond?.text).toContain('it is not a placebo');
   });
+});
 
-  it('of a night without placebo has none of it, and is refused for that', async () => {
-    const bare = await openSmallNight({ measure: { hasPlacebo: false } });
+describe('a night without placebo', () => {
+  it('has none of its numbers, and is refused for that', async () => {
+    const bare = await openSmallNight({ measure: { hasPlacebo: false, pairs: 2, heldReplies: 2 } });
     try {
-      await writeFlagged(bare.folder, [moment(0)]);
-      await writeScenarios(
-        bare.folder,
-        'scenarios',
-        [scenarioOf(moment(0))].flatMap((s) => s ?? []),
-      );
+      await prepare(bare, 1);
       const own = await trainNight(bare, bare, () => undefined);
       const withEngine = nightEngine(bare.plan, bare.model);
       await measureNight(bare, { ...bare, withEngine }, () => undefined);
       await expect(access(join(bare.folder.path, 'work/deaf.safetensors'))).rejects.toThrow();
+      expect((await measuresOf(bare)).listening.beyondPlacebo).toBeNull();
       const { reasons } = await gateNight(bare, own);
-      expect(reasons.find(({ rule }) => rule === 'real − placebo')).toMatchObject({
+      expect(reasons.find(({ rule }) => rule === 'beyond the placebo')).toMatchObject({
         passes: false,
         text: 'no placebo was trained',
       });
     } finally {
       await bare.close();
     }
-  }, 60_000);
+  }, 120_000);
 });

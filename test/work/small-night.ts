@@ -33,7 +33,7 @@ const SMALL = {
   dream: { rehearsalTalks: 2, echoes: 8 },
   night: { dreamsMax: 4, tokensMax: 4_000 },
   train: { warmupSteps: 0, epochsMax: 1, batchSize: 2, checkpointSteps: 1 },
-  measure: { scenariosPerKind: 2, scenariosPerUngatedKind: 0, repliesPerKind: 0, resamples: 200 },
+  measure: { pairs: 3, heldReplies: 8, resamples: 200 },
 };
 
 /** A missed moment of a talk of its own. */

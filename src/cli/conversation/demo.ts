@@ -60,7 +60,7 @@ async function demoConfig(store: string): Promise<Config> {
       memory: { restMinutes: 0 },
       night: { dreamsMax: 48, isEnabled: false },
       dream: { rehearsalTalks: 80 },
-      measure: { scenariosPerKind: 200, scenariosPerUngatedKind: 6, everydayTurns: 100 },
+      measure: { pairs: 110, everydayTurns: 100 },
       logger: { level: 'warn' },
     },
   });

@@ -20,6 +20,7 @@ export interface ListenTestOptions extends ModelOptions {
   readonly url?: string;
   readonly keyEnv?: string;
   readonly template?: string;
+  readonly delta?: readonly string[];
   readonly part: string;
   readonly release?: boolean;
   readonly full?: boolean;
@@ -39,6 +40,7 @@ export function registerListenTest(program: Command): void {
     .option('--url <address>', 'server, such as http://127.0.0.1:11434/v1; --model is a name there')
     .option('--key-env <name>', 'environment variable that holds the key of the server')
     .option('--template <model>', "folder or GGUF file with the server's chat template")
+    .option('--delta <file...>', 'deltas of nights, applied to the file that is tested, in order')
     .option('--part <part>', 'develop or judge; results are reported on judge', 'judge')
     .option('--release', 'open the part that is kept for a release; each look at it uses it up')
     .option('--full', 'all pairs and all wordings instead of a sample')
@@ -121,7 +123,10 @@ function showProgress({ pass, pairs }: { pass: string; pairs: number }): void {
 async function openListener(options: ListenTestOptions): Promise<Listener> {
   const { url, replyTokens: replyTokensMax } = options;
   if (url === undefined) return openModel(options);
-  const { model, keyEnv, template } = options;
+  const { model, keyEnv, template, delta } = options;
+  if (delta !== undefined) {
+    throw new AttuneError('config-invalid', '--delta needs a model of this machine, not --url.');
+  }
   if (model === undefined) {
     throw new AttuneError('config-invalid', '--url needs --model with the name of a model there.');
   }
@@ -153,7 +158,7 @@ async function openModel(options: ListenTestOptions): Promise<Listener> {
     import('../../tokenizer/tokenizer.ts'),
   ]);
   const tokenizer = await loadTokenizer(places.modelDir);
-  const engine = await openEngine(places);
+  const engine = await openEngine(places, options.delta);
   const { modelId } = await engine.describe();
   const { replyTokens: replyTokensMax } = options;
   return createEngineListener({ engine, tokenizer, name: modelId, replyTokensMax });

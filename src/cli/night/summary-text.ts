@@ -1,7 +1,8 @@
 // A night's summary as plain text for a terminal: one screen, the most important first.
+import { ARM_LABELS, armsOf, listeningRows, listeningText } from '../../protocol/listening-text.ts';
 import { fixed, signed } from '../../protocol/number-text.ts';
-import { beforeAfter, repliesLine } from '../../protocol/replies-text.ts';
-import type { EstimateView, NightSummary } from '../../protocol/summary.ts';
+import { beforeAfter, heldText, repliesLine } from '../../protocol/replies-text.ts';
+import type { EstimateView, ListeningView, NightSummary } from '../../protocol/summary.ts';
 import { printable } from '../chat/terminal.ts';
 
 const estimateText = ({ mean, low, high }: EstimateView): string =>
@@ -14,6 +15,7 @@ export function summaryText(summary: NightSummary): string {
     `${summary.day} · ${'status' in summary ? summary.status : summary.verdict}`,
   ];
   if (summary.evidence !== '') lines.push(summary.evidence);
+  if (summary.listening !== null) lines.push('', ...listeningLines(summary.listening));
   if (summary.measures.length > 0) lines.push('');
   for (const { label, estimate, unit } of summary.measures) {
     lines.push(`  ${label.padEnd(44)} ${estimateText(estimate)} ${unit}`);
@@ -23,9 +25,11 @@ export function summaryText(summary: NightSummary): string {
     lines.push(`  ${label.padEnd(44)} × ${fixed(ratio)}  (at most ${fixed(high)})`);
   }
   if (summary.replies !== null) {
-    lines.push('', `  ${repliesLine(summary.replies)}; the gate does not read this`);
-    for (const one of summary.replies.kinds) {
-      lines.push(`    ${one.kind.padEnd(14)} ${beforeAfter(one)}  (n ${one.replies})`);
+    const unread = summary.replies.held === null ? '; the gate does not read this' : '';
+    lines.push('', `  ${repliesLine(summary.replies)}${unread}`);
+    for (const { kind, held, ...one } of summary.replies.kinds) {
+      const moved = held === null ? '' : `: ${heldText(held)}`;
+      lines.push(`    ${kind.padEnd(14)} ${beforeAfter(one)}  (n ${one.replies})${moved}`);
     }
   }
   if (summary.flagged.length > 0) lines.push('');
@@ -39,4 +43,17 @@ export function summaryText(summary: NightSummary): string {
   }
   if (summary.back !== null) lines.push('', `To go back: ${summary.back}`);
   return lines.join('\n');
+}
+
+function listeningLines(listening: ListeningView): string[] {
+  const arms = armsOf(listening).map((arm) => ARM_LABELS[arm]);
+  const line = (label: string, cells: readonly string[]): string =>
+    `  ${label.padEnd(24)}${cells.map((cell, i) => cell.padStart((arms[i] ?? '').length + 3)).join('')}`;
+  return [
+    line('right on both sides', arms),
+    ...listeningRows(listening).map(({ label, pairs, shares }) =>
+      line(`${label} (${pairs})`, shares),
+    ),
+    `  ${listeningText(listening)}`,
+  ];
 }

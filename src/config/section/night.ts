@@ -32,47 +32,33 @@ export const nightSection = section('When a night comes, and what it may use.', 
   ),
 });
 
-export const measureSection = section(
-  'What a night measures. `attune eval` runs the whole suites.',
-  {
-    scenariosPerKind: count(200).describe(
-      'Scenarios of each kind that the gate judges (listen, push-back, invite, ordinary). With ' +
-        '40 the uncertainty is wider than the bounds of the gate, which then refuses every night.',
-    ),
-    scenariosPerUngatedKind: countFrom(0, 20).describe(
-      'The same of the other kinds; never more than of those.',
-    ),
-    everydayTurns: count(160).describe('Everyday turns on which forgetting is measured.'),
-    repliesPerKind: countFrom(0, 12).describe(
-      'Replies of each kind that the gate judges, written before, after and by the placebo; ' +
-        'shown, never judged. 0 is none.',
-    ),
-    resamples: countFrom(100, 2_000).describe('Resamples of the clustered bootstrap.'),
-    hasPlacebo: isOn(true).describe(
-      'Train a placebo too, which cannot learn to listen; without it the gate refuses every night.',
-    ),
-  },
-);
+export const measureSection = section('What a night measures. `attune listen-test` runs all.', {
+  pairs: count(80).describe(
+    'Crossed pairs that judge listening. With few of them only a large gain is told from chance.',
+  ),
+  heldReplies: count(144).describe(
+    'Replies that must not become worse, over all kinds; with fewer than 60 the gate cannot pass.',
+  ),
+  everydayTurns: count(48).describe('Everyday turns on which perplexity is measured.'),
+  resamples: countFrom(100, 2_000).describe('Resamples of the clustered bootstrap.'),
+  hasPlacebo: isOn(true).describe(
+    'Train a placebo too, which cannot learn to listen; without it the gate refuses every night.',
+  ),
+});
 
 export const gateSection = section('What a night must show before its weights become active.', {
-  marginGainMin: z
-    .number()
-    .default(0.02)
-    .describe('By how much the listening margin must rise, nats a token.'),
-  marginPMax: probability.default(0.01).describe('Largest p of that rise.'),
+  pMax: probability
+    .default(0.01)
+    .describe('Largest p of "more pairs with both sides right"; error is spent over nights.'),
   placeboPMax: probability.default(0.05).describe('Largest p of "more than the placebo".'),
-  guardLowerBoundMin: z
-    .number()
-    .default(-0.02)
-    .describe('Least 95 % lower bound of push-back, invite and ordinary, nats a token.'),
-  perplexityRatioParentMax: numberFrom(1, 1.02).describe(
+  worseMax: probability
+    .default(0.05)
+    .describe('Largest upper bound of the share of held replies that changed for the worse.'),
+  heldKlMax: positive(0.1).describe(
+    'Largest mean KL from the weights before, on the held replies of each kind, nats a token.',
+  ),
+  perplexityRatioParentMax: numberFrom(1, 1.01).describe(
     'Largest upper bound of the perplexity ratio to the parent, on everyday turns.',
   ),
   perplexityRatioBaseMax: numberFrom(1, 1.05).describe('The same to the base model.'),
-  sourcesMin: count(8).describe(
-    'Distinct sources (flags, conversations) that a night must have learnt from.',
-  ),
-  falseSwapRate: probability
-    .default(0.05)
-    .describe('Share of swaps that may be false in the long run; error is spent over nights.'),
 });

@@ -4,6 +4,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { percent, signed } from '../../../src/protocol/number-text.ts';
+import { pointsText } from '../../../src/protocol/replies-text.ts';
 import type { SliderMoment, SliderToken, SliderView } from '../../../src/protocol/summary.ts';
 import { follow } from '../page-route.ts';
 import { loadSlider, sliderReply } from './api.ts';
@@ -178,10 +179,8 @@ export function Slider({ id }: { id: string }): VNode {
       ))}
       <p class="hint">
         At each stop every weight but W_q is the base model's, bit for bit (
-        <code>{view.frozenHash.slice(0, 16)}</code>). Margin of this night{' '}
-        {signed(view.real?.mean ?? null)} nats a token; beyond the placebo{' '}
-        {signed(view.realMinusDeaf?.mean ?? null)}. The placebo learnt the same words without the
-        directions.{' '}
+        <code>{view.frozenHash.slice(0, 16)}</code>).{' '}
+        {view.bothRight !== null && `Listening of this night: ${pointsText(view.bothRight)}. `}
         <a href={`/nights/${id}`} onClick={follow}>
           The whole summary
         </a>

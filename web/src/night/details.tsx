@@ -1,7 +1,7 @@
 // The details of a night: where attention moved, what was dreamt, how it trained, how long it took.
 
 import type { VNode } from 'preact';
-import { fixed, percent } from '../../../src/protocol/number-text.ts';
+import { fixed, percent, signed } from '../../../src/protocol/number-text.ts';
 import type { DreamView, NightSummary } from '../../../src/protocol/summary.ts';
 import { HeadMap, Losses } from './plot.tsx';
 import { Replies } from './reply-samples.tsx';
@@ -119,6 +119,21 @@ function Facts({ summary: { phases, facts, swap } }: { summary: NightSummary }):
   );
 }
 
+/** Whether the light is more than light: where it moved most, did the reply change? */
+function Predicts({ predicts }: { predicts: NonNullable<NightSummary['predicts']> }): VNode {
+  const { rho, low, high, moments } = predicts;
+  const says =
+    low > 0
+      ? 'where it moved more, replies changed more often'
+      : 'its movement does not say which replies changed';
+  return (
+    <p class="hint">
+      On {moments} moments, {says} (rank correlation {signed(rho, 2)}, 95 % {signed(low, 2)} to{' '}
+      {signed(high, 2)}).
+    </p>
+  );
+}
+
 export function Details({ summary }: { summary: NightSummary }): VNode {
   return (
     <section>
@@ -130,6 +145,7 @@ export function Details({ summary }: { summary: NightSummary }): VNode {
               <HeadMap key={lift.feature} lift={lift} />
             ))}
           </div>
+          {summary.predicts !== null && <Predicts predicts={summary.predicts} />}
         </details>
       )}
       {summary.replies !== null && <Replies replies={summary.replies} />}

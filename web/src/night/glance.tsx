@@ -1,7 +1,7 @@
-// A night in six numbers, before anything else is read; a bad one is just as clear as a good one.
+// A night in a few numbers, before anything else is read; a bad one is just as clear as a good one.
 
 import type { VNode } from 'preact';
-import { fixed, signed } from '../../../src/protocol/number-text.ts';
+import { fixed, percent } from '../../../src/protocol/number-text.ts';
 import { beforeAfter } from '../../../src/protocol/replies-text.ts';
 import type { NightView } from '../../../src/protocol/summary.ts';
 
@@ -13,24 +13,35 @@ interface Tile {
   readonly isGood: boolean | null;
 }
 
-/** Only what is clear counts: an interval on one side of zero. */
-function measureTile(summary: NightView, name: string, label: string): Tile[] {
-  const estimate = summary.measures.find((one) => one.name === name)?.estimate;
-  if (estimate === undefined || estimate.mean === null) return [];
-  const { mean, low, high } = estimate;
+function listeningTile({ listening }: NightView): Tile[] {
+  if (listening === null) return [];
+  const { shares, pairs, change } = listening;
+  const { untold = 0, after = 0, told } = shares;
+  const { low, high, mean } = change;
   const isKnown = low !== null && high !== null && (low > 0 || high < 0);
   return [
     {
-      label,
-      value: signed(mean),
-      note:
-        low === null || high === null ? 'nats a token' : `${signed(low, 2)} to ${signed(high, 2)}`,
-      isGood: isKnown ? mean > 0 : null,
+      label: 'Listens, of judged pairs',
+      value: `${percent(untold)} → ${percent(after)}`,
+      note: `${told === undefined ? '' : `${percent(told)} when told; `}${pairs} pairs`,
+      isGood: isKnown ? (mean ?? 0) > 0 : null,
     },
   ];
 }
 
 function flaggedTile({ flagged }: NightView): Tile[] {
+  const told = flagged.filter(({ marginBefore }) => marginBefore === null);
+  if (told.length > 0 && told.length === flagged.length) {
+    const other = told.filter(({ oldReply, newReply }) => oldReply !== newReply).length;
+    return [
+      {
+        label: 'Flagged moments, answered otherwise now',
+        value: `${other} of ${told.length}`,
+        note: 'read them below',
+        isGood: null,
+      },
+    ];
+  }
   const judged = flagged.flatMap(({ marginBefore: before, marginAfter: after }) =>
     before === null || after === null ? [] : [after > before],
   );
@@ -46,9 +57,20 @@ function flaggedTile({ flagged }: NightView): Tile[] {
   ];
 }
 
-/** Counted, never judged: no colour. */
+/** In nights of before counted and never judged: no colour. */
 function repliesTile({ replies }: NightView): Tile[] {
   if (replies === null) return [];
+  const { held } = replies;
+  if (held !== null) {
+    return [
+      {
+        label: 'Other replies, changed for the worse',
+        value: `${held.lost} of ${replies.replies}`,
+        note: `${held.won} for the better, ${held.same} the same to the token`,
+        isGood: held.lost > held.won ? null : true,
+      },
+    ];
+  }
   return [
     {
       label: 'Replies that pass their check',
@@ -87,9 +109,8 @@ function gateTile({ reasons }: NightView): Tile[] {
 
 export function Glance({ summary }: { summary: NightView }): VNode | null {
   const tiles = [
+    ...listeningTile(summary),
     ...flaggedTile(summary),
-    ...measureTile(summary, 'realMinusDeaf', 'Listening, real − placebo'),
-    ...measureTile(summary, 'pushBack', 'Push-back'),
     ...repliesTile(summary),
     ...retentionTile(summary),
     ...gateTile(summary),

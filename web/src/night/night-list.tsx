@@ -2,7 +2,7 @@
 
 import type { VNode } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { signed } from '../../../src/protocol/number-text.ts';
+import { pointsText } from '../../../src/protocol/replies-text.ts';
 import type { NightLine, NightList } from '../../../src/protocol/summary.ts';
 import { MenuButton } from '../chat/head.tsx';
 import { follow, go } from '../page-route.ts';
@@ -25,8 +25,7 @@ function Line({ line }: { line: NightLine }): VNode {
         <span>{line.headline}</span>
         <small>
           <b data-status={line.status}>{STATUS[line.status]}</b> · {line.day}
-          {line.margin !== null && ` · margin ${signed(line.margin.mean)}`}
-          {line.realMinusDeaf !== null && ` · beyond placebo ${signed(line.realMinusDeaf.mean)}`}
+          {line.bothRight !== null && ` · listening ${pointsText(line.bothRight)}`}
         </small>
         {line.remedy !== null && (
           <small class="taken-back">Has learnt from words that you took back since</small>
@@ -55,8 +54,11 @@ function Trends({ list }: { list: NightList }): VNode | null {
   const lines = [...list.nights].sort((a, b) => a.number - b.number);
   return (
     <section class="trends">
-      <Trend label="Margin, nats a token" values={lines.map((l) => l.margin?.mean ?? null)} />
-      <Trend label="Beyond the placebo" values={lines.map((l) => l.realMinusDeaf?.mean ?? null)} />
+      <Trend
+        label="Listening, share of pairs gained"
+        values={lines.map((l) => l.bothRight?.mean ?? null)}
+      />
+      <Trend label="Beyond the placebo" values={lines.map((l) => l.beyondPlacebo?.mean ?? null)} />
       <Trend label="Defence gap" values={lines.map((l) => l.defenceGap)} />
       <Trend label="Flags per 100 replies" values={lines.map((l) => l.flagsPer100)} />
     </section>

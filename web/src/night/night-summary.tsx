@@ -57,11 +57,17 @@ function Decide({ summary, isVeto, onDecided }: DecideProps): VNode {
   };
   return (
     <div class="decide">
+      {status === 'waiting' && summary.isOffered && (
+        <p>
+          Its gain is too small to be sure of with so few flags, and it kept everything else. Try it
+          for a day, and take it back here if it does not listen better.
+        </p>
+      )}
       {status === 'waiting' && (
         <>
           {remedy === null && (
             <button type="button" class="primary" disabled={isBusy} onClick={act('approve')}>
-              Use these weights
+              {summary.isOffered ? 'Try it for a day' : 'Use these weights'}
             </button>
           )}
           <button type="button" disabled={isBusy} onClick={act('reject')}>

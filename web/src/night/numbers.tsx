@@ -1,8 +1,15 @@
 // What was measured in a night: intervals against zero, retention, crossed pairs, the gate.
 
 import type { VNode } from 'preact';
+import {
+  ARM_LABELS,
+  armsOf,
+  LISTENING_METHOD,
+  listeningRows,
+  listeningText,
+} from '../../../src/protocol/listening-text.ts';
 import { fixed, percent, signed } from '../../../src/protocol/number-text.ts';
-import type { MeasureView, NightSummary } from '../../../src/protocol/summary.ts';
+import type { ListeningView, MeasureView, NightSummary } from '../../../src/protocol/summary.ts';
 import { Interval } from './plot.tsx';
 
 const WISH = { gain: 'should rise', guard: 'must not fall', gap: 'should near zero' } as const;
@@ -25,7 +32,55 @@ function Measure({ measure, scale }: { measure: MeasureView; scale: number }): V
   );
 }
 
+/** By how long ago the direction was given; the night between what was before and what is told. */
+function Listening({ listening }: { listening: ListeningView }): VNode {
+  const arms = armsOf(listening);
+  return (
+    <>
+      <p>{listeningText(listening)}.</p>
+      <div class="wide">
+        <table class="listening">
+          <caption class="hint">{LISTENING_METHOD}</caption>
+          <thead>
+            <tr>
+              <th scope="col">The direction was …</th>
+              {arms.map((arm) => (
+                <th key={arm} scope="col" data-arm={arm}>
+                  {ARM_LABELS[arm]}
+                </th>
+              ))}
+              <th scope="col">pairs</th>
+            </tr>
+          </thead>
+          <tbody>
+            {listeningRows(listening).map(({ label, pairs, shares }) => (
+              <tr key={label}>
+                <th scope="row">{label}</th>
+                {shares.map((share, i) => (
+                  <td key={arms[i]} data-arm={arms[i]}>
+                    {share}
+                  </td>
+                ))}
+                <td>{pairs}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
+  );
+}
+
 export function Numbers({ summary }: { summary: NightSummary }): VNode {
+  return (
+    <>
+      {summary.listening !== null && <Listening listening={summary.listening} />}
+      <Changes summary={summary} />
+    </>
+  );
+}
+
+function Changes({ summary }: { summary: NightSummary }): VNode {
   const ends = summary.measures.flatMap(({ estimate: e }) => [e.low, e.high, e.mean]);
   const scale = Math.max(...ends.map((end) => Math.min(2, Math.abs(end ?? 0))), 0.05);
   return (

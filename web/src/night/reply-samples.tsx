@@ -4,8 +4,10 @@ import type { VNode } from 'preact';
 import { percent } from '../../../src/protocol/number-text.ts';
 import {
   beforeAfter,
+  heldText,
   pointsText,
-  REPLIES_JUDGE_NOTHING,
+  repliesLine,
+  repliesMethod,
 } from '../../../src/protocol/replies-text.ts';
 import type { RepliesView } from '../../../src/protocol/summary.ts';
 import { Interval } from './plot.tsx';
@@ -54,7 +56,7 @@ function Share({ label, share, scale }: ShareProps): VNode {
       <td>
         {beforeAfter(share)}
         {share.deaf !== null && <small>placebo {percent(share.deaf)}</small>}
-        <small>{pointsText(share.change)}</small>
+        <small>{share.held === null ? pointsText(share.change) : heldText(share.held)}</small>
       </td>
     </tr>
   );
@@ -66,12 +68,18 @@ export function Replies({ replies }: { replies: RepliesView }): VNode {
   return (
     <details>
       <summary>
-        Replies that pass their check: {beforeAfter(replies)} (n {replies.replies})
+        {replies.held === null
+          ? `Replies that pass their check: ${beforeAfter(replies)} (n ${replies.replies})`
+          : `Free replies: ${repliesLine(replies)}`}
       </summary>
       <table class="numbers">
-        <caption class="hint">{REPLIES_JUDGE_NOTHING}</caption>
+        <caption class="hint">{repliesMethod(replies)}</caption>
         <tbody>
-          <Share label="All" share={replies} scale={scale} />
+          <Share
+            label={replies.held === null ? 'All' : 'All that must not become worse'}
+            share={replies}
+            scale={scale}
+          />
           {replies.kinds.map((share) => (
             <Share key={share.kind} label={share.kind} share={share} scale={scale} />
           ))}
