@@ -1,28 +1,11 @@
-// A reader that keeps contexts it has run, within a bound: measuring asks for the same ones again
-// under the same weights (both cache conditions, attention, knock-out). It changes no number.
+// Contexts that were run, kept within a bound: training asks for the same ones again under the same
+// weights. It changes no number.
 import type { ContextCache, Reader, TrainableWeights } from './reader.ts';
 
 interface Kept {
   readonly cache: ContextCache;
   /** Handed out and not given back. */
   users: number;
-}
-
-/**
- * `reader` with its contexts kept. Caches are released by the caller as always; the caller must not
- * change weights that it gave. Closing this one closes `reader`.
- * @param bytesMax memory for contexts; those in use may pass it
- */
-export function keepContexts(reader: Reader, bytesMax: number): Reader {
-  const contexts = new KeptContexts(reader, bytesMax);
-  return {
-    ...reader,
-    prefill: (contextIds, weights) => contexts.get(contextIds, weights),
-    async close() {
-      contexts.release();
-      await reader.close();
-    },
-  };
 }
 
 /** Contexts within a bound, by the weights that they were run under. */

@@ -1,4 +1,4 @@
-// Other versions of one scenario for controls: without the own idea, with another's direction.
+// Another version of a scenario, for control: without the model's own idea.
 import type { Scenario, ScenarioMessage } from './scenario.ts';
 import type { Span } from './span.ts';
 
@@ -40,31 +40,4 @@ function moved(span: Span, before: Scenario, after: readonly ScenarioMessage[]):
   const start = content.indexOf(words);
   if (start < 0) return [];
   return [{ ...span, start, end: start + words.length }];
-}
-
-/**
- * The placebo's scenario: the messages that hold the direction (the last one where no direction
- * is marked) are exchanged with another scenario's, so that surface can be learnt and listening
- * cannot. Candidates, kind and everything else stay.
- */
-export function withOtherDirection(scenario: Scenario, other: Scenario): Scenario {
-  const theirs = directionMessages(other).map((index) => other.messages[index]?.content ?? '');
-  const ours = directionMessages(scenario);
-  const messages = scenario.messages.map((message, index) => {
-    const at = ours.indexOf(index);
-    if (at < 0) return message;
-    // Align from the end: the latest direction takes the other's latest.
-    const content = theirs.at(Math.max(at - ours.length, -theirs.length)) ?? message.content;
-    return { ...message, content };
-  });
-  const spans = scenario.spans.filter((span) => !ours.includes(span.message));
-  return { ...scenario, id: `${scenario.id}~deaf`, messages, spans };
-}
-
-function directionMessages(scenario: Scenario): number[] {
-  const marked = scenario.spans.filter(
-    (span) => span.feature === 'direction' && scenario.messages[span.message]?.role === 'user',
-  );
-  const all = marked.length > 0 ? marked.map((s) => s.message) : [scenario.messages.length - 1];
-  return [...new Set(all)].sort((a, b) => a - b);
 }

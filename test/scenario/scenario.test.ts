@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseScenarios, printScenarios } from '../../src/scenario/file.ts';
 import { directionDistance, parseScenario } from '../../src/scenario/scenario.ts';
 import { featureText, placeQuote } from '../../src/scenario/span.ts';
-import { withOtherDirection, withoutOwnIdea } from '../../src/scenario/variant.ts';
+import { withoutOwnIdea } from '../../src/scenario/variant.ts';
 
 const written = (changes: Record<string, unknown> = {}): unknown => ({
   id: 'one',
@@ -88,19 +88,5 @@ describe('variants for controls', () => {
   it('leave a neutral word where the cut empties a message', () => {
     const spans = [{ feature: 'own-idea', message: 1, start: 0, end: 38 }];
     expect(withoutOwnIdea(parseScenario(written({ spans })))?.messages[1]?.content).toBe('Okay.');
-  });
-
-  it('exchange the direction’s message with another example’s in the placebo', () => {
-    const other = parseScenario(
-      written({
-        id: 'two',
-        messages: [{ role: 'user', content: 'Just tell me the price.' }],
-        spans: [{ feature: 'direction', message: 0, quote: 'the price' }],
-      }),
-    );
-    const exchanged = withOtherDirection(parseScenario(written()), other);
-    expect(exchanged.messages.at(-1)?.content).toBe('Just tell me the price.');
-    expect(exchanged.chosen).toBe('Loosen the left bracket and raise it.');
-    expect(featureText(exchanged, 'direction')).toEqual([]);
   });
 });
