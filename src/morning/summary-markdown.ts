@@ -2,6 +2,7 @@
 import {
   ARM_LABELS,
   armsOf,
+  DISTANCE_LABEL,
   LISTENING_METHOD,
   listeningRows,
   listeningText,
@@ -58,10 +59,10 @@ export function summaryMarkdown(summary: NightSummary): string {
 }
 
 function listeningLines(listening: ListeningView): string[] {
-  const head = ['direction', ...armsOf(listening).map((arm) => ARM_LABELS[arm]), 'pairs'];
+  const head = [DISTANCE_LABEL, ...armsOf(listening).map((arm) => ARM_LABELS[arm]), 'pairs'];
   return [
     ...['', '## Does it listen?', ''],
-    `${LISTENING_METHOD} Change: ${listeningText(listening)}.`,
+    `${LISTENING_METHOD} ${sentence(listeningText(listening))}.`,
     '',
     `| ${head.join(' | ')} |`,
     `|${head.map(() => '---|').join('')}`,

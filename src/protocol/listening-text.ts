@@ -40,19 +40,18 @@ export function listeningRows(listening: ListeningView): ListeningRow[] {
 }
 
 const distanceText = (distance: string): string =>
-  distance === '0'
-    ? 'asked for at once'
-    : distance === '1'
-      ? '1 other turn between'
-      : `${distance} other turns between`;
+  distance === '0' ? 'none' : distance === '1' ? '1 turn' : `${distance} turns`;
 
-/** `+15 points (95 % +8 to +22; 12 pairs won, 0 lost); it closes 31 % of the gap to told` */
+/** Of the first column. */
+export const DISTANCE_LABEL = 'between direction and question';
+
+/** `right on both sides: +15 points …; 13 pairs won, 1 lost; 31 % of the gap to told … is closed` */
 export function listeningText({ change, won, lost, gap, gapClosed }: ListeningView): string {
   const closes =
     gapClosed === null
       ? 'the gap to told is too small to measure'
       : `${percent(Math.max(0, gapClosed))} of the gap to told (${pointsText(gap)}) is closed`;
-  return `${pointsText(change)}; ${won} pairs won, ${lost} lost; ${closes}`;
+  return `right on both sides: ${pointsText(change)}; ${won} pairs won, ${lost} lost; ${closes}`;
 }
 
 /** What the pairs are; stands beside the table. */

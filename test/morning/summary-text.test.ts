@@ -67,7 +67,7 @@ describe('how a night listens', () => {
 
   it('is one line: the change, the pairs, and how much of the gap it closes', () => {
     expect(listeningText(listening())).toBe(
-      '+15 points, 95 % +9 to +21; 13 pairs won, 1 lost; ' +
+      'right on both sides: +15 points, 95 % +9 to +21; 13 pairs won, 1 lost; ' +
         '31 % of the gap to told (+49 points, 95 % +39 to +59) is closed',
     );
     expect(listeningText({ ...listening(), gapClosed: null })).toContain(
@@ -79,9 +79,9 @@ describe('how a night listens', () => {
   it('is one table by distance, in Markdown and in a terminal', () => {
     const text = summaryMarkdown(now);
     expect(text).toContain(
-      '| direction | before | restated by rule | after | told | placebo | pairs |',
+      '| between direction and question | before | restated by rule | after | told | placebo | pairs |',
     );
-    expect(text).toContain('| asked for at once | 20 % | 52 % | 34 % | 60 % | 16 % | 40 |');
+    expect(text).toContain('| none | 20 % | 52 % | 34 % | 60 % | 16 % | 40 |');
     expect(text).toContain('| all | 10 % | 26 % | 25 % | 59 % | 8 % | 80 |');
     expect(summaryText(now)).toMatch(/^ {2}all \(80\) +10 % +26 % +25 % +59 % +8 %$/m);
   });

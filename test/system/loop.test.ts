@@ -33,7 +33,7 @@ it('goes from a flagged reply over a night to new weights in the running chat', 
   expect(end.reasons.join()).toContain('listening: both right on judged pairs');
   expect((await engine.describe()).version).toBe(before);
   const phases = new Set(client.all('night-progress').map(({ phase }) => phase));
-  expect([...phases]).toEqual(['dream', 'admit', 'train', 'measure']);
+  expect([...phases]).toEqual(['gather', 'dream', 'admit', 'train', 'measure']);
   await expect(nights.approve(night)).rejects.toMatchObject({ code: 'swap-refused' });
   const swap = await nights.swapTo([night]);
   expect(swap).toMatchObject({ from: before, probe: { passes: true } });

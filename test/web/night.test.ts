@@ -221,7 +221,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     summary = today('waiting');
     await open(AT);
     await page.getByText('31 % of the gap to told').waitFor();
-    const row = page.getByRole('row', { name: /^2 other turns between/ });
+    const row = page.getByRole('row', { name: /^2 turns/ });
     expect(await row.getByRole('cell').allTextContents()).toEqual([
       ...['0 %', '0 %', '16 %', '58 %', '0 %', '40'],
     ]);

@@ -1,5 +1,11 @@
 // A night's summary as plain text for a terminal: one screen, the most important first.
-import { ARM_LABELS, armsOf, listeningRows, listeningText } from '../../protocol/listening-text.ts';
+import {
+  ARM_LABELS,
+  armsOf,
+  DISTANCE_LABEL,
+  listeningRows,
+  listeningText,
+} from '../../protocol/listening-text.ts';
 import { fixed, signed } from '../../protocol/number-text.ts';
 import { beforeAfter, heldText, repliesLine } from '../../protocol/replies-text.ts';
 import type { EstimateView, ListeningView, NightSummary } from '../../protocol/summary.ts';
@@ -48,9 +54,9 @@ export function summaryText(summary: NightSummary): string {
 function listeningLines(listening: ListeningView): string[] {
   const arms = armsOf(listening).map((arm) => ARM_LABELS[arm]);
   const line = (label: string, cells: readonly string[]): string =>
-    `  ${label.padEnd(24)}${cells.map((cell, i) => cell.padStart((arms[i] ?? '').length + 3)).join('')}`;
+    `  ${label.padEnd(32)}${cells.map((cell, i) => cell.padStart((arms[i] ?? '').length + 3)).join('')}`;
   return [
-    line('right on both sides', arms),
+    line(DISTANCE_LABEL, arms),
     ...listeningRows(listening).map(({ label, pairs, shares }) =>
       line(`${label} (${pairs})`, shares),
     ),

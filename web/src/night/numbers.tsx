@@ -4,6 +4,7 @@ import type { VNode } from 'preact';
 import {
   ARM_LABELS,
   armsOf,
+  DISTANCE_LABEL,
   LISTENING_METHOD,
   listeningRows,
   listeningText,
@@ -37,13 +38,13 @@ function Listening({ listening }: { listening: ListeningView }): VNode {
   const arms = armsOf(listening);
   return (
     <>
-      <p>{listeningText(listening)}.</p>
+      <p>This night, {listeningText(listening)}.</p>
       <div class="wide">
         <table class="listening">
           <caption class="hint">{LISTENING_METHOD}</caption>
           <thead>
             <tr>
-              <th scope="col">The direction was …</th>
+              <th scope="col">{DISTANCE_LABEL}</th>
               {arms.map((arm) => (
                 <th key={arm} scope="col" data-arm={arm}>
                   {ARM_LABELS[arm]}
