@@ -14,13 +14,20 @@ export interface Candidate extends Told {
 }
 
 export interface TeachOptions {
-  /** Tonight's start, greedily: a reply to this conversation. @throws when the night is stopped */
+  /**
+   * A reply of tonight's start to this conversation: its likeliest, or for a `draw` from 1 one of
+   * those that it may give, the same for the same draw. @throws when the night is stopped
+   */
   readonly say: (
     messages: Scenario['messages'],
     rendering: Scenario['rendering'],
+    draw?: number,
   ) => Promise<string>;
   readonly onDone?: () => void;
 }
+
+/** Replies that a teacher may draw where its likeliest does not carry the direction out. */
+const DRAWS = 3;
 
 /** Why a moment teaches nothing. */
 export const NOT_TAUGHT = {
@@ -33,19 +40,20 @@ type Why = (typeof NOT_TAUGHT)[keyof typeof NOT_TAUGHT];
 
 export type Taught = { readonly lesson: Scenario } | { readonly why: Why; readonly reply: string };
 
-type Ask = (last: string) => Promise<string>;
+type Ask = (last: string, draw?: number) => Promise<string>;
 
 /**
  * The first of these that carries the direction out: the person's better words; the direction
- * restated; a hint that also names what was not asked for, and why.
+ * restated; a hint that also names what was not asked for, and why. A teacher that does not carry
+ * it out in its likeliest reply may draw a few others: what it knows stands in its distribution.
  */
 export async function teach(candidate: Candidate, options: TeachOptions): Promise<Taught> {
   const { scenario, better, said } = candidate;
   const { messages, rendering } = scenario;
   options.onDone?.();
   if (directionOf(scenario) === '') return { why: NOT_TAUGHT.undirected, reply: '' };
-  const ask: Ask = (last) =>
-    options.say([...messages.slice(0, -1), { role: 'user', content: last }], rendering);
+  const ask: Ask = (last, draw) =>
+    options.say([...messages.slice(0, -1), { role: 'user', content: last }], rendering, draw);
   const isRight = (reply: string): boolean => reply !== said && carriesOut(scenario, reply);
   const lesson = async (way: TeacherWay, chosen: string): Promise<Taught> => {
     const last = lastMessage(scenario, way, candidate);
@@ -57,15 +65,17 @@ export async function teach(candidate: Candidate, options: TeachOptions): Promis
   };
   if (better !== undefined) return lesson('better', better);
   const untold = await ask(messages.at(-1)?.content ?? '');
-  const restated = await ask(lastMessage(scenario, 'restated'));
-  if (isRight(restated)) {
-    // Where the reply that was given missed it, one that would not miss it today is luck of a draw.
-    const isLearnt = restated === untold || (said === undefined && isRight(untold));
-    if (isLearnt) return { why: NOT_TAUGHT.already, reply: untold };
-    return lesson('restated', restated);
+  // Where the reply that was given missed it, one that would not miss it today is luck of a draw.
+  if (said === undefined && isRight(untold)) return { why: NOT_TAUGHT.already, reply: untold };
+  for (const way of ['restated', 'hint'] as const) {
+    const last = lastMessage(scenario, way, candidate);
+    for (let draw = 0; draw <= DRAWS; draw++) {
+      const reply = await ask(last, draw);
+      if (!isRight(reply)) continue;
+      if (reply === untold) return { why: NOT_TAUGHT.already, reply: untold };
+      return lesson(way, reply);
+    }
   }
-  const hinted = await ask(lastMessage(scenario, 'hint', candidate));
-  if (isRight(hinted) && hinted !== untold) return lesson('hint', hinted);
   return { why: NOT_TAUGHT.nobody, reply: untold };
 }
 

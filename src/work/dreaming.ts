@@ -115,11 +115,8 @@ function rehearsalWriter(
   return createWriter({ ...common, budget, temperature: 1, topP: 1, contextTokensMax });
 }
 
-/** Tokens of a teacher's reply: as much as trains. */
-const replyOptions = ({ train }: Config) => ({
-  sampling: { ...GREEDY, seed: 0 },
-  replyTokensMax: train.replyTokensMax,
-});
+/** At which a teacher draws another reply. */
+const DRAW_TEMPERATURE = 0.8;
 
 /** Finds teachers. Writes `scenarios.jsonl`, the lessons, and `holds.jsonl`, what stays as it is. */
 export async function admitNight(
@@ -140,11 +137,19 @@ export async function admitNight(
   const { taught, held } = await withEngine(async (engine) => {
     const signal = priority.signal;
     const options: TeachOptions = {
-      async say(messages, rendering) {
+      async say(messages, rendering, draw = 0) {
         await priority.pauseWhileBusy();
+        // By the words alone: another flag more or fewer draws nothing else here.
+        const seed = createRandom(`teacher:${plan.seed}`)
+          .split(JSON.stringify(messages))
+          .split(draw);
+        const sampling = draw === 0 ? GREEDY : { ...plan.sampling, temperature: DRAW_TEMPERATURE };
         return answer(
           { messages, rendering },
-          { ...replyOptions(plan.config), engine, tokenizer, signal },
+          {
+            ...{ engine, tokenizer, signal, sampling: { ...sampling, seed: seed.uint32() } },
+            replyTokensMax: plan.config.train.replyTokensMax,
+          },
         );
       },
       onDone: () => tell(done++, total),

@@ -70,6 +70,15 @@ describe('a teacher', () => {
     expect(asked.at(-2)).toContain('Not this: "The blue tent"');
   });
 
+  it('draws other replies where its likeliest misses the direction', async () => {
+    const options = {
+      say: async (_: Scenario['messages'], __: Scenario['rendering'], draw = 0) =>
+        draw === 2 ? LISTENS : DRIFTS,
+    };
+    const found = await teach({ scenario: scene(), said: 'Hm.' }, options);
+    expect(found).toMatchObject({ lesson: { chosen: LISTENS, teacher: { way: 'restated' } } });
+  });
+
   it('is the person’s better words before anything else, and then asks the model nothing of it', async () => {
     const better = 'The hammock goes to the bottom of the bag.';
     const { options, asked } = model(told);
