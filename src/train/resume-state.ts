@@ -13,8 +13,10 @@ const countersSchema = z.strictObject({
   step: z.int().min(0),
   tokens: z.int().min(0),
   seconds: z.number().min(0),
-  /** Peak learning rate, once it was found. */
+  /** Peak learning rate as it is now, once it was found. */
   rate: z.number().nullable(),
+  /** Root of the KL from the start after the last step, √(nats a token). */
+  moved: z.number(),
   /** What this state belongs to: base, settings, seed, examples, first weights. */
   identity: z.string(),
 });

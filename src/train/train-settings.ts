@@ -75,7 +75,7 @@ export interface Arm {
   readonly holds: readonly Scenario[];
   readonly stepsMax: number;
   readonly minutesMax: number;
-  /** Peak learning rate; found by `klPerStep` where absent. */
+  /** A fixed peak learning rate; found and controlled by `klPerStep` where absent. */
   readonly rate?: number | undefined;
   /** File of the state between two steps; one that is there is resumed. */
   readonly resumePath?: string;
@@ -90,7 +90,7 @@ export interface TrainResult {
   readonly steps: number;
   readonly tokens: number;
   readonly seconds: number;
-  /** Peak learning rate: share of a matrix' root mean square that a step moves its entries by. */
+  /** The last peak learning rate: share of a matrix' root mean square by which entries move. */
   readonly rate: number;
   /** Every fed weight after training. The caller owns it. */
   readonly weights: Readonly<Record<string, HostTensor>>;

@@ -26,13 +26,20 @@ import {
   type StepRecord,
   type TrainerOptions,
   type TrainResult,
+  type TrainSettings,
   type TrainStop,
 } from './train-settings.ts';
 
 type HostTensors = Readonly<Record<string, HostTensor>>;
 
 /** The rate of the first trial step; it is far below what moves a model visibly. */
-const TRIAL_RATE = 0.003;
+const TRIAL_RATE = 3e-4;
+/** A step that moves entries by more of a matrix' root mean square is none that a model survives. */
+const RATE_MAX = 0.01;
+/** By how much the rate may change from one step to the next, up and down. */
+const RATE_CHANGE_MAX = 1.5;
+/** Lessons on which the movement is watched from step to step. */
+const WATCHED_LESSONS = 8;
 /** Trial steps: the second one corrects what is not quadratic. */
 const TRIALS = 2;
 /** A trial that moves next to nothing raises the rate by this factor at most. */
@@ -89,7 +96,7 @@ export class Trainer {
     const saved = await findResumeState(arm.resumePath, plan.identity, ops);
     const { identity } = plan;
     const counters: Counters = saved?.counters ?? {
-      ...{ schema: 2, step: 0, tokens: 0, seconds: 0, rate: arm.rate ?? null, identity },
+      ...{ schema: 2, step: 0, tokens: 0, seconds: 0, rate: arm.rate ?? null, moved: 0, identity },
     };
     if (saved === undefined) this.#learner.begin(this.#before);
     else {
@@ -105,7 +112,8 @@ export class Trainer {
 
   async #run(plan: Plan, arm: Arm, counters: Counters, seconds: () => number): Promise<TrainStop> {
     const { settings } = this.#options;
-    counters.rate ??= (await this.#findRate(plan, counters)) ?? null;
+    const path = movementPath(plan.steps, settings);
+    counters.rate ??= (await this.#findRate(plan, counters, path.first)) ?? null;
     while (counters.step < plan.steps) {
       if (seconds() >= arm.minutesMax * 60) return 'minutes';
       const { step, rate } = counters;
@@ -117,6 +125,7 @@ export class Trainer {
       const { warmupSteps } = settings;
       const now = learningRate(step, { peak: rate, warmupSteps, steps: plan.steps });
       const norms = await this.#learner.update(step, now);
+      if (arm.rate === undefined) await this.#control(plan, counters, path);
       Object.assign(counters, { step: step + 1, seconds: seconds() });
       arm.onStep?.({
         ...{ step: step + 1, steps: plan.steps, rate: now, ...sums, ...norms },
@@ -130,21 +139,37 @@ export class Trainer {
 
   /**
    * The peak rate at which one step on the first batch moves what is predicted on its lessons by
-   * `klPerStep` nats a token: a step's KL grows with the square of its rate. So one setting holds
-   * for any model. Undefined: it was aborted.
+   * `kl` nats a token: a step's KL grows with the square of its rate. Undefined: it was aborted.
    */
-  async #findRate(plan: Plan, counters: Counters): Promise<number | undefined> {
-    const { klPerStep } = this.#options.settings;
+  async #findRate(plan: Plan, counters: Counters, kl: number): Promise<number | undefined> {
     const { lessons } = plan.batch(0);
     let rate = TRIAL_RATE;
     for (let trial = 0; trial < TRIALS; trial++) {
       if ((await this.#sum(plan, 0, counters)) === undefined) return undefined;
       await this.#learner.update(0, rate);
-      const kl = await this.#movement(lessons, this.#learner.weights);
-      rate *= Math.min(RATE_FACTOR_MAX, Math.sqrt(klPerStep / Math.max(kl, Number.MIN_VALUE)));
+      const moved = await this.#movement(lessons, this.#learner.weights);
+      rate *= Math.min(RATE_FACTOR_MAX, Math.sqrt(kl / Math.max(moved, Number.MIN_VALUE)));
       this.#learner.begin(this.#before);
     }
-    return rate;
+    return Math.min(rate, RATE_MAX);
+  }
+
+  /**
+   * Keeps the movement on its path: the first step of an optimizer tells little of the next ones.
+   * The root of the KL is to grow as the schedule's rates add up. So one setting holds for any
+   * model, optimizer and number of lessons.
+   */
+  async #control(plan: Plan, counters: Counters, path: MovementPath): Promise<void> {
+    const { step, rate } = counters;
+    if (rate === null || step + 1 >= plan.steps) return;
+    const watched = plan.lessons.slice(0, WATCHED_LESSONS);
+    const moved = Math.sqrt(Math.max(0, await this.#movement(watched, this.#learner.weights)));
+    // What the next step would do at this rate, from what the last one did.
+    const expected = Math.max(0, moved - counters.moved) * path.growth(step + 1);
+    const wanted = path.at(step + 2) - moved;
+    const change = wanted <= 0 ? 0 : expected === 0 ? RATE_CHANGE_MAX : wanted / expected;
+    const within = Math.min(RATE_CHANGE_MAX, Math.max(1 / RATE_CHANGE_MAX, change));
+    Object.assign(counters, { moved, rate: Math.min(RATE_MAX, rate * within) });
   }
 
   /** Sums the gradients of a step; undefined when it was aborted between two micro-steps. */
@@ -248,6 +273,36 @@ export class Trainer {
     await this.#learner.close();
     await this.#reader.close();
   }
+}
+
+/** Where the root of the KL from the start is to be after each step. */
+interface MovementPath {
+  /** After `steps` steps, √(nats a token). */
+  readonly at: (steps: number) => number;
+  /** The rate of a step against that of the step before. */
+  readonly growth: (step: number) => number;
+  /** KL that a first step at the peak rate would have, nats a token. */
+  readonly first: number;
+}
+
+/** In all it is to be `klPerStep` for each step. */
+function movementPath(
+  steps: number,
+  { klPerStep, warmupSteps }: Pick<TrainSettings, 'klPerStep' | 'warmupSteps'>,
+): MovementPath {
+  const rates = Array.from({ length: steps }, (_, step) =>
+    learningRate(step, { peak: 1, warmupSteps, steps }),
+  );
+  const sums = [0];
+  for (const rate of rates) sums.push((sums.at(-1) ?? 0) + rate);
+  const whole = Math.sqrt(klPerStep * steps);
+  const at = (done: number): number =>
+    (whole * (sums[Math.min(done, steps)] ?? 0)) / Math.max(sums.at(-1) ?? 0, Number.MIN_VALUE);
+  return {
+    at,
+    growth: (step) => (rates[step] ?? 0) / (rates[step - 1] ?? 1),
+    first: (at(1) / (rates[0] ?? 1)) ** 2,
+  };
 }
 
 interface Parts {

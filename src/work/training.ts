@@ -61,12 +61,12 @@ export async function trainNight(night: Night, tools: TrainingTools, tell: Tell)
     }).finally(() => steps.close());
     const { result } = real;
     const others = measure.hasPlacebo ? placeboLessons(lessons) : [];
-    // Exactly as many steps at the same rate.
-    const { steps: stepsMax, rate } = result;
+    // Exactly as many steps, which move what is predicted as far.
+    const { steps: stepsMax } = result;
     const placebo =
       others.length === 0
         ? undefined
-        : await run('deaf', others, { holds, stepsMax, rate, onStep: onStep(1) });
+        : await run('deaf', others, { holds, stepsMax, onStep: onStep(1) });
     const { refused } = result;
     await writeJsonAtomic(join(folder.path, FILE.training), { refused }, folder.ops);
     return {
