@@ -58,7 +58,7 @@ export interface MeasuringTools {
 const PROBE_SEQUENCES = 4;
 const PROBE_TOLERANCE_NATS = 2e-3;
 /** Longest free reply that is judged. */
-const REPLY_TOKENS_MAX = 40;
+const REPLY_TOKENS_MAX = 32;
 /** An everyday turn is read with so much before it; whole old turns go first. */
 const LIMITS = { windowTokens: 512, replyTokensMax: 160 };
 /** Pairs that are read without the model's own idea too. */

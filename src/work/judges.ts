@@ -26,7 +26,7 @@ export interface Judges {
 }
 
 /** Moments with a direction that are answered freely and whose attention is read. */
-const LISTEN_REPLIES = 24;
+const LISTEN_REPLIES = 16;
 /** Directions older than this are judged by the listening test alone: their contexts are long. */
 const DISTANCE_MAX = 4;
 const SEED = 1;

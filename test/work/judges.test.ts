@@ -59,7 +59,7 @@ describe('what judges a model that reads open language', () => {
     const own = held.filter(({ kind }) => kind === 'everyday');
     expect(new Set(own.map(({ scenario }) => scenario.source.cluster))).toEqual(measured);
     expect(everyday).toHaveLength(9);
-    expect(questions.filter(({ kind }) => kind === 'listen')).toHaveLength(24);
+    expect(questions.filter(({ kind }) => kind === 'listen')).toHaveLength(16);
   });
 
   it('rank a reply by the rules of the listening test', () => {

@@ -33,13 +33,13 @@ export const nightSection = section('When a night comes, and what it may use.', 
 });
 
 export const measureSection = section('What a night measures. `attune listen-test` runs all.', {
-  pairs: count(80).describe(
+  pairs: count(64).describe(
     'Crossed pairs that judge listening. With few of them only a large gain is told from chance.',
   ),
   heldReplies: count(144).describe(
     'Replies that must not become worse, over all kinds; with fewer than 60 the gate cannot pass.',
   ),
-  everydayTurns: count(48).describe('Everyday turns on which perplexity is measured.'),
+  everydayTurns: count(32).describe('Everyday turns on which perplexity is measured.'),
   resamples: countFrom(100, 2_000).describe('Resamples of the clustered bootstrap.'),
   hasPlacebo: isOn(true).describe(
     'Train a placebo too, which cannot learn to listen; without it the gate refuses every night.',
