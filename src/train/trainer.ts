@@ -288,7 +288,7 @@ interface MovementPath {
 /** In all it is to be `klPerStep` for each step. */
 function movementPath(
   steps: number,
-  { klPerStep, warmupSteps }: Pick<TrainSettings, 'klPerStep' | 'warmupSteps'>,
+  { klPerStep, warmupSteps }: TrainSettings,
 ): MovementPath {
   const rates = Array.from({ length: steps }, (_, step) =>
     learningRate(step, { peak: 1, warmupSteps, steps }),

@@ -13,7 +13,7 @@ const READERS: Readonly<Record<string, readonly string[]>> = {
   memory: ['memory: settings'],
   dream: ['dream: settings', 'work: settings'],
   train: ['train: settings', 'train: TrainSettings'],
-  gate: ['measure: settings'],
+  gate: ['measure: settings', 'measure: GateSettings'],
   night: ['night: settings'],
 };
 
