@@ -37,6 +37,17 @@ export const GONE_KEYS: Readonly<Record<string, GoneKey>> = {
     instead: 'it is named train.holdsPerStep',
     becomes: (value) => ({ holdsPerStep: value }),
   },
+  'dream.anglesPerFlag': {
+    instead: 'use dream.dreamsPerFlag, which counts what is held as well',
+    becomes: (value) => (typeof value === 'number' ? { dreamsPerFlag: 2 * value } : {}),
+  },
+  'dream.retriesPerDream': { instead: 'a line is tried four times' },
+  'dream.strength': { instead: 'models of all sizes write in one way' },
+  'dream.topP': { instead: 'it is 0.95' },
+  'dream.contextTokensMax': { instead: 'see train.contextTokensMax' },
+  'dream.chosenTokensMax': { instead: 'see train.replyTokensMax' },
+  'dream.marginMin': { instead: 'what is learnt from depends on its teacher, not on a margin' },
+  'dream.marginMax': { instead: 'what is learnt from depends on its teacher, not on a margin' },
   'measure.sinkTokens': {
     instead: 'it had no effect; the sink is the first four positions and the control tokens',
   },

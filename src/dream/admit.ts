@@ -1,6 +1,5 @@
 // Which dreams may train: quality before quantity, each refusal with its reason.
 import { isAttuneError } from '../base/errors.ts';
-import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engine/engine.ts';
 import { mean } from '../measure/statistics.ts';
 import { checkReply } from '../scenario/check.ts';
@@ -14,7 +13,6 @@ import { isNearCopy, shingles } from './near-copy.ts';
 export interface AdmitOptions {
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;
-  readonly settings: Config['dream'];
   /** Whether a text nearly copies a conversation that measures: what measures must never train. */
   readonly isTestCopy?: (text: string) => boolean;
   readonly signal?: AbortSignal;
@@ -83,20 +81,28 @@ export function judgeWords(draft: Draft): string | undefined {
   return undefined;
 }
 
+/** Tokens of context and reply, and margins in nats a token. */
+const LIMITS = {
+  contextTokensMax: 1024,
+  replyTokensMax: 96,
+  marginMin: -4,
+  marginMax: 1,
+  nearCopyMax: 0.6,
+};
+
 /** Nothing is to be learnt from it, and what it shows is to stay. */
 export const TOO_EASY = 'it is too easy now';
 
 /** Too long, too easy or hopeless under the current weights? */
 async function judgeDifficulty(
   scenario: Scenario,
-  { engine, tokenizer, settings, signal }: AdmitOptions,
+  { engine, tokenizer, signal }: AdmitOptions,
 ): Promise<{ margin: number | null; reason?: string }> {
   const candidates = [scenario.chosen, scenario.rejected].filter((text) => text !== undefined);
   const rendered = candidates.map((reply) => tokenizer.renderReply(scenario.messages, reply));
   const length = rendered[0]?.prompt.ids.length ?? 0;
-  if (length > settings.contextTokensMax)
-    return { margin: null, reason: 'its context is too long' };
-  if (rendered.some(({ replyIds }) => replyIds.length > settings.chosenTokensMax)) {
+  if (length > LIMITS.contextTokensMax) return { margin: null, reason: 'its context is too long' };
+  if (rendered.some(({ replyIds }) => replyIds.length > LIMITS.replyTokensMax)) {
     return { margin: null, reason: 'a reply is too long' };
   }
   if (candidates.length < 2) return { margin: null };
@@ -113,8 +119,8 @@ async function judgeDifficulty(
   if (!Number.isFinite(margin)) return { margin: null, reason: 'its margin is no number' };
   // Of a pair the harder side decides (`judgePairs`): the easy one keeps the other in check.
   const isAlone = scenario.pair === undefined;
-  if (isAlone && margin > settings.marginMax) return { margin, reason: TOO_EASY };
-  if (margin < settings.marginMin) return { margin, reason: 'it is out of reach now' };
+  if (isAlone && margin > LIMITS.marginMax) return { margin, reason: TOO_EASY };
+  if (margin < LIMITS.marginMin) return { margin, reason: 'it is out of reach now' };
   return { margin };
 }
 
@@ -146,7 +152,7 @@ function judgePairs(
 
 /** Judges drafts in order; of two near-copies the first stays. */
 export async function admit(drafts: readonly Draft[], options: AdmitOptions): Promise<Admitted> {
-  const { settings, signal } = options;
+  const { signal } = options;
   const seen: ReadonlySet<string>[] = [];
   const dreams: Dream[] = [];
   const refused: Refusal[] = [];
@@ -165,7 +171,7 @@ export async function admit(drafts: readonly Draft[], options: AdmitOptions): Pr
     }
     const own = shingles(wordsOf(scenario));
     const others = seen.filter((_, index) => !isAlikeOnPurpose(dreams[index]?.draft, draft));
-    if (others.some((other) => isNearCopy(own, other, settings.nearCopyMax))) {
+    if (others.some((other) => isNearCopy(own, other, LIMITS.nearCopyMax))) {
       refused.push({ draft, reason: 'a near-copy of another' });
       continue;
     }
@@ -177,7 +183,7 @@ export async function admit(drafts: readonly Draft[], options: AdmitOptions): Pr
     dreams.push({ draft, scenario, margin });
     seen.push(own);
   }
-  const paired = judgePairs(dreams, drafts, settings.marginMax);
+  const paired = judgePairs(dreams, drafts, LIMITS.marginMax);
   return { dreams: paired.dreams, refused: [...refused, ...paired.refused] };
 }
 
@@ -191,7 +197,7 @@ function isAlikeOnPurpose(one: Draft | undefined, other: Draft): boolean {
   if (one.prompt.name === TALK && other.prompt.name === TALK) {
     return one.seed.cluster === other.seed.cluster && one.chosen !== other.chosen;
   }
-  const isReplay = (draft: Draft): boolean => draft.prompt.name.startsWith('dream/guidance/');
+  const isReplay = (draft: Draft): boolean => draft.prompt.name === 'dream/unfold';
   const isSameFlag = one.seed.id === other.seed.id && isReplay(one) && isReplay(other);
   return isSameFlag && one.angle.distance !== other.angle.distance;
 }

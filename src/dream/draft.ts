@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { KINDS, type Kind } from '../scenario/kind.ts';
 import { writtenScenarioSchema } from '../scenario/scenario.ts';
 import { FEATURES } from '../scenario/span.ts';
+import { SEED_FEATURES, shapeSchema } from './shape.ts';
 
 /** A flagged moment: the context that a reply ended, and what should have been said. */
 export interface FlaggedSeed {
@@ -38,11 +39,11 @@ export type DraftSpan = z.infer<typeof spanSchema>;
 
 /** The new context that a seed is put into. */
 export const angleSchema = z.strictObject({
-  /** What the talk of the dream is about. */
+  /** What the conversation of the dream is about. */
   domain: z.string(),
   /** Exchanges between the direction and the decision. */
   distance: z.int().min(0),
-  /** Which of a scene's wordings. */
+  /** Whether the person's messages begin with small letters. */
   tone: z.enum(['plain', 'casual']),
 });
 export type Angle = z.infer<typeof angleSchema>;
@@ -50,14 +51,15 @@ export type Angle = z.infer<typeof angleSchema>;
 /** A dream as it was written, before anybody judged it. */
 export const draftSchema = z.strictObject({
   id: z.string(),
-  kind: z.enum(KINDS),
-  /** Absent in earlier nights: there a `listen` was a lesson. */
+  /** A teacher replies to a lesson, a hold stays as it is. Absent in earlier nights. */
   role: z.enum(['lesson', 'hold']).optional(),
+  kind: z.enum(KINDS),
+  /** They end with the person's last one. */
   messages: z.array(
     z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string() }),
   ),
   spans: z.array(spanSchema),
-  /** Absent when no listening reply was found. */
+  /** What was said where a moment of the person's own conversation is crossed; in old nights any. */
   chosen: z.string().optional(),
   rejected: z.string().optional(),
   facts: writtenScenarioSchema.shape.facts,
@@ -67,17 +69,18 @@ export const draftSchema = z.strictObject({
   /** Started from a flag. */
   isDirected: z.boolean(),
   angle: angleSchema,
+  /** Of the moment that it is about. */
+  shape: shapeSchema.optional(),
+  /** What it has of its moment beside the shape. */
+  features: z.array(z.enum(SEED_FEATURES)).optional(),
   /** Name and hash of the prompt that it was written from; `talk` where it was none. */
   prompt: z.strictObject({ name: z.string(), hash: z.string() }),
-  /**
-   * Where `chosen` comes from: the person, what was said in the talk, a guided reply, the scene's
-   * own words, or the other candidate of a crossed pair's first side.
-   */
-  chosenFrom: z.enum(['person', 'said', 'guided', 'template', 'crossed', 'nobody']),
-  rejectedFrom: z.enum(['said', 'unguided', 'template', 'crossed', 'nobody']),
-  /** Share of its tokens that the model sampled; the rest is template or memory. */
+  /** Share of its content words that the model sampled, now or in the conversation itself. */
   sampledShare: z.number().min(0).max(1),
   /** Why it could not be finished. */
   problem: z.string().optional(),
+  /** In nights before 1 December 2026. */
+  chosenFrom: z.string().optional(),
+  rejectedFrom: z.string().optional(),
 });
 export type Draft = z.infer<typeof draftSchema>;

@@ -1,185 +1,189 @@
-// A night's dreaming: which seeds, which scenes, how many; every loop in here is capped.
+// A night's dreaming: what was flagged, in other domains and further on in its own conversation.
 
 /*
  * The words of this folder:
  *
  * seed       what a dream starts from: a flagged moment, or the gist of a conversation (`memory`)
- * plan       one dream to be written: its kind, its seed and its angle
- * angle      the new context that the seed is put into: domain, distance and tone
- * distance   exchanges about other things (distractors) between the direction and the reply
- * scene      a prompt of `prompts/dream/structured`: turns with named slots
- * slot       a gap `[[name]]` in a scene that the model fills with a few words
- * side       a crossed scene has two, in which the same two replies are right and wrong the other
- *            way round; the second one is `twin` in prompts and ids
- * draft      what was written, before `admit` says whether it may train
- * whole      a scene that a large model writes in one piece
- * longing    the kind in which something is missing and should be asked for (`absence`)
+ * shape      who proposed what in it, and how and how many turns ago the person directed
+ * material   what the model writes of one domain: an opening, things to choose from, questions
+ * aside      an exchange about something else
+ * scene      a prompt of `prompts/dream`: lines of ours into which material is put
+ * distance   asides between the direction and the last message
+ * set        the dreams that are made of one material: lessons and holds
+ * draft      a dream as it was written, before the night looks for its teacher
  */
-import type { Clock } from '../base/clock.ts';
-import { AttuneError } from '../base/errors.ts';
+import { isAttuneError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Config } from '../config/schema.ts';
-import type { Engine } from '../engine/engine.ts';
 import type { Remembered } from '../memory/memory.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
-import type { Kind } from '../scenario/kind.ts';
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Draft, FlaggedSeed } from './draft.ts';
-import { type Plan, planDreams } from './plan.ts';
-import { replayFlag } from './replay-flag.ts';
-import { dreamStructured } from './structured.ts';
-import { dreamWhole } from './whole.ts';
-import { readWorld, type World } from './world.ts';
-import { createWriter, type TurnWriter, type WritingEnd } from './writer.ts';
+import { createMaterialWriter, type Draw, type MaterialWriter } from './material.ts';
+import {
+  playSet,
+  readScenes,
+  SET_SIZE,
+  type Seed,
+  type SetOptions,
+  type Stage,
+  unfold,
+} from './set.ts';
+import { featuresOf, type SeedFeature, type Shape, shapeOf } from './shape.ts';
+import { createWriter, type WriterOptions, type WritingEnd } from './writer.ts';
 
-export interface DreamOptions {
-  readonly engine: Engine;
-  readonly tokenizer: Tokenizer;
+export interface DreamOptions extends Omit<WriterOptions, 'temperature' | 'topP' | 'budget'> {
   readonly prompts: PromptFolder;
   readonly settings: Config['dream'];
-  /** Held-back flags may be among them; they are left out here. */
+  /** Held-back flags and good moments may be among them; they are left out here. */
   readonly flagged: readonly FlaggedSeed[];
   /** Drawn for this night, e.g. by `memory.draw`. */
   readonly gists: readonly Remembered[];
-  readonly budget: {
-    readonly dreamsMax: number;
-    readonly tokensMax: number;
-    readonly minutesMax: number;
-  };
-  readonly clock: Clock;
+  readonly budget: WriterOptions['budget'] & { readonly dreamsMax: number };
+  /** Split by what is drawn for: one flag less changes no dream of another. */
   readonly random: Random;
-  readonly signal?: AbortSignal;
-  /** Awaited before each piece that the model writes, so that a chat can go first. */
-  readonly turn?: () => Promise<void>;
   readonly onProgress?: (written: number, planned: number) => void;
 }
 
 export interface Dreamt {
   readonly drafts: readonly Draft[];
-  /** Dreams that could not be written, by reason. */
-  readonly failed: readonly { readonly id: string; readonly kind: Kind; readonly reason: string }[];
+  /** Sets that could not be written, by reason. */
+  readonly failed: readonly { readonly id: string; readonly reason: string }[];
   /** Tokens that were generated. */
   readonly tokens: number;
   readonly stop: 'done' | WritingEnd;
 }
 
-/** A model of this size writes whole scenes. */
-const WHOLE_PARAMETERS_MIN = 1_000_000_000;
-const SCENE_TOKENS_MAX = 600;
-
-interface Setting {
-  readonly options: DreamOptions;
-  readonly world: World;
-}
-
-/** @returns the drafts of one plan, or why there are none */
-async function write(
-  plan: Plan,
-  writer: TurnWriter,
-  { options, world }: Setting,
-): Promise<Draft[] | string> {
-  const { settings, prompts } = options;
-  const shared = {
-    writer,
-    random: options.random.split(plan.id),
-    angle: plan.angle,
-    id: plan.id,
-    prompts,
-    retries: settings.retriesPerDream,
-    tokensMax: settings.chosenTokensMax,
-  };
-  if (plan.way === 'structured')
-    return dreamStructured(plan.prompt, plan.seed, { ...shared, world });
-  if (plan.way === 'whole') {
-    const { origin, id, cluster } = plan.seed;
-    const seed = { origin, id, cluster };
-    const sceneTokensMax = Math.min(SCENE_TOKENS_MAX, settings.contextTokensMax);
-    const { memory, pair } = plan;
-    const scene = { ...shared, seed, memory, sceneTokensMax };
-    const one = await dreamWhole(plan.kind, { ...scene, ...(pair === undefined ? {} : { pair }) });
-    return typeof one === 'string' ? one : [one];
-  }
-  const guide = prompts.get(`dream/guidance/${plan.kind}`);
-  const candidate = { ...shared, guidance: guide.fill({}) };
-  const prompt = { name: guide.name, hash: guide.hash };
-  return replayFlag(plan.flag, { ...shared, spare: world.exchanges, candidate, prompt });
-}
-
-/** A scene that does not fit window or template is counted, everything else goes up. */
-function reasonOf(error: unknown): string {
-  const code = error instanceof AttuneError ? error.code : undefined;
-  if (code === 'window-overflow') return 'it grew too long';
-  if (code === 'span-unaligned' || code === 'template-failed')
-    return 'its turns do not fit the chat format';
-  throw error;
-}
+const TOP_P = 0.95;
+/** Drawn for the night; each dream takes those that do not touch its things. */
+const ASIDES = 24;
+const FEELINGS = 6;
+/** How often a line is tried again. */
+const RETRIES = 3;
+/** How often a moment is unfolded in its own conversation. */
+const UNFOLDED = 2;
 
 /**
- * Writes dreams until the plan is done or a budget is used up. The same seeds, weights and random
+ * Writes dreams until all are written or a budget is used up. The same seeds, weights and random
  * stream give the same dreams.
- * @throws AttuneError engine-failed and the like; what was written by then is lost with it
+ * @throws AttuneError engine-failed, prompt-invalid and the like
  */
 export async function dream(options: DreamOptions): Promise<Dreamt> {
-  const { settings, engine, budget } = options;
-  const { parameters } = await engine.describe();
-  const isWhole =
-    settings.strength === 'whole' ||
-    (settings.strength === 'auto' && parameters >= WHOLE_PARAMETERS_MIN);
-  const { flagged, gists, prompts, random } = options;
-  const plans = planDreams({
-    settings,
-    prompts,
-    flagged,
-    gists,
-    dreamsMax: budget.dreamsMax,
-    random,
-    isWhole,
+  const { settings, prompts, random } = options;
+  const writer = createWriter({ ...options, temperature: settings.temperature, topP: TOP_P });
+  const material = createMaterialWriter({ writer, prompts, retries: RETRIES });
+  // What a lane has read is read once: all sheets begin with the same examples.
+  const lanes = Array.from({ length: settings.batchSize }, (_, at) => `dream-${at}`);
+  const pool = async <T>(sort: string, count: number, write: Write<T>): Promise<T[]> => {
+    const keys = Array.from({ length: count }, (_, at) => `${sort}-${at}`);
+    const all = await inTurns(keys, lanes, (key, lane) =>
+      write({ random: random.split(key), key: lane }),
+    );
+    return all.flatMap((one) => one ?? []) as T[];
+  };
+  const stage: Stage = {
+    scenes: readScenes(prompts),
+    asides: await pool('aside', ASIDES, material.aside),
+    feelings: await pool('feeling', FEELINGS, material.feeling),
+  };
+  const flags = flagsOf(options);
+  const unfolded = flags.flatMap(({ flag, seed }) =>
+    Array.from({ length: UNFOLDED }, (_, number) => {
+      const own = random.split(`unfold:${seed.id}`).split(number);
+      return unfold(flag, { id: `dream-u-${seed.id}-${number}`, seed, random: own, number }, stage);
+    }),
+  );
+  const sets = planSets(
+    options,
+    flags.map(({ seed }) => seed),
+  );
+  const failed: { id: string; reason: string }[] = [];
+  let done = 0;
+  const written = await inTurns(sets, lanes, async (set, lane): Promise<Draft[]> => {
+    if (writer.end !== undefined) return [];
+    const found = await write(material, set, lane);
+    options.onProgress?.(++done, sets.length);
+    if (typeof found !== 'string') return playSet(found, set, stage);
+    // What a budget cut off has failed in nothing.
+    if (writer.end === undefined) failed.push({ id: set.id, reason: found });
+    return [];
   });
-  const writer = createWriter({
-    engine,
-    tokenizer: options.tokenizer,
-    clock: options.clock,
-    budget,
-    temperature: settings.temperature,
-    topP: settings.topP,
-    contextTokensMax: settings.contextTokensMax,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-    ...(options.turn === undefined ? {} : { turn: options.turn }),
-  });
-  const setting: Setting = { options, world: readWorld(options.prompts) };
-  const drafts: Draft[] = [];
-  const failed: { id: string; kind: Kind; reason: string }[] = [];
-  let stop: Dreamt['stop'] = 'done';
-
-  async function one(plan: Plan): Promise<void> {
-    const own = writer.forDream(plan.id);
-    const result = await write(plan, own, setting)
-      .catch(reasonOf)
-      .finally(() => own.close());
-    if (own.end !== undefined) stop = own.end;
-    else if (typeof result !== 'string') drafts.push(...result);
-    else failed.push({ id: plan.id, kind: plan.kind, reason: result });
-  }
-
-  // As many at once as configured: where one ends, the next begins.
-  const waiting = plans.values();
-  let written = 0;
-  async function work(): Promise<void> {
-    for (const plan of waiting) {
-      if (stop !== 'done') return;
-      await one(plan);
-      written += 1;
-      options.onProgress?.(written, plans.length);
-    }
-  }
-  await Promise.all(Array.from({ length: settings.batchSize }, work));
-  // Those of a batch end in any order; their place is that of the plan.
-  const order = new Map(plans.map(({ id }, index) => [id, index]));
-  drafts.sort((a, b) => placeOf(order, a.id) - placeOf(order, b.id));
-  return { drafts, failed, tokens: writer.tokens, stop };
+  for (const lane of lanes) await writer.forget(lane);
+  const drafts = [...unfolded, ...written.flat()].slice(0, options.budget.dreamsMax);
+  return { drafts, failed, tokens: writer.tokens, stop: writer.end ?? 'done' };
 }
 
-function placeOf(order: ReadonlyMap<string, number>, id: string): number {
-  const own = order.get(id);
-  return own ?? (order.get(id.replace(/-twin$/, '')) ?? 0) + 0.5;
+type Write<T> = (draw: Draw) => Promise<T | undefined>;
+
+/** A sheet that does not fit the window is counted, everything else goes up. */
+async function write(material: MaterialWriter, { random, seed }: SetOptions, key: string) {
+  try {
+    return await material.domain({ random, key }, seed.features.includes('technical'));
+  } catch (error) {
+    if (isAttuneError(error, 'window-overflow')) return 'it grew too long';
+    throw error;
+  }
+}
+
+/** One in each lane: where one ends, the next begins. Results are in the order of the list. */
+async function inTurns<T, R>(
+  list: readonly T[],
+  lanes: readonly string[],
+  run: (one: T, lane: string) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  const waiting = list.entries();
+  const work = async (lane: string): Promise<void> => {
+    for (const [at, one] of waiting) results[at] = await run(one, lane);
+  };
+  await Promise.all(lanes.map(work));
+  return results;
+}
+
+interface SeedFlag {
+  readonly flag: FlaggedSeed;
+  readonly seed: Seed;
+}
+
+/** Missed moments that may train, the strong ones first. */
+function flagsOf({ flagged }: DreamOptions): SeedFlag[] {
+  return flagged
+    .filter((flag) => !flag.isHeldBack && flag.kind === 'missed')
+    .sort((a, b) => b.strength - a.strength)
+    .map((flag) => {
+      const { flagId: id, context } = flag;
+      const moment = { shape: shapeOf(flag), features: featuresOf(flag) };
+      return { flag, seed: { origin: 'flag', id, cluster: context.source.cluster, ...moment } };
+    });
+}
+
+/** A conversation that nobody marked has no shape of its own: one is drawn. */
+function seedOfGist({ gist }: Remembered, random: Random): Seed {
+  const own = random.split(`gist:${gist.id}`);
+  const shape: Shape = {
+    idea: own.pick(['once', 'pushed', 'after']),
+    form: own.pick(['refusal', 'choice']),
+    turnsAgo: own.pick([1, 2, 3, 5, 9]),
+  };
+  const isFelt = gist.items.some(({ kind }) => kind === 'feeling');
+  const features: SeedFeature[] = isFelt ? ['emotion'] : [];
+  return { origin: 'memory', id: gist.id, cluster: gist.conversationId, shape, features };
+}
+
+/** Sets in an order that may stop anywhere: each seed has its first before any has its second. */
+function planSets(options: DreamOptions, flags: readonly Seed[]): SetOptions[] {
+  const { settings, gists, budget, random } = options;
+  const sets = Math.ceil(Math.max(0, budget.dreamsMax - UNFOLDED * flags.length) / SET_SIZE);
+  const share = flags.length === 0 ? 0 : gists.length === 0 ? 1 : settings.directedShare;
+  const perFlag = Math.ceil(settings.dreamsPerFlag / SET_SIZE);
+  const directed = Math.min(flags.length * perFlag, Math.round(sets * share));
+  const undirected = gists.length === 0 ? 0 : sets - directed;
+  const deal = (seeds: readonly Seed[], count: number): SetOptions[] =>
+    Array.from({ length: count }, (_, at) => {
+      const seed = seeds[at % seeds.length] as Seed;
+      const number = Math.floor(at / seeds.length);
+      const id = `dream-${seed.origin === 'flag' ? 'f' : 'm'}-${seed.id}-${number}`;
+      return { id, seed, number, random: random.split(`${seed.origin}:${seed.id}`).split(number) };
+    });
+  const memories = gists.map((one) => seedOfGist(one, random));
+  return [...deal(flags, directed), ...deal(memories, undirected)];
 }

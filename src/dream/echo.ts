@@ -51,6 +51,7 @@ function momentOf({ id, messages, chosen, source }: Scenario): Draft | undefined
   const later = kept.slice(message + 1).filter(({ role }) => role === 'user');
   return {
     id: `dream-e-${id}`,
+    role: 'lesson',
     kind: 'listen',
     messages: kept,
     spans: [{ feature: 'direction', message, start: 0, end: kept[message]?.content.length ?? 0 }],
@@ -61,6 +62,6 @@ function momentOf({ id, messages, chosen, source }: Scenario): Draft | undefined
     prompt: { name: TALK, hash: '' },
     chosenFrom: 'said',
     rejectedFrom: 'nobody',
-    sampledShare: 0,
+    sampledShare: 1,
   };
 }

@@ -3,7 +3,7 @@
 import { isAttuneError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
-import type { Message, TurnWriter, Writer } from './writer.ts';
+import type { Message, Writer } from './writer.ts';
 
 export interface RehearsalOptions {
   /** At temperature 1 with nothing cut off: these are to be the model's own distribution. */
@@ -35,10 +35,10 @@ export async function rehearse(options: RehearsalOptions): Promise<Scenario[]> {
   const work = async (): Promise<void> => {
     while (next < talks && !isOver) {
       const index = next++;
-      const own = writer.forDream(`rehearsal-${index}`);
+      const id = `rehearsal-${index}`;
       try {
-        const talk = await talkOf(own, random.split(index), `rehearsal-${index}`);
-        if (own.end !== undefined) isOver = true;
+        const talk = await talkOf(writer, random.split(index), id);
+        if (writer.end !== undefined) isOver = true;
         else if (talk !== undefined) written.set(index, talk);
       } catch (error) {
         // A talk that does not fit window or template is left out.
@@ -46,7 +46,7 @@ export async function rehearse(options: RehearsalOptions): Promise<Scenario[]> {
           isAttuneError(error, 'window-overflow') || isAttuneError(error, 'template-failed');
         if (!isUnfit) throw error;
       } finally {
-        await own.close();
+        await writer.forget(id);
       }
       onProgress?.(++done, talks);
     }
@@ -56,21 +56,18 @@ export async function rehearse(options: RehearsalOptions): Promise<Scenario[]> {
 }
 
 /** Undefined when no whole exchange came about. */
-async function talkOf(
-  writer: TurnWriter,
-  random: Random,
-  id: string,
-): Promise<Scenario | undefined> {
+async function talkOf(writer: Writer, random: Random, id: string): Promise<Scenario | undefined> {
   const messages: Message[] = [];
   const turns = 2 * (1 + random.int(EXCHANGES_MAX));
   while (messages.length < turns) {
     const role = messages.length % 2 === 0 ? ('user' as const) : ('assistant' as const);
     const seed = random.uint32();
-    const { text, isEnded } = await writer.write({
+    const { text, isEnded } = await writer.turn({
       messages,
       role,
       tokensMax: TURN_TOKENS_MAX,
       seed,
+      key: id,
     });
     if (!isEnded || text === '') break;
     messages.push({ role, content: text });

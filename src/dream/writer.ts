@@ -1,4 +1,4 @@
-// Lets the model write: a turn of either side, or a few words inside one; bounded in every way.
+// Lets the model write: a turn of a conversation, or the rest of a line; bounded in every way.
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -6,16 +6,11 @@ import { GREEDY } from '../protocol/sampling.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Role } from './draft.ts';
 
-export interface DreamBudget {
-  readonly tokensMax: number;
-  readonly minutesMax: number;
-}
-
 export interface WriterOptions {
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;
   readonly clock: Clock;
-  readonly budget: DreamBudget;
+  readonly budget: { readonly tokensMax: number; readonly minutesMax: number };
   readonly temperature: number;
   readonly topP: number;
   /** Prompt and what is written together. */
@@ -30,73 +25,69 @@ export interface Message {
   readonly content: string;
 }
 
-export interface WriteRequest {
-  readonly messages: readonly Message[];
-  readonly role: 'user' | 'assistant';
-  /** The turn begins with this; the model goes on from there. */
-  readonly prefix?: string;
+interface Asked {
   readonly tokensMax: number;
   readonly seed: number;
-  /** Default: the writer's. */
-  readonly temperature?: number;
+  /** What was read under this key before is not read again; `forget` drops it. */
+  readonly key?: string;
+}
+
+export interface TurnRequest extends Asked {
+  readonly messages: readonly Message[];
+  readonly role: 'user' | 'assistant';
+}
+
+export interface LineRequest extends Asked {
+  /** Plain text, without the chat template; the model goes on from there. */
+  readonly text: string;
 }
 
 export interface Written {
-  /** Without the prefix, trimmed. */
+  /** Trimmed. */
   readonly text: string;
-  /** The model ended the turn itself. */
+  /** The model ended the turn, or the line, itself. */
   readonly isEnded: boolean;
+  /** Mean natural log p a token, before temperature and top p; 0 of nothing. */
+  readonly logprob: number;
 }
 
 /** Why nothing more is written: a budget is used up, or the night was told to stop. */
 export type WritingEnd = 'tokens' | 'minutes' | 'aborted';
 
-export interface TurnWriter {
-  /**
-   * Gives an empty text once writing has ended.
-   * @throws AttuneError from engine and tokenizer
-   */
-  write(request: WriteRequest): Promise<Written>;
-}
-
-export interface Writer extends TurnWriter {
-  /**
-   * The same writer for one dream: what it has read of the dream's conversation is kept from one
-   * piece to the next, until `close`.
-   */
-  forDream(id: string): DreamWriter;
+/** Both give an empty text once writing has ended. @throws AttuneError from engine and tokenizer */
+export interface Writer {
+  turn(request: TurnRequest): Promise<Written>;
+  line(request: LineRequest): Promise<Written>;
+  forget(key: string): Promise<void>;
+  /** Tokens that were generated. */
   readonly tokens: number;
-}
-
-export interface DreamWriter extends TurnWriter {
-  /** Set when a request of this dream came too late: it is unfinished, and is to be dropped. */
+  /** Set when a request came too late: what it was for is unfinished. */
   readonly end: WritingEnd | undefined;
-  close(): Promise<void>;
 }
 
-const NOTHING: Written = { text: '', isEnded: false };
-
-/** The prompt up to where the turn goes on: of a fresh turn its header, else its first words too. */
-export function openTurn(tokenizer: Tokenizer, request: WriteRequest): number[] {
-  const { messages, role, prefix = '' } = request;
-  if (prefix === '' && role === 'assistant') {
+/** The prompt up to where the turn begins. */
+export function openTurn(tokenizer: Tokenizer, { messages, role }: TurnRequest): number[] {
+  if (role === 'assistant') {
     return tokenizer.renderChat(messages, { addGenerationPrompt: true }).ids;
   }
-  const content = prefix === '' ? 'x' : prefix;
-  const rendered = tokenizer.renderChat([...messages, { role, content }]);
+  const rendered = tokenizer.renderChat([...messages, { role, content: 'x' }]);
   const place = rendered.messages.at(-1);
   if (place === undefined || !place.isWritten) {
     throw new AttuneError('template-failed', `The chat template writes no turn of ${role}.`, {
       role,
     });
   }
-  return rendered.ids.slice(0, prefix === '' ? place.contentStart : place.contentEnd);
+  return rendered.ids.slice(0, place.contentStart);
 }
 
 export function createWriter(options: WriterOptions): Writer {
   const { engine, tokenizer, clock, budget, signal } = options;
   const startedMs = clock.monotonicMs();
+  const lineEnds = ['\n', '\n\n']
+    .map((text) => tokenizer.encode(text))
+    .flatMap(([id, ...more]) => (id === undefined || more.length > 0 ? [] : [id]));
   let tokens = 0;
+  let end: WritingEnd | undefined;
 
   function endOf(): WritingEnd | undefined {
     if (signal?.aborted) return 'aborted';
@@ -105,11 +96,10 @@ export function createWriter(options: WriterOptions): Writer {
     return minutes >= budget.minutesMax ? 'minutes' : undefined;
   }
 
-  async function write(request: WriteRequest, cacheKey?: string): Promise<Written | WritingEnd> {
+  async function write(ids: number[], asked: Asked, stopIds: readonly number[]): Promise<Written> {
     await options.turn?.();
-    const end = endOf();
-    if (end !== undefined) return end;
-    const ids = openTurn(tokenizer, request);
+    end ??= endOf();
+    if (end !== undefined) return { text: '', isEnded: false, logprob: 0 };
     const room = options.contextTokensMax - ids.length;
     if (room < 1) {
       throw new AttuneError('window-overflow', `A dream of ${ids.length} tokens is too long.`, {
@@ -117,56 +107,44 @@ export function createWriter(options: WriterOptions): Writer {
         tokensMax: options.contextTokensMax,
       });
     }
+    const { temperature, topP } = options;
+    let sum = 0;
     const result = await engine.generate(
       {
         ids,
-        replyTokensMax: Math.min(request.tokensMax, room, Math.max(1, budget.tokensMax - tokens)),
-        sampling: {
-          ...GREEDY,
-          temperature: request.temperature ?? options.temperature,
-          topP: options.topP,
-          seed: request.seed,
-        },
-        stopIds: tokenizer.stopIds,
-        ...(cacheKey === undefined ? {} : { cacheKey }),
+        replyTokensMax: Math.min(asked.tokensMax, room, Math.max(1, budget.tokensMax - tokens)),
+        sampling: { ...GREEDY, temperature, topP, seed: asked.seed },
+        stopIds,
+        ...(asked.key === undefined ? {} : { cacheKey: asked.key }),
       },
-      () => undefined,
+      ({ logprob }) => {
+        sum += logprob;
+      },
       signal,
     );
     tokens += result.ids.length;
-    if (result.stopReason === 'aborted') return 'aborted';
-    return { text: tokenizer.decode(result.ids).trim(), isEnded: result.stopReason === 'stop' };
+    if (result.stopReason === 'aborted') end = 'aborted';
+    return {
+      text: tokenizer.decode(result.ids).trim(),
+      isEnded: result.stopReason === 'stop',
+      logprob: sum / Math.max(1, result.ids.length),
+    };
   }
 
   return {
     get tokens() {
       return tokens;
     },
-    async write(request) {
-      const written = await write(request);
-      return typeof written === 'string' ? NOTHING : written;
+    get end() {
+      return end;
     },
-    forDream(id) {
-      const keys = new Set<string>();
-      let end: WritingEnd | undefined;
-      return {
-        get end() {
-          return end;
-        },
-        async write(request) {
-          if (end !== undefined) return NOTHING;
-          // Guidance stands first: with and without it are two conversations.
-          const key = `${id}:${request.messages[0]?.content ?? ''}`;
-          keys.add(key);
-          const written = await write(request, key);
-          if (typeof written !== 'string') return written;
-          end = written;
-          return NOTHING;
-        },
-        async close() {
-          for (const key of keys) await engine.forget(key);
-        },
-      };
+    turn: (request) => write(openTurn(tokenizer, request), request, tokenizer.stopIds),
+    async line(request) {
+      const stopIds = [...tokenizer.stopIds, ...lineEnds];
+      const written = await write(tokenizer.encodePrompt(request.text), request, stopIds);
+      const [text = '', ...more] = written.text.split('\n');
+      return { ...written, text: text.trim(), isEnded: written.isEnded || more.length > 0 };
     },
+    forget: (key) => engine.forget(key),
   };
 }

@@ -3,6 +3,7 @@
 import { createRandom } from '../base/random.ts';
 import type { Flag } from '../protocol/flag.ts';
 import { type FlaggedMoment, isDrawn } from '../record/moment.ts';
+import { directiveOf } from '../scenario/directive.ts';
 import type { Rendering, Scenario, ScenarioMessage } from '../scenario/scenario.ts';
 
 /** A conversation as the night sees it, in order. */
@@ -151,7 +152,7 @@ function momentOf(
   const messages = [...prefix, ...talk.messages.slice(0, at + 1).map(bare)];
   const replies = [...talk.messages, ...talk.replaced];
   const reply = replies.find(({ id }) => id === flag.replyId)?.content;
-  const spans = [directionSpan(flag, talk, prefix.length), ideaSpan(flag, talk, at, prefix.length)];
+  const spans = [directionSpan(flag, talk, at), ideaSpan(flag, talk, at)];
   const isMissed = flag.kind === 'missed';
   const chosen = isMissed ? flag.betterWords : reply;
   const rejected = isMissed ? reply : undefined;
@@ -166,9 +167,12 @@ function momentOf(
       kind: 'listen',
       messages,
       rendering: talk.rendering,
-      spans: spans.filter((span) => span !== undefined),
+      spans: spans.flatMap((span) =>
+        span === undefined ? [] : [{ ...span, message: span.message + prefix.length }],
+      ),
       source: { origin: 'flag', cluster: talk.id, domain: 'talk' },
     },
+    ...(isMissed && flag.reason ? { reason: flag.reason } : {}),
     ...(chosen ? { chosen } : {}),
     ...(rejected === undefined || rejected === chosen || rejected === '' ? {} : { rejected }),
   };
@@ -182,18 +186,31 @@ function systemOf(talk: Talk): ScenarioMessage[] {
   return talk.systemPrompt ? [{ role: 'system', content: talk.systemPrompt }] : [];
 }
 
-/** The marked words, or the whole message that the reply answers. */
-function directionSpan(flag: Flag, talk: Talk, offset: number): MomentSpan | undefined {
-  const messageId = flag.userSpan?.messageId ?? flag.messageId;
-  const index = talk.messages.findIndex((message) => message.id === messageId);
-  const content = talk.messages[index]?.content ?? '';
-  const { start, end } = flag.userSpan?.span ?? { start: 0, end: content.length };
-  if (index < 0 || start >= end || end > content.length) return undefined;
-  return { feature: 'direction', message: index + offset, start, end };
+/**
+ * The marked words, else the person's last directive; without one the person's comment says what was
+ * asked, else the whole message that the reply answers.
+ */
+function directionSpan(flag: Flag, talk: Talk, at: number): MomentSpan | undefined {
+  const feature = 'direction' as const;
+  if (flag.userSpan !== null) {
+    const { messageId, span } = flag.userSpan;
+    const message = talk.messages.findIndex(({ id }) => id === messageId);
+    const isInside =
+      span.start < span.end && span.end <= (talk.messages[message]?.content ?? '').length;
+    return isInside ? { feature, message, start: span.start, end: span.end } : undefined;
+  }
+  for (let message = at; message >= 0; message -= 1) {
+    const { role, content } = talk.messages[message] as TalkMessage;
+    const said = role === 'user' ? directiveOf(content) : undefined;
+    const start = said === undefined ? -1 : content.indexOf(said);
+    if (start >= 0) return { feature, message, start, end: start + (said?.length ?? 0) };
+  }
+  const end = talk.messages[at]?.content.length ?? 0;
+  return flag.reason || end === 0 ? undefined : { feature, message: at, start: 0, end };
 }
 
 /** Where the reply's drifting words stood in an earlier reply: the model's own idea. */
-function ideaSpan(flag: Flag, talk: Talk, at: number, offset: number): MomentSpan | undefined {
+function ideaSpan(flag: Flag, talk: Talk, at: number): MomentSpan | undefined {
   const words = flag.replySpan?.text;
   if (words === undefined) return undefined;
   const isIdea = (message: TalkMessage, index: number): boolean =>
@@ -201,7 +218,7 @@ function ideaSpan(flag: Flag, talk: Talk, at: number, offset: number): MomentSpa
   const index = talk.messages.findLastIndex(isIdea);
   const start = talk.messages[index]?.content.indexOf(words) ?? -1;
   if (start < 0) return undefined;
-  return { feature: 'own-idea', message: index + offset, start, end: start + words.length };
+  return { feature: 'own-idea', message: index, start, end: start + words.length };
 }
 
 /** One that may be drawn: what came before it is only put together when it is. */

@@ -187,10 +187,9 @@ function withoutSecrets(config: Config): Config {
   return { ...config, server: { ...config.server, token: '' } };
 }
 
-/** What training or a dream can render of a conversation at all. */
-function contextCharactersMax({ train, dream }: Config): number {
-  const tokens = Math.max(train.contextTokensMax + train.replyTokensMax, dream.contextTokensMax);
-  return tokens * CHARACTERS_PER_TOKEN_MAX;
+/** What training can render of a conversation at all. */
+function contextCharactersMax({ train }: Config): number {
+  return (train.contextTokensMax + train.replyTokensMax) * CHARACTERS_PER_TOKEN_MAX;
 }
 
 async function writeGathered(folder: Folder, plan: NightPlan, parts: GatherParts): Promise<void> {

@@ -41,6 +41,8 @@ export interface DreamTools {
 
 /** Of the night's tokens and minutes, what its rehearsals may take. */
 const REHEARSAL_SHARE = 0.25;
+/** Prompt and what is written together. */
+const CONTEXT_TOKENS_MAX = 1024;
 
 /** Writes `dreams.jsonl`: every draft, judged later. */
 export async function dreamNight(
@@ -67,7 +69,7 @@ export async function dreamNight(
   const random = createRandom(plan.seed);
   const { dreamt, rehearsed } = await withEngine(async (engine) => {
     const turn = (): Promise<void> => priority.pauseWhileBusy();
-    const common = { engine, tokenizer, clock, signal: priority.signal, turn };
+    const common = { engine, tokenizer, clock, signal: priority.signal, turn, contextTokensMax: CONTEXT_TOKENS_MAX };
     const writer = rehearsalWriter(common, plan.config);
     const rehearsed = await rehearse({
       writer,
@@ -105,14 +107,14 @@ export async function dreamNight(
 
 /** Writes what the model says, with nothing made likelier. */
 function rehearsalWriter(
-  common: Omit<WriterOptions, 'budget' | 'temperature' | 'topP' | 'contextTokensMax'>,
-  { night, dream: { contextTokensMax } }: Pick<Config, 'night' | 'dream'>,
+  common: Omit<WriterOptions, 'budget' | 'temperature' | 'topP'>,
+  { night }: Pick<Config, 'night'>,
 ): Writer {
   const budget = {
     tokensMax: night.tokensMax * REHEARSAL_SHARE,
     minutesMax: night.minutesMax * REHEARSAL_SHARE,
   };
-  return createWriter({ ...common, budget, temperature: 1, topP: 1, contextTokensMax });
+  return createWriter({ ...common, budget, temperature: 1, topP: 1 });
 }
 
 /** At which a teacher draws another reply. */

@@ -1,274 +1,187 @@
-import { describe, expect, it, vi } from 'vitest';
-import { admit, judgeWords, scenarioOfDraft } from '../../src/dream/admit.ts';
-import { draftSchema } from '../../src/dream/draft.ts';
-import { dream } from '../../src/dream/dream.ts';
-import { createCopyCheck, isNearCopy, overlap, shingles } from '../../src/dream/near-copy.ts';
-import { planDreams } from '../../src/dream/plan.ts';
-import { createFakeClock } from '../fakes/fake-clock.ts';
-import {
-  createModel,
-  flag,
-  gist,
-  options,
-  random,
-  scripted,
-  settings,
-  tokenizer,
-} from './dreaming.ts';
+import { describe, expect, it } from 'vitest';
+import type { Draft, FlaggedSeed } from '../../src/dream/draft.ts';
+import { type DreamOptions, dream } from '../../src/dream/dream.ts';
+import { parseScenario } from '../../src/scenario/scenario.ts';
+import { featureText } from '../../src/scenario/span.ts';
+import { contentWords } from '../../src/scenario/words.ts';
+import { createModel, flag, gist, options, scripted } from './dreaming.ts';
 
-// A model writes many dreams.
-vi.setConfig({ testTimeout: 60_000 });
+const dreamt = (more: Partial<DreamOptions>, engine = createModel()) =>
+  dream(options(engine, more));
+const many = { dreamsMax: 100, tokensMax: 1_000_000, minutesMax: 60 };
+const inDomains = (drafts: readonly Draft[]): Draft[] =>
+  drafts.filter(({ prompt }) => prompt.name !== 'dream/unfold');
+const scene = (drafts: readonly Draft[], name: string): Draft[] =>
+  drafts.filter(({ prompt }) => prompt.name === `dream/${name}`);
 
-const GISTS = [
-  await gist('walk', 'No, not that one. I am so worried about Anna.'),
-  await gist('food', 'Please book a table in Lisbon at 7 pm.'),
-];
+/** The moment with its direction some turns before the last message. */
+function earlier(id: string, exchanges: number): FlaggedSeed {
+  const { context, ...rest } = flag(id);
+  const later = Array.from({ length: exchanges }, (_, at) => [
+    { role: 'assistant' as const, content: 'All right.' },
+    { role: 'user' as const, content: at === exchanges - 1 ? 'What comes first?' : 'It rains.' },
+  ]);
+  return { ...rest, context: { ...context, messages: [...context.messages, ...later.flat()] } };
+}
+
+describe('dreams of a flag', () => {
+  it('are lessons and holds that end with the person and mark what they say they mark', async () => {
+    const { drafts, failed, stop } = await dreamt({ flagged: [flag('a')], budget: many });
+    expect([failed, stop]).toEqual([[], 'done']);
+    expect(new Set(drafts.map(({ role }) => role))).toEqual(new Set(['lesson', 'hold']));
+    expect(new Set(drafts.map(({ kind }) => kind))).toEqual(
+      new Set(['listen', 'push-back', 'invite', 'undercurrent']),
+    );
+    for (const draft of drafts) {
+      const one = parseScenario({
+        ...{ id: draft.id, kind: draft.kind, messages: draft.messages, spans: draft.spans },
+        ...{ chosen: '…', source: { origin: 'dream', cluster: 'c', domain: 'd' } },
+      });
+      expect(one.messages.at(-1)?.role).toBe('user');
+      if (draft.role === 'lesson') expect(featureText(one, 'direction')).toHaveLength(1);
+      expect(draft).toMatchObject({ isDirected: true, seed: { id: 'a', cluster: 'talk-a' } });
+    }
+    expect(new Set(drafts.map(({ id }) => id)).size).toBe(drafts.length);
+  });
+
+  it('keep its shape: who proposed what, refusal or choice, and how long ago it was', async () => {
+    const flagged = [earlier('a', 3)];
+    const { drafts } = await dreamt({ flagged, budget: many });
+    const lessons = scene(drafts, 'listen');
+    expect(lessons.length).toBeGreaterThanOrEqual(8);
+    for (const { shape, spans } of lessons) {
+      expect(shape).toEqual({ idea: 'once', form: 'refusal', turnsAgo: 3 });
+      expect(spans.filter(({ feature }) => feature === 'own-idea')).toHaveLength(1);
+    }
+    const own = lessons.filter(({ angle }) => angle.distance === 2);
+    expect(own.length).toBeGreaterThanOrEqual(lessons.length / 2);
+    expect(new Set(lessons.map(({ angle }) => angle.distance)).size).toBeGreaterThan(2);
+    for (const { messages, spans, angle } of lessons) {
+      const direction = spans.find(({ feature }) => feature === 'direction')?.message ?? -1;
+      const later = messages.slice(direction + 1).filter(({ role }) => role === 'user');
+      expect(later).toHaveLength(angle.distance + 1);
+    }
+  });
+
+  it('direct in the last message where the person did', async () => {
+    const { drafts } = await dreamt({ flagged: [flag('a')], budget: many });
+    const isLast = ({ messages, spans }: Draft): boolean =>
+      spans.some((span) => span.feature === 'direction' && span.message === messages.length - 1);
+    const share = scene(drafts, 'listen').filter(isLast).length / scene(drafts, 'listen').length;
+    expect(share).toBeCloseTo(0.5, 5);
+  });
+
+  it('have what the moment felt like, and count it', async () => {
+    const { context, ...rest } = flag('a');
+    const [first, ...more] = context.messages;
+    const sad = { role: 'user' as const, content: `I feel so lonely. ${first?.content}` };
+    const felt = { ...rest, context: { ...context, messages: [sad, ...more] } };
+    const { drafts } = await dreamt({ flagged: [felt], budget: many });
+    for (const { features, spans } of scene(drafts, 'listen')) {
+      expect(features).toEqual(['emotion']);
+      expect(spans.map(({ feature }) => feature)).toContain('emotion');
+    }
+  });
+
+  it('are mostly sampled, by the share of their content words', async () => {
+    const { drafts } = await dreamt({ flagged: [flag('a')], budget: many });
+    for (const { sampledShare, problem } of inDomains(drafts)) {
+      expect(problem === undefined).toBe(sampledShare >= 0.5);
+    }
+    const [one] = scene(drafts, 'listen').filter(({ angle }) => angle.distance > 0);
+    const words = contentWords(one?.messages.map(({ content }) => content).join(' ') ?? '');
+    expect(words.length).toBeGreaterThan(8);
+  });
+
+  it('unfold in its own conversation, with asides between the direction and the end', async () => {
+    for (const moment of [flag('a'), earlier('a', 1)]) {
+      const { drafts } = await dreamt({ flagged: [moment], budget: many });
+      const [one] = scene(drafts, 'unfold');
+      const before = moment.context.messages;
+      const grown = (one?.messages.length ?? 0) - before.length;
+      expect(grown).toBeGreaterThanOrEqual(2 * (one?.angle.distance ?? 99));
+      expect(one?.messages.slice(0, 3)).toEqual(before.slice(0, 3));
+      expect(one && featureText(one, 'direction')).toEqual(['No, only the plan, please.']);
+      expect(one?.messages.at(-1)?.role).toBe('user');
+    }
+  });
+});
+
+describe('the holds of a set', () => {
+  it('are an accepted idea, and one direction that is harmful once and harmless once', async () => {
+    const { drafts } = await dreamt({ flagged: [flag('a')], budget: many });
+    for (const { spans, messages, role } of scene(drafts, 'accepted')) {
+      expect(role).toBe('hold');
+      expect(spans.map(({ feature }) => feature)).toEqual(['own-idea', 'direction']);
+      expect(messages.length).toBeGreaterThan(4);
+    }
+    const [harmful, harmless] = scene(drafts, 'push-back');
+    expect([harmful?.kind, harmless?.kind]).toEqual(['push-back', 'listen']);
+    expect(harmful?.pair?.id).toBe(harmless?.pair?.id);
+    expect(harmful?.messages.at(-1)).toEqual(harmless?.messages.at(-1));
+    expect(harmful?.messages[0]).not.toEqual(harmless?.messages[0]);
+  });
+});
 
 describe('a night of dreams', () => {
-  it('unfolds flags and memories into drafts whose spans are where they claim', async () => {
-    const engine = createModel();
-    const result = await dream(options(engine, { flagged: [flag('a'), flag('b')], gists: GISTS }));
-    expect(result.stop).toBe('done');
-    expect(result.drafts.length).toBeGreaterThan(8);
-    expect(result.tokens).toBeGreaterThan(50);
-    for (const draft of result.drafts) {
-      expect(draftSchema.parse(JSON.parse(JSON.stringify(draft)))).toEqual(draft);
-      if (draft.problem === undefined) expect(() => scenarioOfDraft(draft)).not.toThrow();
-      expect(draft.isDirected).toBe(draft.seed.origin === 'flag');
-    }
-    expect(new Set(result.drafts.map(({ seed }) => seed.origin))).toEqual(
-      new Set(['flag', 'memory']),
-    );
+  it('is the same for the same seed, in batches of any size', async () => {
+    const { settings } = options(createModel());
+    const one = (batchSize: number) =>
+      dreamt({ flagged: [flag('a')], settings: { ...settings, batchSize } });
+    expect((await one(1)).drafts).toEqual((await one(8)).drafts);
   });
 
-  it('is the same for the same seeds, in batches of any size', async () => {
-    const input = { flagged: [flag('a')], gists: GISTS };
-    const one = await dream(options(createModel(), input));
-    const two = await dream(
-      options(createModel(), {
-        ...input,
-        settings: { ...options(createModel()).settings, batchSize: 1 },
-      }),
-    );
-    expect(two.drafts).toEqual(one.drafts);
-    const three = await dream(options(createModel(), { ...input, random: random(2) }));
-    expect(three.drafts).not.toEqual(one.drafts);
+  it('changes no dream of a flag when there is one flag less', async () => {
+    const both = await dreamt({ flagged: [flag('a'), flag('b')], budget: many });
+    const { drafts } = await dreamt({ flagged: [flag('a')], budget: many });
+    const ofA = both.drafts.filter(({ seed }) => seed.id === 'a');
+    expect(drafts).toEqual(expect.arrayContaining(ofA));
+    expect(ofA.length).toBeGreaterThan(8);
   });
 
-  it('never dreams of what is held back, nor of good moments as if they were missed', async () => {
+  it('passes over held-back flags and good moments', async () => {
     const flagged = [flag('held', { isHeldBack: true }), flag('good', { kind: 'good' })];
-    const result = await dream(options(createModel(), { flagged }));
-    expect(result.drafts).toEqual([]);
-    expect(result.tokens).toBe(0);
+    expect(await dreamt({ flagged })).toMatchObject({ drafts: [], failed: [] });
   });
 
-  it('puts a flagged direction into the distance and keeps the words that were said', async () => {
-    const plans = { flagged: [flag('a')], settings: { ...settings, anglesPerFlag: 12 } };
-    const { drafts } = await dream(options(createModel(), plans));
-    const replays = drafts.filter(({ rejectedFrom }) => rejectedFrom === 'said');
-    expect(replays.length).toBeGreaterThan(0);
-    for (const draft of replays) {
-      const direction = draft.spans.find(({ feature }) => feature === 'direction');
-      const content = draft.messages[direction?.message ?? -1]?.content;
-      expect(content?.slice(direction?.start, direction?.end)).toBe('No, only the plan, please.');
-      expect(draft.messages.length).toBe(3 + 2 * draft.angle.distance);
-      expect(draft).toMatchObject({ chosenFrom: 'person', rejected: flag('a').rejected });
-    }
+  it('dreams of memories where there are some', async () => {
+    const gists = [
+      await gist('talk-1', 'No, I want the early train.'),
+      await gist('talk-2', 'Hm.'),
+    ];
+    const { drafts } = await dreamt({ flagged: [flag('a')], gists, budget: many });
+    const undirected = drafts.filter(({ isDirected }) => !isDirected);
+    expect(new Set(undirected.map(({ seed }) => seed.cluster))).toEqual(
+      new Set(['talk-1', 'talk-2']),
+    );
+    expect(undirected.length).toBeLessThan(drafts.length / 2);
   });
 
-  it('removes the guidance from what is trained', async () => {
+  it('keeps to its bounds, and says which one ended it', async () => {
+    const few = await dreamt({ flagged: [flag('a')], budget: { ...many, dreamsMax: 5 } });
+    expect(few.drafts).toHaveLength(5);
+    const short = await dreamt({ flagged: [flag('a')], budget: { ...many, tokensMax: 3000 } });
+    expect(short.stop).toBe('tokens');
+    expect(short.tokens).toBeLessThan(3000 + 16 * 400);
+    const signal = AbortSignal.abort();
+    expect((await dreamt({ flagged: [flag('a')], signal })).stop).toBe('aborted');
+  });
+
+  it('counts what could not be written, and still unfolds the moments themselves', async () => {
+    const model = createModel((asked) =>
+      asked.prefix.startsWith('Choices') ? ' nothing\n' : scripted(asked),
+    );
+    const { drafts, failed } = await dreamt({ flagged: [flag('a')], budget: many }, model);
+    expect(new Set(failed.map(({ reason }) => reason))).toEqual(
+      new Set(['no list of things of one sort']),
+    );
+    expect(drafts.map(({ prompt }) => prompt.name)).toEqual(['dream/unfold', 'dream/unfold']);
+  });
+
+  it('forgets what it read for each set', async () => {
     const engine = createModel();
-    const { drafts } = await dream(options(engine, { flagged: [flag('a')], gists: GISTS }));
-    const asked = engine.requests.map(({ ids }) => tokenizer.decode(ids)).join('\n');
-    expect(asked).toContain('Listen first to what the person asks');
-    expect(JSON.stringify(drafts)).not.toContain('Listen first to what the person asks');
-  });
-
-  it('takes a guided reply as chosen and an unguided one as rejected when they are that', async () => {
-    const engine = createModel((asked) => {
-      // Whatever the person named last.
-      const said = asked.text.match(/\b(?:[a-z]+ [a-z]+|[a-z]+) \d+/gi) ?? [];
-      const wish = said.at(-1);
-      const isReply = asked.role === 'assistant' && asked.prefix === '';
-      if (!isReply || wish === undefined) return scripted(asked);
-      return asked.text.includes('Listen first') ? `Done, it is ${wish}.` : 'Done, all is well.';
-    });
-    const { drafts } = await dream(
-      options(engine, { gists: GISTS, budget: { dreamsMax: 64, tokensMax: 1e6, minutesMax: 60 } }),
-    );
-    expect(drafts.some(({ chosenFrom }) => chosenFrom === 'guided')).toBe(true);
-    const shares = drafts
-      .filter(({ chosenFrom }) => chosenFrom === 'guided')
-      .map((d) => d.sampledShare);
-    for (const share of shares) expect(share).toBeGreaterThan(0);
-  });
-});
-
-describe('caps', () => {
-  const seeds = { flagged: [flag('a'), flag('b'), flag('c')], gists: GISTS };
-
-  it('end the night at its tokens, with what was written', async () => {
-    const budget = { dreamsMax: 100, tokensMax: 200, minutesMax: 60 };
-    const result = await dream(options(createModel(), { ...seeds, budget }));
-    expect(result.stop).toBe('tokens');
-    // A batch is in flight when the budget ends; each request of it is bounded by what was left.
-    expect(result.tokens).toBeLessThan(200 + settings.batchSize * 96);
-  });
-
-  it('end the night at its minutes', async () => {
-    const clock = createFakeClock(0);
-    const result = await dream(
-      options(createModel(), { ...seeds, clock, turn: () => clock.advance(61 * 60_000) }),
-    );
-    expect(result).toMatchObject({ stop: 'minutes', tokens: 0 });
-  });
-
-  it('end the night when it is told to', async () => {
-    const abort = new AbortController();
-    abort.abort();
-    const result = await dream(options(createModel(), { ...seeds, signal: abort.signal }));
-    expect(result.stop).toBe('aborted');
-  });
-
-  it('hold for the number of dreams, and for angles of one flag', () => {
-    const { prompts, random: stream } = options(createModel());
-    const plan = { settings, prompts, random: stream, isWhole: false, dreamsMax: 10 };
-    expect(planDreams({ ...plan, ...seeds }).length).toBeLessThanOrEqual(10);
-    const narrow = { ...plan, settings: { ...settings, anglesPerFlag: 3 } };
-    const three = planDreams({ ...narrow, flagged: [flag('a')], gists: [] });
-    // A push-back makes two dreams: itself and its other side.
-    expect(three.map(({ kind }) => kind).sort()).toEqual(['listen', 'push-back']);
-    expect(planDreams({ ...plan, flagged: [], gists: [] })).toEqual([]);
-  });
-
-  it('stop a model that never ends a turn and never says anything of use', async () => {
-    const engine = createModel(() => 'and so on and on '.repeat(50));
-    const result = await dream(options(engine, { gists: GISTS }));
-    expect(result.failed.length + result.drafts.length).toBeGreaterThan(0);
-    const perDream = engine.requests.length / 12;
-    expect(perDream).toBeLessThan(60);
-    for (const { replyTokensMax } of engine.requests)
-      expect(replyTokensMax).toBeLessThanOrEqual(96);
-  });
-
-  it('let a dead engine be heard', async () => {
-    const engine = createModel();
-    engine.die();
-    await expect(dream(options(engine, seeds))).rejects.toMatchObject({ code: 'engine-failed' });
-  });
-});
-
-describe('admission', () => {
-  const budget = { dreamsMax: 14, tokensMax: 1e6, minutesMax: 60 };
-  const written = dream(options(createModel(), { flagged: [flag('a')], gists: GISTS, budget }));
-  const wide = { contextTokensMax: 4096, marginMin: -100, marginMax: 100, nearCopyMax: 0.95 };
-  const admitAll = async (more: Partial<typeof settings> = {}) => {
-    const { drafts } = await written;
-    const all = { ...settings, ...wide, ...more };
-    return {
-      drafts,
-      ...(await admit(drafts, { engine: createModel(), tokenizer, settings: all })),
-    };
-  };
-
-  it('admits or refuses each draft, and says why', async () => {
-    const { drafts, dreams, refused } = await admitAll();
-    expect(dreams.length).toBeGreaterThan(3);
-    expect(dreams.length + refused.length).toBe(drafts.length);
-    for (const { scenario, margin } of dreams) {
-      expect(scenario.source.origin).toBe('dream');
-      if (scenario.rejected !== undefined) expect(Number.isFinite(margin)).toBe(true);
-    }
-  });
-
-  it('keeps pairs together', async () => {
-    const { dreams } = await admitAll();
-    const sides = dreams.flatMap(({ scenario }) => scenario.pair?.id ?? []);
-    for (const id of sides) expect(sides.filter((other) => other === id)).toHaveLength(2);
-  });
-
-  it('judges the ease of a pair by its harder side', async () => {
-    const { dreams } = await admitAll();
-    const id = dreams.find(({ draft }) => draft.pair !== undefined)?.draft.pair?.id;
-    const ofPair = (list: typeof dreams) => list.filter(({ draft }) => draft.pair?.id === id);
-    const [hard, easy] = ofPair(dreams)
-      .map(({ margin }) => margin ?? 0)
-      .sort((a, b) => a - b) as [number, number];
-    expect(easy).toBeGreaterThan(hard);
-    expect(ofPair((await admitAll({ marginMax: (hard + easy) / 2 })).dreams)).toHaveLength(2);
-    const { dreams: left, refused } = await admitAll({ marginMax: hard - 1 });
-    expect(ofPair(left)).toEqual([]);
-    const reasons = refused.filter(({ draft }) => draft.pair?.id === id).map((one) => one.reason);
-    expect(reasons).toEqual(['it is too easy now', 'it is too easy now']);
-  });
-
-  it.each([
-    ['what is too easy', { marginMax: -99 }, 'it is too easy now'],
-    ['what is out of reach', { marginMin: 99 }, 'it is out of reach now'],
-    ['long contexts', { contextTokensMax: 16 }, 'its context is too long'],
-    ['long replies', { chosenTokensMax: 4 }, 'a reply is too long'],
-    ['near-copies', { nearCopyMax: 0.01 }, 'a near-copy of another'],
-  ])('refuses %s', async (_name, more, reason) => {
-    const { refused } = await admitAll(more);
-    expect(refused.map((one) => one.reason)).toContain(reason);
-  });
-
-  it('refuses a dream that nearly copies a conversation that measures, and only that', async () => {
-    const all = (await admitAll()).dreams;
-    const [copied, ...others] = all.filter(({ draft }) => draft.pair === undefined);
-    if (copied === undefined) throw new Error('no dream');
-    const { messages, chosen } = copied.scenario;
-    const words = [...messages.map(({ content }) => content), chosen].join(' ').split(' ');
-    // A test conversation in which a word here and there is another.
-    const test = words.map((word, at) => (at % 12 === 5 ? 'otherwise' : word)).join(' ');
-    const isTestCopy = createCopyCheck([test, 'Please water the fern today.'], 0.6);
-    const { drafts } = await written;
-    const judged = await admit(drafts, {
-      engine: createModel(),
-      tokenizer,
-      settings: { ...settings, ...wide },
-      isTestCopy,
-    });
-    const reasons = new Map(judged.refused.map(({ draft, reason }) => [draft.id, reason]));
-    expect(reasons.get(copied.scenario.id)).toBe('a near-copy of a test conversation');
-    const still = new Set(judged.dreams.map(({ scenario }) => scenario.id));
-    expect(others.filter(({ scenario }) => still.has(scenario.id)).length).toBeGreaterThan(0);
-  });
-
-  it('refuses by words alone: no reply, spans out of place, candidates that are the same or fail', async () => {
-    const { drafts } = await admitAll();
-    const sound = drafts.find(
-      (d) =>
-        d.kind === 'listen' &&
-        d.chosen !== undefined &&
-        d.rejected !== undefined &&
-        d.chosenFrom === 'template',
-    );
-    if (sound === undefined) throw new Error('no sound draft');
-    expect(judgeWords(sound)).toBeUndefined();
-    expect(judgeWords({ ...sound, problem: 'no listening reply was found' })).toContain(
-      'no listening',
-    );
-    const { chosen: _chosen, ...without } = sound;
-    expect(judgeWords(without)).toBe('it does not parse');
-    expect(judgeWords({ ...sound, rejected: sound.chosen ?? '' })).toBe('it does not parse');
-    expect(
-      judgeWords({ ...sound, spans: [{ feature: 'direction', message: 99, start: 0, end: 1 }] }),
-    ).toBe('it does not parse');
-    expect(judgeWords({ ...sound, spans: [] })).toBe('it marks no direction');
-    expect(judgeWords({ ...sound, chosen: 'Whatever.' })).toBe('`chosen` does not listen');
-    expect(judgeWords({ ...sound, chosen: 'Whatever.', chosenFrom: 'person' })).toBeUndefined();
-    expect(judgeWords({ ...sound, rejected: `${sound.chosen} ` })).toBe('`rejected` listens too');
-  });
-});
-
-describe('near-copies', () => {
-  it('share most of their word triples', () => {
-    const a = shingles('one two three four five six');
-    expect(overlap(a, shingles('One, two, three: four five six!'))).toBe(1);
-    expect(overlap(a, shingles('zero one two three four five six seven eight'))).toBe(1);
-    expect(overlap(a, shingles('six five four three two one'))).toBe(0);
-    expect(isNearCopy(a, shingles('one two three four nine ten'), 0.6)).toBe(false);
-    expect(overlap(shingles(''), a)).toBe(0);
+    await dreamt({ flagged: [flag('a')] }, engine);
+    const keys = new Set(engine.requests.map(({ cacheKey }) => cacheKey));
+    expect(new Set(engine.forgotten)).toEqual(keys);
   });
 });

@@ -18,45 +18,48 @@ export const prompts = await readPrompts(join(import.meta.dirname, '../../prompt
 export const settings = configSchema.parse({}).dream;
 
 export interface Asked {
-  /** The prompt as text, control tokens left out. */
-  readonly text: string;
-  /** The side whose turn is being written. */
-  readonly role: 'user' | 'assistant';
-  /** Its beginning that is given. */
+  /** The side whose turn is being written; `line`: plain text goes on. */
+  readonly role: 'user' | 'assistant' | 'line';
+  /** What the line or the turn begins with. */
   readonly prefix: string;
   readonly seed: number;
 }
 
-const WORDS = [
-  'red lamp',
-  'blue door',
-  'oak table',
-  'Anna',
-  'seven',
-  'soup',
-  'the otter',
-  'Lisbon',
-];
+const DISHES = ['stew', 'pasta', 'curry', 'risotto', 'omelette', 'goulash', 'lasagne', 'paella'];
 
-/** Values for slots, small talk for turns, nothing that listens. */
+/** Lines that make sense: each domain is another dish, and other drinks go with it. */
 export function scripted({ prefix, role, seed }: Asked): string {
-  if (prefix !== '') return ` ${WORDS[seed % WORDS.length]} ${seed % 97}`;
-  return role === 'user' ? `It is ${WORDS[seed % WORDS.length]} weather.` : 'I see.';
+  if (role !== 'line') return role === 'user' ? `It is ${DISHES[seed % 8]} weather.` : 'I see.';
+  const [label = ''] = prefix.split(':');
+  if (label === 'Situation') return ` some ${DISHES[seed % 8]} for the evening.\nTo choose: x`;
+  if (label === 'To choose') return ' drink to serve\n';
+  if (label === 'Choices') return ' the cider, the wine, the lemonade, the punch, the tea\n';
+  if (label === 'They ask') return ' it have to be cooled?\n';
+  if (label === 'They say') return ` of number ${seed % 97} passed by slowly.\n`;
+  if (label === 'Answer') return ' to hear more of that.\n';
+  return ` of parrot number ${seed % 97} flew away today.\n`;
+}
+
+/** Its tokens are letters, and limits are made for words. */
+class SpellingEngine extends FakeEngine {
+  override generate(...[request, ...rest]: Parameters<FakeEngine['generate']>) {
+    const replyTokensMax = 10 * request.replyTokensMax;
+    return super.generate({ ...request, replyTokensMax }, ...rest);
+  }
 }
 
 export function createModel(reply: (asked: Asked) => string = scripted): FakeEngine {
   const start = tokenizer.idOf('<|im_start|>') ?? -1;
-  return new FakeEngine({
+  return new SpellingEngine({
     windowTokens: 8192,
-    reply: ({ ids, sampling }) => {
-      const turn = tokenizer.decode(ids.slice(ids.lastIndexOf(start)));
-      const [role = '', ...words] = turn.split('\n');
-      const asked = {
-        text: tokenizer.decode(ids),
-        role: role.trim() === 'user' ? ('user' as const) : ('assistant' as const),
-        prefix: words.join('\n'),
-        seed: sampling.seed,
-      };
+    reply: ({ ids, sampling: { seed } }) => {
+      const at = ids.lastIndexOf(start);
+      const [first = '', ...words] = tokenizer.decode(ids.slice(Math.max(0, at))).split('\n');
+      const role = first.trim() === 'user' ? ('user' as const) : ('assistant' as const);
+      const asked =
+        at < 0
+          ? { role: 'line' as const, prefix: words.at(-1) ?? first, seed }
+          : { role, prefix: words.join('\n'), seed };
       return [...tokenizer.encode(reply(asked)), tokenizer.stopIds[0] ?? 0];
     },
   });
@@ -118,10 +121,11 @@ export function options(engine: FakeEngine, more: Partial<DreamOptions> = {}): D
     engine,
     tokenizer,
     prompts,
-    settings: { ...settings, contextTokensMax: 4096, marginMin: -100, marginMax: 100 },
+    settings,
+    contextTokensMax: 4096,
     flagged: [],
     gists: [],
-    budget: { dreamsMax: 12, tokensMax: 100_000, minutesMax: 60 },
+    budget: { dreamsMax: 24, tokensMax: 100_000, minutesMax: 60 },
     clock: createFakeClock(0),
     random: createRandom(1),
     ...more,

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { admit, judgeWords } from '../../src/dream/admit.ts';
+import { judgeWords } from '../../src/dream/admit.ts';
 import { echoes } from '../../src/dream/echo.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
-import { createModel, random, settings, tokenizer } from './dreaming.ts';
+import { random } from './dreaming.ts';
 
 function turn(id: string, talk: string, said: string[], chosen: string): Scenario {
   return parseScenario({
@@ -63,20 +63,5 @@ describe('echoes of a talk', () => {
     expect(a?.spans).toEqual([{ feature: 'direction', message: 0, start: 0, end: 30 }]);
     expect(a?.rejected).toMatch(/^A train on the \d+(?:st|nd|rd|th), then\.$/);
     expect(b?.messages[0]?.content).not.toContain('6th');
-  });
-
-  it('of one talk stay apart where the replies differ', async () => {
-    const later = [...BUS, 'Booked for 11:30 am.', 'And back at 9:15 pm.'];
-    const turns = [bus('1'), turn('2', 'bus', later, 'The last one is at 9:15 pm.')];
-    const drafts = echoes(turns, 10, random(1));
-    const wide = { ...settings, marginMin: -99, marginMax: 99 };
-    const options = { engine: createModel(), tokenizer, settings: wide };
-    const admitted = await admit(drafts, options);
-    expect(admitted.refused).toEqual([]);
-    expect(admitted.dreams).toHaveLength(4);
-    // The same words in another talk are a copy.
-    const again = echoes([bus('3', 'other')], 10, random(1));
-    const { refused } = await admit([...drafts, ...again], options);
-    expect(refused.map(({ reason }) => reason)).toContain('a near-copy of another');
   });
 });

@@ -42,8 +42,8 @@ export const memorySection = section(
 );
 
 export const dreamSection = section('Scenarios that the model writes at night.', {
-  anglesPerFlag: countFrom(0, 12).describe(
-    'Variants (other domains, tones, places of the direction) drawn from one flag.',
+  dreamsPerFlag: countFrom(0, 24).describe(
+    'Dreams in other domains that one flag gives at most, those that are held as they are included.',
   ),
   directedShare: share(0.7).describe(
     'Share of dreams that start from flags; the rest start from memories.',
@@ -51,17 +51,8 @@ export const dreamSection = section('Scenarios that the model writes at night.',
   salienceShare: share(0.7).describe(
     'Share of dreams from memories that is drawn by salience; the rest by chance.',
   ),
-  batchSize: countFrom(1, 16, { max: 64 }).describe('Scenes written at once.'),
-  retriesPerDream: countFrom(0, 2, { max: 10 }).describe('How often one dream is tried again.'),
-  strength: z
-    .enum(['auto', 'structured', 'whole'])
-    .default('auto')
-    .describe(
-      'How scenes are written: structured (slot by slot, for small models), whole (for large ' +
-        'ones), or auto by the size of the model.',
-    ),
-  temperature: samplingShape.temperature.default(0.9).describe('Temperature of the scenes.'),
-  topP: samplingShape.topP.default(0.95).describe('Top p of the scenes.'),
+  batchSize: countFrom(1, 16, { max: 64 }).describe('Lines written at once.'),
+  temperature: samplingShape.temperature.default(0.8).describe('Temperature of the lines.'),
   echoes: countFrom(0, 120, { max: 10_000 }).describe(
     'Most moments of your conversations in which a reply took up a value that you had named; ' +
       'both sides of each are used, with the value and another one exchanged.',
@@ -69,22 +60,12 @@ export const dreamSection = section('Scenarios that the model writes at night.',
   rehearsalTalks: countFrom(0, 240, { max: 10_000 }).describe(
     'Conversations that the model holds with itself; training retains what it says.',
   ),
-  contextTokensMax: countFrom(16, 1_024).describe('Tokens of the longest context.'),
-  chosenTokensMax: countFrom(4, 96).describe('Tokens of the longest reply that listens.'),
   nearCopyMax: z
     .number()
     .gt(0)
     .max(1)
     .default(0.6)
-    .describe('Share of word triples in common with another dream above which it is a copy.'),
-  marginMin: z
-    .number()
-    .default(-4)
-    .describe(
-      'A dream is admitted only if the active weights prefer the reply that listens by at ' +
-        'least this margin, nats a token …',
-    ),
-  marginMax: z.number().default(1).describe('… and by at most this one.'),
+    .describe('Share of word triples in common with a test above which a dream is a copy of it.'),
 });
 
 /** Nobody has measured which executor is faster on which device, so there is nothing to choose by. */

@@ -1,0 +1,297 @@
+// What dreams are made of: the model itself writes openings, lists of things of one sort, questions
+// and asides, line by line, and each line is checked for sense.
+import { z } from 'zod';
+import type { Random } from '../base/random.ts';
+import { extractItems } from '../memory/extract.ts';
+import { frontOf, type PromptFolder } from '../prompt/prompt.ts';
+import { contentWords, wordsOf } from '../scenario/words.ts';
+import type { Writer } from './writer.ts';
+
+const text = z.string().min(1);
+const texts = z.array(text).min(1);
+const frontSchema = z.strictObject({
+  examples: z
+    .array(z.strictObject({ opening: text, choice: text, things: texts, questions: texts }))
+    .min(2),
+  asides: z.array(z.tuple([text, text])).min(2),
+  feelings: texts,
+  starts: z.strictObject({
+    opening: texts,
+    technical: texts,
+    choice: texts,
+    question: texts,
+    aside: texts,
+    answer: texts,
+    feeling: texts,
+  }),
+});
+type Front = z.infer<typeof frontSchema>;
+
+/** A line that the model wrote, and its beginning that was given. */
+export interface Piece {
+  readonly text: string;
+  readonly given: string;
+}
+
+/** What the person says beside the matter, and a short answer. */
+export type Exchange = readonly [asked: Piece, answered: Piece];
+
+export interface Material {
+  readonly opening: Piece;
+  /** An indirect question: `which cloth to take`. */
+  readonly choice: Piece;
+  /** At least four of one sort. */
+  readonly things: readonly string[];
+  /** They name no thing, and their answer depends on which it is. */
+  readonly questions: readonly Piece[];
+}
+
+/** What each sort of line may be: words, and the least mean log-probability of a token. */
+const BOUNDS = {
+  opening: { words: [4, 14], tokensMax: 18, logprobMin: -2.3 },
+  choice: { words: [4, 8], tokensMax: 12, logprobMin: -2 },
+  things: { words: [4, 40], tokensMax: 40, logprobMin: -2 },
+  question: { words: [4, 11], tokensMax: 16, logprobMin: -1.5 },
+  aside: { words: [4, 11], tokensMax: 16, logprobMin: -2.2 },
+  answer: { words: [4, 12], tokensMax: 18, logprobMin: -1.8 },
+  feeling: { words: [6, 14], tokensMax: 18, logprobMin: -2.2 },
+} as const;
+type Sort = keyof typeof BOUNDS;
+
+const THINGS_MIN = 4;
+const THINGS_MAX = 6;
+const THING_WORDS_MAX = 3;
+/** A thing is of its list when it came up in this many of the lists drawn. */
+const LISTS = 3;
+const LISTS_WITH_IT = 2;
+const QUESTIONS_MIN = 2;
+const QUESTIONS = 3;
+
+const stemsOf = (line: string): string[] => contentWords(line).map((word) => word.text);
+
+/** Whether two texts share a word that carries content. */
+export function sharesWord(one: string, other: string): boolean {
+  const words = new Set(stemsOf(one));
+  return stemsOf(other).some((word) => words.has(word));
+}
+
+/** One sentence of plain words that does not go round in circles. */
+export function isLine(line: string, [least, most]: readonly [number, number]): boolean {
+  const words = wordsOf(line).map((word) => word.text);
+  const stems = stemsOf(line);
+  return (
+    /^[\p{L}\p{N} ,'’-]+[.?]?$/u.test(line) &&
+    words.length >= least &&
+    words.length <= most &&
+    new Set(stems).size === stems.length &&
+    !words.some((word, at) => word === words[at - 1])
+  );
+}
+
+/** Things of a list: short, told apart by their words, of one form, none of them the sort itself. */
+export function thingsOf(list: string, choice: string): string[] {
+  const seen = new Set(stemsOf(choice));
+  const items = list
+    .replace(/\.$/, '')
+    .split(',')
+    .map((item) => item.trim().replace(/^(?:and|or) /, ''));
+  const things = items.filter((item) => {
+    const own = stemsOf(item).filter((word) => !seen.has(word));
+    const isFit =
+      /^[\p{L}][\p{L} '’-]+$/u.test(item) &&
+      own.length > 0 &&
+      wordsOf(item).length <= THING_WORDS_MAX &&
+      !stemsOf(item).some((word) => seen.has(word) && !stemsOf(choice).includes(word));
+    if (isFit) for (const word of own) seen.add(word);
+    return isFit;
+  });
+  const form = articleOf(things[0] ?? '');
+  return things.filter((thing) => articleOf(thing) === form);
+}
+
+const articleOf = (thing: string): string => {
+  const [, article = ''] = /^(an?|the) /i.exec(thing) ?? [];
+  return article.toLowerCase().replace('an', 'a');
+};
+
+/** Those that several of the lists have, the most frequent first. */
+export function agreedThings(lists: readonly (readonly string[])[]): string[] {
+  const keyOf = (thing: string): string => stemsOf(thing).join(' ');
+  const count = new Map<string, number>();
+  for (const list of lists) {
+    for (const key of new Set(list.map(keyOf))) count.set(key, (count.get(key) ?? 0) + 1);
+  }
+  const all = new Map(lists.flat().map((thing) => [keyOf(thing), thing]));
+  const agreed = [...all].filter(([key]) => (count.get(key) ?? 0) >= LISTS_WITH_IT);
+  return agreed
+    .sort(([a], [b]) => (count.get(b) ?? 0) - (count.get(a) ?? 0))
+    .slice(0, THINGS_MAX)
+    .map(([, thing]) => thing);
+}
+
+export interface MaterialOptions {
+  readonly writer: Writer;
+  readonly prompts: PromptFolder;
+  /** How often a line is tried again. */
+  readonly retries: number;
+}
+
+/** Draws, and the key under which the model's reading of the examples is kept. */
+export interface Draw {
+  readonly random: Random;
+  readonly key: string;
+}
+
+interface Setting extends MaterialOptions {
+  readonly starts: Front['starts'];
+  /** Examples of whole domains, and of asides. */
+  readonly sheet: string;
+  readonly asides: string;
+  readonly feelings: string;
+  /** What the examples say: a copy of it is none of the model's own. */
+  readonly copied: ReadonlySet<string>;
+}
+
+export interface MaterialWriter {
+  /** @returns material of one domain, or why there is none */
+  domain(draw: Draw, isTechnical: boolean): Promise<Material | string>;
+  aside(draw: Draw): Promise<Exchange | undefined>;
+  feeling(draw: Draw): Promise<Piece | undefined>;
+}
+
+/** Writes material in the form of `prompts/dream/material.md`. @throws prompt-invalid */
+export function createMaterialWriter(options: MaterialOptions): MaterialWriter {
+  const front = frontOf(options.prompts.get('dream/material'), frontSchema);
+  const setting: Setting = {
+    ...options,
+    starts: front.starts,
+    sheet: front.examples.map((one) => `${sheetOf(one)}\n\n`).join(''),
+    asides: front.asides.map(([said, reply]) => `They say: ${said}\nAnswer: ${reply}\n\n`).join(''),
+    feelings: front.feelings.map((one) => `They feel: ${one}\n`).join(''),
+    copied: copiedFrom(front),
+  };
+  return {
+    domain: (draw, isTechnical) => writeDomain(draw, isTechnical, setting),
+    aside: (draw) => writeAside(draw, setting),
+    feeling: (draw) => {
+      const asked = { sort: 'feeling', before: `${setting.feelings}They feel:` } as const;
+      return writeLine({ ...asked, starts: setting.starts.feeling }, draw, setting);
+    },
+  };
+}
+
+interface Line {
+  readonly sort: Exclude<Sort, 'things'>;
+  readonly before: string;
+  readonly starts: readonly string[];
+  readonly passes?: (whole: string) => boolean;
+}
+
+/** A line that begins with one of its starts and passes its checks; undefined when there is none. */
+async function writeLine(
+  { sort, before, starts, passes = () => true }: Line,
+  { random, key }: Draw,
+  { writer, retries, copied }: Setting,
+): Promise<Piece | undefined> {
+  const { words, tokensMax, logprobMin } = BOUNDS[sort];
+  for (let attempt = 0; attempt <= retries; attempt++) {
+    const given = random.pick(starts);
+    const asked = { text: `${before} ${given}`, tokensMax, seed: random.uint32(), key };
+    const written = await writer.line(asked);
+    if (writer.end !== undefined) return undefined;
+    const all = `${given} ${written.text}`;
+    const whole = firstSentence(all);
+    const isCut = !written.isEnded && whole === all;
+    const isSound = !isCut && written.logprob >= logprobMin && isLine(whole, words);
+    if (isSound && !copied.has(whole) && passes(whole)) return { text: whole, given };
+  }
+  return undefined;
+}
+
+/** Draws the list several times, and keeps what the lists agree on. */
+async function writeThings(
+  before: string,
+  choice: string,
+  { random, key }: Draw,
+  { writer, copied }: Setting,
+): Promise<string[]> {
+  const lists: string[][] = [];
+  const { tokensMax } = BOUNDS.things;
+  for (let at = 0; at < LISTS; at++) {
+    const written = await writer.line({ text: before, tokensMax, seed: random.uint32(), key });
+    // The last of a list that was cut off may be half a word.
+    const whole = written.isEnded ? written.text : written.text.replace(/,?[^,]*$/, '');
+    lists.push(thingsOf(whole, choice).filter((thing) => !copied.has(thing)));
+  }
+  return agreedThings(lists);
+}
+
+async function writeDomain(
+  draw: Draw,
+  isTechnical: boolean,
+  setting: Setting,
+): Promise<Material | string> {
+  const { starts, sheet } = setting;
+  const line = (one: Line): Promise<Piece | undefined> => writeLine(one, draw, setting);
+  const before = `${sheet}Situation:`;
+  const first = isTechnical ? starts.technical : starts.opening;
+  const opening = await line({ sort: 'opening', before, starts: first });
+  if (opening === undefined) return 'no opening that makes sense';
+  const toChoose = `${before} ${opening.text}\nTo choose:`;
+  const isChoice = (whole: string): boolean => /^which [\p{L} ]+ to \p{L}+/u.test(whole);
+  const chosen = { before: toChoose, starts: starts.choice, passes: isChoice };
+  const choice = await line({ ...chosen, sort: 'choice' });
+  if (choice === undefined) return 'no choice that makes sense';
+  const choices = `${toChoose} ${choice.text}\nChoices:`;
+  const things = await writeThings(choices, choice.text, draw, setting);
+  if (things.length < THINGS_MIN) return 'no list of things of one sort';
+  const dependsOnIt = (whole: string): boolean =>
+    /\b(?:it|that|them)\b.*\?$/.test(whole) && !things.some((thing) => sharesWord(thing, whole));
+  const questions: Piece[] = [];
+  for (const start of draw.random.shuffle(starts.question)) {
+    if (questions.length === QUESTIONS) break;
+    const asked = { before: `${choices} ${things.join(', ')}\nThey ask:`, starts: [start] };
+    const question = await line({ ...asked, sort: 'question', passes: dependsOnIt });
+    if (question !== undefined) questions.push(question);
+  }
+  if (questions.length < QUESTIONS_MIN) return 'no questions that depend on the choice';
+  return { opening, choice, things, questions };
+}
+
+async function writeAside(draw: Draw, setting: Setting): Promise<Exchange | undefined> {
+  const { asides, starts } = setting;
+  const before = `${asides}They say:`;
+  const said = { sort: 'aside', before, starts: starts.aside, passes: isAside } as const;
+  const asked = await writeLine(said, draw, setting);
+  if (asked === undefined) return undefined;
+  const isAnswer = (whole: string): boolean => whole.endsWith('.');
+  const reply = { before: `${before} ${asked.text}\nAnswer:`, starts: starts.answer };
+  const answered = await writeLine({ ...reply, sort: 'answer', passes: isAnswer }, draw, setting);
+  return answered && [asked, answered];
+}
+
+/** It directs nothing, tells of no feeling, and asks nothing. */
+export function isAside(whole: string): boolean {
+  const items = extractItems({ id: '', role: 'user', text: whole });
+  return items.length === 0 && whole.endsWith('.');
+}
+
+function firstSentence(line: string): string {
+  return /^[^.?!]*[.?!]?/.exec(line)?.[0].trim() ?? '';
+}
+
+function sheetOf({ opening, choice, things, questions }: Front['examples'][number]): string {
+  const asked = questions.map((question) => `They ask: ${question}`);
+  return [
+    `Situation: ${opening}`,
+    `To choose: ${choice}`,
+    `Choices: ${things.join(', ')}`,
+    ...asked,
+  ].join('\n');
+}
+
+/** Questions may be of any domain. */
+function copiedFrom({ examples, asides, feelings }: Front): Set<string> {
+  const own = examples.flatMap(({ opening, choice, things }) => [opening, choice, ...things]);
+  return new Set([...own, ...asides.flat(), ...feelings]);
+}
