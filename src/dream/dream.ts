@@ -78,7 +78,7 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
     const all = await inTurns(keys, lanes, (key, lane) =>
       write({ random: random.split(key), key: lane }),
     );
-    return all.flatMap((one) => one ?? []) as T[];
+    return all.filter((one) => one !== undefined);
   };
   const stage: Stage = {
     scenes: readScenes(prompts),
