@@ -48,6 +48,16 @@ export const GONE_KEYS: Readonly<Record<string, GoneKey>> = {
   'dream.chosenTokensMax': { instead: 'see train.replyTokensMax' },
   'dream.marginMin': { instead: 'what is learnt from depends on its teacher, not on a margin' },
   'dream.marginMax': { instead: 'what is learnt from depends on its teacher, not on a margin' },
+  'train.executor': {
+    only: 'auto',
+    instead: 'onnx is used, as auto always was; write onnx or tensorflow',
+  },
+  'train.preference': {
+    instead: 'nights learn by ipo, which was the default; see train.preferenceMargin',
+  },
+  'train.preferenceBeta': {
+    instead: 'it belonged to dpo, which is gone too; see train.preferenceMargin',
+  },
   'measure.sinkTokens': {
     instead: 'it had no effect; the sink is the first four positions and the control tokens',
   },

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { KINDS, type Kind } from '../scenario/kind.ts';
 import { writtenScenarioSchema } from '../scenario/scenario.ts';
 import { FEATURES } from '../scenario/span.ts';
-import { SEED_FEATURES, shapeSchema } from './shape.ts';
 
 /** A flagged moment: the context that a reply ended, and what should have been said. */
 export interface FlaggedSeed {
@@ -47,6 +46,21 @@ export const angleSchema = z.strictObject({
   tone: z.enum(['plain', 'casual']),
 });
 export type Angle = z.infer<typeof angleSchema>;
+
+/** The shape of a moment. */
+export const shapeSchema = z.strictObject({
+  /** How the model put an idea of its own: not at all, once, again before the direction, or after it. */
+  idea: z.enum(['none', 'once', 'pushed', 'after']),
+  /** What was turned down is named, or only what is wanted. */
+  form: z.enum(['refusal', 'choice']),
+  /** Turns of the person since the direction; 0: it is in the last message. */
+  turnsAgo: z.int().min(0),
+});
+export type Shape = z.infer<typeof shapeSchema>;
+
+/** What a dream has of its moment beside the shape. */
+export const SEED_FEATURES = ['technical', 'emotion', 'momentum'] as const;
+export type SeedFeature = (typeof SEED_FEATURES)[number];
 
 /** A dream as it was written, before anybody judged it. */
 export const draftSchema = z.strictObject({

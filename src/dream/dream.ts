@@ -17,7 +17,7 @@ import type { Random } from '../base/random.ts';
 import type { Config } from '../config/schema.ts';
 import type { Remembered } from '../memory/memory.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
-import type { Draft, FlaggedSeed } from './draft.ts';
+import type { Draft, FlaggedSeed, SeedFeature, Shape } from './draft.ts';
 import { createMaterialWriter, type Draw, type MaterialWriter } from './material.ts';
 import {
   playSet,
@@ -28,7 +28,7 @@ import {
   type Stage,
   unfold,
 } from './set.ts';
-import { featuresOf, type SeedFeature, type Shape, shapeOf } from './shape.ts';
+import { featuresOf, shapeOf } from './shape.ts';
 import { createWriter, type WriterOptions, type WritingEnd } from './writer.ts';
 
 export interface DreamOptions extends Omit<WriterOptions, 'temperature' | 'topP' | 'budget'> {
@@ -82,8 +82,8 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
   };
   const stage: Stage = {
     scenes: readScenes(prompts),
-    asides: await pool('aside', ASIDES, material.aside),
-    feelings: await pool('feeling', FEELINGS, material.feeling),
+    asides: await pool('aside', Math.min(ASIDES, options.budget.dreamsMax), material.aside),
+    feelings: await pool('feeling', Math.min(FEELINGS, options.budget.dreamsMax), material.feeling),
   };
   const flags = flagsOf(options);
   const unfolded = flags.flatMap(({ flag, seed }) =>
@@ -176,7 +176,9 @@ function planSets(options: DreamOptions, flags: readonly Seed[]): SetOptions[] {
   const share = flags.length === 0 ? 0 : gists.length === 0 ? 1 : settings.directedShare;
   const perFlag = Math.ceil(settings.dreamsPerFlag / SET_SIZE);
   const directed = Math.min(flags.length * perFlag, Math.round(sets * share));
-  const undirected = gists.length === 0 ? 0 : sets - directed;
+  // Few flags give few dreams, and memories keep their share beside them.
+  const beside = share === 0 ? sets : Math.round((directed * (1 - share)) / share);
+  const undirected = gists.length === 0 ? 0 : Math.min(sets - directed, beside);
   const deal = (seeds: readonly Seed[], count: number): SetOptions[] =>
     Array.from({ length: count }, (_, at) => {
       const seed = seeds[at % seeds.length] as Seed;

@@ -1,10 +1,9 @@
 // The dreams of one material: lessons in the shape of a moment, and holds that look like them.
 import type { Random } from '../base/random.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
-import type { Draft, FlaggedSeed } from './draft.ts';
+import type { Draft, FlaggedSeed, SeedFeature, Shape } from './draft.ts';
 import { type Exchange, type Material, type Piece, sharesWord } from './material.ts';
 import { type Played, playScene, readScene, type Scene } from './scene.ts';
-import type { SeedFeature, Shape } from './shape.ts';
 
 export interface Seed {
   readonly origin: 'flag' | 'memory';

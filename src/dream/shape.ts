@@ -1,23 +1,8 @@
 // The shape of a flagged moment: who proposed what, and how and when the person directed. No words.
-import { z } from 'zod';
 import { extractItems } from '../memory/extract.ts';
 import { featureText } from '../scenario/span.ts';
 import { contentWords } from '../scenario/words.ts';
-import type { FlaggedSeed } from './draft.ts';
-
-export const shapeSchema = z.strictObject({
-  /** How the model put an idea of its own: not at all, once, again before the direction, or after it. */
-  idea: z.enum(['none', 'once', 'pushed', 'after']),
-  /** What was turned down is named, or only what is wanted. */
-  form: z.enum(['refusal', 'choice']),
-  /** Turns of the person since the direction; 0: it is in the last message. */
-  turnsAgo: z.int().min(0),
-});
-export type Shape = z.infer<typeof shapeSchema>;
-
-/** What a dream has of its moment beside the shape. */
-export const SEED_FEATURES = ['technical', 'emotion', 'momentum'] as const;
-export type SeedFeature = (typeof SEED_FEATURES)[number];
+import { type FlaggedSeed, SEED_FEATURES, type SeedFeature, type Shape } from './draft.ts';
 
 const REFUSAL = /\b(?:no|not|don't|do not|never|stop|without|instead|rather than|nothing)\b/i;
 const TECHNICAL =

@@ -187,8 +187,8 @@ function systemOf(talk: Talk): ScenarioMessage[] {
 }
 
 /**
- * The marked words, else the person's last directive; without one the person's comment says what was
- * asked, else the whole message that the reply answers.
+ * The marked words, else the person's last directive; without one the person's comment says what
+ * was asked, else it is the whole message that the reply answers.
  */
 function directionSpan(flag: Flag, talk: Talk, at: number): MomentSpan | undefined {
   const feature = 'direction' as const;

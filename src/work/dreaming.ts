@@ -42,7 +42,7 @@ export interface DreamTools {
 /** Of the night's tokens and minutes, what its rehearsals may take. */
 const REHEARSAL_SHARE = 0.25;
 /** Prompt and what is written together. */
-const CONTEXT_TOKENS_MAX = 1024;
+const contextTokensMax = 1024;
 
 /** Writes `dreams.jsonl`: every draft, judged later. */
 export async function dreamNight(
@@ -69,7 +69,8 @@ export async function dreamNight(
   const random = createRandom(plan.seed);
   const { dreamt, rehearsed } = await withEngine(async (engine) => {
     const turn = (): Promise<void> => priority.pauseWhileBusy();
-    const common = { engine, tokenizer, clock, signal: priority.signal, turn, contextTokensMax: CONTEXT_TOKENS_MAX };
+    const { signal } = priority;
+    const common = { engine, tokenizer, clock, signal, turn, contextTokensMax };
     const writer = rehearsalWriter(common, plan.config);
     const rehearsed = await rehearse({
       writer,

@@ -97,8 +97,10 @@ describe('a configuration of an earlier version', () => {
       expect(line).not.toContain('\n');
     }
     // Apart from what was written there, it means what the defaults mean.
-    const { chat, ...others } = configSchema.parse({});
-    expect(config).toEqual({ ...others, chat: { ...chat, sampling: resolveSampling([]) } });
+    const { chat, dream, ...others } = configSchema.parse({});
+    const written = { chat: { ...chat, sampling: resolveSampling([]) } };
+    const warmer = { dream: { ...dream, temperature: 0.9 } };
+    expect(config).toEqual({ ...others, ...written, ...warmer });
   });
 
   it('means the same under the new name of a key that was renamed', async () => {
