@@ -33,6 +33,12 @@ export const GONE_KEYS: Readonly<Record<string, GoneKey>> = {
       ['night.stepsMax', 260],
     ].map(([key, only]) => [key, { only, instead: 'nights learn in fewer steps now' }]),
   ),
+  ...Object.fromEntries(
+    [
+      ['night.dreamsMax', 320],
+      ['dream.rehearsalTalks', 240],
+    ].map(([key, only]) => [key, { only, instead: 'fewer, so that a night takes minutes' }]),
+  ),
   'train.replaysPerStep': {
     instead: 'it is named train.holdsPerStep',
     becomes: (value) => ({ holdsPerStep: value }),
@@ -48,16 +54,6 @@ export const GONE_KEYS: Readonly<Record<string, GoneKey>> = {
   'dream.chosenTokensMax': { instead: 'see train.replyTokensMax' },
   'dream.marginMin': { instead: 'what is learnt from depends on its teacher, not on a margin' },
   'dream.marginMax': { instead: 'what is learnt from depends on its teacher, not on a margin' },
-  'train.executor': {
-    only: 'auto',
-    instead: 'onnx is used, as auto always was; write onnx or tensorflow',
-  },
-  'train.preference': {
-    instead: 'nights learn by ipo, which was the default; see train.preferenceMargin',
-  },
-  'train.preferenceBeta': {
-    instead: 'it belonged to dpo, which is gone too; see train.preferenceMargin',
-  },
   'measure.sinkTokens': {
     instead: 'it had no effect; the sink is the first four positions and the control tokens',
   },

@@ -45,7 +45,6 @@ export const angleSchema = z.strictObject({
   /** Whether the person's messages begin with small letters. */
   tone: z.enum(['plain', 'casual']),
 });
-export type Angle = z.infer<typeof angleSchema>;
 
 /** The shape of a moment. */
 export const shapeSchema = z.strictObject({

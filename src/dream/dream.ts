@@ -54,8 +54,6 @@ export interface Dreamt {
 }
 
 const TOP_P = 0.95;
-/** Drawn for the night; each dream takes those that do not touch its things. */
-const ASIDES = 24;
 const FEELINGS = 6;
 /** How often a line is tried again. */
 const RETRIES = 3;
@@ -73,17 +71,19 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
   const material = createMaterialWriter({ writer, prompts, retries: RETRIES });
   // What a lane has read is read once: all sheets begin with the same examples.
   const lanes = Array.from({ length: settings.batchSize }, (_, at) => `dream-${at}`);
-  const pool = async <T>(sort: string, count: number, write: Write<T>): Promise<T[]> => {
-    const keys = Array.from({ length: count }, (_, at) => `${sort}-${at}`);
-    const all = await inTurns(keys, lanes, (key, lane) =>
-      write({ random: random.split(key), key: lane }),
+  const pool = async <A, T>(sort: string, list: readonly A[], write: Write<A, T>): Promise<T[]> => {
+    const all = await inTurns([...list.entries()], lanes, ([at, one], lane) =>
+      write({ random: random.split(`${sort}-${at}`), key: lane }, one),
     );
     return all.filter((one) => one !== undefined);
   };
+  // The night's; each dream takes those that touch nothing of it.
+  const said = await pool('aside', material.asideStarts, material.aside);
+  const feelings = Array.from({ length: Math.min(FEELINGS, options.budget.dreamsMax) });
   const stage: Stage = {
     scenes: readScenes(prompts),
-    asides: await pool('aside', Math.min(ASIDES, options.budget.dreamsMax), material.aside),
-    feelings: await pool('feeling', Math.min(FEELINGS, options.budget.dreamsMax), material.feeling),
+    asides: await pool('answer', said, material.answer),
+    feelings: await pool('feeling', feelings, material.feeling),
   };
   const flags = flagsOf(options);
   const unfolded = flags.flatMap(({ flag, seed }) =>
@@ -112,7 +112,7 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
   return { drafts, failed, tokens: writer.tokens, stop: writer.end ?? 'done' };
 }
 
-type Write<T> = (draw: Draw) => Promise<T | undefined>;
+type Write<A, T> = (draw: Draw, one: A) => Promise<T | undefined>;
 
 /** A sheet that does not fit the window is counted, everything else goes up. */
 async function write(material: MaterialWriter, { random, seed }: SetOptions, key: string) {

@@ -5,7 +5,8 @@ import type { Random } from '../base/random.ts';
 import { extractItems } from '../memory/extract.ts';
 import { frontOf, type PromptFolder } from '../prompt/prompt.ts';
 import { contentWords, wordsOf } from '../scenario/words.ts';
-import type { Writer } from './writer.ts';
+import { isNearCopy, shingles } from './near-copy.ts';
+import type { Message, Writer, Written } from './writer.ts';
 
 const text = z.string().min(1);
 const texts = z.array(text).min(1);
@@ -21,7 +22,6 @@ const frontSchema = z.strictObject({
     choice: texts,
     question: texts,
     aside: texts,
-    answer: texts,
     feeling: texts,
   }),
 });
@@ -40,25 +40,34 @@ export interface Material {
   readonly opening: Piece;
   /** An indirect question: `which cloth to take`. */
   readonly choice: Piece;
-  /** At least four of one sort. */
+  /** At least three of one sort. */
   readonly things: readonly string[];
   /** They name no thing, and their answer depends on which it is. */
   readonly questions: readonly Piece[];
 }
 
-/** What each sort of line may be: words, and the least mean log-probability of a token. */
-const BOUNDS = {
-  opening: { words: [4, 14], tokensMax: 18, logprobMin: -2.3 },
-  choice: { words: [4, 8], tokensMax: 12, logprobMin: -2 },
-  things: { words: [4, 40], tokensMax: 40, logprobMin: -2 },
-  question: { words: [4, 11], tokensMax: 16, logprobMin: -1.5 },
-  aside: { words: [4, 11], tokensMax: 16, logprobMin: -2.2 },
-  answer: { words: [4, 12], tokensMax: 18, logprobMin: -1.8 },
-  feeling: { words: [6, 14], tokensMax: 18, logprobMin: -2.2 },
-} as const;
-type Sort = keyof typeof BOUNDS;
+interface Bound {
+  readonly words: readonly [least: number, most: number];
+  readonly tokensMax: number;
+  /** Least mean log-probability of a token. */
+  readonly logprobMin: number;
+  /** The writer's own where new domains come from; below it where a line is to be likely. */
+  readonly temperature?: number;
+}
+type Sort = 'opening' | 'choice' | 'things' | 'question' | 'aside' | 'answer' | 'feeling';
 
-const THINGS_MIN = 4;
+/** What each sort of line may be. */
+const BOUNDS: Readonly<Record<Sort, Bound>> = {
+  opening: { words: [4, 14], tokensMax: 18, logprobMin: -2 },
+  choice: { words: [4, 8], tokensMax: 12, logprobMin: -1.6, temperature: 0.6 },
+  things: { words: [4, 40], tokensMax: 24, logprobMin: -2, temperature: 0.5 },
+  question: { words: [4, 11], tokensMax: 16, logprobMin: -1.3, temperature: 0.6 },
+  aside: { words: [4, 11], tokensMax: 16, logprobMin: -1.2, temperature: 0.5 },
+  answer: { words: [4, 20], tokensMax: 32, logprobMin: -1.4, temperature: 0.4 },
+  feeling: { words: [6, 14], tokensMax: 18, logprobMin: -2.2 },
+};
+
+const THINGS_MIN = 3;
 const THINGS_MAX = 6;
 const THING_WORDS_MAX = 3;
 /** A thing is of its list when it came up in this many of the lists drawn. */
@@ -88,9 +97,9 @@ export function isLine(line: string, [least, most]: readonly [number, number]): 
   );
 }
 
-/** Things of a list: short, told apart by their words, of one form, none of them the sort itself. */
-export function thingsOf(list: string, choice: string): string[] {
-  const seen = new Set(stemsOf(choice));
+/** Things of a list: short, told apart by their words, of one form, none of them named before. */
+export function thingsOf(list: string, matter: string): string[] {
+  const seen = new Set(stemsOf(matter));
   const items = list
     .replace(/\.$/, '')
     .split(',')
@@ -101,10 +110,14 @@ export function thingsOf(list: string, choice: string): string[] {
       /^[\p{L}][\p{L} '’-]+$/u.test(item) &&
       own.length > 0 &&
       wordsOf(item).length <= THING_WORDS_MAX &&
-      !stemsOf(item).some((word) => seen.has(word) && !stemsOf(choice).includes(word));
+      !stemsOf(item).some((word) => seen.has(word) && !stemsOf(matter).includes(word));
     if (isFit) for (const word of own) seen.add(word);
     return isFit;
   });
+  return ofOneForm(things);
+}
+
+function ofOneForm(things: readonly string[]): string[] {
   const form = articleOf(things[0] ?? '');
   return things.filter((thing) => articleOf(thing) === form);
 }
@@ -123,10 +136,8 @@ export function agreedThings(lists: readonly (readonly string[])[]): string[] {
   }
   const all = new Map(lists.flat().map((thing) => [keyOf(thing), thing]));
   const agreed = [...all].filter(([key]) => (count.get(key) ?? 0) >= LISTS_WITH_IT);
-  return agreed
-    .sort(([a], [b]) => (count.get(b) ?? 0) - (count.get(a) ?? 0))
-    .slice(0, THINGS_MAX)
-    .map(([, thing]) => thing);
+  const sorted = agreed.sort(([a], [b]) => (count.get(b) ?? 0) - (count.get(a) ?? 0));
+  return ofOneForm(sorted.map(([, thing]) => thing)).slice(0, THINGS_MAX);
 }
 
 export interface MaterialOptions {
@@ -147,6 +158,8 @@ interface Setting extends MaterialOptions {
   /** Examples of whole domains, and of asides. */
   readonly sheet: string;
   readonly asides: string;
+  /** The same as a conversation, in which the model itself answers. */
+  readonly chat: readonly Message[];
   readonly feelings: string;
   /** What the examples say: a copy of it is none of the model's own. */
   readonly copied: ReadonlySet<string>;
@@ -155,7 +168,11 @@ interface Setting extends MaterialOptions {
 export interface MaterialWriter {
   /** @returns material of one domain, or why there is none */
   domain(draw: Draw, isTechnical: boolean): Promise<Material | string>;
-  aside(draw: Draw): Promise<Exchange | undefined>;
+  /** How they may begin: one of each is enough. */
+  readonly asideStarts: readonly string[];
+  aside(draw: Draw, start: string): Promise<Piece | undefined>;
+  /** The aside with the model's reply to it. */
+  answer(draw: Draw, aside: Piece): Promise<Exchange | undefined>;
   feeling(draw: Draw): Promise<Piece | undefined>;
 }
 
@@ -166,18 +183,29 @@ export function createMaterialWriter(options: MaterialOptions): MaterialWriter {
     ...options,
     starts: front.starts,
     sheet: front.examples.map((one) => `${sheetOf(one)}\n\n`).join(''),
-    asides: front.asides.map(([said, reply]) => `They say: ${said}\nAnswer: ${reply}\n\n`).join(''),
+    asides: front.asides.map(([said]) => `They say: ${said}\n`).join(''),
+    chat: front.asides.flatMap(chatOf),
     feelings: front.feelings.map((one) => `They feel: ${one}\n`).join(''),
     copied: copiedFrom(front),
   };
   return {
     domain: (draw, isTechnical) => writeDomain(draw, isTechnical, setting),
-    aside: (draw) => writeAside(draw, setting),
+    asideStarts: front.starts.aside,
+    aside(draw, start) {
+      const asked = { sort: 'aside', before: `${setting.asides}They say:` } as const;
+      return writeLine({ ...asked, starts: [start], passes: isAside }, draw, setting);
+    },
+    answer: (draw, aside) => writeAnswer(aside, draw, setting),
     feeling: (draw) => {
       const asked = { sort: 'feeling', before: `${setting.feelings}They feel:` } as const;
       return writeLine({ ...asked, starts: setting.starts.feeling }, draw, setting);
     },
   };
+}
+
+function limitsOf(sort: Sort): Pick<Bound, 'tokensMax' | 'temperature'> {
+  const { words: _, logprobMin: __, ...limits } = BOUNDS[sort];
+  return limits;
 }
 
 interface Line {
@@ -193,35 +221,48 @@ async function writeLine(
   { random, key }: Draw,
   { writer, retries, copied }: Setting,
 ): Promise<Piece | undefined> {
-  const { words, tokensMax, logprobMin } = BOUNDS[sort];
+  const limits = limitsOf(sort);
   for (let attempt = 0; attempt <= retries; attempt++) {
     const given = random.pick(starts);
-    const asked = { text: `${before} ${given}`, tokensMax, seed: random.uint32(), key };
-    const written = await writer.line(asked);
+    const text = `${before} ${given}`;
+    const written = await writer.line({ text, ...limits, seed: random.uint32(), key });
     if (writer.end !== undefined) return undefined;
-    const all = `${given} ${written.text}`;
-    const whole = firstSentence(all);
-    const isCut = !written.isEnded && whole === all;
-    const isSound = !isCut && written.logprob >= logprobMin && isLine(whole, words);
-    if (isSound && !copied.has(whole) && passes(whole)) return { text: whole, given };
+    const whole = soundSentence(`${given} ${written.text}`, written, BOUNDS[sort]);
+    if (whole !== undefined && !copied.has(whole) && passes(whole)) return { text: whole, given };
   }
   return undefined;
+}
+
+/** The first sentence of what was written, where it is whole, likely and plain. */
+function soundSentence(
+  all: string,
+  { isEnded, logprob }: Written,
+  { words, logprobMin }: Bound,
+): string | undefined {
+  const whole = firstSentence(all);
+  const isCut = !isEnded && whole === all;
+  return !isCut && logprob >= logprobMin && isLine(whole, words) ? whole : undefined;
 }
 
 /** Draws the list several times, and keeps what the lists agree on. */
 async function writeThings(
   before: string,
-  choice: string,
+  matter: string,
   { random, key }: Draw,
   { writer, copied }: Setting,
 ): Promise<string[]> {
   const lists: string[][] = [];
-  const { tokensMax } = BOUNDS.things;
   for (let at = 0; at < LISTS; at++) {
-    const written = await writer.line({ text: before, tokensMax, seed: random.uint32(), key });
+    const written = await writer.line({
+      text: before,
+      ...limitsOf('things'),
+      seed: random.uint32(),
+      key,
+    });
+    if (written.logprob < BOUNDS.things.logprobMin) continue;
     // The last of a list that was cut off may be half a word.
     const whole = written.isEnded ? written.text : written.text.replace(/,?[^,]*$/, '');
-    lists.push(thingsOf(whole, choice).filter((thing) => !copied.has(thing)));
+    lists.push(thingsOf(whole, matter).filter((thing) => !copied.has(thing)));
   }
   return agreedThings(lists);
 }
@@ -235,15 +276,18 @@ async function writeDomain(
   const line = (one: Line): Promise<Piece | undefined> => writeLine(one, draw, setting);
   const before = `${sheet}Situation:`;
   const first = isTechnical ? starts.technical : starts.opening;
-  const opening = await line({ sort: 'opening', before, starts: first });
+  const isOne = (whole: string): boolean => !whole.includes(',');
+  const opening = await line({ sort: 'opening', before, starts: first, passes: isOne });
   if (opening === undefined) return 'no opening that makes sense';
   const toChoose = `${before} ${opening.text}\nTo choose:`;
-  const isChoice = (whole: string): boolean => /^which [\p{L} ]+ to \p{L}+/u.test(whole);
+  // One of them is chosen, and the line says of what sort.
+  const isChoice = (whole: string): boolean =>
+    /^which [\p{L} ]*(?<!s) to [\p{L} ]+(?<! it| them)$/u.test(whole) && stemsOf(whole).length > 1;
   const chosen = { before: toChoose, starts: starts.choice, passes: isChoice };
   const choice = await line({ ...chosen, sort: 'choice' });
   if (choice === undefined) return 'no choice that makes sense';
   const choices = `${toChoose} ${choice.text}\nChoices:`;
-  const things = await writeThings(choices, choice.text, draw, setting);
+  const things = await writeThings(choices, `${opening.text} ${choice.text}`, draw, setting);
   if (things.length < THINGS_MIN) return 'no list of things of one sort';
   const dependsOnIt = (whole: string): boolean =>
     /\b(?:it|that|them)\b.*\?$/.test(whole) && !things.some((thing) => sharesWord(thing, whole));
@@ -258,17 +302,38 @@ async function writeDomain(
   return { opening, choice, things, questions };
 }
 
-async function writeAside(draw: Draw, setting: Setting): Promise<Exchange | undefined> {
-  const { asides, starts } = setting;
-  const before = `${asides}They say:`;
-  const said = { sort: 'aside', before, starts: starts.aside, passes: isAside } as const;
-  const asked = await writeLine(said, draw, setting);
-  if (asked === undefined) return undefined;
-  const isAnswer = (whole: string): boolean => whole.endsWith('.');
-  const reply = { before: `${before} ${asked.text}\nAnswer:`, starts: starts.answer };
-  const answered = await writeLine({ ...reply, sort: 'answer', passes: isAnswer }, draw, setting);
-  return answered && [asked, answered];
+/** The reply of the chat model itself, as far as its first sentence. */
+async function writeAnswer(
+  aside: Piece,
+  { random, key }: Draw,
+  { writer, retries, copied, chat }: Setting,
+): Promise<Exchange | undefined> {
+  const messages = [...chat, { role: 'user' as const, content: aside.text }];
+  const asked = { messages, role: 'assistant' as const, ...limitsOf('answer'), key };
+  for (let attempt = 0; attempt <= retries; attempt++) {
+    const written = await writer.turn({ ...asked, seed: random.uint32() });
+    if (writer.end !== undefined) return undefined;
+    const whole = soundSentence(written.text, written, BOUNDS.answer);
+    const isFit = whole !== undefined && isAside(whole) && !copied.has(whole);
+    if (isFit && isTakenUp(aside.text, whole)) return [aside, { text: whole, given: '' }];
+  }
+  return undefined;
 }
+
+/** The reply has a word of what was said and another one, and no three in a row. */
+const isTakenUp = (said: string, reply: string): boolean => {
+  const words = new Set(stemsOf(said));
+  const own = stemsOf(reply);
+  const isNew = own.some((word) => !words.has(word));
+  return (
+    isNew && own.some((word) => words.has(word)) && !isNearCopy(shingles(said), shingles(reply), 0)
+  );
+};
+
+const chatOf = ([said, reply]: Front['asides'][number]): Message[] => [
+  { role: 'user', content: said },
+  { role: 'assistant', content: reply },
+];
 
 /** It directs nothing, tells of no feeling, and asks nothing. */
 export function isAside(whole: string): boolean {

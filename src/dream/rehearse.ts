@@ -16,8 +16,8 @@ export interface RehearsalOptions {
 }
 
 const TURN_TOKENS_MAX = 48;
-/** Turns of a talk: 2, 4, 6 or 8. */
-const EXCHANGES_MAX = 4;
+/** Turns of a talk: 2 or 4. */
+const EXCHANGES_MAX = 2;
 
 /**
  * Everyday talks in which the model writes both sides, at most `talks` of them; fewer when the
@@ -55,6 +55,9 @@ export async function rehearse(options: RehearsalOptions): Promise<Scenario[]> {
   return [...written].sort(([a], [b]) => a - b).map(([, talk]) => talk);
 }
 
+/** What is said before it was cut off. */
+const wholeSentences = (text: string): string => /^.*[.!?](?=\s|$)/s.exec(text)?.[0] ?? '';
+
 /** Undefined when no whole exchange came about. */
 async function talkOf(writer: Writer, random: Random, id: string): Promise<Scenario | undefined> {
   const messages: Message[] = [];
@@ -69,8 +72,9 @@ async function talkOf(writer: Writer, random: Random, id: string): Promise<Scena
       seed,
       key: id,
     });
-    if (!isEnded || text === '') break;
-    messages.push({ role, content: text });
+    const content = isEnded ? text : wholeSentences(text);
+    if (content === '') break;
+    messages.push({ role, content });
   }
   // It ends with a reply.
   if (messages.length % 2 === 1) messages.pop();

@@ -29,8 +29,8 @@ export function readScenes(prompts: PromptFolder): Stage['scenes'] {
 }
 
 /** Asides between the direction and the last message: attention must last. */
-const DISTANCES = [0, 1, 2, 4, 8] as const;
-const DISTANCE_MAX = 8;
+const DISTANCES = [0, 1, 2, 4] as const;
+const DISTANCE_MAX = 4;
 /** Every second lesson has the distance of its moment. */
 const LESSONS = 4;
 const HOLD_DISTANCES = [0, 0, 1, 2] as const;
@@ -122,9 +122,8 @@ function played(
 ): Draft {
   const draws = random.split('cast');
   const [thing = '', other = ''] = draws.shuffle(things);
-  const isQuiet = (exchange: Exchange): boolean =>
-    !exchange.some(({ text }) => things.some((one) => sharesWord(one, text)));
-  const quiet = draws.shuffle(asides.filter(isQuiet));
+  const matter = [opening.text, choice.text, ...things].join(' ');
+  const quiet = draws.shuffle(quietAbout(matter, asides));
   const feeling = feelings.length === 0 ? {} : { feeling: draws.pick(feelings) };
   const tone = draws.uniform() < CASUAL_SHARE ? 'casual' : 'plain';
   const scene = scenes[name];
@@ -154,6 +153,10 @@ function played(
     ...(quiet.length < distance ? { problem: 'too few asides' } : {}),
   };
 }
+
+/** Asides that name nothing of the matter. */
+const quietAbout = (matter: string, asides: readonly Exchange[]): Exchange[] =>
+  asides.filter((exchange) => !exchange.some(({ text }) => sharesWord(matter, text)));
 
 function draftOf(
   { messages, spans, sampledShare }: Played,
@@ -195,7 +198,8 @@ export function unfold(
   { scenes, asides }: Pick<Stage, 'scenes' | 'asides'>,
 ): Draft {
   const distance = random.pick(DISTANCES.slice(1));
-  const later = random.shuffle(asides).slice(0, distance);
+  const matter = context.messages.map(({ content }) => content).join(' ');
+  const later = random.shuffle(quietAbout(matter, asides)).slice(0, distance);
   const isNow = seed.shape.turnsAgo === 0;
   const scene = scenes.unfold;
   const cast = {

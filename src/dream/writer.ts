@@ -28,6 +28,8 @@ export interface Message {
 interface Asked {
   readonly tokensMax: number;
   readonly seed: number;
+  /** Instead of the writer's own. */
+  readonly temperature?: number;
   /** What was read under this key before is not read again; `forget` drops it. */
   readonly key?: string;
 }
@@ -107,7 +109,8 @@ export function createWriter(options: WriterOptions): Writer {
         tokensMax: options.contextTokensMax,
       });
     }
-    const { temperature, topP } = options;
+    const { topP } = options;
+    const temperature = asked.temperature ?? options.temperature;
     let sum = 0;
     const result = await engine.generate(
       {

@@ -3,7 +3,6 @@ import type { Clock } from '../base/clock.ts';
 import { isAttuneError } from '../base/errors.ts';
 import { createRandom } from '../base/random.ts';
 import type { Config } from '../config/schema.ts';
-import { wordsOf } from '../dream/admit.ts';
 import type { Draft } from '../dream/draft.ts';
 import { dream } from '../dream/dream.ts';
 import { echoes } from '../dream/echo.ts';
@@ -222,6 +221,10 @@ function sorted(
 
 /** In the place of a reply that is still to be found. */
 const OPEN = '…';
+
+/** All that is said in a conversation. */
+const wordsOf = ({ messages, chosen }: Pick<Scenario, 'messages' | 'chosen'>): string =>
+  [...messages.map(({ content }) => content), chosen].join(' ');
 
 function contextOf(draft: Draft): Scenario | undefined {
   const { id, kind, messages, spans, facts, pair, seed, angle } = draft;

@@ -2,11 +2,13 @@
 import { join } from 'node:path';
 import { createRandom, type Random } from '../../src/base/random.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import type { FlaggedSeed } from '../../src/dream/draft.ts';
+import type { Draft, FlaggedSeed } from '../../src/dream/draft.ts';
 import type { DreamOptions } from '../../src/dream/dream.ts';
 import { createWriter, type Writer } from '../../src/dream/writer.ts';
 import { compress, type Gist } from '../../src/memory/gist.ts';
 import { readPrompts } from '../../src/prompt/prompt.ts';
+import { checkReply } from '../../src/scenario/check.ts';
+import { parseScenario } from '../../src/scenario/scenario.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { createFakeClock } from '../fakes/fake-clock.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
@@ -16,6 +18,21 @@ export const tokenizer = await loadTokenizer(
 );
 export const prompts = await readPrompts(join(import.meta.dirname, '../../prompts'));
 export const settings = configSchema.parse({}).dream;
+
+/** Whether the reply of a moment listens, and whether the one it is crossed with does. */
+export function listens({
+  id,
+  kind,
+  messages,
+  spans,
+  facts,
+  chosen = '',
+  rejected = '',
+}: Draft): boolean[] {
+  const source = { origin: 'dream', cluster: id, domain: 'd' };
+  const one = parseScenario({ id, kind, messages, spans, facts, chosen, rejected, source });
+  return [chosen, rejected].map((reply) => checkReply(one, reply).passes);
+}
 
 export interface Asked {
   /** The side whose turn is being written; `line`: plain text goes on. */
@@ -29,14 +46,15 @@ const DISHES = ['stew', 'pasta', 'curry', 'risotto', 'omelette', 'goulash', 'las
 
 /** Lines that make sense: each domain is another dish, and other drinks go with it. */
 export function scripted({ prefix, role, seed }: Asked): string {
-  if (role !== 'line') return role === 'user' ? `It is ${DISHES[seed % 8]} weather.` : 'I see.';
+  if (role === 'user') return `It is ${DISHES[seed % 8]} weather.`;
+  // The reply to an aside takes its words up.
+  if (role === 'assistant') return 'Whatever passed comes back slowly.';
   const [label = ''] = prefix.split(':');
   if (label === 'Situation') return ` some ${DISHES[seed % 8]} for the evening.\nTo choose: x`;
   if (label === 'To choose') return ' drink to serve\n';
   if (label === 'Choices') return ' the cider, the wine, the lemonade, the punch, the tea\n';
   if (label === 'They ask') return ' it have to be cooled?\n';
   if (label === 'They say') return ` of number ${seed % 97} passed by slowly.\n`;
-  if (label === 'Answer') return ' to hear more of that.\n';
   return ` of parrot number ${seed % 97} flew away today.\n`;
 }
 

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { judgeWords } from '../../src/dream/admit.ts';
 import { echoes } from '../../src/dream/echo.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
-import { random } from './dreaming.ts';
+import { listens, random } from './dreaming.ts';
 
 function turn(id: string, talk: string, said: string[], chosen: string): Scenario {
   return parseScenario({
@@ -26,7 +25,7 @@ describe('echoes of a talk', () => {
     expect([b?.chosen, b?.rejected]).toEqual([a?.rejected, a?.chosen]);
     for (const side of [a, b]) {
       expect(side).toMatchObject({ kind: 'listen', seed: { cluster: 'bus' }, isDirected: false });
-      expect(side && judgeWords(side)).toBeUndefined();
+      expect(side && listens(side)).toEqual([true, false]);
     }
   });
 

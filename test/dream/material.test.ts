@@ -44,6 +44,8 @@ describe('a list of things', () => {
   it('is what several lists agree on', () => {
     const lists = [['the pear', 'the plum', 'the car'], ['the plum', 'the pear'], ['the plum']];
     expect(agreedThings(lists)).toEqual(['the plum', 'the pear']);
+    const mixed = [['tea', 'a punch', 'wine'], ['wine', 'tea', 'a punch'], ['tea']];
+    expect(agreedThings(mixed)).toEqual(['tea', 'wine']);
   });
 });
 
@@ -53,6 +55,31 @@ describe('an aside', () => {
     for (const bad of ['Please call me back.', 'Is it raining?', 'I am so sad today.']) {
       expect(isAside(bad), bad).toBe(false);
     }
+  });
+});
+
+describe('the answer to an aside', () => {
+  const aside = { text: 'The soup is too hot.', given: 'The soup is' };
+  const answer = (reply: string) => {
+    const writer = writerOf(createModel(() => reply));
+    const material = createMaterialWriter({ writer, prompts, retries: 0 });
+    return material.answer({ random: random(1), key: 'k' }, aside);
+  };
+
+  it('is the first sentence of the model’s own reply', async () => {
+    const reply = 'A hot soup warms the hands. What else would you like?';
+    const answered = { text: 'A hot soup warms the hands.', given: '' };
+    expect(await answer(reply)).toEqual([aside, answered]);
+  });
+
+  it.each([
+    ['says nothing of what was said', 'That is a wonderful day.'],
+    ['only says it again', 'The soup is too hot.'],
+    ['asks', 'Would you like another soup?'],
+    ['promises', 'I will bring you another soup.'],
+    ['goes on for too long', `A soup ${'so very '.repeat(12)}hot.`],
+  ])('is refused where it %s', async (_, reply) => {
+    expect(await answer(reply)).toBeUndefined();
   });
 });
 
@@ -90,6 +117,7 @@ describe('material', () => {
   it.each([
     ['an opening in circles', 'Situation', ' the cake cake cake.\n', 'no opening that makes sense'],
     ['a choice of nothing', 'To choose', ' way\n', 'no choice that makes sense'],
+    ['a choice of several', 'To choose', ' drinks to serve\n', 'no choice that makes sense'],
     ['lists that agree on nothing', 'Choices', ' the wine\n', 'no list of things of one sort'],
     [
       'a list from an example',

@@ -21,13 +21,13 @@ describe('rehearsal', () => {
       );
       expect(messages.at(-1)?.role).toBe('user');
       expect({ chosen, kind, spans, rejected }).toEqual({
-        chosen: 'I see.',
+        chosen: 'Whatever passed comes back slowly.',
         kind: 'ordinary',
         spans: [],
         rejected: undefined,
       });
     }
-    expect(new Set(talks.map(({ messages }) => messages.length)).size).toBeGreaterThan(2);
+    expect(new Set(talks.map(({ messages }) => messages.length)).size).toBe(2);
     // Nothing is made likelier than it is.
     for (const { sampling } of engine.requests) {
       expect(sampling).toMatchObject({ temperature: 1, topP: 1, topK: 0, repetitionPenalty: 1 });

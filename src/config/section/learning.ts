@@ -57,7 +57,7 @@ export const dreamSection = section('Scenarios that the model writes at night.',
     'Most moments of your conversations in which a reply took up a value that you had named; ' +
       'both sides of each are used, with the value and another one exchanged.',
   ),
-  rehearsalTalks: countFrom(0, 240, { max: 10_000 }).describe(
+  rehearsalTalks: countFrom(0, 32, { max: 10_000 }).describe(
     'Conversations that the model holds with itself; training retains what it says.',
   ),
   nearCopyMax: z
