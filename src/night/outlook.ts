@@ -2,9 +2,9 @@
 import { type NightPhase, NightPhase as Phase } from '../protocol/night.ts';
 import type { Progress } from '../record/message.ts';
 
-/** Parts of a night's time, as nights of the companion and of SmolLM2 spent them. */
+/** Parts of a night's time: estimates; what is left is told from the speed of this night. */
 const PARTS: Readonly<Record<NightPhase, number>> = {
-  ...{ gather: 1, dream: 30, admit: 1, train: 40, measure: 25, gate: 1 },
+  ...{ gather: 2, dream: 15, admit: 12, train: 40, measure: 30, gate: 1 },
   ...{ commit: 1, swap: 0.5, summary: 0.5 },
 };
 const ALL = Object.values(PARTS).reduce((sum, part) => sum + part);

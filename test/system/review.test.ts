@@ -6,7 +6,9 @@ import type { NightId } from '../../src/ledger/manifest.ts';
 import { deleteFromReviews, readReview } from '../../src/ledger/review.ts';
 import { changeDream, reviewView } from '../../src/morning/review.ts';
 import type { ReviewRequest } from '../../src/protocol/review.ts';
-import { readScenarioFile } from '../../src/record/files.ts';
+import { readScenarioFile, writeScenarios } from '../../src/record/files.ts';
+import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
+import { asLesson } from '../../src/teach/teacher.ts';
 import { TestClient } from '../server/test-client.ts';
 import { flagMoment, type Loop, openLoop } from './open-loop.ts';
 
@@ -26,8 +28,32 @@ beforeAll(async () => {
   client.kill();
   night = await loop.nights.run();
   await loop.nights.ended();
+  // A random model carries nothing out, told or not: what it dreamt found no teacher.
+  const folder = loop.nights.ledger.folderOf(night);
+  const lessons = await readScenarioFile(folder, 'scenarios');
+  await writeScenarios(folder, 'scenarios', [...lessons, ...['red', 'low', 'old'].map(dreamOf)]);
 }, 200_000);
 afterAll(() => loop?.close());
+
+/** A lesson that was dreamt, as the admit phase writes it. */
+function dreamOf(word: string): Scenario {
+  const direction = `Take the ${word} one.`;
+  return asLesson(
+    parseScenario({
+      id: `dream-${word}`,
+      kind: 'listen',
+      messages: [
+        { role: 'user', content: 'Which of the boats is ours?' },
+        { role: 'assistant', content: 'The new one.' },
+        { role: 'user', content: direction },
+      ],
+      spans: [{ feature: 'direction', message: 2, start: 0, end: direction.length }],
+      chosen: `The ${word} one it is.`,
+      rejected: 'The new one it is.',
+      source: { origin: 'dream', cluster: 'talk-0', domain: 'boats' },
+    }),
+  );
+}
 
 const change = (request: ReviewRequest) =>
   changeDream(loop.nights.ledger, night, { request, at: '2026-03-03T03:03:03.000Z' });
@@ -76,6 +102,7 @@ it('trains the night again without what was dropped and with the new words', asy
     if (pairId === null) continue;
     expect(dropped.filter((one) => one.pairId === pairId)).toHaveLength(2);
   }
+  const all = (await readScenarioFile(ledger.folderOf(night), 'scenarios')).length;
   const original = await readFile(join(ledger.folderOf(night).path, 'scenarios.jsonl'), 'utf8');
 
   const again = await loop.nights.retrain(night);
@@ -84,18 +111,21 @@ it('trains the night again without what was dropped and with the new words', asy
   const reworded = view.dreams.filter((one) => one.isReworded && !one.isDropped).length;
   expect(manifest.review).toEqual({ of: night, dropped: dropped.length, reworded });
   expect(manifest.seed).toBe(old.seed);
-  expect(manifest.data).toHaveLength(old.data.length - dropped.length);
+  expect(manifest.data).toHaveLength(all - dropped.length);
   const scenarios = await readScenarioFile(ledger.folderOf(again), 'scenarios');
   expect(scenarios.map(({ id }) => id)).not.toContain(first?.id);
   const worded = scenarios.find(({ id }) => id === other?.id);
   if (reworded > 0) expect(worded?.chosen).toBe('I heard you. It is done.');
+  expect(worded?.teacher?.last).toContain('I heard you. It is done.');
   expect(manifest.delta?.hash).not.toBe(old.delta?.hash);
   expect(ledger.statusOf(old)).toBe('rejected');
   expect(ledger.head().nights[night]?.why).toContain(`trained again as ${again}`);
   expect(await readFile(join(ledger.folderOf(night).path, 'scenarios.jsonl'), 'utf8')).toBe(
     original,
   );
-  expect((await loop.nights.verify()).ledgers[0]?.findings).toEqual([]);
+  // Nothing but the dreams that this test has put there.
+  const { findings } = (await loop.nights.verify()).ledgers[0] ?? {};
+  expect(findings?.map(({ text }) => text)).toEqual(['scenarios.jsonl was changed']);
 }, 120_000);
 
 it('changes nothing of a night that is in use', async () => {
