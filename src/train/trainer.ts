@@ -286,10 +286,7 @@ interface MovementPath {
 }
 
 /** In all it is to be `klPerStep` for each step. */
-function movementPath(
-  steps: number,
-  { klPerStep, warmupSteps }: TrainSettings,
-): MovementPath {
+function movementPath(steps: number, { klPerStep, warmupSteps }: TrainSettings): MovementPath {
   const rates = Array.from({ length: steps }, (_, step) =>
     learningRate(step, { peak: 1, warmupSteps, steps }),
   );

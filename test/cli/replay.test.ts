@@ -188,7 +188,7 @@ describe('the commands for import and export', () => {
     expect(text).toMatch(/port: 5000 # ATTUNE_PORT\n/);
     expect(text).toMatch(/replyTokensMax: 7 # --set chat\.replyTokensMax\n/);
     expect(text).toMatch(/level: info # file\n/);
-    expect(text).toMatch(/patience: 5\n/);
+    expect(text).toMatch(/checkpointSteps: 10\n/);
     // The companion's generation_config.json says 0.9, and nothing of top k.
     expect(text).toMatch(/topP: 0\.9 # the model\n/);
     expect(text).toMatch(/topK: 40\n/);

@@ -212,7 +212,7 @@ describe('a delta', () => {
     await writeFile(path, (await readFile(path)).subarray(0, 500));
     await expect(readDelta(path)).rejects.toMatchObject({ code: 'delta-damaged' });
     const foreign = join(run.FIXTURES, 'llama', 'model.safetensors');
-    await expect(readDelta(foreign)).rejects.toThrow(/no delta/);
+    await expect(readDelta(foreign)).rejects.toThrow(/is not a delta/);
   });
 
   test('whose tensors are of another type is refused', async () => {
