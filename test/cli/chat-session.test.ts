@@ -65,7 +65,7 @@ describe('attune chat over a pipe', () => {
     const text = piped.text();
     expect(text.match(/You said: find the needle/g)?.length).toBeGreaterThanOrEqual(3);
     expect(text).toContain('Named');
-    expect(text).toContain('1  missed 3  “needle”  → better');
+    expect(text).toContain('1  not heard (strong)  “needle”  → better');
     expect(text).toContain('Unknown command /nonsense');
     expect(text).toContain('(Conversation nowhere was not found');
     expect(text).toContain('/search WORDS');
@@ -81,7 +81,7 @@ describe('attune chat over a pipe', () => {
     piped.input.end(`${['hello', ...flag, ...edit, ...rest].join('\n')}\n`);
     await piped.done;
     const text = piped.text();
-    expect(text).toContain('1  missed 1  “hello”  → good day  (too cold)');
+    expect(text).toContain('1  not heard (slight)  “hello”  → good day  (too cold)');
     expect(text.match(/Give the number of a flag from \/flags/g)).toHaveLength(3);
     expect(text.trimEnd().split('\n').slice(-2)).toEqual(['withdrawn', 'none']);
     expect(daemon.store.flags.list()).toMatchObject([{ betterWords: 'good day', strength: 1 }]);

@@ -52,7 +52,7 @@ it('is the base when a delta was changed since, and the nights page says so', as
   const [first] = await files();
   await writeFile(first?.path ?? '', 'another delta');
   expect(await engine.restart()).toBeUndefined();
-  expect((await daemon.nights.problems()).join()).toMatch(/base model speaks: The delta of n0001/);
+  expect((await daemon.nights.problems()).join()).toMatch(/base model answers: The delta of n0001/);
   await daemon.nights.swapTo([]);
   expect(await daemon.nights.problems()).toEqual([]);
 });

@@ -188,7 +188,7 @@ describe.skipIf(disk === undefined)(disk === undefined ? skipped : 'a full disk'
   it.each(['dream', 'train', 'measure'])(
     'in the phase "%s" ends the night with a code; with room again it goes on, once',
     async (phase) => {
-      loop = await openLoop({ night: { dreamsMax: 4 } }, { folder: join(disk ?? '', phase) });
+      loop = await openLoop({ night: { dreamsMax: 16 } }, { folder: join(disk ?? '', phase) });
       await flagTwo(loop);
       const client = await TestClient.open(loop.daemon.port);
       await client.hello();

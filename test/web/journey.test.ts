@@ -60,7 +60,7 @@ describe.skipIf(!canBrowse || !hasTerminal)(`a talk on its way ${needs}`, SLOW, 
     await page.getByRole('button', { name: 'Flag this moment' }).click();
     await page.getByText('Not heard: “the small one”').waitFor();
     terminal.type(`/flags${ENTER}`);
-    await onScreen('missed 2  “the small one”  → The small room is booked.');
+    await onScreen('not heard (clear)  “the small one”  → The small room is booked.');
 
     await page.reload();
     await replied(page, 'Gladly: the small room.');
