@@ -2,7 +2,7 @@
 // whether anything that was acknowledged is missing, there twice, or different.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createRandom, type Random } from '../../src/base/random.ts';
@@ -12,7 +12,7 @@ import type { Flag } from '../../src/protocol/flag.ts';
 import { ask, Failure, Person, Sleeper } from './person.ts';
 
 const PEOPLE = 3;
-const READY_TIMEOUT_MS = 600_000;
+const READY_TIMEOUT_MS = 120_000;
 /** Of as many rounds the last two are long and take nothing back, so that a night can end. */
 const BLOCK = 10;
 const LONG_MS = 8_000;
@@ -38,16 +38,22 @@ export async function start(store: string, modelDir: string): Promise<Running> {
   const child = spawn(
     process.execPath,
     [
-      join(installationFolder, 'dist', 'cli', 'main.js'),
-      'start',
+      ...['--report-on-signal', `--report-directory=${tmpdir()}`],
+      ...[join(installationFolder, 'dist', 'cli', 'main.js'), 'start'],
       ...['--set', `store.path=${store}`, `model.path=${modelDir}`, 'server.port=0'],
       ...['chat.replyTokensMax=12', 'engine.threads=1', 'logger.level=error', ...SMALL_NIGHTS],
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
   const port = await new Promise<number>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('not ready in time')), READY_TIMEOUT_MS);
     let output = '';
+    // What it is doing instead: a report of its stacks and handles.
+    const timer = setTimeout(() => {
+      child.kill('SIGUSR2');
+      const why = `process ${child.pid} was not ready in ${READY_TIMEOUT_MS} ms`;
+      const error = new Error(`${why} under a load of ${loadavg().join(', ')}: ${output}`);
+      setTimeout(() => reject(error), 5_000);
+    }, READY_TIMEOUT_MS);
     child.stdout.on('data', (piece: Buffer) => {
       output += piece.toString();
       const found = /http:\/\/127\.0\.0\.1:(\d+)/.exec(output)?.[1];
@@ -81,7 +87,7 @@ export interface KillOptions {
   readonly onRound?: (count: number) => void;
 }
 
-/** @throws Failure when something acknowledged is not kept, or something taken back is */
+/** @throws when something acknowledged is not kept, or something taken back is; the store stays */
 export async function killLoop(
   modelDir: string,
   { rounds, nights, onRound = () => undefined }: KillOptions,
@@ -112,9 +118,11 @@ export async function killLoop(
     const words = await wordsOf(running.port);
     await kill(running);
     await assertForgotten(store, words);
+    await rm(store, { recursive: true, force: true });
+  } catch (cause) {
+    throw new Error(`The store is kept in ${store}.`, { cause });
   } finally {
     running?.process.kill('SIGKILL');
-    await rm(store, { recursive: true, force: true });
   }
   const report: Record<string, number> = { rounds };
   for (const [what, times] of [...all, sleeper].flatMap(({ counts }) => Object.entries(counts))) {
