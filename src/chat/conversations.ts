@@ -195,7 +195,8 @@ export class Conversations {
   }
 
   /**
-   * Adds a conversation from elsewhere, with its flags. The same id again adds what is missing.
+   * Adds a conversation from elsewhere with its flags, or nothing. The same id again adds what is
+   * missing.
    * @throws reply-not-found, flags-limit, and as `ConversationStore.import`
    */
   import(log: ImportedLog, imported: readonly ImportedFlag[]): Promise<ConversationImported> {
@@ -203,16 +204,16 @@ export class Conversations {
     const { id } = log.entry;
     return store.exclusive(id, async () => {
       const isDuplicate = store.has(id);
-      const messages = await store.import(log);
-      if (messages > 0) {
-        events.conversationChanged(isDuplicate ? 'updated' : 'created', store.summary(id));
-      }
-      const before = flags.list(id).length;
       const drafts = imported.map((flag): FlagDraft => {
         return { ...flag, conversationId: id, userSpan: null, replySpan: null };
       });
-      if (drafts.length > 0) await flags.addImported(drafts, await store.read(id));
-      const added = flags.list(id).length - before;
+      let added = 0;
+      const messages = await store.import(log, async (plan, write) => {
+        added = await flags.import({ ...plan, conversationId: id, drafts }, write);
+      });
+      if (messages > 0) {
+        events.conversationChanged(isDuplicate ? 'updated' : 'created', store.summary(id));
+      }
       return { conversationId: id, isDuplicate, messages, flags: added };
     });
   }

@@ -1,6 +1,6 @@
 // All conversations of a store: the list in memory, the logs on disk, and what is done with them.
 import { join } from 'node:path';
-import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
+import { readFileBounded } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import { type FileOps, type Folder, systemFileOps } from '../base/file-ops.ts';
@@ -21,8 +21,15 @@ import {
   writeCatalogue,
 } from './catalogue.ts';
 import { ConversationIndex } from './conversation-index.ts';
-import { type ImportedLog, logOf, missingLines } from './imported.ts';
-import { exportLog, readLog, recordsIn } from './log-file.ts';
+import {
+  type Alongside,
+  type ImportedLog,
+  type ImportPlan,
+  logOf,
+  missingLines,
+  repliesIn,
+} from './imported.ts';
+import { emptyFile, exportLog, readLog, recordsIn, writeLog } from './log-file.ts';
 import { assertFound, OpenLogs } from './open-logs.ts';
 import type { HeaderRecord, LogRecord } from './record.ts';
 import { type SearchResult, searchLogs } from './search.ts';
@@ -65,14 +72,15 @@ export async function openConversationStore(
   await ops.makeFolder(folder.path);
   // A folder that is not on the disk takes everything in it along at a power cut.
   await ops.syncFolder(options.folder);
-  const cataloguePath = join(options.folder, 'catalogue.json');
-  const noted = await readCatalogue(cataloguePath, ops);
+  const noted = await readCatalogue(cataloguePathIn(options.folder), ops);
   const { clock } = options;
   const tombstones = await openTombstones(join(options.folder, 'tombstones.json'), { clock, ops });
-  const store = new ConversationStore(options, { folder, cataloguePath, tombstones });
+  const store = new ConversationStore(options, folder, tombstones);
   await store.load(noted, await findLogs(folder));
   return store;
 }
+
+const cataloguePathIn = (folder: string): string => join(folder, 'catalogue.json');
 
 function tooManyMessages(messages: number, conversationMessagesMax: number): AttuneError {
   const message = `This conversation is full (${messages} messages). Begin a new one.`;
@@ -97,21 +105,10 @@ export class ConversationStore {
   readonly #pending = new Map<string, PendingDeletion>();
   #isChanged = false;
 
-  constructor(
-    options: ConversationStoreOptions,
-    {
-      folder,
-      cataloguePath,
-      tombstones,
-    }: {
-      readonly folder: Folder;
-      readonly cataloguePath: string;
-      readonly tombstones: Tombstones;
-    },
-  ) {
+  constructor(options: ConversationStoreOptions, folder: Folder, tombstones: Tombstones) {
     this.#options = options;
     this.#folder = folder;
-    this.#cataloguePath = cataloguePath;
+    this.#cataloguePath = cataloguePathIn(options.folder);
     this.#tombstones = tombstones;
     const { logger, openLogsMax: openMax } = options;
     this.#logs = new OpenLogs({ folder: folder.path, logger, openMax, ops: folder.ops });
@@ -202,38 +199,50 @@ export class ConversationStore {
    * @returns the number of messages added
    * @throws conversations-limit, conversation-too-long, disk-full, store-failed
    */
-  async import(log: ImportedLog): Promise<number> {
-    const { id } = log.entry;
-    if (this.has(id)) return this.#complete(log);
+  async import(log: ImportedLog, alongside: Alongside = (_, write) => write()): Promise<number> {
+    const { bytes, entry, replies } = log;
+    const { id } = entry;
+    if (this.has(id)) return this.#complete(log, alongside);
     await this.#assertDeleted(id);
-    this.#assertRoom(log.entry);
-    await this.#write(id, log.bytes);
-    this.#note(log.entry);
+    this.#assertRoom(entry);
+    await alongside(this.#plan(id, replies, 1), async () => {
+      await writeLog(this.#folder, id, bytes).catch(async (error: unknown) => {
+        // What was refused must not appear at the next start.
+        await this.#folder.ops.remove(logPath(this.#folder.path, id)).catch(() => undefined);
+        throw error;
+      });
+    });
+    this.#note(entry);
     await this.#tombstones.clear(id);
-    return log.entry.messages;
+    return entry.messages;
   }
 
-  async #complete(log: ImportedLog): Promise<number> {
+  async #complete(log: ImportedLog, alongside: Alongside): Promise<number> {
     const { id } = log.entry;
-    const { entries, known } = await this.#logs.read(id);
+    const there = await this.#logs.read(id);
+    const { entries, known } = there;
     const lines = missingLines(log, known);
     const own = new Set(log.messages.map((message) => message.id));
-    if (lines.length === 0 || entries.some((entry) => !own.has(entry.id))) return 0;
+    if (lines.length === 0 || entries.some((entry) => !own.has(entry.id))) {
+      await alongside(this.#plan(id, repliesIn(there), 0), async () => undefined);
+      return 0;
+    }
     const before = entries.length;
     await this.#logs.close(id);
     const path = logPath(this.#folder.path, id);
     const bytesMax = Number.POSITIVE_INFINITY;
     const written = await readFileBounded(path, { bytesMax, ops: this.#folder.ops });
     const bytes = Buffer.concat([written ?? new Uint8Array(), ...lines]);
-    await this.#write(id, bytes);
+    const plan = this.#plan(id, log.replies, bytes.length);
+    await alongside(plan, () => writeLog(this.#folder, id, bytes));
     const state = await this.#logs.read(id);
     this.#note(entryOf(state, bytes.length));
     return state.entries.length - before;
   }
 
-  #write(id: string, bytes: Uint8Array): Promise<void> {
-    const path = logPath(this.#folder.path, id);
-    return writeFileAtomic(path, bytes, this.#folder.ops, Number.POSITIVE_INFINITY);
+  #plan(id: string, replies: ImportPlan['replies'], logBytes: number): ImportPlan {
+    const isWritten = async () => (await this.logBytesOf(id)) >= logBytes;
+    return { replies, logBytes, isWritten };
   }
 
   #note(entry: CatalogueEntry): void {
@@ -343,7 +352,7 @@ export class ConversationStore {
       await ops.syncFolder(folder);
       await ops.remove(path + DAMAGED_SUFFIX);
       // What is rewritten below needs the room on a full disk.
-      await empty(path + DELETED_SUFFIX, ops);
+      await emptyFile(path + DELETED_SUFFIX, ops);
       await this.#options.forget(id);
       await this.#forgetTitle();
       await ops.remove(path + DELETED_SUFFIX);
@@ -379,6 +388,12 @@ export class ConversationStore {
   exportLog(id: string): AsyncGenerator<string> {
     assertFound(this.#index.get(id), id);
     return exportLog(this.#folder, id);
+  }
+
+  /** Size of its log, 0 when there is none, whether it can be read or not. */
+  async logBytesOf(id: string): Promise<number> {
+    const { path, ops } = this.#folder;
+    return (await ops.stat(logPath(path, id)))?.bytes ?? 0;
   }
 
   /** The conversation in which exactly this was said, or asked and not yet followed. */
@@ -426,14 +441,5 @@ export class ConversationStore {
     if (!isEmpty) this.#note(entryOf(state, bytes));
     // Nothing whole was ever written, so nobody was ever told of this conversation.
     else if (bytes === 0) await ops.remove(logPath(folder, id));
-  }
-}
-
-async function empty(path: string, ops: FileOps): Promise<void> {
-  const file = await ops.open(path, 'append');
-  try {
-    await file.truncate(0);
-  } finally {
-    await file.close();
   }
 }

@@ -7,7 +7,7 @@ import { parseJson, parseWith } from '../protocol/codec.ts';
 import { ConversationImport, type ImportedFlag } from '../protocol/http.ts';
 import { type CatalogueEntry, entryOf } from './catalogue.ts';
 import { foreignReply, type HeaderRecord, LOG_SCHEMA_VERSION, type LogRecord } from './record.ts';
-import { applyRecord, emptyState } from './state.ts';
+import { applyRecord, type ConversationState, emptyState } from './state.ts';
 
 /** A log that is not on the disk yet. */
 export interface ImportedLog {
@@ -15,8 +15,22 @@ export interface ImportedLog {
   /** Where the line of each message ends in `bytes`; the header comes before the first. */
   readonly messages: readonly { readonly id: string; readonly end: number }[];
   readonly headerEnd: number;
+  /** The message that each reply answers. */
+  readonly replies: ReadonlyMap<string, string>;
   readonly entry: CatalogueEntry;
 }
+
+/** What an import is about to write. */
+export interface ImportPlan {
+  /** The message that each reply answers, once it is written. */
+  readonly replies: ReadonlyMap<string, string>;
+  /** The log has as many once it is written, and fewer before. */
+  readonly logBytes: number;
+  readonly isWritten: () => Promise<boolean>;
+}
+
+/** Does the write, together with what must be there with it, or not at all. */
+export type Alongside = (plan: ImportPlan, write: () => Promise<void>) => Promise<unknown>;
 
 const ConversationNew = ConversationCreate.omit({ type: true });
 
@@ -71,7 +85,13 @@ export function logOf([header, ...records]: readonly [HeaderRecord, ...LogRecord
     const id = 'id' in record ? record.id : '';
     return { id, end: add(record) };
   });
-  return { bytes: Buffer.concat(lines), messages, headerEnd, entry: entryOf(state, end) };
+  const entry = entryOf(state, end);
+  return { bytes: Buffer.concat(lines), messages, headerEnd, replies: repliesIn(state), entry };
+}
+
+export function repliesIn({ entries }: ConversationState): Map<string, string> {
+  const replies = entries.flatMap((one) => (one.type === 'reply' ? [one] : []));
+  return new Map(replies.map(({ id, messageId }) => [id, messageId]));
 }
 
 function tooLong(record: LogRecord, bytes: number): AttuneError {

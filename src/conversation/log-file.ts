@@ -1,7 +1,7 @@
 // The log of a conversation as it is on the disk, read record by record or as a whole.
 import { LINE_BYTES_MAX } from '../base/append-file.ts';
-import { readFileBounded } from '../base/atomic-file.ts';
-import type { Folder } from '../base/file-ops.ts';
+import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
+import type { FileOps, Folder } from '../base/file-ops.ts';
 import { readLines } from '../base/line-recovery.ts';
 import { createPace } from '../base/pace.ts';
 import { logPath } from './catalogue.ts';
@@ -12,6 +12,11 @@ export async function readLog({ path, ops }: Folder, id: string): Promise<string
   const bytesMax = Number.POSITIVE_INFINITY;
   const bytes = await readFileBounded(logPath(path, id), { bytesMax, ops });
   return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8');
+}
+
+/** The whole log, beside the one before and then in its place. @throws disk-full, store-failed */
+export function writeLog({ path, ops }: Folder, id: string, bytes: Uint8Array): Promise<void> {
+  return writeFileAtomic(logPath(path, id), bytes, ops, Number.POSITIVE_INFINITY);
 }
 
 /** The sound records of a log's text, as far as it goes; what is damaged is passed over. */
@@ -58,5 +63,14 @@ export function recordOn(line: string): LogRecord | undefined {
     return parseRecord(JSON.parse(line));
   } catch {
     return undefined;
+  }
+}
+
+export async function emptyFile(path: string, ops: FileOps): Promise<void> {
+  const file = await ops.open(path, 'append');
+  try {
+    await file.truncate(0);
+  } finally {
+    await file.close();
   }
 }

@@ -5,13 +5,32 @@ import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
 import { sha256 } from '../base/hash.ts';
-import { type JsonStore, openJsonStore, type Upgrade } from '../base/json-store.ts';
+import { type Draft, type JsonStore, openJsonStore, type Upgrade } from '../base/json-store.ts';
 import type { ConversationState } from '../conversation/state.ts';
 import { Flag, type FlagDraft, type FlagPatch, type FlagUse } from '../protocol/flag.ts';
-import { placeFlag } from './place.ts';
+import { placeFlag, replyNotFound } from './place.ts';
 
-const FlagFile = z.object({ flags: z.array(Flag) });
+/** Flags that were written before the conversation that they come with. */
+const Arrival = z.object({
+  conversationId: z.string(),
+  flagIds: z.array(z.string()),
+  /** Where its log has as many, it was written, too. */
+  logBytes: z.number(),
+});
+
+const FlagFile = z.object({ flags: z.array(Flag), arriving: z.array(Arrival).default([]) });
 type FlagFile = z.infer<typeof FlagFile>;
+
+/** An import with flags. */
+export interface FlagImport {
+  readonly conversationId: string;
+  readonly drafts: readonly FlagDraft[];
+  /** The message that each reply answers. */
+  readonly replies: ReadonlyMap<string, string>;
+  /** So many and no fewer has the log once the import is written. */
+  readonly logBytes: number;
+  readonly isWritten: () => Promise<boolean>;
+}
 
 export interface FlagStoreOptions {
   readonly path: string;
@@ -46,7 +65,7 @@ export async function openFlagStore(options: FlagStoreOptions): Promise<FlagStor
     path: options.path,
     schemaVersion: 2,
     schema: FlagFile,
-    initial: { flags: [] },
+    initial: { flags: [], arriving: [] },
     upgrades: [namingBases(options)],
     ops: options.ops,
   });
@@ -79,10 +98,14 @@ function assertOpen(flag: Flag): void {
 export class FlagStore {
   readonly #store: JsonStore<FlagFile>;
   readonly #options: FlagStoreOptions;
+  /** Ids of flags that nobody sees yet, by their conversation. */
+  readonly #arriving: Map<string, ReadonlySet<string>>;
 
   constructor(store: JsonStore<FlagFile>, options: FlagStoreOptions) {
     this.#store = store;
     this.#options = options;
+    const { arriving } = store.data;
+    this.#arriving = new Map(arriving.map((one) => [one.conversationId, new Set(one.flagIds)]));
   }
 
   /** What upgrades did at opening. */
@@ -97,15 +120,28 @@ export class FlagStore {
 
   /** Oldest first, withdrawn ones among them. */
   list(conversationId?: string): readonly Flag[] {
-    const { flags } = this.#store.data;
+    const flags = this.#present(this.#store.data.flags);
     return conversationId === undefined
       ? flags
       : flags.filter((flag) => flag.conversationId === conversationId);
   }
 
+  #present<T extends Readonly<Flag>>(flags: T[]): T[] {
+    if (this.#arriving.size === 0) return flags;
+    return flags.filter((flag) => !this.#arriving.get(flag.conversationId)?.has(flag.id));
+  }
+
+  #update<R>(change: (file: Draft<FlagFile>) => R): Promise<R> {
+    return this.#store.update((file) => {
+      const result = change(file);
+      file.arriving = file.arriving.filter((one) => this.#arriving.has(one.conversationId));
+      return result;
+    });
+  }
+
   /** @throws flag-not-found */
   get(id: string): Flag {
-    return find(this.#store.data.flags, id);
+    return find(this.list(), id);
   }
 
   /**
@@ -113,58 +149,111 @@ export class FlagStore {
    * @throws reply-not-found, message-not-found, span-mismatch, flag-conflict, flags-limit
    */
   async add(draft: FlagDraft, conversation: ConversationState): Promise<Flag> {
-    const [flag] = await this.#addAll([draft], conversation, ({ id }) => id);
-    return flag as Flag;
+    const messageId = placeFlag(draft, conversation);
+    return this.#update((file) => {
+      const there = file.flags.find(({ id }) => id === draft.id);
+      if (there === undefined) return this.#push(file, draft, messageId);
+      if (sameDraft(there, draft)) return there;
+      const message = `The id ${draft.id} names another flag.`;
+      throw new AttuneError('flag-conflict', message, { flagId: draft.id });
+    });
   }
 
   /**
-   * Flags that come with a conversation, in one write. Programs copy a conversation with the ids of
-   * its messages and marks: the marks of the copy get ids of their own.
-   * @throws as `add`, but flag-conflict
+   * Flags that come with a conversation: they are there with it, or not at all. Those that are
+   * there stay. Programs copy a conversation with the ids of its messages and marks: the marks of
+   * the copy get ids of their own.
+   * @param write makes the conversation durable
+   * @returns how many were added
+   * @throws reply-not-found, flags-limit, and as `write`
    */
-  addImported(drafts: readonly FlagDraft[], conversation: ConversationState): Promise<Flag[]> {
-    return this.#addAll(drafts, conversation, ({ id, conversationId }, there) => {
-      const isTaken = there !== undefined && there.conversationId !== conversationId;
-      return isTaken ? sha256(`${conversationId}\u0000${id}`).slice(0, 32) : id;
+  async import(
+    { conversationId, drafts, replies, logBytes, isWritten }: FlagImport,
+    write: () => Promise<void>,
+  ): Promise<number> {
+    const placed = drafts.map((draft) => {
+      const messageId = replies.get(draft.replyId);
+      if (messageId === undefined) throw replyNotFound(draft.replyId);
+      return { draft, messageId };
     });
+    // What an import before could not take back.
+    if (this.#arriving.has(conversationId)) await this.#drop([conversationId]);
+    const added = new Set<string>();
+    this.#arriving.set(conversationId, added);
+    try {
+      if (placed.length > 0) {
+        await this.#update((file) => {
+          const known = new Map(file.flags.map((flag) => [flag.id, flag.conversationId]));
+          for (const { draft, messageId } of placed) {
+            const isTaken = (known.get(draft.id) ?? conversationId) !== conversationId;
+            const own = sha256(`${conversationId}\u0000${draft.id}`).slice(0, 32);
+            const id = isTaken ? own : draft.id;
+            if (known.has(id)) continue;
+            this.#push(file, { ...draft, id }, messageId);
+            known.set(id, conversationId);
+            added.add(id);
+          }
+          const others = file.arriving.filter((one) => one.conversationId !== conversationId);
+          file.arriving = [...others, { conversationId, flagIds: [...added], logBytes }];
+        });
+      }
+      await write();
+    } catch (error) {
+      // It can fail and be written all the same. Where this fails, too, the next start decides.
+      if (!(await isWritten())) await this.#drop([conversationId]).catch(() => undefined);
+      else this.#arriving.delete(conversationId);
+      throw error;
+    }
+    this.#arriving.delete(conversationId);
+    return added.size;
   }
 
-  async #addAll(
-    drafts: readonly FlagDraft[],
-    conversation: ConversationState,
-    idOf: (draft: FlagDraft, there: Flag | undefined) => string,
-  ): Promise<Flag[]> {
-    const { clock, flagsMax } = this.#options;
-    const placed = drafts.map((draft) => ({ draft, messageId: placeFlag(draft, conversation) }));
-    return this.#store.update((file) => {
-      const known = new Map(file.flags.map((flag) => [flag.id, flag]));
-      return placed.map(({ draft, messageId }) => {
-        const id = idOf(draft, known.get(draft.id));
-        const there = known.get(id);
-        if (there !== undefined) {
-          if (sameDraft(there, draft)) return there;
-          const message = `The id ${draft.id} names another flag.`;
-          throw new AttuneError('flag-conflict', message, { flagId: draft.id });
-        }
-        if (file.flags.length >= flagsMax) {
-          const message = `The store holds ${flagsMax} flags already.`;
-          throw new AttuneError('flags-limit', message, { flagsMax });
-        }
-        const at = clock.now();
-        const flag = { ...draft, id, messageId, createdAt: at, updatedAt: at };
-        const whole: Flag = { ...flag, withdrawnAt: null, usedBy: [] };
-        file.flags.push(whole);
-        known.set(whole.id, whole);
-        return whole;
+  /**
+   * At the start: imports that were cut before their conversation was written lose their flags.
+   * @param logBytesOf a conversation; 0: it has no log
+   */
+  async settle(logBytesOf: (conversationId: string) => Promise<number>): Promise<void> {
+    const lost: string[] = [];
+    for (const { conversationId, logBytes } of this.#store.data.arriving) {
+      if ((await logBytesOf(conversationId)) < logBytes) lost.push(conversationId);
+      else this.#arriving.delete(conversationId);
+    }
+    // On a full disk a later start does it, and nobody sees them before.
+    await this.#drop(lost).catch(() => undefined);
+  }
+
+  async #drop(conversationIds: readonly string[]): Promise<void> {
+    const isStaying = ({ conversationId }: { readonly conversationId: string }): boolean =>
+      this.#arriving.has(conversationId) && !conversationIds.includes(conversationId);
+    if (!this.#store.data.arriving.every(isStaying)) {
+      await this.#store.update((file) => {
+        const isSeen = new Set(this.#present(file.flags));
+        file.flags = file.flags.filter((flag) => isSeen.has(flag) || isStaying(flag));
+        file.arriving = file.arriving.filter(isStaying);
       });
-    });
+    }
+    for (const id of conversationIds) this.#arriving.delete(id);
+  }
+
+  #push(file: Draft<FlagFile>, draft: FlagDraft, messageId: string): Flag {
+    const { clock, flagsMax } = this.#options;
+    if (file.flags.length >= flagsMax) {
+      const message = `The store holds ${flagsMax} flags already.`;
+      throw new AttuneError('flags-limit', message, { flagsMax });
+    }
+    const at = clock.now();
+    const flag: Flag = {
+      ...{ ...draft, messageId, createdAt: at, updatedAt: at, withdrawnAt: null, usedBy: [] },
+    };
+    file.flags.push(flag);
+    return flag;
   }
 
   /** @throws flag-not-found, flag-used, flag-withdrawn, message-not-found, span-mismatch */
   async edit(id: string, patch: FlagPatch, conversation: ConversationState): Promise<Flag> {
     const present = Object.entries(patch).filter(([, value]) => value !== undefined);
     const change = Object.fromEntries(present);
-    return this.#store.update(({ flags }) => {
+    return this.#update(({ flags }) => {
       const flag = find(flags, id);
       assertOpen(flag);
       const edited: Flag = { ...flag, ...change, updatedAt: this.#options.clock.now() };
@@ -179,7 +268,7 @@ export class FlagStore {
    * @throws flag-not-found
    */
   async withdraw(id: string): Promise<Flag> {
-    return this.#store.update(({ flags }) => {
+    return this.#update(({ flags }) => {
       const flag = find(flags, id);
       if (flag.withdrawnAt !== null) return flag;
       const at = this.#options.clock.now();
@@ -192,7 +281,7 @@ export class FlagStore {
   /** A night has learnt from these; asked twice, noted once. */
   async markUsed(ids: readonly string[], { night, base }: FlagUse): Promise<void> {
     const wanted = new Set(ids);
-    await this.#store.update((file) => {
+    await this.#update((file) => {
       file.flags = file.flags.map((flag) => {
         const isNoted = flag.usedBy.some((use) => use.night === night && use.base === base);
         if (!wanted.has(flag.id) || isNoted) return flag;
@@ -204,9 +293,11 @@ export class FlagStore {
   /** With its conversation a flag goes, words and all. */
   async deleteOf(conversationId: string): Promise<void> {
     await this.#store.removeCopies();
-    if (this.list(conversationId).length === 0) return;
-    await this.#store.update((file) => {
-      file.flags = file.flags.filter((flag) => flag.conversationId !== conversationId);
+    const isOf = (flag: Flag): boolean => flag.conversationId === conversationId;
+    if (!this.#store.data.flags.some(isOf)) return;
+    await this.#update((file) => {
+      file.flags = file.flags.filter((flag) => !isOf(flag));
     });
+    this.#arriving.delete(conversationId);
   }
 }

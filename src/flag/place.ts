@@ -29,10 +29,7 @@ function entry(conversation: ConversationState, id: string): Entry | undefined {
  */
 export function placeFlag(flag: Placeable, conversation: ConversationState): string {
   const reply = entry(conversation, flag.replyId);
-  if (reply?.type !== 'reply') {
-    const message = `This conversation has no reply ${flag.replyId}.`;
-    throw new AttuneError('reply-not-found', message, { replyId: flag.replyId });
-  }
+  if (reply?.type !== 'reply') throw replyNotFound(flag.replyId);
   if (flag.replySpan !== null) assertSpan(flag.replySpan, reply.text, 'reply');
   if (flag.userSpan !== null) {
     const { messageId, span } = flag.userSpan;
@@ -49,4 +46,9 @@ export function placeFlag(flag: Placeable, conversation: ConversationState): str
     assertSpan(span, message.text, 'message');
   }
   return reply.messageId;
+}
+
+export function replyNotFound(replyId: string): AttuneError {
+  const message = `This conversation has no reply ${replyId}.`;
+  return new AttuneError('reply-not-found', message, { replyId });
 }

@@ -118,6 +118,7 @@ async function openParts(
   // The others are waited for, so that nothing goes on behind a failure.
   await Promise.allSettled([base, ...opening]);
   const [conversations, flags, gists, ledgers] = await Promise.all(opening);
+  await flags.settle((id) => conversations.logBytesOf(id));
   for (const says of [ledgers.upgraded, ...flags.upgraded]) {
     if (says !== undefined) logger.info({ folder }, `the store was upgraded: ${says}`);
   }

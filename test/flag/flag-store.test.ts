@@ -135,23 +135,46 @@ describe('a flag', () => {
   });
 
   it('that a copy of the conversation brings under the same id gets an id of its own', async () => {
-    const [first] = await store.addImported([draft({ id: 'mark' })], talk());
-    const copy = { ...talk(), id: 'copy' };
-    const marks = [draft({ id: 'mark', conversationId: 'copy' })];
-    const [second] = await store.addImported(marks, copy);
-    expect(await store.addImported(marks, copy)).toEqual([second]);
-    expect(store.list().map(({ id, conversationId }) => [id, conversationId])).toEqual([
-      ['mark', 'c'],
-      [second?.id, 'copy'],
+    expect(await store.import(marks('c', ['mark']), written)).toBe(1);
+    expect(await store.import(marks('copy', ['mark']), written)).toBe(1);
+    expect(await store.import(marks('copy', ['mark']), written)).toBe(0);
+    const [first, second] = store.list();
+    expect([first?.id, first?.conversationId, second?.conversationId]).toEqual([
+      ...['mark', 'c', 'copy'],
     ]);
-    expect(second?.id).not.toBe(first?.id);
+    expect(second?.id).not.toBe('mark');
   });
 
   it('finds no room beyond the limit, and several in one write are all or none', async () => {
-    const drafts = ['a', 'b', 'c', 'd'].map((id) => draft({ id }));
-    await expect(store.addImported(drafts, talk())).rejects.toMatchObject({ code: 'flags-limit' });
+    const ids = ['a', 'b', 'c', 'd'];
+    const tooMany = store.import(marks('c', ids), () => Promise.reject(new Error('written')));
+    await expect(tooMany).rejects.toMatchObject({ code: 'flags-limit' });
     expect(store.list()).toEqual([]);
-    await store.addImported(drafts.slice(0, 3), talk());
+    await store.import(marks('c', ids.slice(0, 3)), written);
     expect(store.list()).toHaveLength(3);
   });
+
+  it('comes with its conversation or not at all', async () => {
+    const failing = async () => {
+      expect(store.list()).toEqual([]);
+      throw new Error('the disk is full');
+    };
+    await expect(store.import(marks('c', ['a']), failing)).rejects.toThrow('the disk is full');
+    expect(store.list()).toEqual([]);
+    expect(await readFile(join(folder, 'flags.json'), 'utf8')).not.toContain('"a"');
+    const nothing = { ...marks('c', ['a']), replies: new Map() };
+    await expect(store.import(nothing, written)).rejects.toMatchObject({ code: 'reply-not-found' });
+  });
+});
+
+const written = async (): Promise<void> => undefined;
+
+const marks = (conversationId: string, ids: readonly string[]) => ({
+  ...{
+    conversationId,
+    logBytes: 1,
+    isWritten: async () => false,
+    replies: new Map([[draft({}).replyId, 'm']]),
+  },
+  drafts: ids.map((id) => draft({ id, conversationId })),
 });

@@ -219,7 +219,6 @@ export class Person {
     this.counts.forked = (this.counts.forked ?? 0) + 1;
   }
 
-  /** Cut before its flags are there, it is completed by the same import again. */
   async #import(id: string, said: [string, string, string]): Promise<void> {
     const [asked, replied, better] = said;
     const known: Known = {
@@ -230,7 +229,7 @@ export class Person {
     const body = importBody(id, said);
     if (!this.#known.has(id)) this.#known.set(id, 'gone');
     this.#unheard = () => this.#import(id, said);
-    this.#unsure = { id, after: [known, { ...known, flags: new Map() }] };
+    this.#unsure = { id, after: [known] };
     await ask(this.#port, '/api/conversations', { method: 'POST', body });
     this.#told('imported', id, known);
     this.#unsure = undefined;
