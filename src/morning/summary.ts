@@ -98,7 +98,10 @@ function evidenceOf(lines: readonly JournalLine[], measured: NightMeasures | und
   if (gathered === undefined) return '';
   const { flagged, heldBack } = gathered;
   const held = heldBack === 0 ? 'none is held back yet' : `${heldBack} are held back`;
-  const learnt = `Learnt from ${flagged - heldBack} flagged moments; ${held}.`;
+  const admitted = admittedSchema.safeParse(resultOf(lines, 'admit')).data;
+  const dreams = (admitted?.training ?? 0) - (admitted?.flags ?? 0);
+  const flags = `${admitted?.flags ?? 0} of ${flagged - heldBack} flagged moments`;
+  const learnt = `Learnt from ${flags} (${held}) and ${dreams} dreams.`;
   if (measured === undefined) return learnt;
   const { listening, replies } = measured;
   return (

@@ -186,9 +186,13 @@ function systemOf(talk: Talk): ScenarioMessage[] {
   return talk.systemPrompt ? [{ role: 'system', content: talk.systemPrompt }] : [];
 }
 
+/** Of a longer message, only the sentence that directs is said again. */
+const WHOLE_MESSAGE_MAX = 240;
+
 /**
- * The marked words, else the person's last directive; without one the person's comment says what
- * was asked, else it is the whole message that the reply answers.
+ * The marked words, else the person's last message that directs, whole where it is short: what is
+ * wanted often stands in the sentence beside. Without one the person's comment says what was asked,
+ * else it is the whole message that the reply answers.
  */
 function directionSpan(flag: Flag, talk: Talk, at: number): MomentSpan | undefined {
   const feature = 'direction' as const;
@@ -202,8 +206,11 @@ function directionSpan(flag: Flag, talk: Talk, at: number): MomentSpan | undefin
   for (let message = at; message >= 0; message -= 1) {
     const { role, content } = talk.messages[message] as TalkMessage;
     const said = role === 'user' ? directiveOf(content) : undefined;
-    const start = said === undefined ? -1 : content.indexOf(said);
-    if (start >= 0) return { feature, message, start, end: start + (said?.length ?? 0) };
+    if (said === undefined) continue;
+    if (content.length <= WHOLE_MESSAGE_MAX)
+      return { feature, message, start: 0, end: content.length };
+    const start = content.indexOf(said);
+    if (start >= 0) return { feature, message, start, end: start + said.length };
   }
   const end = talk.messages[at]?.content.length ?? 0;
   return flag.reason || end === 0 ? undefined : { feature, message: at, start: 0, end };

@@ -3,7 +3,7 @@ import { sentencesOf, wordsOf } from './words.ts';
 
 // What people say when they direct: a wish, a decision, a demand. Never a question.
 const DIRECTIVE =
-  /^(?:no\b|not\b|please\b|forget\b|take\b|use\b|make\b|keep\b|do\b|go\b|stop\b|don'?t\b|scrap\b|never\b)|\b(?:i(?:'d| would)(?: much)? (?:like|rather|prefer)|i (?:want|prefer|choose|insist|need you)|i(?:'m| am) going (?:to|with)|i(?:'ve| have) (?:decided|made up|changed)|i(?:'ll| will) (?:take|have|follow|trust|go)|we(?:'ll| will| are going to) (?:take|have|do|go|use)|let'?s|let it be|make it|make that|it has to be|it is,|my (?:choice|decision)|(?:has|have) to be|instead\b|that'?s (?:settled|final|decided))/i;
+  /^(?:no\b|not\b|please\b|forget\b|take\b|use\b|make\b|keep\b|do\b|go\b|stop\b|don'?t\b|scrap\b|never\b)|\b(?:i(?:'d| would)(?: much)? (?:like|rather|prefer)|i (?:want|prefer|choose|insist|need you)|i(?:'m| am) (?:going (?:to|with)|taking|using|choosing|picking|sticking)|i(?:'ve| have) (?:decided|made up|changed)|i(?:'ll| will) (?:take|have|follow|trust|go)|we(?:'ll| will| are going to) (?:take|have|do|go|use)|let'?s|let it be|make it|make that|it has to be|it is,|my (?:choice|decision)|(?:has|have) to be|instead\b|that'?s (?:settled|final|decided))/i;
 
 /** The last sentence of a message that reads like a directive. */
 export function directiveOf(content: string): string | undefined {

@@ -47,7 +47,7 @@ export function planTraining(
   }
   const holds = render(arm.holds, rendering, refused);
   const { batchSize, holdsPerStep, epochsMax } = settings;
-  const seen = lessons.length * epochsMax;
+  const seen = arm.steps === undefined ? lessons.length * epochsMax : arm.steps * batchSize;
   const lessonAt = endless(lessons, seed);
   const holdAt = endless(holds, `hold:${seed}`);
   const heldPerStep = holds.length === 0 ? 0 : holdsPerStep;
@@ -65,6 +65,7 @@ export function planTraining(
       seed,
       rate: arm.rate ?? null,
       stepsMax: arm.stepsMax,
+      ...(arm.steps === undefined ? {} : { steps: arm.steps }),
       scenarios: [arm.lessons, arm.holds].map((list) => sha256Json(list)),
     }),
     batch: (step) => ({

@@ -74,6 +74,8 @@ export interface Arm {
   /** Scenarios whose predictions are to stay those of the start. */
   readonly holds: readonly Scenario[];
   readonly stepsMax: number;
+  /** Exactly so many steps, however often that takes the lessons. */
+  readonly steps?: number | undefined;
   readonly minutesMax: number;
   /** A fixed peak learning rate; found and controlled by `klPerStep` where absent. */
   readonly rate?: number | undefined;

@@ -27,6 +27,7 @@ import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import { type Candidate, hold, NOT_TAUGHT, type TeachOptions, teach } from '../teach/teach.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { ChatPriority } from './chat-priority.ts';
+import { judgeTexts, readJudges, wordsOf } from './judges.ts';
 import type { WithEngine } from './night-engine.ts';
 import type { Night, Tell } from './phase.ts';
 import { readSuite } from './suite.ts';
@@ -129,10 +130,9 @@ export async function admitNight(
   const moments = await readFlagged(folder);
   const training = moments.filter((moment) => !moment.isHeldBack);
   const drafts = await readDrafts(folder);
-  const isTestCopy = createCopyCheck(
-    (await readSuite(plan.suiteFolder)).map(wordsOf),
-    plan.config.dream.nearCopyMax,
-  );
+  const tests = (await readSuite(plan.suiteFolder)).map(wordsOf);
+  const judges = judgeTexts(await readJudges({ plan, folder }));
+  const isTestCopy = createCopyCheck([...tests, ...judges], plan.config.dream.nearCopyMax);
   const found = sorted(training, drafts, isTestCopy);
   const total = found.moments.length + found.holds.length;
   let done = 0;
@@ -221,10 +221,6 @@ function sorted(
 
 /** In the place of a reply that is still to be found. */
 const OPEN = '…';
-
-/** All that is said in a conversation. */
-const wordsOf = ({ messages, chosen }: Pick<Scenario, 'messages' | 'chosen'>): string =>
-  [...messages.map(({ content }) => content), chosen].join(' ');
 
 function contextOf(draft: Draft): Scenario | undefined {
   const { id, kind, messages, spans, facts, pair, seed, angle } = draft;

@@ -41,7 +41,7 @@ import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import type { Probe } from '../swap/probe.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { ChatPriority } from './chat-priority.ts';
-import { type Judges, readJudges } from './judges.ts';
+import { type Judges, readJudges, withoutCopies, wordsOf } from './judges.ts';
 import type { WithEngine } from './night-engine.ts';
 import type { Night, Tell } from './phase.ts';
 import { answersAgain, toAnswerAgain } from './replies.ts';
@@ -71,7 +71,9 @@ export async function measureNight(
   tell: Tell,
 ): Promise<Measured> {
   const { plan, folder } = night;
-  const judges = await readJudges(night);
+  const lessons = (await readScenarioFile(folder, 'scenarios')).map(wordsOf);
+  const { nearCopyMax } = plan.config.dream;
+  const judges = withoutCopies(await readJudges(night), lessons, nearCopyMax);
   const moments = toAnswerAgain(await readFlagged(folder));
   const versions = await readVersions(night, tools.model);
   const statistics = { resamples: plan.config.measure.resamples, seed: plan.seed };

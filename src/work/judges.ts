@@ -2,6 +2,7 @@
 // model answers by itself, everyday turns. None of it ever trains.
 import { sha256 } from '../base/hash.ts';
 import type { Config } from '../config/schema.ts';
+import { createCopyCheck } from '../dream/near-copy.ts';
 import { repeatDirectives } from '../listen/arm.ts';
 import { generatePairs, inBalancedOrder } from '../listen/generate.ts';
 import { checkListening } from '../listen/reply-check.ts';
@@ -23,6 +24,34 @@ export interface Judges {
   /** Moments with a direction, and those that must not become worse. */
   readonly questions: readonly Question[];
   readonly everyday: readonly Scenario[];
+}
+
+/** All that is said in a conversation. */
+export const wordsOf = ({ messages, chosen }: Pick<Scenario, 'messages' | 'chosen'>): string =>
+  [...messages.map(({ content }) => content), chosen].join(' ');
+
+/** All that is said in the moments that judge, to refuse dreams that nearly copy one of them. */
+export function judgeTexts({ pairs, questions }: Judges): string[] {
+  const asked = [
+    ...pairs.flatMap(({ sides }) => sides.map(({ scenario }) => scenario)),
+    ...questions.flatMap(({ scenario, kind }) => (kind === 'everyday' ? [] : [scenario])),
+  ];
+  return asked.map((scenario) => wordsOf({ ...scenario, chosen: '' }));
+}
+
+/** Without the moments that nearly copy one of these texts: what a night learns does not judge it. */
+export function withoutCopies(
+  judges: Judges,
+  texts: readonly string[],
+  overlapMax: number,
+): Judges {
+  const isCopy = createCopyCheck(texts, overlapMax);
+  const isApart = ({ messages }: Scenario): boolean => !isCopy(wordsOf({ messages, chosen: '' }));
+  return {
+    ...judges,
+    pairs: judges.pairs.filter(({ sides }) => sides.every(({ scenario }) => isApart(scenario))),
+    questions: judges.questions.filter(({ scenario }) => isApart(scenario)),
+  };
 }
 
 /** Moments with a direction that are answered freely and whose attention is read. */

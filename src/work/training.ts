@@ -50,23 +50,23 @@ export async function trainNight(night: Night, tools: TrainingTools, tell: Tell)
   const run = (name: ArmName, of: readonly Scenario[], rest: Rest) =>
     trainArm(night, { trainer, base: tools.model.baseHash, name }, { lessons: of, ...rest });
   try {
-    const steps = await openSteps(folder);
+    const file = await openSteps(folder);
     const real = await run('real', lessons, {
       holds,
       stepsMax: limits.stepsMax,
       onStep(record) {
         onStep(0)(record);
-        steps.add(record);
+        file.add(record);
       },
-    }).finally(() => steps.close());
+    }).finally(() => file.close());
     const { result } = real;
     const others = measure.hasPlacebo ? placeboLessons(lessons) : [];
     // Exactly as many steps, which move what is predicted as far.
-    const { steps: stepsMax } = result;
+    const { steps } = result;
     const placebo =
       others.length === 0
         ? undefined
-        : await run('deaf', others, { holds, stepsMax, onStep: onStep(1) });
+        : await run('deaf', others, { holds, stepsMax: steps, steps, onStep: onStep(1) });
     const { refused } = result;
     await writeJsonAtomic(join(folder.path, FILE.training), { refused }, folder.ops);
     return {

@@ -79,6 +79,20 @@ describe('gather', () => {
     expect(moment?.context.spans[0]).toMatchObject({ message: 2, start: 0, end: 33 });
   });
 
+  it('takes a short message that directs as a whole, and of a long one the sentence', () => {
+    const said = (content: string) => {
+      const [first, second, asked, ...rest] = talk.messages;
+      const messages = [first, second, { ...asked, content }, ...rest] as Talk['messages'];
+      const talks = new Map([[talk.id, { ...talk, messages }]]);
+      const [moment] = gather(input({ talks, flags: [flag({ userSpan: null })] })).flagged;
+      return moment?.context.spans.map((span) => spanText(moment.context, span))[0];
+    };
+    expect(said("I'm taking the train. It is quieter.")).toBe(
+      "I'm taking the train. It is quieter.",
+    );
+    expect(said(`${'It has rained all day. '.repeat(12)}I want soup.`)).toBe('I want soup.');
+  });
+
   it('leaves chosen open where the person gave no better words', () => {
     const [moment] = gather(input({ flags: [flag({ betterWords: null })] })).flagged;
     expect(moment?.chosen).toBeUndefined();

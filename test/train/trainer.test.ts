@@ -81,7 +81,8 @@ type Changes = Partial<TrainerOptions> & Partial<Arm>;
 
 /** One arm, from opening to closing. */
 async function train(changes: Changes = {}): Promise<TrainResult> {
-  const { lessons, holds, stepsMax, minutesMax, rate, resumePath, onStep, ...options } = changes;
+  const { lessons, holds, stepsMax, steps, minutesMax, rate, resumePath, onStep, ...options } =
+    changes;
   const trainer = await Trainer.open({
     ...{ model, executor, renderer: wordRenderer(128), settings: SETTINGS, seed: 3 },
     ...options,
@@ -89,7 +90,7 @@ async function train(changes: Changes = {}): Promise<TrainResult> {
   const arm: Arm = {
     lessons: lessons ?? scenarios(5).map(asLesson),
     holds: holds ?? scenarios(3, 50),
-    ...{ stepsMax: stepsMax ?? 100, minutesMax: minutesMax ?? 10, rate },
+    ...{ stepsMax: stepsMax ?? 100, steps, minutesMax: minutesMax ?? 10, rate },
     ...(resumePath && { resumePath }),
     ...(onStep && { onStep }),
   };
@@ -219,6 +220,8 @@ describe('a training', () => {
 
   it('ends on each budget', async () => {
     expect((await train({ stepsMax: 2 })).stop).toBe('steps');
+    // A placebo has fewer lessons, and exactly as many steps.
+    expect((await train({ lessons: scenarios(2).map(asLesson), steps: 4 })).steps).toBe(4);
     let now = 0;
     const clock = {
       now: () => now,

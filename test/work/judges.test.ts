@@ -2,7 +2,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { installationFolder } from '../../src/config/load.ts';
 import { writeScenarios } from '../../src/record/files.ts';
-import { type Judges, readJudges } from '../../src/work/judges.ts';
+import type { Scenario } from '../../src/scenario/scenario.ts';
+import {
+  type Judges,
+  judgeTexts,
+  readJudges,
+  withoutCopies,
+  wordsOf,
+} from '../../src/work/judges.ts';
 import { everydayTurn, openSmallNight, type SmallNight, talksThat } from './small-night.ts';
 
 // A small model is opened, or many pairs are read.
@@ -60,6 +67,16 @@ describe('what judges a model that reads open language', () => {
     expect(new Set(own.map(({ scenario }) => scenario.source.cluster))).toEqual(measured);
     expect(everyday).toHaveLength(9);
     expect(questions.filter(({ kind }) => kind === 'listen')).toHaveLength(16);
+  });
+
+  it('are left out where a lesson nearly copies them', () => {
+    const [pair] = read.pairs;
+    const lesson = wordsOf({ ...(pair?.sides[1].scenario as Scenario), chosen: '' });
+    const left = withoutCopies(read, [lesson], 0.5);
+    expect(left.pairs.map(({ id }) => id)).not.toContain(pair?.id);
+    expect(left.pairs.length).toBeGreaterThan(30);
+    expect(judgeTexts(read)).toContain(lesson);
+    expect(judgeTexts(left)).not.toContain(lesson);
   });
 
   it('rank a reply by the rules of the listening test', () => {
