@@ -54,6 +54,14 @@ const STRING_METHODS: Readonly<Record<string, StringMethod>> = {
   lstrip: stripStart,
   rstrip: stripEnd,
   rsplit: splitFromEnd,
+  format: fillBraces,
+};
+
+/** Filters of a text that the library does not have, or whose arguments it ignores. */
+const TEXT_FILTERS: Readonly<Record<string, StringMethod>> = {
+  trim: (text, characters) => stripEnd(stripStart(text, characters), characters),
+  wordcount: (text) => text.match(/[\p{L}\p{N}_]+/gu)?.length ?? 0,
+  format: fillPercents,
 };
 
 export class PythonInterpreter extends LibraryInterpreter {
@@ -72,9 +80,14 @@ export class PythonInterpreter extends LibraryInterpreter {
     }
   }
 
-  /** `content.lstrip('\n')` */
+  /** `content.lstrip('\n')`, `loop.cycle('odd', 'even')` */
   #member(node: MemberNode, scope: Scope): Value {
     const { object, property, computed } = node;
+    if (!computed && property.value === 'cycle' && (object as NamedNode).value === 'loop') {
+      const { value: loop } = this.evaluate(object, scope);
+      const index = (loop as ReadonlyMap<string, Value>).get('index0')?.value as number;
+      return templateValue((...values: unknown[]) => values[index % values.length]);
+    }
     const isKnown = !computed && Object.hasOwn(STRING_METHODS, property.value);
     const value = isKnown ? this.evaluate(object, scope) : undefined;
     if (value?.type !== 'StringValue') return super.evaluate(node, scope);
@@ -93,19 +106,19 @@ export class PythonInterpreter extends LibraryInterpreter {
 
   #filter(node: FilterNode, scope: Scope): Value {
     const { operand, filter } = node;
-    if (!isCall(filter)) return super.evaluate(node, scope);
-    const { value: name } = filter.callee;
-    if (name === 'trim') {
-      const text = this.evaluate(operand, scope);
-      const [characters] = filter.args.map((argument) => this.evaluate(argument, scope));
-      if (text.type === 'StringValue') {
-        return templateValue(STRING_METHODS.strip?.(String(text.value), characters?.value));
-      }
+    const name = isCall(filter) ? filter.callee.value : filter.value;
+    const change = Object.hasOwn(TEXT_FILTERS, name) ? TEXT_FILTERS[name] : undefined;
+    const isChoice = isCall(filter) && (name === 'selectattr' || name === 'rejectattr');
+    if (change === undefined && !isChoice) return super.evaluate(node, scope);
+    const value = this.evaluate(operand, scope);
+    if (change !== undefined) {
+      if (value.type !== 'StringValue') return super.evaluate(node, scope);
+      const given = isCall(filter) ? filter.args : [];
+      const args = given.map((argument) => this.evaluate(argument, scope).value);
+      return templateValue(change(String(value.value), ...args));
     }
-    if (name !== 'selectattr' && name !== 'rejectattr') return super.evaluate(node, scope);
-    const list = this.evaluate(operand, scope);
-    if (list.type === 'NullValue' || list.type === 'UndefinedValue') return templateValue([]);
-    return super.evaluate(withoutUndefinedTest(node, filter), scope);
+    if (value.type === 'NullValue' || value.type === 'UndefinedValue') return templateValue([]);
+    return super.evaluate(withoutUndefinedTest(node, filter as CallNode), scope);
   }
 }
 
@@ -175,4 +188,36 @@ function splitFromEnd(text: string, separator?: unknown, countMax: unknown = -1)
   if (count < 0 || isBlank || parts.length <= count + 1) return parts;
   const kept = parts.slice(parts.length - count);
   return [parts.slice(0, parts.length - count).join(separator), ...kept];
+}
+
+/** What `%` does in Python: `%s`, `%d`, `%5.2f`, `%%`. */
+function fillPercents(text: string, ...values: unknown[]): string {
+  let next = 0;
+  const place = /%(-?)(0?)(\d*)(?:\.(\d+))?([sdif%])/g;
+  return text.replace(place, (_, minus: string, zero: string, width, digits, kind: string) => {
+    if (kind === '%') return '%';
+    const value = valueAt(values, next++);
+    const number = Number(value);
+    const whole = kind === 'f' ? number.toFixed(Number(digits ?? 6)) : String(Math.trunc(number));
+    const plain = kind === 's' ? String(value).slice(0, digits) : whole;
+    const places = Math.min(Number(width), PLACES_MAX);
+    return minus === '' ? plain.padStart(places, zero || ' ') : plain.padEnd(places);
+  });
+}
+
+const PLACES_MAX = 1000;
+
+/** `{}` and `{0}`; a format within the braces is refused. */
+function fillBraces(text: string, ...values: unknown[]): string {
+  let next = 0;
+  return text.replace(/\{\{|\}\}|\{([^{}]*)\}/g, (found, index: string | undefined) => {
+    if (index === undefined) return found.slice(1);
+    if (!/^\d*$/.test(index)) throw new Error(`format: ${found} is not implemented`);
+    return String(valueAt(values, index === '' ? next++ : Number(index)));
+  });
+}
+
+function valueAt(values: readonly unknown[], index: number): unknown {
+  if (index >= values.length) throw new Error(`format: there is no value ${index}`);
+  return values[index];
 }

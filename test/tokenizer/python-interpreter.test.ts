@@ -21,12 +21,24 @@ const IN_PYTHON: readonly (readonly [string, string])[] = [
   [`{{ [1, 'a'] == [1, 'a'] }}{{ [] == [0] }}`, 'truefalse'],
   [`{% for key, value in {0: 'a', 512: 'b'}.items() %}{{ key }}{{ value }}{% endfor %}`, '0a512b'],
   [`{{ none | selectattr('x') | list | length }}`, '0'],
+  [`{% for x in [1, 2, 3] %}{{ loop.cycle('odd ', 'even ') }}{% endfor %}`, 'odd even odd '],
+  [`{{ 'two words, café' | wordcount }}{{ '' | wordcount }}`, '30'],
+  [`{{ '%s is %03d or %.2f, 100%%' | format('x', 7, 1.5) }}`, 'x is 007 or 1.50, 100%'],
+  [`{{ '%5s|%-5s|%.2s' | format('ab', 'ab', 'abc') }}`, '   ab|ab   |ab'],
+  [`{{ '{} and {}, {{}}'.format('a', 2) }}{{ '{1}{0}'.format('a', 'b') }}`, 'a and 2, {}ba'],
 ];
 
 describe('a template', () => {
   it.each(IN_PYTHON)('%s writes what it writes in Python', (source, text) => {
     expect(render(source)).toBe(text);
   });
+
+  it.each([`'%s %s' | format('a')`, `'{}{}'.format('a')`, `'{:>5}'.format('a')`])(
+    'refuses %s, as it cannot write it',
+    (expression) => {
+      expect(() => render(`{{ ${expression} }}`)).toThrow('format');
+    },
+  );
 
   it.each([
     ["rows | selectattr('x', 'undefined') | map(attribute='n') | join", '2'],
