@@ -31,7 +31,7 @@ export interface RotaryTables {
 export interface GroupQueryAttentionSettings {
   readonly heads: number;
   readonly kvHeads: number;
-  /** Factor on the scores, 1 / sqrt(headDim). */
+  /** Factor on the scores, 1 / sqrt(headDim) for most models. */
   readonly scale: number;
 }
 

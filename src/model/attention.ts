@@ -21,7 +21,7 @@ import {
 } from '../graph/operations.ts';
 import { recomputable, type Shape, type Tensor } from '../graph/tensor.ts';
 import type { ModelConfig } from './config.ts';
-import { type Heads, rotate } from './layers.ts';
+import { type Angles, type Heads, rotate } from './layers.ts';
 
 /** Keys, rotated, and values: each (batch, numKeyValueHeads, keys, headDim). */
 export interface KeyValues {
@@ -35,9 +35,8 @@ export interface AttentionInputs {
    * rows of the batch read the same past.
    */
   readonly past: KeyValues | undefined;
-  /** (batch, length, 1, headDim / 2), likewise `sin`. */
-  readonly cos: Tensor;
-  readonly sin: Tensor;
+  /** Turns queries and keys by their positions; undefined = this layer does not. */
+  readonly angles: Angles | undefined;
   /** 0 where a row may attend to a key, hugely negative elsewhere; see `attentionBias`. */
   readonly bias: Tensor;
 }
@@ -95,15 +94,15 @@ export function packedAttentionBias(keyMask: Tensor, length: Dimension, past: Di
 }
 
 /**
- * `softmax(Q Kᵀ / √headDim + bias) V`. Heads that share a key-value head are read as further rows
+ * `softmax(scale · Q Kᵀ + bias) V`. Heads that share a key-value head are read as further rows
  * of it, so that K and V are not repeated. Past and own keys are joined rather than multiplied
  * apart: where there are more rows than a head has entries, as in training, joining the scores
  * would copy more. Source: Vaswani et al., arXiv 1706.03762, eq. 1; Ainslie et al., 2305.13245.
  */
 export function attend(
   { query, key, value }: Heads,
-  { past, cos, sin, bias }: AttentionInputs,
-  { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim }: ModelConfig,
+  { past, angles, bias }: AttentionInputs,
+  { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim, scales }: ModelConfig,
 ): AttentionResult {
   // In the shapes: b batch, l length, n kvHeads, d headDim, r rows of a key-value head; a packed
   // batch is one run of t = b * l tokens, any other b runs of t = l.
@@ -112,13 +111,14 @@ export function attend(
   const [runs, tokens] = isPacked ? [1, product(batch, length)] : [batch, length];
   const headsFirst = (x: Tensor): Tensor =>
     transpose(reshape(x, [runs, tokens, ...x.shape.slice(2)]), HEADS_FIRST); // (runs, heads, t, d)
-  const ownKey = rotate(key, cos, sin); // (b, l, n, d)
+  const turned = (x: Tensor): Tensor => (angles === undefined ? x : rotate(x, angles));
+  const ownKey = turned(key); // (b, l, n, d)
   const [ownKeys, ownValues] = [headsFirst(ownKey), headsFirst(value)]; // (runs, n, t, d)
 
-  const rotated = headsFirst(rotate(query, cos, sin)); // (runs, heads, t, d)
+  const rotated = headsFirst(turned(query)); // (runs, heads, t, d)
   const rows = product(heads / kvHeads, tokens);
   const grouped = reshape(rotated, [runs, kvHeads, rows, headDim]); // (runs, n, r, d)
-  const scaled = multiply(grouped, scalar(1 / Math.sqrt(headDim)));
+  const scaled = multiply(grouped, scalar(scales.attention));
   // What grows with the past is not worth keeping for the way back.
   const { mixed, attention } = recomputable(() => {
     const keys = withPast(past?.key, ownKeys); // (runs, n, keys, d)

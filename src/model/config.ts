@@ -1,10 +1,17 @@
 // What a Hugging Face config.json says about a model, checked and in our words; it opens no file.
 import { z } from 'zod';
 import { checked, damaged, isRecord, quote, unsupported } from './checkpoint/refusal.ts';
-import { parseRope, type RopeSettings } from './rope-settings.ts';
+import { parseRope, type RopeSettings, stretchedPositions } from './rope-settings.ts';
 
-export const FAMILIES = ['llama', 'mistral', 'qwen2', 'qwen3'] as const;
-export type Family = (typeof FAMILIES)[number];
+const ARCHITECTURES = {
+  llama: 'LlamaForCausalLM',
+  mistral: 'MistralForCausalLM',
+  qwen2: 'Qwen2ForCausalLM',
+  qwen3: 'Qwen3ForCausalLM',
+  smollm3: 'SmolLM3ForCausalLM',
+  granite: 'GraniteForCausalLM',
+};
+export type Family = keyof typeof ARCHITECTURES;
 
 /** Names are Hugging Face's in camelCase; what a config leaves out is filled in. */
 export interface ModelConfig {
@@ -30,23 +37,29 @@ export interface ModelConfig {
   readonly hasQkNorm: boolean;
   /** Tokens after which attention would no longer see the first one; null = never. */
   readonly slidingWindow: number | null;
+  /** Layers, the first is 0, whose queries and keys are not rotated (SmolLM3). */
+  readonly unrotatedLayers: readonly number[];
+  /** Factors on embeddings, attention scores, what each half of a layer adds, and logits. */
+  readonly scales: {
+    readonly embedding: number;
+    readonly attention: number;
+    readonly residual: number;
+    readonly logits: number;
+  };
 }
-
-const ARCHITECTURES: Readonly<Record<Family, string>> = {
-  llama: 'LlamaForCausalLM',
-  mistral: 'MistralForCausalLM',
-  qwen2: 'Qwen2ForCausalLM',
-  qwen3: 'Qwen3ForCausalLM',
-};
 
 /** Above any model that exists; keeps products of sizes exact and graphs of a sane length. */
 const SIZE_MAX = 2 ** 24;
 const LAYERS_MAX = 1024;
 
-/** Where the key is missing. Source: transformers 5.18, configuration_mistral.py. */
-const MISTRAL_KV_HEADS = 8;
+/** Where the key is missing. Source: transformers 5.18, configuration_mistral.py and smollm3. */
+const KV_HEADS: Partial<Record<Family, number>> = { mistral: 8, smollm3: 4 };
+
+/** Every fourth layer is not rotated. Source: transformers 5.18, configuration_smollm3.py. */
+const SMOLLM3_INTERVAL = 4;
 
 const size = z.int().min(1).max(SIZE_MAX);
+const multiplier = z.number().positive().max(SIZE_MAX).default(1);
 
 const schema = z.looseObject({
   model_type: z.string(),
@@ -59,16 +72,22 @@ const schema = z.looseObject({
   num_key_value_heads: size.nullish(),
   head_dim: size.nullish(),
   max_position_embeddings: size,
-  // Source: transformers 5.18; all four families have these defaults.
+  // Source: transformers 5.18; all families have these defaults.
   rms_norm_eps: z.number().positive().max(1).default(1e-6),
   hidden_act: z.string().default('silu'),
-  tie_word_embeddings: z.boolean().default(false),
+  tie_word_embeddings: z.boolean().nullish(),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
   use_sliding_window: z.boolean().default(false),
   sliding_window: size.nullish(),
   max_window_layers: z.int().min(0).nullish(),
   layer_types: z.array(z.string()).max(LAYERS_MAX).nullish(),
+  no_rope_layers: z.array(z.int().min(0).max(1)).max(LAYERS_MAX).nullish(),
+  no_rope_layer_interval: z.int().min(1).default(SMOLLM3_INTERVAL),
+  embedding_multiplier: multiplier,
+  attention_multiplier: multiplier,
+  residual_multiplier: multiplier,
+  logits_scaling: multiplier,
 });
 type RawConfig = z.infer<typeof schema>;
 
@@ -81,6 +100,8 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
   const raw = checked(schema, json, where);
   const family = raw.model_type as Family;
   const { headDim, numKeyValueHeads } = heads(raw, family, where);
+  const rope = parseRope(raw, where);
+  const hasLlamaBiases = ['llama', 'smollm3', 'granite'].includes(family);
   return {
     family,
     vocabSize: raw.vocab_size,
@@ -90,16 +111,26 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
     numAttentionHeads: raw.num_attention_heads,
     numKeyValueHeads,
     headDim,
-    maxPositionEmbeddings: raw.max_position_embeddings,
+    maxPositionEmbeddings: Math.max(raw.max_position_embeddings, stretchedPositions(rope)),
     rmsNormEps: raw.rms_norm_eps,
-    rope: parseRope(raw, where),
-    tieWordEmbeddings: raw.tie_word_embeddings,
+    rope,
+    tieWordEmbeddings: raw.tie_word_embeddings ?? family === 'smollm3',
     // Qwen2 has these biases always, Mistral never, whatever its config says.
     hasQkvBias: family === 'qwen2' || (family !== 'mistral' && raw.attention_bias),
-    hasOutputBias: (family === 'llama' || family === 'qwen3') && raw.attention_bias,
-    hasMlpBias: family === 'llama' && raw.mlp_bias,
+    hasOutputBias: (hasLlamaBiases || family === 'qwen3') && raw.attention_bias,
+    hasMlpBias: hasLlamaBiases && raw.mlp_bias,
     hasQkNorm: family === 'qwen3',
     slidingWindow: slidingWindow(raw, family, where),
+    unrotatedLayers: family === 'smollm3' ? unrotatedLayers(raw, where) : [],
+    scales:
+      family === 'granite'
+        ? {
+            embedding: raw.embedding_multiplier,
+            attention: raw.attention_multiplier,
+            residual: raw.residual_multiplier,
+            logits: 1 / raw.logits_scaling,
+          }
+        : { embedding: 1, attention: 1 / Math.sqrt(headDim), residual: 1, logits: 1 },
   };
 }
 
@@ -110,8 +141,8 @@ export const QUANTIZED =
 function refuseOthers(json: unknown, where: string): void {
   if (!isRecord(json)) throw damaged(where, '(root)', 'not a JSON object');
   const { model_type: type, architectures, hidden_act: activation } = json;
-  if (!FAMILIES.includes(type as Family)) {
-    const known = FAMILIES.join(', ');
+  if (typeof type !== 'string' || !Object.hasOwn(ARCHITECTURES, type)) {
+    const known = Object.keys(ARCHITECTURES).join(', ');
     throw unsupported(where, `model_type ${quote(type)} is not implemented; use one of ${known}`);
   }
   const architecture = ARCHITECTURES[type as Family];
@@ -131,7 +162,7 @@ function refuseOthers(json: unknown, where: string): void {
 
 function heads(raw: RawConfig, family: Family, where: string) {
   const { hidden_size: hidden, num_attention_heads: numHeads } = raw;
-  const { num_key_value_heads: given = family === 'mistral' ? MISTRAL_KV_HEADS : null } = raw;
+  const { num_key_value_heads: given = KV_HEADS[family] } = raw;
   const numKeyValueHeads = given ?? numHeads;
   if (numHeads % numKeyValueHeads !== 0) {
     const reason = `${numHeads} heads are not a multiple of ${numKeyValueHeads} key-value heads`;
@@ -159,9 +190,20 @@ function slidingWindow(raw: RawConfig, family: Family, where: string): number | 
     if (window === null) throw damaged(where, 'sliding_window', 'sliding layers need a size');
     return window;
   }
-  if (family === 'llama' || raw.layer_types != null) return null;
+  if (family === 'llama' || family === 'granite' || raw.layer_types != null) return null;
   if (family === 'mistral') return window;
+  if (family === 'smollm3') return raw.use_sliding_window ? window : null;
   // Qwen: the first `max_window_layers` layers see everything, 28 unless given.
   const hasSlidingLayers = raw.num_hidden_layers > (raw.max_window_layers ?? 28);
   return raw.use_sliding_window && hasSlidingLayers ? window : null;
+}
+
+function unrotatedLayers(raw: RawConfig, where: string): number[] {
+  const { num_hidden_layers: count, no_rope_layer_interval: interval } = raw;
+  const isRotated =
+    raw.no_rope_layers ?? Array.from({ length: count }, (_, i) => ((i + 1) % interval ? 1 : 0));
+  if (isRotated.length !== count) {
+    throw damaged(where, 'no_rope_layers', `${isRotated.length} entries for ${count} layers`);
+  }
+  return [...isRotated.keys()].filter((layer) => isRotated[layer] === 0);
 }

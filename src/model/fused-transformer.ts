@@ -60,12 +60,13 @@ export function fusedGraph(model: Model, options: FusedOptions = {}): Transforme
   const total = build.input('total', 'i32', []);
   const last = build.input('last', 'i32', [BATCH]);
   const tables = build.ropeTables();
-  const rotate = (x: Tensor, count: number): Tensor =>
-    isRotatedInside ? x : rotaryEmbedding(x, positions, tables, count);
   const rows = product(BATCH, LENGTH);
   const own: Tensor[] = [];
 
   const attention: Attention = (layer, x, weights) => {
+    const isRotated = !config.unrotatedLayers.includes(layer);
+    const rotate = (x: Tensor, count: number): Tensor =>
+      isRotated && !isRotatedInside ? rotaryEmbedding(x, positions, tables, count) : x;
     const query = rotate(flatHeads(x, weights, 'q', config), heads);
     const key = rotate(flatHeads(x, weights, 'k', config), kvHeads);
     const value = flatHeads(x, weights, 'v', config);
@@ -74,9 +75,9 @@ export function fusedGraph(model: Model, options: FusedOptions = {}): Transforme
       {
         ...{ query, key, value, lengths, total },
         ...{ pastKey: past.key, pastValue: past.value },
-        ...(isRotatedInside ? { rotary: tables } : {}),
+        ...(isRotated && isRotatedInside ? { rotary: tables } : {}),
       },
-      { heads, kvHeads, scale: 1 / Math.sqrt(headDim) },
+      { heads, kvHeads, scale: config.scales.attention },
     );
     const present = { key: attended.presentKey, value: attended.presentValue };
     if (isOwn) own.push(key, value);

@@ -7,10 +7,12 @@ const FAMILY_OF: Readonly<Record<string, Family>> = {
   llama: 'llama',
   qwen2: 'qwen2',
   qwen3: 'qwen3',
+  smollm3: 'smollm3',
+  granite: 'granite',
 };
 
 /** Rows of q and k are stored with neighbours paired in these architectures only. */
-const PAIRED_ROWS = ['llama'];
+const PAIRED_ROWS = ['llama', 'smollm3', 'granite'];
 
 export interface GgufDescription {
   /** As config.json has it; `parseConfig` reads it. */
@@ -36,6 +38,7 @@ export function describeGguf({ path, metadata, tensors }: GgufFile): GgufDescrip
   const get = (key: string): GgufValue | undefined => metadata.get(`${architecture}.${key}`);
   const embedding = tensors.get('token_embd.weight');
   const has = (name: string): boolean => tensors.has(`blk.0.${name}`);
+  const width = headDim(get, path);
   return {
     hasPairedRows: PAIRED_ROWS.includes(architecture),
     config: {
@@ -46,14 +49,15 @@ export function describeGguf({ path, metadata, tensors }: GgufFile): GgufDescrip
       num_hidden_layers: get('block_count'),
       num_attention_heads: uniform(get('attention.head_count'), path, 'attention.head_count'),
       num_key_value_heads: uniform(get('attention.head_count_kv'), path, 'attention.head_count_kv'),
-      head_dim: headDim(get, path),
+      head_dim: width,
       max_position_embeddings: get('context_length'),
       rms_norm_eps: get('attention.layer_norm_rms_epsilon'),
-      ...rope(get, path),
+      ...rope(get, family, path),
       sliding_window: get('attention.sliding_window') ?? null,
       tie_word_embeddings: !tensors.has('output.weight'),
-      attention_bias: has('attn_output.bias') || (family === 'llama' && has('attn_q.bias')),
+      attention_bias: has('attn_q.bias'),
       mlp_bias: has('ffn_down.bias'),
+      ...multipliers(get, width),
       bos_token_id: metadata.get('tokenizer.ggml.bos_token_id'),
       eos_token_id: metadata.get('tokenizer.ggml.eos_token_id'),
     },
@@ -97,15 +101,51 @@ function headDim(get: Get, path: string): number | undefined {
   return width;
 }
 
-function rope(get: Get, path: string): Record<string, unknown> {
+function rope(get: Get, family: Family, path: string): Record<string, unknown> {
   const theta = { rope_theta: get('rope.freq_base') ?? 10_000 };
+  // llama.cpp takes this for a switch in granite, and for a remark elsewhere.
+  if (family === 'granite' && get('rope.scaling.finetuned') === false) {
+    throw ggufUnsupported(path, 'a granite model without any rotation is not implemented');
+  }
   const type = get('rope.scaling.type') ?? 'none';
   const factor = get('rope.scaling.factor') ?? get('rope.scale_linear');
   if (type === 'none' && (factor === undefined || factor === 1)) return theta;
   if (type === 'linear' || type === 'none') {
     return { ...theta, rope_scaling: { type: 'linear', factor } };
   }
-  throw ggufUnsupported(path, `rope scaling "${String(type)}" is not implemented; linear is`);
+  if (type !== 'yarn') {
+    const reason = `rope scaling "${String(type)}" is not implemented; linear and yarn are`;
+    throw ggufUnsupported(path, reason);
+  }
+  for (const [key, usual] of Object.entries(YARN_USUAL)) {
+    const value = get(`rope.scaling.${key}`) ?? usual;
+    if (value !== usual) {
+      throw ggufUnsupported(path, `rope.scaling.${key} ${String(value)} is not implemented`);
+    }
+  }
+  const original_max_position_embeddings = get('rope.scaling.original_context_length');
+  const [beta_fast, beta_slow] = [get(`${YARN}beta_fast`), get(`${YARN}beta_slow`)];
+  const betas = { beta_fast, beta_slow };
+  return { ...theta, rope_scaling: { type, factor, original_max_position_embeddings, ...betas } };
+}
+
+const YARN = 'rope.scaling.yarn_';
+/** What further keys of YaRN have where they change nothing. Source: gguf 0.19, constants.py. */
+const YARN_USUAL = {
+  attn_factor: 1,
+  yarn_attn_factor: 1,
+  yarn_ext_factor: 1,
+  yarn_log_multiplier: 0,
+};
+
+/** Granite's; llama.cpp divides scores by √headDim where no factor is given. */
+function multipliers(get: Get, width: number | undefined): Record<string, unknown> {
+  return {
+    embedding_multiplier: get('embedding_scale'),
+    attention_multiplier: get('attention.scale') ?? (width && 1 / Math.sqrt(width)),
+    residual_multiplier: get('residual_scale'),
+    logits_scaling: get('logit_scale'),
+  };
 }
 
 /** A number, or a list with one for each layer that are all the same. */

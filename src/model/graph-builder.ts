@@ -1,7 +1,7 @@
 // Lays the layers that both graphs share and collects their inputs, weights and outputs.
 import type { Dimension } from '../graph/dimension.ts';
 import { gather } from '../graph/indexing.ts';
-import { add, constant, input, matMul, reshape } from '../graph/operations.ts';
+import { add, constant, input, matMul, multiply, reshape, scalar } from '../graph/operations.ts';
 import { scope, type Tensor, topological } from '../graph/tensor.ts';
 import type { KeyValues } from './attention.ts';
 import { linear, mlp, needed, rmsNorm, type Weights } from './layers.ts';
@@ -37,6 +37,8 @@ export type Attention = (layer: number, x: Tensor, weights: Weights) => Tensor;
 
 /** `x / sqrt(mean(x²) + ε) · weight`, primitive or fused. */
 export type Norm = (x: Tensor, weight: Tensor, epsilon: number) => Tensor;
+
+const scaled = (x: Tensor, by: number): Tensor => (by === 1 ? x : multiply(x, scalar(by)));
 
 /** Collects inputs and outputs while the layers are laid; each weight becomes one node. */
 export class GraphBuilder {
@@ -83,16 +85,19 @@ export class GraphBuilder {
 
   /** Embedding, all layers, last norm: (…ids, hiddenSize). */
   layers(ids: Tensor, attention: Attention, normalize: Norm = rmsNorm): Tensor {
-    const { numHiddenLayers, rmsNormEps } = this.#model.config;
+    const { numHiddenLayers, rmsNormEps, scales } = this.#model.config;
     const whole = this.#weightsOf('');
-    let hidden = gather(needed(whole, 'embedTokens'), ids); // (…, hiddenSize)
+    const embedded = gather(needed(whole, 'embedTokens'), ids); // (…, hiddenSize)
+    let hidden = scaled(embedded, scales.embedding);
     for (let layer = 0; layer < numHiddenLayers; layer++) {
       const weights = this.#weightsOf(`layers.${layer}.`);
       const norm = (name: string, x: Tensor) => normalize(x, needed(weights, name), rmsNormEps);
       hidden = scope(`layers.${layer}`, () => {
         const mixed = attention(layer, norm('inputLayernorm', hidden), weights);
-        const attended = add(hidden, linear(mixed, weights, 'oProj')); // (…, hiddenSize)
-        return add(attended, mlp(norm('postAttentionLayernorm', attended), weights));
+        const output = linear(mixed, weights, 'oProj'); // (…, hiddenSize)
+        const attended = add(hidden, scaled(output, scales.residual));
+        const inner = mlp(norm('postAttentionLayernorm', attended), weights);
+        return add(attended, scaled(inner, scales.residual));
       });
     }
     return normalize(hidden, needed(whole, 'norm'), rmsNormEps);
@@ -100,9 +105,10 @@ export class GraphBuilder {
 
   /** (…, hiddenSize) → (…, vocabSize), with the embedding where it is tied. */
   logits(hidden: Tensor): Tensor {
-    const isTied = this.#model.config.tieWordEmbeddings;
-    const head = needed(this.#weightsOf(''), isTied ? 'embedTokens' : 'lmHead');
-    return matMul(hidden, head, { transposeB: true }); // (…, vocabSize)
+    const { tieWordEmbeddings, scales } = this.#model.config;
+    const head = needed(this.#weightsOf(''), tieWordEmbeddings ? 'embedTokens' : 'lmHead');
+    const logits = matMul(hidden, head, { transposeB: true }); // (…, vocabSize)
+    return scaled(logits, scales.logits);
   }
 
   /** Cosine and sine of all positions, each (windowTokens, headDim / 2). */

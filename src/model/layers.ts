@@ -78,13 +78,18 @@ export function projectHeads(x: Tensor, weights: Weights, config: ModelConfig): 
   };
 }
 
+/** Of each position of a run: (batch, length, 1, headDim / 2), or of all positions. */
+export interface Angles {
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+}
+
 /**
  * Turns each pair (i, i + headDim/2) by its angle; the shape stays.
  * @param x (batch, length, heads, headDim)
- * @param cos (batch, length, 1, headDim / 2), likewise `sin`
  * Source: transformers 5.18, modeling_llama.py, rotate_half (halves, not neighbours, are paired).
  */
-export function rotate(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
+export function rotate(x: Tensor, { cos, sin }: Angles): Tensor {
   const half = (x.shape.at(-1) as number) / 2;
   const first = slice(x, 3, 0, half); // (batch, length, heads, headDim / 2)
   const second = slice(x, 3, half, half); // (batch, length, heads, headDim / 2)

@@ -1,6 +1,7 @@
 // The rotary tables of a model: cosines and sines per position; plain numbers, no graph.
 import { at } from '../base/at.ts';
 import type { ModelConfig } from './config.ts';
+import type { YarnScaling } from './rope-settings.ts';
 
 /** Each (positions, headDim / 2), row-major. Shared and never written to. */
 export interface RopeTables {
@@ -10,7 +11,7 @@ export interface RopeTables {
 }
 
 /**
- * `cos(p · f_i)` and `sin(p · f_i)` for p in [0, positions). Angles are rounded to f32 as Hugging
+ * `cos(p · f_i)` and `sin(p · f_i)` for p in [0, positions), times YaRN's factor. Angles are rounded to f32 as Hugging
  * Face's are, or far positions would differ. Source: RoFormer, arXiv 2104.09864, eq. 34;
  * transformers 5.18, modeling_llama.py, LlamaRotaryEmbedding.
  */
@@ -19,13 +20,15 @@ export function ropeTables(config: ModelConfig, positions: number): RopeTables {
   if (known?.positions === positions) return known;
   const frequencies = inverseFrequencies(config);
   const width = frequencies.length;
+  const { scaling } = config.rope;
+  const factor = scaling.type === 'yarn' ? scaling.attentionFactor : 1;
   const cos = new Float32Array(positions * width);
   const sin = new Float32Array(positions * width);
   for (let position = 0; position < positions; position++) {
     for (let i = 0; i < width; i++) {
       const angle = Math.fround(position * at(frequencies, i));
-      cos[position * width + i] = Math.cos(angle);
-      sin[position * width + i] = Math.sin(angle);
+      cos[position * width + i] = factor * Math.cos(angle);
+      sin[position * width + i] = factor * Math.sin(angle);
     }
   }
   const tables = { positions, cos, sin };
@@ -48,7 +51,29 @@ export function inverseFrequencies({ rope, headDim }: ModelConfig): Float32Array
   if (scaling.type === 'factors') {
     return plain.map((frequency, i) => frequency / (scaling.factors[i] as number));
   }
+  if (scaling.type === 'yarn') return yarn(plain, rope.ropeTheta, scaling);
   return plain.map((frequency) => llama3(frequency, scaling));
+}
+
+/**
+ * Waves that turn often within the original window are kept, slow ones stretched by `factor`, those
+ * between interpolated by their number. Source: Peng et al., arXiv 2309.00071; transformers 5.18,
+ * modeling_rope_utils.py, _compute_yarn_parameters.
+ */
+function yarn(plain: Float32Array, theta: number, scaling: YarnScaling): Float32Array {
+  const { factor, betaFast, betaSlow, originalMaxPositionEmbeddings: window } = scaling;
+  const half = plain.length;
+  /** The number of the wave that turns so often within the window. */
+  const waveOf = (turns: number): number =>
+    (half * Math.log(window / (turns * 2 * Math.PI))) / Math.log(theta);
+  const [first, last] = [waveOf(betaFast), waveOf(betaSlow)];
+  const low = Math.max(scaling.isTruncated ? Math.floor(first) : first, 0);
+  const high = Math.min(scaling.isTruncated ? Math.ceil(last) : last, 2 * half - 1);
+  const width = high === low ? 0.001 : high - low;
+  return plain.map((frequency, i) => {
+    const stretched = Math.min(Math.max((i - low) / width, 0), 1);
+    return (frequency / factor) * stretched + frequency * (1 - stretched);
+  });
 }
 
 type Llama3 = Extract<ModelConfig['rope']['scaling'], { type: 'llama3' }>;

@@ -73,13 +73,15 @@ export function primitiveGraph(model: Model, options: PrimitiveOptions): Transfo
   const rows = options.rows === 'chosen' ? build.input('rows', 'i32', [BATCH, 'rows']) : undefined;
   const biasOf = past === 'shared' ? packedAttentionBias : attentionBias;
   const bias = biasOf(keyMask, LENGTH, pastSize);
-  const { cos, sin } = build.ropeOf(positions);
+  const angles = build.ropeOf(positions);
 
   const hidden = build.layers(ids, (layer, x, weights) => {
     const heads = projectHeads(x, weights, config);
     const pastOfLayer =
       past === 'none' ? undefined : build.pastOf(layer, past === 'shared' ? 1 : BATCH);
-    const { output, attention, own } = attend(heads, { past: pastOfLayer, cos, sin, bias }, config);
+    const ofLayer = config.unrotatedLayers.includes(layer) ? undefined : angles;
+    const inputs = { past: pastOfLayer, angles: ofLayer, bias };
+    const { output, attention, own } = attend(heads, inputs, config);
     if (wanted.attention) build.output(`attention.${layer}`, rowsOfAttention(attention, rows));
     if (wanted.own) build.outputKeyValues(`own.${layer}`, own);
     if (wanted.present || wanted.valueNorms) {

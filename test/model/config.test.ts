@@ -79,6 +79,8 @@ describe('a config', () => {
       hasMlpBias: false,
       hasQkNorm: false,
       slidingWindow: null,
+      unrotatedLayers: [],
+      scales: { embedding: 1, attention: 1 / 8, residual: 1, logits: 1 },
     });
   });
 
@@ -137,6 +139,45 @@ describe('a config', () => {
     expect(biases({ ...qwen3, ...asked })).toEqual([true, true, false]);
   });
 
+  test('of SmolLM3 says which layers are not rotated, and ties its embeddings unless told', () => {
+    const { tie_word_embeddings: _, rope_theta: __, ...rest } = SMOLLM2;
+    const smollm3 = { ...rest, model_type: 'smollm3', architectures: ['SmolLM3ForCausalLM'] };
+    const config = parse({ ...smollm3, num_hidden_layers: 9 });
+    expect(config).toMatchObject({ unrotatedLayers: [3, 7], tieWordEmbeddings: true });
+    expect(config.rope.ropeTheta).toBe(2e6);
+    const chosen = { ...smollm3, num_hidden_layers: 3, no_rope_layers: [0, 1, 0] };
+    expect(parse(chosen).unrotatedLayers).toEqual([0, 2]);
+    const every = { ...smollm3, num_hidden_layers: 3, no_rope_layer_interval: 2 };
+    expect(parse(every).unrotatedLayers).toEqual([1]);
+    const sliding = { ...smollm3, use_sliding_window: true, sliding_window: 512 };
+    expect(parse(sliding).slidingWindow).toBe(512);
+  });
+
+  test('of Granite has factors; what it leaves out is 1', () => {
+    const granite = { ...SMOLLM2, model_type: 'granite', architectures: ['GraniteForCausalLM'] };
+    const none = { embedding: 1, attention: 1, residual: 1, logits: 1 };
+    expect(parse(granite).scales).toEqual(none);
+    const given = { embedding_multiplier: 12, attention_multiplier: 0.015625, logits_scaling: 8 };
+    const scales = { embedding: 12, attention: 0.015625, residual: 0.22, logits: 0.125 };
+    expect(parse({ ...granite, ...given, residual_multiplier: 0.22 }).scales).toEqual(scales);
+    expect(parse({ ...SMOLLM2, ...given }).scales).toEqual({ ...none, attention: 1 / 8 });
+  });
+
+  test('with YaRN has as many positions as the scaling makes, and the defaults of its paper', () => {
+    const yarn = { type: 'yarn', factor: 4, original_max_position_embeddings: 8192 };
+    const config = parse({ ...SMOLLM2, rope_scaling: yarn });
+    expect(config.maxPositionEmbeddings).toBe(32768);
+    const { original_max_position_embeddings: _, ...without } = yarn;
+    expect(parse({ ...SMOLLM2, rope_scaling: without }).rope).toEqual(config.rope);
+    expect(config.rope.scaling).toEqual({
+      ...{ type: 'yarn', factor: 4, originalMaxPositionEmbeddings: 8192 },
+      ...{ betaFast: 32, betaSlow: 1, isTruncated: true },
+      attentionFactor: 0.1 * Math.log(4) + 1,
+    });
+    const longer = { ...without, factor: null, original_max_position_embeddings: 2048 };
+    expect(parse({ ...SMOLLM2, rope_scaling: longer }).rope.scaling).toMatchObject({ factor: 4 });
+  });
+
   test('with a sliding window that is switched off has none', () => {
     expect(parse(QWEN2).slidingWindow).toBeNull();
     expect(parse({ ...QWEN2, use_sliding_window: true }).slidingWindow).toBe(32768);
@@ -156,7 +197,7 @@ describe('a config is refused by name', () => {
     ['no architecture', { model_type: undefined }, 'model_type'],
     ['a head of another kind', { architectures: ['LlamaForTokenClassification'] }, 'TokenClass'],
     ['layers of linear attention', { layer_types: ['linear_attention'] }, '"linear_attention"'],
-    ['the rope type yarn', { rope_scaling: { type: 'yarn', factor: 4 } }, '"yarn"'],
+    ['the rope type longrope', { rope_scaling: { type: 'longrope', factor: 4 } }, '"longrope"'],
     [
       'the rope type dynamic',
       { rope_parameters: { rope_type: 'dynamic', factor: 2 } },
@@ -191,6 +232,9 @@ describe('a config is refused by name', () => {
     ['factor', { rope_scaling: { type: 'linear' } }],
     ['high_freq_factor', { rope_scaling: { ...LLAMA3_SCALING, high_freq_factor: 0 } }],
     ['tie_word_embeddings', { tie_word_embeddings: 'yes' }],
+    ['factor', { rope_scaling: { type: 'yarn', factor: -4 } }],
+    ['no_rope_layers', { model_type: 'smollm3', architectures: null, no_rope_layers: [1] }],
+    ['logits_scaling', { model_type: 'granite', architectures: null, logits_scaling: 0 }],
     ['sliding_window', { layer_types: ['sliding_attention'] }],
   ])('when %s is wrong', (field, change) => {
     const { code, message } = refusal({ ...SMOLLM2, ...change });

@@ -20,6 +20,9 @@ const FAMILIES = {
   mistral: 'mistral.gguf',
   qwen2: 'qwen2-00001-of-00002.gguf',
   qwen3: 'qwen3.gguf',
+  'qwen2-yarn': 'qwen2-yarn.gguf',
+  smollm3: 'smollm3.gguf',
+  granite: 'granite.gguf',
 };
 
 let executor: Executor;
@@ -111,7 +114,12 @@ describe('a GGUF file is refused by name', () => {
     ['a mixture of experts', { 'llama.expert_count': 8 }, '8 experts'],
     ['an adapter', { 'general.type': 'adapter' }, 'adapter'],
     ['a part of a rotation', { 'llama.rope.dimension_count': 4 }, 'rotation of 4'],
-    ['another scaling', { 'llama.rope.scaling.type': 'yarn' }, 'yarn'],
+    ['another scaling', { 'llama.rope.scaling.type': 'longrope' }, 'longrope'],
+    [
+      'a scaling with an unusual factor',
+      { 'llama.rope.scaling.type': 'yarn', 'llama.rope.scaling.attn_factor': 2 },
+      'attn_factor',
+    ],
     ['layers of different widths', { 'llama.feed_forward_length': [48, 64] }, 'different'],
   ])('%s', async (_, more, reason) => {
     const error = await refuse({ metadata: { ...sizes, ...more } });

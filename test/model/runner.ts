@@ -21,6 +21,9 @@ export const FIXTURE_NAMES = [
   'mistral',
   'qwen2',
   'qwen3',
+  'qwen2-yarn',
+  'smollm3',
+  'granite',
 ];
 
 export interface Expected {
