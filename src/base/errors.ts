@@ -78,6 +78,7 @@ export const ERROR_STATUS = {
   'reply-not-found': 404,
   'reply-running': 409,
   'replies-limit': 503,
+  'flag-undirected': 422,
   'flag-not-found': 404,
   'flag-used': 409,
   'flag-withdrawn': 409,

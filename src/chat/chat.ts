@@ -7,6 +7,7 @@ import {
   LOG_SCHEMA_VERSION,
   type LogRecord,
   type MessageRecord,
+  type ReplyRecord,
 } from '../conversation/record.ts';
 import {
   applyRecord,
@@ -77,6 +78,15 @@ export interface RegenerateRequest extends ReplyOptions {
   readonly replyId: string;
   /** The reply will be made; called before anything of it is told. */
   readonly onTaken?: (message: UserMessage) => void;
+}
+
+export interface ToldRequest extends ReplyOptions {
+  readonly conversationId: string;
+  readonly flagId: string;
+  readonly messageId: string;
+  /** The message as it is told. */
+  readonly text: string;
+  readonly keep: (record: ReplyRecord) => void;
 }
 
 /** A reply that runs (or just began), or the one that was given before. */
@@ -163,8 +173,47 @@ export class Chat {
     this.#assertFree(conversationId);
     const message: MessageRecord = { type: 'message', id: messageId, at: clock.now(), text };
     const state = stateOf(beginning);
-    const order = { ...request, replaces: null, isStored: false };
+    const order = { ...request, replaces: null, keep: () => undefined };
     return this.#begin(state, [...state.entries, message], order);
+  }
+
+  /**
+   * Answers a message as if it had been said in other words, beside whatever runs.
+   * @throws conversation-not-found, message-not-found, replies-limit, window-overflow …
+   */
+  answerTold(request: ToldRequest): Promise<InFlight> {
+    const { conversationId, messageId, text } = request;
+    return this.#options.store.exclusive(conversationId, async () => {
+      this.#assertTaking();
+      this.#assertRoom();
+      const state = await this.#options.store.read(conversationId);
+      const entries = entriesUpTo(state.entries, messageId);
+      const last = entries.pop();
+      if (last === undefined) throw noMessage(messageId);
+      return this.#begin(state, [...entries, { ...last, text }], { ...request, replaces: null });
+    });
+  }
+
+  /**
+   * A reply that was made elsewhere takes the place of the one to the last message.
+   * @returns false where the conversation has gone on: then nothing changes
+   * @throws conversation-not-found, reply-running, disk-full
+   */
+  place(conversationId: string, reply: ReplyRecord): Promise<boolean> {
+    const { store, clock, events } = this.#options;
+    return store.exclusive(conversationId, async () => {
+      const state = await store.read(conversationId);
+      if (state.known.has(reply.id)) return true;
+      const last = state.entries.findLast((entry) => entry.type === 'message');
+      if (last?.id !== reply.messageId) return false;
+      this.#assertQuiet(conversationId);
+      const replaces = replyTo(state, reply.messageId)?.id ?? null;
+      const record = { ...reply, replaces, at: clock.now() };
+      await store.append(conversationId, record);
+      events.replyPlaced(conversationId, replyView(record));
+      events.conversationChanged('updated', store.summary(conversationId));
+      return true;
+    });
   }
 
   /**
@@ -182,7 +231,7 @@ export class Chat {
       const known = state.entries.find((entry) => entry.id === replyId);
       if (known !== undefined && known.type !== 'reply') throw conflict(replyId);
       if (message === undefined) {
-        throw new AttuneError('message-not-found', 'This conversation has no message yet.');
+        throw noMessage();
       }
       const isRunning = running?.reply.head.replyId === replyId;
       if (known === undefined && !isRunning) this.#assertFree(conversationId);
@@ -204,11 +253,12 @@ export class Chat {
     running.reply.abort();
   }
 
-  /** Ends the running reply, if any, and waits until it is stored. */
+  /** Ends the replies that run, told ones too, and waits until they are stored. */
   async quiet(conversationId: string): Promise<void> {
-    const running = this.#runner.get(conversationId);
-    running?.reply.abort();
-    await running?.ended;
+    const all = this.#runner.all();
+    const own = all.filter(({ reply }) => reply.head.conversationId === conversationId);
+    for (const { reply } of own) reply.abort();
+    await Promise.all(own.map(({ ended }) => ended));
   }
 
   /**
@@ -319,6 +369,11 @@ export class Chat {
   }
 
   #assertFree(conversationId: string): void {
+    this.#assertQuiet(conversationId);
+    this.#assertRoom();
+  }
+
+  #assertQuiet(conversationId: string): void {
     if (this.#runner.get(conversationId) !== undefined) {
       throw new AttuneError(
         'reply-running',
@@ -328,6 +383,9 @@ export class Chat {
         },
       );
     }
+  }
+
+  #assertRoom(): void {
     const { repliesMax } = this.#options.limits;
     if (this.#runner.size + this.#starting < repliesMax) return;
     const message = `${repliesMax} replies are running already (the limit). Try again in a moment.`;
@@ -345,6 +403,11 @@ function stateOf(beginning: Beginning): ConversationState {
   const state = emptyState(beginning[0].id);
   for (const record of beginning) applyRecord(state, record);
   return state;
+}
+
+function noMessage(id?: string): AttuneError {
+  const which = id === undefined ? 'no message yet' : `no message ${id}`;
+  return new AttuneError('message-not-found', `This conversation has ${which}.`);
 }
 
 function conflict(id: string): AttuneError {

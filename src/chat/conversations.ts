@@ -22,6 +22,7 @@ import type { NightList, OfferedDecision } from '../protocol/summary.ts';
 import type { Consent } from '../store/consent.ts';
 import type { Chat } from './chat.ts';
 import type { ChatEvents } from './event.ts';
+import { ToldReplies } from './told.ts';
 
 export interface ConversationsOptions {
   readonly store: ConversationStore;
@@ -53,10 +54,13 @@ export interface NewConversation {
 const OFFERED_MAX = 20;
 
 export class Conversations {
+  /** "Hear me now". */
+  readonly told: ToldReplies;
   readonly #options: ConversationsOptions;
 
   constructor(options: ConversationsOptions) {
     this.#options = options;
+    this.told = new ToldReplies(options);
     const { consent, events, store } = options;
     consent.watch({
       copyExcluded: (id) => {
@@ -164,6 +168,7 @@ export class Conversations {
    */
   async delete(id: string): Promise<PendingDeletion | undefined> {
     const { store, chat, engine, events } = this.#options;
+    this.told.dropOf(id);
     await chat.quiet(id);
     const pending = await store.delete(id);
     events.conversationDeleted(id);
@@ -218,6 +223,11 @@ export class Conversations {
     });
   }
 
+  /** @throws flag-not-found */
+  flag(id: string): Flag {
+    return this.#options.flags.get(id);
+  }
+
   flags(conversationId?: string): readonly Flag[] {
     return this.#options.flags.list(conversationId);
   }
@@ -240,10 +250,28 @@ export class Conversations {
     const edit = () =>
       store.exclusive(conversationId, async () => {
         const flag = await flags.edit(id, patch, await store.read(conversationId));
+        this.told.drop(id);
         events.flagChanged('edited', flag);
         return flag;
       });
     return consent.takeBack({ kind: 'flag', id, what: 'changed' }, edit);
+  }
+
+  /**
+   * A told reply that listens: it becomes the flag's better words, and the reply where the
+   * conversation has not gone on.
+   * @throws flag-not-found, flag-used, flag-withdrawn, reply-not-found, reply-running
+   */
+  async keepTold(
+    flagId: string,
+    replyId: string,
+  ): Promise<{ readonly conversationId: string; readonly isPlaced: boolean }> {
+    const { flags, chat } = this.#options;
+    const { conversationId } = flags.open(flagId);
+    const record = this.told.record(flagId, replyId);
+    const isPlaced = await chat.place(conversationId, record);
+    await this.editFlag(flagId, { betterWords: record.text, told: 'kept' });
+    return { conversationId, isPlaced };
   }
 
   /** @throws flag-not-found */
@@ -251,6 +279,7 @@ export class Conversations {
     const { flags, events, consent } = this.#options;
     const withdraw = async () => {
       const flag = await flags.withdraw(id);
+      this.told.drop(id);
       events.flagChanged('withdrawn', flag);
       return flag;
     };

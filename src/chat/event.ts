@@ -1,6 +1,6 @@
 // The events of live chat for its listener (the server's event hub): plain calls, no sockets.
-import type { ConversationSummary, UserMessage } from '../protocol/conversation.ts';
-import type { Flag } from '../protocol/flag.ts';
+import type { ConversationSummary, Reply, UserMessage } from '../protocol/conversation.ts';
+import type { Flag, ToldReply } from '../protocol/flag.ts';
 import type { ServerMessageOf } from '../protocol/server-message.ts';
 import type { RunningReply } from './running-reply.ts';
 
@@ -15,6 +15,10 @@ export interface ChatEvents {
   /** Its text has grown. */
   replyAdvanced(reply: RunningReply): void;
   replyEnded(reply: RunningReply, ending: ReplyEnding): void;
+  /** The last word of a told reply, after one or two that ran. */
+  toldEnded(conversationId: string, told: ToldReply): void;
+  /** A reply is on the disk that did not run just now. */
+  replyPlaced(conversationId: string, reply: Reply): void;
   conversationChanged(change: 'created' | 'updated', summary: ConversationSummary): void;
   conversationDeleted(conversationId: string): void;
   flagChanged(change: FlagChange, flag: Flag): void;

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
+import type { ReplyRecord } from '../conversation/record.ts';
 import type { Engine, EngineDescription } from '../engine/engine.ts';
 import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
 import type { ChatEvents, ReplyEnding } from './event.ts';
@@ -39,8 +40,10 @@ export interface ReplyOrder {
   readonly prompt: Prompt;
   readonly settings: ReplySettings;
   readonly topLogprobs?: number | undefined;
-  /** False: nothing of it is kept. */
-  readonly isStored?: boolean;
+  /** Of a told reply: the flag that it answers. It runs beside the conversation's own reply. */
+  readonly flagId?: string | undefined;
+  /** Takes its record, in place of the log. */
+  readonly keep?: (record: ReplyRecord) => void;
 }
 
 export interface InFlight {
@@ -49,7 +52,7 @@ export interface InFlight {
   readonly ended: Promise<ReplyEnding>;
 }
 
-/** At most one reply per conversation; the caller limits the number of conversations. */
+/** At most one reply for each conversation and flag; the caller limits how many there are. */
 export class ReplyRunner {
   readonly #options: RunnerOptions;
   readonly #inFlight = new Map<string, InFlight>();
@@ -63,8 +66,9 @@ export class ReplyRunner {
     return this.#inFlight.size;
   }
 
-  get(conversationId: string): InFlight | undefined {
-    return this.#inFlight.get(conversationId);
+  /** @param key the id of the conversation; of a told reply that of its flag */
+  get(key: string): InFlight | undefined {
+    return this.#inFlight.get(key);
   }
 
   all(): InFlight[] {
@@ -77,13 +81,14 @@ export class ReplyRunner {
 
   begin(order: ReplyOrder): InFlight {
     const { tokenizer, events, clock } = this.#options;
-    const { conversationId, messageId, replaces, settings, prompt } = order;
+    const { conversationId, messageId, replaces, flagId, settings, prompt } = order;
     const reply = new RunningReply(
       {
         conversationId,
         replyId: order.replyId ?? randomUUID(),
         messageId,
         replaces,
+        flagId,
         window: prompt.window,
         promptTokens: prompt.ids.length,
         thoughts: tokenizer.thoughts === 'none' ? 'none' : prompt.isThinking ? 'open' : 'possible',
@@ -96,7 +101,7 @@ export class ReplyRunner {
     // One microtask later, so that it is registered as running before anything can end it.
     const ended = Promise.resolve().then(() => this.#run(reply, order));
     const inFlight = { reply, ended };
-    this.#inFlight.set(conversationId, inFlight);
+    this.#inFlight.set(flagId ?? conversationId, inFlight);
     if (this.#inFlight.size === 1) for (const watcher of this.#watchers) watcher.onBusy();
     events.replyStarted(reply);
     return inFlight;
@@ -104,7 +109,7 @@ export class ReplyRunner {
 
   async #run(reply: RunningReply, order: ReplyOrder): Promise<ReplyEnding> {
     const { clock, events, store, engine, logger, describeEngine } = this.#options;
-    const { conversationId } = order;
+    const { conversationId, flagId, keep } = order;
     const outcome = await this.#generate(reply, order).catch((error: unknown) => ({ error }));
     if (reply.finish()) events.replyAdvanced(reply);
     if ('error' in outcome) {
@@ -115,19 +120,20 @@ export class ReplyRunner {
       clock,
       engine: describeEngine(),
       append: async (record) => {
-        if (order.isStored === false) return;
+        if (keep !== undefined) return keep(record);
         await store.exclusive(conversationId, () => store.append(conversationId, record));
       },
     });
     // A dead engine has no cache left to forget.
-    if (order.isStored === false) await engine.forget(conversationId).catch(() => undefined);
+    if (keep !== undefined && flagId === undefined)
+      await engine.forget(conversationId).catch(() => undefined);
     if (ending.type === 'reply-failed') {
       logger.error({ conversationId, error: ending.error }, 'a reply could not be stored');
     }
-    this.#inFlight.delete(conversationId);
+    this.#inFlight.delete(flagId ?? conversationId);
     if (this.#inFlight.size === 0) for (const watcher of this.#watchers) watcher.onIdle();
     events.replyEnded(reply, ending);
-    if (store.has(conversationId)) {
+    if (keep === undefined && store.has(conversationId)) {
       events.conversationChanged('updated', store.summary(conversationId));
     }
     return ending;

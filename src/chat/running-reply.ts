@@ -18,6 +18,8 @@ export interface ReplyHead {
   readonly messageId: string;
   /** The reply that it replaces. */
   readonly replaces: string | null;
+  /** Of a told reply: the flag that it answers. */
+  readonly flagId?: string | undefined;
   readonly window: WindowView;
   readonly promptTokens: number;
   readonly settings: ReplySettings;

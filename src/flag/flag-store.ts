@@ -144,6 +144,13 @@ export class FlagStore {
     return find(this.list(), id);
   }
 
+  /** One that can still be changed. @throws flag-not-found, flag-used, flag-withdrawn */
+  open(id: string): Flag {
+    const flag = this.get(id);
+    assertOpen(flag);
+    return flag;
+  }
+
   /**
    * Marks a reply. The same id again gives the flag that is there.
    * @throws reply-not-found, message-not-found, span-mismatch, flag-conflict, flags-limit

@@ -135,7 +135,8 @@ interface MomentOptions {
   readonly contextCharactersMax: number;
 }
 
-function momentOf(
+/** What a flag says of its conversation; undefined where its message is gone. */
+export function momentOf(
   flag: Flag,
   whole: Talk,
   { isHeldBack, contextCharactersMax: charactersMax }: MomentOptions,

@@ -83,6 +83,13 @@ export const ClientMessage = z.discriminatedUnion('type', [
   message('flag-add', { flag: FlagDraft }),
   message('flag-edit', { flagId: Id, patch: FlagPatch }),
   message('flag-withdraw', { flagId: Id }),
+  /**
+   * "Hear me now": answers the flagged message again, told again what the person asked. Answered
+   * by `told-asked` once it runs; asked twice at once, it is made once.
+   */
+  message('told-ask', { flagId: Id }),
+  /** The told reply listens: it becomes the flag's better words, and the reply where it still can. */
+  message('told-keep', { flagId: Id, replyId: Id }),
   message('flag-list', { conversationId: Id.optional() }),
   /** Replaces the connection's topics. */
   message('event-subscribe', { topics: z.array(EventTopic).max(EventTopic.options.length) }),

@@ -23,6 +23,8 @@ const content = {
   betterWords: z.string().min(1).nullable(),
   reason: z.string().nullable(),
   strength: FlagStrength,
+  /** What became of the told reply: it was kept, or it still did not listen. */
+  told: z.enum(['kept', 'missed']).nullable().optional(),
 };
 
 /** Of what is sent. What a store of before 30 November 2026 has may be longer. */
@@ -58,6 +60,7 @@ export const FlagPatch = z.strictObject({
   betterWords: sent.betterWords.optional(),
   reason: sent.reason.optional(),
   strength: sent.strength.optional(),
+  told: content.told,
 });
 export type FlagPatch = z.infer<typeof FlagPatch>;
 
@@ -79,3 +82,17 @@ export const Flag = z.object({
   usedBy: z.array(FlagUse),
 });
 export type Flag = z.infer<typeof Flag>;
+
+/** The flagged message answered again by the same model, told again what the person asked. */
+export const ToldReply = z.object({
+  flagId: Id,
+  replyId: Id,
+  /** Everything said so far; `reply-delta` of this `replyId` goes on from there. */
+  text: z.string(),
+  /** The same of its thought and `thought-delta`; absent: nothing. */
+  thought: z.string().optional(),
+  isRunning: z.boolean(),
+  /** Why it did not come to its end, where it did not. */
+  error: z.string().nullable(),
+});
+export type ToldReply = z.infer<typeof ToldReply>;

@@ -1,5 +1,6 @@
 // What a client knows of the conversation it shows: a pure reducer of the daemon's messages.
 import type { Conversation, Message, Reply, RunningReply, UserMessage } from './conversation.ts';
+import type { ToldReply } from './flag.ts';
 import type { ServerMessage, ServerMessageOf } from './server-message.ts';
 
 export interface OpenConversation {
@@ -7,6 +8,8 @@ export interface OpenConversation {
   readonly running: (RunningReply & { readonly turnsDropped: number }) | null;
   /** The last reply, where it could not be stored, and why. */
   readonly failure: { readonly text: string; readonly why: string } | null;
+  /** Told replies that wait for the person's word. */
+  readonly told: readonly ToldReply[];
   /** It ends with a message that nobody is answering (the daemon died before it did). */
   readonly isUnanswered: boolean;
 }
@@ -26,7 +29,7 @@ export function newConversation(id: string, now: number): OpenConversation {
     history: [],
     messagesBefore: 0,
   };
-  return { conversation, running: null, failure: null, isUnanswered: false };
+  return { conversation, running: null, failure: null, told: [], isUnanswered: false };
 }
 
 /**
@@ -43,8 +46,13 @@ export function receive(
   message: ServerMessage,
 ): OpenConversation | null {
   if (message.type === 'conversation-opened') return opened(state, message);
-  const isOurs = 'conversationId' in message && message.conversationId === state?.conversation.id;
-  return state !== null && isOurs ? changed(state, message) : state;
+  if (state === null) return state;
+  // It was changed or withdrawn: what was told of it before is void.
+  if (message.type === 'flag-edited' || message.type === 'flag-withdrawn') {
+    return withoutTold(state, message.flag.id);
+  }
+  const isOurs = 'conversationId' in message && message.conversationId === state.conversation.id;
+  return isOurs ? changed(state, message) : state;
 }
 
 function changed(state: OpenConversation, message: ServerMessage): OpenConversation {
@@ -73,12 +81,23 @@ function changed(state: OpenConversation, message: ServerMessage): OpenConversat
       };
     }
     case 'reply-delta':
-      if (running?.replyId !== message.replyId) return state;
-      return { ...state, running: { ...running, text: grown(running.text, message) } };
-    case 'thought-delta': {
-      if (running?.replyId !== message.replyId) return state;
-      const thought = grown(running.thought ?? '', message);
-      return { ...state, running: { ...running, thought } };
+    case 'thought-delta':
+      if (running?.replyId !== message.replyId) {
+        const isTold = state.told.some(({ replyId }) => replyId === message.replyId);
+        return isTold ? { ...state, told: state.told.map((one) => longer(one, message)) } : state;
+      }
+      return { ...state, running: longer(running, message) };
+    case 'told-start': {
+      const { flagId, replyId } = message;
+      const others = withoutTold(state, flagId);
+      // After a reconnect it comes for one that is half here already.
+      if (state.told.some((one) => one.replyId === replyId)) return state;
+      const begun = { flagId, replyId, text: '', isRunning: true, error: null };
+      return { ...others, told: [...others.told, begun] };
+    }
+    case 'told-end': {
+      const others = withoutTold(state, message.told.flagId);
+      return { ...others, told: [...others.told, message.told] };
     }
     case 'reply-end':
       return {
@@ -99,9 +118,10 @@ function changed(state: OpenConversation, message: ServerMessage): OpenConversat
 /** Read for the first time, or again after the connection was lost. */
 function opened(
   state: OpenConversation | null,
-  { conversation, running }: ServerMessageOf<'conversation-opened'>,
+  { conversation, running, told = [] }: ServerMessageOf<'conversation-opened'>,
 ): OpenConversation {
   return {
+    told,
     conversation: joined(state?.conversation, conversation),
     running: running && { ...running, turnsDropped: 0 },
     failure: null,
@@ -145,7 +165,21 @@ function superseding(history: readonly Message[], isOld: (reply: Reply) => boole
   );
 }
 
+function withoutTold(state: OpenConversation, flagId: string): OpenConversation {
+  const told = state.told.filter((one) => one.flagId !== flagId);
+  return told.length === state.told.length ? state : { ...state, told };
+}
+
 type Delta = ServerMessageOf<'reply-delta' | 'thought-delta'>;
+
+function longer<R extends { replyId: string; text: string; thought?: string | undefined }>(
+  reply: R,
+  delta: Delta,
+): R {
+  if (reply.replyId !== delta.replyId) return reply;
+  const part = delta.type === 'reply-delta' ? 'text' : 'thought';
+  return { ...reply, [part]: grown(reply[part] ?? '', delta) };
+}
 
 /** What is known already comes again after a reconnect; a text does not shrink because of it. */
 function grown(known: string, { offset, text }: Delta): string {

@@ -14,7 +14,7 @@ import {
   UserMessage,
   WindowView,
 } from './conversation.ts';
-import { Flag } from './flag.ts';
+import { Flag, ToldReply } from './flag.ts';
 import { NightEnd, NightProgress, SummaryReady, SwapEnd } from './night.ts';
 
 const requestId = z.string().optional();
@@ -112,7 +112,12 @@ export const ServerMessage = z.discriminatedUnion('type', [
     error: z.object({ code: z.string(), message: z.string() }),
   }),
   answer('conversation-created', { conversation: ConversationSummary }),
-  answer('conversation-opened', { conversation: Conversation, running: RunningReply.nullable() }),
+  answer('conversation-opened', {
+    conversation: Conversation,
+    running: RunningReply.nullable(),
+    /** Told replies that wait for the person's word. */
+    told: z.array(ToldReply).optional(),
+  }),
   /** `history` may be shorter than was asked for where messages are long; it is never empty. */
   answer('history-listed', { conversationId: Id, ...HistoryPage.shape }),
   answer('conversation-closed', { conversationId: Id }),
@@ -139,6 +144,12 @@ export const ServerMessage = z.discriminatedUnion('type', [
   answer('flag-added', { flag: Flag }),
   answer('flag-edited', { flag: Flag }),
   answer('flag-withdrawn', { flag: Flag }),
+  answer('told-asked', { conversationId: Id, flagId: Id }),
+  /** It begins, or begins again, told more plainly: what it said before is void. */
+  event('told-start', { conversationId: Id, flagId: Id, replyId: Id }),
+  event('told-end', { conversationId: Id, told: ToldReply }),
+  /** `isPlaced`: it is the reply now; else the conversation had gone on. */
+  answer('told-kept', { conversationId: Id, flagId: Id, isPlaced: z.boolean() }),
   answer('flag-listed', { flags: z.array(Flag) }),
   answer('event-subscribed', { topics: z.array(EventTopic) }),
   event('engine-changed', { engine: EngineView }),

@@ -102,6 +102,10 @@ const ACTIONS: { readonly [T in Request['type']]: Action<RequestOf<T>> } = {
   async 'flag-withdraw'({ flagId }, { conversations }) {
     return { type: 'flag-withdrawn', flag: await conversations.withdrawFlag(flagId) };
   },
+  'told-ask': tell,
+  async 'told-keep'({ flagId, replyId }, { conversations }) {
+    return { type: 'told-kept', flagId, ...(await conversations.keepTold(flagId, replyId)) };
+  },
   'flag-list': ({ conversationId }, { conversations }) => {
     return { type: 'flag-listed', flags: [...conversations.flags(conversationId)] };
   },
@@ -160,6 +164,24 @@ async function regenerate(
   });
 }
 
+async function tell(
+  { flagId }: RequestOf<'told-ask'>,
+  { actor, conversations }: Asking,
+): Promise<ServerMessage> {
+  const { conversationId } = conversations.flag(flagId);
+  await following(conversationId, actor, async (wasOpen) => {
+    await conversations.told.ask(flagId);
+    if (!wasOpen) joinTold(actor, conversations, conversationId);
+  });
+  return { type: 'told-asked', conversationId, flagId };
+}
+
+function joinTold(actor: Actor, { told }: Conversations, conversationId: string): void {
+  for (const { running } of told.of(conversationId)) {
+    if (running !== undefined) join(actor, running);
+  }
+}
+
 /** Follows the conversation before anything happens in it; no longer if nothing could be done. */
 async function following(
   conversationId: string,
@@ -199,6 +221,8 @@ async function open(
   const conversation = conversationView(state, conversations.pageRequest(request));
   const reply = chat.running(conversationId);
   const running = reply?.view() ?? null;
-  actor.outbox.send(named({ type: 'conversation-opened', conversation, running }, requestId));
+  const told = conversations.told.of(conversationId).map((one) => one.told);
+  actor.outbox.send(named({ type: 'conversation-opened', conversation, running, told }, requestId));
+  joinTold(actor, conversations, conversationId);
   if (reply !== undefined) join(actor, reply, reply.view());
 }

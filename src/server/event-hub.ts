@@ -2,8 +2,8 @@
 import type { ChatEvents, FlagChange, ReplyEnding } from '../chat/event.ts';
 import type { RunningReply } from '../chat/running-reply.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
-import type { ConversationSummary, UserMessage } from '../protocol/conversation.ts';
-import type { Flag } from '../protocol/flag.ts';
+import type { ConversationSummary, Reply, UserMessage } from '../protocol/conversation.ts';
+import type { Flag, ToldReply } from '../protocol/flag.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import type { Outbox } from './outbox.ts';
 
@@ -17,10 +17,12 @@ export interface Subscriber {
 
 /** The message that begins a reply, as subscribers and late joiners get it. */
 export function replyStart({ head }: RunningReply): ServerMessage {
+  const { conversationId, flagId, replyId } = head;
+  if (flagId !== undefined) return { type: 'told-start', conversationId, flagId, replyId };
   return {
     type: 'reply-start',
-    conversationId: head.conversationId,
-    replyId: head.replyId,
+    conversationId,
+    replyId,
     messageId: head.messageId,
     replaces: head.replaces,
     window: head.window,
@@ -73,8 +75,20 @@ export class EventHub implements ChatEvents {
     const { conversationId, replyId } = reply.head;
     for (const { outbox } of this.#following(conversationId)) {
       outbox.unfollow(replyId);
-      outbox.send(ending);
+      if (reply.head.flagId === undefined) outbox.send(ending);
     }
+  }
+
+  toldEnded(conversationId: string, told: ToldReply): void {
+    this.#tell({ type: 'told-end', conversationId, told });
+  }
+
+  replyPlaced(conversationId: string, reply: Reply): void {
+    this.#tell({ type: 'reply-end', conversationId, reply, error: null });
+  }
+
+  #tell(message: ServerMessage & { readonly conversationId: string }): void {
+    for (const { outbox } of this.#following(message.conversationId)) outbox.send(message);
   }
 
   conversationChanged(change: 'created' | 'updated', conversation: ConversationSummary): void {

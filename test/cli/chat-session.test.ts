@@ -87,6 +87,23 @@ describe('attune chat over a pipe', () => {
     expect(daemon.store.flags.list()).toMatchObject([{ betterWords: 'good day', strength: 1 }]);
   });
 
+  it('says again what was asked with /hear, keeps it, or takes better words', async () => {
+    const piped = await chat();
+    const flag = ['/flag', 'blue', '', '', '', ''];
+    const keep = ['I want the blue room', ...flag, '/flags', '/hear 1', 'y'];
+    const still = ['I want the green room', ...flag, '/flags', '/hear 2', 'n', 'It is green.'];
+    piped.input.end(`${[...keep, ...still, '/hear 9'].join('\n')}\n`);
+    await piped.done;
+    const said = 'You said: As I said: "blue" I want the blue room';
+    // It is shown once, also when it becomes the reply; and in the list of flags.
+    expect(piped.text().split(said)).toHaveLength(3);
+    expect(piped.text()).toContain('kept; it is the reply now');
+    expect(daemon.store.flags.list()).toMatchObject([
+      { betterWords: said, told: 'kept' },
+      { betterWords: 'It is green.', told: 'missed' },
+    ]);
+  });
+
   it('stops a reply at once with /stop', async () => {
     const piped = await chat({ tokenDelayMs: 10 });
     piped.input.write(`${'x'.repeat(300)}\n`);

@@ -155,7 +155,8 @@ describe.skipIf(!canBrowse)(`flags in the browser ${NEEDS}`, SLOW, () => {
     const flagged = page.locator('article[data-flagged="true"]');
     await flagged.getByText('How about the red one?').waitFor();
     await flagged.getByText('Another reply took its place.').waitFor();
-    expect(await page.getByText('The blue one is yours.').count()).toBe(1);
+    const replies = page.locator('.messages > article > .markdown');
+    expect(await replies.getByText('The blue one is yours.').count()).toBe(1);
   });
 
   it('says, flags, looks and goes back with the keyboard alone', async () => {

@@ -10,6 +10,7 @@ import { Talk } from './chat/talk.tsx';
 import { connect, connectionState, onOpen, setToken, token, watchSleep } from './connection.ts';
 import { beginFlag, flagDraft } from './flag/flag-draft.ts';
 import { FlagList } from './flag/flag-list.tsx';
+import { keepTold, refuseTold } from './flag/told.tsx';
 import { loadNights } from './night/api.ts';
 import { Nights } from './night/night-list.tsx';
 import { NightNow, news } from './night/night-now.tsx';
@@ -139,6 +140,8 @@ function onKey(event: KeyboardEvent): void {
     i: () => document.getElementById('composer')?.focus(),
     f: () => reply !== undefined && beginFlag(reply, 'missed'),
     g: () => reply !== undefined && beginFlag(reply, 'good'),
+    k: keepTold,
+    x: refuseTold,
     r: () => reply !== undefined && regenerate(),
   };
   const action = actions[event.key];

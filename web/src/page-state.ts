@@ -36,6 +36,8 @@ export const isRunning = computed(() => running.value !== null);
 export const failure = computed(() => here.value?.failure ?? null);
 /** The open conversation ends with a message that nobody is answering. */
 export const isUnanswered = computed(() => here.value?.isUnanswered ?? false);
+/** Told replies of the open conversation that wait for the person's word. */
+export const told = computed(() => here.value?.told ?? []);
 export const flags = signal<readonly Flag[]>([]);
 export const night = signal<NightProgress | null>(null);
 /** Grows when a night ends or weights change, so that pages read them again. */

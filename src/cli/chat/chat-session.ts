@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import type { Conversation, ConversationSummary } from '../../protocol/conversation.ts';
 import type { ClientState, DaemonClient } from '../../protocol/daemon-client.ts';
-import type { Flag } from '../../protocol/flag.ts';
+import type { Flag, ToldReply } from '../../protocol/flag.ts';
 import type { ServerMessage, ServerMessageOf } from '../../protocol/server-message.ts';
 import type { Address } from '../address.ts';
 import { connectFirst, createDaemonClient } from '../daemon-connection.ts';
@@ -110,6 +110,19 @@ export class ChatSession {
     await this.#until(() => this.view.replies.some(({ id }) => id === replyId));
   }
 
+  /** Shows what the model says of a flagged message when it is told; undefined when it was left. */
+  async hear(flagId: string): Promise<ToldReply | undefined> {
+    const { view } = this;
+    view.hearing = flagId;
+    try {
+      await this.client.request({ type: 'told-ask', flagId }, 'told-asked');
+      while (view.hearing !== null && view.told?.isRunning) await this.#untilQuiet();
+      return view.told;
+    } finally {
+      view.hearing = null;
+    }
+  }
+
   stop(): void {
     const { conversationId } = this.view;
     this.client.send({ type: 'reply-stop', conversationId });
@@ -161,7 +174,10 @@ export class ChatSession {
       this.client.close();
       this.#quiet(true);
     } else if (this.view.isReplying) this.stop();
-    else if (typed === '') this.terminal.note('Ctrl-D quits.');
+    else if (this.view.hearing !== null) {
+      this.view.hearing = null;
+      this.#quiet(false);
+    } else if (typed === '') this.terminal.note('Ctrl-D quits.');
   }
 
   /** One message; a line that ends with a backslash continues on the next. */
@@ -225,6 +241,14 @@ export class ChatSession {
         return;
       case 'text':
         this.#write(printable(one.text));
+        return;
+      case 'told':
+        this.#freshNote(one.isPlainer ? '(told more plainly:)' : '(told again what you asked:)');
+        if (terminal.isInteractive) this.#write(REPLY);
+        return;
+      case 'told-end':
+        this.#freshLine();
+        this.#quiet(false);
         return;
       case 'restart':
         this.#freshLine();

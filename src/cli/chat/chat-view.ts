@@ -1,5 +1,6 @@
 // What the terminal shows of one conversation: server messages in, what changed on the screen out.
 import type { Reply, RunningReply, UserMessage } from '../../protocol/conversation.ts';
+import type { ToldReply } from '../../protocol/flag.ts';
 import {
   newConversation,
   type OpenConversation,
@@ -14,14 +15,18 @@ export type Shown =
   | { readonly kind: 'thinking' }
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'restart' }
+  | { readonly kind: 'told'; readonly isPlainer: boolean }
+  | { readonly kind: 'told-end' }
   | { readonly kind: 'end'; readonly reply: Reply; readonly problem: string | null }
   | { readonly kind: 'failed'; readonly problem: string };
 
 /** One conversation as far as a terminal has shown it. */
 export class ChatView {
   readonly conversationId: string;
+  /** The flag whose told reply is shown; those that were asked for elsewhere are not. */
+  hearing: string | null = null;
   #state: OpenConversation;
-  /** Messages that were typed here, and are on the screen already. */
+  /** Messages that were typed here, and told replies, are on the screen already. */
   readonly #own = new Set<string>();
 
   constructor(conversationId: string) {
@@ -31,6 +36,11 @@ export class ChatView {
 
   get isReplying(): boolean {
     return this.#state.running !== null;
+  }
+
+  /** Of the flag that is heard. */
+  get told(): ToldReply | undefined {
+    return this.#state.told.find(({ flagId }) => flagId === this.hearing);
   }
 
   /** The person's messages, oldest first. */
@@ -44,7 +54,7 @@ export class ChatView {
     return [...new Map(replies.map((reply) => [reply.messageId, reply])).values()];
   }
 
-  /** Marks a message as typed here: it is not shown again when the daemon reports it. */
+  /** Marks a message as typed here, or a told reply as shown here: it is not shown again when the daemon reports it. */
   own(messageId: string): void {
     this.#own.add(messageId);
   }
@@ -78,7 +88,7 @@ export class ChatView {
     for (const entry of news) {
       if (entry.role === 'user') {
         if (!this.#own.has(entry.id)) shown.push({ kind: 'said', text: entry.text });
-      } else if (entry.id !== running?.replyId && !entry.isSuperseded) {
+      } else if (entry.id !== running?.replyId && !entry.isSuperseded && !this.#own.has(entry.id)) {
         const turnsDropped = entry.window?.turnsDropped ?? 0;
         shown.push(...begun({ ...entry, turnsDropped }), { kind: 'end', reply: entry, problem });
       }
@@ -88,8 +98,20 @@ export class ChatView {
       if (isSame && !running.thought && now.running.thought) shown.push({ kind: 'thinking' });
       shown.push(...(isSame ? grown(running.text, now.running.text) : begun(now.running)));
     }
-    return shown;
+    const toldBefore = before.told.find(({ flagId }) => flagId === this.hearing);
+    return [...shown, ...heard(toldBefore, this.told)];
   }
+}
+
+function heard(before: ToldReply | undefined, now: ToldReply | undefined): Shown[] {
+  const isSame = before?.replyId === now?.replyId;
+  const shown: Shown[] = [];
+  if (now !== undefined && !isSame) {
+    shown.push({ kind: 'told', isPlainer: before !== undefined });
+  }
+  if (now !== undefined) shown.push(...grown(isSame ? (before?.text ?? '') : '', now.text));
+  const hasEnded = !(now?.isRunning ?? false) && (before?.isRunning ?? !isSame);
+  return hasEnded ? [...shown, { kind: 'told-end' }] : shown;
 }
 
 const messagesOf = ({ conversation }: OpenConversation): UserMessage[] =>

@@ -38,6 +38,12 @@ const COMMANDS: readonly Command[] = [
     run: (session) => listFlags(session),
   },
   { name: 'edit', takes: 'N', help: 'edit a flag from /flags', run: editFlag },
+  {
+    name: 'hear',
+    takes: 'N',
+    help: 'hear now what it says to a flag from /flags when it is told what you asked',
+    run: (session, rest) => hear(session, flagNamed(session, rest)),
+  },
   { name: 'withdraw', takes: 'N', help: 'withdraw a flag from /flags', run: withdrawFlag },
   { name: 'stop', help: 'stop the reply (or Ctrl-C)', run: (session) => session.stop() },
   {
@@ -151,10 +157,36 @@ async function mark(session: ChatSession, kind: 'missed' | 'good', rest: string)
     terminal.note('no flag was added');
     return;
   }
-  await client.request({ type: 'flag-add', flag }, 'flag-added');
+  const answer = await client.request({ type: 'flag-add', flag }, 'flag-added');
   terminal.note(
     kind === 'good' ? 'flagged as a good moment' : 'flagged; a night can learn from it',
   );
+  // A pipe holds lines for what its writer knew would be asked.
+  if (kind === 'missed' && !flag.betterWords && terminal.isInteractive) {
+    await hear(session, answer.flag);
+  }
+}
+
+/** What it says when it is told, beside what it said; and what the person makes of it. */
+async function hear(session: ChatSession, { id: flagId }: Flag): Promise<void> {
+  const { terminal, client } = session;
+  const told = await session.hear(flagId);
+  if (told === undefined || told.isRunning) return;
+  if (told.error !== null) return terminal.note(`(${printable(told.error)}; /hear asks again)`);
+  terminal.note('Does it listen now? Kept, it should do so by tomorrow without being told.');
+  const answer = (await terminal.readLine('y keeps it, n: still not, Enter leaves it: '))?.trim();
+  if (answer === 'y' && told.text !== '') {
+    const request = { type: 'told-keep', flagId, replyId: told.replyId } as const;
+    session.view.own(told.replyId);
+    const { isPlaced } = await client.request(request, 'told-kept');
+    terminal.note(isPlaced ? 'kept; it is the reply now' : 'kept for the night');
+  }
+  if (answer !== 'n') return;
+  await client.request({ type: 'flag-edit', flagId, patch: { told: 'missed' } }, 'flag-edited');
+  const betterWords = (await terminal.readLine('What would have been better? '))?.trim();
+  if (!betterWords) return;
+  await client.request({ type: 'flag-edit', flagId, patch: { betterWords } }, 'flag-edited');
+  terminal.note('changed');
 }
 
 async function listFlags(session: ChatSession): Promise<void> {

@@ -5,6 +5,7 @@ import type { Reply, RunningReply } from '../../../src/protocol/conversation.ts'
 import type { Flag } from '../../../src/protocol/flag.ts';
 import { CopyButton } from '../copy.tsx';
 import { beginEdit, beginFlag } from '../flag/flag-draft.ts';
+import { Told, ToldLine } from '../flag/told.tsx';
 import { Markdown } from '../markdown.tsx';
 import {
   failure,
@@ -13,6 +14,7 @@ import {
   isUnanswered,
   regenerate,
   standingFlags,
+  told,
 } from '../page-state.ts';
 
 interface PersonProps {
@@ -135,7 +137,13 @@ export function ReplyMessage({ reply }: { reply: Reply }): VNode {
       {own.map((flag) => (
         <FlagLine key={flag.id} flag={flag} />
       ))}
+      {own.map((flag) => (
+        <ToldLine key={flag.id} flag={flag} />
+      ))}
       <Actions reply={reply} />
+      {told.value.map(
+        (one) => own.some(({ id }) => id === one.flagId) && <Told key={one.flagId} reply={one} />,
+      )}
     </article>
   );
 }

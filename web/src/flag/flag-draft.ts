@@ -24,6 +24,8 @@ export interface Draft {
   readonly betterWords: string;
   readonly reason: string;
   readonly strength: number;
+  /** It was opened to say what would have been better. */
+  readonly isForBetterWords?: boolean;
 }
 
 export const flagDraft = signal<Draft | null>(null);
@@ -85,7 +87,10 @@ export function beginFlagFrom(span: SelectedSpan, kind: Draft['kind']): void {
 }
 
 /** Opens the sheet with what a flag says; the talk must be open. */
-export async function beginEdit(flag: Flag): Promise<void> {
+export async function beginEdit(
+  flag: Flag,
+  options: Pick<Draft, 'isForBetterWords'> = {},
+): Promise<void> {
   const { userSpan, replySpan, replyId } = flag;
   await reach(userSpan?.messageId ?? replyId);
   const user = userSpan && {
@@ -95,6 +100,7 @@ export async function beginEdit(flag: Flag): Promise<void> {
   };
   const reply = replySpan && { ...replySpan, role: 'assistant' as const, messageId: replyId };
   begin({
+    ...options,
     flagId: flag.id,
     isNew: false,
     replyId,
@@ -153,7 +159,8 @@ function content({ user, reply, ...draft }: Draft) {
   };
 }
 
-export async function saveFlag(draft: Draft): Promise<void> {
+/** @returns the id of a flag that can be heard now: it was not heard, and has no better words */
+export async function saveFlag(draft: Draft): Promise<string | undefined> {
   const conversationId = open.value?.id;
   if (conversationId === undefined || isMissing(draft.user) || isMissing(draft.reply)) return;
   try {
@@ -162,6 +169,8 @@ export async function saveFlag(draft: Draft): Promise<void> {
     await (draft.isNew ? addFlag(flag) : editFlag(id, content(draft)));
     cancelFlag();
     document.getSelection()?.removeAllRanges();
+    const isOpen = flag.kind === 'missed' && flag.betterWords === null;
+    return isOpen && !draft.isForBetterWords ? id : undefined;
   } catch (error) {
     tell(error);
   }

@@ -15,6 +15,7 @@ import {
   type Words,
   wordsOf,
 } from './flag-draft.ts';
+import { hear } from './told.tsx';
 
 const STRENGTHS = [
   [1, 'slight'],
@@ -87,6 +88,7 @@ function Fields({ draft }: { draft: Draft }): VNode {
         <label>
           A reply that listens
           <textarea
+            id="better-words"
             rows={2}
             value={draft.betterWords}
             placeholder="Optional, and what the night learns most from"
@@ -111,7 +113,8 @@ function useFocus(draft: Draft) {
   const form = useRef<HTMLFormElement>(null);
   useEffect(() => {
     const before = document.activeElement;
-    form.current?.focus();
+    const better = draft.isForBetterWords ? document.getElementById('better-words') : null;
+    (better ?? form.current)?.focus();
     // The sheet takes room at the bottom: what it is about stays in view.
     const { replyId } = draft;
     const reply = document.querySelector(`[data-message-id="${replyId}"]`);
@@ -130,6 +133,11 @@ function useFocus(draft: Draft) {
     };
   }, []);
   return form;
+}
+
+async function send(draft: Draft): Promise<void> {
+  const flagId = await saveFlag(draft);
+  if (flagId !== undefined) await hear(flagId);
 }
 
 /** A second flag of the same reply may be meant, and should not come about unseen. */
@@ -152,10 +160,10 @@ export function FlagSheet({ draft }: { draft: Draft }): VNode {
       aria-label={isMissed ? 'Flag: not heard' : 'Good moment'}
       onSubmit={(event) => {
         event.preventDefault();
-        void saveFlag(draft);
+        void send(draft);
       }}
       onKeyDown={(event) => {
-        if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) void saveFlag(draft);
+        if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) void send(draft);
       }}
     >
       <header>
