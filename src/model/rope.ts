@@ -11,9 +11,9 @@ export interface RopeTables {
 }
 
 /**
- * `cos(p · f_i)` and `sin(p · f_i)` for p in [0, positions), times YaRN's factor. Angles are rounded
- * to f32 as Hugging Face's are, or far positions would differ. Source: RoFormer, arXiv 2104.09864,
- * eq. 34; transformers 5.18, modeling_llama.py, LlamaRotaryEmbedding.
+ * `cos(p · f_i)` and `sin(p · f_i)` for p in [0, positions), times YaRN's factor. Angles are
+ * rounded to f32 as Hugging Face's are, or far positions would differ. Source: RoFormer, arXiv
+ * 2104.09864, eq. 34; transformers 5.18, modeling_llama.py, LlamaRotaryEmbedding.
  */
 export function ropeTables(config: ModelConfig, positions: number): RopeTables {
   const known = lastTables.get(config);
