@@ -165,7 +165,11 @@ export function createFileOps({
       guarded(path, () => whileInUse(() => files.rm(path, { recursive: true, force: true }))),
     makeFolder: (path) =>
       guarded(path, async () => {
-        await files.mkdir(path, { recursive: true, mode: FOLDER_MODE });
+        await files.mkdir(path, { recursive: true, mode: FOLDER_MODE }).catch((cause: unknown) => {
+          if (!['EEXIST', 'ENOENT'].includes(systemCode(cause) ?? '')) throw cause;
+          const message = `${path} is not a folder, and has to be one. Move it out of the way.`;
+          throw new AttuneError('store-failed', message, { path }, { cause });
+        });
       }),
     list: (path) =>
       guarded(path, async () =>

@@ -1,7 +1,7 @@
 // Operations on whole conversations and their flags, the same for WebSocket and HTTP.
 import type { Clock } from '../base/clock.ts';
 import type { ConversationStore, Page } from '../conversation/conversation-store.ts';
-import type { ImportedLog } from '../conversation/imported.ts';
+import type { ImportedLog, ImportedMark } from '../conversation/imported.ts';
 import { LOG_SCHEMA_VERSION, type LogRecord } from '../conversation/record.ts';
 import {
   type ConversationState,
@@ -17,7 +17,7 @@ import type {
   PendingDeletion,
 } from '../protocol/conversation.ts';
 import type { Flag, FlagDraft, FlagPatch } from '../protocol/flag.ts';
-import type { ConversationImported, ConversationPatch, ImportedFlag } from '../protocol/http.ts';
+import type { ConversationImported, ConversationPatch } from '../protocol/http.ts';
 import type { NightList, OfferedDecision } from '../protocol/summary.ts';
 import type { Consent } from '../store/consent.ts';
 import type { Chat } from './chat.ts';
@@ -204,14 +204,11 @@ export class Conversations {
    * missing.
    * @throws reply-not-found, flags-limit, and as `ConversationStore.import`
    */
-  import(log: ImportedLog, imported: readonly ImportedFlag[]): Promise<ConversationImported> {
+  import(log: ImportedLog, drafts: readonly ImportedMark[]): Promise<ConversationImported> {
     const { store, flags, events } = this.#options;
     const { id } = log.entry;
     return store.exclusive(id, async () => {
       const isDuplicate = store.has(id);
-      const drafts = imported.map((flag): FlagDraft => {
-        return { ...flag, conversationId: id, userSpan: null, replySpan: null };
-      });
       let added = 0;
       const messages = await store.import(log, async (plan, write) => {
         added = await flags.import({ ...plan, conversationId: id, drafts }, write);

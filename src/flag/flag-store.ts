@@ -6,9 +6,10 @@ import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
 import { sha256 } from '../base/hash.ts';
 import { type Draft, type JsonStore, openJsonStore, type Upgrade } from '../base/json-store.ts';
+import type { ImportedMark } from '../conversation/imported.ts';
+import { placeFlag, replyNotFound } from '../conversation/place-flag.ts';
 import type { ConversationState } from '../conversation/state.ts';
 import { Flag, type FlagDraft, type FlagPatch, type FlagUse } from '../protocol/flag.ts';
-import { placeFlag, replyNotFound } from './place.ts';
 
 /** Flags that were written before the conversation that they come with. */
 const Arrival = z.object({
@@ -24,7 +25,7 @@ type FlagFile = z.infer<typeof FlagFile>;
 /** An import with flags. */
 export interface FlagImport {
   readonly conversationId: string;
-  readonly drafts: readonly FlagDraft[];
+  readonly drafts: readonly ImportedMark[];
   /** The message that each reply answers. */
   readonly replies: ReadonlyMap<string, string>;
   /** So many and no fewer has the log once the import is written. */
@@ -242,7 +243,7 @@ export class FlagStore {
     for (const id of conversationIds) this.#arriving.delete(id);
   }
 
-  #push(file: Draft<FlagFile>, draft: FlagDraft, messageId: string): Flag {
+  #push(file: Draft<FlagFile>, draft: ImportedMark, messageId: string): Flag {
     const { clock, flagsMax } = this.#options;
     if (file.flags.length >= flagsMax) {
       const message = `The store holds ${flagsMax} flags already.`;
@@ -250,7 +251,7 @@ export class FlagStore {
     }
     const at = clock.now();
     const flag: Flag = {
-      ...{ ...draft, messageId, createdAt: at, updatedAt: at, withdrawnAt: null, usedBy: [] },
+      ...{ createdAt: at, updatedAt: at, withdrawnAt: null, ...draft, messageId, usedBy: [] },
     };
     file.flags.push(flag);
     return flag;

@@ -16,11 +16,14 @@ export const ConversationPatch = z.strictObject({
 });
 export type ConversationPatch = z.infer<typeof ConversationPatch>;
 
+/** Of one message that is imported. */
+export const TEXT_CHARACTERS_MAX = 1_000_000;
+
 /** A message of a conversation that was held elsewhere. */
 export const ImportedMessage = z.strictObject({
   id: Id,
   role: z.enum(['user', 'assistant']),
-  text: z.string().max(1_000_000),
+  text: z.string().max(TEXT_CHARACTERS_MAX),
   at: Timestamp,
 });
 export type ImportedMessage = z.infer<typeof ImportedMessage>;
@@ -51,6 +54,10 @@ export const ConversationImport = z.strictObject({
 });
 export type ConversationImport = z.infer<typeof ConversationImport>;
 export type ConversationImportInput = z.input<typeof ConversationImport>;
+
+/** `POST /api/conversations`: one that was exported here, as its lines. */
+export const ConversationExport = z.strictObject({ export: z.string() });
+export type ConversationExport = z.infer<typeof ConversationExport>;
 
 /** The answer to an import: what it added, and whether the conversation was there before. */
 export const ConversationImported = z.object({

@@ -32,11 +32,15 @@ function bareHost(host: string): string {
   return host.toLowerCase().replace(/^\[(.*)\]$/, '$1');
 }
 
-/** @throws token-missing when the world could come in without a token */
+/** So short a token is guessed, however slowly guesses are answered. */
+const TOKEN_CHARACTERS_MIN = 16;
+
+/** @throws token-missing when the world could come in without a token, or with one that is guessed */
 export function assertSafeToListen(host: string, token: string): void {
-  if (token !== '' || isLoopback(host)) return;
-  const message = `Others can reach ${host} (server.host): set server.token (ATTUNE_TOKEN) first.`;
-  throw new AttuneError('token-missing', message, { host });
+  if (isLoopback(host) || token.length >= TOKEN_CHARACTERS_MIN) return;
+  const needs = `Others can reach ${host} (server.host): set server.token (ATTUNE_TOKEN) first`;
+  const message = `${needs}, to at least ${TOKEN_CHARACTERS_MIN} characters (openssl rand -hex 16).`;
+  throw new AttuneError('token-missing', message, { host, charactersMin: TOKEN_CHARACTERS_MIN });
 }
 
 /** The `Bearer` token of a request, or undefined. */

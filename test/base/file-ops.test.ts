@@ -1,5 +1,5 @@
 import { constants, promises as files } from 'node:fs';
-import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -163,6 +163,16 @@ describe('folders', () => {
     await systemFileOps.removeTree(join(folder, 'b'));
     await systemFileOps.removeTree(join(folder, 'b'));
     expect(await readdir(folder)).toEqual(['a']);
+  });
+
+  it('are refused with a code where something else has their name', async () => {
+    await writeFile(join(folder, 'lock'), '');
+    await symlink('nowhere', join(folder, 'link'));
+    for (const path of ['lock', 'lock/inner', 'link']) {
+      await expect(systemFileOps.makeFolder(join(folder, path)), path).rejects.toMatchObject({
+        code: 'store-failed',
+      });
+    }
   });
 
   it('and files say what they are, and nothing is undefined', async () => {

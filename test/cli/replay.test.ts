@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32, gzipSync } from 'node:zlib';
@@ -8,6 +8,7 @@ import { registerExport } from '../../src/cli/conversation/export.ts';
 import { registerImport } from '../../src/cli/conversation/import.ts';
 import { registerReplay } from '../../src/cli/conversation/replay.ts';
 import { printConfig } from '../../src/cli/print-config.ts';
+import type { Route } from '../../src/server/route.ts';
 import { idsOf } from '../fakes/fake-tokenizer.ts';
 import {
   openTestDaemon,
@@ -177,6 +178,95 @@ describe('the commands for import and export', () => {
     await expect(attune('export', '--conversation', 'none')).rejects.toThrow(
       'Conversation none was not found',
     );
+  });
+
+  it('take an export back as it was, with what was replaced, thought, excluded and withdrawn', async () => {
+    await open();
+    const { conversations } = daemon;
+    const client = await daemon.connect();
+    const { reply } = await client.say('a', 'm1', 'A table for two.');
+    const answer = await daemon.chat.regenerate({ conversationId: 'a', replyId: 'again' });
+    if ('ended' in answer) await answer.ended;
+    const span = { start: 10, end: 12, text: 'A ' };
+    const rest = { kind: 'missed', strength: 3, reason: 'why', userSpan: null } as const;
+    for (const [id, betterWords] of Object.entries({ f1: 'better', f2: 'withdrawn' })) {
+      const draft = { id, conversationId: 'a', replyId: reply.id, betterWords };
+      await conversations.addFlag({ ...rest, ...draft, replySpan: span });
+    }
+    await conversations.withdrawFlag('f2');
+    await client.say('b', 'm1', 'A secret.');
+    await conversations.change('b', {
+      canLearn: false,
+      title: 'Named',
+      settings: { systemPrompt: 'X' },
+    });
+    const file = join(folder, 'all.jsonl');
+    await attune('export', '--to', file);
+    expect(await attune('import', 'attune', file)).toContain('imported: 0, already stored: 2');
+    for (const id of ['a', 'b']) await conversations.delete(id);
+    expect(await attune('import', 'attune', file)).toContain(
+      'imported: 2, already stored: 0. Messages added: 5, flags: 2',
+    );
+    const again = join(folder, 'again.jsonl');
+    await attune('export', '--to', again);
+    const linesOf = async (path: string) =>
+      (await readFile(path, 'utf8')).split('\n', 11).map((line) => JSON.parse(line || '{}'));
+    expect(await linesOf(again)).toEqual(await linesOf(file));
+    expect(daemon.store.conversations.summary('b').canLearn).toBe(false);
+  });
+
+  it('skip what is damaged of an export, and name its line', async () => {
+    await open();
+    const client = await daemon.connect();
+    for (const id of ['a', 'b', 'c']) await client.say(id, 'm1', 'hello');
+    const file = join(folder, 'all.jsonl');
+    await attune('export', '--to', file);
+    for (const id of ['a', 'b', 'c']) await daemon.conversations.delete(id);
+    const lines = (await readFile(file, 'utf8')).split('\n');
+    lines[4] = (lines[4] ?? '').slice(0, 40);
+    await writeFile(file, lines.join('\n'));
+    const told = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    expect(await attune('import', 'attune', file)).toContain('imported: 2, already stored: 0');
+    expect(told.mock.calls.join()).toContain('line 4: ');
+    told.mockRestore();
+    expect(process.exitCode).toBe(1);
+    process.exitCode = undefined;
+    expect(daemon.store.conversations.ids().sort()).toEqual(['a', 'c']);
+    await expect(attune('import', 'attune', join(folder, 'none'))).rejects.toMatchObject({
+      code: 'message-invalid',
+    });
+  });
+
+  it('say of a file that is no export what is wrong with it', async () => {
+    await open();
+    const file = join(folder, 'chats.json');
+    for (const text of ['', '{"chats": []}', 'not JSON', '\xff']) {
+      await writeFile(file, text, 'latin1');
+      await expect(attune('import', 'open-webui', file)).rejects.toMatchObject({
+        code: 'message-invalid',
+      });
+    }
+  });
+
+  it('leave no half of a file where the daemon ends before its answer does', async () => {
+    const routes: Route[] = [
+      {
+        ...{ method: 'GET', pattern: '/api/export' },
+        async handle({ response }) {
+          response.writeHead(200);
+          response.write('{"type":"conversation"}\n');
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          response.destroy();
+        },
+      },
+    ];
+    await open({ routes });
+    const target = join(folder, 'out.jsonl');
+    await expect(attune('export', '--to', target)).rejects.toMatchObject({
+      code: 'daemon-unreachable',
+    });
+    await expect(attune('export')).rejects.toMatchObject({ code: 'daemon-unreachable' });
+    expect(await readdir(folder)).toEqual([]);
   });
 
   it('print the configuration in force with secrets masked', async () => {

@@ -134,7 +134,7 @@ describe('the body of an import', () => {
     expect(() => readImport(long, 1)).toThrow('messages.0.text: Too big');
     const flag = { id: 'f', replyId: 'm0', kind: 'good', reason: null, betterWords: null };
     const misplaced = bodyOf(2, { flags: [{ ...flag, strength: 2 }] });
-    expect(() => readImport(misplaced, 1)).toThrow('flags.0.replyId: no assistant message');
+    expect(() => readImport(misplaced, 1)).toThrow('flags.0: This conversation has no reply m0.');
   });
 
   it('is refused before it is parsed when it is made of more values than may be', () => {

@@ -123,16 +123,18 @@ describe('the token', () => {
     expect(bearerToken({ authorization: 'Bearer a b' })).toBeUndefined();
   });
 
-  it('must be set before anything but the loopback is listened on', () => {
+  it('must be set, to one that nobody guesses, before others can connect', () => {
     for (const host of ['127.0.0.1', '127.9.9.9', 'localhost', '::1', '[::1]']) {
       expect(isLoopback(host)).toBe(true);
       expect(() => assertSafeToListen(host, '')).not.toThrow();
     }
     for (const host of ['0.0.0.0', '::', '192.168.1.2', '127.evil.example', '1270.0.0.1']) {
-      expect(() => assertSafeToListen(host, ''), host).toThrow(
-        expect.objectContaining({ code: 'token-missing' }),
-      );
-      expect(() => assertSafeToListen(host, 'secret')).not.toThrow();
+      for (const guessed of ['', 'x', 'fifteen letters']) {
+        expect(() => assertSafeToListen(host, guessed), host).toThrow(
+          expect.objectContaining({ code: 'token-missing' }),
+        );
+      }
+      expect(() => assertSafeToListen(host, '0123456789abcdef')).not.toThrow();
     }
   });
 });

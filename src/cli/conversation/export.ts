@@ -50,11 +50,10 @@ async function writeNew(path: string, lines: AsyncIterable<Uint8Array>): Promise
     await pour(lines, output);
     await new Promise<void>((resolve) => output.end(resolve));
     await file.sync();
-    await file.close();
     await rename(part, path);
-  } catch (error) {
+  } finally {
+    await file.close();
     await rm(part, { force: true });
-    throw error;
   }
 }
 

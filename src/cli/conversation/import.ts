@@ -1,9 +1,16 @@
-// `attune import`: conversations and ratings of other programs, sent to the running daemon.
+// `attune import`: conversations and flags of an export, ours or another program's, for the daemon.
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { readJsonBounded } from '../../base/atomic-file.ts';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
-import { ConversationImported, type ConversationImportInput } from '../../protocol/http.ts';
+import { systemCode } from '../../base/file-ops.ts';
+import {
+  type ConversationExport,
+  ConversationImported,
+  type ConversationImportInput,
+} from '../../protocol/http.ts';
 import { type AddressOptions, addAddressOptions, findDaemon } from '../address.ts';
 import { HttpClient } from '../http-client.ts';
 import { reportWarnings } from '../report.ts';
@@ -13,26 +20,25 @@ const FILE_BYTES_MAX = 2 ** 30;
 
 export function registerImport(program: Command): void {
   addAddressOptions(program.command('import'))
-    .description(
-      'import conversations from another program (open-webui: exported chats or feedback)',
-    )
-    .argument('<program>', 'open-webui')
-    .argument('<file>', 'its JSON export')
+    .description('import conversations that Attune or Open WebUI exported (chats or feedback)')
+    .argument('<program>', 'attune or open-webui')
+    .argument('<file>', 'its export')
     .action(importFile);
 }
 
 async function importFile(program: string, file: string, options: AddressOptions): Promise<void> {
-  if (program !== 'open-webui') {
-    throw new AttuneError(
-      'message-invalid',
-      `Cannot import from "${program}"; open-webui is supported.`,
-    );
+  if (program !== 'open-webui' && program !== 'attune') {
+    const message = `Cannot import from "${program}"; attune and open-webui are supported.`;
+    throw new AttuneError('message-invalid', message);
   }
-  const { conversations, skipped } = readOpenWebui(await readExport(file), Date.now());
+  const { conversations, skipped } =
+    program === 'attune'
+      ? { conversations: readExported(file), skipped: [] }
+      : readOpenWebui(await readExport(file), Date.now());
   const client = new HttpClient(await findDaemon(options));
   const count = { conversations: 0, known: 0, messages: 0, flags: 0 };
   const refused = [...skipped];
-  for (const { place, conversation } of conversations) {
+  for await (const { place, conversation } of conversations) {
     try {
       const done = await send(client, conversation);
       count[done.isDuplicate ? 'known' : 'conversations']++;
@@ -57,7 +63,7 @@ async function importFile(program: string, file: string, options: AddressOptions
 /** An export of thousands waits where the daemon asks for it. */
 async function send(
   client: HttpClient,
-  conversation: ConversationImportInput,
+  conversation: ConversationImportInput | ConversationExport,
 ): Promise<ConversationImported> {
   for (;;) {
     try {
@@ -67,6 +73,30 @@ async function send(
       await delay(Number(error.facts.retryAfterMs ?? 1_000));
     }
   }
+}
+
+/** Each conversation with its flags begins with a line of its own. @throws message-invalid */
+async function* readExported(file: string) {
+  let lines: string[] = [];
+  let begin = 1;
+  let at = 0;
+  const whole = () => ({ place: `line ${begin}`, conversation: { export: lines.join('\n') } });
+  try {
+    for await (const line of createInterface({ input: createReadStream(file) })) {
+      at += 1;
+      if (line.startsWith('{"type":"conversation"') && lines.length > 0) {
+        yield whole();
+        lines = [];
+        begin = at;
+      }
+      lines.push(line);
+    }
+  } catch (cause) {
+    if (isAttuneError(cause)) throw cause;
+    const message = `${file} cannot be read: ${systemCode(cause)}.`;
+    throw new AttuneError('message-invalid', message, { file }, { cause });
+  }
+  if (lines.length > 0) yield whole();
 }
 
 /** @throws message-invalid, file-too-large */

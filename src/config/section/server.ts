@@ -39,7 +39,7 @@ export const serverSection = section('The HTTP and WebSocket server.', {
     .string()
     .min(1)
     .default('127.0.0.1')
-    .describe('Address to listen on; any but a loopback address needs a token.'),
+    .describe('Address to listen on; any but a loopback address needs a token of 16 characters.'),
   port: countFrom(0, 4747, { max: 65_535 }).describe('Port; 0 takes a free one.'),
   token: text('').describe(
     'What clients must present (`Authorization: Bearer …`); better kept in ATTUNE_TOKEN. ' +

@@ -1,8 +1,8 @@
 // Checks that what a flag names is there: the reply, the message, and the very words of its spans.
 import { AttuneError } from '../base/errors.ts';
-import type { ConversationState, Entry } from '../conversation/state.ts';
 import type { Span } from '../protocol/conversation.ts';
 import type { UserSpan } from '../protocol/flag.ts';
+import type { ConversationState, Entry } from './state.ts';
 
 export interface Placeable {
   readonly replyId: string;
