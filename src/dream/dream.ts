@@ -57,6 +57,8 @@ const TOP_P = 0.95;
 const FEELINGS = 6;
 /** How often a line is tried again. */
 const RETRIES = 3;
+/** Openings of a set that are tried: most fail at their list of things. */
+const OPENINGS = 4;
 /** How often a moment is unfolded in its own conversation. */
 const UNFOLDED = 2;
 
@@ -77,12 +79,11 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
     );
     return all.filter((one) => one !== undefined);
   };
-  // The night's; each dream takes those that touch nothing of it.
-  const said = await pool('aside', material.asideStarts, material.aside);
   const feelings = Array.from({ length: Math.min(FEELINGS, options.budget.dreamsMax) });
   const stage: Stage = {
     scenes: readScenes(prompts),
-    asides: await pool('answer', said, material.answer),
+    // The night's; each dream takes those that touch nothing of it.
+    asides: await pool('aside', material.asideStarts, material.aside),
     feelings: await pool('feeling', feelings, material.feeling),
   };
   const flags = flagsOf(options);
@@ -114,14 +115,21 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
 
 type Write<A, T> = (draw: Draw, one: A) => Promise<T | undefined>;
 
-/** A sheet that does not fit the window is counted, everything else goes up. */
+/** Tries several openings. A sheet that does not fit the window is counted, everything else goes up. */
 async function write(material: MaterialWriter, { random, seed }: SetOptions, key: string) {
-  try {
-    return await material.domain({ random, key }, seed.features.includes('technical'));
-  } catch (error) {
-    if (isAttuneError(error, 'window-overflow')) return 'it grew too long';
-    throw error;
+  const isTechnical = seed.features.includes('technical');
+  let why = '';
+  for (let opening = 0; opening < OPENINGS; opening++) {
+    try {
+      const found = await material.domain({ random: random.split(opening), key }, isTechnical);
+      if (typeof found !== 'string') return found;
+      why = found;
+    } catch (error) {
+      if (!isAttuneError(error, 'window-overflow')) throw error;
+      why = 'it grew too long';
+    }
   }
+  return why;
 }
 
 /** One in each lane: where one ends, the next begins. Results are in the order of the list. */

@@ -5,8 +5,7 @@ import type { Random } from '../base/random.ts';
 import { extractItems } from '../memory/extract.ts';
 import { frontOf, type PromptFolder } from '../prompt/prompt.ts';
 import { contentWords, wordsOf } from '../scenario/words.ts';
-import { isNearCopy, shingles } from './near-copy.ts';
-import type { Message, Writer, Written } from './writer.ts';
+import type { Writer, Written } from './writer.ts';
 
 const text = z.string().min(1);
 const texts = z.array(text).min(1);
@@ -14,7 +13,9 @@ const frontSchema = z.strictObject({
   examples: z
     .array(z.strictObject({ opening: text, choice: text, things: texts, questions: texts }))
     .min(2),
-  asides: z.array(z.tuple([text, text])).min(2),
+  asides: z.array(text).min(2),
+  /** They answer whatever is said beside the matter. */
+  acknowledgements: z.array(text).min(2),
   feelings: texts,
   starts: z.strictObject({
     opening: texts,
@@ -33,8 +34,8 @@ export interface Piece {
   readonly given: string;
 }
 
-/** What the person says beside the matter, and a short answer. */
-export type Exchange = readonly [asked: Piece, answered: Piece];
+/** What the person says beside the matter, and an acknowledgement of ours. */
+export type Exchange = readonly [said: Piece, acknowledged: Piece];
 
 export interface Material {
   readonly opening: Piece;
@@ -54,7 +55,7 @@ interface Bound {
   /** The writer's own where new domains come from; below it where a line is to be likely. */
   readonly temperature?: number;
 }
-type Sort = 'opening' | 'choice' | 'things' | 'question' | 'aside' | 'answer' | 'feeling';
+type Sort = 'opening' | 'choice' | 'things' | 'question' | 'aside' | 'feeling';
 
 /** What each sort of line may be. */
 const BOUNDS: Readonly<Record<Sort, Bound>> = {
@@ -63,7 +64,6 @@ const BOUNDS: Readonly<Record<Sort, Bound>> = {
   things: { words: [4, 40], tokensMax: 24, logprobMin: -2, temperature: 0.5 },
   question: { words: [4, 11], tokensMax: 16, logprobMin: -1.3, temperature: 0.6 },
   aside: { words: [4, 11], tokensMax: 16, logprobMin: -1.2, temperature: 0.5 },
-  answer: { words: [4, 20], tokensMax: 32, logprobMin: -1.4, temperature: 0.4 },
   feeling: { words: [6, 14], tokensMax: 18, logprobMin: -2.2 },
 };
 
@@ -100,11 +100,7 @@ export function isLine(line: string, [least, most]: readonly [number, number]): 
 /** Things of a list: short, told apart by their words, of one form, none of them named before. */
 export function thingsOf(list: string, matter: string): string[] {
   const seen = new Set(stemsOf(matter));
-  const items = list
-    .replace(/\.$/, '')
-    .split(',')
-    .map((item) => item.trim().replace(/^(?:and|or) /, ''));
-  const things = items.filter((item) => {
+  const things = itemsOf(list).filter((item) => {
     const own = stemsOf(item).filter((word) => !seen.has(word));
     const isFit =
       /^[\p{L}][\p{L} '’-]+$/u.test(item) &&
@@ -116,6 +112,13 @@ export function thingsOf(list: string, matter: string): string[] {
   });
   return ofOneForm(things);
 }
+
+const itemsOf = (list: string): string[] =>
+  list
+    .replace(/\.$/, '')
+    .split(',')
+    .map((item) => item.trim().replace(/^(?:and|or) /, ''))
+    .filter((item) => stemsOf(item).length > 0);
 
 function ofOneForm(things: readonly string[]): string[] {
   const form = articleOf(things[0] ?? '');
@@ -158,8 +161,6 @@ interface Setting extends MaterialOptions {
   /** Examples of whole domains, and of asides. */
   readonly sheet: string;
   readonly asides: string;
-  /** The same as a conversation, in which the model itself answers. */
-  readonly chat: readonly Message[];
   readonly feelings: string;
   /** What the examples say: a copy of it is none of the model's own. */
   readonly copied: ReadonlySet<string>;
@@ -170,9 +171,7 @@ export interface MaterialWriter {
   domain(draw: Draw, isTechnical: boolean): Promise<Material | string>;
   /** How they may begin: one of each is enough. */
   readonly asideStarts: readonly string[];
-  aside(draw: Draw, start: string): Promise<Piece | undefined>;
-  /** The aside with the model's reply to it. */
-  answer(draw: Draw, aside: Piece): Promise<Exchange | undefined>;
+  aside(draw: Draw, start: string): Promise<Exchange | undefined>;
   feeling(draw: Draw): Promise<Piece | undefined>;
 }
 
@@ -183,19 +182,20 @@ export function createMaterialWriter(options: MaterialOptions): MaterialWriter {
     ...options,
     starts: front.starts,
     sheet: front.examples.map((one) => `${sheetOf(one)}\n\n`).join(''),
-    asides: front.asides.map(([said]) => `They say: ${said}\n`).join(''),
-    chat: front.asides.flatMap(chatOf),
+    asides: front.asides.map((said) => `They say: ${said}\n`).join(''),
     feelings: front.feelings.map((one) => `They feel: ${one}\n`).join(''),
     copied: copiedFrom(front),
   };
   return {
     domain: (draw, isTechnical) => writeDomain(draw, isTechnical, setting),
     asideStarts: front.starts.aside,
-    aside(draw, start) {
+    async aside(draw, start) {
       const asked = { sort: 'aside', before: `${setting.asides}They say:` } as const;
-      return writeLine({ ...asked, starts: [start], passes: isAside }, draw, setting);
+      const said = await writeLine({ ...asked, starts: [start], passes: isAside }, draw, setting);
+      if (said === undefined) return undefined;
+      const answer = draw.random.split('answer').pick(front.acknowledgements);
+      return [said, { text: answer, given: answer }];
     },
-    answer: (draw, aside) => writeAnswer(aside, draw, setting),
     feeling: (draw) => {
       const asked = { sort: 'feeling', before: `${setting.feelings}They feel:` } as const;
       return writeLine({ ...asked, starts: setting.starts.feeling }, draw, setting);
@@ -247,11 +247,12 @@ function soundSentence(
 /** Draws the list several times, and keeps what the lists agree on. */
 async function writeThings(
   before: string,
-  matter: string,
+  { opening, choice }: Readonly<Record<'opening' | 'choice', string>>,
   { random, key }: Draw,
   { writer, copied }: Setting,
 ): Promise<string[]> {
   const lists: string[][] = [];
+  const named = new Set(stemsOf(opening));
   for (let at = 0; at < LISTS; at++) {
     const written = await writer.line({
       text: before,
@@ -262,7 +263,9 @@ async function writeThings(
     if (written.logprob < BOUNDS.things.logprobMin) continue;
     // The last of a list that was cut off may be half a word.
     const whole = written.isEnded ? written.text : written.text.replace(/,?[^,]*$/, '');
-    lists.push(thingsOf(whole, matter).filter((thing) => !copied.has(thing)));
+    // A thing that the opening names is chosen already.
+    if (itemsOf(whole).some((item) => stemsOf(item).every((word) => named.has(word)))) return [];
+    lists.push(thingsOf(whole, `${opening} ${choice}`).filter((thing) => !copied.has(thing)));
   }
   return agreedThings(lists);
 }
@@ -287,7 +290,8 @@ async function writeDomain(
   const choice = await line({ ...chosen, sort: 'choice' });
   if (choice === undefined) return 'no choice that makes sense';
   const choices = `${toChoose} ${choice.text}\nChoices:`;
-  const things = await writeThings(choices, `${opening.text} ${choice.text}`, draw, setting);
+  const said = { opening: opening.text, choice: choice.text };
+  const things = await writeThings(choices, said, draw, setting);
   if (things.length < THINGS_MIN) return 'no list of things of one sort';
   const dependsOnIt = (whole: string): boolean =>
     /\b(?:it|that|them)\b.*\?$/.test(whole) && !things.some((thing) => sharesWord(thing, whole));
@@ -301,39 +305,6 @@ async function writeDomain(
   if (questions.length < QUESTIONS_MIN) return 'no questions that depend on the choice';
   return { opening, choice, things, questions };
 }
-
-/** The reply of the chat model itself, as far as its first sentence. */
-async function writeAnswer(
-  aside: Piece,
-  { random, key }: Draw,
-  { writer, retries, copied, chat }: Setting,
-): Promise<Exchange | undefined> {
-  const messages = [...chat, { role: 'user' as const, content: aside.text }];
-  const asked = { messages, role: 'assistant' as const, ...limitsOf('answer'), key };
-  for (let attempt = 0; attempt <= retries; attempt++) {
-    const written = await writer.turn({ ...asked, seed: random.uint32() });
-    if (writer.end !== undefined) return undefined;
-    const whole = soundSentence(written.text, written, BOUNDS.answer);
-    const isFit = whole !== undefined && isAside(whole) && !copied.has(whole);
-    if (isFit && isTakenUp(aside.text, whole)) return [aside, { text: whole, given: '' }];
-  }
-  return undefined;
-}
-
-/** The reply has a word of what was said and another one, and no three in a row. */
-const isTakenUp = (said: string, reply: string): boolean => {
-  const words = new Set(stemsOf(said));
-  const own = stemsOf(reply);
-  const isNew = own.some((word) => !words.has(word));
-  return (
-    isNew && own.some((word) => words.has(word)) && !isNearCopy(shingles(said), shingles(reply), 0)
-  );
-};
-
-const chatOf = ([said, reply]: Front['asides'][number]): Message[] => [
-  { role: 'user', content: said },
-  { role: 'assistant', content: reply },
-];
 
 /** It directs nothing, tells of no feeling, and asks nothing. */
 export function isAside(whole: string): boolean {
@@ -358,5 +329,5 @@ function sheetOf({ opening, choice, things, questions }: Front['examples'][numbe
 /** Questions may be of any domain. */
 function copiedFrom({ examples, asides, feelings }: Front): Set<string> {
   const own = examples.flatMap(({ opening, choice, things }) => [opening, choice, ...things]);
-  return new Set([...own, ...asides.flat(), ...feelings]);
+  return new Set([...own, ...asides, ...feelings]);
 }

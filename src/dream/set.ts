@@ -32,7 +32,7 @@ export function readScenes(prompts: PromptFolder): Stage['scenes'] {
 const DISTANCES = [0, 1, 2, 4] as const;
 const DISTANCE_MAX = 4;
 /** Every second lesson has the distance of its moment. */
-const LESSONS = 4;
+const LESSONS = 6;
 const HOLD_DISTANCES = [0, 0, 1, 2] as const;
 /** Dreams of one set. */
 export const SET_SIZE = LESSONS + 4;

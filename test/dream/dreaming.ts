@@ -47,7 +47,6 @@ const DISHES = ['stew', 'pasta', 'curry', 'risotto', 'omelette', 'goulash', 'las
 /** Lines that make sense: each domain is another dish, and other drinks go with it. */
 export function scripted({ prefix, role, seed }: Asked): string {
   if (role === 'user') return `It is ${DISHES[seed % 8]} weather.`;
-  // The reply to an aside takes its words up.
   if (role === 'assistant') return 'Whatever passed comes back slowly.';
   const [label = ''] = prefix.split(':');
   if (label === 'Situation') return ` some ${DISHES[seed % 8]} for the evening.\nTo choose: x`;

@@ -58,28 +58,15 @@ describe('an aside', () => {
   });
 });
 
-describe('the answer to an aside', () => {
-  const aside = { text: 'The soup is too hot.', given: 'The soup is' };
-  const answer = (reply: string) => {
-    const writer = writerOf(createModel(() => reply));
+describe('an exchange about something else', () => {
+  it('is a line of the model and an acknowledgement of ours', async () => {
+    const writer = writerOf(createModel(() => ' on time today.\n'));
     const material = createMaterialWriter({ writer, prompts, retries: 0 });
-    return material.answer({ random: random(1), key: 'k' }, aside);
-  };
-
-  it('is the first sentence of the model’s own reply', async () => {
-    const reply = 'A hot soup warms the hands. What else would you like?';
-    const answered = { text: 'A hot soup warms the hands.', given: '' };
-    expect(await answer(reply)).toEqual([aside, answered]);
-  });
-
-  it.each([
-    ['says nothing of what was said', 'That is a wonderful day.'],
-    ['only says it again', 'The soup is too hot.'],
-    ['asks', 'Would you like another soup?'],
-    ['promises', 'I will bring you another soup.'],
-    ['goes on for too long', `A soup ${'so very '.repeat(12)}hot.`],
-  ])('is refused where it %s', async (_, reply) => {
-    expect(await answer(reply)).toBeUndefined();
+    const [said, answer] =
+      (await material.aside({ random: random(1), key: 'k' }, 'The bus was')) ?? [];
+    expect(said).toEqual({ text: 'The bus was on time today.', given: 'The bus was' });
+    expect(answer?.text).toMatch(/\.$/);
+    expect(answer?.given).toBe(answer?.text);
   });
 });
 
@@ -123,6 +110,12 @@ describe('material', () => {
       'a list from an example',
       'Choices',
       ' oak, slate, cork, bamboo, laminate\n',
+      'no list of things of one sort',
+    ],
+    [
+      'an opening that has decided',
+      'Choices',
+      ' the wine, the evening, the tea, the punch\n',
       'no list of things of one sort',
     ],
     [

@@ -42,7 +42,7 @@ export const memorySection = section(
 );
 
 export const dreamSection = section('Scenarios that the model writes at night.', {
-  dreamsPerFlag: countFrom(0, 24).describe(
+  dreamsPerFlag: countFrom(0, 60).describe(
     'Dreams in other domains that one flag gives at most, those that are held as they are included.',
   ),
   directedShare: share(0.7).describe(
