@@ -64,6 +64,12 @@ const LIMITS = { windowTokens: 512, replyTokensMax: 160 };
 /** Pairs that are read without the model's own idea too. */
 const BARE_PAIRS = 16;
 
+/** What judges, without what the night has learnt from. */
+async function judgesApart(night: Night): Promise<Judges> {
+  const lessons = (await readScenarioFile(night.folder, 'scenarios')).map(wordsOf);
+  return withoutCopies(await readJudges(night), lessons, night.plan.config.dream.nearCopyMax);
+}
+
 /** Leaves `probe.json`, `replies.json` and `measures.json`. */
 export async function measureNight(
   night: Night,
@@ -71,9 +77,7 @@ export async function measureNight(
   tell: Tell,
 ): Promise<Measured> {
   const { plan, folder } = night;
-  const lessons = (await readScenarioFile(folder, 'scenarios')).map(wordsOf);
-  const { nearCopyMax } = plan.config.dream;
-  const judges = withoutCopies(await readJudges(night), lessons, nearCopyMax);
+  const judges = await judgesApart(night);
   const moments = toAnswerAgain(await readFlagged(folder));
   const versions = await readVersions(night, tools.model);
   const statistics = { resamples: plan.config.measure.resamples, seed: plan.seed };
