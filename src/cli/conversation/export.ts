@@ -1,7 +1,7 @@
 // `attune export`: every conversation and flag of the running daemon as JSONL.
 import { once } from 'node:events';
 import { createWriteStream, existsSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { AttuneError } from '../../base/errors.ts';
 import { type AddressOptions, findDaemon } from '../address.ts';
@@ -44,17 +44,21 @@ async function writeNew(path: string, lines: AsyncIterable<Uint8Array>): Promise
     throw new AttuneError('message-invalid', `${path} exists already.`, { path });
   }
   const part = `${path}.part`;
-  const file = await open(part, 'w', 0o600);
   try {
-    const output = createWriteStream('', { fd: file.fd, autoClose: false });
-    await pour(lines, output);
-    await new Promise<void>((resolve) => output.end(resolve));
-    await file.sync();
+    const file = await open(part, 'w', 0o600);
+    await write(file, lines).finally(() => file.close());
     await rename(part, path);
-  } finally {
-    await file.close();
+  } catch (error) {
     await rm(part, { force: true });
+    throw error;
   }
+}
+
+async function write(file: FileHandle, lines: AsyncIterable<Uint8Array>): Promise<void> {
+  const output = createWriteStream('', { fd: file.fd, autoClose: false });
+  await pour(lines, output);
+  await new Promise<void>((resolve) => output.end(resolve));
+  await file.sync();
 }
 
 async function pour(
