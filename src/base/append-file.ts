@@ -7,6 +7,8 @@ import { type LineReport, recoverLines } from './line-recovery.ts';
 export interface AppendFileOptions {
   /** Called for each sound record at opening, in order, with its byte offset. */
   readonly onRecord?: (record: unknown, offset: number) => void;
+  /** Called among them for each damaged line but a torn last one. */
+  readonly onDamaged?: () => void;
   /** A record that fails is quarantined as damaged. By default any JSON object is sound. */
   readonly isSound?: (record: unknown) => boolean;
   readonly ops?: FileOps;
@@ -60,6 +62,7 @@ export async function openAppendFile(
       lineBytesMax,
       isSound: options.isSound ?? (() => true),
       onRecord: options.onRecord ?? (() => undefined),
+      onDamaged: options.onDamaged,
     });
     await file.sync();
     await ops.syncFolder(dirname(path));

@@ -207,7 +207,12 @@ async function statOf(stats: Promise<Stats>): Promise<FileStat | undefined> {
       modifiedAt: found.mtimeMs,
     };
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
+    const code = systemCode(error);
+    if (code === 'ENOENT') return undefined;
+    // A link that leads to itself is there, and is no file.
+    if (code === 'ELOOP') {
+      return { isFile: false, isFolder: false, bytes: 0, createdAt: 0, modifiedAt: 0 };
+    }
     throw error;
   }
 }

@@ -30,6 +30,8 @@ export interface RecoveryOptions {
   readonly lineBytesMax: number;
   readonly isSound: (record: unknown) => boolean;
   readonly onRecord: (record: unknown, offset: number) => void;
+  /** Called in the same order for each damaged line but a torn last one. */
+  readonly onDamaged?: (() => void) | undefined;
 }
 
 /** Of the file beside a log that holds what was damaged in it. */
@@ -118,6 +120,7 @@ export async function recoverLines(file: OpenFile, options: RecoveryOptions): Pr
     lost.push({ line, reason });
     damaged.push({ offset: line.offset, bytes: line.length, reason });
     if (!line.isTerminated) cutAt = line.offset;
+    else options.onDamaged?.();
   }
   if (lost.length > 0) await quarantine(lost, options);
   if (isLastLineCompleted) {

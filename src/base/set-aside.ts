@@ -6,7 +6,9 @@ import { DAMAGED_SUFFIX } from './line-recovery.ts';
 
 /** True when the file itself is the trouble; trying again, or another disk, would not help. */
 export function isDamage(error: unknown): boolean {
-  if (isAttuneError(error, 'store-failed')) return error.facts.systemCode === 'EISDIR';
+  // A folder, or a link that leads to itself, in the place of the file.
+  const inPlace = ['EISDIR', 'ELOOP'];
+  if (isAttuneError(error, 'store-failed')) return inPlace.includes(`${error.facts.systemCode}`);
   return isAttuneError(error, 'store-damaged') || isAttuneError(error, 'file-too-large');
 }
 

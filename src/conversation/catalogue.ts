@@ -42,6 +42,8 @@ const CatalogueFile = z.object({
 
 export interface FoundLogs {
   readonly logs: readonly { readonly id: string; readonly bytes: number }[];
+  /** Ids of those in whose place there is a folder, a pipe, or the like. */
+  readonly others: readonly string[];
   /** Ids of conversations whose deletion was begun and not finished. */
   readonly deleted: readonly string[];
 }
@@ -54,11 +56,16 @@ export async function findLogs({ path, ops }: Folder): Promise<FoundLogs> {
       .filter((name) => name.endsWith(suffix))
       .map((name) => name.slice(0, -suffix.length))
       .filter((id) => Id.safeParse(id).success);
-  const logs = idsOf(LOG_SUFFIX).map(async (id) => {
-    const stat = await ops.stat(join(path, id + LOG_SUFFIX));
-    return stat?.isFile === true ? [{ id, bytes: stat.bytes }] : [];
-  });
-  return { logs: (await Promise.all(logs)).flat(), deleted: idsOf(LOG_SUFFIX + DELETED_SUFFIX) };
+  const found = await Promise.all(
+    idsOf(LOG_SUFFIX).map(async (id) => {
+      return { id, ...(await ops.stat(join(path, id + LOG_SUFFIX))) };
+    }),
+  );
+  return {
+    logs: found.flatMap(({ id, isFile, bytes = 0 }) => (isFile ? [{ id, bytes }] : [])),
+    others: found.flatMap(({ id, isFile }) => (isFile === false ? [id] : [])),
+    deleted: idsOf(LOG_SUFFIX + DELETED_SUFFIX),
+  };
 }
 
 /** The log of a conversation. The id was checked at the edge, and is checked again here. */

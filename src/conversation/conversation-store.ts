@@ -4,7 +4,6 @@ import { readFileBounded } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import { type FileOps, type Folder, systemFileOps } from '../base/file-ops.ts';
-import { DAMAGED_SUFFIX } from '../base/line-recovery.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ConversationSummary, PendingDeletion } from '../protocol/conversation.ts';
 import {
@@ -29,11 +28,12 @@ import {
   missingLines,
   repliesIn,
 } from './imported.ts';
-import { emptyFile, exportLog, readLog, recordsIn, writeLog } from './log-file.ts';
+import { exportLog, readLog, stateIn, writeLog } from './log-file.ts';
 import { assertFound, OpenLogs } from './open-logs.ts';
+import { type Forget, PendingDeletions } from './pending-deletions.ts';
 import type { HeaderRecord, LogRecord } from './record.ts';
 import { type SearchResult, searchLogs } from './search.ts';
-import { applyRecord, type ConversationState, emptyState } from './state.ts';
+import type { ConversationState } from './state.ts';
 import { openTombstones, type Tombstones } from './tombstone.ts';
 
 export interface ConversationStoreOptions {
@@ -55,12 +55,6 @@ export interface Page {
   readonly deleting: readonly PendingDeletion[];
 }
 
-/**
- * Deletes what was made from a conversation (flags, gist, dreams). Called again where it failed or
- * was cut short.
- */
-export type Forget = (conversationId: string) => Promise<void>;
-
 const READS_AT_ONCE = 16;
 
 /** Opens a store; logs that changed since the list was last written are read again. */
@@ -78,6 +72,13 @@ export async function openConversationStore(
   const store = new ConversationStore(options, folder, tombstones);
   await store.load(noted, await findLogs(folder));
   return store;
+}
+
+interface FoundLog {
+  readonly id: string;
+  readonly bytes: number;
+  /** Than it was when the list was last written. */
+  readonly isShorter: boolean;
 }
 
 const cataloguePathIn = (folder: string): string => join(folder, 'catalogue.json');
@@ -101,8 +102,7 @@ export class ConversationStore {
   readonly #tombstones: Tombstones;
   readonly #index = new ConversationIndex();
   readonly #queues = new Map<string, Promise<unknown>>();
-  /** Their logs are still there, renamed. */
-  readonly #pending = new Map<string, PendingDeletion>();
+  readonly #pending: PendingDeletions;
   #isChanged = false;
 
   constructor(options: ConversationStoreOptions, folder: Folder, tombstones: Tombstones) {
@@ -110,23 +110,27 @@ export class ConversationStore {
     this.#folder = folder;
     this.#cataloguePath = cataloguePathIn(options.folder);
     this.#tombstones = tombstones;
-    const { logger, openLogsMax: openMax } = options;
+    const { logger, clock, forget, openLogsMax: openMax } = options;
+    const forgetTitle = () => this.#forgetTitle();
+    this.#pending = new PendingDeletions({ folder, logger, clock, forget, forgetTitle });
     this.#logs = new OpenLogs({ folder: folder.path, logger, openMax, ops: folder.ops });
   }
 
   /** Once, at opening. */
   async load(noted: ReadonlyMap<string, CatalogueEntry>, found: FoundLogs): Promise<void> {
-    const changed: FoundLogs['logs'][number][] = [];
+    for (const id of found.others)
+      this.damage.push(`The log of the conversation ${id} is no file.`);
+    const changed: FoundLog[] = [];
     for (const log of found.logs) {
       const entry = noted.get(log.id);
       if (entry?.bytes === log.bytes) this.#index.set(notAhead(entry, this.#options.clock.now()));
-      else changed.push(log);
+      else changed.push({ ...log, isShorter: (entry?.bytes ?? 0) > log.bytes });
     }
     for (let from = 0; from < changed.length; from += READS_AT_ONCE) {
       await Promise.all(changed.slice(from, from + READS_AT_ONCE).map((log) => this.#rescan(log)));
     }
     this.#isChanged = changed.length > 0 || noted.size !== this.#index.size;
-    for (const id of found.deleted) this.#setPending(id, 'it was interrupted');
+    for (const id of found.deleted) this.#pending.add(id, 'it was interrupted');
     this.#options.logger.info(
       { conversations: this.#index.size, readAgain: changed.length },
       'conversations opened',
@@ -162,7 +166,7 @@ export class ConversationStore {
     return {
       conversations: page.map(summaryIn),
       nextCursor: rest.length > limit && last !== undefined ? cursorOf(last) : null,
-      deleting: [...this.#pending.values()],
+      deleting: this.#pending.all,
     };
   }
 
@@ -203,7 +207,7 @@ export class ConversationStore {
     const { bytes, entry, replies } = log;
     const { id } = entry;
     if (this.has(id)) return this.#complete(log, alongside);
-    await this.#assertDeleted(id);
+    await this.#pending.assertDone(id);
     this.#assertRoom(entry);
     await alongside(this.#plan(id, replies, 1), async () => {
       await writeLog(this.#folder, id, bytes).catch(async (error: unknown) => {
@@ -298,8 +302,8 @@ export class ConversationStore {
 
   /** Tries all of them again; none keeps another from being tried. */
   async retryDeletions(): Promise<void> {
-    for (const id of [...this.#pending.keys()]) {
-      await this.exclusive(id, async () => void (await this.#finishDeletion(id)));
+    for (const { conversationId: id } of this.#pending.all) {
+      await this.exclusive(id, async () => void (await this.#pending.finish(id)));
     }
   }
 
@@ -312,7 +316,7 @@ export class ConversationStore {
   delete(id: string): Promise<PendingDeletion | undefined> {
     return this.exclusive(id, async () => {
       if (!this.#pending.has(id)) await this.#beginDeletion(id);
-      return this.#finishDeletion(id);
+      return this.#pending.finish(id);
     });
   }
 
@@ -329,49 +333,12 @@ export class ConversationStore {
       this.#index.set(entry);
       throw error;
     }
-    this.#setPending(id, 'it has only begun');
+    this.#pending.add(id, 'it has only begun');
     await this.#tombstones.add(id).catch((error: unknown) => {
       this.#options.logger.warn({ conversationId: id, error }, 'a deletion could not be noted');
     });
     // The list on disk holds its title.
     this.#isChanged = true;
-  }
-
-  #setPending(id: string, reason: string): PendingDeletion {
-    const since = this.#pending.get(id)?.since ?? this.#options.clock.now();
-    const pending = { conversationId: id, since, reason };
-    this.#pending.set(id, pending);
-    return pending;
-  }
-
-  async #finishDeletion(id: string): Promise<PendingDeletion | undefined> {
-    if (!this.#pending.has(id)) return undefined;
-    const { path: folder, ops } = this.#folder;
-    const path = logPath(folder, id);
-    try {
-      await ops.syncFolder(folder);
-      await ops.remove(path + DAMAGED_SUFFIX);
-      // What is rewritten below needs the room on a full disk.
-      await emptyFile(path + DELETED_SUFFIX, ops);
-      await this.#options.forget(id);
-      await this.#forgetTitle();
-      await ops.remove(path + DELETED_SUFFIX);
-      await ops.syncFolder(folder);
-    } catch (error) {
-      const { logger } = this.#options;
-      logger.error({ conversationId: id, error }, 'a deletion is pending');
-      return this.#setPending(id, error instanceof Error ? error.message : String(error));
-    }
-    this.#pending.delete(id);
-    return undefined;
-  }
-
-  /** What is made under the id of a deleted conversation must not be deleted with it. */
-  async #assertDeleted(id: string): Promise<void> {
-    const pending = await this.#finishDeletion(id);
-    if (pending === undefined) return;
-    const message = `Conversation ${id} is still being deleted (${pending.reason}). Try later.`;
-    throw new AttuneError('deletion-pending', message, { conversationId: id });
   }
 
   /** The list is a cache: where it cannot be written again, it goes. */
@@ -424,7 +391,7 @@ export class ConversationStore {
     await this.flush();
   }
 
-  async #rescan({ id, bytes }: FoundLogs['logs'][number]): Promise<void> {
+  async #rescan({ id, bytes, isShorter }: FoundLog): Promise<void> {
     const { path: folder, ops } = this.#folder;
     let text: string;
     try {
@@ -435,11 +402,23 @@ export class ConversationStore {
       this.damage.push(`The log of the conversation ${id} cannot be read: ${String(error)}`);
       return;
     }
-    const state = emptyState(id);
-    for (const record of recordsIn(text)) applyRecord(state, record);
+    const state = stateIn(id, text);
     const isEmpty = state.createdAt === 0 && state.entries.length === 0;
-    if (!isEmpty) this.#note(entryOf(state, bytes));
+    // A torn end is cut off when it is opened.
+    const torn = Buffer.byteLength(text.slice(text.lastIndexOf('\n') + 1));
+    if (!isEmpty) this.#note(entryOf(state, bytes - torn));
+    if (!isEmpty && isShorter && state.canLearn) await this.#askAgain(state);
     // Nothing whole was ever written, so nobody was ever told of this conversation.
     else if (bytes === 0) await ops.remove(logPath(folder, id));
+  }
+
+  /** What was cut off the log may have said that nights must not learn from it. */
+  async #askAgain({ id, settings, updatedAt: at }: ConversationState): Promise<void> {
+    const decision = { canLearn: false, isUndecided: true };
+    const append = this.append(id, { type: 'settings', at, settings, ...decision });
+    await append.catch((error: unknown) => {
+      this.#index.set({ ...assertFound(this.#index.get(id), id), ...decision });
+      this.damage.push(`The log of the conversation ${id} was cut: ${String(error)}`);
+    });
   }
 }

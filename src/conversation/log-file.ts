@@ -1,11 +1,12 @@
 // The log of a conversation as it is on the disk, read record by record or as a whole.
 import { LINE_BYTES_MAX } from '../base/append-file.ts';
 import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
-import type { FileOps, Folder } from '../base/file-ops.ts';
+import type { Folder } from '../base/file-ops.ts';
 import { readLines } from '../base/line-recovery.ts';
 import { createPace } from '../base/pace.ts';
 import { logPath } from './catalogue.ts';
 import { type LogRecord, parseRecord } from './record.ts';
+import { applyLoss, applyRecord, type ConversationState, emptyState } from './state.ts';
 
 /** The text of a log of any size, or undefined when there is none. */
 export async function readLog({ path, ops }: Folder, id: string): Promise<string | undefined> {
@@ -19,12 +20,17 @@ export function writeLog({ path, ops }: Folder, id: string, bytes: Uint8Array): 
   return writeFileAtomic(logPath(path, id), bytes, ops, Number.POSITIVE_INFINITY);
 }
 
-/** The sound records of a log's text, as far as it goes; what is damaged is passed over. */
-export function* recordsIn(text: string): Generator<LogRecord> {
-  for (const line of text.split('\n')) {
+/** What a log's text tells, as far as it goes; what is damaged is passed over. */
+export function stateIn(id: string, text: string): ConversationState {
+  const state = emptyState(id);
+  const lines = text.split('\n');
+  for (const [at, line] of lines.entries()) {
     const record = recordOn(line);
-    if (record !== undefined) yield record;
+    const isLost = record === undefined && line !== '' && at < lines.length - 1;
+    if (isLost || (at === 0 && record?.type !== 'conversation')) applyLoss(state);
+    if (record !== undefined) applyRecord(state, record);
   }
+  return state;
 }
 
 /** The lines of a log one after the other; however long it is, others go on meanwhile. */
@@ -63,14 +69,5 @@ export function recordOn(line: string): LogRecord | undefined {
     return parseRecord(JSON.parse(line));
   } catch {
     return undefined;
-  }
-}
-
-export async function emptyFile(path: string, ops: FileOps): Promise<void> {
-  const file = await ops.open(path, 'append');
-  try {
-    await file.truncate(0);
-  } finally {
-    await file.close();
   }
 }

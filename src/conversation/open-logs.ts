@@ -5,7 +5,13 @@ import type { FileOps } from '../base/file-ops.ts';
 import type { Logger } from '../base/logger.ts';
 import { hashEntries, logPath } from './catalogue.ts';
 import { type LogRecord, parseRecord } from './record.ts';
-import { applyRecord, type ConversationState, emptyState, type MutableState } from './state.ts';
+import {
+  applyLoss,
+  applyRecord,
+  type ConversationState,
+  emptyState,
+  type MutableState,
+} from './state.ts';
 
 export interface OpenLogsOptions {
   readonly folder: string;
@@ -122,10 +128,12 @@ export class OpenLogs {
     const file = await openAppendFile(logPath(folder, id), {
       ops,
       isSound: (line) => parseRecord(line) !== undefined,
-      onRecord: (line) => {
+      onRecord: (line, offset) => {
         const record = parseRecord(line);
+        if (offset === 0 && record?.type !== 'conversation') applyLoss(state);
         if (record !== undefined) applyRecord(state, record);
       },
+      onDamaged: () => applyLoss(state),
     });
     if (file.report.damaged.length > 0) {
       logger.warn(

@@ -118,6 +118,16 @@ export function applyRecord(state: MutableState, record: LogRecord): void {
   }
 }
 
+/**
+ * A line of the log is lost, which may have said that nights must not learn from it: they do not,
+ * until the person says so again, in a later line.
+ */
+export function applyLoss(state: MutableState): void {
+  if (!state.canLearn) return;
+  state.canLearn = false;
+  state.isUndecided = true;
+}
+
 export function summaryOf(state: ConversationState): ConversationSummary {
   return {
     id: state.id,

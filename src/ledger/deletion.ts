@@ -9,9 +9,9 @@ import {
   writeFileAtomic,
   writeJsonAtomic,
 } from '../base/atomic-file.ts';
-import { isAttuneError } from '../base/errors.ts';
 import type { Folder } from '../base/file-ops.ts';
 import { sha256 } from '../base/hash.ts';
+import { isDamage } from '../base/set-aside.ts';
 import type { Ledger } from './ledger.ts';
 import { deleteFromReview, deleteFromReviews } from './review.ts';
 
@@ -93,7 +93,7 @@ async function textsIn(
   const texts = new Map<string, string>();
   for (const name of names) {
     const text = await readTextBounded(join(path, name), { ops }).catch((error: unknown) => {
-      if (isAttuneError(error, 'store-failed')) throw error;
+      if (!isDamage(error)) throw error;
       return UNREADABLE;
     });
     if (text !== undefined) texts.set(name, text);
@@ -108,7 +108,7 @@ async function rewrite({ path, ops }: Folder, at: string, left: Left): Promise<v
   // Where the record of earlier deletions is damaged, `verify` names the texts that they changed.
   const earlier = await readJsonBounded(join(path, DELETED), deletionSchema, { ops }).catch(
     (error: unknown) => {
-      if (isAttuneError(error, 'store-failed')) throw error;
+      if (!isDamage(error)) throw error;
     },
   );
   const files: Record<string, string | null> = { ...earlier?.files };
@@ -119,7 +119,7 @@ async function rewrite({ path, ops }: Folder, at: string, left: Left): Promise<v
     const record = { at, files, ...(hasTrained === undefined ? {} : { hasTrained }) };
     await writeJsonAtomic(join(path, DELETED), record, ops);
     if (text !== null) await writeFileAtomic(join(path, name), text, ops);
-    else await ops.remove(join(path, name));
+    else await ops.removeTree(join(path, name));
   }
   await ops.syncFolder(path);
 }

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
-import { isAttuneError } from '../base/errors.ts';
+import { isDamage } from '../base/set-aside.ts';
 import type { Ledger } from './ledger.ts';
 import { type NightId, nightIdSchema } from './manifest.ts';
 
@@ -65,11 +65,11 @@ export async function deleteFromReview(
   const { ops } = ledger.folder;
   if ((await ops.stat(pathOf(ledger, night))) === undefined) return;
   const changes = await readReview(ledger, night).catch((error: unknown) => {
-    if (isAttuneError(error, 'store-failed')) throw error;
+    if (!isDamage(error)) throw error;
     // Nobody can tell whose words are in it.
     return [];
   });
   const kept = changes.filter((change) => !isOwn(change));
-  if (kept.length === 0) await ops.remove(pathOf(ledger, night));
+  if (kept.length === 0) await ops.removeTree(pathOf(ledger, night));
   else if (kept.length < changes.length) await writeReview(ledger, night, kept);
 }

@@ -82,20 +82,29 @@ export async function writeDrafts(folder: Folder, drafts: readonly Draft[]): Pro
 }
 
 export async function readDrafts(folder: Folder): Promise<Draft[]> {
-  const text = (await readText(folder, 'dreams')) ?? '';
-  return text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => {
-      const { source: _source, ...draft } = JSON.parse(line);
-      return draftSchema.parse(draft);
-    });
+  return readAs(folder, 'dreams', (text = '') =>
+    text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => {
+        const { source: _source, ...draft } = JSON.parse(line);
+        return draftSchema.parse(draft);
+      }),
+  );
+}
+
+function readOwn<T>(folder: Folder, file: File, schema: z.ZodType<T>): Promise<T> {
+  return readAs(folder, file, (text = 'null') => schema.parse(JSON.parse(text)));
 }
 
 /** @throws night-failed when the file is not what the night wrote */
-async function readOwn<T>(folder: Folder, file: File, schema: z.ZodType<T>): Promise<T> {
+async function readAs<T>(
+  folder: Folder,
+  file: File,
+  parse: (text: string | undefined) => T,
+): Promise<T> {
   try {
-    return schema.parse(JSON.parse((await readText(folder, file)) ?? 'null'));
+    return parse(await readText(folder, file));
   } catch (cause) {
     const message = `${join(folder.path, FILE[file])} is not what this night wrote.`;
     throw new AttuneError('night-failed', message, { folder: folder.path }, { cause });

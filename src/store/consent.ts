@@ -70,7 +70,7 @@ export async function openConsent(
   { ops, ...parts }: ConsentParts & { readonly ops: FileOps },
 ): Promise<Consent> {
   const path = join(folder, 'taken-back.json');
-  const isEarlier = (await ops.stat(path)) === undefined;
+  let isUnknown = (await ops.stat(path)) === undefined;
   const file = await openJsonStore<z.infer<typeof pendingSchema>>({
     path,
     schemaVersion: 1,
@@ -78,7 +78,8 @@ export async function openConsent(
     initial: { pending: [] },
     ops,
   });
-  const { conversations, logger } = parts;
+  isUnknown ||= file.aside.length > 0;
+  const { conversations, flags, logger } = parts;
   const pending = new Map(file.data.pending.map((one) => [keyOf(one), one]));
   /** At work on it. */
   const busy = new Set<string>();
@@ -147,14 +148,21 @@ export async function openConsent(
   }
 
   await retry();
-  if (isEarlier) {
-    // Before 30 November 2026 what was excluded was kept where it had been learnt. Later, so that
-    // nobody waits for it.
-    const what = 'excluded';
-    for (const id of conversations.ids().filter((one) => !isOpen(conversations, one))) {
-      pending.set(keyOf({ kind: 'conversation', id }), { kind: 'conversation', id, what });
-    }
+  if (isUnknown) {
+    // Before 30 November 2026 what was excluded was kept where it had been learnt; or it is lost
+    // what was pending. Later, so that nobody waits for it.
+    const excluded = conversations.ids().filter((id) => !isOpen(conversations, id));
+    const withdrawn = flags
+      .list()
+      .filter((flag) => flag.withdrawnAt !== null && flag.usedBy.length > 0);
+    const all: TakenBack[] = [
+      ...excluded.map((id) => ({ kind: 'conversation', id, what: 'excluded' }) as const),
+      ...withdrawn.map(({ id }) => ({ kind: 'flag', id, what: 'withdrawn' }) as const),
+    ];
+    for (const source of all) pending.set(keyOf(source), source);
     await keep();
+    // It names nothing that is not named now.
+    await file.removeCopies();
   }
   return {
     takeBack,

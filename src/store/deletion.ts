@@ -64,7 +64,12 @@ export function textsWithout(source: Source, texts: NightTexts): Left {
     .filter(([name, text]) => /\.jsonl?$/.test(name) && text.trim() !== '')
     .map(([name, text]) => parse(name, text));
   const ids = ownIds(source, parsed);
-  const isOwn = (value: unknown): boolean => ids.has(idOf(value)) || isFrom(source, value);
+  const known = attributedIds(parsed);
+  // Whose a dream or a reply is that no file names any more, nobody can tell.
+  const isOrphan = (value: unknown): boolean =>
+    isEntry(value) && hasWords(value) && !isAttributed(value) && !known.has(idOf(value));
+  const isOwn = (value: unknown): boolean =>
+    ids.has(idOf(value)) || isFrom(source, value) || isOrphan(value);
   const left = new Map<string, string | null>();
   for (const file of parsed) {
     if (file.isDamaged && !file.isLines) {
@@ -117,6 +122,7 @@ interface Entry {
   readonly flagId?: string;
   readonly conversationId?: string;
   readonly source?: { readonly cluster?: string };
+  readonly turns?: unknown;
   /** Of a dream. */
   readonly seed?: { readonly origin?: string; readonly id?: string };
   /** Of a flagged moment. */
@@ -142,6 +148,25 @@ function isFrom(from: Source, value: unknown): boolean {
 function idOf(value: unknown): string {
   if (typeof value === 'string') return value;
   return (isEntry(value) ? (value.flagId ?? value.id) : undefined) ?? '';
+}
+
+/** It says itself where it came from. */
+const isAttributed = ({ conversationId, source, seed, context, gist }: Entry): boolean =>
+  [conversationId, source, seed, context, gist].some((one) => one !== undefined);
+
+/** A dream as the summary shows it, or what is named after a flag. */
+const hasWords = ({ turns, flagId }: Entry): boolean => turns !== undefined || flagId !== undefined;
+
+function attributedIds(files: readonly Parsed[]): Set<string> {
+  const entries = files
+    .flatMap(({ values }) => values.flat())
+    .filter(isEntry)
+    .filter(isAttributed);
+  return new Set(
+    entries.flatMap((one) =>
+      [one.id, one.flagId, one.context?.id].filter((id) => id !== undefined),
+    ),
+  );
 }
 
 /** Ids of the flags and scenarios out of the source: replies and measures name nothing else. */

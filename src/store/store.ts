@@ -6,9 +6,9 @@ import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/schema.ts';
 import {
   type ConversationStore,
-  type Forget,
   openConversationStore,
 } from '../conversation/conversation-store.ts';
+import type { Forget } from '../conversation/pending-deletions.ts';
 import { type FlagStore, openFlagStore } from '../flag/flag-store.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { openLedgers } from '../ledger/ledgers.ts';

@@ -165,6 +165,15 @@ describe('folders', () => {
     expect(await readdir(folder)).toEqual(['a']);
   });
 
+  it('and a link that leads to itself are there and are no file', async () => {
+    await symlink(join(folder, 'loop'), join(folder, 'loop'));
+    expect(await systemFileOps.stat(join(folder, 'loop'))).toMatchObject({
+      ...{ isFile: false, isFolder: false },
+    });
+    await systemFileOps.remove(join(folder, 'loop'));
+    expect(await systemFileOps.stat(join(folder, 'loop'))).toBeUndefined();
+  });
+
   it('are refused with a code where something else has their name', async () => {
     await writeFile(join(folder, 'lock'), '');
     await symlink('nowhere', join(folder, 'link'));

@@ -1,4 +1,14 @@
-import { appendFile, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -98,6 +108,9 @@ describe('the conversation store', () => {
     await appendFile(path('a'), '{"type":"message","id":"m2","at":1,"te');
     await open();
     expect((await store.read('a')).entries.map(({ id }) => id)).toEqual(['m1']);
+    await store.close();
+    await open();
+    expect(store.summary('a').canLearn).toBe(true);
     await store.append('a', said('m3', 'three'));
     await store.close();
     await open();
@@ -123,6 +136,49 @@ describe('the conversation store', () => {
     await writeFile(path('a'), ['{"broken', ...lines.slice(1)].join('\n'));
     await open();
     expect(store.summary('a')).toMatchObject({ messages: 1, createdAt: 2000, title: 'one' });
+  });
+
+  it.each([
+    ['a line with a decision is damaged', (lines: string[]) => lines.with(2, '{"type":"settings"')],
+    ['the first line is damaged', (lines: string[]) => ['{', lines[1], lines[3], '']],
+    ['the first lines are gone', (lines: string[]) => [lines[1], lines[3], '']],
+    ['the last lines are gone', (lines: string[]) => [...lines.slice(0, 2), '']],
+    [
+      'its end is gone in the middle of a line',
+      (lines: string[]) => [...lines.slice(0, 2), '{"ty'],
+    ],
+  ])('asks again whether nights may learn from it where %s', async (_, damage) => {
+    const decision = { settings: {}, canLearn: false, isUndecided: false };
+    await store.create(header('a'), [said('m1', 'one')]);
+    await store.append('a', { type: 'settings', at: 3000, ...decision }, said('m2', 'two'));
+    await store.close();
+    await writeFile(path('a'), damage((await readFile(path('a'), 'utf8')).split('\n')).join('\n'));
+    const undecided = { canLearn: false, isUndecided: true };
+    await open();
+    expect(store.summary('a')).toMatchObject(undecided);
+    await store.append('a', said('m3', 'three'));
+    expect(store.summary('a')).toMatchObject(undecided);
+    await store.close();
+    await rm(join(folder, 'catalogue.json'));
+    await open();
+    expect(await store.read('a')).toMatchObject(undecided);
+    await store.append('a', { type: 'settings', at: 4000, ...decision, canLearn: true });
+    await store.close();
+    await open();
+    expect(store.summary('a')).toMatchObject({ canLearn: true, isUndecided: false });
+  });
+
+  it('names a log in whose place something else is', async () => {
+    await store.create(header('a'), [said('m1', 'one')]);
+    await store.close();
+    await rm(path('a'));
+    await symlink(path('a'), path('a'));
+    await mkdir(path('b'));
+    await open();
+    expect(store.damage).toEqual([
+      'The log of the conversation a is no file.',
+      'The log of the conversation b is no file.',
+    ]);
   });
 
   it('does without its list of talks, and without trusting it', async () => {

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { writeFileAtomic } from '../../src/base/atomic-file.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { Manifest } from '../../src/ledger/manifest.ts';
 import { listNights } from '../../src/morning/list.ts';
@@ -299,6 +300,24 @@ describe('what could not be taken out at once', () => {
     await night.clock.advance(30_000);
     await expect.poll(() => holding('quince')).toEqual([]);
     expect(holding('walnut')).not.toEqual([]);
+    nights = serviceOf(night);
+  });
+
+  it('is taken out also where it was forgotten what that was', async () => {
+    await committed();
+    const { flags, ledger } = night.store;
+    const [first] = await ledger.list();
+    await flags.markUsed(['flag-walnut'], { night: first?.night ?? '', base: ledger.base });
+    night.store.consent.watch({ letGo: () => Promise.reject(new Error('a crash')) });
+    await exclude('quince');
+    await takeBackFlag('walnut', 'withdrawn');
+    await night.store.close();
+    await night.disk.remove('/store/taken-back.json');
+    await writeFileAtomic('/store/taken-back.json', '{"pending"', night.disk);
+    night = await openNightStore({ flag: { heldBackFrom: 100 } }, night.disk);
+    await night.clock.advance(30_000);
+    await expect.poll(() => holding('quince')).toEqual([]);
+    await expect.poll(() => holding('Here, walnut.')).toEqual([]);
     nights = serviceOf(night);
   });
 

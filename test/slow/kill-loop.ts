@@ -29,7 +29,7 @@ export interface Running {
 const SMALL_NIGHTS = [
   ...['night.isEnabled=false', 'night.swap=review', 'night.dreamsMax=4', 'memory.restMinutes=0'],
   ...['train.warmupSteps=0', 'train.epochsMax=1', 'train.batchSize=2', 'train.checkpointSteps=1'],
-  ...['measure.scenariosPerKind=1', 'measure.repliesPerKind=0', 'measure.resamples=200'],
+  ...['measure.pairs=2', 'measure.heldReplies=2', 'measure.resamples=200'],
   ...['dream.rehearsalTalks=1', 'chat.learnFromApi=always'],
 ];
 

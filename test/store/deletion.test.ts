@@ -294,6 +294,23 @@ describe('the texts of a night without a talk', () => {
     expect([...textsWithout({ kind: 'conversation', id: 'c' }, texts).texts]).toEqual([]);
   });
 
+  it('lose what no other text says any more whose it was', () => {
+    const of = (cluster: string) => ({ id: `s-${cluster}`, source: { cluster } });
+    const sample = (cluster: string) => ({ id: `s-${cluster}`, turns: [{ content: cluster }] });
+    const suite = { id: 'suite-1', said: 'How far is it?' };
+    const texts = new Map([
+      ['replies.json', JSON.stringify([{ flagId: 'f' }, { flagId: 'g' }, suite])],
+      ['summary.json', JSON.stringify({ samples: [sample('a'), sample('b'), suite] })],
+      ['scenarios.jsonl', `${JSON.stringify(of('b'))}\n`],
+      ['flagged.json', JSON.stringify([{ flagId: 'g', context: of('b') }])],
+    ]);
+    const { texts: left } = textsWithout({ kind: 'conversation', id: 'a' }, texts);
+    expect([...left].map(([name, text]) => [name, JSON.parse(text ?? 'null')])).toEqual([
+      ['replies.json', [{ flagId: 'g' }, suite]],
+      ['summary.json', { samples: [sample('b'), suite] }],
+    ]);
+  });
+
   it('are left alone where an earlier deletion emptied them', () => {
     expect([
       ...textsWithout({ kind: 'conversation', id: 'a' }, new Map([['flagged.json', '']])).texts,
