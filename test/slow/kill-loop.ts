@@ -162,7 +162,8 @@ interface Words {
   readonly open: ReadonlySet<string>;
 }
 
-const wordsIn = (text: string): string[] => text.match(/W\d+W/g) ?? [];
+/** Never within a hash, which has such letters by chance. */
+const wordsIn = (text: string): string[] => text.match(/(?<![\w-])W\d+W(?![\w-])/g) ?? [];
 
 async function wordsOf(port: number): Promise<Words> {
   const said = new Set<string>();

@@ -37,14 +37,19 @@ const EMPTY: Known = { texts: new Map(), replies: [], canLearn: true, flags: new
 export async function ask(
   port: number,
   path: string,
-  { method = 'GET', body }: { readonly method?: string; readonly body?: object } = {},
+  request: { readonly method?: string; readonly body?: object } = {},
 ): Promise<Answer> {
+  const { method = 'GET', body } = request;
   const response = await fetch(`http://127.0.0.1:${port}${path}`, {
     method,
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     headers: { 'Content-Type': 'application/json' },
   });
   const text = await response.text();
+  if (response.status === 429) {
+    await delay(Number(response.headers.get('retry-after')) * 1_000);
+    return ask(port, path, request);
+  }
   if (response.status >= 500) throw new Failure(`${method} ${path}: ${response.status} ${text}`);
   return { status: response.status, body: JSON.parse(text) };
 }
