@@ -159,13 +159,14 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const conversations = new Conversations({ ...kept, chat, engine, events, clock, limits });
   const { replyTokensMax, learnFromApi } = config.chat;
   const slider = { engine, ledger: store.ledger, tokenizer, replyTokensMax, sampling };
+  const trial = { nights, chat, store: store.conversations, engine, tokenizer };
   const routes = [
     ...(parts.routes ?? []),
     ...apiRoutes({ conversations, engineView, clock, importBytesMax: limits.importBytesMax }),
     ...openaiRoutes({
       ...{ chat, store: store.conversations, tokenizer, engineView, clock, learnFromApi },
     }),
-    ...nightRoutes({ nights, conversations, slider, schedule }),
+    ...nightRoutes({ nights, conversations, slider, trial, schedule }),
     ...memoryRoutes(store.memory),
   ];
   const server = await openServer({

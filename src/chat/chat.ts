@@ -98,7 +98,7 @@ interface ToBegin extends ReplyOptions, Omit<ReplyOrder, 'prompt' | 'settings'> 
   readonly before?: () => Promise<void>;
 }
 
-interface Asked {
+export interface Asked {
   readonly settings: ReplySettings;
   readonly prompt: Prompt;
 }
@@ -241,6 +241,12 @@ export class Chat {
         ? this.#answer(request, state, message.id)
         : { given: replyView(known) };
     });
+  }
+
+  /** What would be asked for a reply to a message. @throws conversation-not-found, window-overflow … */
+  async prompt(conversationId: string, messageId: string): Promise<Asked> {
+    const state = await this.#options.store.read(conversationId);
+    return this.#ask(entriesUpTo(state.entries, messageId), state, {});
   }
 
   /** Ends the running reply; what was said so far is kept. @throws reply-not-found */

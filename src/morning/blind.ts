@@ -7,7 +7,13 @@ import { AttuneError } from '../base/errors.ts';
 import { sha256 } from '../base/hash.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { NightId } from '../ledger/manifest.ts';
-import type { BlindAnswer, BlindPair, BlindView, NightSummary } from '../protocol/summary.ts';
+import type {
+  BlindAnswer,
+  BlindPair,
+  BlindView,
+  NightSummary,
+  TrialView,
+} from '../protocol/summary.ts';
 import { readSummary } from './list.ts';
 
 /** More would be a chore in the morning, and fewer could not say "most". */
@@ -24,11 +30,22 @@ const recordSchema = z.strictObject({
 });
 type BlindRecord = z.infer<typeof recordSchema>;
 
+export type Tally = TrialView['tally'];
+
+/** What was preferred of the pairs of a day on trial. */
+export interface DayAnswers {
+  /** Messages whose pairs were judged. */
+  readonly judged: ReadonlySet<string>;
+  readonly tally: Tally;
+}
+
 export interface BlindBook {
   /** @throws night-unknown */
   read(night: NightId): Promise<BlindView>;
   /** The first answer to a pair counts. @throws night-unknown, also when there is no such pair */
   keep(night: NightId, answer: BlindAnswer, at: number): Promise<BlindView>;
+  /** Of a night on trial; `flagId` of an answer is the id of the message that was answered. */
+  day(night: NightId, answer?: { given: BlindAnswer; at: number }): Promise<DayAnswers>;
 }
 
 /** Answers lie in `blind.jsonl` beside the nights: flags and preferences, no words. */
@@ -36,12 +53,10 @@ export function openBlindBook(ledger: Ledger): BlindBook {
   const { ops } = ledger.folder;
   const path = pathIn(ledger);
 
-  /** Opens the file, and appends one record when it has to. */
-  async function look(
-    night: NightId,
-    answer?: { given: BlindAnswer; at: number },
-  ): Promise<BlindView> {
-    const pairs = pairsOf(ledger, await readSummary(ledger, night));
+  /** Reads the answers, and appends one where `next` has one more. */
+  async function withRecords<T>(
+    use: (records: readonly BlindRecord[]) => { readonly next?: BlindRecord; readonly result: T },
+  ): Promise<T> {
     const records: BlindRecord[] = [];
     const file = await openAppendFile(path, {
       ops,
@@ -49,27 +64,75 @@ export function openBlindBook(ledger: Ledger): BlindBook {
       onRecord: (record) => records.push(recordSchema.parse(record)),
     });
     try {
-      const known = firstAnswers(records, night);
-      if (answer !== undefined) {
-        const { flagId, choice } = answer.given;
-        const pair = pairs.find((one) => one.flagId === flagId);
-        if (pair === undefined) throw unknownPair(night, flagId);
-        if (!known.has(flagId)) {
-          const prefers = preference(pair, choice);
-          await file.append({ schema: 1, at: answer.at, night, flagId, prefers });
-          known.set(flagId, prefers);
-        }
-      }
-      return viewOf(pairs, known);
+      const { next, result } = use(records);
+      if (next !== undefined) await file.append(next);
+      return result;
     } finally {
       await file.close();
     }
   }
 
+  async function look(
+    night: NightId,
+    answer?: { given: BlindAnswer; at: number },
+  ): Promise<BlindView> {
+    const pairs = pairsOf(ledger, await readSummary(ledger, night));
+    return withRecords((records) => {
+      const known = firstAnswers(records, night, isOfNight);
+      if (answer === undefined) return { result: viewOf(pairs, known) };
+      const { flagId, choice } = answer.given;
+      const pair = pairs.find((one) => one.flagId === flagId);
+      if (pair === undefined) throw unknownPair(night, flagId);
+      if (known.has(flagId)) return { result: viewOf(pairs, known) };
+      const prefers = preference(pair, choice);
+      const next = { schema: 1 as const, at: answer.at, night, flagId, prefers };
+      return { next, result: viewOf(pairs, known.set(flagId, prefers)) };
+    });
+  }
+
+  function lookAtDay(
+    night: NightId,
+    answer?: { given: BlindAnswer; at: number },
+  ): Promise<DayAnswers> {
+    return withRecords((records) => {
+      const known = firstAnswers(records, night, (id) => !isOfNight(id));
+      const flagId = DAY + (answer?.given.flagId ?? '');
+      if (answer === undefined || known.has(flagId)) return { result: dayOf(known) };
+      const order = { isOldFirst: isOldFirst(ledger, night, answer.given.flagId) };
+      const prefers = preference(order, answer.given.choice);
+      const next = { schema: 1 as const, at: answer.at, night, flagId, prefers };
+      return { next, result: dayOf(known.set(flagId, prefers)) };
+    });
+  }
+
   return {
     read: (night) => ledger.turn(() => look(night)),
     keep: (night, given, at) => ledger.turn(() => look(night, { given, at })),
+    day: (night, answer) => ledger.turn(() => lookAtDay(night, answer)),
   };
+}
+
+/** One preference is enough, where nothing speaks against it. */
+export const staysAfter = ({ old, new: fresh }: Tally): boolean => fresh > old;
+
+/** Before the ids of messages, where the answers of a night have flags. */
+const DAY = 'day:';
+const isOfNight = (id: string): boolean => !id.startsWith(DAY);
+
+function dayOf(known: ReadonlyMap<string, Preference>): DayAnswers {
+  const judged = new Set([...known.keys()].map((id) => id.slice(DAY.length)));
+  return { judged, tally: tallyOf(known) };
+}
+
+function tallyOf(answers: ReadonlyMap<string, Preference>): Tally {
+  const given = [...answers.values()];
+  const count = (wanted: Preference): number => given.filter((one) => one === wanted).length;
+  return { old: count('old'), new: count('new'), same: count('same') };
+}
+
+/** Nobody can guess it, and a reload keeps it. */
+export function isOldFirst(ledger: Ledger, night: NightId, id: string): boolean {
+  return Number.parseInt(sha256(`${ledger.base} ${night} ${id}`).slice(0, 2), 16) % 2 === 0;
 }
 
 /** Takes the answers about these flags away. To be called in the ledger's turn. */
@@ -90,38 +153,41 @@ interface Pair extends BlindPair {
   readonly isOldFirst: boolean;
 }
 
-function firstAnswers(records: readonly BlindRecord[], night: NightId): Map<string, Preference> {
+function firstAnswers(
+  records: readonly BlindRecord[],
+  night: NightId,
+  counts: (flagId: string) => boolean,
+): Map<string, Preference> {
   const answers = new Map<string, Preference>();
-  for (const record of records) {
-    if (record.night === night && !answers.has(record.flagId)) {
-      answers.set(record.flagId, record.prefers);
-    }
+  for (const { flagId, prefers, ...record } of records) {
+    if (record.night !== night || answers.has(flagId) || !counts(flagId)) continue;
+    answers.set(flagId, prefers);
   }
   return answers;
 }
 
-/** Moments answered differently, in an order that nobody can guess and that a reload keeps. */
+/** Moments answered differently. */
 function pairsOf(ledger: Ledger, { nightId, flagged }: NightSummary): Pair[] {
   const differing = flagged.filter(({ oldReply, newReply }) => oldReply.trim() !== newReply.trim());
   return differing.slice(0, PAIRS_MAX).map(({ flagId, direction, oldReply, newReply }) => {
-    const hash = sha256(`${ledger.base} ${nightId} ${flagId}`);
-    const isOldFirst = Number.parseInt(hash.slice(0, 2), 16) % 2 === 0;
-    const [a, b] = isOldFirst ? [oldReply, newReply] : [newReply, oldReply];
-    return { flagId, direction, a, b, isOldFirst };
+    const isFirst = isOldFirst(ledger, nightId, flagId);
+    const [a, b] = isFirst ? [oldReply, newReply] : [newReply, oldReply];
+    return { flagId, direction, a, b, isOldFirst: isFirst };
   });
 }
 
-function preference({ isOldFirst }: Pair, choice: BlindAnswer['choice']): Preference {
+function preference(
+  { isOldFirst }: Pick<Pair, 'isOldFirst'>,
+  choice: BlindAnswer['choice'],
+): Preference {
   if (choice === 'same') return 'same';
   return (choice === 'a') === isOldFirst ? 'old' : 'new';
 }
 
 function viewOf(pairs: readonly Pair[], answers: ReadonlyMap<string, Preference>): BlindView {
   const open = pairs.filter(({ flagId }) => !answers.has(flagId));
-  const given = [...answers.values()];
-  const count = (wanted: Preference): number => given.filter((one) => one === wanted).length;
-  const tally = { old: count('old'), new: count('new'), same: count('same') };
-  const isOver = open.length === 0 && given.length > 0;
+  const tally = tallyOf(answers);
+  const isOver = open.length === 0 && answers.size > 0;
   return {
     pairs: open.map(({ flagId, direction, a, b }) => ({ flagId, direction, a, b })),
     tally: isOver ? tally : null,

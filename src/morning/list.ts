@@ -8,13 +8,17 @@ import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { type NightLine, NightSummary, type NightView, type Remedy } from '../protocol/summary.ts';
 import { FILE, readScenarioFile } from '../record/files.ts';
 
+/** Why a night is in use that was only to be tried. */
+export const ON_TRIAL = 'on trial until the next night';
+
 /** The summary as it was written, and what was decided since. @throws night-unknown, also when its texts were deleted */
 export async function readSummary(ledger: Ledger, id: NightId): Promise<NightView> {
   const manifest = await ledger.read(id);
   const summary = await summaryIn(ledger, manifest);
   if (summary !== undefined) {
     const remedy = await remedyOf(ledger, manifest);
-    return { ...withStatus(summary, ledger.statusOf(manifest)), remedy };
+    const status = ledger.statusOf(manifest);
+    return { ...withStatus(summary, status), remedy, ...useOf(ledger, manifest) };
   }
   const message = `The summary of ${id} is gone: a conversation that it showed was deleted.`;
   throw new AttuneError('night-unknown', message, { id });
@@ -27,12 +31,12 @@ async function summaryIn(ledger: Ledger, manifest: Manifest): Promise<NightSumma
 }
 
 /** What a person decided after the summary was written counts. */
-function withStatus(summary: NightSummary, status: NightView['status']): Omit<NightView, 'remedy'> {
-  const now = { ...summary, status, headline: headlineNow(summary.headline, status) };
+function withStatus(summary: NightSummary, status: NightView['status']) {
+  const now = { ...summary, status, headline: withoutStatus(summary.headline) };
   if (status === 'in-force') {
-    return { ...now, verdict: 'swapped', back: `attune night revert ${summary.nightId}` };
+    return { ...now, verdict: 'swapped' as const, back: `attune night revert ${summary.nightId}` };
   }
-  if (status === 'waiting') return { ...now, verdict: 'awaiting-review', back: null };
+  if (status === 'waiting') return { ...now, verdict: 'awaiting-review' as const, back: null };
   return { ...now, back: null };
 }
 
@@ -49,18 +53,18 @@ async function remedyOf(ledger: Ledger, manifest: Manifest): Promise<Remedy | nu
   return status === 'in-force' ? 'revert' : 'reject';
 }
 
-const SAID_NOW: Partial<Record<NightView['status'], string>> = {
-  waiting: 'waits for you',
-  'in-force': 'is in force',
-  rejected: 'was rejected',
-  reverted: 'was taken back',
-};
+/** Summaries of before 30 November 2026 said in their headline what was decided by then. */
+const withoutStatus = (headline: string): string =>
+  headline.replace(/ (?:waits for you|offers itself for a day's trial|is in force)/, '');
 
-const SAID = /waits for you|offers itself for a day's trial|is in force/;
-
-function headlineNow(headline: string, status: NightView['status']): string {
-  const said = SAID_NOW[status];
-  return said === undefined ? headline : headline.replace(SAID, said);
+/** How it is used. */
+function useOf(ledger: Ledger, { night, gate }: Manifest) {
+  const { inForce, nights } = ledger.head();
+  const isUsed = inForce.includes(night);
+  return {
+    isTrial: isUsed && nights[night]?.why === ON_TRIAL,
+    isAgainstVerdict: isUsed && gate?.passed !== true && gate?.offered !== true,
+  };
 }
 
 /** Oldest first. */
@@ -77,14 +81,14 @@ export async function listNights(ledger: Ledger): Promise<NightLine[]> {
         day: manifest.day,
         status: ledger.statusOf(manifest),
         headline:
-          summary === undefined
-            ? 'Its texts were deleted.'
-            : headlineNow(summary.headline, ledger.statusOf(manifest)),
+          summary === undefined ? 'Its texts were deleted.' : withoutStatus(summary.headline),
         bothRight: measure('bothRight'),
         beyondPlacebo: measure('beyondPlacebo'),
         defenceGap: measure('defenceGap')?.mean ?? null,
         flagsPer100: summary?.facts.flagsPer100 ?? null,
         remedy: await remedyOf(ledger, manifest),
+        hasWeights: manifest.delta !== null,
+        ...useOf(ledger, manifest),
       };
     }),
   );

@@ -10,6 +10,7 @@ import type { Estimate } from '../measure/statistics.ts';
 import type {
   EstimateView,
   LiftView,
+  LitWords,
   MeasureView,
   NightSummary,
   RepliesView,
@@ -27,8 +28,10 @@ import {
   trainedSchema,
   verdictOf,
 } from '../record/phase-result.ts';
-import { featureText } from '../scenario/span.ts';
+import { featureText, type Marked } from '../scenario/span.ts';
+import { contentWords, wordsOf } from '../scenario/words.ts';
 import { versionOf } from '../swap/swap.ts';
+import { carriesOut } from '../teach/carried-out.ts';
 import { headlineOf } from './headline.ts';
 import { againText } from './review.ts';
 import { readLosses, readSamples } from './samples.ts';
@@ -60,6 +63,7 @@ async function summaryOf(input: SummaryInput): Promise<NightSummary> {
   const reasons = gate?.reasons ?? [];
   const isOffered = gate?.offered === true;
   const listening = measured === undefined ? null : listeningOf(measured);
+  const flagged = await flaggedOf(folder);
   const { swap } = swapped;
   return {
     schema: 1,
@@ -68,7 +72,7 @@ async function summaryOf(input: SummaryInput): Promise<NightSummary> {
     day,
     verdict,
     isOffered,
-    headline: headlineOf({ verdict, number, listening, reasons, isOffered }),
+    headline: headlineOf({ verdict, number, listening, reasons, flagged }),
     versions: { from: (await versionOf(ledger, manifest.inForce)).id, to: swap?.to ?? null },
     reasons,
     evidence: againText(manifest) + evidenceOf(lines, measured),
@@ -76,7 +80,7 @@ async function summaryOf(input: SummaryInput): Promise<NightSummary> {
     retention: measured === undefined ? [] : retentionOf(measured),
     listening,
     bothRight: null,
-    flagged: await flaggedOf(folder),
+    flagged,
     replies: measured === undefined ? null : repliesOf(measured.replies),
     dreams: { ...dreamsOf(lines), samples: await readSamples(folder) },
     training: await trainingOf(folder, lines),
@@ -172,7 +176,9 @@ async function flaggedOf(folder: Folder): Promise<NightSummary['flagged']> {
   return replies.flatMap(({ flagId, oldReply, newReply }) => {
     const moment = moments.find((one) => one.flagId === flagId);
     if (moment === undefined) return [];
-    const { context, isHeldBack } = moment;
+    const { context, isHeldBack, kind } = moment;
+    const hasDirection = kind === 'missed' && featureText(context, 'direction').length > 0;
+    const does = { before: carriesOut(context, oldReply), after: carriesOut(context, newReply) };
     const [direction = context.messages.at(-1)?.content ?? ''] = featureText(context, 'direction');
     return [
       {
@@ -184,8 +190,23 @@ async function flaggedOf(folder: Folder): Promise<NightSummary['flagged']> {
         marginBefore: null,
         marginAfter: null,
         isHeldBack,
+        does: hasDirection ? does : null,
+        lit: { before: litWords(context, oldReply), after: litWords(context, newReply) },
       },
     ];
+  });
+}
+
+/** The words of a reply that a person looks for: of the direction, and of the model's own idea. */
+function litWords(moment: Marked, reply: string): LitWords[] {
+  const stemsOf = (feature: LitWords['feature']) =>
+    new Set(contentWords(featureText(moment, feature).join(' ')).map(({ text }) => text));
+  const ideas = stemsOf('own-idea');
+  const wanted = stemsOf('direction');
+  const lengths = new Map(wordsOf(reply).map(({ text, at }) => [at, text.length]));
+  return contentWords(reply).flatMap(({ text, at }): LitWords[] => {
+    const feature = ideas.has(text) ? 'own-idea' : wanted.has(text) ? 'direction' : undefined;
+    return feature === undefined ? [] : [{ feature, start: at, end: at + (lengths.get(at) ?? 0) }];
   });
 }
 

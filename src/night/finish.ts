@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
-import { isAttuneError } from '../base/errors.ts';
+import { AttuneError, isAttuneError } from '../base/errors.ts';
 import type { Folder } from '../base/file-ops.ts';
 import type { Config } from '../config/schema.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import type { Manifest } from '../ledger/manifest.ts';
+import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { squash } from '../ledger/squash.ts';
 import { reviewText } from '../morning/review.ts';
 import { writeSummary } from '../morning/summary.ts';
@@ -15,7 +15,7 @@ import type { NightVerdict } from '../protocol/night.ts';
 import { FILE, readFlagged, readScenarioFile } from '../record/files.ts';
 import { openJournal } from '../record/journal.ts';
 import { failuresOf, type Swapped, swappedSchema, verdictOf } from '../record/phase-result.ts';
-import { type SwapParts, type SwapReport, swapTo } from '../swap/swap.ts';
+import { type SwapParts, type SwapReport, type SwapTarget, swapTo } from '../swap/swap.ts';
 import { type Allowed, hasLearntTakenBack, isStanding } from './consent.ts';
 import { inForceBeside } from './prepare.ts';
 
@@ -132,6 +132,31 @@ export function takenIntoUse(
       ...(isReplacing ? { [review.of]: replaced('reverted', manifest, clock) } : {}),
     },
   };
+}
+
+/** These nights and no others, in this order; what becomes of those that come and go. */
+export function chosen(
+  nights: readonly NightId[],
+  { ledger, clock }: Pick<SwapParts, 'ledger' | 'clock'>,
+): SwapTarget {
+  const before = ledger.head().inForce;
+  const at = new Date(clock.now()).toISOString();
+  const status = (name: 'in-force' | 'reverted', ids: readonly NightId[]) =>
+    ids.map((id) => [id, { status: name, at, why: 'chosen by the person' }]);
+  const left = before.filter((night) => !nights.includes(night));
+  const entered = nights.filter((night) => !before.includes(night));
+  const statuses = [...status('reverted', left), ...status('in-force', entered)];
+  return { nights, statuses: Object.fromEntries(statuses) };
+}
+
+/** @throws swap-refused when other nights came into use since it was asked for */
+export function assertUnchanged(asked: readonly NightId[], now: readonly NightId[]): void {
+  if (asked.join() === now.join()) return;
+  const undone = now.filter((night) => !asked.includes(night)).join(', ') || 'none of them';
+  const message =
+    `Other weights came into use meanwhile (new: ${undone}), and this swap would undo that. ` +
+    'Look at the nights again, and then decide.';
+  throw new AttuneError('swap-refused', message, { asked: asked.join(' '), now: now.join(' ') });
 }
 
 async function swapNight(manifest: Manifest, parts: FinishParts): Promise<Swapped> {

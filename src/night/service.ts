@@ -10,6 +10,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { type StoreVerification, verifyLedgers } from '../ledger/verify.ts';
 import { type BlindBook, openBlindBook } from '../morning/blind.ts';
+import { ON_TRIAL } from '../morning/list.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
 import type { NightProgress } from '../protocol/night.ts';
 import type { Sampling } from '../protocol/sampling.ts';
@@ -23,11 +24,12 @@ import { type SwapParts, type SwapReport, type SwapTarget, swapTo } from '../swa
 import { beginAgain } from './again.ts';
 import { hasLearntTakenBack, holdsTakenBack } from './consent.ts';
 import { failureCode, isRepeated } from './failure.ts';
-import { finishNight, recoverNights, takenIntoUse } from './finish.ts';
+import { assertUnchanged, chosen, finishNight, recoverNights, takenIntoUse } from './finish.ts';
 import { type Beginning, leftMs, shareOf } from './outlook.ts';
 import { beginNight, findUnfinished, type NightPaths, type PreparedNight } from './prepare.ts';
 import { type NightProcess, startNightProcess } from './process.ts';
 import type { SurpriseOf } from './remember.ts';
+import { Trials } from './trials.ts';
 
 export interface NightServiceOptions {
   readonly config: Config;
@@ -56,6 +58,8 @@ interface Running {
 
 export class NightService {
   readonly #options: NightServiceOptions;
+  /** Nights that are only tried. */
+  readonly trials: Trials;
   readonly #blind: BlindBook;
   #running: Running | undefined;
   #ended: Promise<void> = Promise.resolve();
@@ -69,7 +73,9 @@ export class NightService {
 
   constructor(options: NightServiceOptions) {
     this.#options = options;
-    this.#blind = openBlindBook(options.store.ledger);
+    const { ledger } = options.store;
+    this.#blind = openBlindBook(ledger);
+    this.trials = new Trials({ ledger, blind: this.#blind, clock: options.clock });
     options.store.consent.watch({ letGo: (source) => this.#letGo(source) });
   }
 
@@ -99,7 +105,8 @@ export class NightService {
    * Starts a night, or resumes the one that was cut off. Resolves when it is under way.
    * @throws night-running
    */
-  run(): Promise<NightId> {
+  async run(): Promise<NightId> {
+    if (this.#running === undefined) await this.trials.end((id) => this.revert(id));
     return this.#begin(async () => (await this.#unfinished()) ?? (await beginNight(this.#options)));
   }
 
@@ -317,13 +324,18 @@ export class NightService {
     }
   }
 
-  /** Takes a waiting (or refused) night's weights into use. @throws night-unknown, swap-refused */
-  approve(id: NightId): Promise<SwapReport> {
+  /**
+   * Takes a night's weights into use, also against its verdict; one that offers itself until the
+   * next night. One on trial stays for good.
+   * @throws night-unknown, swap-refused
+   */
+  approve(id: NightId): Promise<SwapReport | undefined> {
     return this.ledger.turn(async () => {
-      await this.#assertStatus(id, ['waiting', 'rejected', 'reverted']);
+      if (this.trials.isOn(id)) return this.trials.keep(id);
+      await this.#assertStatus(id, ['waiting', 'refused', 'rejected', 'reverted']);
       await this.#assertAllowed(id);
       const manifest = await this.ledger.read(id);
-      const why = 'approved by the person';
+      const why = manifest.gate?.offered === true ? ON_TRIAL : 'approved by the person';
       return this.#swap(takenIntoUse(manifest, { ...this.#swapParts(), why }));
     });
   }
@@ -375,7 +387,7 @@ export class NightService {
     return this.ledger.turn(async () => {
       assertUnchanged(asked, this.ledger.head().inForce);
       for (const night of nights) if (!asked.includes(night)) await this.#assertAllowed(night);
-      return this.#swap({ nights });
+      return this.#swap(chosen(nights, this.#swapParts()));
     });
   }
 
@@ -434,13 +446,4 @@ export class NightService {
     this.#running?.process.abort();
     await this.#ended;
   }
-}
-
-function assertUnchanged(asked: readonly NightId[], now: readonly NightId[]): void {
-  if (asked.join() === now.join()) return;
-  const undone = now.filter((night) => !asked.includes(night)).join(', ') || 'none of them';
-  const message =
-    `Other weights came into use meanwhile (new: ${undone}), and this swap would undo that. ` +
-    'Look at the nights again, and then decide.';
-  throw new AttuneError('swap-refused', message, { asked: asked.join(' '), now: now.join(' ') });
 }

@@ -25,6 +25,13 @@ export const MeasureView = z.object({
 });
 export type MeasureView = z.infer<typeof MeasureView>;
 
+/** Words of a reply that take up what the person said, or the model's own idea. */
+const LitWords = z.object({
+  feature: z.enum(['direction', 'own-idea']),
+  start: z.number().int(),
+  end: z.number().int(),
+});
+
 export const FlaggedView = z.object({
   flagId: Id,
   conversationId: Id,
@@ -37,7 +44,13 @@ export const FlaggedView = z.object({
   marginAfter: z.number().nullable(),
   /** Held back: it measured and did not train. */
   isHeldBack: z.boolean(),
+  /** Whether each reply does what the person said, by its words; null: not in earlier nights. */
+  does: z.object({ before: z.boolean(), after: z.boolean() }).nullable().default(null),
+  lit: z
+    .object({ before: z.array(LitWords), after: z.array(LitWords) })
+    .default({ before: [], after: [] }),
 });
+export type LitWords = z.infer<typeof LitWords>;
 export type FlaggedView = z.infer<typeof FlaggedView>;
 
 export const DreamView = z.object({
@@ -229,12 +242,20 @@ export const NightStatus = z.enum([
 export const Remedy = z.enum(['retrain', 'revert', 'reject']);
 export type Remedy = z.infer<typeof Remedy>;
 
+const Use = z.object({
+  /** Until the next night; then it is taken back, unless the person preferred its replies. */
+  isTrial: z.boolean().default(false),
+  /** It is in use although the gate refused it. */
+  isAgainstVerdict: z.boolean().default(false),
+});
+
 /** `GET /api/nights/:id`: the summary as it was written, and what was decided since. */
 export const NightView = z.object({
   ...NightSummary.shape,
   status: NightStatus,
   /** Null: it has learnt from no such words, or is not used. */
   remedy: Remedy.nullable().default(null),
+  ...Use.shape,
 });
 export type NightView = z.infer<typeof NightView>;
 
@@ -252,6 +273,9 @@ export const NightLine = z.object({
   /** Flags per 100 replies on that day; null: nothing was said. */
   flagsPer100: z.number().nullable(),
   remedy: Remedy.nullable().default(null),
+  /** It learnt something: its weights can be used. */
+  hasWeights: z.boolean().default(true),
+  ...Use.shape,
 });
 export type NightLine = z.infer<typeof NightLine>;
 
@@ -348,6 +372,16 @@ export const BlindView = z.object({
 });
 export type BlindView = z.infer<typeof BlindView>;
 
-/** `POST /api/nights/:id/blind`; the first answer to a pair counts. */
+/** `GET /api/nights/:id/trial`: two replies to something that was said today, blind. */
+export const TrialView = z.object({
+  /** Null: nothing was said yet to which the two differ. */
+  pair: BlindPair.nullable(),
+  tally: z.object({ old: z.number().int(), new: z.number().int(), same: z.number().int() }),
+  /** By the choices so far it stays at night. */
+  stays: z.boolean(),
+});
+export type TrialView = z.infer<typeof TrialView>;
+
+/** `POST /api/nights/:id/blind`, and of a trial; the first answer to a pair counts. */
 export const BlindAnswer = z.strictObject({ flagId: Id, choice: z.enum(['a', 'b', 'same']) });
 export type BlindAnswer = z.infer<typeof BlindAnswer>;

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
 import type { Conversations } from '../chat/conversations.ts';
+import { answerTrial, type TrialParts, trialView } from '../chat/trial.ts';
 import { NIGHT_ID } from '../ledger/manifest.ts';
 import { listNights, readSummary } from '../morning/list.ts';
 import { changeDream, reviewView } from '../morning/review.ts';
@@ -22,6 +23,7 @@ export interface NightRouteOptions {
   readonly nights: NightService;
   readonly conversations: Pick<Conversations, 'offered' | 'decide'>;
   readonly slider: SliderParts;
+  readonly trial: TrialParts;
   /** Undefined: nights come only when they are asked for. */
   readonly schedule: Pick<Schedule, 'next'> | undefined;
 }
@@ -66,6 +68,14 @@ export function nightRoutes(options: NightRouteOptions): Route[] {
     route('POST', '/api/nights/:id/blind', async (context) =>
       nights.answerBlind(nightOf(context), await context.readBody(BlindAnswer)),
     ),
+    route('GET', '/api/nights/:id/trial', (context) =>
+      nights.standAside(() => trialView(options.trial, nightOf(context), context.signal)),
+    ),
+    route('POST', '/api/nights/:id/trial', async (context) => {
+      const answer = await context.readBody(BlindAnswer);
+      await answerTrial(options.trial, nightOf(context), answer);
+      return nights.standAside(() => trialView(options.trial, nightOf(context), context.signal));
+    }),
     route('GET', '/api/nights/:id/slider', (context) => sliderView(slider, nightOf(context))),
     route('POST', '/api/nights/:id/slider/reply', async (context) => {
       const request = await context.readBody(SliderReplyRequest);

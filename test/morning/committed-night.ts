@@ -1,4 +1,5 @@
 // One committed night in a real ledger, and the daemon's routes over it: for tests of what a person
+
 // does with a night in the morning.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,6 +7,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import type { Folder } from '../../src/base/file-ops.ts';
 import { silentLogger } from '../../src/base/logger.ts';
+import type { TrialParts } from '../../src/chat/trial.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { SliderParts } from '../../src/morning/slider.ts';
@@ -87,7 +89,11 @@ export async function openMorning(): Promise<Morning> {
         offered: () => ({ total: 0, conversations: [] }),
         decide: async () => 0,
       };
-      const routes = nightRoutes({ nights, conversations, slider, schedule: undefined });
+      const routes = nightRoutes({
+        ...{ nights, conversations, slider },
+        trial: {} as TrialParts,
+        schedule: undefined,
+      });
       return openTestDaemon({ routes });
     },
     async end() {

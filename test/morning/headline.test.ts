@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { decideGate, type GateEvidence } from '../../src/measure/gate.ts';
 import { type HeadlineInput, headlineOf } from '../../src/morning/headline.ts';
+import type { FlaggedView } from '../../src/protocol/summary.ts';
+import { adviceOf, adviceText, changeText } from '../../src/protocol/verdict-text.ts';
 import { around, GOOD, SETTINGS } from '../measure/gate-evidence.ts';
-import { listening } from '../web/night-example.ts';
+import { listening, night } from '../web/night-example.ts';
 
 const NIGHT: HeadlineInput = {
-  ...{ verdict: 'refused', number: 3, isOffered: false },
+  ...{ verdict: 'refused', number: 3, flagged: [] },
   ...{ listening: listening(), reasons: [] },
 };
 const refused = (changed: Partial<GateEvidence>): string =>
@@ -13,31 +15,73 @@ const refused = (changed: Partial<GateEvidence>): string =>
 const unsure = around(0.1, 0.2, 0.2);
 
 describe('the headline of a night', () => {
-  it('says how it listens beside before and told', () => {
-    const numbers = 'it listens in 25 % of 80 judged pairs, 10 % before, 59 % when told';
-    expect(headlineOf({ ...NIGHT, verdict: 'awaiting-review' })).toBe(
-      `Night 3 waits for you: ${numbers}.`,
+  const moment = (before: boolean, after: boolean) => {
+    const [one] = night('waiting').flagged as [FlaggedView];
+    return { ...one, does: { before, after } };
+  };
+  const reasons = [...decideGate(GOOD, SETTINGS).reasons];
+
+  it("counts the person's own moments before anything else", () => {
+    const flagged = [moment(false, true), moment(true, true), moment(false, false)];
+    expect(headlineOf({ ...NIGHT, verdict: 'swapped', flagged, reasons })).toBe(
+      'Night 3: In 2 of your 3 moments it now does what you said (1 before). ' +
+        'Everyday talk is unchanged.',
     );
-    expect(headlineOf({ ...NIGHT, verdict: 'swapped' })).toBe(`Night 3 is in force: ${numbers}.`);
-    expect(headlineOf({ ...NIGHT, verdict: 'awaiting-review', isOffered: true })).toBe(
-      `Night 3 offers itself for a day's trial: ${numbers}; too small a gain to be sure of.`,
+  });
+
+  it.each([
+    [false, true, 'it now does'],
+    [true, true, 'it still does'],
+    [true, false, 'it no longer does'],
+    [false, false, 'it still does not do'],
+  ])('has words for a single moment: %s before, %s after', (before, after, words) => {
+    expect(changeText({ ...NIGHT, flagged: [moment(before, after)] })).toBe(
+      `In your moment ${words} what you said.`,
+    );
+  });
+
+  it('says how it listens in the tests where nobody can read the moments', () => {
+    expect(headlineOf({ ...NIGHT, verdict: 'awaiting-review' })).toBe(
+      'Night 3: In 25 % of 80 tests it does what was asked (10 % before).',
     );
   });
 
   it('of a refusal names what failed in plain words, and nothing that held', () => {
-    expect(refused({ lossBound: 0.2 })).toBe(
-      'Night 3 was refused by the gate: replies elsewhere may have become worse.',
+    expect(refused({ lossBound: 0.2 })).toMatch(
+      /Everyday talk may have become worse\. Not recommended: other replies may have become worse\.$/,
     );
-    expect(refused({ bothRight: unsure, heldKl: { kind: 'absent', kl: 2 } })).toBe(
-      'Night 3 was refused by the gate: listening did not gain enough and ' +
-        'its replies moved too far elsewhere.',
+    expect(refused({ bothRight: unsure })).toMatch(
+      /Everyday talk is unchanged\. Not recommended: tests do not show that it listens better\.$/,
     );
   });
 
   it('of a refusal says once what two rules mean', () => {
     const worse = { ratio: 1.1, high: 1.2 };
-    expect(refused({ perplexityParent: worse, perplexityBase: worse })).toBe(
-      'Night 3 was refused by the gate: everyday conversation is predicted worse.',
+    expect(refused({ perplexityParent: worse, perplexityBase: worse })).toMatch(
+      /Not recommended: everyday talk may have become worse\.$/,
+    );
+  });
+
+  it.each([
+    ['use', {}, {}],
+    ['leave', { lossBound: 1 }, {}],
+    ['leave', {}, { isVeto: true }],
+    ['try', {}, { isOffered: true }],
+    ['leave', {}, { isOffered: true, flagged: [moment(true, false)] }],
+    ['try', {}, { flagged: [moment(true, false)] }],
+  ] as const)('recommends to %s, and never against what it says', (advice, changed, more) => {
+    const { isVeto = false, ...rest } = { isVeto: false, ...more };
+    const gate = [...decideGate({ ...GOOD, ...changed }, SETTINGS).reasons];
+    const came = {
+      ...NIGHT,
+      isOffered: false,
+      reasons: gate,
+      ...rest,
+      flagged: [...(('flagged' in rest && rest.flagged) || [])],
+    };
+    expect(adviceOf(came, { isVeto })).toBe(advice);
+    expect(adviceText(came, { isVeto })).toMatch(
+      advice === 'leave' ? /leave it/ : advice === 'try' ? /try it/ : /use it/,
     );
   });
 

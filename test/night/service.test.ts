@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { silentLogger } from '../../src/base/logger.ts';
+import { isOldFirst } from '../../src/morning/blind.ts';
+import { listNights } from '../../src/morning/list.ts';
 import { NightService } from '../../src/night/service.ts';
 import type { ServerMessage } from '../../src/protocol/server-message.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
@@ -136,11 +138,58 @@ describe('a night that fails', () => {
 });
 
 describe('deciding about a night', () => {
+  /** One that offers itself, and is tried. */
+  async function onTrial(): Promise<string> {
+    const { night: id } = await commitNight(night.store, { passed: false, isOffered: true });
+    const at = '2026-03-04T06:00:00.000Z';
+    await night.store.ledger.setHead({ nights: { [id]: { status: 'waiting', at, why: '' } } });
+    await nights.approve(id);
+    expect(nights.trials.isOn(id)).toBe(true);
+    return id;
+  }
+
+  it.each([
+    ['takes back', [], []],
+    ['takes back', ['old'], []],
+    ['keeps', ['new'], [0]],
+    ['takes back', ['new', 'old'], []],
+  ] as const)('%s what is on trial by what was preferred: %s', async (_, prefers, stays) => {
+    const id = await onTrial();
+    for (const [at, wanted] of prefers.entries()) {
+      const isFirst = isOldFirst(night.store.ledger, id, `m${at}`);
+      const choice = (wanted === 'old') === isFirst ? 'a' : 'b';
+      await nights.trials.day(id, { flagId: `m${at}`, choice });
+    }
+    await nights.run().catch(() => undefined);
+    expect(night.store.ledger.head().inForce).toEqual(stays.map(() => id));
+    expect(nights.trials.isOn(id)).toBe(false);
+    await expect(nights.trials.day(id)).rejects.toMatchObject({ code: 'night-unknown' });
+  });
+
+  it('keeps a night on trial for good when it is approved again', async () => {
+    const id = await onTrial();
+    expect(await nights.approve(id)).toBeUndefined();
+    expect(nights.trials.isOn(id)).toBe(false);
+    expect(night.store.ledger.head().nights[id]).toMatchObject({ status: 'in-force' });
+  });
+
+  it('says of every night that came or went by a swap what became of it', async () => {
+    const { night: id } = await commitNight(night.store, { passed: false });
+    const { ledger } = night.store;
+    const line = async () => (await listNights(ledger)).find(({ nightId }) => nightId === id);
+    await nights.swapTo([id]);
+    expect(await line()).toMatchObject({ status: 'in-force', isAgainstVerdict: true });
+    await nights.swapTo([]);
+    expect(await line()).toMatchObject({ status: 'reverted', isAgainstVerdict: false });
+    await nights.approve(id);
+    expect(await line()).toMatchObject({ status: 'in-force', isTrial: false });
+  });
+
   it('takes a waiting night into use and back, and refuses what its status does not allow', async () => {
     const { night: id } = await commitNight(night.store);
     const at = '2026-03-04T06:00:00.000Z';
     await night.store.ledger.setHead({ nights: { [id]: { status: 'waiting', at, why: '' } } });
-    const { to } = await nights.approve(id);
+    const { to } = (await nights.approve(id)) ?? {};
     expect(night.store.ledger.head().inForce).toEqual([id]);
     expect(published).toMatchObject([{ type: 'swap-end', to }]);
     await expect(nights.reject(id)).rejects.toMatchObject({ code: 'swap-refused' });

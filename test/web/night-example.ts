@@ -48,9 +48,14 @@ const flagged = (id: string, direction: string, oldReply: string, newReply: stri
   direction,
   oldReply,
   newReply,
-  marginBefore: -0.4,
-  marginAfter: 0.3,
+  marginBefore: null,
+  marginAfter: null,
   isHeldBack: id === 'flag-3',
+  does: { before: false, after: id !== 'flag-2' },
+  lit: {
+    before: [],
+    after: id === 'flag-1' ? [{ feature: 'direction' as const, start: 14, end: 18 }] : [],
+  },
 });
 
 const share = (replies: number, before: number, after: number) => ({
@@ -95,7 +100,7 @@ export function today(status: string, changes: Partial<NightSummary> = {}): Nigh
   const one = replies as NonNullable<typeof replies>;
   return NightView.parse({
     ...rest,
-    headline: 'Night 3 waits for you: it listens in 25 % of 80 judged pairs, 10 % before.',
+    headline: 'Night 3: In 2 of your 3 moments it now does what you said (0 before).',
     listening: listening(),
     bothRight: null,
     measures: [
@@ -107,7 +112,6 @@ export function today(status: string, changes: Partial<NightSummary> = {}): Nigh
         wish: 'gain',
       },
     ],
-    flagged: rest.flagged.map((moment) => ({ ...moment, marginBefore: null, marginAfter: null })),
     replies: {
       ...{ ...one, deaf: null, held: held(101, 3, 2), replies: 144 },
       kinds: one.kinds.map((kind) => ({ ...kind, deaf: null, held: held(9, 1, 2) })),
@@ -127,12 +131,12 @@ export const night = (status: string, mean = 0.12): NightView =>
     verdict: status === 'refused' ? 'refused' : 'awaiting-review',
     headline:
       status === 'refused'
-        ? 'Night 3 was refused by the gate: push-back fell.'
-        : 'Night 3 waits for you: listening margin +0.120 nats a token.',
+        ? 'Night 3: Not recommended: tests do not show that it listens better.'
+        : 'Night 3: In 2 of your 3 moments it now does what you said (0 before).',
     versions: { from: 'v-2', to: null },
     reasons: [
-      { rule: 'margin', passes: mean > 0, text: 'up by at least 0.02 nats a token' },
-      { rule: 'push-back', passes: status !== 'refused', text: 'lower bound above −0.02' },
+      { rule: 'listening', passes: mean > 0, text: 'up by at least 0.02' },
+      { rule: 'held replies', passes: status !== 'refused', text: 'at most 5 % worse' },
     ],
     evidence: '4 of about 12 flags: a first impression.',
     measures: [

@@ -1,7 +1,7 @@
 // The web client in a real browser: the list of nights, the morning's summary, the night slider.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { BlindView, NightList, NightView } from '../../src/protocol/summary.ts';
+import type { BlindView, NightList, NightView, TrialView } from '../../src/protocol/summary.ts';
 import { type Route, sendJson } from '../../src/server/route.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 import {
@@ -48,7 +48,8 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
   beforeAll(async () => {
     const decide = (decision: string, status: NightView['status']) =>
       post(`/api/nights/:id/${decision}`, () => {
-        summary = { ...summary, status };
+        const isTrial = status === 'in-force' && summary.isOffered && !summary.isTrial;
+        summary = { ...summary, status, isTrial };
         return {};
       });
     const routes = [
@@ -63,6 +64,8 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
         if (isOver && summary.status === 'waiting') summary = { ...summary, status: 'rejected' };
         return blind;
       }),
+      get('/api/nights/:id/trial', () => trial(0)),
+      post('/api/nights/:id/trial', () => trial(1)),
       post('/api/nights/:id/slider/reply', (body) => {
         return { text: `Stop ${JSON.parse(body).stop} speaks.`, version: 'v' };
       }),
@@ -90,6 +93,13 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     await daemon?.end();
   });
 
+  const trial = (chosen: number): TrialView => ({
+    pair:
+      chosen === 0 ? { flagId: 'm9', direction: 'Close the window', a: 'Closed.', b: 'Hm.' } : null,
+    tally: { old: 0, new: chosen, same: 0 },
+    stays: chosen > 0,
+  });
+
   async function open(path: string): Promise<void> {
     watched = await openPage(browser, `${daemon.url}${path}`);
     page = watched.page;
@@ -101,10 +111,11 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     await lines.first().waitFor();
     expect(await lines.allTextContents()).toEqual([
       expect.stringMatching(/Night 3.*waits for you.*listening \+12 points/s),
-      expect.stringMatching(/Night 2.*refused by the gate.*listening −6 points/s),
-      expect.stringMatching(/Night 1.*in force/s),
+      expect.stringMatching(/Night 2.*not recommended.*listening −6 points/s),
+      expect.stringMatching(/Night 1.*in use/s),
     ]);
-    const trend = page.getByRole('img', { name: /^Listening, share of pairs/ });
+    await page.getByText('From night to night').click();
+    const trend = page.getByRole('img', { name: /^Listening gained/ });
     expect(await trend.getAttribute('aria-label')).toContain('0.080, −0.060, 0.120');
     await page.getByRole('button', { name: 'Dream now' }).click();
     await expect.poll(() => asked, PATIENT).toEqual(['/api/nights/run {}']);
@@ -170,8 +181,8 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     await expect.poll(() => page.title(), PATIENT).toBe('(1) Attune');
     await page.getByRole('link', { name: /^Nights.*one waits for you/ }).waitFor();
     await press(page, card);
-    await page.getByRole('button', { name: 'Use these weights' }).click();
-    await page.getByText('· in force').waitFor();
+    await page.getByRole('button', { name: 'Use it' }).click();
+    await page.getByText('· in use').waitFor();
     await page.getByRole('link', { name: 'attune' }).click();
     await page.getByText('What is on your mind?').waitFor();
     await expect.poll(() => card.count(), PATIENT).toBe(0);
@@ -181,17 +192,29 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
   it('takes a night into use again that was left or taken back', async () => {
     summary = night('reverted');
     await open(AT);
-    await page.getByRole('button', { name: 'Use it after all' }).click();
-    await page.getByText('· in force').waitFor();
+    await page.getByText('You took it back: it is not in use.').waitFor();
+    await page.getByRole('button', { name: 'Use it anyway' }).click();
+    await page.getByText('· in use').waitFor();
     expect(asked).toEqual(['/api/nights/n0003-2026-03-03/approve {}']);
   });
 
   it('shows a waiting night on one screen and takes it into use', async () => {
     await open(AT);
-    await page.getByRole('heading', { name: /Night 3 waits for you/ }).waitFor();
+    await page.getByRole('heading', { name: 'The morning after night 3' }).waitFor();
+    const conclusion = page.getByRole('region', { name: 'What it comes to' });
+    await conclusion
+      .getByText('In 2 of your 3 moments it now does what you said (0 before).')
+      .waitFor();
+    await conclusion.getByText('Everyday talk is unchanged.').waitFor();
+    await conclusion.getByText('Recommended: use it.').waitFor();
+    const first = page.getByRole('article').first();
+    await first.getByText('Then ✗ does not').waitFor();
+    await first.getByText('Now ✓ does it').waitFor();
+    expect(await first.locator('mark').allTextContents()).toEqual(['open']);
+    // Nothing of the numbers is in the way of the decision.
+    expect(await page.getByText('4 of about 12 flags').isVisible()).toBe(false);
+    await page.getByText('How it was judged').click();
     await page.getByText('4 of about 12 flags').waitFor();
-    await page.getByText('New: it stays open.').waitFor();
-    expect(await page.getByText('Old: a fan is better.').count()).toBe(1);
     const margin = page.getByRole('row', { name: /Listening margin/ });
     expect(await margin.getByRole('img').getAttribute('aria-label')).toContain('+0.120, 95 % from');
     await page
@@ -199,67 +222,77 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
       .getByText('not measured')
       .waitFor();
     await page.getByText('Crossed pairs, both right').waitFor();
-    const inShort = page.getByLabel('The night in short');
-    await inShort.getByText('42 % → 50 % n 24; the gate does not read it').waitFor();
     await page.getByText('Replies that pass their check: 42 % → 50 % (n 24)').click();
     await page.getByText('They judge nothing: the gate reads margins.').waitFor();
     await page.getByRole('row', { name: /push-back.*59 % → 50 %/ }).waitFor();
     await page.getByText('The sheet says 72.').waitFor();
     await page.getByText(/^Dreams: 31 of 60/).click();
     await page.getByText('refused, near copy: 17').waitFor();
-    expect(await page.locator('mark[data-feature="direction"]').textContent()).toBe(
-      'water the fern',
-    );
-    await page.getByRole('button', { name: 'Use these weights' }).click();
-    await page.getByRole('button', { name: 'Take this night back' }).click();
-    await page.getByText('· reverted').waitFor();
-    expect(await page.getByRole('button', { name: 'Take this night back' }).count()).toBe(0);
+    expect(await page.locator('.dream mark').textContent()).toBe('water the fern');
+    await page.getByText('It learns to say:').waitFor();
+    await page.getByRole('button', { name: 'Use it' }).click();
+    await page.getByText('It is in use.').waitFor();
+    await page.getByRole('button', { name: 'Take it back' }).click();
+    await page.getByText('· taken back').waitFor();
+    expect(await page.getByRole('button', { name: 'Take it back' }).count()).toBe(0);
     expect(asked.map((one) => one.split('/').at(-1))).toEqual(['approve {}', 'revert {}']);
   });
 
   it('shows how a night listens by distance, beside told, and what it costs elsewhere', async () => {
     summary = today('waiting');
     await open(AT);
+    await page.getByText('How it was judged').click();
     await page.getByText('31 % of the gap to told').waitFor();
     const row = page.getByRole('row', { name: /^2 turns/ });
     expect(await row.getByRole('cell').allTextContents()).toEqual([
       ...['0 %', '0 %', '16 %', '58 %', '0 %', '40'],
     ]);
-    const inShort = page.getByLabel('The night in short');
-    await inShort.getByText('10 % → 25 % 59 % when told; 80 pairs').waitFor();
-    await inShort.getByText('2 of 144').waitFor();
     await page.getByText('On 30 moments, where it moved more').waitFor();
   });
 
   it('lets a night that offers itself be tried for a day', async () => {
     summary = today('waiting', { isOffered: true });
     await open(AT);
-    await page.getByText('Its gain is too small to be sure of').waitFor();
-    await page.getByRole('button', { name: 'Try it for a day' }).click();
-    await page.getByText('· in force').waitFor();
-    expect(asked).toEqual(['/api/nights/n0003-2026-03-03/approve {}']);
+    await page.getByText('Too few flags to be sure. Recommended: try it today.').waitFor();
+    await page.getByRole('button', { name: 'Try it today' }).click();
+    await page.getByText('On trial: the next night takes it back').waitFor();
+    await page.getByRole('button', { name: 'Compare two replies' }).click();
+    await page.getByText('“Close the window”').waitFor();
+    await page.getByText('You preferred its replies 0 times').waitFor();
+    await page.getByRole('button', { name: 'This one listens better' }).first().click();
+    await page.getByText('You preferred its replies 1 times, the old ones 0: it stays.').waitFor();
+    await page.getByText('Nothing more was said today').waitFor();
+    await page.getByRole('button', { name: 'Keep it' }).click();
+    await expect.poll(() => page.getByText('On trial').count(), PATIENT).toBe(0);
+    expect(asked.map((one) => one.slice('/api/nights/n0003-2026-03-03/'.length))).toEqual([
+      'approve {}',
+      'trial {"flagId":"m9","choice":"a"}',
+      'approve {}',
+    ]);
   });
 
   it('lets a waiting night be left', async () => {
     await open(AT);
-    await page.getByRole('button', { name: 'Leave them' }).click();
-    await page.getByText('· rejected').waitFor();
-    expect(await page.getByRole('button', { name: 'Use these weights' }).count()).toBe(0);
+    await page.getByRole('button', { name: 'Leave it' }).click();
+    await page.getByText('You left it: it is not in use.').waitFor();
+    expect(await page.getByRole('button', { name: 'Use it', exact: true }).count()).toBe(0);
     expect(asked).toEqual(['/api/nights/n0003-2026-03-03/reject {}']);
   });
 
   it('shows a refusal as clearly as a success', async () => {
     summary = night('refused', -0.09);
     await open(AT);
-    await page.getByRole('heading', { name: /refused by the gate: push-back fell/ }).waitFor();
+    await page.getByText('Recommended: leave it, for tests do not show that it listens').waitFor();
+    await page.getByText('How it was judged').click();
     const failed = page.getByRole('listitem').filter({ hasText: 'Not passed:' });
     expect(await failed.allTextContents()).toEqual([
-      expect.stringContaining('margin'),
-      expect.stringContaining('push-back'),
+      expect.stringContaining('listening'),
+      expect.stringContaining('held replies'),
     ]);
     const falling = page.getByRole('row', { name: /Push-back/ }).getByRole('img');
     expect(await falling.getAttribute('data-tone')).toBe('down');
-    expect(await page.getByRole('button', { name: /Use these|Take this/ }).count()).toBe(0);
+    expect(await page.locator('button.primary').count()).toBe(0);
+    await page.getByRole('button', { name: 'Use it anyway' }).waitFor();
   });
 
   it('offers the pairs blind first, and rejects a night whose old replies were preferred', async () => {
@@ -274,12 +307,12 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     await open(AT);
     await page.getByRole('heading', { name: 'Which reply listens?' }).waitFor();
     expect(await page.getByText('New: it stays open.').count()).toBe(0);
-    expect(await page.getByRole('button', { name: 'Use these weights' }).count()).toBe(0);
+    expect(await page.getByRole('region', { name: 'What it comes to' }).count()).toBe(0);
     const better = page.getByRole('button', { name: 'This one listens better' });
     await better.nth(1).click();
     await page.getByText('“No sugar”').waitFor();
     await better.first().click();
-    await page.getByText('So this night is not used.').waitFor();
+    await page.getByText('You left it: it is not in use.').waitFor();
     await page.getByText('New: it stays open.').waitFor();
     expect(asked).toEqual([
       '/api/nights/n0003-2026-03-03/blind {"flagId":"flag-1","choice":"b"}',
@@ -292,8 +325,8 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     blind = { pairs: [], tally: { old: 2, new: 1, same: 0 }, isVeto: true };
     await open(AT);
     await page.getByText('you preferred the new reply 1 of 3 times').waitFor();
-    await page.getByRole('button', { name: 'Take this night back' }).first().click();
-    await page.getByText('· reverted').waitFor();
+    await page.getByRole('button', { name: 'Take it back' }).click();
+    await page.getByText('· taken back').waitFor();
     expect(asked).toEqual(['/api/nights/n0003-2026-03-03/revert {}']);
   });
 

@@ -114,7 +114,7 @@ describe.skipIf(!canBrowse)(`reviewing a night in the browser ${NEEDS}`, SLOW, (
   it('offers nothing to change of a night that is in use', async () => {
     summary = night('in-force');
     const { page, complaints, close } = await openPage(browser, `${daemon.url}${AT}`);
-    await page.getByRole('button', { name: 'Take this night back' }).waitFor();
+    await page.getByRole('button', { name: 'Take it back' }).waitFor();
     expect(await page.getByText('Look through its dreams').count()).toBe(0);
     expect(complaints).toEqual([]);
     await close();

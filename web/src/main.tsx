@@ -14,6 +14,7 @@ import { keepTold, refuseTold } from './flag/told.tsx';
 import { loadNights } from './night/api.ts';
 import { Nights } from './night/night-list.tsx';
 import { NightNow, news } from './night/night-now.tsx';
+import { Speaking } from './night/speaking.tsx';
 import { follow, route } from './page-route.ts';
 import {
   attempt,
@@ -35,6 +36,8 @@ function Page(): VNode {
       return <FlagList />;
     case 'nights':
       return <Nights id={route.value.id} view={route.value.view} />;
+    case 'model':
+      return <Speaking />;
     case 'unknown':
       return <Unknown />;
     default:
@@ -156,6 +159,8 @@ function titleOf(): string {
       return 'Flags – Attune';
     case 'nights':
       return 'Nights – Attune';
+    case 'model':
+      return 'What is speaking – Attune';
     case 'unknown':
       return 'Attune';
     default:

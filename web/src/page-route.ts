@@ -3,13 +3,13 @@ import { signal } from '@preact/signals';
 
 export type Route =
   | { readonly page: 'talk'; readonly id: string | null }
-  | { readonly page: 'flags' }
+  | { readonly page: 'flags' | 'model' }
   | { readonly page: 'unknown' }
   | { readonly page: 'nights'; readonly id: string | null; readonly view: 'summary' | 'slider' };
 
 function parse(path: string): Route {
   const [first, second, third] = path.split('/').filter(Boolean);
-  if (first === 'flags') return { page: 'flags' };
+  if (first === 'flags' || first === 'model') return { page: first };
   if (first === 'nights') {
     return { page: 'nights', id: second ?? null, view: third === 'slider' ? 'slider' : 'summary' };
   }

@@ -5,6 +5,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { ConversationSummary, SearchHit } from '../../../src/protocol/conversation.ts';
 import { CONNECTION_TEXT, connectionState, request } from '../connection.ts';
 import { news } from '../night/night-now.tsx';
+import { weightsText } from '../night/weights.ts';
 import { follow, go, route } from '../page-route.ts';
 import {
   conversations,
@@ -143,16 +144,22 @@ function Status(): VNode {
   const state = connectionState.value;
   const view = engine.value;
   const isWell = state === 'open' && view?.status === 'ready';
-  const model = view?.modelId ?? 'no model';
+  const model = view?.modelId ? `${view.modelId}, ${weightsText.value}` : 'no model';
   return (
     <p class="status" role="status" aria-live="polite" data-well={isWell}>
       <i aria-hidden="true" />
       <span>
-        {state === 'open'
-          ? view?.status === 'ready'
-            ? model
-            : `engine ${view?.status}`
-          : CONNECTION_TEXT[state]}
+        {state === 'open' ? (
+          view?.status === 'ready' ? (
+            <a href="/model" onClick={follow}>
+              {model}
+            </a>
+          ) : (
+            `engine ${view?.status}`
+          )
+        ) : (
+          CONNECTION_TEXT[state]
+        )}
       </span>
     </p>
   );

@@ -6,6 +6,7 @@ import { flagDraft } from '../flag/flag-draft.ts';
 import { FlagSheet } from '../flag/sheet.tsx';
 import { SelectionToolbar } from '../flag/toolbar.tsx';
 import { Morning } from '../night/night-now.tsx';
+import { Meter } from '../night/speaking.tsx';
 import { engine, isRunning, open, running } from '../page-state.ts';
 import { hasEarlier, hasLater, showEarlier, showLater, shown } from '../stretch.ts';
 import { takeBack, waiting } from '../unstored-message.ts';
@@ -145,6 +146,7 @@ export function Talk(): VNode {
         )}
         <SelectionToolbar />
         {flagDraft.value === null ? <Composer /> : <FlagSheet draft={flagDraft.value} />}
+        <Meter />
       </div>
     </main>
   );

@@ -10,23 +10,24 @@ import type {
   OfferedDecision,
   SliderReply,
   SliderView,
+  TrialView,
 } from '../../../src/protocol/summary.ts';
 import { token } from '../connection.ts';
 import { night } from '../page-state.ts';
 
 /** A night's status in words. */
 export const STATUS = {
-  'in-force': 'in force',
+  'in-force': 'in use',
   waiting: 'waits for you',
-  refused: 'refused by the gate',
-  rejected: 'rejected',
-  reverted: 'reverted',
+  refused: 'not recommended',
+  rejected: 'left',
+  reverted: 'taken back',
   empty: 'nothing to learn',
 } as const;
 
-async function call<T>(path: string, body?: unknown): Promise<T> {
+async function call<T>(path: string, body?: unknown, root = '/api/nights'): Promise<T> {
   const secret = token();
-  const response = await fetch(`/api/nights${path}`, {
+  const response = await fetch(root + path, {
     method: body === undefined ? 'GET' : 'POST',
     headers: {
       ...(secret ? { authorization: `Bearer ${secret}` } : {}),
@@ -53,6 +54,9 @@ export const loadSummary = (id: string): Promise<NightView> => call(`/${id}`);
 export const loadBlind = (id: string): Promise<BlindView> => call(`/${id}/blind`);
 export const answerBlind = (id: string, answer: BlindAnswer): Promise<BlindView> =>
   call(`/${id}/blind`, answer);
+export const loadTrial = (id: string): Promise<TrialView> => call(`/${id}/trial`);
+export const answerTrial = (id: string, answer: BlindAnswer): Promise<TrialView> =>
+  call(`/${id}/trial`, answer);
 export const loadSlider = (id: string): Promise<SliderView> => call(`/${id}/slider`);
 export const sliderReply = (id: string, flagId: string, stop: number): Promise<SliderReply> =>
   call(`/${id}/slider/reply`, { flagId, stop });
@@ -62,6 +66,9 @@ export const changeDream = (id: string, request: ReviewRequest): Promise<ReviewV
 export const decideOffered = (decision: OfferedDecision): Promise<unknown> =>
   call('/offered', decision);
 export const retrain = (id: string): Promise<unknown> => call(`/${id}/retrain`, {});
+/** These nights' weights and no others, in order; none is the base model. */
+export const swapTo = (nights: readonly string[]): Promise<unknown> =>
+  call('', { nights }, '/api/swap');
 export const runNight = (): Promise<unknown> => call('/run', {});
 export const stopNight = (): Promise<unknown> => call('/stop', {});
 export const decide = (id: string, decision: 'approve' | 'reject' | 'revert'): Promise<unknown> =>

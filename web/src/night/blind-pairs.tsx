@@ -1,9 +1,14 @@
 // Old and new replies judged blind, before the page says which is which.
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import type { BlindAnswer, BlindPair, BlindView } from '../../../src/protocol/summary.ts';
+import type {
+  BlindAnswer,
+  BlindPair,
+  BlindView,
+  TrialView,
+} from '../../../src/protocol/summary.ts';
 import { tell } from '../page-state.ts';
-import { answerBlind, decide } from './api.ts';
+import { answerBlind, answerTrial, loadTrial } from './api.ts';
 
 interface PairProps {
   readonly pair: BlindPair;
@@ -68,37 +73,57 @@ export function Blind({ nightId, view, isOpen, onView, onSkip }: BlindProps): VN
   );
 }
 
-interface TallyProps {
-  readonly nightId: string;
-  readonly view: BlindView;
-  readonly status: string;
-  readonly onDecided: () => void;
+/** Pairs of today's own messages; asked for, since the model has to answer twice. */
+export function Trial({ nightId }: { nightId: string }): VNode {
+  const [view, setView] = useState<TrialView | null>(null);
+  const [isBusy, setBusy] = useState(false);
+  const read = (load: () => Promise<TrialView>): void => {
+    setBusy(true);
+    load()
+      .then(setView, tell)
+      .finally(() => setBusy(false));
+  };
+  const { pair = null, tally, stays = false } = view ?? {};
+  return (
+    <div class="trial" aria-busy={isBusy}>
+      {tally !== undefined && (
+        <p role="status">
+          You preferred its replies {tally.new} times, the old ones {tally.old}: it{' '}
+          {stays ? 'stays' : 'is taken back tonight'}.
+        </p>
+      )}
+      {pair === null ? (
+        <>
+          {view !== null && (
+            <p class="hint">
+              Nothing more was said today to which the two answer differently. Talk on, and look
+              again.
+            </p>
+          )}
+          <button type="button" disabled={isBusy} onClick={() => read(() => loadTrial(nightId))}>
+            {isBusy ? 'Both answer…' : 'Compare two replies to what you said today'}
+          </button>
+        </>
+      ) : (
+        <Pair
+          key={pair.flagId}
+          pair={pair}
+          isBusy={isBusy}
+          onChoice={(choice) => read(() => answerTrial(nightId, { flagId: pair.flagId, choice }))}
+        />
+      )}
+    </div>
+  );
 }
 
-/** What the blind answers came to, and what follows from them. */
-export function Tally({ nightId, view, status, onDecided }: TallyProps): VNode | null {
-  const { tally, isVeto } = view;
+/** What the blind answers came to. */
+export function Tally({ view: { tally, isVeto } }: { view: BlindView }): VNode | null {
   if (tally === null) return null;
   const total = tally.old + tally.new + tally.same;
   return (
-    <div class="tally" data-veto={isVeto}>
-      <p>
-        Blind, you preferred the new reply {tally.new} of {total} times, the old one {tally.old}
-        {tally.same > 0 && `, and neither ${tally.same}`}.
-      </p>
-      {isVeto && status === 'rejected' && <p>So this night is not used.</p>}
-      {isVeto && status === 'in-force' && (
-        <>
-          <p>Its weights are in use. You can take it back at once.</p>
-          <button
-            type="button"
-            class="primary"
-            onClick={() => void decide(nightId, 'revert').then(onDecided, tell)}
-          >
-            Take this night back
-          </button>
-        </>
-      )}
-    </div>
+    <p class="tally" data-veto={isVeto}>
+      Blind, you preferred the new reply {tally.new} of {total} times, the old one {tally.old}
+      {tally.same > 0 && `, and neither ${tally.same}`}.
+    </p>
   );
 }

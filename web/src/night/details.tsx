@@ -6,21 +6,30 @@ import type { DreamView, NightSummary } from '../../../src/protocol/summary.ts';
 import { HeadMap, Losses } from './plot.tsx';
 import { Replies } from './reply-samples.tsx';
 
+const SPEAKER = { system: 'Told at first', user: 'You', assistant: 'Attune' } as const;
+
 /** A dream as it trained, its marked words lit. */
 export function Dream({ dream }: { dream: DreamView }): VNode {
   return (
     <article class="dream">
       <small>
         {dream.kind}
-        {dream.sampledShare !== null && ` · ${percent(dream.sampledShare)} sampled`}
+        {dream.sampledShare !== null &&
+          ` · ${percent(dream.sampledShare)} of it written by the model itself`}
       </small>
       {dream.turns.map((turn, index) => (
         <p key={index} class={turn.role}>
-          {lit(turn.content, index, dream)}
+          <small>{SPEAKER[turn.role]}:</small> {lit(turn.content, index, dream)}
         </p>
       ))}
-      <p class="better">{dream.chosen}</p>
-      {dream.rejected !== null && <p class="drift">{dream.rejected}</p>}
+      <p class="better">
+        <small>It learns to say:</small> {dream.chosen}
+      </p>
+      {dream.rejected !== null && (
+        <p class="drift">
+          <small>Not:</small> {dream.rejected}
+        </p>
+      )}
     </article>
   );
 }
@@ -78,8 +87,8 @@ function Training({ training }: { training: NonNullable<NightSummary['training']
   return (
     <details>
       <summary>
-        Training: {training.examples} examples, {training.steps} steps, W_q moved{' '}
-        {percent(training.relativeNorm, 2)}
+        Training: {training.examples} examples, {training.steps} steps; the weights that decide what
+        it looks at (W_q) moved {percent(training.relativeNorm, 2)}
       </summary>
       <Losses losses={training.losses} />
       <p class="hint">

@@ -52,16 +52,35 @@ function Problems({ problems }: { problems: readonly string[] }): VNode | null {
 function Trends({ list }: { list: NightList }): VNode | null {
   if (list.nights.length < 2) return null;
   const lines = [...list.nights].sort((a, b) => a.number - b.number);
+  const trend = (label: string, wish: string, read: (line: NightLine) => number | null): VNode => (
+    <Trend
+      label={label}
+      wish={wish}
+      nights={lines.map((line) => ({ name: `Night ${line.number}`, value: read(line) }))}
+    />
+  );
   return (
-    <section class="trends">
-      <Trend
-        label="Listening, share of pairs gained"
-        values={lines.map((l) => l.bothRight?.mean ?? null)}
-      />
-      <Trend label="Beyond the placebo" values={lines.map((l) => l.beyondPlacebo?.mean ?? null)} />
-      <Trend label="Defence gap" values={lines.map((l) => l.defenceGap)} />
-      <Trend label="Flags per 100 replies" values={lines.map((l) => l.flagsPer100)} />
-    </section>
+    <details class="trends">
+      <summary>From night to night, also those that are not in use</summary>
+      <div>
+        {trend(
+          'Listening gained',
+          'share of the tests; more is better',
+          (l) => l.bothRight?.mean ?? null,
+        )}
+        {trend(
+          'Beyond the placebo',
+          'what a training without your words did not gain; more is better',
+          (l) => l.beyondPlacebo?.mean ?? null,
+        )}
+        {trend(
+          'Defence gap',
+          'nats a token by which its own idea is in the way; less is better',
+          (l) => l.defenceGap,
+        )}
+        {trend('Flags per 100 replies', 'fewer is better', (l) => l.flagsPer100)}
+      </div>
+    </details>
   );
 }
 

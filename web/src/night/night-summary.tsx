@@ -1,96 +1,161 @@
-// One night on one screen: what it learnt from, what changed, whether to trust it, the way back.
+// The morning after a night: your moments then and now, one sentence, one button; the rest folded.
 
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { signed } from '../../../src/protocol/number-text.ts';
-import type { BlindView, FlaggedView, NightView } from '../../../src/protocol/summary.ts';
+import type { BlindView, FlaggedView, LitWords, NightView } from '../../../src/protocol/summary.ts';
+import {
+  adviceOf,
+  adviceText,
+  againstText,
+  changeText,
+  elsewhereText,
+} from '../../../src/protocol/verdict-text.ts';
 import { follow, go } from '../page-route.ts';
 import { nightsDone, tell } from '../page-state.ts';
 import { decide, loadBlind, loadNights, loadSummary, retrain, STATUS } from './api.ts';
-import { Blind, Tally } from './blind-pairs.tsx';
+import { Blind, Tally, Trial } from './blind-pairs.tsx';
 import { Details } from './details.tsx';
 import { Review } from './dream-review.tsx';
-import { Glance } from './glance.tsx';
 import { noteOpened } from './night-now.tsx';
 import { Gate, Numbers } from './numbers.tsx';
 
+/** What takes up the person's words, and the model's own idea, told apart by more than colour. */
+function Lit({ text, lit }: { text: string; lit: readonly LitWords[] }): VNode {
+  const parts: VNode[] = [];
+  let at = 0;
+  for (const { feature, start, end } of lit) {
+    if (start < at) continue;
+    parts.push(<span key={at}>{text.slice(at, start)}</span>);
+    parts.push(
+      <mark key={`m${start}`} data-feature={feature} title={FEATURE[feature]}>
+        {text.slice(start, end)}
+      </mark>,
+    );
+    at = end;
+  }
+  return (
+    <p dir="auto">
+      {parts}
+      {text.slice(at) || (text === '' && '(nothing)')}
+    </p>
+  );
+}
+
+const FEATURE = { direction: 'your words', 'own-idea': 'its own idea' } as const;
+
 function Flagged({ moment }: { moment: FlaggedView }): VNode {
-  const { marginBefore: before, marginAfter: after } = moment;
+  const { does, lit, oldReply, newReply, isHeldBack } = moment;
+  const reply = (when: 'before' | 'after', label: string, text: string): VNode => (
+    <div>
+      <small>
+        {label}
+        {does !== null && <b data-does={does[when]}>{does[when] ? ' ✓ does it' : ' ✗ does not'}</b>}
+      </small>
+      <Lit text={text} lit={lit[when]} />
+    </div>
+  );
   return (
     <article class="moment">
-      <p class="direction">“{moment.direction}”</p>
-      <div class="pair">
-        <div>
-          <small>Before</small>
-          <p>{moment.oldReply || '(nothing)'}</p>
+      <p class="direction" dir="auto">
+        <small>You said</small> “{moment.direction}”
+      </p>
+      {oldReply === newReply ? (
+        reply('after', 'Then and now, the same reply', newReply)
+      ) : (
+        <div class="pair">
+          {reply('before', 'Then', oldReply)}
+          {reply('after', 'Now', newReply)}
         </div>
-        <div>
-          <small>After</small>
-          <p>{moment.newReply || '(nothing)'}</p>
-        </div>
-      </div>
-      <small>
-        {before !== null &&
-          after !== null &&
-          `margin ${signed(before, 2)} → ${signed(after, 2)} nats a token`}
-        {moment.isHeldBack && ' · held back: it measured and did not train'}
-      </small>
+      )}
+      {isHeldBack && <small>Kept out of the training, to see what carries over.</small>}
     </article>
   );
 }
 
 interface DecideProps {
   readonly summary: NightView;
-  /** The way back is offered above already. */
-  readonly isVeto: boolean;
+  readonly blind: BlindView;
   readonly onDecided: () => void;
 }
 
-function Decide({ summary, isVeto, onDecided }: DecideProps): VNode {
-  const { nightId, status, remedy } = summary;
+type Decision = 'approve' | 'reject' | 'revert';
+
+/** What can be done, the recommended first. */
+function choicesOf({
+  summary,
+  blind,
+}: Pick<DecideProps, 'summary' | 'blind'>): [Decision, string][] {
+  const { status, remedy, training, isTrial } = summary;
+  const use = summary.isOffered ? 'Try it today' : 'Use it';
+  switch (status) {
+    case 'waiting': {
+      const left: [Decision, string] = ['reject', 'Leave it'];
+      if (remedy !== null) return [left];
+      const isLeft = adviceOf(summary, blind) === 'leave';
+      return isLeft ? [left, ['approve', 'Use it anyway']] : [['approve', use], left];
+    }
+    case 'in-force':
+      return [
+        ...(isTrial ? [['approve', 'Keep it'] as [Decision, string]] : []),
+        ['revert', 'Take it back'],
+      ];
+    case 'empty':
+      return [];
+    default:
+      return training === null ? [] : [['approve', 'Use it anyway']];
+  }
+}
+
+const NOW = {
+  'in-force': 'It is in use.',
+  waiting: '',
+  refused: 'It is not in use.',
+  rejected: 'You left it: it is not in use.',
+  reverted: 'You took it back: it is not in use.',
+  empty: '',
+} as const;
+
+/** The sentence that a person decides by, and the buttons for it. */
+function Verdict({ summary, blind, onDecided }: DecideProps): VNode {
+  const { nightId, status, isTrial, isAgainstVerdict } = summary;
   const [isBusy, setBusy] = useState(false);
-  const act = (decision: 'approve' | 'reject' | 'revert') => () => {
-    setBusy(true);
-    decide(nightId, decision)
-      .then(onDecided, tell)
-      .finally(() => setBusy(false));
-  };
+  const isOpen = status === 'waiting' || status === 'refused';
+  const isGood = adviceOf(summary, blind) !== 'leave';
+  const choices = choicesOf({ summary, blind });
+  const said = [changeText(summary), elsewhereText(summary)].filter(Boolean).join(' ');
   return (
-    <div class="decide">
-      {status === 'waiting' && summary.isOffered && (
-        <p>
-          Its gain is too small to be sure of with so few flags, and it kept everything else. Try it
-          for a day, and take it back here if it does not listen better.
-        </p>
-      )}
-      {status === 'waiting' && (
-        <>
-          {remedy === null && (
-            <button type="button" class="primary" disabled={isBusy} onClick={act('approve')}>
-              {summary.isOffered ? 'Try it for a day' : 'Use these weights'}
+    <section class="conclusion" data-good={isGood} aria-label="What it comes to">
+      <p class="sentence">{said || summary.headline}</p>
+      <p>
+        {isOpen && status !== 'refused' && <strong>{adviceText(summary, blind)} </strong>}
+        {status === 'refused' && <strong>{adviceText(summary)} </strong>}
+        {NOW[status]}
+        {isTrial &&
+          ' On trial: the next night takes it back, unless you prefer its replies or keep it.'}
+        {isAgainstVerdict && ` This is against its verdict: ${againstText(summary)}.`}
+      </p>
+      {choices.length > 0 && (
+        <div class="decide">
+          {choices.map(([decision, label], at) => (
+            <button
+              key={decision}
+              type="button"
+              class={at === 0 && isOpen && status !== 'refused' ? 'primary' : undefined}
+              disabled={isBusy}
+              onClick={() => {
+                setBusy(true);
+                decide(nightId, decision)
+                  .then(onDecided, tell)
+                  .finally(() => setBusy(false));
+              }}
+            >
+              {label}
             </button>
-          )}
-          <button type="button" disabled={isBusy} onClick={act('reject')}>
-            Leave them
-          </button>
-        </>
+          ))}
+        </div>
       )}
-      {status === 'in-force' && !isVeto && (
-        <button type="button" disabled={isBusy} onClick={act('revert')}>
-          Take this night back
-        </button>
-      )}
-      {(status === 'rejected' || status === 'reverted') && (
-        <button type="button" disabled={isBusy} onClick={act('approve')}>
-          Use it after all
-        </button>
-      )}
-      {summary.flagged.length > 0 && (
-        <a class="button" href={`/nights/${nightId}/slider`} onClick={follow}>
-          See the light move
-        </a>
-      )}
-    </div>
+      {isTrial && <Trial nightId={nightId} />}
+    </section>
   );
 }
 
@@ -101,7 +166,7 @@ const REMEDY = {
 } as const;
 
 /** What to do about words that were excluded, withdrawn or deleted after the night learnt them. */
-function TakenBack({ summary, onDecided }: Omit<DecideProps, 'isVeto'>): VNode | null {
+function TakenBack({ summary, onDecided }: Omit<DecideProps, 'blind'>): VNode | null {
   const { nightId, remedy } = summary;
   const [isBusy, setBusy] = useState(false);
   if (remedy === null) return null;
@@ -123,43 +188,56 @@ function TakenBack({ summary, onDecided }: Omit<DecideProps, 'isVeto'>): VNode |
 }
 
 /** So many are shown at once; the others wait behind a line. */
-const FLAGGED_SHOWN = 2;
+const FLAGGED_SHOWN = 3;
 
-function FlaggedList({ flagged }: { flagged: readonly FlaggedView[] }): VNode {
-  const list = (moments: readonly FlaggedView[]): VNode[] =>
-    moments.map((moment) => <Flagged key={moment.flagId} moment={moment} />);
-  const rest = flagged.slice(FLAGGED_SHOWN);
+/** Those that changed first: they say what the night did. */
+function Moments({ flagged }: { flagged: readonly FlaggedView[] }): VNode | null {
+  if (flagged.length === 0) return null;
+  const isSame = ({ oldReply, newReply }: FlaggedView): number => Number(oldReply === newReply);
+  const [...moments] = [...flagged]
+    .sort((a, b) => isSame(a) - isSame(b))
+    .map((moment) => <Flagged key={moment.flagId} moment={moment} />);
+  const rest = moments.splice(FLAGGED_SHOWN);
   return (
-    <section>
-      <h2>What you flagged</h2>
-      {list(flagged.slice(0, FLAGGED_SHOWN))}
+    <section aria-label="Your moments">
+      <p class="hint">
+        What you flagged, answered by the model of before and by this night's. Lit:{' '}
+        <mark data-feature="direction">your words</mark>,{' '}
+        <mark data-feature="own-idea">its own idea</mark>. “Does it” is read from the words alone;
+        read for yourself.
+      </p>
+      {moments}
       {rest.length > 0 && (
         <details>
-          <summary>{rest.length} more</summary>
-          {list(rest)}
+          <summary>{rest.length} more of your moments</summary>
+          {rest}
         </details>
       )}
     </section>
   );
 }
 
-function Results({ summary }: { summary: NightView }): VNode {
+/** All that was measured, for those who want to know how it was judged. */
+function Evidence({ summary }: { summary: NightView }): VNode | null {
+  if (summary.reasons.length === 0 && summary.measures.length === 0) return null;
   return (
-    <>
-      {summary.flagged.length > 0 && <FlaggedList flagged={summary.flagged} />}
-      {summary.measures.length > 0 && (
-        <section>
-          <h2>Did it learn to listen?</h2>
-          <Numbers summary={summary} />
-        </section>
-      )}
+    <details class="evidence">
+      <summary>How it was judged: every number</summary>
+      <p class="hint">{summary.evidence}</p>
+      {summary.measures.length > 0 && <Numbers summary={summary} />}
       {summary.reasons.length > 0 && (
-        <section>
-          <h2>The gate</h2>
+        <>
+          <h2>The rules that it had to keep</h2>
           <Gate reasons={summary.reasons} />
-        </section>
+        </>
       )}
-    </>
+      <Details summary={summary} />
+      {summary.back !== null && (
+        <p class="hint">
+          To go back in the terminal: <code>{summary.back}</code>
+        </p>
+      )}
+    </details>
   );
 }
 
@@ -195,17 +273,13 @@ export function Summary({ id }: { id: string }): VNode {
   const isBlind = blind.pairs.length > 0 && !isSkipped;
   return (
     <div class="column summary">
-      <section>
+      <header>
+        <h1>The morning after night {summary.number}</h1>
         <p class="verdict" data-status={summary.status}>
-          Night {summary.number}, {summary.day} · {STATUS[summary.status]}
+          {summary.day} · {STATUS[summary.status]}
         </p>
-        <h1>{summary.headline}</h1>
-        <p class="hint">{summary.evidence}</p>
-        <Tally nightId={id} view={blind} status={summary.status} onDecided={again} />
-        <TakenBack summary={summary} onDecided={again} />
-        {!isBlind && <Glance summary={summary} />}
-        {!isBlind && <Decide summary={summary} isVeto={blind.isVeto} onDecided={again} />}
-      </section>
+      </header>
+      <TakenBack summary={summary} onDecided={again} />
       {isBlind ? (
         <Blind
           nightId={id}
@@ -215,14 +289,18 @@ export function Summary({ id }: { id: string }): VNode {
           onSkip={() => setSkipped(true)}
         />
       ) : (
-        <Results summary={summary} />
-      )}
-      {!isBlind && <Details summary={summary} />}
-      {!isBlind && isOpenToReview(summary) && <Review nightId={id} />}
-      {summary.back !== null && (
-        <p class="hint">
-          To go back in the terminal: <code>{summary.back}</code>
-        </p>
+        <>
+          <Moments flagged={summary.flagged} />
+          <Tally view={blind} />
+          <Verdict summary={summary} blind={blind} onDecided={again} />
+          {summary.flagged.length > 0 && (
+            <a class="button" href={`/nights/${id}/slider`} onClick={follow}>
+              See where it looks: the night slider
+            </a>
+          )}
+          <Evidence summary={summary} />
+          {isOpenToReview(summary) && <Review nightId={id} />}
+        </>
       )}
     </div>
   );

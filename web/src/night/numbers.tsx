@@ -13,6 +13,13 @@ import { fixed, percent, signed } from '../../../src/protocol/number-text.ts';
 import type { ListeningView, MeasureView, NightSummary } from '../../../src/protocol/summary.ts';
 import { Interval } from './plot.tsx';
 
+/** What a measure is, for somebody who never heard its name. */
+const MEANS: Readonly<Record<string, string>> = {
+  bothRight: 'share of test pairs in which it prefers the right reply on both sides',
+  beyondPlacebo: 'the same, less what a training gained that was told other words of yours',
+  defenceGap: 'how much harder it is to listen when it has an idea of its own',
+};
+
 const WISH = { gain: 'should rise', guard: 'must not fall', gap: 'should near zero' } as const;
 
 function Measure({ measure, scale }: { measure: MeasureView; scale: number }): VNode {
@@ -20,7 +27,7 @@ function Measure({ measure, scale }: { measure: MeasureView; scale: number }): V
   return (
     <tr>
       <th scope="row">
-        {label} <small>{WISH[wish]}</small>
+        {label} <small>{[MEANS[measure.name], WISH[wish]].filter(Boolean).join('; ')}</small>
       </th>
       <td>
         <Interval estimate={estimate} scale={scale} wish={wish} />
@@ -89,13 +96,25 @@ function Changes({ summary }: { summary: NightSummary }): VNode {
       <caption class="hint">
         The change of the night, with its 95 % interval; the line in the middle is no change.
       </caption>
+      <thead>
+        <tr>
+          <th scope="col">measure</th>
+          <th scope="col">
+            from {signed(-scale, 2)} to {signed(scale, 2)}
+          </th>
+          <th scope="col">change</th>
+        </tr>
+      </thead>
       <tbody>
         {summary.measures.map((measure) => (
           <Measure key={measure.name} measure={measure} scale={scale} />
         ))}
         {summary.retention.map(({ against, ratio, high }) => (
           <tr key={against}>
-            <th scope="row">Everyday conversation, perplexity against {against}</th>
+            <th scope="row">
+              Everyday conversation, perplexity against {against}{' '}
+              <small>how surprising everyday talk is to it; × 1.000 is unchanged</small>
+            </th>
             <td />
             <td>
               × {fixed(ratio)} <small>at most {fixed(high)}</small>
