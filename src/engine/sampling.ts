@@ -53,7 +53,8 @@ export class Sampler {
   next({ logits, logSum }: Scores, scratch: Scratch, topCount = 0): Choice {
     const id = this.#draw(logits, scratch);
     if (!Number.isFinite(logSum) || !Number.isFinite(logits[id])) {
-      throw new AttuneError('engine-failed', 'the model gave no finite logits', { logSum });
+      const message = 'the model gave no finite logits; `attune inspect --check` reads its weights';
+      throw new AttuneError('engine-failed', message, { logSum });
     }
     this.#draws++;
     this.#seen?.add(id);

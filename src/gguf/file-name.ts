@@ -22,6 +22,12 @@ export function partName(stem: string, part: number, count: number): string {
   return `${stem}-${digits(part)}-of-${digits(count)}.gguf`;
 }
 
+/** The file to name: the first part where a further one is named. */
+export function firstPartName(name: string): string {
+  const { stem, count } = partOf(name) ?? { count: 0 };
+  return stem === undefined ? name : partName(stem, 1, count);
+}
+
 /** A model, or the first part of one: no further part, no projector of a vision model. */
 export function isModelName(path: string): boolean {
   const name = path.slice(path.lastIndexOf('/') + 1);

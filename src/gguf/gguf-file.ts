@@ -348,7 +348,7 @@ function placed(found: readonly Description[], data: Data): ReadonlyMap<string, 
     if (begin < end) throw ggufDamaged(path, name, 'it overlaps another tensor');
     end = begin + length;
     if (start + end > fileBytes) {
-      const reason = `it ends at byte ${start + end} of ${fileBytes}; was the file fetched whole?`;
+      const reason = `it ends at byte ${start + end} of ${fileBytes}: the file was not fetched whole`;
       throw ggufDamaged(path, name, reason);
     }
     tensors.set(name, { name, type, shape, path, offset: start + begin, length });

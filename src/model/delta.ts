@@ -63,7 +63,7 @@ export async function writeDelta(
 export async function readDelta(path: string, ops: FileOps = systemFileOps): Promise<Delta> {
   const file = await readSafetensors(path, ops).catch((cause: unknown) => {
     if (!(cause instanceof AttuneError) || cause.code === 'model-not-found') throw cause;
-    throw damagedDelta(path, cause.message, cause);
+    throw damagedDelta(path, cause.message.replace(/\.$/, ''), cause);
   });
   const { schema, baseHash, hash, format: _, ...metadata } = file.metadata;
   if (schema !== SCHEMA || baseHash === undefined) {

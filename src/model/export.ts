@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
 import { systemFileOps } from '../base/file-ops.ts';
 import { readJson } from './checkpoint/folder.ts';
-import { isRecord } from './checkpoint/refusal.ts';
+import { isRecord, unsupported } from './checkpoint/refusal.ts';
 import { readPieces } from './checkpoint/safetensors.ts';
 import { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 import type { Model, Weight } from './model.ts';
@@ -19,13 +19,17 @@ const CONFIG_BYTES_MAX = 4 * 2 ** 20;
 
 /**
  * Writes `dir` as a Hugging Face folder in F32 that any program reads, with the version's W_q.
- * @throws disk-full, store-failed
+ * @throws model-unsupported (a GGUF file), disk-full, store-failed
  */
 export async function exportModel(
   model: Model,
   version: WeightsVersion,
   dir: string,
 ): Promise<void> {
+  if ((await systemFileOps.stat(model.dir))?.isFile === true) {
+    const reason = 'it is a GGUF file; only a model in Hugging Face format can be written merged';
+    throw unsupported(model.dir, reason);
+  }
   await systemFileOps.makeFolder(dir);
   for (const name of await readdir(model.dir)) {
     const isCompanion = COMPANION_FILES.some((pattern) => pattern.test(name));

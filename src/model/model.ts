@@ -1,6 +1,6 @@
 // A model folder read and checked: config, and where in which file each weight lies as f32.
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { READABLE_TYPES } from '../gguf/block-type.ts';
 import { readTemplates } from '../tokenizer/tokenizer-file.ts';
 import { hintOf, readCheckpoint } from './checkpoint/checkpoint.ts';
@@ -10,6 +10,7 @@ import { damaged, unsupported } from './checkpoint/refusal.ts';
 import { haveSameBytes, READ, readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
 import { placeWeights } from './checkpoint/weights-cache.ts';
 import { type ModelConfig, parseConfig, QUANTIZED } from './config.ts';
+import { ollamaName } from './local/local-model.ts';
 import { describeWeights, type WeightDescription } from './weight-names.ts';
 
 /** Where f32 bytes lie; the path is real (no symlink in it). */
@@ -30,9 +31,9 @@ export interface Weight {
 }
 
 export interface Model {
-  /** `owner/name` or the folder's name. */
+  /** `owner/name`, `ollama:name:tag`, or the name of the folder or file. */
   readonly id: string;
-  /** Real path of the folder, or of the GGUF file. */
+  /** Real path of the folder, or where the GGUF file or a link to it is. */
   readonly dir: string;
   readonly config: ModelConfig;
   /** 64 hex digits: names, types, shapes and bytes of the weights, however they are sharded. */
@@ -74,16 +75,17 @@ export async function readModel(
   dir: string,
   { cacheDir, windowTokens = 0, readsCache = false }: ReadModelOptions,
 ): Promise<Model> {
-  const { path: real, config, stored, unusedTensors } = await readModelHead(dir);
+  const { path, config, stored, unusedTensors } = await readModelHead(dir);
   const window = windowOf(config, windowTokens);
   const placed = await placeWeights([...stored.values()], cacheDir, { readsAll: readsCache });
   const weights = [...stored].map(([name, tensor]): [string, Weight] => {
-    const { path, offset, length } = placed.tensors.get(tensor.name) as StoredTensor;
-    return [name, { name, shape: tensor.shape, place: { path, offset, length }, stored: tensor }];
+    const { path: file, offset, length } = placed.tensors.get(tensor.name) as StoredTensor;
+    const place = { path: file, offset, length };
+    return [name, { name, shape: tensor.shape, place, stored: tensor }];
   });
   return {
-    id: modelId(real),
-    dir: real,
+    id: (await ollamaName(path)) ?? modelId(path),
+    dir: path,
     config,
     baseHash: placed.baseHash,
     windowTokens: window.tokens,
@@ -95,7 +97,7 @@ export async function readModel(
 }
 
 export interface ModelHead {
-  /** Real path of the folder, or of the GGUF file. */
+  /** Real path of the folder, or where the GGUF file or a link to it is. */
   readonly path: string;
   readonly config: ModelConfig;
   /** Where each weight is stored, by our names in the order of use. */
@@ -110,24 +112,23 @@ export interface ModelHead {
  */
 export async function readModelHead(path: string): Promise<ModelHead> {
   const real = await realPath(path);
-  const source = await withOwnHead(await readSource(real));
+  const isFolder = (await stat(real)).isDirectory();
+  // Parts of a split file are found beside its name: Hugging Face's cache has links of that name.
+  const place = isFolder ? real : resolve(path);
+  const source = await withOwnHead(await (isFolder ? readFolder(real) : readGgufCheckpoint(place)));
   const { config, tensors, hasChatTemplate } = source;
   const stored = new Map(
-    describeWeights(config).map((weight) => [weight.name, find(weight, tensors, real)]),
+    describeWeights(config).map((weight) => [weight.name, find(weight, tensors, place)]),
   );
   const used = new Set([...stored.values()].map(({ name }) => name));
   const unusedTensors = [...tensors.keys()].filter((name) => !used.has(name));
-  return { path: real, config, stored, unusedTensors, hasChatTemplate };
+  return { path: place, config, stored, unusedTensors, hasChatTemplate };
 }
 
 interface Source {
   readonly config: ModelConfig;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly hasChatTemplate: boolean;
-}
-
-async function readSource(real: string): Promise<Source> {
-  return (await stat(real)).isDirectory() ? readFolder(real) : readGgufCheckpoint(real);
 }
 
 async function readFolder(dir: string): Promise<Source> {

@@ -1,6 +1,6 @@
 // The rotary embedding that a config.json asks for, in the words of transformers 4 and of 5.
 import { z } from 'zod';
-import { checked, isRecord, quote, unsupported } from './checkpoint/refusal.ts';
+import { checked, damaged, isRecord, quote, unsupported } from './checkpoint/refusal.ts';
 
 export type RopeSettings = {
   readonly ropeTheta: number;
@@ -98,6 +98,7 @@ export function parseRope(config: unknown, where: string): RopeSettings {
     return { ropeTheta, scaling: { type, factors: checked(factors, given, where).factors } };
   }
   if (type === 'yarn') {
+    if (ropeTheta <= 1) throw damaged(where, 'rope_theta', `${ropeTheta} leaves YaRN no waves`);
     const scaling = yarnScaling(checked(yarn, given, where), raw.max_position_embeddings);
     return { ropeTheta, scaling };
   }

@@ -290,6 +290,7 @@ export function templatesOf(metadata: Metadata): Map<string, string> {
   for (const [key, value] of metadata) {
     const [, name] = /^tokenizer\.chat_template(?:\.(.+))?$/.exec(key) ?? [];
     if (!key.startsWith('tokenizer.chat_template') || typeof value !== 'string') continue;
+    if (value.trim() === '') continue;
     templates.set(name ?? 'default', value);
   }
   return templates;

@@ -10,8 +10,15 @@ export async function readTokenizer(path: string): Promise<TokenizerFiles> {
   const files = await (file === undefined
     ? readTokenizerFiles(path)
     : readGgufFile(file).then(tokenizerFilesOf));
-  return files.templates.size > 0 ? files : { ...files, notices: [...files.notices, NO_TEMPLATE] };
+  const more = [
+    ...(files.templates.size === 0 ? [NO_TEMPLATE] : []),
+    ...(files.stopIds.length === 0 ? [NO_END] : []),
+  ];
+  return { ...files, notices: [...files.notices, ...more] };
 }
+
+const NO_END =
+  'This model names no token that ends a reply: each goes on until chat.replyTokensMax.';
 
 const NO_TEMPLATE =
   'This model has no chat template: it is a base model, which continues text and cannot chat. ' +

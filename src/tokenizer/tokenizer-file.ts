@@ -177,7 +177,7 @@ export async function readTemplates(
     const text = await readText(join(folder, name), TEMPLATE_BYTES_MAX);
     if (text !== undefined) templates.set(name.slice(0, -'.jinja'.length), text);
   }
-  return templates;
+  return new Map([...templates].filter(([, text]) => text.trim() !== ''));
 }
 
 /**

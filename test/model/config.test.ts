@@ -233,6 +233,7 @@ describe('a config is refused by name', () => {
     ['high_freq_factor', { rope_scaling: { ...LLAMA3_SCALING, high_freq_factor: 0 } }],
     ['tie_word_embeddings', { tie_word_embeddings: 'yes' }],
     ['factor', { rope_scaling: { type: 'yarn', factor: -4 } }],
+    ['rope_theta', { rope_theta: 1, rope_scaling: { type: 'yarn', factor: 4 } }],
     ['no_rope_layers', { model_type: 'smollm3', architectures: null, no_rope_layers: [1] }],
     ['logits_scaling', { model_type: 'granite', architectures: null, logits_scaling: 0 }],
     ['sliding_window', { layer_types: ['sliding_attention'] }],

@@ -94,6 +94,14 @@ describe('a weights version', () => {
     expect((await loadVersion(model, [first], { id: 'named' })).id).toBe('named');
   });
 
+  test('of a GGUF file is not exported', async () => {
+    const gguf = new URL('../fixtures/gguf/llama.gguf', import.meta.url).pathname;
+    const base = await readModel(gguf, { cacheDir: join(folder, 'cache') });
+    const target = join(folder, 'export-gguf');
+    const exporting = exportModel(base, await loadVersion(base, []), target);
+    await expect(exporting).rejects.toMatchObject({ code: 'model-unsupported' });
+  });
+
   test('that is fed answers as a model folder that was exported with it', async () => {
     const noise = (seed: number): DeltaTensor => ({
       shape: [32, 32],

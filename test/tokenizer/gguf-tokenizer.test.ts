@@ -185,3 +185,13 @@ describe('the metadata', () => {
     expect(String(error)).toContain(reason);
   });
 });
+
+it('an empty template is none, and a model without an end token is told of', async () => {
+  const byteLevel = { 'tokenizer.ggml.model': 'gpt2', 'tokenizer.ggml.merges': ['a b'] };
+  const tokens = { 'tokenizer.ggml.tokens': ['a', 'b', 'ab'], 'tokenizer.chat_template': ' \n' };
+  const plain = await load({ ...byteLevel, ...tokens });
+  expect(plain.hasChatTemplate).toBe(false);
+  expect(plain.notices.join()).toMatch(/no chat template.*no token that ends a reply/);
+  const whole = { 'tokenizer.chat_template': 'x', 'tokenizer.ggml.eos_token_id': 1 };
+  expect((await load({ ...byteLevel, ...tokens, ...whole })).notices).toEqual([]);
+});

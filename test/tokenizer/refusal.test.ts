@@ -154,6 +154,7 @@ describe('tokenizer_config.json and templates', () => {
   it('say so when the model was not made for chat', async () => {
     const folder = join(root, 'base-model');
     await cp(join(FIXTURES, 'inst', 'tokenizer.json'), join(folder, 'tokenizer.json'), {});
+    await writeFile(join(folder, 'chat_template.jinja'), '\n');
     const tokenizer = await loadTokenizer(folder);
     expect(tokenizer.hasChatTemplate).toBe(false);
     expect(tokenizer.notices.join()).toMatch(/no chat template.*base model/);

@@ -54,7 +54,7 @@ export async function readJson(path: string, bytesMax: number): Promise<unknown>
   }
 }
 
-/** `owner/name` for a snapshot in a Hugging Face cache, else the folder's own name. */
+/** `owner/name` for a snapshot in a Hugging Face cache, else the name of the folder or file. */
 export function modelId(dir: string): string {
   // …/models--owner--name/snapshots/<revision>
   const repository = basename(dirname(dirname(dir)));

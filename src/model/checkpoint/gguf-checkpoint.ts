@@ -47,7 +47,7 @@ const PARTS_MAX = 512;
  * @throws model-not-found, model-damaged, model-unsupported
  */
 export async function readGgufCheckpoint(path: string): Promise<GgufCheckpoint> {
-  const files = await readParts(await realFile(path));
+  const files = await readParts(path);
   const first = files[0] as GgufFile;
   const { config: json, hasPairedRows } = describeGguf(first);
   const found = new Map<string, GgufTensor>();
@@ -69,7 +69,7 @@ export async function readGgufCheckpoint(path: string): Promise<GgufCheckpoint> 
 
 /** The parts in their order; the one that was named may be any of them. */
 async function readParts(path: string): Promise<GgufFile[]> {
-  const named = await readGgufFile(path);
+  const named = await readGgufFile(await realFile(path));
   const count = named.metadata.get('split.count') ?? 1;
   if (count === 1 || count === 0) return [named];
   const own = partOf(basename(path));

@@ -49,7 +49,10 @@ export async function readSafetensors(
   try {
     const fileBytes = await file.size();
     const prefix = await readExactly(file, real, 0, Math.min(PREFIX_BYTES, fileBytes));
-    const headerBytes = prefix.length < PREFIX_BYTES ? -1 : prefix.readBigUInt64LE();
+    if (prefix.length < PREFIX_BYTES) {
+      throw damaged(path, 'header', `the file has only ${fileBytes} bytes`);
+    }
+    const headerBytes = prefix.readBigUInt64LE();
     const room = Math.min(HEADER_BYTES_MAX, fileBytes - PREFIX_BYTES);
     if (headerBytes < 2 || headerBytes > room) {
       const beginning = await readExactly(file, real, 0, Math.min(64, fileBytes));

@@ -1,5 +1,5 @@
 // Reads folders that other programs fill: with bounds, so that no folder keeps a list waiting.
-import { opendir, realpath, stat } from 'node:fs/promises';
+import { opendir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readTextBounded } from '../../base/atomic-file.ts';
 
@@ -42,9 +42,9 @@ export class FolderReader {
     return readTextBounded(path, { bytesMax: TEXT_BYTES_MAX }).catch(() => undefined);
   }
 
-  /** The real path of a regular file. */
+  /** The path, where a regular file or a link to one is. */
   async file(path: string): Promise<string | undefined> {
     const there = await stat(path).catch(() => undefined);
-    return there?.isFile() === true ? realpath(path).catch(() => undefined) : undefined;
+    return there?.isFile() === true ? path : undefined;
   }
 }

@@ -1,7 +1,7 @@
 // The models that this machine has already: where other programs keep theirs, and our own store.
 // It looks at names and sizes only; what a file holds is `inspectModel`'s affair.
 import { realpath } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { isModelName, plainName, quantizationIn } from '../../gguf/file-name.ts';
 import { FolderReader } from './folder-reader.ts';
@@ -13,7 +13,7 @@ export interface LocalModel {
   readonly name: string;
   /** Further names under which it is found. */
   readonly aliases: readonly string[];
-  /** Real path of its folder, or of its GGUF file (the first part of a split one). */
+  /** Of its folder, or of its GGUF file (the first part of a split one). */
   readonly path: string;
   readonly source: ModelSource;
 }
@@ -76,7 +76,10 @@ export async function listLocalModels(folders: ModelFolders): Promise<LocalModel
     ...folders.llamaCpp.map(inLlamaCppCache),
   ]);
   const byPath = new Map<string, LocalModel>();
-  for (const model of found.flat()) if (!byPath.has(model.path)) byPath.set(model.path, model);
+  for (const model of found.flat()) {
+    const real = await realpath(model.path).catch(() => model.path);
+    if (!byPath.has(real)) byPath.set(real, model);
+  }
   return [...byPath.values()];
 }
 
@@ -137,7 +140,7 @@ async function inRepository(
   const files = names.filter(isModelName);
   const models: LocalModel[] = [];
   if (names.includes('config.json') && names.some((one) => /^[^/]*\.safetensors$/.test(one))) {
-    models.push({ name, aliases: [], path: await realpath(folder), source });
+    models.push({ name, aliases: [], path: folder, source });
   }
   for (const file of files) {
     const path = await reader.file(join(folder, file));
@@ -181,6 +184,13 @@ async function inOllama(folder: string): Promise<LocalModel[]> {
     }
   }
   return models;
+}
+
+/** `ollama:NAME:TAG` of a blob that Ollama keeps. */
+export async function ollamaName(path: string): Promise<string | undefined> {
+  if (!/^sha256-[0-9a-f]{64}$/.test(basename(path))) return undefined;
+  const models = await inOllama(dirname(dirname(path)));
+  return models.find((model) => model.path === path)?.name;
 }
 
 async function ollamaBlob(

@@ -1,10 +1,10 @@
 // From what a person writes into `model.path` to a model folder or a GGUF file.
 import { readdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { AttuneError } from '../../base/errors.ts';
 import { installationFolder } from '../../config/load.ts';
-import { isModelName } from '../../gguf/file-name.ts';
+import { firstPartName, isModelName } from '../../gguf/file-name.ts';
 import {
   huggingFaceSnapshot,
   type LocalModel,
@@ -61,7 +61,7 @@ function isCalled({ name, aliases }: LocalModel, asked: string): boolean {
 async function modelAt(path: string): Promise<string | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return undefined;
-  if (!found.isDirectory()) return path;
+  if (!found.isDirectory()) return join(dirname(path), firstPartName(basename(path)));
   const names = await readdir(path);
   if (names.includes('config.json')) return path;
   if (names.includes('snapshots')) {

@@ -47,7 +47,8 @@ const LM = '.lmstudio/models';
 const HUB = '.cache/huggingface/hub/models--o--m';
 const OLLAMA = '.ollama/models/manifests/registry.ollama.ai/library';
 
-describe('the sound model is listed beside', { timeout: 20_000 }, () => {
+// 24,000 files are written.
+describe('the sound model is listed beside', { timeout: 60_000 }, () => {
   it('folders with tens of thousands of files', async () => {
     for (const folder of [`${LM}/a/huge`, `${OLLAMA}/huge`]) {
       await mkdir(join(home, folder), { recursive: true });

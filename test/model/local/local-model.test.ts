@@ -12,6 +12,7 @@ import {
   modelFolders,
 } from '../../../src/model/local/local-model.ts';
 import { namedModel, resolveModel } from '../../../src/model/local/resolve-model.ts';
+import { readModel } from '../../../src/model/model.ts';
 
 const GGUF = new URL('../../fixtures/gguf/', import.meta.url).pathname;
 const HASH = 'a'.repeat(64);
@@ -45,7 +46,8 @@ const putSnapshot = async (repository: string, revision: string, files: readonly
   const root = `.cache/huggingface/hub/models--${repository.replace('/', '--')}`;
   await put(`${root}/refs/main`, revision);
   for (const file of files) {
-    const blob = await put(`${root}/blobs/${file}`);
+    const content = file.endsWith('.gguf') ? { copyOf: file } : '';
+    const blob = await put(`${root}/blobs/${HASH}-of-${files.indexOf(file)}`, content);
     await mkdir(join(home, root, 'snapshots', revision), { recursive: true });
     await symlink(blob, join(home, root, 'snapshots', revision, file));
   }
@@ -123,11 +125,24 @@ describe('a model is named by', () => {
     expect(await resolve('qwen/qwen3-0.6b')).toBe(snapshot);
   });
 
+  it('the file of a hub repository in the cache, whose parts are links to blobs', async () => {
+    const parts = ['qwen2-00001-of-00002.gguf', 'qwen2-00002-of-00002.gguf'];
+    const root = await putSnapshot('Qwen/Qwen2-GGUF', 'abc', parts);
+    const first = join(root, 'snapshots', 'abc', parts[0] as string);
+    expect(await resolve('Qwen/Qwen2-GGUF')).toBe(first);
+    const cacheDir = join(home, 'cache');
+    expect(await readModel(first, { cacheDir })).toMatchObject({ id: 'qwen2-00001-of-00002' });
+    const further = first.replace('00001', '00002');
+    expect(await resolve(further)).toBe(first);
+  });
+
   it('its name in Ollama, with and without a tag', async () => {
     const blob = await putOllama('library/llama3.2/latest');
     expect(await resolve('ollama:llama3.2')).toBe(blob);
     expect(await resolve('ollama:llama3.2:latest')).toBe(blob);
     expect((await inspectModel(blob)).parameters).toBeGreaterThan(10_000);
+    const { id } = await readModel(blob, { cacheDir: join(home, 'cache') });
+    expect(id).toBe('ollama:llama3.2:latest');
   });
 
   it('its name and quantisation in our store', async () => {
