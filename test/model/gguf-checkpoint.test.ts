@@ -44,8 +44,10 @@ async function logprobs(modelDir: string, ids: readonly number[]): Promise<numbe
   }
 }
 
-const idsOf = async (name: string): Promise<number[]> =>
-  JSON.parse(await readFile(join(FOLDERS, name, 'expected.json'), 'utf8')).ids;
+type Expected = { ids: number[]; promptTokens: number; greedy: number[] };
+const expectedOf = async (name: string): Promise<Expected> =>
+  JSON.parse(await readFile(join(FOLDERS, name, 'expected.json'), 'utf8'));
+const idsOf = async (name: string): Promise<number[]> => (await expectedOf(name)).ids;
 const llamaCpp = async (): Promise<Record<string, number[]>> =>
   JSON.parse(await readFile(join(FILES, 'llama-cpp.json'), 'utf8'));
 
@@ -66,6 +68,17 @@ describe.each(Object.entries(FAMILIES))('%s as GGUF', (name, file) => {
     // With F16 weights llama.cpp rounds activations to f16 as well.
     const tolerance = name === 'mistral' ? 4e-3 : 1e-4;
     expect(worst(fromFile, (await llamaCpp())[name] as number[])).toBeLessThan(tolerance);
+  });
+
+  it('says greedily what transformers says', async () => {
+    const { ids, promptTokens, greedy } = await expectedOf(name);
+    const engine = await createEngine({ modelDir: join(FILES, file), cacheDir, executor });
+    const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+    const prompt = ids.slice(0, promptTokens);
+    const asked = { ids: prompt, replyTokensMax: greedy.length, sampling, stopIds: [] };
+    const { ids: said } = await engine.generate(asked, () => undefined);
+    await engine.close();
+    expect(said).toEqual(greedy);
   });
 
   it('has the same configuration', async () => {
