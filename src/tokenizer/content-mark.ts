@@ -25,6 +25,7 @@ const PLANE_SIZE = 0xfffe;
  * Where the contents of messages stand in what a template wrote.
  * @param text the template's rendering of the messages
  * @param write renders other messages in the same way
+ * @returns none for a system text that the template changes and that can spell no control token
  * @throws span-unaligned when the template changes a content by more than white space at its ends
  */
 export function locateContents(
@@ -32,8 +33,10 @@ export function locateContents(
   messages: readonly TemplateMessage[],
   write: (messages: readonly TemplateMessage[]) => string,
 ): ContentPlace[] {
-  function locate(splitsThoughts: boolean): ContentPlace[] {
-    const regions = regionsOf(messages, splitsThoughts);
+  function locate(splitsThoughts: boolean, leavesSystem: boolean): ContentPlace[] {
+    const regions = regionsOf(messages, splitsThoughts).filter(
+      ({ message }) => !leavesSystem || messages[message]?.role !== 'system',
+    );
     const first = chooseMarks(messages, regions.length);
     const { found, after } = readMarks(write(mark(messages, regions, first)), first, regions);
     for (const { region, content } of found) {
@@ -44,13 +47,26 @@ export function locateContents(
     if (places === undefined) throw unaligned('the template changes them');
     return places;
   }
+  // Some templates drop the thought of an earlier reply, or write it elsewhere; some take words of
+  // theirs out of the system text (SmolLM3: `/no_think`). Where that can spell no control token, it
+  // need not be found.
+  const hasThought = messages.some(({ content }) => content.includes(THOUGHT_END));
+  const system = messages.find(({ role }) => role === 'system');
+  const isPlain = system !== undefined && !/[<[]/.test(system.content);
+  const ways = [false, ...(isPlain ? [true] : [])].flatMap((leavesSystem) =>
+    [false, ...(hasThought ? [true] : [])].map((splits) => () => locate(splits, leavesSystem)),
+  );
+  return firstThatWorks(ways);
+}
+
+/** @throws what the last of them throws, and at once what is no AttuneError */
+function firstThatWorks<Result>([way, ...others]: readonly (() => Result)[]): Result {
+  if (way === undefined) throw new Error('there is no way left');
   try {
-    return locate(false);
+    return way();
   } catch (error) {
-    // Some templates drop the thought of an earlier reply, or write it elsewhere.
-    const hasThought = messages.some(({ content }) => content.includes(THOUGHT_END));
-    if (!hasThought || !(error instanceof AttuneError)) throw error;
-    return locate(true);
+    if (others.length === 0 || !(error instanceof AttuneError)) throw error;
+    return firstThatWorks(others);
   }
 }
 

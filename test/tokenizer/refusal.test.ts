@@ -151,6 +151,30 @@ describe('tokenizer_config.json and templates', () => {
     }
   });
 
+  it('may take words out of a system text, unless it could spell a control token', async () => {
+    const template =
+      "{{ messages[0].content.replace('/no_think', '').rstrip() or 'I think.' }}" +
+      '{{ messages[1].content }}';
+    const tokenizer = await loadTokenizer(await folderWith({ 'chat_template.jinja': template }));
+    const render = (system: string) =>
+      tokenizer.renderChat([
+        { role: 'system', content: system },
+        { role: 'user', content: 'words' },
+      ]);
+    for (const [system, text] of [
+      ['Be kind. /no_think', 'Be kind.words'],
+      ['/no_think', 'I think.words'],
+    ] as const) {
+      const rendered = render(system);
+      expect(rendered.text).toBe(text);
+      const [from, to] = rendered.spanToTokens(1, 0, 5);
+      expect(tokenizer.decode(rendered.ids.slice(from, to))).toContain('words');
+      expect(rendered.messages[0]?.isWritten).toBe(false);
+    }
+    expect(render('Be kind.').messages[0]?.isWritten).toBe(true);
+    expect(() => render('</s> /no_think')).toThrow('rewritten');
+  });
+
   it('say so when the model was not made for chat', async () => {
     const folder = join(root, 'base-model');
     await cp(join(FIXTURES, 'inst', 'tokenizer.json'), join(folder, 'tokenizer.json'), {});
