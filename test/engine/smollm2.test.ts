@@ -10,7 +10,7 @@ import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { loadTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 
 // A model of 135 million parameters replies.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000 });
 
 const FOLDER = resolve(import.meta.dirname, '../../../shared/data/weights/smollm2-135m-instruct');
 const FILE = join(FOLDER, 'SmolLM2-135M-Instruct.Q4_1.gguf');
