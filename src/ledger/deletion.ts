@@ -118,8 +118,9 @@ async function rewrite({ path, ops }: Folder, at: string, left: Left): Promise<v
     // The record first: a crash between the two leaves a finding, never an unexplained text.
     const record = { at, files, ...(hasTrained === undefined ? {} : { hasTrained }) };
     await writeJsonAtomic(join(path, DELETED), record, ops);
-    if (text !== null) await writeFileAtomic(join(path, name), text, ops);
-    else await ops.removeTree(join(path, name));
+    const file = join(path, name);
+    if (text === null || (await ops.stat(file))?.isFolder === true) await ops.removeTree(file);
+    if (text !== null) await writeFileAtomic(file, text, ops);
   }
   await ops.syncFolder(path);
 }

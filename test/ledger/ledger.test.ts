@@ -1,5 +1,6 @@
 import {
   appendFile,
+  cp,
   mkdir,
   mkdtemp,
   readdir,
@@ -12,7 +13,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/base/hash.ts';
-import { type Deletion, deleteSource, hasLearntWithheld } from '../../src/ledger/deletion.ts';
+import {
+  type Deletion,
+  deleteSource,
+  hasLearntWithheld,
+  type NightTexts,
+} from '../../src/ledger/deletion.ts';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import { type Manifest, manifestHash, nightId } from '../../src/ledger/manifest.ts';
 import { verifyLedger, verifyLedgers } from '../../src/ledger/verify.ts';
@@ -326,6 +332,27 @@ describe('deleting what a night learnt from', () => {
       hasLearntWithheld(ledger.folderOf(one.night)),
     );
     expect(await Promise.all(hasLearnt)).toEqual([true, false]);
+  });
+
+  it('reaches a night that was copied beside itself, and one in which no file is where it was', async () => {
+    const ledger = await openLedger(folder, OPTIONS);
+    const { night } = await addNight(ledger);
+    const { path } = ledger.folderOf(night);
+    const copy = ledger.folderOf('n0009-2026-11-22').path;
+    await cp(path, copy, { recursive: true });
+    const beside = ledger.folderOf('n0008-2026-11-22').path;
+    await cp(path, beside, { recursive: true });
+    await rm(join(beside, 'scenarios.jsonl'));
+    await mkdir(join(beside, 'scenarios.jsonl'));
+    await writeFile(join(beside, 'gists.json'), '["talk-1"]');
+    const removed = (texts: NightTexts) => ({
+      ...{ hasTrained: true, ids: new Set<string>() },
+      texts: new Map([...texts.keys()].map((name) => [name, name === 'gists.json' ? null : ''])),
+    });
+    const nights = await deleteSource(ledger, 'talk-1', { at: AT, left: removed });
+    expect(nights).toEqual([night, 'n0008-2026-11-22', 'n0009-2026-11-22']);
+    for (const one of [path, copy, beside])
+      expect(await readFile(join(one, 'scenarios.jsonl'), 'utf8')).toBe('');
   });
 
   it('discards a night under way that names the source, and no other', async () => {

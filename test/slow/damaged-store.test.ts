@@ -19,7 +19,10 @@ import { commitNight } from '../night/night-store.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 
 // A daemon is started for each of hundreds of damages.
-vi.setConfig({ testTimeout: 600_000 });
+vi.setConfig({ testTimeout: 3_600_000 });
+
+/** Only those that match are tried, such as `flags.json, half`. */
+const ONLY = new RegExp(process.env.ATTUNE_TEST_DAMAGES ?? '');
 
 const DAMAGES: Readonly<
   Record<string, (path: string, bytes: Buffer) => Promise<unknown> | unknown>
@@ -57,6 +60,8 @@ beforeAll(async () => {
     .filter((one) => one.isFile())
     .map((one) => join(one.parentPath, one.name).slice(whole.length + 1))
     .filter((path) => !path.startsWith('lock'))
+    // The older night differs in its place in the chain alone.
+    .filter((path) => !path.includes('n0001') || path.endsWith('manifest.json'))
     .sort();
 });
 afterAll(() => rm(whole, { recursive: true, force: true }));
@@ -186,6 +191,7 @@ it('a damaged file costs what is in it, and nothing else', async () => {
   const wrong: string[] = [];
   for (const path of files) {
     for (const damage of Object.keys(DAMAGES)) {
+      if (!ONLY.test(`${path}, ${damage}`)) continue;
       const why = await wrongAfter(path, damage);
       if (why !== undefined) wrong.push(`${path}, ${damage}: ${why}`);
     }
