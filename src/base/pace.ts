@@ -9,12 +9,17 @@ export type Pace = () => Promise<void>;
 /** Of all works that wait, one goes on in each turn of the event loop, however many there are. */
 let next: Promise<void> = Promise.resolve();
 
+/** Waits for a turn of the event loop in which no other long work goes on. */
+export function ownTurn(): Promise<void> {
+  next = next.then(yieldToEventLoop);
+  return next;
+}
+
 export function createPace(): Pace {
   let begunAt = performance.now();
   return async () => {
     if (performance.now() - begunAt < SLICE_MS) return;
-    next = next.then(yieldToEventLoop);
-    await next;
+    await ownTurn();
     begunAt = performance.now();
   };
 }

@@ -1,5 +1,6 @@
 // Recognises a conversation by what was said in it, since OpenAI requests name no conversation.
 import { createHash } from 'node:crypto';
+import { createPace } from '../base/pace.ts';
 import { spoken } from './spoken.ts';
 import type { ConversationState, Entry } from './state.ts';
 
@@ -16,11 +17,6 @@ const link = (before: string, { role, text }: SaidMessage): string =>
 
 const sealed = (systemPrompt: string, chain: string): string =>
   hashOf(JSON.stringify(systemPrompt) + chain);
-
-/** One hash of a system prompt and the messages in order. */
-export function fingerprint(systemPrompt: string, messages: readonly SaidMessage[]): string {
-  return sealed(systemPrompt, messages.reduce(link, ''));
-}
 
 export interface Fingerprints {
   /**
@@ -39,6 +35,21 @@ interface Chain {
   asked: string;
   before: string;
   said: string;
+}
+
+/** Fingerprints of a request that says `last` after what was said before: up to it, and with it. */
+export async function fingerprintsAt(
+  systemPrompt: string,
+  before: readonly SaidMessage[],
+  last: SaidMessage,
+): Promise<{ readonly said: string; readonly asked: string }> {
+  const pace = createPace();
+  let chain = '';
+  for (const message of before) {
+    chain = link(chain, message);
+    await pace();
+  }
+  return { said: sealed(systemPrompt, chain), asked: sealed(systemPrompt, link(chain, last)) };
 }
 
 const chains = new WeakMap<readonly Entry[], Chain>();

@@ -23,15 +23,22 @@ export function parseJson(text: string, valuesMax = Number.POSITIVE_INFINITY): u
 /** Each value but the first comes after one of `,[{` outside of a text. */
 function hasMoreValues(text: string, valuesMax: number): boolean {
   let values = 1;
-  let isText = false;
-  for (let at = 0; at < text.length; at++) {
+  for (let at = 0; at < text.length && values <= valuesMax; at++) {
     const character = text[at];
-    if (character === '"') isText = !isText;
-    else if (isText) at += character === '\\' ? 1 : 0;
+    if (character === '"') at = endOfText(text, at + 1);
     else if (character === ',' || character === '[' || character === '{') values++;
-    if (values > valuesMax) return true;
   }
-  return false;
+  return values > valuesMax;
+}
+
+/** Where the next quotation mark is that no backslash escapes. */
+function endOfText(text: string, from: number): number {
+  for (let end = text.indexOf('"', from); end !== -1; end = text.indexOf('"', end + 1)) {
+    let backslash = end;
+    while (text[backslash - 1] === '\\') backslash--;
+    if ((end - backslash) % 2 === 0) return end;
+  }
+  return text.length;
 }
 
 /** Checks a value from outside against a schema. @throws message-invalid */

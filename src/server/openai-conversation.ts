@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
-import { fingerprint, type SaidMessage } from '../conversation/fingerprint.ts';
+import { fingerprintsAt, type SaidMessage } from '../conversation/fingerprint.ts';
 import {
   foreignReply,
   type HeaderRecord,
@@ -79,13 +79,14 @@ function historyRecords(before: readonly SaidMessage[], at: number): LogRecord[]
  * begun; the same request again (a client's "regenerate", or its retry) answers its last message
  * again, in a conversation of this route; undefined: there is no such conversation.
  */
-export function continueConversation(
+export async function continueConversation(
   { systemPrompt, before, last }: Split,
   store: Pick<ConversationStore, 'findByFingerprint'>,
-): Continuation | undefined {
-  const asked = store.findByFingerprint('asked', fingerprint(systemPrompt, [...before, last]));
+): Promise<Continuation | undefined> {
+  const prints = await fingerprintsAt(systemPrompt, before, last);
+  const asked = store.findByFingerprint('asked', prints.asked);
   if (asked !== undefined) return { kind: 'regenerate', conversationId: asked };
-  const said = store.findByFingerprint('said', fingerprint(systemPrompt, before));
+  const said = store.findByFingerprint('said', prints.said);
   if (said === undefined || before.length === 0) return undefined;
   return { kind: 'say', conversationId: said, text: last.text };
 }

@@ -111,7 +111,7 @@ async function answer(request: ChatCompletionRequest, options: OpenaiOptions): P
       ...optionsOf(request),
     });
   }
-  const known = continueConversation(asked, store);
+  const known = await continueConversation(asked, store);
   try {
     const isOwn =
       known !== undefined && (rule !== 'never' || !store.summary(known.conversationId).canLearn);

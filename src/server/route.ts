@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { z } from 'zod';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
-import { createPace } from '../base/pace.ts';
+import { createPace, ownTurn } from '../base/pace.ts';
 import { JSON_VALUES_MAX, parseJson, parseWith } from '../protocol/codec.ts';
 
 export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT';
@@ -136,9 +136,16 @@ export async function readJsonBody<S extends z.ZodType>(
   schema: S,
   bytesMax: number,
 ): Promise<z.infer<S>> {
-  const text = Buffer.concat(await readPieces(request, bytesMax)).toString('utf8');
-  return parseWith(schema, parseJson(text, JSON_VALUES_MAX));
+  const body = Buffer.concat(await readPieces(request, bytesMax));
+  const isLong = body.length > LONG_BYTES;
+  if (isLong) await ownTurn();
+  const value = parseJson(body.toString('utf8'), JSON_VALUES_MAX);
+  if (isLong) await ownTurn();
+  return parseWith(schema, value);
 }
+
+/** What takes milliseconds to parse. */
+const LONG_BYTES = 2 ** 16;
 
 export function sendJson(response: ServerResponse, body: unknown, status = 200): void {
   const text = JSON.stringify(body);

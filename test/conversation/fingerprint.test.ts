@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
-  fingerprint,
+  fingerprintsAt,
   fingerprintsOf,
   type SaidMessage,
 } from '../../src/conversation/fingerprint.ts';
@@ -26,11 +26,24 @@ function saidIn({ entries }: MutableState): SaidMessage[] {
   });
 }
 
+/** Of a request in which that was said. */
+async function fingerprint(systemPrompt: string, said: readonly SaidMessage[]): Promise<string> {
+  const before = said.slice(0, -1);
+  const last = said.at(-1);
+  if (last === undefined) return (await fingerprintsAt(systemPrompt, [], user(''))).said;
+  const { asked } = await fingerprintsAt(systemPrompt, before, last);
+  const { said: same } = await fingerprintsAt(systemPrompt, said, user('more'));
+  expect(same).toBe(asked);
+  return asked;
+}
+
+const user = (text: string): SaidMessage => ({ role: 'user', text });
+
 describe('fingerprints of a talk', () => {
-  it('are those of what a client sends back, however the talk came to be', () => {
+  it('are those of what a client sends back, however the talk came to be', async () => {
     const step = fc.constantFrom('message', 'reply', 'again', 'old', 'look');
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
         const state = talk();
         for (const [at, what] of steps.entries()) {
           const last = state.entries.findLast(({ type }) => type === 'message');
@@ -51,8 +64,8 @@ describe('fingerprints of a talk', () => {
         const said = saidIn(state);
         const asked = said.slice(0, said.findLastIndex(({ role }) => role === 'user') + 1);
         expect(fingerprintsOf(state)).toEqual({
-          asked: fingerprint('', asked),
-          said: fingerprint('', said),
+          asked: await fingerprint('', asked),
+          said: await fingerprint('', said),
         });
       }),
       // Two replies to one message, the second of them replaced after it was hashed.
@@ -60,28 +73,29 @@ describe('fingerprints of a talk', () => {
     );
   });
 
-  it('do not mind blanks at the ends, which clients trim, and nothing else', () => {
+  it('do not mind blanks at the ends, which clients trim, and nothing else', async () => {
     const of = (text: string) => fingerprint('', [{ role: 'user', text }]);
-    expect(of(' hello\n')).toBe(of('hello'));
-    expect(of('hel lo')).not.toBe(of('hello'));
-    expect(fingerprint('', [{ role: 'assistant', text: 'hello' }])).not.toBe(of('hello'));
-    expect(fingerprint('Be brief.', [{ role: 'user', text: 'hello' }])).not.toBe(of('hello'));
+    const hello = await of('hello');
+    expect(await of(' hello\n')).toBe(hello);
+    expect(await of('hel lo')).not.toBe(hello);
+    expect(await fingerprint('', [{ role: 'assistant', text: 'hello' }])).not.toBe(hello);
+    expect(await fingerprint('Be brief.', [user('hello')])).not.toBe(hello);
   });
 
-  it('give away no talk that is not of that route for the words of its last message', () => {
+  it('give away no talk that is not of that route for the words of its last message', async () => {
     const state = talk('live');
     applyRecord(state, message('hello'));
     expect(fingerprintsOf(state).asked).toBeNull();
-    expect(fingerprintsOf(state).said).toBe(fingerprint('', [{ role: 'user', text: 'hello' }]));
+    expect(fingerprintsOf(state).said).toBe(await fingerprint('', [user('hello')]));
   });
 
-  it('follow the system prompt of the talk', () => {
+  it('follow the system prompt of the talk', async () => {
     const state = talk();
     applyRecord(state, message('hello'));
     const before = fingerprintsOf(state);
     state.settings = { systemPrompt: 'Be brief.' };
     const said = [{ role: 'user', text: 'hello' }] as const;
-    expect(fingerprintsOf(state).said).toBe(fingerprint('Be brief.', said));
+    expect(fingerprintsOf(state).said).toBe(await fingerprint('Be brief.', said));
     expect(fingerprintsOf(state).said).not.toBe(before.said);
   });
 });

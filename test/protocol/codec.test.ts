@@ -123,3 +123,13 @@ describe('a span', () => {
     }
   });
 });
+
+describe('the values of a JSON text', () => {
+  it('are counted outside of texts, whatever is in these', () => {
+    const text = JSON.stringify(['a,[{"\\', '\\"', { 'x\\\\': ',,,,' }]);
+    expect(parseJson(text, 5)).toEqual(JSON.parse(text));
+    expect(() => parseJson(text, 4)).toThrow('more than 4 values');
+    expect(() => parseJson(`"${'\\"'.repeat(500_000)}`, 4)).toThrow('not JSON');
+    expect(() => parseJson(`["${'\\'.repeat(1_000_001)}`, 4)).toThrow('not JSON');
+  });
+});
