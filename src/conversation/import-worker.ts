@@ -1,4 +1,5 @@
 // The worker's side of a large import: reads the body that it is started with, and ends.
+import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { packError, type SentError } from '../base/sent-error.ts';
 import { type Imported, readImport } from './imported.ts';
@@ -13,6 +14,8 @@ export type ImportAnswer =
   | { readonly type: 'imported'; readonly imported: Imported }
   | { readonly type: 'error'; readonly error: SentError };
 
+// On Linux that is this thread's, elsewhere it would be that of the whole process.
+if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 const { pieces, now } = workerData as ImportWorkerData;
 try {
   const imported = readImport(Buffer.concat(pieces), now);
