@@ -78,7 +78,7 @@ async function modelAt(path: string): Promise<string | undefined> {
 }
 
 function whatToDo(name: string, models: readonly LocalModel[]): string {
-  const words = basename(name.replace(/:.*$/, '')).toLowerCase();
+  const words = basename(name.replace(/^ollama:|:[^:]*$/g, '')).toLowerCase();
   const near = models.filter(
     (model) => words.length > 2 && model.name.toLowerCase().includes(words),
   );

@@ -159,6 +159,7 @@ describe('a model that is not here is answered with', () => {
     ['ollama:mistral', 'ollama pull'],
     ['./nothing', 'attune models'],
   ])('what to do about %s', async (name, advice) => {
+    await putOllama('library/llama3.2/1b');
     const error = await resolve(name).catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code: 'model-not-found' });
     expect(String(error)).toContain(advice);
