@@ -38,7 +38,7 @@ export function readScene(prompts: PromptFolder, name: string): Scene {
 function readLine(row: string): Line {
   const [whole, tags = '', role, feature, wordings = ''] = LINE.exec(row) ?? [];
   const isFeature = feature === undefined || FEATURES.includes(feature as Feature);
-  if (whole === undefined || !isFeature) throw new Error(`dream: a line is in no form: ${row}`);
+  if (whole === undefined || !isFeature) throw new Error(`dream: a line has no known form: ${row}`);
   return {
     tags: tags.split(' ').filter(Boolean),
     ...(role !== undefined && {

@@ -76,7 +76,7 @@ export async function openHead(
   }
   const { seal, ...read } = found !== undefined && isOurs ? found : begin(base);
   if (seal !== undefined && seal !== sha256Json(read)) {
-    damage.push(`${path} was changed by another hand than Attune's.`);
+    damage.push(`${path} was changed by something other than Attune.`);
   }
   const aside = await listAside(path, ops);
   if (aside.length > 0) {

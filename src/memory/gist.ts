@@ -216,6 +216,6 @@ export function gistText(gist: Gist): string {
       item.kind === 'promise' && item.role === 'user' ? 'They promised' : NAMES[item.kind];
     return `${who}: “${item.text}”`;
   });
-  const about = gist.topics.length === 0 ? [] : [`A talk about ${gist.topics.join(', ')}.`];
+  const about = gist.topics.length === 0 ? [] : [`A conversation about ${gist.topics.join(', ')}.`];
   return [...about, ...lines].join('\n');
 }

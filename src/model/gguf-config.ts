@@ -95,7 +95,7 @@ function headDim(get: Get, path: string): number | undefined {
   const width = typeof keys === 'number' ? keys : plain;
   const rotated = get('rope.dimension_count');
   if (rotated !== undefined && width !== undefined && rotated !== width) {
-    const reason = `a rotation of ${String(rotated)} of ${width} places of a head`;
+    const reason = `a rotation of ${String(rotated)} of ${width} dimensions of a head`;
     throw ggufUnsupported(path, `${reason} is not implemented`);
   }
   return width;

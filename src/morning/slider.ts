@@ -33,7 +33,7 @@ interface Stop {
   readonly nights: readonly NightId[];
 }
 
-/** The base, then each night in force at that night's end. */
+/** The base, then each night active at that night's end. */
 async function stopsOf(ledger: Ledger, night: NightId): Promise<Stop[]> {
   const manifest = await ledger.read(night);
   const all = manifest.delta === null ? manifest.inForce : [...manifest.inForce, night];

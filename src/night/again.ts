@@ -29,10 +29,10 @@ const COPIED = [FILE.flagged, FILE.everyday, FILE.gists, FILE.dreams];
 
 /**
  * Makes the folder of the night that trains `id` again.
- * One that has learnt from what was taken back may be in force, and below others: it is trained
+ * One that has learnt from what was taken back may be active, and below others: it is trained
  * from the weights of the others.
  * @throws night-unknown, review-refused when nothing was changed, the night is decided, other
- * weights are in force by now, or its texts were deleted; night-squashed
+ * weights are active by now, or its texts were deleted; night-squashed
  */
 export async function beginAgain(id: NightId, parts: PlanParts): Promise<PreparedNight> {
   const { ledger, clock } = parts;
@@ -46,7 +46,7 @@ export async function beginAgain(id: NightId, parts: PlanParts): Promise<Prepare
   const statuses = ['waiting', 'refused', 'rejected', ...(isWithheld ? ['in-force'] : [])];
   if (!statuses.includes(status)) refuse(`it is ${status}`);
   if (!isWithheld && manifest.inForce.join() !== ledger.head().inForce.join())
-    refuse('other weights came into force since');
+    refuse('other weights became active since');
   const before = await readScenarioFile(from, 'scenarios');
   const withheld = manifest.data.length - before.length;
   if (withheld > 0 && !isWithheld) refuse('texts of it were deleted');

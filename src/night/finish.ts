@@ -116,7 +116,7 @@ function replaced(
   return { status, at, why: `trained again as ${night}${changes}` };
 }
 
-/** The nights in force with this one, and what becomes of it and of the one that it trained again. */
+/** The nights active with this one, and what becomes of it and of the one that it trained again. */
 export function takenIntoUse(
   manifest: Manifest,
   { ledger, clock, why }: Pick<SwapParts, 'ledger' | 'clock'> & { readonly why: string },
@@ -181,7 +181,7 @@ async function swapNight(manifest: Manifest, parts: FinishParts): Promise<Swappe
   const isSameParent = inForceBeside(ledger, manifest.review).join() === inForce.join();
   if (isTrial || settings.swap === 'review' || !isSameParent) {
     const decides = isTrial ? 'it offers itself for a trial' : 'a person decides';
-    const why = isSameParent ? decides : 'other weights came into force meanwhile';
+    const why = isSameParent ? decides : 'other weights became active meanwhile';
     await ledger.setHead(status('waiting', why));
     return { swap: null, why };
   }

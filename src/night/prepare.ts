@@ -107,7 +107,7 @@ async function isOver(
   return isSame ? undefined : 'the configuration was changed since it began';
 }
 
-/** The nights in force, without the one that is trained again. */
+/** The active nights, without the one that is trained again. */
 export function inForceBeside(ledger: Ledger, review: NightPlan['review']): NightId[] {
   return ledger.head().inForce.filter((night) => night !== review?.of);
 }
@@ -136,7 +136,7 @@ export async function writePlan(plan: NightPlan, folder: Folder): Promise<Prepar
 }
 
 /**
- * The next night of the ledger, from the weights in force now.
+ * The next night of the ledger, from the weights that are active now.
  * @param review the night that it trains again: it begins without that one's
  */
 export async function planNext(

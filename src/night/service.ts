@@ -368,7 +368,7 @@ export class NightService {
     return view;
   }
 
-  /** Leaves the night out of the sum of deltas in force. @throws night-unknown, swap-refused */
+  /** Leaves the night out of the sum of active deltas. @throws night-unknown, swap-refused */
   revert(id: NightId): Promise<SwapReport> {
     return this.ledger.turn(async () => {
       await this.#assertStatus(id, ['in-force']);
@@ -379,8 +379,8 @@ export class NightService {
   }
 
   /**
-   * Goes to a list of nights in force; none is the base model.
-   * @throws swap-refused also when other nights came into force since it was asked for
+   * Goes to a list of active nights; none is the base model.
+   * @throws swap-refused also when other nights became active since it was asked for
    */
   swapTo(nights: readonly NightId[]): Promise<SwapReport> {
     const asked = this.ledger.head().inForce;

@@ -36,7 +36,7 @@ export const heldText = ({ same, won, lost }: NonNullable<RepliesView['held']>):
 /** Stands beside the numbers wherever they are shown. */
 export const repliesMethod = ({ held }: RepliesView): string =>
   held === null
-    ? 'Greedy first takes to test conversations and held-back flags, checked by fixed rules. ' +
+    ? 'Greedy replies to test conversations and held-back flags, checked by fixed rules. ' +
       'They judge nothing: the gate reads margins.'
-    : 'Greedy first takes to moments that nothing trained on, checked by fixed rules. All but ' +
+    : 'Greedy replies to moments that nothing trained on, checked by fixed rules. All but ' +
       '“listen” must not become worse; the gate judges them together.';

@@ -148,7 +148,7 @@ const RepliesShare = z.object({
 
 const SampledReply = z.object({ reply: z.string(), passes: z.boolean(), reason: z.string() });
 
-/** Greedy first takes: of all that must not become worse, by kind, and beside them `listen`. */
+/** Greedy replies: of all that must not become worse, by kind, and beside them `listen`. */
 export const RepliesView = z.object({
   ...RepliesShare.shape,
   kinds: z.array(z.object({ kind: z.string(), ...RepliesShare.shape })),

@@ -26,7 +26,7 @@ export const planSchema = z.strictObject({
   encoding: manifestSchema.shape.encoding,
   parent: manifestSchema.shape.parent,
   inForce: z.array(nightIdSchema),
-  /** Delta files of the nights in force, in order. */
+  /** Delta files of the active nights, in order. */
   deltas: z.array(z.string()),
   /** Numbers of earlier nights that passed the gate: error is spent over nights. */
   passedNights: z.array(z.int().min(1)),

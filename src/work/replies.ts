@@ -1,4 +1,4 @@
-// Flagged moments answered again by the weights before and after a night: first takes of one seed,
+// Flagged moments answered again by the weights before and after a night: replies of one seed,
 // side by side.
 import type { Engine } from '../engine/engine.ts';
 import { answer } from '../reading/answer.ts';

@@ -57,7 +57,7 @@ export async function readSafetensors(
     if (headerBytes < 2 || headerBytes > room) {
       const beginning = await readExactly(file, real, 0, Math.min(64, fileBytes));
       if (isLfsPointer(beginning)) throw damaged(path, 'file', LFS_POINTER);
-      const reason = `${headerBytes} bytes of at most ${room}; the file was cut or is foreign`;
+      const reason = `${headerBytes} bytes of at most ${room}; the file was cut, or is not safetensors`;
       throw damaged(path, 'header', reason);
     }
     const header = await readExactly(file, real, PREFIX_BYTES, Number(headerBytes));
