@@ -5,7 +5,7 @@ import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { ReplyRecord } from '../conversation/record.ts';
 import type { FlagStore } from '../flag/flag-store.ts';
 import { momentOf } from '../night/gather.ts';
-import { talkOf } from '../night/prepare.ts';
+import { conversationOf } from '../night/prepare.ts';
 import type { Flag, ToldReply } from '../protocol/flag.ts';
 import type { FlaggedMoment } from '../record/moment.ts';
 import { carriesOut } from '../teach/carried-out.ts';
@@ -56,7 +56,7 @@ export class ToldReplies {
     try {
       const state = await store.read(conversationId);
       const bounds = { isHeldBack: false, contextCharactersMax: Number.POSITIVE_INFINITY };
-      const moment = momentOf(flag, talkOf(state, { systemPrompt: '' }), bounds);
+      const moment = momentOf(flag, conversationOf(state, { systemPrompt: '' }), bounds);
       if (moment === undefined || directionOf(moment.context) === '') throw undirected(flagId);
       const { ended } = await this.#tell(telling, { flagId, messageId, moment }, 'restated');
       void ended.then(() => {

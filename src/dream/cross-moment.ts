@@ -1,4 +1,5 @@
-// The other side of a moment of a talk: the value that was asked for and another one exchanged.
+// The other side of a moment of a conversation: the value that was asked for and another one
+// exchanged.
 import type { Random } from '../base/random.ts';
 import { valuesOf } from '../memory/gist.ts';
 import { featureText } from '../scenario/span.ts';
@@ -9,9 +10,9 @@ const NAME_MIN = 3;
 
 /**
  * Both sides of a crossed pair out of a moment whose direction names a value that the listening
- * reply takes up: the same reply with that value or with another one of its sort, in the talk as
- * it was and in the talk with both exchanged throughout. Undefined where there is no such value, or
- * it is a name and the talk has no other.
+ * reply takes up: the same reply with that value or with another one of its sort, in the
+ * conversation as it was and with both exchanged throughout. Undefined where there is no such
+ * value, or it is a name and the conversation has no other.
  */
 export function crossMoment(draft: Draft, random: Random): [Draft, Draft] | undefined {
   const { chosen, rejected = '', messages, spans, id } = draft;
@@ -88,8 +89,8 @@ function sortOf(value: string): Sort {
 }
 
 /**
- * Where the talk has no other: another hour, or other digits. Never out of another talk, whose
- * words would outlive it here.
+ * Where the conversation has no other: another hour, or other digits. Never out of another
+ * conversation, whose words would outlive it here.
  */
 function inventedLike(value: string, random: Random): string[] {
   const sort = sortOf(value);

@@ -115,7 +115,7 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
 
 type Write<A, T> = (draw: Draw, one: A) => Promise<T | undefined>;
 
-/** Tries several openings. A sheet that does not fit the window is counted, everything else goes up. */
+/** Tries several openings. One whose sheet does not fit the window is passed over. */
 async function write(material: MaterialWriter, { random, seed }: SetOptions, key: string) {
   const isTechnical = seed.features.includes('technical');
   let why = '';

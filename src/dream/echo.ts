@@ -1,6 +1,6 @@
-// Undirected dreams out of talks as they were: a reply took up a value that the person had named,
-// just now or some turns ago. Crossed, such a moment teaches to read who said what, in the person's
-// own words.
+// Undirected dreams out of conversations as they were: a reply took up a value that the person had
+// named, just now or some turns ago. Crossed, such a moment teaches to read who said what, in the
+// person's own words.
 import type { Random } from '../base/random.ts';
 import { valuesOf } from '../memory/gist.ts';
 import type { Scenario } from '../scenario/scenario.ts';
@@ -9,7 +9,7 @@ import type { Draft } from './draft.ts';
 
 /** Messages that stay: the value was named in one of them. */
 const MESSAGES_MAX = 16;
-const PER_TALK_MAX = 6;
+const PER_CONVERSATION_MAX = 6;
 /** What such a draft names as its prompt. */
 export const TALK = 'talk';
 
@@ -26,11 +26,11 @@ export function echoes(everyday: readonly Scenario[], count: number, random: Ran
   for (const moment of moments.sort((a, b) => a.angle.distance - b.angle.distance)) {
     if (drafts.length >= 2 * count) break;
     const { cluster, id } = moment.seed;
-    const ofTalk = taken.get(cluster) ?? 0;
-    if (ofTalk >= PER_TALK_MAX) continue;
+    const ofConversation = taken.get(cluster) ?? 0;
+    if (ofConversation >= PER_CONVERSATION_MAX) continue;
     const pair = crossMoment(moment, random.split(id));
     if (pair === undefined) continue;
-    taken.set(cluster, ofTalk + 1);
+    taken.set(cluster, ofConversation + 1);
     drafts.push(...pair);
   }
   return drafts;

@@ -1,5 +1,5 @@
-// Talks that the model holds with itself, from nothing: samples of what it says, to be rehearsed
-// while it learns, so that everything else stays as it was.
+// Conversations that the model holds with itself, from nothing: samples of what it says, to be
+// rehearsed while it learns, so that everything else stays as it was.
 import { isAttuneError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
@@ -9,57 +9,62 @@ export interface RehearsalOptions {
   /** At temperature 1 with nothing cut off: these are to be the model's own distribution. */
   readonly writer: Writer;
   readonly random: Random;
-  readonly talks: number;
-  /** Talks that are written at once. */
+  readonly conversations: number;
+  /** Conversations that are written at once. */
   readonly batchSize: number;
-  readonly onProgress?: (done: number, talks: number) => void;
+  readonly onProgress?: (done: number, conversations: number) => void;
 }
 
 const TURN_TOKENS_MAX = 48;
-/** Turns of a talk: 2 or 4. */
+/** Turns of a conversation: 2 or 4. */
 const EXCHANGES_MAX = 2;
 
 /**
- * Everyday talks in which the model writes both sides, at most `talks` of them; fewer when the
- * writer's budget ends, or when the model ends no turn. The same seed gives the same talks.
+ * Everyday conversations in which the model writes both sides, at most `conversations` of them;
+ * fewer when the writer's budget ends, or when the model ends no turn. The same seed gives the same
+ * ones.
  * Source: Robins 1995, "Catastrophic forgetting, rehearsal and pseudorehearsal"; that a chat model
  * writes the user's turns when it is given their header: Xu et al. 2024, arXiv:2406.08464.
  * @throws engine-failed and the like
  */
 export async function rehearse(options: RehearsalOptions): Promise<Scenario[]> {
-  const { writer, random, talks, batchSize, onProgress } = options;
+  const { writer, random, conversations, batchSize, onProgress } = options;
   const written = new Map<number, Scenario>();
   let next = 0;
   let done = 0;
   let isOver = false;
   const work = async (): Promise<void> => {
-    while (next < talks && !isOver) {
+    while (next < conversations && !isOver) {
       const index = next++;
       const id = `rehearsal-${index}`;
       try {
-        const talk = await talkOf(writer, random.split(index), id);
+        const conversation = await conversationOf(writer, random.split(index), id);
         if (writer.end !== undefined) isOver = true;
-        else if (talk !== undefined) written.set(index, talk);
+        else if (conversation !== undefined) written.set(index, conversation);
       } catch (error) {
-        // A talk that does not fit window or template is left out.
+        // A conversation that does not fit window or template is left out.
         const isUnfit =
           isAttuneError(error, 'window-overflow') || isAttuneError(error, 'template-failed');
         if (!isUnfit) throw error;
       } finally {
         await writer.forget(id);
       }
-      onProgress?.(++done, talks);
+      onProgress?.(++done, conversations);
     }
   };
   await Promise.all(Array.from({ length: batchSize }, work));
-  return [...written].sort(([a], [b]) => a - b).map(([, talk]) => talk);
+  return [...written].sort(([a], [b]) => a - b).map(([, conversation]) => conversation);
 }
 
 /** What is said before it was cut off. */
 const wholeSentences = (text: string): string => /^.*[.!?](?=\s|$)/s.exec(text)?.[0] ?? '';
 
 /** Undefined when no whole exchange came about. */
-async function talkOf(writer: Writer, random: Random, id: string): Promise<Scenario | undefined> {
+async function conversationOf(
+  writer: Writer,
+  random: Random,
+  id: string,
+): Promise<Scenario | undefined> {
   const messages: Message[] = [];
   const turns = 2 * (1 + random.int(EXCHANGES_MAX));
   while (messages.length < turns) {

@@ -98,7 +98,8 @@ export function parseRope(config: unknown, where: string): RopeSettings {
     return { ropeTheta, scaling: { type, factors: checked(factors, given, where).factors } };
   }
   if (type === 'yarn') {
-    if (ropeTheta <= 1) throw damaged(where, 'rope_theta', `YaRN needs more than 1, not ${ropeTheta}`);
+    if (ropeTheta <= 1)
+      throw damaged(where, 'rope_theta', `YaRN needs more than 1, not ${ropeTheta}`);
     const scaling = yarnScaling(checked(yarn, given, where), raw.max_position_embeddings);
     return { ropeTheta, scaling };
   }

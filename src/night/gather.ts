@@ -1,23 +1,24 @@
 // Gathers what a night learns from: flags become scenarios, quiet turns become everyday replay,
-// one flag in five is held back. It reads talks and flags; it writes nothing.
+// one flag in five is held back. It reads conversations and flags; it writes nothing.
 import { createRandom } from '../base/random.ts';
 import type { Flag } from '../protocol/flag.ts';
 import { type FlaggedMoment, isDrawn } from '../record/moment.ts';
 import { directiveOf } from '../scenario/directive.ts';
 import type { Rendering, Scenario, ScenarioMessage } from '../scenario/scenario.ts';
+import { sentencesOf } from '../scenario/words.ts';
 
 /** A conversation as the night sees it, in order. */
-export interface Talk {
+export interface Conversation {
   readonly id: string;
   readonly canLearn: boolean;
   readonly rendering: Rendering;
   readonly systemPrompt?: string;
-  readonly messages: readonly TalkMessage[];
+  readonly messages: readonly ConversationMessage[];
   /** Replies that another one took the place of: a flag may be on one of them. */
-  readonly replaced: readonly Pick<TalkMessage, 'id' | 'content'>[];
+  readonly replaced: readonly Pick<ConversationMessage, 'id' | 'content'>[];
 }
 
-export interface TalkMessage {
+export interface ConversationMessage {
   readonly id: string;
   readonly role: 'user' | 'assistant';
   readonly content: string;
@@ -33,7 +34,7 @@ export interface Gathered {
 export interface GatherInput {
   /** Not withdrawn. In the order in which they were made. */
   readonly flags: readonly Flag[];
-  readonly talks: ReadonlyMap<string, Talk>;
+  readonly conversations: ReadonlyMap<string, Conversation>;
   readonly heldBackFrom: number;
   readonly heldBackOneIn: number;
   readonly everydayMax: number;
@@ -46,14 +47,14 @@ export interface GatherInput {
   readonly seed: number;
 }
 
-/** Talks that a person excluded, and flags whose words are gone, are left out. */
+/** Conversations that a person excluded, and flags whose words are gone, are left out. */
 export function gather(input: GatherInput): Gathered {
   const { contextCharactersMax } = input;
   const moments = input.flags.flatMap((flag, index) => {
-    const talk = input.talks.get(flag.conversationId);
-    if (talk === undefined || !talk.canLearn) return [];
+    const conversation = input.conversations.get(flag.conversationId);
+    if (conversation === undefined || !conversation.canLearn) return [];
     const isHeldBack = index + 1 >= input.heldBackFrom && isDrawn(flag.id, input.heldBackOneIn);
-    const moment = momentOf(flag, talk, { isHeldBack, contextCharactersMax });
+    const moment = momentOf(flag, conversation, { isHeldBack, contextCharactersMax });
     return moment === undefined ? [] : [moment];
   });
   const flagged = newest(moments, input.flaggedBytesMax);
@@ -63,9 +64,9 @@ export function gather(input: GatherInput): Gathered {
   const missed = new Set(
     flagged.map(({ context, rejected }) => turnKey(context.messages.at(-1)?.content, rejected)),
   );
-  const everyday = [...input.talks.values()]
-    .filter((talk) => talk.canLearn)
-    .flatMap((talk) => everydayTurns(talk, marked, contextCharactersMax))
+  const everyday = [...input.conversations.values()]
+    .filter((conversation) => conversation.canLearn)
+    .flatMap((conversation) => everydayTurns(conversation, marked, contextCharactersMax))
     .filter(({ asked, chosen }) => !missed.has(turnKey(asked, chosen)));
   const drawn = createRandom(input.seed).split('everyday').shuffle(everyday);
   return { flagged, everyday: bounded(drawn, input) };
@@ -104,7 +105,7 @@ function newest(moments: readonly FlaggedMoment[], bytesMax: number): FlaggedMom
 }
 
 /** Messages that begin a turn, by the rule of the window. */
-function turnStarts({ messages }: Talk): number[] {
+function turnStarts({ messages }: Conversation): number[] {
   return messages.flatMap(({ role }, index) => (index === 0 || role === 'user' ? [index] : []));
 }
 
@@ -114,14 +115,14 @@ function turnStarts({ messages }: Talk): number[] {
  * @param needed a message that is kept in any case
  */
 function firstKept(
-  talk: Talk,
+  conversation: Conversation,
   starts: readonly number[],
   { end, needed, charactersMax }: { end: number; needed: number; charactersMax: number },
 ): number {
   let oldest = end;
   for (let characters = 0; oldest > 0 && characters < charactersMax; ) {
     oldest -= 1;
-    characters += talk.messages[oldest]?.content.length ?? 0;
+    characters += conversation.messages[oldest]?.content.length ?? 0;
   }
   const turnOf = (message: number): number => starts.findLastIndex((start) => start <= message);
   const turns = turnOf(end) - turnOf(oldest) + 1;
@@ -138,7 +139,7 @@ interface MomentOptions {
 /** What a flag says of its conversation; undefined where its message is gone. */
 export function momentOf(
   flag: Flag,
-  whole: Talk,
+  whole: Conversation,
   { isHeldBack, contextCharactersMax: charactersMax }: MomentOptions,
 ): FlaggedMoment | undefined {
   const idOf = flag.userSpan?.messageId ?? flag.messageId;
@@ -147,13 +148,13 @@ export function momentOf(
   const direction = whole.messages.findIndex((message) => message.id === idOf);
   const needed = direction < 0 ? end : Math.min(direction, end);
   const from = firstKept(whole, turnStarts(whole), { end, needed, charactersMax });
-  const talk = { ...whole, messages: whole.messages.slice(from) };
+  const conversation = { ...whole, messages: whole.messages.slice(from) };
   const at = end - from;
-  const prefix = systemOf(talk);
-  const messages = [...prefix, ...talk.messages.slice(0, at + 1).map(bare)];
-  const replies = [...talk.messages, ...talk.replaced];
+  const prefix = systemOf(conversation);
+  const messages = [...prefix, ...conversation.messages.slice(0, at + 1).map(bare)];
+  const replies = [...conversation.messages, ...conversation.replaced];
   const reply = replies.find(({ id }) => id === flag.replyId)?.content;
-  const spans = [directionSpan(flag, talk, at), ideaSpan(flag, talk, at)];
+  const spans = [directionSpan(flag, conversation, at), ideaSpan(flag, conversation, at)];
   const isMissed = flag.kind === 'missed';
   const chosen = isMissed ? flag.betterWords : reply;
   const rejected = isMissed ? reply : undefined;
@@ -167,11 +168,11 @@ export function momentOf(
       id: `flag-${flag.id}`,
       kind: 'listen',
       messages,
-      rendering: talk.rendering,
+      rendering: conversation.rendering,
       spans: spans.flatMap((span) =>
         span === undefined ? [] : [{ ...span, message: span.message + prefix.length }],
       ),
-      source: { origin: 'flag', cluster: talk.id, domain: 'talk' },
+      source: { origin: 'flag', cluster: conversation.id, domain: 'talk' },
     },
     ...(isMissed && flag.reason ? { reason: flag.reason } : {}),
     ...(chosen ? { chosen } : {}),
@@ -181,50 +182,54 @@ export function momentOf(
 
 type MomentSpan = FlaggedMoment['context']['spans'][number];
 
-const bare = ({ role, content }: TalkMessage): ScenarioMessage => ({ role, content });
+const bare = ({ role, content }: ConversationMessage): ScenarioMessage => ({ role, content });
 
-function systemOf(talk: Talk): ScenarioMessage[] {
-  return talk.systemPrompt ? [{ role: 'system', content: talk.systemPrompt }] : [];
+function systemOf(conversation: Conversation): ScenarioMessage[] {
+  return conversation.systemPrompt ? [{ role: 'system', content: conversation.systemPrompt }] : [];
 }
 
 /** Of a longer message, only the sentence that directs is said again. */
 const WHOLE_MESSAGE_MAX = 240;
 
 /**
- * The marked words, else the person's last message that directs, whole where it is short: what is
- * wanted often stands in the sentence beside. Without one the person's comment says what was asked,
- * else it is the whole message that the reply answers.
+ * The marked words, else the person's last message that directs; where it is short all of it but
+ * questions at its ends, as what is wanted often stands in the sentence beside. Without one the
+ * person's comment says what was asked, else it is the whole message that the reply answers.
  */
-function directionSpan(flag: Flag, talk: Talk, at: number): MomentSpan | undefined {
+function directionSpan(flag: Flag, conversation: Conversation, at: number): MomentSpan | undefined {
   const feature = 'direction' as const;
   if (flag.userSpan !== null) {
     const { messageId, span } = flag.userSpan;
-    const message = talk.messages.findIndex(({ id }) => id === messageId);
+    const message = conversation.messages.findIndex(({ id }) => id === messageId);
     const isInside =
-      span.start < span.end && span.end <= (talk.messages[message]?.content ?? '').length;
+      span.start < span.end && span.end <= (conversation.messages[message]?.content ?? '').length;
     return isInside ? { feature, message, start: span.start, end: span.end } : undefined;
   }
   for (let message = at; message >= 0; message -= 1) {
-    const { role, content } = talk.messages[message] as TalkMessage;
+    const { role, content } = conversation.messages[message] as ConversationMessage;
     const said = role === 'user' ? directiveOf(content) : undefined;
     if (said === undefined) continue;
-    if (content.length <= WHOLE_MESSAGE_MAX)
-      return { feature, message, start: 0, end: content.length };
+    if (content.length <= WHOLE_MESSAGE_MAX) {
+      const told = sentencesOf(content).filter((sentence) => !sentence.endsWith('?'));
+      const [first = said, last = said] = [told[0], told.at(-1)];
+      const end = content.lastIndexOf(last) + last.length;
+      return { feature, message, start: content.indexOf(first), end };
+    }
     const start = content.indexOf(said);
     if (start >= 0) return { feature, message, start, end: start + said.length };
   }
-  const end = talk.messages[at]?.content.length ?? 0;
+  const end = conversation.messages[at]?.content.length ?? 0;
   return flag.reason || end === 0 ? undefined : { feature, message: at, start: 0, end };
 }
 
 /** Where the reply's drifting words stood in an earlier reply: the model's own idea. */
-function ideaSpan(flag: Flag, talk: Talk, at: number): MomentSpan | undefined {
+function ideaSpan(flag: Flag, conversation: Conversation, at: number): MomentSpan | undefined {
   const words = flag.replySpan?.text;
   if (words === undefined) return undefined;
-  const isIdea = (message: TalkMessage, index: number): boolean =>
+  const isIdea = (message: ConversationMessage, index: number): boolean =>
     index < at && message.role === 'assistant' && message.content.includes(words);
-  const index = talk.messages.findLastIndex(isIdea);
-  const start = talk.messages[index]?.content.indexOf(words) ?? -1;
+  const index = conversation.messages.findLastIndex(isIdea);
+  const start = conversation.messages[index]?.content.indexOf(words) ?? -1;
   if (start < 0) return undefined;
   return { feature: 'own-idea', message: index, start, end: start + words.length };
 }
@@ -238,29 +243,29 @@ interface EverydayTurn {
 
 /** Each answered turn in which nobody marked a reply. */
 function everydayTurns(
-  talk: Talk,
+  conversation: Conversation,
   marked: ReadonlySet<string>,
   charactersMax: number,
 ): EverydayTurn[] {
-  const prefix = systemOf(talk);
-  const starts = turnStarts(talk);
-  const said = talk.messages.map(bare);
-  return talk.messages.flatMap((message, at) => {
-    const before = talk.messages[at - 1];
+  const prefix = systemOf(conversation);
+  const starts = turnStarts(conversation);
+  const said = conversation.messages.map(bare);
+  return conversation.messages.flatMap((message, at) => {
+    const before = conversation.messages[at - 1];
     if (message.role !== 'assistant' || before?.role !== 'user') return [];
     if (marked.has(before.id) || message.content === '') return [];
     const end = at - 1;
     const scenario = (): Scenario => ({
-      id: `log-${talk.id}-${message.id}`,
+      id: `log-${conversation.id}-${message.id}`,
       kind: 'ordinary',
       messages: [
         ...prefix,
-        ...said.slice(firstKept(talk, starts, { end, needed: end, charactersMax }), at),
+        ...said.slice(firstKept(conversation, starts, { end, needed: end, charactersMax }), at),
       ],
       spans: [],
-      rendering: talk.rendering,
+      rendering: conversation.rendering,
       chosen: message.content,
-      source: { origin: 'log', cluster: talk.id, domain: 'talk' },
+      source: { origin: 'log', cluster: conversation.id, domain: 'talk' },
     });
     return [{ asked: before.content, chosen: message.content, scenario }];
   });

@@ -23,8 +23,8 @@ import { gatheredSchema } from '../record/phase-result.ts';
 import type { Store } from '../store/store.ts';
 import { loadableVersion } from '../swap/swap.ts';
 import { THOUGHT_END } from '../tokenizer/thought.ts';
-import { type Gathered, gather, type Talk, type TalkMessage } from './gather.ts';
-import { rememberTalks, type SurpriseOf } from './remember.ts';
+import { type Conversation, type ConversationMessage, type Gathered, gather } from './gather.ts';
+import { rememberConversations, type SurpriseOf } from './remember.ts';
 
 /** Absolute; a night's process finds there what it works with. */
 export type NightPaths = Pick<
@@ -58,7 +58,7 @@ export interface PreparedNight {
 
 /** Everyday turns that a night may replay, cross and measure with. */
 const EVERYDAY_MAX = 2048;
-/** Of long talks fewer turns: the file is read whole. */
+/** Of long conversations fewer turns: the file is read whole. */
 const EVERYDAY_CHARACTERS_MAX = 2 ** 23;
 /** Of very long or very many flagged conversations fewer moments. */
 const FLAGGED_BYTES_MAX = 48 * 2 ** 20;
@@ -197,12 +197,12 @@ async function writeGathered(folder: Folder, plan: NightPlan, parts: GatherParts
   const journal = await openJournal(folder, clock);
   try {
     await journal.phase('gather', gatheredSchema, async () => {
-      const talks = await readTalks(store.conversations, config.chat);
+      const conversations = await readTalks(store.conversations, config.chat);
       const standing = store.flags.list().filter((flag) => flag.withdrawnAt === null);
       const since = await lastNightAt(store.ledger, clock.now());
       const gathered = gather({
         flags: standing,
-        talks,
+        conversations,
         ...config.flag,
         everydayMax: EVERYDAY_MAX,
         everydayCharactersMax: EVERYDAY_CHARACTERS_MAX,
@@ -210,15 +210,18 @@ async function writeGathered(folder: Folder, plan: NightPlan, parts: GatherParts
         flaggedBytesMax: FLAGGED_BYTES_MAX,
         seed: plan.seed,
       });
-      await writeGists(folder, await drawMemories(talks, gathered, { ...parts, seed: plan.seed }));
+      await writeGists(
+        folder,
+        await drawMemories(conversations, gathered, { ...parts, seed: plan.seed }),
+      );
       await writeFlagged(folder, gathered.flagged);
       await writeScenarios(folder, 'everyday', gathered.everyday);
       return {
         flagged: gathered.flagged.length,
         heldBack: gathered.flagged.filter((moment) => moment.isHeldBack).length,
         everyday: gathered.everyday.length,
-        replies: [...talks.values()]
-          .flatMap((talk) => talk.messages)
+        replies: [...conversations.values()]
+          .flatMap((conversation) => conversation.messages)
           .filter(({ role, at }) => role === 'assistant' && at > since).length,
         flagsNew: standing.filter((flag) => flag.createdAt > since && flag.kind === 'missed')
           .length,
@@ -229,19 +232,24 @@ async function writeGathered(folder: Folder, plan: NightPlan, parts: GatherParts
   }
 }
 
-/** Rested talks are compressed first; then memories are drawn for the undirected dreams. */
+/** Rested conversations are compressed first; then memories are drawn for the undirected dreams. */
 async function drawMemories(
-  talks: ReadonlyMap<string, Talk>,
+  conversations: ReadonlyMap<string, Conversation>,
   { flagged }: Gathered,
   { store, config, surpriseOf, clock, seed }: GatherParts & { readonly seed: number },
 ): Promise<Remembered[]> {
   const { restMinutes } = config.memory;
   const { memory } = store;
-  await rememberTalks(memory, talks, { flagged, now: clock.now(), restMinutes, surpriseOf });
+  await rememberConversations(memory, conversations, {
+    flagged,
+    now: clock.now(),
+    restMinutes,
+    surpriseOf,
+  });
   const { directedShare, salienceShare } = config.dream;
   const share = flagged.length === 0 ? 1 : 1 - directedShare;
   const count = Math.ceil(config.night.dreamsMax * share);
-  const canLearn = (id: string): boolean => talks.has(id);
+  const canLearn = (id: string): boolean => conversations.has(id);
   return memory.draw(count, createRandom(seed).split('memory'), { salienceShare, canLearn });
 }
 
@@ -254,8 +262,8 @@ async function lastNightAt(ledger: Ledger, now: number): Promise<number> {
 async function readTalks(
   store: ConversationStore,
   chat: Pick<Config['chat'], 'systemPrompt'>,
-): Promise<Map<string, Talk>> {
-  const talks = new Map<string, Talk>();
+): Promise<Map<string, Conversation>> {
+  const conversations = new Map<string, Conversation>();
   for (const id of store.ids()) {
     if (!store.has(id) || !store.summary(id).canLearn) continue;
     const state = await store.read(id).catch((error: unknown) => {
@@ -263,18 +271,21 @@ async function readTalks(
       if (isAttuneError(error, 'conversation-not-found')) return undefined;
       throw error;
     });
-    if (state !== undefined) talks.set(id, talkOf(state, chat));
+    if (state !== undefined) conversations.set(id, conversationOf(state, chat));
   }
-  return talks;
+  return conversations;
 }
 
 /**
  * A conversation without replies that failed or stayed empty; replaced ones are apart.
  * @param chat what is served where the conversation has no system prompt of its own
  */
-export function talkOf(state: ConversationState, chat: Pick<Config['chat'], 'systemPrompt'>): Talk {
-  const messages: TalkMessage[] = [];
-  const replaced: Pick<TalkMessage, 'id' | 'content'>[] = [];
+export function conversationOf(
+  state: ConversationState,
+  chat: Pick<Config['chat'], 'systemPrompt'>,
+): Conversation {
+  const messages: ConversationMessage[] = [];
+  const replaced: Pick<ConversationMessage, 'id' | 'content'>[] = [];
   for (const { id, text, at, ...entry } of state.entries) {
     // Replies of before thoughts were kept apart, and of other programs, have them in their text.
     const content = text.includes(THOUGHT_END) && entry.type === 'reply' ? spoken(text) : text;

@@ -85,7 +85,11 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
           cause: last.code,
         });
       }
-      if (!isAborted) logger.warn({ night: plan.night, life }, 'the process of the night died; the night is resumed');
+      if (!isAborted)
+        logger.warn(
+          { night: plan.night, life },
+          'the process of the night died; the night is resumed',
+        );
     }
     if (isAborted) {
       const message = reason ?? `${plan.night} was stopped; \`attune night run\` resumes it.`;

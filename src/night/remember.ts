@@ -1,9 +1,9 @@
-// Talks that rest are compressed to gists, and what has faded is let go.
+// Conversations that rest are compressed to gists, and what has faded is let go.
 import type { Turn } from '../memory/extract.ts';
 import type { RestedConversation } from '../memory/gist.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { FlaggedMoment } from '../record/moment.ts';
-import type { Talk } from './gather.ts';
+import type { Conversation } from './gather.ts';
 
 /** How little the model expected the person's words, nats a token; undefined: not measured. */
 export type SurpriseOf = (turns: readonly Turn[]) => Promise<number | undefined>;
@@ -12,21 +12,21 @@ export interface RememberOptions {
   readonly flagged: readonly FlaggedMoment[];
   /** Ms since 1970. */
   readonly now: number;
-  /** A talk rests after this long without a message. */
+  /** A conversation rests after this long without a message. */
   readonly restMinutes: number;
   readonly surpriseOf: SurpriseOf;
 }
 
-/** Talks whose surprise is measured in one night; the rest are remembered without. */
+/** Conversations whose surprise is measured in one night; the rest are remembered without. */
 const MEASURED_MAX = 64;
 
-/** Compresses every talk that rests and has grown since; talks in full swing wait. */
-export async function rememberTalks(
+/** Compresses every conversation that rests and has grown since; one in full swing waits. */
+export async function rememberConversations(
   memory: Memory,
-  talks: ReadonlyMap<string, Talk>,
+  conversations: ReadonlyMap<string, Conversation>,
   { flagged, now, restMinutes, surpriseOf }: RememberOptions,
 ): Promise<void> {
-  const rested = [...talks.values()].filter(({ id, messages }) => {
+  const rested = [...conversations.values()].filter(({ id, messages }) => {
     const lastAt = messages.at(-1)?.at ?? 0;
     const isResting = lastAt <= now - restMinutes * 60_000 || lastAt > now;
     return messages.length > 0 && isResting && !memory.isKnown(id, messages.length);

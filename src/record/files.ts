@@ -75,7 +75,7 @@ export function readGists(folder: Folder): Promise<Remembered[]> {
 export async function writeDrafts(folder: Folder, drafts: readonly Draft[]): Promise<void> {
   const lines = drafts.map((draft) => {
     const { cluster } = draft.seed;
-    // The source as scenarios have it, so that a deleted talk is found in here too.
+    // The source as scenarios have it, so that a deleted conversation is found in here too.
     return `${JSON.stringify({ ...draft, source: { cluster } })}\n`;
   });
   await writeText(folder, 'dreams', lines.join(''));

@@ -41,7 +41,7 @@ export function isDrawn(id: string, oneIn: number): boolean {
   return Number.parseInt(sha256(id).slice(0, 8), 16) % oneIn === 0;
 }
 
-/** True: a talk's everyday turns measure forgetting; false: they are replayed in training. */
+/** True: a conversation's everyday turns measure forgetting; false: they are replayed in training. */
 export function measuresForgetting({ source }: Scenario): boolean {
   return isDrawn(`everyday:${source.cluster}`, 2);
 }

@@ -40,7 +40,7 @@ export const dreamtSchema = z.strictObject({
   written: countsSchema,
   /** Dreams that could not be written, by reason. */
   failed: countsSchema,
-  /** Talks that the model held with itself. */
+  /** Conversations that the model held with itself. */
   rehearsals: z.int().default(0),
   /** Tokens that were generated. */
   tokens: z.int(),

@@ -75,7 +75,7 @@ export async function dreamNight(
     const rehearsed = await rehearse({
       writer,
       random: random.split('rehearsal'),
-      talks: settings.rehearsalTalks,
+      conversations: settings.rehearsalTalks,
       batchSize: settings.batchSize,
     });
     const dreamt = await dream({

@@ -21,7 +21,7 @@ function moment(changes: Partial<Draft> = {}): Draft {
     ],
     chosen: 'A bus at 11:30 am, right?',
     rejected: 'I have booked it for 6:45 am.',
-    seed: { origin: 'flag', id: 'f', cluster: 'talk' },
+    seed: { origin: 'flag', id: 'f', cluster: 'conversation' },
     isDirected: true,
     angle: { domain: 'd', distance: 0, tone: 'plain' },
     prompt: { name: 'dream/guidance/listen', hash: 'h' },
@@ -107,7 +107,7 @@ describe('a flagged moment, crossed', () => {
     ).toBeUndefined();
   });
 
-  it('thinks of another hour, or other digits, where the talk names none', () => {
+  it('thinks of another hour, or other digits, where the conversation names none', () => {
     const said = (content: string, chosen: string) =>
       crossMoment(
         moment({

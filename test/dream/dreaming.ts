@@ -17,7 +17,7 @@ export const tokenizer = await loadTokenizer(
   join(import.meta.dirname, '../fixtures/tokenizer/chatml'),
 );
 export const prompts = await readPrompts(join(import.meta.dirname, '../../prompts'));
-export const settings = configSchema.parse({}).dream;
+export const settings = configSchema.parse({ dream: { dreamsPerFlag: 30 } }).dream;
 
 /** Whether the reply of a moment listens, and whether the one it is crossed with does. */
 export function listens({
@@ -102,8 +102,8 @@ export async function gist(
   ...texts: string[]
 ): Promise<{ gist: Gist; salience: number }> {
   const turns = texts.map((text, index) => ({ id: `${index}`, role: 'user' as const, text }));
-  const talk = { conversationId: id, restedAt: 0, turns, flags: [] };
-  return { gist: await compress(talk, configSchema.parse({}).memory), salience: 0.5 };
+  const conversation = { conversationId: id, restedAt: 0, turns, flags: [] };
+  return { gist: await compress(conversation, configSchema.parse({}).memory), salience: 0.5 };
 }
 
 export function flag(id: string, more: Partial<FlaggedSeed> = {}): FlaggedSeed {

@@ -3,20 +3,21 @@ import { echoes } from '../../src/dream/echo.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
 import { listens, random } from './dreaming.ts';
 
-function turn(id: string, talk: string, said: string[], chosen: string): Scenario {
+function turn(id: string, conversation: string, said: string[], chosen: string): Scenario {
   return parseScenario({
     id,
     kind: 'ordinary',
     messages: said.map((content, i) => ({ role: i % 2 === 0 ? 'user' : 'assistant', content })),
     chosen,
-    source: { origin: 'log', cluster: talk, domain: 'talk' },
+    source: { origin: 'log', cluster: conversation, domain: 'talk' },
   });
 }
 
 const BUS = ['A bus, please.', 'There is one at 6:45 am.', 'Rather at 11:30 am.'];
-const bus = (id: string, talk = 'bus'): Scenario => turn(id, talk, BUS, 'Booked for 11:30 am.');
+const bus = (id: string, conversation = 'bus'): Scenario =>
+  turn(id, conversation, BUS, 'Booked for 11:30 am.');
 
-describe('echoes of a talk', () => {
+describe('echoes of a conversation', () => {
   it('are both sides of moments in which a reply took up what was just said', () => {
     const [a, b, ...more] = echoes([bus('1')], 10, random(1));
     expect(more).toEqual([]);
@@ -33,7 +34,7 @@ describe('echoes of a talk', () => {
     expect(echoes([turn('1', 't', BUS, 'All right.')], 10, random(1))).toEqual([]);
   });
 
-  it('are capped, in all and for each talk', () => {
+  it('are capped, in all and for each conversation', () => {
     const many = Array.from({ length: 40 }, (_, i) => bus(`${i}`, `talk-${i % 5}`));
     expect(echoes(many, 4, random(1))).toHaveLength(8);
     expect(echoes(many, 100, random(1))).toHaveLength(2 * 6 * 5);

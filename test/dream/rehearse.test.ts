@@ -2,20 +2,20 @@ import { describe, expect, it } from 'vitest';
 import { rehearse } from '../../src/dream/rehearse.ts';
 import { createModel, random, scripted, writerOf } from './dreaming.ts';
 
-const held = (talks: number, batchSize = 4, seed = 1) =>
-  rehearse({ writer: writerOf(createModel()), random: random(seed), talks, batchSize });
+const held = (conversations: number, batchSize = 4, seed = 1) =>
+  rehearse({ writer: writerOf(createModel()), random: random(seed), conversations, batchSize });
 
 describe('rehearsal', () => {
-  it('gives talks in which the model wrote both sides and that end with a reply', async () => {
+  it('gives conversations in which the model wrote both sides and that end with a reply', async () => {
     const engine = createModel();
-    const talks = await rehearse({
+    const conversations = await rehearse({
       writer: writerOf(engine),
       random: random(1),
-      talks: 12,
+      conversations: 12,
       batchSize: 4,
     });
-    expect(talks).toHaveLength(12);
-    for (const { messages, chosen, kind, spans, rejected } of talks) {
+    expect(conversations).toHaveLength(12);
+    for (const { messages, chosen, kind, spans, rejected } of conversations) {
       expect(messages.map(({ role }) => role)).toEqual(
         messages.map((_, i) => (i % 2 === 0 ? 'user' : 'assistant')),
       );
@@ -27,7 +27,7 @@ describe('rehearsal', () => {
         rejected: undefined,
       });
     }
-    expect(new Set(talks.map(({ messages }) => messages.length)).size).toBe(2);
+    expect(new Set(conversations.map(({ messages }) => messages.length)).size).toBe(2);
     // Nothing is made likelier than it is.
     for (const { sampling } of engine.requests) {
       expect(sampling).toMatchObject({ temperature: 1, topP: 1, topK: 0, repetitionPenalty: 1 });
@@ -41,14 +41,19 @@ describe('rehearsal', () => {
 
   it('leaves out what never became an exchange', async () => {
     const silent = createModel((asked) => (asked.role === 'assistant' ? '' : scripted(asked)));
-    const parts = { random: random(1), talks: 6, batchSize: 2 };
+    const parts = { random: random(1), conversations: 6, batchSize: 2 };
     expect(await rehearse({ ...parts, writer: writerOf(silent) })).toEqual([]);
   });
 
   it('ends with what there is when the budget ends', async () => {
     const writer = writerOf(createModel(), { tokensMax: 60, minutesMax: 60 });
-    const talks = await rehearse({ writer, random: random(1), talks: 500, batchSize: 4 });
-    expect(talks.length).toBeLessThan(30);
+    const conversations = await rehearse({
+      writer,
+      random: random(1),
+      conversations: 500,
+      batchSize: 4,
+    });
+    expect(conversations.length).toBeLessThan(30);
     expect(writer.tokens).toBeLessThanOrEqual(60 + 4 * 48);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type GatherInput, gather, type Talk } from '../../src/night/gather.ts';
+import { type Conversation, type GatherInput, gather } from '../../src/night/gather.ts';
 import type { Flag } from '../../src/protocol/flag.ts';
 import { isDrawn } from '../../src/record/moment.ts';
 import { toExample } from '../../src/scenario/example.ts';
@@ -7,7 +7,7 @@ import { parseScenario } from '../../src/scenario/scenario.ts';
 import { spanText } from '../../src/scenario/span.ts';
 import { wordRenderer } from '../fakes/word-renderer.ts';
 
-const talk: Talk = {
+const conversation: Conversation = {
   id: 'talk-1',
   canLearn: true,
   rendering: { at: 1, variables: { enable_thinking: false } },
@@ -43,7 +43,7 @@ function flag(change: Partial<Flag> = {}): Flag {
 function input(change: Partial<GatherInput> = {}): GatherInput {
   return {
     flags: [flag()],
-    talks: new Map([[talk.id, talk]]),
+    conversations: new Map([[conversation.id, conversation]]),
     heldBackFrom: 10,
     heldBackOneIn: 5,
     everydayMax: 10,
@@ -70,8 +70,8 @@ describe('gather', () => {
 
   it('keeps how the chat rendered the conversation', () => {
     const { flagged, everyday } = gather(input({ flags: [flag({ replyId: 'gone' })] }));
-    expect(flagged[0]?.context.rendering).toEqual(talk.rendering);
-    expect(everyday[0]?.rendering).toEqual(talk.rendering);
+    expect(flagged[0]?.context.rendering).toEqual(conversation.rendering);
+    expect(everyday[0]?.rendering).toEqual(conversation.rendering);
   });
 
   it('takes the whole message for the direction where no words were marked', () => {
@@ -81,10 +81,10 @@ describe('gather', () => {
 
   it('takes a short message that directs as a whole, and of a long one the sentence', () => {
     const said = (content: string) => {
-      const [first, second, asked, ...rest] = talk.messages;
-      const messages = [first, second, { ...asked, content }, ...rest] as Talk['messages'];
-      const talks = new Map([[talk.id, { ...talk, messages }]]);
-      const [moment] = gather(input({ talks, flags: [flag({ userSpan: null })] })).flagged;
+      const [first, second, asked, ...rest] = conversation.messages;
+      const messages = [first, second, { ...asked, content }, ...rest] as Conversation['messages'];
+      const conversations = new Map([[conversation.id, { ...conversation, messages }]]);
+      const [moment] = gather(input({ conversations, flags: [flag({ userSpan: null })] })).flagged;
       return moment?.context.spans.map((span) => spanText(moment.context, span))[0];
     };
     expect(said("I'm taking the train. It is quieter.")).toBe(
@@ -104,39 +104,45 @@ describe('gather', () => {
     expect(moment?.rejected).toBeUndefined();
   });
 
-  it('shifts spans by the system prompt of the talk', () => {
-    const talks = new Map([[talk.id, { ...talk, systemPrompt: 'Be kind.' }]]);
-    const [moment] = gather(input({ talks })).flagged;
+  it('shifts spans by the system prompt of the conversation', () => {
+    const conversations = new Map([
+      [conversation.id, { ...conversation, systemPrompt: 'Be kind.' }],
+    ]);
+    const [moment] = gather(input({ conversations })).flagged;
     expect(moment?.context.messages[0]).toEqual({ role: 'system', content: 'Be kind.' });
     expect(moment?.context.spans[0]?.message).toBe(3);
   });
 
-  it('learns nothing from a talk that is excluded, deleted or gone', () => {
-    const excluded = new Map([[talk.id, { ...talk, canLearn: false }]]);
-    expect(gather(input({ talks: excluded }))).toEqual({ flagged: [], everyday: [] });
-    expect(gather(input({ talks: new Map() }))).toEqual({ flagged: [], everyday: [] });
+  it('learns nothing from a conversation that is excluded, deleted or gone', () => {
+    const excluded = new Map([[conversation.id, { ...conversation, canLearn: false }]]);
+    expect(gather(input({ conversations: excluded }))).toEqual({ flagged: [], everyday: [] });
+    expect(gather(input({ conversations: new Map() }))).toEqual({ flagged: [], everyday: [] });
     expect(gather(input({ flags: [flag({ messageId: 'gone' })] })).flagged).toEqual([]);
   });
 
   it('keeps a flagged reply whole when it was replaced, and holds nothing that replaced it', () => {
-    const [first, second, third, said] = talk.messages;
+    const [first, second, third, said] = conversation.messages;
     const messages = [first, second, third, { ...said, id: 'a3', content: 'At your service.' }];
-    const again = { ...talk, messages: messages as Talk['messages'] };
-    const talks = new Map([[talk.id, { ...again, replaced: talk.messages.slice(3) }]]);
-    const missed = gather(input({ talks }));
+    const again = { ...conversation, messages: messages as Conversation['messages'] };
+    const conversations = new Map([
+      [conversation.id, { ...again, replaced: conversation.messages.slice(3) }],
+    ]);
+    const missed = gather(input({ conversations }));
     expect(missed.flagged[0]).toMatchObject({ rejected: 'I booked the opera.' });
     expect(missed.everyday.map(({ id }) => id)).toEqual(['log-talk-1-a1']);
-    const good = gather(input({ talks, flags: [flag({ kind: 'good', betterWords: null })] }));
+    const good = gather(
+      input({ conversations, flags: [flag({ kind: 'good', betterWords: null })] }),
+    );
     expect(good.flagged[0]).toMatchObject({ chosen: 'I booked the opera.' });
     expect(good.everyday.map(({ id }) => id)).toEqual(['log-talk-1-a1']);
   });
 
   it('holds no copy of a missed turn as an everyday one', () => {
-    const copy = { ...talk, id: 'copy' };
+    const copy = { ...conversation, id: 'copy' };
     const { everyday } = gather(
       input({
-        talks: new Map([
-          [talk.id, talk],
+        conversations: new Map([
+          [conversation.id, conversation],
           ['copy', copy],
         ]),
       }),
@@ -152,14 +158,14 @@ describe('gather', () => {
 
   it('replays no more characters than it may: a turn that does not fit is passed over', () => {
     const long = { id: 'u0', role: 'user' as const, content: 'x'.repeat(50), at: 0 };
-    const [first, ...rest] = talk.messages;
+    const [first, ...rest] = conversation.messages;
     if (first === undefined) throw new Error('no message');
-    const talks = new Map([
-      [talk.id, talk],
-      ['talk-2', { ...talk, id: 'talk-2', messages: [long, { ...first, at: 1 }, ...rest] }],
+    const conversations = new Map([
+      [conversation.id, conversation],
+      ['talk-2', { ...conversation, id: 'talk-2', messages: [long, { ...first, at: 1 }, ...rest] }],
     ]);
     const count = (everydayCharactersMax: number) =>
-      gather(input({ talks, flags: [], everydayCharactersMax })).everyday.length;
+      gather(input({ conversations, flags: [], everydayCharactersMax })).everyday.length;
     expect(count(1_000)).toBe(4);
     expect(count(100)).toBe(2);
     expect(count(16)).toBe(1);
@@ -172,12 +178,14 @@ describe('gather', () => {
       { id: `u${turn}`, role: 'user' as const, content: `${turn} ${'ask '.repeat(50)}`, at: turn },
       { id: `a${turn}`, role: 'assistant' as const, content: 'tell '.repeat(50), at: turn },
     ]).flat();
-    const talks = new Map([[talk.id, { ...talk, messages }]]);
+    const conversations = new Map([[conversation.id, { ...conversation, messages }]]);
     const rest = { userSpan: null, replySpan: null } as const;
     const last = flag({ messageId: 'u399', replyId: 'a399', ...rest });
     /** A word is a token. */
     const exampleOf = (contextCharactersMax: number) => {
-      const [moment] = gather(input({ talks, flags: [last], contextCharactersMax })).flagged;
+      const [moment] = gather(
+        input({ conversations, flags: [last], contextCharactersMax }),
+      ).flagged;
       const { context, chosen = '' } = moment ?? {};
       const scenario = parseScenario({ ...context, chosen });
       const limits = { windowTokens: 1_000, replyTokensMax: 100 };
@@ -197,12 +205,12 @@ describe('gather', () => {
       const far = { messageId: 'u3', span: { start: 2, end: 5, text } };
       const early = flag({ ...last, id: 'early', userSpan: far });
       const flags = [early, ...Array.from({ length: 9 }, (_, at) => ({ ...last, id: `f${at}` }))];
-      const all = gather(input({ talks, flags, flaggedBytesMax: 2 ** 24 })).flagged;
+      const all = gather(input({ conversations, flags, flaggedBytesMax: 2 ** 24 })).flagged;
       const [moment] = all;
       expect(all).toHaveLength(10);
       const [span] = moment?.context.spans ?? [];
       expect(moment?.context.messages[span?.message ?? 0]?.content).toMatch(/^3 ask/);
-      const few = gather(input({ talks, flags, flaggedBytesMax: 150_000 })).flagged;
+      const few = gather(input({ conversations, flags, flaggedBytesMax: 150_000 })).flagged;
       expect(few.length).toBeLessThan(9);
       expect(few.at(-1)?.flagId).toBe('f8');
     });

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Talk } from '../../src/night/gather.ts';
-import { type RememberOptions, rememberTalks } from '../../src/night/remember.ts';
+import type { Conversation } from '../../src/night/gather.ts';
+import { type RememberOptions, rememberConversations } from '../../src/night/remember.ts';
 import type { FlaggedMoment } from '../../src/record/moment.ts';
 import type { Store } from '../../src/store/store.ts';
 import { NOW, openNightStore } from './night-store.ts';
@@ -13,7 +13,7 @@ beforeEach(async () => {
   asked = 0;
 });
 
-const talk = (id: string, at: number): Talk => ({
+const conversation = (id: string, at: number): Conversation => ({
   id,
   canLearn: true,
   rendering: { at, variables: {} },
@@ -29,8 +29,11 @@ const moment = (cluster: string, isHeldBack: boolean): FlaggedMoment => ({
   },
 });
 
-const remember = (talks: readonly Talk[], options: Partial<RememberOptions> = {}): Promise<void> =>
-  rememberTalks(store.memory, new Map(talks.map((one) => [one.id, one])), {
+const remember = (
+  conversations: readonly Conversation[],
+  options: Partial<RememberOptions> = {},
+): Promise<void> =>
+  rememberConversations(store.memory, new Map(conversations.map((one) => [one.id, one])), {
     ...{ flagged: [], now: NOW, restMinutes: 30 },
     surpriseOf: async () => {
       asked += 1;
@@ -43,12 +46,15 @@ const remembered = (): string[] => store.memory.list().map(({ gist }) => gist.co
 
 describe('remembering', () => {
   it('compresses what rests and lets what goes on wait', async () => {
-    await remember([talk('quince', NOW - 31 * MINUTE), talk('plum', NOW - 29 * MINUTE)]);
+    await remember([
+      conversation('quince', NOW - 31 * MINUTE),
+      conversation('plum', NOW - 29 * MINUTE),
+    ]);
     expect(remembered()).toEqual(['quince']);
   });
 
   it('compresses a conversation again only when it has grown', async () => {
-    const before = talk('quince', NOW - 40 * MINUTE);
+    const before = conversation('quince', NOW - 40 * MINUTE);
     await remember([before]);
     await remember([before]);
     expect(asked).toBe(1);
@@ -64,14 +70,14 @@ describe('remembering', () => {
   });
 
   it('takes a message from the future for one that rests, dated now', async () => {
-    await remember([talk('quince', NOW + 90 * MINUTE)]);
+    await remember([conversation('quince', NOW + 90 * MINUTE)]);
     expect(store.memory.list()[0]?.gist.restedAt).toBe(NOW);
   });
 
   it('counts flags and surprise, and marks what a held-back flag belongs to', async () => {
-    const talks = ['quince', 'plum'].map((id) => talk(id, NOW - 31 * MINUTE));
-    await remember(talks.slice(0, 1));
-    await remember(talks, { flagged: [moment('plum', true)], surpriseOf: async () => 6 });
+    const conversations = ['quince', 'plum'].map((id) => conversation(id, NOW - 31 * MINUTE));
+    await remember(conversations.slice(0, 1));
+    await remember(conversations, { flagged: [moment('plum', true)], surpriseOf: async () => 6 });
     const gists = new Map(store.memory.list().map(({ gist }) => [gist.conversationId, gist]));
     expect(gists.get('quince')).toMatchObject({
       isHeldBack: false,
@@ -83,13 +89,15 @@ describe('remembering', () => {
   });
 
   it('forgets what has faded, but not that it was forgotten', async () => {
-    await remember([talk('quince', NOW - 10 * 365 * 24 * 60 * MINUTE)]);
+    await remember([conversation('quince', NOW - 10 * 365 * 24 * 60 * MINUTE)]);
     expect(remembered()).toEqual([]);
     expect(store.memory.forgotten).toMatchObject([{ conversationId: 'quince', reason: 'faded' }]);
   });
 
   it('measures the surprise of the first 64 conversations of a night', async () => {
-    await remember(Array.from({ length: 70 }, (_, i) => talk(`jam-${i}`, NOW - 60 * MINUTE)));
+    await remember(
+      Array.from({ length: 70 }, (_, i) => conversation(`jam-${i}`, NOW - 60 * MINUTE)),
+    );
     expect(asked).toBe(64);
     expect(remembered()).toHaveLength(70);
   });

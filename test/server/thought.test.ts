@@ -1,7 +1,7 @@
 // A model that thinks: its thoughts are streamed, stored and shown apart from what it says.
 import OpenAI from 'openai';
 import { afterEach, describe, expect, it } from 'vitest';
-import { talkOf } from '../../src/night/prepare.ts';
+import { conversationOf } from '../../src/night/prepare.ts';
 import type { Thoughts } from '../../src/tokenizer/thought.ts';
 import { END_ID, fakeTokenizer, idsOf, textOfIds } from '../fakes/fake-tokenizer.ts';
 import { openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
@@ -61,14 +61,15 @@ describe('a thought', () => {
     const client = await (await open('written')).connect();
     await client.say('thinks', 'a1', 'hi');
     expect(
-      talkOf(await daemon.conversations.read('thinks'), { systemPrompt: '' }).messages[1]?.content,
+      conversationOf(await daemon.conversations.read('thinks'), { systemPrompt: '' }).messages[1]
+        ?.content,
     ).toBe('Hello');
     await daemon.end();
     const before = await (await open('none')).connect();
     await before.say('thought', 'a1', 'hi');
     const state = await daemon.conversations.read('thought');
     expect(state.entries.at(-1)).toMatchObject({ text: expect.stringContaining('Hm, well.') });
-    expect(talkOf(state, { systemPrompt: '' }).messages[1]?.content).toBe('Hello');
+    expect(conversationOf(state, { systemPrompt: '' }).messages[1]?.content).toBe('Hello');
   });
 });
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { momentOf } from '../../src/night/gather.ts';
-import { talkOf } from '../../src/night/prepare.ts';
+import { conversationOf } from '../../src/night/prepare.ts';
 import type { FlagDraftInput } from '../../src/protocol/flag.ts';
 import { textOfIds } from '../fakes/fake-tokenizer.ts';
 import { HeldEngine, HOLD } from '../web/held-engine.ts';
@@ -110,7 +110,7 @@ describe('hear me now', () => {
       false,
     ]);
     const bounds = { isHeldBack: false, contextCharactersMax: 10_000 };
-    const moment = momentOf(flags.get('f'), talkOf(state, { systemPrompt: '' }), bounds);
+    const moment = momentOf(flags.get('f'), conversationOf(state, { systemPrompt: '' }), bounds);
     expect(moment).toMatchObject({ chosen: HEARD, rejected: DRIFTED });
     client.send({ type: 'told-keep', flagId: 'f', replyId });
     expect((await client.next('error')).code).toBe('reply-not-found');
