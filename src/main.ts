@@ -19,6 +19,7 @@ import type { Ledger } from './ledger/ledger.ts';
 import { surpriseOf } from './memory/surprise.ts';
 import { namedModel } from './model/local/resolve-model.ts';
 import { scheduleNights } from './night/nightly.ts';
+import { notify } from './night/notify.ts';
 import { NightService } from './night/service.ts';
 import { resolveSampling, type Sampling } from './protocol/sampling.ts';
 import { apiRoutes } from './server/api-routes.ts';
@@ -254,7 +255,13 @@ async function createNights(parts: DaemonParts, events: EventHub): Promise<Night
     },
     clock,
     logger,
-    publish: (topic, message) => events.publish(topic, message),
+    publish(topic, message) {
+      events.publish(topic, message);
+      if (message.type === 'summary-ready') {
+        const url = urlOf(config.server.host, config.server.port) + message.path;
+        notify(config.notify.command, { headline: message.headline, url }, logger);
+      }
+    },
   });
 }
 

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { chatSection, engineSection } from './section/engine.ts';
 import { dreamSection, flagSection, memorySection, trainSection } from './section/learning.ts';
-import { gateSection, measureSection, nightSection } from './section/night.ts';
+import { gateSection, measureSection, nightSection, notifySection } from './section/night.ts';
 import { loggerSection, modelSection, storeSection } from './section/place.ts';
 import { serverSection } from './section/server.ts';
 
@@ -23,6 +23,7 @@ export const configSchema = z.strictObject({
   measure: measureSection.prefault({}),
   gate: gateSection.prefault({}),
   night: nightSection.prefault({}),
+  notify: notifySection.prefault({}),
   logger: loggerSection.prefault({}),
 });
 

@@ -99,7 +99,7 @@ export function adviceText(
       if (options.isVeto) return 'You preferred the old replies. Recommended: leave it.';
       const why = againstText(came);
       if (why === '') return 'Recommended: leave it.';
-      return `Recommended: leave it, for ${why}.`;
+      return `Recommended: leave it, because ${why}.`;
     }
   }
 }

@@ -176,7 +176,7 @@ export const night = (status: string, mean = 0.12): NightView =>
     bothRight: { before: 0.41, after: 0.56, pairs: 64 },
     flagged: [
       flagged('flag-1', 'Keep the window open', 'Old: a fan is better.', 'New: it stays open.'),
-      flagged('flag-2', 'No sugar', 'Old: with sugar!', 'New: without sugar.'),
+      flagged('flag-2', 'No sugar', 'With sugar!', 'Two spoons of it, then.'),
       flagged('flag-3', 'Call at nine', 'Old: at ten then.', 'New: at nine.'),
     ],
     replies: {

@@ -282,7 +282,9 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
   it('shows a refusal as clearly as a success', async () => {
     summary = night('refused', -0.09);
     await open(AT);
-    await page.getByText('Recommended: leave it, for tests do not show that it listens').waitFor();
+    await page
+      .getByText('Recommended: leave it, because tests do not show that it listens')
+      .waitFor();
     await page.getByText('How it was judged').click();
     const failed = page.getByRole('listitem').filter({ hasText: 'Not passed:' });
     expect(await failed.allTextContents()).toEqual([

@@ -109,9 +109,12 @@ function block(token: Token, piece: Piece): Node {
     case 'space':
       return '';
     case 'heading': {
-      const level = Math.min(6, (token as Tokens.Heading).depth + 2);
-      const Tag = `h${level}` as 'h3';
-      return <Tag dir="auto">{inlines(token, piece)}</Tag>;
+      // One level for all: what a model writes skips levels, and who listens to a page hears that.
+      return (
+        <h2 dir="auto" data-depth={(token as Tokens.Heading).depth}>
+          {inlines(token, piece)}
+        </h2>
+      );
     }
     case 'paragraph':
       return <p dir="auto">{inlines(token, piece)}</p>;

@@ -36,15 +36,13 @@ const conversationSchema = z.strictObject({
 type DemoConversation = z.infer<typeof conversationSchema>;
 
 interface DemoOptions {
-  readonly keep?: boolean;
   readonly talks?: string;
 }
 
 export function registerDemo(program: Command): void {
   program
     .command('demo')
-    .description('run a day of conversations and a short night, live, in a temporary store')
-    .option('--keep', 'leave the daemon running at the end (Ctrl-C stops it)')
+    .description('run a day of conversations and a short night, live, in a store of its own')
     .option('--talks <n>', 'number of conversations in the demo')
     .action(demo);
 }
@@ -68,16 +66,23 @@ async function demoConfig(store: string): Promise<Config> {
 }
 
 async function demo(options: DemoOptions): Promise<void> {
+  const day = await readDay(options);
+  say(
+    `A day of ${day.length} conversations, then a night that trains: five to fifteen minutes on ` +
+      'two cores. Afterwards the daemon keeps running, until Ctrl-C.',
+  );
   const store = await mkdtemp(join(tmpdir(), 'attune-demo-'));
   const { startDaemon } = await import('../../main.ts'); // heavy: only when it is needed
   const running = await startDaemon(await demoConfig(store));
   try {
-    say(`The demo's daemon is at ${running.url}, its store is ${store}.\n`);
-    await liveDay({ url: running.url, token: '' }, await readDay(options));
-    if (options.keep === true) {
-      say('\nThe daemon keeps running; Ctrl-C stops it.');
-      await new Promise<void>((resolve) => process.once('SIGINT', resolve));
-    }
+    say(
+      `Watch it at ${running.url}. Its store is its own, in ${store}, and so is its port: ` +
+        'store.path and server.port are not used.\n',
+    );
+    const stopped = new Promise<void>((resolve) => process.once('SIGINT', resolve));
+    await Promise.race([liveDay({ url: running.url, token: '' }, day), stopped]);
+    say('\nThe daemon keeps running; Ctrl-C stops it.');
+    await stopped;
   } finally {
     await running.close();
   }
@@ -112,8 +117,9 @@ async function liveDay(address: Address, day: readonly DemoConversation[]): Prom
     say('');
     const summary = await client.get(`/api/nights/${nightId}`, NightSummary);
     say(summaryText(summary));
-    say(`\nThe summary: ${address.url}/nights/${nightId}`);
     await askAgain({ client, conversations }, missed);
+    say(`\nThe morning: ${address.url}/nights/${nightId}`);
+    say(`Where it looks, before and after: ${address.url}/nights/${nightId}/slider`);
   } finally {
     conversations.close();
   }

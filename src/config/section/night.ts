@@ -32,6 +32,16 @@ export const nightSection = section('When a night comes, and what it may use.', 
   ),
 });
 
+export const notifySection = section('What tells you of a morning besides the page.', {
+  command: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      'Run once after each night, without a shell: a program and its arguments, then what the ' +
+        'night came to and the address of its page, e.g. ["notify-send", "Attune"]. Empty: none.',
+    ),
+});
+
 export const measureSection = section('What a night measures. `attune listen-test` runs all.', {
   pairs: count(64).describe(
     'Crossed pairs that judge listening. With few of them only a large gain is told from chance.',

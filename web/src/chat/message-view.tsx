@@ -5,7 +5,7 @@ import type { Reply, RunningReply } from '../../../src/protocol/conversation.ts'
 import type { Flag } from '../../../src/protocol/flag.ts';
 import { CopyButton } from '../copy.tsx';
 import { beginEdit, beginFlag } from '../flag/flag-draft.ts';
-import { Told, ToldLine } from '../flag/told.tsx';
+import { ToldLine, ToldOf } from '../flag/told.tsx';
 import { Markdown } from '../markdown.tsx';
 import {
   failure,
@@ -14,7 +14,6 @@ import {
   isUnanswered,
   regenerate,
   standingFlags,
-  told,
 } from '../page-state.ts';
 
 interface PersonProps {
@@ -86,7 +85,7 @@ const ENDED = {
 function FlagLine({ flag }: { flag: Flag }): VNode {
   return (
     <small class={`flagged ${flag.kind}`}>
-      {flag.kind === 'missed' ? 'Not heard' : 'Listened'}
+      Flagged: {flag.kind === 'missed' ? 'not heard' : 'listened'}
       {flag.userSpan === null ? '' : `: “${flag.userSpan.span.text}”`}
       {flag.usedBy.length === 0 && (
         <button type="button" class="quiet" onClick={() => void beginEdit(flag)}>
@@ -141,9 +140,7 @@ export function ReplyMessage({ reply }: { reply: Reply }): VNode {
         <ToldLine key={flag.id} flag={flag} />
       ))}
       <Actions reply={reply} />
-      {told.value.map(
-        (one) => own.some(({ id }) => id === one.flagId) && <Told key={one.flagId} reply={one} />,
-      )}
+      {own.length > 0 && <ToldOf flags={own} />}
     </article>
   );
 }

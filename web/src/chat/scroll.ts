@@ -20,6 +20,9 @@ import { waiting } from '../unstored-message.ts';
 const END = 60;
 const EDGE = 400;
 
+/** Nothing is said yet: what stands there is read from its beginning. */
+const isEmpty = (): boolean => shown.value.length === 0 && waiting.value.length === 0;
+
 export interface Scroll {
   readonly scroller: { current: HTMLDivElement | null };
   /** The end of the talk is out of view. */
@@ -41,7 +44,7 @@ export function useScroll(): Scroll {
     const element = scroller.current;
     if (element === null) return;
     const below = element.scrollHeight - element.scrollTop - element.clientHeight;
-    isAtEnd.current = below < END && !hasLater.value;
+    isAtEnd.current = isEmpty() || (below < END && !hasLater.value);
     setAway(!isAtEnd.current);
     if (isAtEnd.current) showNewest();
     else holdFirst();
@@ -62,7 +65,7 @@ export function useScroll(): Scroll {
     showNewest();
     const element = scroller.current;
     if (element === null) return;
-    element.scrollTop = element.scrollHeight;
+    element.scrollTop = isEmpty() ? 0 : element.scrollHeight;
     leftAt.current = element.scrollTop;
   };
   const grown = (): void => {

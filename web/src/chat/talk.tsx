@@ -7,9 +7,10 @@ import { FlagSheet } from '../flag/sheet.tsx';
 import { SelectionToolbar } from '../flag/toolbar.tsx';
 import { Morning } from '../night/night-now.tsx';
 import { Meter } from '../night/speaking.tsx';
-import { engine, isRunning, open, running } from '../page-state.ts';
+import { engine, isRunning, open, running, told } from '../page-state.ts';
 import { hasEarlier, hasLater, showEarlier, showLater, shown } from '../stretch.ts';
 import { takeBack, waiting } from '../unstored-message.ts';
+import { Beginnings } from './beginnings.tsx';
 import { Composer } from './composer.tsx';
 import { Head } from './head.tsx';
 import { PersonMessage, ReplyMessage, RunningMessage, Unanswered } from './message-view.tsx';
@@ -37,6 +38,7 @@ function Empty(): VNode {
         model learns from it.
       </p>
       <Morning />
+      <Beginnings />
       {isDemonstration(engine.value?.parameters ?? null) && <Demonstration />}
       {engine.value?.notices.map((notice) => (
         <p class="hint" key={notice}>
@@ -52,6 +54,12 @@ function Running({ onGrown }: { onGrown: () => void }): VNode | null {
   const reply = running.value;
   useLayoutEffect(onGrown, [reply?.text.length]);
   return reply === null ? null : <RunningMessage reply={reply} />;
+}
+
+/** A told reply grows, too; drawn apart for the same reason. */
+function ToldGrowth({ onGrown }: { onGrown: () => void }): null {
+  useLayoutEffect(onGrown, [told.value.reduce((sum, { text }) => sum + text.length, 0)]);
+  return null;
 }
 
 /** The log tells of what is said, not of older messages that come in when they are asked for. */
@@ -122,6 +130,7 @@ function Messages({ onGrown }: { onGrown: () => void }): VNode {
           <Running onGrown={onGrown} />
           {isRunning.value && <Waiting />}
           <Unanswered />
+          <ToldGrowth onGrown={onGrown} />
         </>
       )}
     </div>

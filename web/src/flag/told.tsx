@@ -90,7 +90,15 @@ function useArrival(flagId: string) {
   return section;
 }
 
-export function Told({ reply }: { reply: ToldReply }): VNode {
+/** Drawn apart: the reply that did not listen does not move with each of its words. */
+export function ToldOf({ flags: own }: { flags: readonly Flag[] }): VNode {
+  const ids = new Set(own.map(({ id }) => id));
+  return (
+    <>{told.value.map((one) => ids.has(one.flagId) && <Told key={one.flagId} reply={one} />)}</>
+  );
+}
+
+function Told({ reply }: { reply: ToldReply }): VNode {
   const section = useArrival(reply.flagId);
   const { text, isRunning, error } = reply;
   return (

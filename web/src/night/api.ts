@@ -25,6 +25,10 @@ export const STATUS = {
   empty: 'nothing to learn',
 } as const;
 
+/** "3 March 2026" */
+export const dayText = (day: string): string =>
+  new Date(`${day}T12:00`).toLocaleDateString(undefined, { dateStyle: 'long' });
+
 async function call<T>(path: string, body?: unknown, root = '/api/nights'): Promise<T> {
   const secret = token();
   const response = await fetch(root + path, {

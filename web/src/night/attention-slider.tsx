@@ -86,7 +86,7 @@ function Shares({ moment, at }: { moment: SliderMoment; at: number }): VNode {
               <meter min={0} max={1} value={share} />
               <span>
                 {percent(share, 1)}{' '}
-                <small>{signed(100 * (share - shareAt(0)), 1)} since the base</small>
+                <small>{signed(100 * (share - shareAt(0)), 1)} points since the base</small>
               </span>
             </dd>
           </div>
@@ -174,6 +174,11 @@ export function Slider({ id }: { id: string }): VNode {
   }
   return (
     <div class="column">
+      <p class="hint">
+        One moment, its words fixed. The brighter a word, the more the model looks at it when it
+        begins its reply. Drag from the base model to this night and watch where the light goes; let
+        go, and that version answers.
+      </p>
       {view.moments.map((moment) => (
         <Moment key={moment.flagId} view={view} moment={moment} />
       ))}

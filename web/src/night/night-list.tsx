@@ -1,13 +1,13 @@
 // The nights: what is under way, the trend, every night with its verdict.
 
 import type { VNode } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { pointsText } from '../../../src/protocol/replies-text.ts';
 import type { NightLine, NightList } from '../../../src/protocol/summary.ts';
 import { MenuButton } from '../chat/head.tsx';
 import { follow, go } from '../page-route.ts';
 import { attempt, conversations, night } from '../page-state.ts';
-import { loadNights, nights, STATUS } from './api.ts';
+import { dayText, loadNights, nights, STATUS } from './api.ts';
 import { Slider } from './attention-slider.tsx';
 import { beginNight } from './night-now.tsx';
 import { Summary } from './night-summary.tsx';
@@ -24,7 +24,7 @@ function Line({ line }: { line: NightLine }): VNode {
         <strong>Night {line.number}</strong>
         <span>{line.headline}</span>
         <small>
-          <b data-status={line.status}>{STATUS[line.status]}</b> · {line.day}
+          <b data-status={line.status}>{STATUS[line.status]}</b> · {dayText(line.day)}
           {line.bothRight !== null && ` · listening ${pointsText(line.bothRight)}`}
         </small>
         {line.remedy !== null && (
@@ -84,6 +84,22 @@ function Trends({ list }: { list: NightList }): VNode | null {
   );
 }
 
+/** Asked for only where the browser can tell, and nobody has answered yet. */
+function TellMe(): VNode | null {
+  const [permission, setPermission] = useState(
+    'Notification' in window ? Notification.permission : 'denied',
+  );
+  if (permission !== 'default') return null;
+  return (
+    <button
+      type="button"
+      onClick={() => void Notification.requestPermission().then(setPermission, () => undefined)}
+    >
+      Tell me on the desktop when a night is over
+    </button>
+  );
+}
+
 function List(): VNode {
   const undecided = conversations.value.filter(({ isUndecided }) => isUndecided).length;
   useEffect(() => void attempt(loadNights), [undecided]);
@@ -114,11 +130,22 @@ function List(): VNode {
               </p>
             </div>
           )}
+          {lines.length === 0 && night.value !== null && (
+            <div class="empty">
+              <h1>The first night is under way</h1>
+              <p>
+                It writes scenarios around what you flagged, trains on them, and measures what
+                changed. You can go on talking meanwhile. In the morning you find here what it came
+                to.
+              </p>
+            </div>
+          )}
           <ol class="nights">
             {lines.map((line) => (
               <Line key={line.nightId} line={line} />
             ))}
           </ol>
+          <TellMe />
           {lines.length > 0 && next !== null && (
             <p class="hint">The next night is {momentOf(next)}.</p>
           )}

@@ -12,7 +12,7 @@ import {
 } from '../../../src/protocol/verdict-text.ts';
 import { follow, go } from '../page-route.ts';
 import { nightsDone, tell } from '../page-state.ts';
-import { decide, loadBlind, loadNights, loadSummary, retrain, STATUS } from './api.ts';
+import { dayText, decide, loadBlind, loadNights, loadSummary, retrain, STATUS } from './api.ts';
 import { Blind, Tally, Trial } from './blind-pairs.tsx';
 import { Details } from './details.tsx';
 import { Review } from './dream-review.tsx';
@@ -154,6 +154,12 @@ function Verdict({ summary, blind, onDecided }: DecideProps): VNode {
           ))}
         </div>
       )}
+      {status === 'waiting' && (
+        <p class="hint">
+          Using it changes the model that answers you, from now on. You can take it back at any
+          time.
+        </p>
+      )}
       {isTrial && <Trial nightId={nightId} />}
     </section>
   );
@@ -276,7 +282,7 @@ export function Summary({ id }: { id: string }): VNode {
       <header>
         <h1>The morning after night {summary.number}</h1>
         <p class="verdict" data-status={summary.status}>
-          {summary.day} · {STATUS[summary.status]}
+          {dayText(summary.day)} · {STATUS[summary.status]}
         </p>
       </header>
       <TakenBack summary={summary} onDecided={again} />

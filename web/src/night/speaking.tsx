@@ -9,7 +9,7 @@ import { MenuButton } from '../chat/head.tsx';
 import { onMessage } from '../connection.ts';
 import { follow } from '../page-route.ts';
 import { attempt, engine, history, tell } from '../page-state.ts';
-import { loadNights, STATUS, swapTo } from './api.ts';
+import { dayText, loadNights, STATUS, swapTo } from './api.ts';
 import { byNumber, inUse, weightsText } from './weights.ts';
 
 /** Tokens a second of the last reply that was heard here from its beginning. */
@@ -65,7 +65,7 @@ function NightSwitch({ line, isBusy, onSwitch }: SwitchProps): VNode {
           disabled={isBusy}
           onChange={({ currentTarget }) => onSwitch(currentTarget.checked)}
         />
-        Night {number}, {day}
+        Night {number}, {dayText(day)}
       </label>
       <small>
         {STATUS[status]}
