@@ -178,4 +178,10 @@ describe('an error at the end of a command', () => {
     expect(said[0]).toBe('attune: locked (store-locked)\n');
     expect(said[1]).toMatch(/bug in Attune[\s\S]*TypeError: oops/);
   });
+
+  it('takes over no terminal with what a model folder says', () => {
+    const message = 'The template says \u001b]0;pwned\u0007\u001b[2J.';
+    reportError(new AttuneError('template-failed', message), output);
+    expect(said.at(-1)).toBe('attune: The template says ]0;pwned[2J. (template-failed)\n');
+  });
 });

@@ -125,6 +125,14 @@ describe('an export of Open WebUI', () => {
     ]);
   });
 
+  it('has times that the daemon takes, whatever stands there', () => {
+    const messages = [1e308, -1, 0, null, 1e18].map((timestamp, at) => {
+      return { id: `m${at}`, role: 'user', content: 'hi', timestamp };
+    });
+    const [talk] = read([{ id: 'times', created_at: 1e308, chat: { messages } }]);
+    expect(() => ConversationImport.parse(talk)).not.toThrow();
+  });
+
   it('survives trees that bite their tail, long ids, other roles and empty chats', () => {
     const loop = { id: 'a', parentId: 'b', role: 'user', content: 'one' };
     const back = { id: 'b', parentId: 'a', role: 'assistant', content: 'two' };

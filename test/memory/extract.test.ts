@@ -29,6 +29,19 @@ describe('sentences', () => {
   });
 });
 
+describe('a long text', () => {
+  it.each([
+    ['dots', '.'.repeat(200_000)],
+    ['newlines', `${'\n'.repeat(200_000)}x`],
+    ['dots and brackets', `${'.")'.repeat(60_000)}x`],
+    ['a promise that does not come', `i promise ${'if '.repeat(60_000)}`],
+    ['a question that does not come', `${'would you '.repeat(40_000)}x`],
+  ])('of %s is read in time that grows with its length', (_, text) => {
+    expect(extractItems({ id: 't', role: 'user', text }).length).toBeGreaterThanOrEqual(0);
+    expect(splitSentences(text).length).toBeLessThan(text.length);
+  });
+});
+
 describe('directions', () => {
   it.each([
     "No, I don't want that.",

@@ -42,6 +42,35 @@ describe('a passed limit of the WebSocket gives a coded error', () => {
     expect(daemon.store.conversations.size).toBe(0);
   });
 
+  it('an export that is too long for a frame is refused, and the connection stays', async () => {
+    const client = await (await open({})).connect();
+    const messages = Array.from({ length: 5 }, (_, at) => {
+      return { id: `m${at}`, role: 'user', text: 'x'.repeat(1_000_000), at: 1 };
+    });
+    const body = JSON.stringify({ id: 'long', title: 'Long', origin: 'import', messages });
+    const headers = { 'Content-Type': 'application/json' };
+    await fetch(`${daemon.url}/api/conversations`, { method: 'POST', headers, body });
+    client.send({ type: 'conversation-export', conversationId: 'long' });
+    client.send(say('other', 'm'));
+    const error = await client.next('error');
+    expect(error.code).toBe('payload-too-large');
+    expect(error.message).toContain('GET /api/conversations/ID/export');
+    await client.next('message-stored', ({ message }) => message.id === 'm');
+  });
+
+  it('texts of a flag: a longer reason or longer better words are refused', async () => {
+    const client = await (await open({})).connect();
+    const { reply } = await client.say('a', 'm', 'hello');
+    for (const long of [{ reason: 'x'.repeat(10_001) }, { betterWords: 'x'.repeat(100_001) }]) {
+      client.send({
+        type: 'flag-add',
+        flag: { id: 'f', conversationId: 'a', replyId: reply.id, ...long },
+      });
+      expect((await client.next('error')).code).toBe('message-invalid');
+    }
+    expect(daemon.store.flags.list()).toEqual([]);
+  });
+
   it('messageCharactersMax: a longer message is refused and not stored', async () => {
     const client = await (await open({ messageCharactersMax: 10 })).connect();
     client.send(say('talk', 'm', 'eleven char'));

@@ -69,7 +69,7 @@ export interface OpenWebuiExport {
 
 /** Seconds, milliseconds or nanoseconds since 1970: versions differ. */
 function milliseconds(time: number | null | undefined, otherwise: number): number {
-  if (time === null || time === undefined || time <= 0) return otherwise;
+  if (time === null || time === undefined || time <= 0 || time > 1e20) return otherwise;
   if (time > 1e17) return Math.floor(time / 1e6);
   return Math.floor(time > 1e11 ? time : time * 1000);
 }
