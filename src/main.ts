@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { sweepTemporary } from './base/atomic-file.ts';
 import { type Clock, systemClock } from './base/clock.ts';
+import { reasonOf } from './base/errors.ts';
 import { systemFileOps } from './base/file-ops.ts';
 import { acquireLock } from './base/lock.ts';
 import { createLogger, type Logger } from './base/logger.ts';
@@ -326,9 +327,8 @@ async function returnToVersion(
 
 function baseSpeaks(error: unknown, logger: Logger): string {
   logger.error({ error }, 'the active nights cannot be loaded; the base model speaks');
-  const why = error instanceof Error ? error.message : String(error);
   return (
-    `The active nights cannot be loaded, so the base model answers: ${why} No night can start ` +
+    `The active nights cannot be loaded, so the base model answers: ${reasonOf(error)} No night can start ` +
     'until `attune swap` has switched to other nights, or to the base model.'
   );
 }

@@ -145,6 +145,13 @@ export function publicMessage({ message, facts }: AttuneError): string {
   );
 }
 
+/** An error as a reason, for those outside: names of files, and never where they are. */
+export function reasonOf(error: unknown): string {
+  if (isAttuneError(error)) return publicMessage(error);
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/(?<![:/\w])(?:\/[^\s/'"]+)+\/(?=[^\s/])/g, '');
+}
+
 /** Whether a text from outside is one of the codes. */
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(ERROR_STATUS, code);

@@ -81,22 +81,24 @@ export function systemCode(error: unknown): string | undefined {
 }
 
 /** Turns a system error into a coded one; ENOENT and EEXIST stay as they are, callers ask for them. */
-function coded(error: unknown, path: string): unknown {
+function coded(error: unknown, path: string, isMaking = false): unknown {
   const code = systemCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     const message = `The disk is full: ${path} could not be written. Free some space.`;
     return new AttuneError('disk-full', message, { path }, { cause: error });
   }
-  if (code === undefined || code === 'ENOENT' || code === 'EEXIST') return error;
+  // What is to be made is missed only with its folder.
+  const isAskedFor = code === 'EEXIST' || (code === 'ENOENT' && !isMaking);
+  if (code === undefined || isAskedFor) return error;
   const message = `${path} failed with ${code}. Check the disk and the folder's permissions.`;
   return new AttuneError('store-failed', message, { path, systemCode: code }, { cause: error });
 }
 
-async function guarded<T>(path: string, action: () => Promise<T>): Promise<T> {
+async function guarded<T>(path: string, action: () => Promise<T>, isMaking = false): Promise<T> {
   try {
     return await action();
   } catch (error) {
-    throw coded(error, path);
+    throw coded(error, path, isMaking);
   }
 }
 
@@ -151,14 +153,14 @@ export function createFileOps({
   }
 
   return {
-    open: (path, mode) =>
-      guarded(path, async () => {
-        const file = wrap(await files.open(path, FLAGS[mode], FILE_MODE), path);
-        // On Windows a handle that appends may not truncate (nodejs/node#3177).
-        const truncate = (size: number): Promise<void> =>
-          guarded(path, () => files.truncate(path, size));
-        return isWindows ? { ...file, truncate } : file;
-      }),
+    async open(path, mode) {
+      const opening = () => files.open(path, FLAGS[mode], FILE_MODE);
+      const file = wrap(await guarded(path, opening, mode !== 'read'), path);
+      // On Windows a handle that appends may not truncate (nodejs/node#3177).
+      const truncate = (size: number): Promise<void> =>
+        guarded(path, () => files.truncate(path, size));
+      return isWindows ? { ...file, truncate } : file;
+    },
     rename: (from, to) => guarded(to, () => whileInUse(() => files.rename(from, to))),
     remove: (path) => guarded(path, () => whileInUse(() => files.rm(path, { force: true }))),
     removeTree: (path) =>

@@ -195,7 +195,14 @@ export class Conversations {
   async *exportAll(): AsyncGenerator<string> {
     for (const id of this.#options.store.ids()) {
       // Deleted meanwhile: then there is nothing to export.
-      if (this.#options.store.has(id)) yield* this.export(id);
+      const { store } = this.#options;
+      if (!store.has(id)) continue;
+      try {
+        yield* this.export(id);
+      } catch (error) {
+        // The others are exported all the same, and the nights page names this one.
+        if (store.has(id)) store.noteDamage(id, error);
+      }
     }
   }
 
@@ -226,7 +233,8 @@ export class Conversations {
   }
 
   flags(conversationId?: string): readonly Flag[] {
-    return this.#options.flags.list(conversationId);
+    const { flags, store } = this.#options;
+    return flags.list(conversationId).filter((flag) => !store.isDeleting(flag.conversationId));
   }
 
   /** @throws conversation-not-found, reply-not-found, span-mismatch, flags-limit … */

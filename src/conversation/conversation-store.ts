@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { readFileBounded } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
-import { AttuneError } from '../base/errors.ts';
-import { type FileOps, type Folder, systemFileOps } from '../base/file-ops.ts';
+import { AttuneError, reasonOf } from '../base/errors.ts';
+import { type FileOps, type Folder, systemCode, systemFileOps } from '../base/file-ops.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ConversationSummary, PendingDeletion } from '../protocol/conversation.ts';
 import {
@@ -140,12 +140,25 @@ export class ConversationStore {
   /** Logs that could not be read, a sentence each. */
   readonly damage: string[] = [];
 
+  /** The log cannot be read. */
+  noteDamage(id: string, error: unknown): void {
+    const { logger } = this.#options;
+    logger.error({ conversationId: id, error }, 'the log of this conversation cannot be read');
+    const text = `The log of the conversation ${id} cannot be read: ${reasonOf(error)}`;
+    if (!this.damage.includes(text)) this.damage.push(text);
+  }
+
   get size(): number {
     return this.#index.size;
   }
 
   has(id: string): boolean {
     return this.#index.get(id) !== undefined;
+  }
+
+  /** Its deletion has begun and is not finished. */
+  isDeleting(id: string): boolean {
+    return this.#pending.has(id);
   }
 
   /** It was here once, and whoever says something in it has not heard of that. */
@@ -328,7 +341,10 @@ export class ConversationStore {
     this.#index.delete(id);
     try {
       await this.#logs.close(id);
-      await ops.rename(path, path + DELETED_SUFFIX);
+      await ops.rename(path, path + DELETED_SUFFIX).catch((error: unknown) => {
+        // Somebody else removed it: the rest goes all the same.
+        if (systemCode(error) !== 'ENOENT') throw error;
+      });
     } catch (error) {
       this.#index.set(entry);
       throw error;
@@ -397,10 +413,7 @@ export class ConversationStore {
     try {
       text = (await readLog(this.#folder, id)) ?? '';
     } catch (error) {
-      const { logger } = this.#options;
-      logger.error({ conversationId: id, error }, 'the log of this conversation cannot be read');
-      this.damage.push(`The log of the conversation ${id} cannot be read: ${String(error)}`);
-      return;
+      return this.noteDamage(id, error);
     }
     const state = stateIn(id, text);
     const isEmpty = state.createdAt === 0 && state.entries.length === 0;
@@ -418,7 +431,7 @@ export class ConversationStore {
     const append = this.append(id, { type: 'settings', at, settings, ...decision });
     await append.catch((error: unknown) => {
       this.#index.set({ ...assertFound(this.#index.get(id), id), ...decision });
-      this.damage.push(`The log of the conversation ${id} was cut: ${String(error)}`);
+      this.damage.push(`The log of the conversation ${id} was cut: ${reasonOf(error)}`);
     });
   }
 }

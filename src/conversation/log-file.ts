@@ -1,7 +1,8 @@
 // The log of a conversation as it is on the disk, read record by record or as a whole.
 import { LINE_BYTES_MAX } from '../base/append-file.ts';
 import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
-import type { Folder } from '../base/file-ops.ts';
+import { AttuneError } from '../base/errors.ts';
+import { type Folder, systemCode } from '../base/file-ops.ts';
 import { readLines } from '../base/line-recovery.ts';
 import { createPace } from '../base/pace.ts';
 import { logPath } from './catalogue.ts';
@@ -36,7 +37,11 @@ export function stateIn(id: string, text: string): ConversationState {
 /** The lines of a log one after the other; however long it is, others go on meanwhile. */
 export async function* readLogLines({ path, ops }: Folder, id: string): AsyncGenerator<string> {
   const pace = createPace();
-  const file = await ops.open(logPath(path, id), 'read');
+  const file = await ops.open(logPath(path, id), 'read').catch((cause: unknown) => {
+    if (systemCode(cause) !== 'ENOENT') throw cause;
+    const message = `The log of the conversation ${id} is gone from the disk.`;
+    throw new AttuneError('store-failed', message, { conversationId: id }, { cause });
+  });
   try {
     for await (const { bytes } of readLines(file, LINE_BYTES_MAX)) {
       yield Buffer.from(bytes).toString('utf8');

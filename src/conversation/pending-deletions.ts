@@ -1,6 +1,6 @@
 // Deletions that have begun: the log was renamed, and something of the conversation may be left.
 import type { Clock } from '../base/clock.ts';
-import { AttuneError } from '../base/errors.ts';
+import { AttuneError, reasonOf } from '../base/errors.ts';
 import type { FileOps, Folder } from '../base/file-ops.ts';
 import { DAMAGED_SUFFIX } from '../base/line-recovery.ts';
 import type { Logger } from '../base/logger.ts';
@@ -63,7 +63,7 @@ export class PendingDeletions {
       await ops.syncFolder(folder.path);
     } catch (error) {
       logger.error({ conversationId: id, error }, 'a deletion is pending');
-      return this.add(id, error instanceof Error ? error.message : String(error));
+      return this.add(id, reasonOf(error));
     }
     this.#pending.delete(id);
     return undefined;

@@ -2,7 +2,7 @@
 // active. It knows files and hashes, never what the numbers in them mean.
 import { join } from 'node:path';
 import { readJsonBounded, sweepTemporary, writeJsonAtomic } from '../base/atomic-file.ts';
-import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { AttuneError, isAttuneError, reasonOf } from '../base/errors.ts';
 import { type FileOps, type Folder, systemFileOps } from '../base/file-ops.ts';
 import { sha256File } from '../base/hash.ts';
 import { DAMAGED_SUFFIX } from '../base/line-recovery.ts';
@@ -247,7 +247,7 @@ function sealOf(manifest: Manifest | undefined): Head['last'] {
 
 function whyUnreadable(error: unknown): string {
   if (isAttuneError(error, 'night-unknown')) return 'it has no manifest';
-  return error instanceof Error ? error.message : String(error);
+  return reasonOf(error);
 }
 
 async function nightFolders({ path, ops }: Folder): Promise<NightId[]> {

@@ -1,6 +1,7 @@
 // Checks a ledger against itself: the hash chain, every file of every night, and the pointer.
 import { join } from 'node:path';
 import { readJsonBounded } from '../base/atomic-file.ts';
+import { reasonOf } from '../base/errors.ts';
 import { sha256File } from '../base/hash.ts';
 import { DAMAGED_SUFFIX } from '../base/line-recovery.ts';
 import { DELETED, deletionSchema } from './deletion.ts';
@@ -65,8 +66,6 @@ export async function verifyLedger(ledger: Ledger, encoding?: string): Promise<V
   return { base: ledger.base, nights: manifests.length, isSound, findings };
 }
 
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
 function damage(night: NightId | null, text: string): Finding {
   return { night, kind: 'damage', text };
 }
@@ -76,7 +75,7 @@ async function reported(
   night: NightId | null,
   look: () => Promise<Finding[]>,
 ): Promise<readonly Finding[]> {
-  return look().catch((error: unknown) => [damage(night, textOf(error))]);
+  return look().catch((error: unknown) => [damage(night, reasonOf(error))]);
 }
 
 interface Before {
@@ -135,7 +134,7 @@ async function files(ledger: Ledger, manifest: Manifest): Promise<Finding[]> {
   const findings: Finding[] = [];
   const deletion = await readJsonBounded(join(path, DELETED), deletionSchema, { ops }).catch(
     (error: unknown) => {
-      findings.push(damage(manifest.night, textOf(error)));
+      findings.push(damage(manifest.night, reasonOf(error)));
       return undefined;
     },
   );

@@ -1,7 +1,7 @@
 // Nights as the daemon sees them: when they come, start one, stand aside for a chat, finish it,
 // decide about it.
 import type { Clock } from '../base/clock.ts';
-import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { AttuneError, isAttuneError, reasonOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -191,7 +191,7 @@ export class NightService {
   }
 
   #setTrouble(error: unknown): void {
-    const night = error instanceof Error ? error.message : String(error);
+    const night = reasonOf(error);
     this.#trouble = { ...this.#trouble, night };
   }
 
@@ -272,7 +272,7 @@ export class NightService {
     if (this.#running?.isStopped === true) return this.#toldStopped(night);
     this.#failure = error;
     const code = isAttuneError(error) ? error.code : 'night-failed';
-    const said = error instanceof Error ? error.message : String(error);
+    const said = reasonOf(error);
     const reason = (await this.#isGivenUp(night, error))
       ? `${said} It failed so before; ${night} was given up, and the next night begins anew.`
       : said;

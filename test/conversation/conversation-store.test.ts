@@ -277,10 +277,10 @@ describe('deletion', () => {
 
   it('leaves the talk where it is when it cannot be begun', async () => {
     await store.create(header('a'), [said('m1', 'one')]);
-    await rename(path('a'), `${path('a')}.away`);
+    await mkdir(`${path('a')}.deleted`);
     await expect(store.delete('a')).rejects.toThrow();
     expect(store.has('a')).toBe(true);
-    await rename(`${path('a')}.away`, path('a'));
+    await rm(`${path('a')}.deleted`, { recursive: true });
     await store.delete('a');
   });
 

@@ -137,6 +137,21 @@ describe.skipIf(!isBuilt)('the tokenizer in a worker (skipped without npm run bu
     expect((await after).ids.length).toBeGreaterThan(1);
   });
 
+  it('waits for an honest chat where the machine is too busy to compute it', async () => {
+    let cpuMs = 0;
+    const clock = systemClock;
+    const harm = '{% for a in range(300) %}{% for b in range(1000) %}{% endfor %}{% endfor %}';
+    const dir = await withHarm(harm);
+    const tokenizer = await openTokenizerWorker({ dir, clock, budgetMs: 1, cpuMs: () => cpuMs });
+    opened.push(tokenizer);
+    expect((await tokenizer.renderChat(say('harm'))).ids.length).toBeGreaterThan(1);
+    const rendering = tokenizer.renderChat(say('harm'));
+    setTimeout(() => {
+      cpuMs = 10;
+    }, 60);
+    await expect(rendering).rejects.toMatchObject({ code: 'template-failed' });
+  });
+
   it('refuses a model by name whose template or pattern does not come to an end', async () => {
     const loop = '{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}';
     const template = await changed('chat_template.jinja', (text) => loop + text);
