@@ -16,7 +16,6 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   status: overview,
   flags: overview,
   search: overview,
-  replay: async () => (await import('./conversation/replay.ts')).registerReplay,
   import: async () => (await import('./conversation/import.ts')).registerImport,
   export: async () => (await import('./conversation/export.ts')).registerExport,
   config: async () => (await import('./print-config.ts')).registerConfig,
