@@ -18,7 +18,7 @@ import type { Config } from '../config/schema.ts';
 import type { Remembered } from '../memory/memory.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
 import type { Draft, FlaggedSeed, SeedFeature, Shape } from './draft.ts';
-import { createMaterialWriter, type Draw, type MaterialWriter } from './material.ts';
+import { createMaterialWriter, type Draw, type Exchange, type MaterialWriter } from './material.ts';
 import {
   playSet,
   readScenes,
@@ -83,7 +83,7 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
   const stage: Stage = {
     scenes: readScenes(prompts),
     // The night's; each dream takes those that touch nothing of it.
-    asides: await pool('aside', material.asideStarts, material.aside),
+    asides: unlike(await pool('aside', material.asideStarts, material.aside)),
     feelings: await pool('feeling', feelings, material.feeling),
   };
   const flags = flagsOf(options);
@@ -112,6 +112,11 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
   const drafts = [...unfolded, ...written.flat()].slice(0, options.budget.dreamsMax);
   return { drafts, failed, tokens: writer.tokens, stop: writer.end ?? 'done' };
 }
+
+/** One of each that are said in the same words. */
+const unlike = (asides: readonly Exchange[]): Exchange[] => [
+  ...new Map(asides.map((one) => [one[0].text, one])).values(),
+];
 
 type Write<A, T> = (draw: Draw, one: A) => Promise<T | undefined>;
 
