@@ -35,7 +35,11 @@ const SMALL_NIGHTS = [
 ];
 
 /** The compiled daemon on a store, once it is ready. */
-export async function start(store: string, modelDir: string): Promise<Running> {
+export async function start(
+  store: string,
+  modelDir: string,
+  settings: readonly string[] = [],
+): Promise<Running> {
   const child = spawn(
     process.execPath,
     [
@@ -43,6 +47,7 @@ export async function start(store: string, modelDir: string): Promise<Running> {
       ...[join(installationFolder, 'dist', 'cli', 'main.js'), 'start'],
       ...['--set', `store.path=${store}`, `model.path=${modelDir}`, 'server.port=0'],
       ...['chat.replyTokensMax=12', 'engine.threads=1', 'logger.level=error', ...SMALL_NIGHTS],
+      ...settings,
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );

@@ -3,7 +3,7 @@
 import type { VNode } from 'preact';
 import { isDemonstration } from '../../../src/protocol/demonstration.ts';
 import { newId, token } from '../connection.ts';
-import { go } from '../page-route.ts';
+import { follow, go } from '../page-route.ts';
 import { attempt, conversations, engine } from '../page-state.ts';
 import { say, write } from '../unstored-message.ts';
 
@@ -105,6 +105,10 @@ export function Beginnings(): VNode | null {
         >
           Try it on a prepared reply that does not listen
         </button>
+        {' · '}
+        <a href="/nights/recorded" onClick={follow}>
+          See the recording of a finished night
+        </a>
       </p>
     </div>
   );

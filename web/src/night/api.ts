@@ -54,16 +54,43 @@ export async function loadNights(): Promise<void> {
   nights.value = list;
   night.value = list.running;
 }
-export const loadSummary = (id: string): Promise<NightView> => call(`/${id}`);
-export const loadBlind = (id: string): Promise<BlindView> => call(`/${id}/blind`);
+/** The id of a finished night that came with Attune: recorded, and of nobody here. */
+export const RECORDED = 'recorded';
+
+interface Recording {
+  readonly about: string;
+  readonly night: NightView;
+  readonly slider: SliderView;
+  /** By flag, then by stop. */
+  readonly replies: Readonly<Record<string, readonly string[]>>;
+}
+
+let recording: Promise<Recording> | undefined;
+export const recorded = (): Promise<Recording> => {
+  recording ??= fetch('/recorded-night.json').then((response) => response.json());
+  return recording;
+};
+
+const NO_PAIRS: BlindView = { pairs: [], tally: null, isVeto: false };
+export const loadSummary = (id: string): Promise<NightView> =>
+  id === RECORDED ? recorded().then(({ night }) => night) : call(`/${id}`);
+export const loadBlind = (id: string): Promise<BlindView> =>
+  id === RECORDED ? Promise.resolve(NO_PAIRS) : call(`/${id}/blind`);
 export const answerBlind = (id: string, answer: BlindAnswer): Promise<BlindView> =>
   call(`/${id}/blind`, answer);
 export const loadTrial = (id: string): Promise<TrialView> => call(`/${id}/trial`);
 export const answerTrial = (id: string, answer: BlindAnswer): Promise<TrialView> =>
   call(`/${id}/trial`, answer);
-export const loadSlider = (id: string): Promise<SliderView> => call(`/${id}/slider`);
-export const sliderReply = (id: string, flagId: string, stop: number): Promise<SliderReply> =>
-  call(`/${id}/slider/reply`, { flagId, stop });
+export const loadSlider = (id: string): Promise<SliderView> =>
+  id === RECORDED ? recorded().then(({ slider }) => slider) : call(`/${id}/slider`);
+export const sliderReply = async (
+  id: string,
+  flagId: string,
+  stop: number,
+): Promise<Pick<SliderReply, 'text'>> =>
+  id === RECORDED
+    ? { text: (await recorded()).replies[flagId]?.[stop] ?? '' }
+    : call(`/${id}/slider/reply`, { flagId, stop });
 export const loadReview = (id: string): Promise<ReviewView> => call(`/${id}/review`);
 export const changeDream = (id: string, request: ReviewRequest): Promise<ReviewView> =>
   call(`/${id}/review`, request);

@@ -8,6 +8,7 @@ import { pointsText } from '../../../src/protocol/replies-text.ts';
 import type { SliderMoment, SliderToken, SliderView } from '../../../src/protocol/summary.ts';
 import { follow } from '../page-route.ts';
 import { loadSlider, sliderReply } from './api.ts';
+import { Recorded } from './recorded.tsx';
 
 /** Between two stops the light is the mixture of both; at a stop it is what was measured. */
 function mixed(moment: SliderMoment, at: number, read: (stop: number) => number): number {
@@ -97,7 +98,7 @@ function Shares({ moment, at }: { moment: SliderMoment; at: number }): VNode {
 }
 
 /** Where the slider stands, and what the version there answers; only the latest asked counts. */
-function useStop(view: SliderView, moment: SliderMoment) {
+function useStop(id: string, moment: SliderMoment) {
   const last = moment.stops.length - 1;
   const [at, setAt] = useState(last);
   const [reply, setReply] = useState<string | null>(null);
@@ -108,7 +109,7 @@ function useStop(view: SliderView, moment: SliderMoment) {
     const own = asked.current;
     setAt(stop);
     setReply(null);
-    sliderReply(view.nightId, moment.flagId, stop).then(
+    sliderReply(id, moment.flagId, stop).then(
       ({ text }) => own === asked.current && setReply(text || '(nothing)'),
       (error: Error) => own === asked.current && setReply(`It could not answer: ${error.message}`),
     );
@@ -120,8 +121,8 @@ function useStop(view: SliderView, moment: SliderMoment) {
 /** From stop to stop with the arrows; between them only while it is dragged. */
 const STEPS: Record<string, number> = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 };
 
-function Moment({ view, moment }: { view: SliderView; moment: SliderMoment }): VNode {
-  const { at, setAt, reply, goTo } = useStop(view, moment);
+function Moment({ id, moment }: { id: string; moment: SliderMoment }): VNode {
+  const { at, setAt, reply, goTo } = useStop(id, moment);
   const stop = Math.round(at);
   const label = moment.stops[stop]?.label;
   const last = moment.stops.length - 1;
@@ -174,13 +175,14 @@ export function Slider({ id }: { id: string }): VNode {
   }
   return (
     <div class="column">
+      <Recorded id={id} />
       <p class="hint">
         One moment, its words fixed. The brighter a word, the more the model looks at it when it
         begins its reply. Drag from the base model to this night and watch where the light goes; let
         go, and that version answers.
       </p>
       {view.moments.map((moment) => (
-        <Moment key={moment.flagId} view={view} moment={moment} />
+        <Moment key={moment.flagId} id={id} moment={moment} />
       ))}
       <p class="hint">
         At each stop every weight but W_q is the base model's, bit for bit (

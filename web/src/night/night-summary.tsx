@@ -12,12 +12,22 @@ import {
 } from '../../../src/protocol/verdict-text.ts';
 import { follow, go } from '../page-route.ts';
 import { nightsDone, tell } from '../page-state.ts';
-import { dayText, decide, loadBlind, loadNights, loadSummary, retrain, STATUS } from './api.ts';
+import {
+  dayText,
+  decide,
+  loadBlind,
+  loadNights,
+  loadSummary,
+  RECORDED,
+  retrain,
+  STATUS,
+} from './api.ts';
 import { Blind, Tally, Trial } from './blind-pairs.tsx';
 import { Details } from './details.tsx';
 import { Review } from './dream-review.tsx';
 import { noteOpened } from './night-now.tsx';
 import { Gate, Numbers } from './numbers.tsx';
+import { Recorded } from './recorded.tsx';
 
 /** What takes up the person's words, and the model's own idea, told apart by more than colour. */
 function Lit({ text, lit }: { text: string; lit: readonly LitWords[] }): VNode {
@@ -75,6 +85,7 @@ function Flagged({ moment }: { moment: FlaggedView }): VNode {
 interface DecideProps {
   readonly summary: NightView;
   readonly blind: BlindView;
+  readonly isRecorded: boolean;
   readonly onDecided: () => void;
 }
 
@@ -116,12 +127,12 @@ const NOW = {
 } as const;
 
 /** The sentence that a person decides by, and the buttons for it. */
-function Verdict({ summary, blind, onDecided }: DecideProps): VNode {
+function Verdict({ summary, blind, isRecorded, onDecided }: DecideProps): VNode {
   const { nightId, status, isTrial, isAgainstVerdict } = summary;
   const [isBusy, setBusy] = useState(false);
   const isOpen = status === 'waiting' || status === 'refused';
   const isGood = adviceOf(summary, blind) !== 'leave';
-  const choices = choicesOf({ summary, blind });
+  const choices = isRecorded ? [] : choicesOf({ summary, blind });
   const said = [changeText(summary), elsewhereText(summary)].filter(Boolean).join(' ');
   return (
     <section class="conclusion" data-good={isGood} aria-label="What it comes to">
@@ -154,7 +165,7 @@ function Verdict({ summary, blind, onDecided }: DecideProps): VNode {
           ))}
         </div>
       )}
-      {status === 'waiting' && (
+      {status === 'waiting' && !isRecorded && (
         <p class="hint">
           Using it changes the model that answers you, from now on. You can take it back at any
           time.
@@ -172,7 +183,10 @@ const REMEDY = {
 } as const;
 
 /** What to do about words that were excluded, withdrawn or deleted after the night learnt them. */
-function TakenBack({ summary, onDecided }: Omit<DecideProps, 'blind'>): VNode | null {
+function TakenBack({
+  summary,
+  onDecided,
+}: Pick<DecideProps, 'summary' | 'onDecided'>): VNode | null {
   const { nightId, remedy } = summary;
   const [isBusy, setBusy] = useState(false);
   if (remedy === null) return null;
@@ -262,7 +276,7 @@ function useNight(id: string) {
       const [night, pairs] = await Promise.all([loadSummary(id), loadBlind(id)]);
       setSummary(night);
       setBlind(pairs);
-      noteOpened(id);
+      if (id !== RECORDED) noteOpened(id);
       if (count > 0) await loadNights();
     };
     read().catch((error: Error) => setProblem(error.message));
@@ -276,6 +290,7 @@ export function Summary({ id }: { id: string }): VNode {
   if (summary === null || blind === null) {
     return <p class="empty hint">{problem ?? 'Reading the night…'}</p>;
   }
+  const isRecorded = id === RECORDED;
   const isBlind = blind.pairs.length > 0 && !isSkipped;
   return (
     <div class="column summary">
@@ -285,6 +300,7 @@ export function Summary({ id }: { id: string }): VNode {
           {dayText(summary.day)} · {STATUS[summary.status]}
         </p>
       </header>
+      <Recorded id={id} />
       <TakenBack summary={summary} onDecided={again} />
       {isBlind ? (
         <Blind
@@ -298,14 +314,14 @@ export function Summary({ id }: { id: string }): VNode {
         <>
           <Moments flagged={summary.flagged} />
           <Tally view={blind} />
-          <Verdict summary={summary} blind={blind} onDecided={again} />
+          <Verdict summary={summary} blind={blind} isRecorded={isRecorded} onDecided={again} />
           {summary.flagged.length > 0 && (
             <a class="button" href={`/nights/${id}/slider`} onClick={follow}>
               See where it looks: the night slider
             </a>
           )}
           <Evidence summary={summary} />
-          {isOpenToReview(summary) && <Review nightId={id} />}
+          {isOpenToReview(summary) && !isRecorded && <Review nightId={id} />}
         </>
       )}
     </div>
