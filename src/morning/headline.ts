@@ -2,7 +2,7 @@
 // said by its status.
 import type { NightVerdict } from '../protocol/night.ts';
 import type { NightSummary } from '../protocol/summary.ts';
-import { againstText, changeText, elsewhereText } from '../protocol/verdict-text.ts';
+import { againstReasons, changeText, elsewhereText } from '../protocol/verdict-text.ts';
 
 export interface HeadlineInput extends Pick<NightSummary, 'flagged' | 'listening' | 'reasons'> {
   readonly verdict: NightVerdict;
@@ -14,8 +14,10 @@ export function headlineOf(input: HeadlineInput): string {
   const night = `Night ${number}`;
   if (verdict === 'nothing-to-learn') return `${night} had nothing to learn.`;
   if (verdict === 'failed' || verdict === 'stopped') return `${night} failed.`;
-  const why = againstText(input);
-  const against = verdict === 'refused' && why !== '' ? `Not recommended: ${why}.` : '';
-  const said = [changeText(input), elsewhereText(input), against].filter(Boolean).join(' ');
+  // One reason is enough for a line; the page has them all.
+  const [why = ''] = againstReasons(input);
+  const isAgainst = verdict === 'refused' && why !== '';
+  const rest = isAgainst ? `Not recommended: ${why}.` : elsewhereText(input);
+  const said = [changeText(input), rest].filter(Boolean).join(' ');
   return `${night}: ${said || 'nothing was measured.'}`;
 }

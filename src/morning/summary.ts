@@ -31,7 +31,7 @@ import {
 import { featureText, type Marked } from '../scenario/span.ts';
 import { contentWords, wordsOf } from '../scenario/words.ts';
 import { versionOf } from '../swap/swap.ts';
-import { carriesOut } from '../teach/carried-out.ts';
+import { doesIt, wantedWords } from './does.ts';
 import { headlineOf } from './headline.ts';
 import { againText } from './review.ts';
 import { readLosses, readSamples } from './samples.ts';
@@ -177,8 +177,9 @@ async function flaggedOf(folder: Folder): Promise<NightSummary['flagged']> {
     const moment = moments.find((one) => one.flagId === flagId);
     if (moment === undefined) return [];
     const { context, isHeldBack, kind } = moment;
-    const hasDirection = kind === 'missed' && featureText(context, 'direction').length > 0;
-    const does = { before: carriesOut(context, oldReply), after: carriesOut(context, newReply) };
+    const before = doesIt(context, oldReply);
+    const after = doesIt(context, newReply);
+    const isRead = kind === 'missed' && before !== null && after !== null;
     const [direction = context.messages.at(-1)?.content ?? ''] = featureText(context, 'direction');
     return [
       {
@@ -190,7 +191,7 @@ async function flaggedOf(folder: Folder): Promise<NightSummary['flagged']> {
         marginBefore: null,
         marginAfter: null,
         isHeldBack,
-        does: hasDirection ? does : null,
+        does: isRead ? { before, after } : null,
         lit: { before: litWords(context, oldReply), after: litWords(context, newReply) },
       },
     ];
@@ -199,10 +200,9 @@ async function flaggedOf(folder: Folder): Promise<NightSummary['flagged']> {
 
 /** The words of a reply that a person looks for: of the direction, and of the model's own idea. */
 function litWords(moment: Marked, reply: string): LitWords[] {
-  const stemsOf = (feature: LitWords['feature']) =>
-    new Set(contentWords(featureText(moment, feature).join(' ')).map(({ text }) => text));
-  const ideas = stemsOf('own-idea');
-  const wanted = stemsOf('direction');
+  const idea = featureText(moment, 'own-idea').join(' ');
+  const ideas = new Set(contentWords(idea).map(({ text }) => text));
+  const wanted = new Set(wantedWords(moment));
   const lengths = new Map(wordsOf(reply).map(({ text, at }) => [at, text.length]));
   return contentWords(reply).flatMap(({ text, at }): LitWords[] => {
     const feature = ideas.has(text) ? 'own-idea' : wanted.has(text) ? 'direction' : undefined;

@@ -61,12 +61,17 @@ const MEANINGS: readonly (readonly [string, string])[] = [
   ['perplexity', 'everyday talk may have become worse'],
 ];
 
-/** Why it should be left, in plain words; empty where every rule held. The numbers are in the reasons. */
-export function againstText({ reasons }: Pick<Came, 'reasons'>): string {
+/** Why it should be left, in plain words, each once; the numbers are in the reasons. */
+export function againstReasons({ reasons }: Pick<Came, 'reasons'>): string[] {
   const failed = reasons
     .filter(({ passes }) => !passes)
     .map(({ rule }) => MEANINGS.find(([name]) => rule.startsWith(name))?.[1] ?? rule);
-  const [last, ...others] = [...new Set(failed)].reverse();
+  return [...new Set(failed)];
+}
+
+/** The same as one clause; empty where every rule held. */
+export function againstText(came: Pick<Came, 'reasons'>): string {
+  const [last, ...others] = againstReasons(came).reverse();
   if (last === undefined) return '';
   return others.length === 0 ? last : `${others.reverse().join(', ')} and ${last}`;
 }

@@ -22,7 +22,7 @@ function Line({ line }: { line: NightLine }): VNode {
     <li>
       <a class="night" href={`/nights/${line.nightId}`} onClick={follow}>
         <strong>Night {line.number}</strong>
-        <span>{line.headline}</span>
+        <span>{line.headline.replace(/^Night \d+: /, '')}</span>
         <small>
           <b data-status={line.status}>{STATUS[line.status]}</b> · {dayText(line.day)}
           {line.bothRight !== null && ` · listening ${pointsText(line.bothRight)}`}

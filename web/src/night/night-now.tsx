@@ -64,9 +64,11 @@ export function Morning(): VNode | null {
   return (
     <a class="card morning" href={`/nights/${line.nightId}`} onClick={follow}>
       <strong>
-        {line.status === 'waiting' ? `Night ${line.number} waits for you` : `Night ${line.number}`}
+        {line.status === 'waiting'
+          ? `Night ${line.number} waits for you`
+          : `The morning after night ${line.number}`}
       </strong>
-      <span>{line.headline}</span>
+      <span>{line.headline.replace(/^Night \d+: /, '')}</span>
     </a>
   );
 }

@@ -51,7 +51,7 @@ function Lit({ text, lit }: { text: string; lit: readonly LitWords[] }): VNode {
   );
 }
 
-const FEATURE = { direction: 'your words', 'own-idea': 'its own idea' } as const;
+const FEATURE = { direction: 'what you asked for', 'own-idea': 'its own idea' } as const;
 
 function Flagged({ moment }: { moment: FlaggedView }): VNode {
   const { does, lit, oldReply, newReply, isHeldBack } = moment;
@@ -213,17 +213,18 @@ const FLAGGED_SHOWN = 3;
 /** Those that changed first: they say what the night did. */
 function Moments({ flagged }: { flagged: readonly FlaggedView[] }): VNode | null {
   if (flagged.length === 0) return null;
-  const isSame = ({ oldReply, newReply }: FlaggedView): number => Number(oldReply === newReply);
+  const rank = ({ oldReply, newReply, does }: FlaggedView): number =>
+    oldReply === newReply ? 2 : Number(does?.before === does?.after);
   const [...moments] = [...flagged]
-    .sort((a, b) => isSame(a) - isSame(b))
+    .sort((a, b) => rank(a) - rank(b))
     .map((moment) => <Flagged key={moment.flagId} moment={moment} />);
   const rest = moments.splice(FLAGGED_SHOWN);
   return (
     <section aria-label="Your moments">
       <p class="hint">
-        What you flagged, answered by the model of before and by this night's. Lit:{' '}
-        <mark data-feature="direction">your words</mark>,{' '}
-        <mark data-feature="own-idea">its own idea</mark>. “Does it” is read from the words alone;
+        Your flagged moments, answered once more: “then” by the model as it was, “now” by this
+        night's. Lit: <mark data-feature="direction">what you asked for</mark>,{' '}
+        <mark data-feature="own-idea">its own idea</mark>. “Does it” is read from these words alone;
         read for yourself.
       </p>
       {moments}

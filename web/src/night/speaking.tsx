@@ -35,7 +35,7 @@ const context = computed(() => {
 });
 
 const speedText = (): string =>
-  speed.value === null ? '' : `${Math.round(speed.value)} tokens a second`;
+  speed.value === null ? '' : `${Math.max(0.1, speed.value).toPrecision(2)} tokens a second`;
 
 /** One line beside what is written. */
 export function Meter(): VNode | null {
