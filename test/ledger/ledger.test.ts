@@ -285,7 +285,7 @@ describe('verify', () => {
     expect(await edited(manifest, flipped)).toContain('its manifest was changed');
     expect(
       await edited(head, (text) => text.replace('"inForce": []', `"inForce": ["${night}"]`)),
-    ).toContain("something other than Attune's");
+    ).toContain('something other than Attune');
     await rename(ledger.folderOf(night).path, join(folder, 'elsewhere'));
     expect(await findings()).toContain('the newest night is missing');
     await rename(join(folder, 'elsewhere'), ledger.folderOf(night).path);
