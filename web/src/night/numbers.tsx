@@ -46,7 +46,8 @@ function Listening({ listening }: { listening: ListeningView }): VNode {
   return (
     <>
       <p>This night, {listeningText(listening)}.</p>
-      <div class="wide">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls, for the keyboard */}
+      <section class="wide" tabIndex={0} aria-label="How it listens, by distance">
         <table class="listening">
           <caption class="hint">{LISTENING_METHOD}</caption>
           <thead>
@@ -74,7 +75,7 @@ function Listening({ listening }: { listening: ListeningView }): VNode {
             ))}
           </tbody>
         </table>
-      </div>
+      </section>
     </>
   );
 }
