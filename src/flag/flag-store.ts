@@ -28,7 +28,7 @@ export interface FlagImport {
   readonly drafts: readonly ImportedMark[];
   /** The message that each reply answers. */
   readonly replies: ReadonlyMap<string, string>;
-  /** So many and no fewer has the log once the import is written. */
+  /** Bytes of the log once the import is written; before, it has fewer. */
   readonly logBytes: number;
   readonly isWritten: () => Promise<boolean>;
 }

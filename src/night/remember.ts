@@ -1,4 +1,4 @@
-// Conversations that rest are compressed to gists, and what has faded is let go.
+// Conversations that rest are compressed to gists, and what has faded is forgotten.
 import type { Turn } from '../memory/extract.ts';
 import type { RestedConversation } from '../memory/gist.ts';
 import type { Memory } from '../memory/memory.ts';

@@ -83,9 +83,10 @@ export function adviceOf(
 ): Advice {
   const yours = yoursOf(came);
   const isWorse = yours !== null && yours.after < yours.before;
-  if (isVeto || (isWorse && came.isOffered)) return 'leave';
+  const passes = came.reasons.length > 0 && came.reasons.every((reason) => reason.passes);
+  if (isVeto || (isWorse && !passes)) return 'leave';
   if (came.isOffered || isWorse) return 'try';
-  return came.reasons.length > 0 && came.reasons.every(({ passes }) => passes) ? 'use' : 'leave';
+  return passes ? 'use' : 'leave';
 }
 
 /** "Recommended: use it." and why. */

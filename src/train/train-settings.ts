@@ -74,7 +74,7 @@ export interface Arm {
   /** Scenarios whose predictions are to stay those of the start. */
   readonly holds: readonly Scenario[];
   readonly stepsMax: number;
-  /** Exactly so many steps, however often that takes the lessons. */
+  /** Exact number of steps, whatever number of epochs that takes. */
   readonly steps?: number | undefined;
   readonly minutesMax: number;
   /** A fixed peak learning rate; found and controlled by `klPerStep` where absent. */

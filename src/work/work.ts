@@ -82,6 +82,8 @@ async function runPhases(
     (phase: PhaseName): Tell =>
     (done, total, facts = {}) =>
       report({ type: 'progress', phase, done, total, facts });
+  // Rehearsals come first, and take a while.
+  tell('dream')(0, 1);
   await journal.phase('dream', dreamtSchema, () =>
     dreamNight(night, { withEngine, tokenizer, clock, priority }, tell('dream')),
   );

@@ -67,8 +67,9 @@ describe('the headline of a night', () => {
     ['leave', { lossBound: 1 }, {}],
     ['leave', {}, { isVeto: true }],
     ['try', {}, { isOffered: true }],
-    ['leave', {}, { isOffered: true, flagged: [moment(true, false)] }],
     ['try', {}, { flagged: [moment(true, false)] }],
+    ['leave', { lossBound: 1 }, { flagged: [moment(true, false)] }],
+    ['leave', { lossBound: 1 }, { isOffered: true, flagged: [moment(true, false)] }],
   ] as const)('recommends to %s, and never against what it says', (advice, changed, more) => {
     const { isVeto = false, ...rest } = { isVeto: false, ...more };
     const gate = [...decideGate({ ...GOOD, ...changed }, SETTINGS).reasons];

@@ -36,6 +36,33 @@ describe.skipIf(!canBrowse)(`what was typed in the browser ${NEEDS}`, SLOW, () =
     await close();
   });
 
+  it('keeps a flag in the making in its own conversation, and lets another one be talked in', async () => {
+    engine.answer = 'Yes.';
+    const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
+    await say(page, 'Flag me');
+    await replied(page, 'Yes.');
+    await page.getByRole('button', { name: 'Not heard' }).last().click();
+    await page.getByLabel('A reply that listens').fill('half a reply');
+    const address = page.url();
+    await page.getByRole('button', { name: 'New conversation' }).click();
+    await say(page, 'Another matter');
+    await replied(page, 'Yes.');
+    expect(await page.getByText('What went unheard?').count()).toBe(0);
+    await page
+      .locator(`a[href="${new URL(address).pathname}"]`)
+      .first()
+      .click();
+    const better = page.getByLabel('A reply that listens');
+    await better.waitFor();
+    expect(await better.inputValue()).toBe('half a reply');
+    await page.getByRole('button', { name: 'Flag this moment' }).click();
+    const flags = () => house.daemon.store.flags.list();
+    await expect.poll(() => flags().at(-1)?.betterWords, PATIENT).toBe('half a reply');
+    expect(`/talks/${flags().at(-1)?.conversationId}`).toBe(new URL(address).pathname);
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
   it('keeps in line what is said while a reply runs, and gives it back on request', async () => {
     engine.answer = `First${HOLD} reply.`;
     const { page, complaints, close } = await openPage(house.browser, house.daemon.url);
@@ -112,6 +139,7 @@ describe.skipIf(!canBrowse)(`what was typed in the browser ${NEEDS}`, SLOW, () =
     await page.getByRole('button', { name: 'Flag this moment' }).click();
     const better = () => house.daemon.store.flags.list().at(-1)?.betterWords;
     await expect.poll(better, PATIENT).toBe('I am listening.');
+    await field(page).waitFor();
     await page.getByRole('button', { name: 'Not heard' }).click();
     expect(await page.getByLabel('A reply that listens').inputValue()).toBe('');
     expect(complaints).toEqual([]);

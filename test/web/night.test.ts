@@ -28,6 +28,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
   let blind: BlindView;
   const asked: string[] = [];
   let now: Partial<NightList> = {};
+  let begin = Promise.resolve();
 
   const get = (pattern: string, answer: () => unknown): Route => ({
     method: 'GET',
@@ -41,6 +42,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
       let body = '';
       for await (const piece of request) body += String(piece);
       asked.push(`${request.url} ${body}`);
+      await begin;
       sendJson(response, answer(body));
     },
   });
@@ -117,8 +119,18 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     await page.getByText('From night to night').click();
     const trend = page.getByRole('img', { name: /^Listening gained/ });
     expect(await trend.getAttribute('aria-label')).toContain('0.080, −0.060, 0.120');
+    let isRead = (): void => undefined;
+    begin = new Promise((resolve) => {
+      isRead = resolve;
+    });
+    const button = page.locator('button.push');
     await page.getByRole('button', { name: 'Dream now' }).click();
-    await expect.poll(() => asked, PATIENT).toEqual(['/api/nights/run {}']);
+    await page.getByText('Reading the day…').waitFor();
+    expect(await button.isDisabled()).toBe(true);
+    isRead();
+    await page.getByText('Dream now').waitFor();
+    expect(await button.isDisabled()).toBe(false);
+    expect(asked).toEqual(['/api/nights/run {}']);
   });
 
   it('shows a night under way as it goes on, and that it stands aside', async () => {

@@ -8,7 +8,7 @@ import { MenuButton } from './chat/head.tsx';
 import { isSidebarOpen, newTalk, Sidebar } from './chat/sidebar.tsx';
 import { Talk } from './chat/talk.tsx';
 import { connect, connectionState, onOpen, setToken, token, watchSleep } from './connection.ts';
-import { beginFlag, flagDraft } from './flag/flag-draft.ts';
+import { beginFlag, closeFlag, flagDraft } from './flag/flag-draft.ts';
 import { FlagList } from './flag/flag-list.tsx';
 import { keepTold, refuseTold } from './flag/told.tsx';
 import { loadNights } from './night/api.ts';
@@ -126,7 +126,7 @@ const lastReply = (): string | undefined =>
 
 function onKey(event: KeyboardEvent): void {
   if (event.key === 'Escape') {
-    if (flagDraft.value !== null) flagDraft.value = null;
+    if (flagDraft.value !== null) closeFlag();
     else if (isSettingsOpen.value) isSettingsOpen.value = false;
     else if (isSidebarOpen.value) isSidebarOpen.value = false;
     else if (isRunning.value) stop();

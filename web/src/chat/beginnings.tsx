@@ -58,7 +58,7 @@ const RECORDED: Readonly<
   },
 };
 
-/** Nothing learns from it: it is no conversation of this person. */
+/** Nights do not learn from it: the person did not say it. */
 async function openPrepared(isSmall: boolean): Promise<void> {
   const { model, said } = RECORDED[isSmall ? 'small' : 'other'];
   const id = newId();

@@ -1,5 +1,5 @@
 // The flag in the making: which reply, which words, and how it is sent.
-import { signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
 import type { Flag, FlagDraftInput } from '../../../src/protocol/flag.ts';
 import { newId } from '../connection.ts';
 import { keep, kept, parsed } from '../kept.ts';
@@ -14,6 +14,7 @@ export interface Words {
 }
 
 export interface Draft {
+  readonly conversationId: string;
   /** Of the flag that is edited, or that will be: sent twice it is made once. */
   readonly flagId: string;
   readonly isNew: boolean;
@@ -28,11 +29,15 @@ export interface Draft {
   readonly isForBetterWords?: boolean;
 }
 
-export const flagDraft = signal<Draft | null>(null);
+const begun = signal<Draft | null>(null);
+/** Null where it is about another conversation than the one that is open: there it waits. */
+export const flagDraft = computed(() =>
+  begun.value?.conversationId === open.value?.id ? begun.value : null,
+);
 
 /** What was typed outlives a reload and Escape, until it is sent or cancelled. */
-const placeOf = ({ replyId, kind }: Pick<Draft, 'replyId' | 'kind'>): string =>
-  `flag:${open.value?.id}:${replyId}:${kind}`;
+const placeOf = ({ conversationId, replyId, kind }: Draft): string =>
+  `flag:${conversationId}:${replyId}:${kind}`;
 
 const NONE: Words = { span: null, typed: null };
 
@@ -43,13 +48,19 @@ export const wordsOf = ({ span, typed }: Words): string =>
 
 export function setDraft(change: Partial<Draft>): void {
   if (flagDraft.value === null) return;
-  flagDraft.value = { ...flagDraft.value, ...change };
-  keep(placeOf(flagDraft.value), JSON.stringify(flagDraft.value));
+  const draft = { ...flagDraft.value, ...change };
+  begun.value = draft;
+  keep(placeOf(draft), JSON.stringify(draft));
 }
 
 export function cancelFlag(): void {
   if (flagDraft.value !== null) keep(placeOf(flagDraft.value), null);
-  flagDraft.value = null;
+  closeFlag();
+}
+
+/** What was written waits for the next time. */
+export function closeFlag(): void {
+  begun.value = null;
 }
 
 /** Opens the sheet with what was written in it before, where it was not sent. */
@@ -57,12 +68,13 @@ function begin(draft: Draft): void {
   const before = parsed<Draft>(kept(placeOf(draft)));
   const isSame =
     before !== undefined && (draft.isNew ? before.isNew : before.flagId === draft.flagId);
-  flagDraft.value = isSame ? before : draft;
+  begun.value = isSame ? { ...draft, ...before } : draft;
 }
 
 /** Opens the sheet for a reply; what is selected right now becomes part of it. */
 export function beginFlag(replyId: string, kind: Draft['kind']): void {
   begin({
+    conversationId: open.value?.id ?? '',
     flagId: newId(),
     isNew: true,
     replyId,
@@ -101,6 +113,7 @@ export async function beginEdit(
   const reply = replySpan && { ...replySpan, role: 'assistant' as const, messageId: replyId };
   begin({
     ...options,
+    conversationId: flag.conversationId,
     flagId: flag.id,
     isNew: false,
     replyId,
@@ -161,8 +174,8 @@ function content({ user, reply, ...draft }: Draft) {
 
 /** @returns the id of a flag that can be heard now: it was not heard, and has no better words */
 export async function saveFlag(draft: Draft): Promise<string | undefined> {
-  const conversationId = open.value?.id;
-  if (conversationId === undefined || isMissing(draft.user) || isMissing(draft.reply)) return;
+  const { conversationId } = draft;
+  if (isMissing(draft.user) || isMissing(draft.reply)) return;
   try {
     const { flagId: id, replyId } = draft;
     const flag: FlagDraftInput = { id, conversationId, replyId, ...content(draft) };

@@ -9,7 +9,7 @@ import { follow, go } from '../page-route.ts';
 import { attempt, conversations, night } from '../page-state.ts';
 import { dayText, loadNights, nights, STATUS } from './api.ts';
 import { Slider } from './attention-slider.tsx';
-import { beginNight } from './night-now.tsx';
+import { beginNight, isBeginning } from './night-now.tsx';
 import { Summary } from './night-summary.tsx';
 import { Offered } from './offered.tsx';
 import { Trend } from './plot.tsx';
@@ -106,13 +106,14 @@ function List(): VNode {
   const list = nights.value;
   const lines = [...(list?.nights ?? [])].sort((a, b) => b.number - a.number);
   const next = list?.nextAt ?? null;
+  const isUnderWay = night.value !== null || isBeginning.value;
   return (
     <>
       <header class="head">
         <MenuButton />
         <h1>Nights</h1>
-        <button type="button" class="push" disabled={night.value !== null} onClick={beginNight}>
-          Dream now
+        <button type="button" class="push" disabled={isUnderWay} onClick={beginNight}>
+          {isBeginning.value ? 'Reading the day…' : 'Dream now'}
         </button>
       </header>
       <div class="scroller">
@@ -121,7 +122,7 @@ function List(): VNode {
           {list !== null && <Offered offered={list.offered} />}
           {list !== null && <Trends list={list} />}
           {list === null && <p class="empty hint">The nights are read once the daemon answers…</p>}
-          {list !== null && lines.length === 0 && night.value === null && (
+          {list !== null && lines.length === 0 && !isUnderWay && (
             <div class="empty">
               <h1>No night of this model yet</h1>
               <p>
@@ -130,7 +131,7 @@ function List(): VNode {
               </p>
             </div>
           )}
-          {lines.length === 0 && night.value !== null && (
+          {lines.length === 0 && isUnderWay && (
             <div class="empty">
               <h1>The first night is under way</h1>
               <p>

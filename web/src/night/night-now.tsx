@@ -27,7 +27,15 @@ export const news = computed(() => {
   return waiting ?? (isNew ? last : null);
 });
 
-export const beginNight = withoutEcho(() => void attempt(runNight));
+/** Asked for, and the day is still being read: with a large model that takes a while. */
+export const isBeginning = signal(false);
+
+export const beginNight = withoutEcho(() => {
+  isBeginning.value = true;
+  void attempt(runNight).finally(() => {
+    isBeginning.value = false;
+  });
+});
 
 export function NightNow(): VNode | null {
   const running = night.value;
