@@ -4,6 +4,7 @@ import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { Engine } from '../engine/engine.ts';
 import { isOldFirst, staysAfter } from '../morning/blind.ts';
 import type { NightService } from '../night/service.ts';
+import { GREEDY } from '../protocol/sampling.ts';
 import type { BlindAnswer, BlindPair, TrialView } from '../protocol/summary.ts';
 import { answerTo } from '../reading/answer.ts';
 import { loadableVersion } from '../swap/swap.ts';
@@ -89,7 +90,7 @@ async function firstPair(
       const { prompt, settings } = await parts.chat.prompt(conversationId, messageId);
       return answerTo(prompt.ids, {
         ...parts,
-        sampling: { ...settings.sampling, temperature: 0 },
+        sampling: { ...GREEDY, seed: settings.sampling.seed },
         replyTokensMax: Math.min(settings.replyTokensMax, REPLY_TOKENS_MAX),
         version: source.id,
         signal,

@@ -68,7 +68,7 @@ export const SAMPLING = {
     isMinExcluded: true,
     max: 10,
     step: 0.01,
-    builtIn: 1.1,
+    builtIn: 1,
     off: 1,
   },
 } as const satisfies Readonly<Record<string, SamplingRule>>;
@@ -103,10 +103,16 @@ export const leastOf = ({ min, isMinExcluded, step }: SamplingRule): number =>
 /** Always the likeliest token, unchanged by anything. */
 export const GREEDY: Sampling = eachSampling(({ off }) => off);
 
-/** Later layers win; what none of them says is built in. */
+/**
+ * Later layers win; what none of them says is built in. A temperature of 0 switches off what the
+ * layers before it say: it is greedy.
+ */
 export function resolveSampling(layers: readonly SamplingLayer[]): Sampling {
+  const from = layers.findLastIndex(({ temperature }) => temperature !== undefined);
+  const isGreedy = layers[from]?.temperature === 0;
+  const said = isGreedy ? [GREEDY, ...layers.slice(from)] : layers;
   return eachSampling(
-    ({ builtIn }, name) => layers.findLast((layer) => layer[name] !== undefined)?.[name] ?? builtIn,
+    ({ builtIn }, name) => said.findLast((layer) => layer[name] !== undefined)?.[name] ?? builtIn,
   );
 }
 

@@ -12,7 +12,10 @@ export interface GenerationConfig {
   readonly stopIds: readonly number[];
   /** Tokens that the model knows, where its config says so. */
   readonly vocabularySize: number | undefined;
-  /** What the makers say about sampling; a temperature of 0 where `do_sample` is false. */
+  /**
+   * What the makers say about sampling; a temperature of 0 where `do_sample` is false. Never a
+   * repetition penalty: one that a person did not ask for garbles what has to be repeated.
+   */
   readonly sampling: SamplingLayer;
 }
 
@@ -52,7 +55,6 @@ function generationConfigOf(file: GgufFile): GenerationConfig {
     top_k: sampling('top_k'),
     top_p: sampling('top_p'),
     min_p: sampling('min_p'),
-    repetition_penalty: sampling('penalty_repeat'),
   };
   const parsed = z.object(externalSamplingShape).safeParse(external);
   if (!parsed.success) throw invalid(path, `general.sampling: ${parsed.error.issues[0]?.message}.`);
@@ -74,7 +76,7 @@ async function generationConfigIn(dir: string): Promise<GenerationConfig> {
   const model = await readJson(join(dir, 'config.json'), modelSchema);
   const ids = [...(generation?.eos_token_id ?? []), ...(model?.eos_token_id ?? [])];
   const vocabularySize = model?.vocab_size ?? undefined;
-  const sampling = fromExternal(generation ?? {});
+  const sampling = fromExternal({ ...generation, repetition_penalty: null });
   return {
     stopIds: [...new Set(ids)].filter((id) => id < (vocabularySize ?? id + 1)),
     vocabularySize,

@@ -98,7 +98,8 @@ describe('a configuration of an earlier version', () => {
     }
     // Apart from what was written there, it means what the defaults mean.
     const { chat, dream, ...others } = configSchema.parse({});
-    const written = { chat: { ...chat, sampling: resolveSampling([]) } };
+    const sampling = resolveSampling([{ repetitionPenalty: 1.1 }]);
+    const written = { chat: { ...chat, sampling } };
     const warmer = { dream: { ...dream, temperature: 0.9, dreamsPerFlag: 24 } };
     expect(config).toEqual({ ...others, ...written, ...warmer });
   });

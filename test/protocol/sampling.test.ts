@@ -10,14 +10,22 @@ import {
 } from '../../src/protocol/sampling.ts';
 import { externalSamplingShape, samplingShape } from '../../src/protocol/sampling-schema.ts';
 
-const BUILT_IN = { temperature: 0.7, topK: 40, topP: 0.95, minP: 0, repetitionPenalty: 1.1 };
+const BUILT_IN = { temperature: 0.7, topK: 40, topP: 0.95, minP: 0, repetitionPenalty: 1 };
 
 describe('sampling settings', () => {
   it('of a later layer win, one by one, over earlier ones and over what is built in', () => {
     const model = { temperature: 0.6, topK: 20 };
-    const person = { temperature: 0, topK: undefined };
+    const person = { temperature: 0.2, topK: undefined };
     expect(resolveSampling([])).toEqual(BUILT_IN);
-    expect(resolveSampling([model, person])).toEqual({ ...BUILT_IN, temperature: 0, topK: 20 });
+    expect(resolveSampling([model, { topP: 0.5 }])).toEqual({ ...BUILT_IN, ...model, topP: 0.5 });
+    expect(resolveSampling([model, person, { temperature: 1 }]).topK).toBe(20);
+  });
+
+  it('with a temperature of 0 are greedy, whatever was said before it', () => {
+    const penalty = { repetitionPenalty: 1.3, topK: 20, temperature: 0.9 };
+    expect(resolveSampling([penalty, { temperature: 0 }])).toEqual(GREEDY);
+    const own = { temperature: 0, repetitionPenalty: 1.2 };
+    expect(resolveSampling([penalty, own])).toEqual({ ...GREEDY, ...own });
   });
 
   it('are all off when sampling is greedy', () => {

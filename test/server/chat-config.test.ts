@@ -79,7 +79,7 @@ describe('what the configuration says of every talk', () => {
     await client.say('a', 'a1', 'hello');
     expect(asked()?.sampling).toMatchObject({
       ...{ temperature: 0.3, topK: 8, topP: 0.6 },
-      ...{ minP: 0, repetitionPenalty: 1.1 },
+      ...{ minP: 0, repetitionPenalty: 1 },
     });
   });
 

@@ -46,10 +46,10 @@ describe('the ids that end a reply', () => {
 });
 
 describe('what the makers suggest for sampling', () => {
-  it('is read under our names; what they leave open is absent', async () => {
+  it('is read under our names, without a penalty; what they leave open is absent', async () => {
     const json = { do_sample: true, temperature: 0.6, top_k: 20, top_p: 0.9, min_p: null };
     const { sampling } = await read({ ...json, repetition_penalty: 1.05, max_new_tokens: 9 });
-    expect(sampling).toEqual({ temperature: 0.6, topK: 20, topP: 0.9, repetitionPenalty: 1.05 });
+    expect(sampling).toEqual({ temperature: 0.6, topK: 20, topP: 0.9 });
     expect((await read({ max_new_tokens: 9 })).sampling).toEqual({});
   });
 
