@@ -128,7 +128,7 @@ function useFocus(draft: Draft) {
       document.removeEventListener('selectionchange', takeSelection);
       const isBack = before instanceof HTMLElement && before.isConnected;
       const back = isBack && before !== document.body ? before : null;
-      // The field to write in comes back when the sheet is gone; what took the focus since keeps it.
+      // The field to write in comes back when the sheet is gone. What took the focus keeps it.
       setTimeout(() => {
         if (document.activeElement !== document.body) return;
         (back ?? document.getElementById('composer'))?.focus();
