@@ -32,7 +32,7 @@ const SMALL: ConfigPatch = {
   server: { port: 0 },
   chat: { replyTokensMax: 24 },
   dream: { rehearsalTalks: 4 },
-  night: { dreamsMax: 8, isEnabled: false },
+  night: { dreamsMax: 8, tokensMax: 400, isEnabled: false },
   train: { warmupSteps: 0, epochsMax: 2, batchSize: 2, checkpointSteps: 1 },
   measure: { pairs: 2, heldReplies: 4, everydayTurns: 8, resamples: 200 },
 };
