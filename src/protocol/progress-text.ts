@@ -13,8 +13,8 @@ export function leftText(ms: number | null): string {
     : `about ${Math.round(minutes / 60)} hours left`;
 }
 
-/** "train · 42 % · about 12 minutes left" */
+/** "train · 42 % · about 12 minutes left"; how long a pause lasts nobody knows. */
 export function progressText({ phase, share, leftMs, isPaused }: NightProgress): string {
-  const parts = [phase, `${Math.floor(share * 100)} %`, leftText(leftMs)];
-  return [...parts, isPaused ? 'waits while you talk' : ''].filter(Boolean).join(' · ');
+  const rest = isPaused ? 'waits while you talk' : leftText(leftMs);
+  return [phase, `${Math.floor(share * 100)} %`, rest].filter(Boolean).join(' · ');
 }

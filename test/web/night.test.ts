@@ -149,7 +149,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
       at: 0,
     });
     const strip = page.getByRole('region', { name: 'The running night' });
-    const said = 'train · 42 % · about 12 minutes left · waits while you talk';
+    const said = 'train · 42 % · waits while you talk';
     await strip.getByText(said).waitFor();
     for (const name of [/Flags/, 'attune']) {
       await page.getByRole('link', { name }).first().click();
@@ -375,5 +375,21 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     await page.getByText('Stop 1 speaks.').waitFor();
     await page.getByText('aaaaaaaaaaaaaaaa').waitFor();
     await page.getByText(/Listening of this night: \+12 points/).waitFor();
+  });
+
+  it('opens the recorded night from the first page: labelled, and nothing to decide', async () => {
+    await open('/');
+    await page.getByRole('link', { name: 'See the recording of a finished night' }).click();
+    await page.getByRole('note').getByText('A recording.').waitFor();
+    const conclusion = page.getByRole('region', { name: 'What it comes to' });
+    await conclusion.getByText('of your 8 moments').waitFor();
+    expect(await conclusion.getByRole('button').count()).toBe(0);
+    await page.getByRole('link', { name: /slider/ }).click();
+    await page.getByRole('note').getByText('A recording.').waitFor();
+    const range = page.getByRole('slider', { name: 'Night' }).first();
+    await range.focus();
+    await page.keyboard.press('ArrowLeft');
+    await page.getByText('base answers').first().waitFor();
+    expect(asked).toEqual([]);
   });
 });
