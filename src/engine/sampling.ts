@@ -53,7 +53,7 @@ export class Sampler {
   next({ logits, logSum }: Scores, scratch: Scratch, topCount = 0): Choice {
     const id = this.#draw(logits, scratch);
     if (!Number.isFinite(logSum) || !Number.isFinite(logits[id])) {
-      const message = 'the model gave no finite logits; `attune inspect --check` reads its weights';
+      const message = 'the model gave no finite logits; `attune doctor` tests it on each device';
       throw new AttuneError('engine-failed', message, { logSum });
     }
     this.#draws++;

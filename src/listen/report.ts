@@ -1,4 +1,5 @@
 // The report of the listening test: one JSON object, and what it says in words.
+import { alignedRows } from '../base/text-table.ts';
 import { fixed, percent, signed } from '../protocol/number-text.ts';
 import type { Arm } from './arm.ts';
 import { type ArmResult, type Interval, type Result, summarize } from './result.ts';
@@ -165,15 +166,7 @@ function tableLines({ rows }: ListenReport): string[] {
     replies === null ? '–' : fixed(replies.extraTokens, 0),
     replies === null ? '–' : fixed(replies.firstTokenMs, 0),
   ]);
-  const widths = head.map((_, i) =>
-    Math.max(...[head, ...cells].map((row) => row[i]?.length ?? 0)),
-  );
-  return [head, ...cells].map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
+  return alignedRows([head, ...cells]).map((row) => row.join('  ').trimEnd());
 }
 
 function powerLines({ power }: ListenReport): string[] {

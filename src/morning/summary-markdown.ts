@@ -1,4 +1,5 @@
-// A night's summary as Markdown, for the ledger and for mail.
+// A night's summary as Markdown: for the ledger, for mail, and for the terminal.
+import { alignedRows } from '../base/text-table.ts';
 import {
   ARM_LABELS,
   armsOf,
@@ -17,7 +18,7 @@ import {
 } from '../protocol/replies-text.ts';
 import type { ListeningView, NightSummary, RepliesView } from '../protocol/summary.ts';
 
-/** Words of talks never become Markdown. */
+/** Words of conversations never become Markdown. */
 const quoted = (text: string): string =>
   text.replaceAll(/([\\`*_[\]<>|])/g, '\\$1').replaceAll('\n', ' ');
 
@@ -31,19 +32,20 @@ export function summaryMarkdown(summary: NightSummary): string {
     }
   }
   if (summary.listening !== null) lines.push(...listeningLines(summary.listening));
-  if (summary.measures.length > 0) {
-    lines.push('', '| measure | change | 95 % |', '|---|---|---|');
-    for (const { label, estimate, unit } of summary.measures) {
-      lines.push(
-        `| ${label} | ${fixed(estimate.mean)} ${unit} | ${range(estimate)}, ${pText(estimate.p)} |`,
-      );
-    }
-    for (const { against, ratio, high } of summary.retention) {
-      lines.push(
-        `| everyday perplexity against ${against} | × ${fixed(ratio)} | at most ${fixed(high)} |`,
-      );
-    }
-  }
+  const measured = [
+    ...summary.measures.map(({ label, estimate, unit }) => [
+      label,
+      `${fixed(estimate.mean)} ${unit}`,
+      `${range(estimate)}, ${pText(estimate.p)}`,
+    ]),
+    ...summary.retention.map(({ against, ratio, high }) => [
+      `everyday perplexity against ${against}`,
+      `× ${fixed(ratio)}`,
+      `at most ${fixed(high)}`,
+    ]),
+  ];
+  if (summary.measures.length > 0)
+    lines.push('', ...table(['measure', 'change', '95 %'], measured));
   if (summary.replies !== null) lines.push(...repliesLines(summary.replies));
   if (summary.reasons.length > 0) lines.push('', '## The gate', '');
   for (const { rule, passes, text } of summary.reasons) {
@@ -64,10 +66,9 @@ function listeningLines(listening: ListeningView): string[] {
     ...['', '## Does it listen?', ''],
     `${LISTENING_METHOD} ${sentence(listeningText(listening))}.`,
     '',
-    `| ${head.join(' | ')} |`,
-    `|${head.map(() => '---|').join('')}`,
-    ...listeningRows(listening).map(
-      ({ label, shares, pairs }) => `| ${[label, ...shares, pairs].join(' | ')} |`,
+    ...table(
+      head,
+      listeningRows(listening).map(({ label, shares, pairs }) => [label, ...shares, `${pairs}`]),
     ),
   ];
 }
@@ -80,12 +81,13 @@ function repliesLines(replies: RepliesView): string[] {
     '',
     `${sentence(repliesLine(replies))}. ${repliesMethod(replies)}`,
     '',
-    '| kind | n | pass | change |',
-    '|---|---|---|---|',
-    ...kinds.map(({ kind, held, ...one }) => {
-      const changed = held === null ? pointsText(one.change) : heldText(held);
-      return `| ${kind} | ${one.replies} | ${beforeAfter(one)} | ${changed} |`;
-    }),
+    ...table(
+      ['kind', 'n', 'pass', 'change'],
+      kinds.map(({ kind, held, ...one }) => {
+        const changed = held === null ? pointsText(one.change) : heldText(held);
+        return [kind, `${one.replies}`, beforeAfter(one), changed];
+      }),
+    ),
     ...(samples.length === 0 ? [] : ['']),
     ...samples.flatMap(({ kind, said, before, after }) => [
       `- ${kind}: “${quoted(said)}”`,
@@ -93,6 +95,12 @@ function repliesLines(replies: RepliesView): string[] {
       `  - after: ${sampleText(after)}`,
     ]),
   ];
+}
+
+/** Its columns are aligned: it is read as it is, too. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const lines = alignedRows([head, ...rows]).map((cells) => `| ${cells.join(' | ')} |`);
+  return [...lines.slice(0, 1), `|${head.map(() => '---|').join('')}`, ...lines.slice(1)];
 }
 
 const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chooseSpan, numberWords, walkEdit, walkFlag } from '../../src/cli/chat/chat-flag.ts';
-import type { Flag } from '../../src/protocol/flag.ts';
+import { chooseSpan, numberWords, walkFlag } from '../../src/cli/chat/chat-flag.ts';
 
 describe('choosing words', () => {
   const text = 'No, please  book the SMALL room.';
@@ -61,12 +60,10 @@ describe('the walk through a flag', () => {
 
   it('needs nothing but Enter', async () => {
     const base = { id: 'f', conversationId: 'c', replyId: 'r' };
-    expect(await walk(['', '', '', '', '']).draft).toEqual({
-      ...base,
-      kind: 'missed',
-      strength: 2,
-    });
-    expect(await walk([''], 'good').draft).toEqual({ ...base, kind: 'good' });
+    const none = { userSpan: null, replySpan: null, betterWords: null, reason: null };
+    const missed = { ...base, ...none, kind: 'missed', strength: 2 };
+    expect(await walk(['', '', '', '', '']).draft).toEqual(missed);
+    expect(await walk([''], 'good').draft).toEqual({ ...base, kind: 'good', userSpan: null });
   });
 
   it('asks again for words that are not there, and takes no strength it does not know', async () => {
@@ -81,59 +78,5 @@ describe('the walk through a flag', () => {
       expect(await walk(answers).draft, `question ${at}`).toBeUndefined();
       expect(await walk(answers.slice(0, at)).draft, `left at ${at}`).toBeUndefined();
     }
-  });
-});
-
-describe('the walk through a change', () => {
-  const flag: Flag = {
-    id: 'f',
-    conversationId: 'c',
-    messageId: 'm',
-    replyId: 'r',
-    kind: 'missed',
-    userSpan: { messageId: 'm', span: { start: 0, end: 3, text: 'the' } },
-    replySpan: null,
-    betterWords: 'The small one.',
-    reason: null,
-    strength: 2,
-    createdAt: 1,
-    updatedAt: 1,
-    withdrawnAt: null,
-    usedBy: [],
-  };
-  const edit = (...answers: string[]) =>
-    walkEdit({
-      flag,
-      conversationId: 'c',
-      reply: { id: 'r', text: 'Booking the large room now.' },
-      messages: [{ id: 'm', text: 'the small one' }],
-      ask: async () => answers.shift(),
-      tell: () => undefined,
-    });
-
-  it('keeps what Enter passes over, and changes nothing but what was answered', async () => {
-    expect(await edit('', 'large', '', '3', '')).toEqual({
-      replySpan: { start: 12, end: 17, text: 'large' },
-      strength: 3,
-    });
-    expect(await edit('small', '', '', '', 'size')).toEqual({
-      userSpan: { messageId: 'm', span: { start: 4, end: 9, text: 'small' } },
-      reason: 'size',
-    });
-  });
-
-  it('empties what is answered with a dash', async () => {
-    expect(await edit('-', '-', '-', '', '-')).toEqual({
-      userSpan: null,
-      replySpan: null,
-      betterWords: null,
-      reason: null,
-    });
-  });
-
-  it('is nothing when nothing was answered, or when it was given up at any question', async () => {
-    expect(await edit('', '', '', '', '')).toBeUndefined();
-    expect(await edit('', '', '', '2', '/cancel')).toBeUndefined();
-    expect(await edit('small', '/cancel')).toBeUndefined();
   });
 });

@@ -1,13 +1,15 @@
-// The questions with which a flag is added or edited in the terminal.
+// The questions with which a flag is added in the terminal.
 import type { Span } from '../../protocol/conversation.ts';
-import type { Flag, FlagDraftInput, FlagPatch } from '../../protocol/flag.ts';
+import type { FlagDraftInput } from '../../protocol/flag.ts';
 
 interface SaidMessage {
   readonly id: string;
   readonly text: string;
 }
 
-export interface Walk {
+export interface FlagWalk {
+  readonly kind: 'missed' | 'good';
+  readonly flagId: string;
   readonly conversationId: string;
   readonly reply: { readonly id: string; readonly text: string };
   /** What the person said up to this reply, newest first. */
@@ -17,14 +19,7 @@ export interface Walk {
   readonly tell: (text: string) => void;
 }
 
-export interface FlagWalk extends Walk {
-  readonly kind: 'missed' | 'good';
-  readonly flagId: string;
-}
-
-export interface EditWalk extends Walk {
-  readonly flag: Flag;
-}
+type Asking = Pick<FlagWalk, 'ask' | 'tell'>;
 
 interface Word {
   readonly start: number;
@@ -75,7 +70,7 @@ const TRIES = 3;
 
 /** Asks until the answer names words of one of the texts. An empty answer skips the question. */
 async function askSpan(
-  { ask, tell }: Pick<Walk, 'ask' | 'tell'>,
+  { ask, tell }: Asking,
   question: string,
   texts: readonly SaidMessage[],
 ): Promise<{ readonly id: string; readonly span: Span } | null> {
@@ -94,7 +89,7 @@ async function askSpan(
 }
 
 /** Stops asking after /cancel or the end of the input (Ctrl-D). */
-function cancelling({ ask }: Walk): { ask: Walk['ask']; isCancelled: () => boolean } {
+function cancelling({ ask }: Asking): { ask: Asking['ask']; isCancelled: () => boolean } {
   let isCancelled = false;
   return {
     isCancelled: () => isCancelled,
@@ -107,93 +102,29 @@ function cancelling({ ask }: Walk): { ask: Walk['ask']; isCancelled: () => boole
   };
 }
 
-/** Both texts with their words numbered. */
-function tellWords({ tell, messages, reply }: Walk): void {
-  const last = messages[0];
-  if (last !== undefined) tell(`You:   ${numberWords(last.text)}`);
-  tell(`Reply: ${numberWords(reply.text)}`);
-}
-
 /** @returns the draft, or undefined where the person cancelled */
 export async function walkFlag(walk: FlagWalk): Promise<FlagDraftInput | undefined> {
-  const { tell, reply, messages, kind } = walk;
+  const { flagId: id, conversationId, reply, messages, kind, tell } = walk;
   const { ask, isCancelled } = cancelling(walk);
   const asking = { ask, tell };
-  const draft = {
-    id: walk.flagId,
-    conversationId: walk.conversationId,
-    replyId: reply.id,
-    kind,
-  } as const;
-  tellWords(walk);
+  if (messages[0] !== undefined) tell(`You:   ${numberWords(messages[0].text)}`);
+  tell(`Reply: ${numberWords(reply.text)}`);
   tell('Answer with word numbers such as 3-5 or with the words; Enter skips, /cancel stops.');
   const heard = kind === 'good' ? 'heard' : 'not heard';
-  const userSpan = await askSpan(asking, `Your words that were ${heard}: `, messages);
-  if (kind === 'good') {
-    return isCancelled() ? undefined : { ...draft, ...(userSpan ? userSpanOf(userSpan) : {}) };
-  }
+  const said = await askSpan(asking, `Your words that were ${heard}: `, messages);
+  const userSpan = said && { messageId: said.id, span: said.span };
+  const draft = { id, conversationId, replyId: reply.id, kind, userSpan };
+  if (kind === 'good') return isCancelled() ? undefined : draft;
   const drifted = await askSpan(asking, 'Words of the reply that missed the point: ', [reply]);
   const betterWords = (await ask('What would a reply that listens have said? '))?.trim();
-  const strength = await ask('Strength? 1 slight, 2 clear, 3 strong [2]: ');
+  const strength = (await ask('Strength? 1 slight, 2 clear, 3 strong [2]: '))?.trim() ?? '';
   const reason = (await ask('Reason, in a few words? '))?.trim();
   if (isCancelled()) return undefined;
   return {
     ...draft,
-    ...(userSpan ? userSpanOf(userSpan) : {}),
-    ...(drifted ? { replySpan: drifted.span } : {}),
-    ...(betterWords ? { betterWords } : {}),
-    ...(reason ? { reason } : {}),
-    strength: strengthOf(strength) ?? 2,
+    replySpan: drifted?.span ?? null,
+    betterWords: betterWords || null,
+    reason: reason || null,
+    strength: /^[123]$/.test(strength) ? Number(strength) : 2,
   };
-}
-
-/** @returns the changes, or undefined where nothing was changed or the person cancelled */
-export async function walkEdit(walk: EditWalk): Promise<FlagPatch | undefined> {
-  const { tell, flag, reply, messages } = walk;
-  const { ask, isCancelled } = cancelling(walk);
-  const asking = { ask, tell };
-  tellWords(walk);
-  tell('Enter keeps a value, - clears it, /cancel changes nothing.');
-  const now = (value: string | null | undefined): string =>
-    value ? ` [${value.replace(/\s+/g, ' ')}]: ` : ': ';
-  const patch: { -readonly [Key in keyof FlagPatch]: FlagPatch[Key] } = {};
-  const said = await askChange(asking, `Your words${now(flag.userSpan?.span.text)}`, messages);
-  if (said !== undefined) patch.userSpan = said && userSpanOf(said).userSpan;
-  const heard = await askChange(asking, `Words of the reply${now(flag.replySpan?.text)}`, [reply]);
-  if (heard !== undefined) patch.replySpan = heard === null ? null : heard.span;
-  if (flag.kind === 'missed') {
-    const better = await ask(`A reply that listens${now(flag.betterWords)}`);
-    if (better?.trim()) patch.betterWords = emptied(better);
-  }
-  const strength = strengthOf(await ask(`Strength? 1, 2 or 3 [${flag.strength}]: `));
-  if (strength !== undefined) patch.strength = strength;
-  const reason = await ask(`Reason${now(flag.reason)}`);
-  if (reason?.trim()) patch.reason = emptied(reason);
-  return isCancelled() || Object.keys(patch).length === 0 ? undefined : patch;
-}
-
-/** @returns undefined to keep the words, null to clear them */
-async function askChange(
-  asking: Pick<Walk, 'ask' | 'tell'>,
-  question: string,
-  texts: readonly SaidMessage[],
-): Promise<Awaited<ReturnType<typeof askSpan>> | undefined> {
-  let isEmptied = false;
-  const ask: Walk['ask'] = async (text) => {
-    const answer = await asking.ask(text);
-    isEmptied = answer?.trim() === '-';
-    return isEmptied ? '' : answer;
-  };
-  const found = await askSpan({ ...asking, ask }, question, texts);
-  return found ?? (isEmptied ? null : undefined);
-}
-
-const emptied = (answer: string): string | null => (answer.trim() === '-' ? null : answer.trim());
-
-function strengthOf(answer: string | undefined): number | undefined {
-  return /^[123]$/.test(answer?.trim() ?? '') ? Number(answer) : undefined;
-}
-
-function userSpanOf({ id, span }: { readonly id: string; readonly span: Span }) {
-  return { userSpan: { messageId: id, span } };
 }

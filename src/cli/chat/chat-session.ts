@@ -27,7 +27,7 @@ export class ChatSession {
   view = new ChatView(randomUUID());
   /** What `/list` or `/search` showed last, for `/open 2`. */
   listed: readonly ConversationSummary[] = [];
-  /** What `/flags` showed last, for `/edit 1` and `/withdraw 1`. */
+  /** What `/flags` showed last, for `/hear 1` and `/withdraw 1`. */
   flagged: readonly Flag[] = [];
   readonly #runCommand: RunCommand;
   #onQuiet: (() => void)[] = [];

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../../base/errors.ts';
 import type { ConversationSummary, Reply, SettingsPatch } from '../../protocol/conversation.ts';
 import type { Flag } from '../../protocol/flag.ts';
-import { walkEdit, walkFlag } from './chat-flag.ts';
+import { walkFlag } from './chat-flag.ts';
 import type { ChatSession } from './chat-session.ts';
 import { flagLine, hitLine } from './line.ts';
 import { printable } from './terminal.ts';
@@ -37,7 +37,6 @@ const COMMANDS: readonly Command[] = [
     help: 'list the flags of this conversation',
     run: (session) => listFlags(session),
   },
-  { name: 'edit', takes: 'N', help: 'edit a flag from /flags', run: editFlag },
   {
     name: 'hear',
     takes: 'N',
@@ -137,26 +136,20 @@ function replyNamed({ view }: ChatSession, rest: string): Reply {
   throw new AttuneError('reply-not-found', 'There is no such reply in this conversation.');
 }
 
-/** What the questions about a flag of this reply need. */
-function walkOf({ view, terminal }: ChatSession, reply: Reply) {
+async function mark(session: ChatSession, kind: 'missed' | 'good', rest: string): Promise<void> {
+  const { terminal, client, view } = session;
+  const reply = replyNamed(session, rest);
   const asked = view.messages.findIndex(({ id }) => id === reply.messageId);
-  return {
+  const flag = await walkFlag({
+    kind,
+    flagId: randomUUID(),
     conversationId: view.conversationId,
     reply,
     messages: view.messages.slice(0, asked + 1).reverse(),
-    ask: (question: string) => terminal.readLine(question),
-    tell: (text: string) => terminal.note(printable(text)),
-  };
-}
-
-async function mark(session: ChatSession, kind: 'missed' | 'good', rest: string): Promise<void> {
-  const { terminal, client } = session;
-  const reply = replyNamed(session, rest);
-  const flag = await walkFlag({ ...walkOf(session, reply), kind, flagId: randomUUID() });
-  if (flag === undefined) {
-    terminal.note('no flag was added');
-    return;
-  }
+    ask: (question) => terminal.readLine(question),
+    tell: (text) => terminal.note(printable(text)),
+  });
+  if (flag === undefined) return terminal.note('no flag was added');
   const answer = await client.request({ type: 'flag-add', flag }, 'flag-added');
   terminal.note(
     kind === 'good' ? 'flagged as a good moment' : 'flagged; a night can learn from it',
@@ -205,19 +198,6 @@ function flagNamed({ flagged }: ChatSession, rest: string): Flag {
   if (flag !== undefined) return flag;
   const message = 'Give the number of a flag from /flags, such as /withdraw 1.';
   throw new AttuneError('flag-not-found', message);
-}
-
-async function editFlag(session: ChatSession, rest: string): Promise<void> {
-  const { view, client, terminal } = session;
-  const flag = flagNamed(session, rest);
-  const reply = view.replies.find(({ id }) => id === flag.replyId);
-  if (reply === undefined) {
-    throw new AttuneError('reply-not-found', 'The flagged reply has since been regenerated.');
-  }
-  const patch = await walkEdit({ ...walkOf(session, reply), flag });
-  if (patch === undefined) return terminal.note('nothing was changed');
-  await client.request({ type: 'flag-edit', flagId: flag.id, patch }, 'flag-edited');
-  terminal.note('changed');
 }
 
 async function withdrawFlag(session: ChatSession, rest: string): Promise<void> {

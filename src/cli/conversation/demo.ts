@@ -8,12 +8,14 @@ import { readTextBounded } from '../../base/atomic-file.ts';
 import { AttuneError } from '../../base/errors.ts';
 import { installationFolder, loadConfig } from '../../config/load.ts';
 import type { Config } from '../../config/schema.ts';
+import { summaryMarkdown } from '../../morning/summary-markdown.ts';
 import { ConversationImported } from '../../protocol/http.ts';
 import { NightSummary } from '../../protocol/summary.ts';
 import type { Address } from '../address.ts';
+import { printable } from '../chat/terminal.ts';
 import { HttpClient } from '../http-client.ts';
+import { wholeBetween } from '../model/model-options.ts';
 import { followNight } from '../night/follow-night.ts';
-import { summaryText } from '../night/summary-text.ts';
 import { say } from '../report.ts';
 import { LiveConversations } from './live-conversation.ts';
 
@@ -36,14 +38,14 @@ const conversationSchema = z.strictObject({
 type DemoConversation = z.infer<typeof conversationSchema>;
 
 interface DemoOptions {
-  readonly talks?: string;
+  readonly conversations?: number;
 }
 
 export function registerDemo(program: Command): void {
   program
     .command('demo')
     .description('run a day of conversations and a short night, live, in a store of its own')
-    .option('--talks <n>', 'number of conversations in the demo')
+    .option('--conversations <number>', 'how many of the day, from the first', wholeBetween(1, 1e6))
     .action(demo);
 }
 
@@ -88,7 +90,7 @@ async function demo(options: DemoOptions): Promise<void> {
   }
 }
 
-async function readDay({ talks }: DemoOptions): Promise<DemoConversation[]> {
+async function readDay({ conversations }: DemoOptions): Promise<DemoConversation[]> {
   const path = join(installationFolder, 'demo', 'day.jsonl');
   const text = await readTextBounded(path);
   if (text === undefined) {
@@ -97,11 +99,7 @@ async function readDay({ talks }: DemoOptions): Promise<DemoConversation[]> {
     });
   }
   const day = text.split('\n').filter((line) => line !== '');
-  const count = Number(talks ?? day.length);
-  if (!Number.isInteger(count) || count < 1) {
-    throw new AttuneError('message-invalid', `--talks takes a number from 1, not "${talks}".`);
-  }
-  return day.slice(0, count).map((line) => conversationSchema.parse(JSON.parse(line)));
+  return day.slice(0, conversations).map((line) => conversationSchema.parse(JSON.parse(line)));
 }
 
 async function liveDay(address: Address, day: readonly DemoConversation[]): Promise<void> {
@@ -116,7 +114,7 @@ async function liveDay(address: Address, day: readonly DemoConversation[]): Prom
     const nightId = await followNight(address);
     say('');
     const summary = await client.get(`/api/nights/${nightId}`, NightSummary);
-    say(summaryText(summary));
+    say(printable(summaryMarkdown(summary)));
     await askAgain({ client, conversations }, missed);
     say(`\nThe morning: ${address.url}/nights/${nightId}`);
     say(`Where it looks, before and after: ${address.url}/nights/${nightId}/slider`);

@@ -1,7 +1,7 @@
-// Sends messages in live conversations and waits for the replies, for replay and demo.
+// Says something in live conversations and waits for the replies, for the demo.
 import { AttuneError } from '../../base/errors.ts';
 import type { Reply } from '../../protocol/conversation.ts';
-import type { DaemonClient, Request } from '../../protocol/daemon-client.ts';
+import type { DaemonClient } from '../../protocol/daemon-client.ts';
 import type { FlagDraftInput } from '../../protocol/flag.ts';
 import type { ServerMessage } from '../../protocol/server-message.ts';
 import type { Address } from '../address.ts';
@@ -16,15 +16,10 @@ interface Waiting {
 export class LiveConversations {
   readonly #client: DaemonClient;
   readonly #waiting = new Map<string, Waiting>();
-  readonly #open = new Set<string>();
 
   constructor(address: Address) {
-    this.#client = createDaemonClient({
-      ...address,
-      client: 'attune replay',
-      onMessage: (message) => this.#receive(message),
-      onState: (state) => state.kind === 'open' && state.isBack && this.#reopen(),
-    });
+    const onMessage = (message: ServerMessage): void => this.#receive(message);
+    this.#client = createDaemonClient({ ...address, client: 'attune demo', onMessage });
   }
 
   async connect(): Promise<void> {
@@ -35,77 +30,28 @@ export class LiveConversations {
     this.#client.close();
   }
 
-  async begin(conversationId: string, title: string): Promise<void> {
-    const message = { type: 'conversation-create', conversationId, title } as const;
-    await this.#ask({ ...message, origin: 'replay' }, 'conversation-created');
-  }
-
   /** Resolves with the reply. @throws the daemon's error; reply-not-found where the reply failed */
   async say(conversationId: string, messageId: string, text: string): Promise<Reply> {
-    this.#open.add(conversationId);
     const replied = new Promise<Reply>((resolve, reject) => {
       this.#waiting.set(messageId, { resolve, reject });
     });
+    const message = { type: 'message-say', conversationId, messageId, text } as const;
     // A refused message gets no reply.
-    const refused = this.#ask(
-      { type: 'message-say', conversationId, messageId, text },
-      'message-stored',
-    ).then(() => replied);
-    try {
-      return await Promise.race([refused, replied]);
-    } finally {
-      this.#waiting.delete(messageId);
-    }
-  }
-
-  /** Ends the events of this conversation. */
-  leave(conversationId: string): void {
-    if (this.#open.delete(conversationId)) {
-      this.#client.send({ type: 'conversation-close', conversationId });
-    }
+    const refused = this.#client.request(message, 'message-stored').then(() => replied);
+    return Promise.race([refused, replied]).finally(() => this.#waiting.delete(messageId));
   }
 
   async flag(flag: FlagDraftInput): Promise<void> {
-    await this.#ask({ type: 'flag-add', flag }, 'flag-added');
-  }
-
-  /** Retries where the daemon says after how many milliseconds. */
-  async #ask(message: Request, answer: ServerMessage['type']): Promise<void> {
-    for (;;) {
-      try {
-        await this.#client.request(message, answer);
-        return;
-      } catch (error) {
-        const wait = error instanceof AttuneError ? error.facts.retryAfterMs : undefined;
-        if (typeof wait !== 'number') throw error;
-        await new Promise((resolve) => setTimeout(resolve, wait));
-      }
-    }
+    await this.#client.request({ type: 'flag-add', flag }, 'flag-added');
   }
 
   #receive(message: ServerMessage): void {
     if (message.type === 'reply-end') {
-      const { messageId } = message.reply;
-      this.#waiting.get(messageId)?.resolve(message.reply);
+      this.#waiting.get(message.reply.messageId)?.resolve(message.reply);
     } else if (message.type === 'reply-failed') {
       for (const { reject } of this.#waiting.values()) {
         reject(new AttuneError('reply-not-found', message.error.message));
       }
-    }
-  }
-
-  /** After a reconnect: replies that ended meanwhile are in the history. */
-  #reopen(): void {
-    for (const conversationId of this.#open) {
-      void this.#client
-        .request({ type: 'conversation-open', conversationId }, 'conversation-opened')
-        .then(({ conversation }) => {
-          for (const entry of conversation.history) {
-            if (entry.role === 'assistant') this.#waiting.get(entry.messageId)?.resolve(entry);
-          }
-        })
-        // The conversation does not exist yet: its first message is still to be sent again.
-        .catch(() => undefined);
     }
   }
 }

@@ -151,15 +151,19 @@ async function templateOf(path: string): Promise<(messages: readonly SceneMessag
 }
 
 async function openModel(options: ListenTestOptions): Promise<Listener> {
-  const places = await findModel(options);
-  const [{ openEngine }, { createEngineListener }, { loadTokenizer }] = await Promise.all([
-    import('./open-engine.ts'),
-    import('../../listen/engine-listener.ts'),
-    import('../../tokenizer/tokenizer.ts'),
-  ]);
-  const tokenizer = await loadTokenizer(places.modelDir);
-  const engine = await openEngine(places, options.delta);
+  const { modelDir, cacheDir, config } = await findModel(options);
+  const [{ createEngine }, { openServingExecutor }, { createEngineListener }, { loadTokenizer }] =
+    await Promise.all([
+      import('../../engine/in-process-engine.ts'),
+      import('../../runtime/device.ts'),
+      import('../../listen/engine-listener.ts'),
+      import('../../tokenizer/tokenizer.ts'),
+    ]);
+  const tokenizer = await loadTokenizer(modelDir);
+  const { delta: deltas = [], replyTokens: replyTokensMax } = options;
+  const { executor } = await openServingExecutor(config.engine);
+  const version = deltas.length > 0 ? { id: 'with-deltas', deltas } : undefined;
+  const engine = await createEngine({ ...config.engine, modelDir, cacheDir, executor, version });
   const { modelId } = await engine.describe();
-  const { replyTokens: replyTokensMax } = options;
   return createEngineListener({ engine, tokenizer, name: modelId, replyTokensMax });
 }

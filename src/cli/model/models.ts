@@ -3,6 +3,7 @@ import { homedir, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { isAttuneError } from '../../base/errors.ts';
+import { alignedRows } from '../../base/text-table.ts';
 import { inspectModel } from '../../model/local/inspect-model.ts';
 import { type LocalModel, listLocalModels, modelFolders } from '../../model/local/local-model.ts';
 import { isDemonstration } from '../../protocol/demonstration.ts';
@@ -102,10 +103,8 @@ export function table(models: readonly ListedModel[], memory = totalmem()): stri
   }
   const rows = models.map((model) => [model.name, model.source, ...cellsOf(model)]);
   const head = ['MODEL', 'FROM', 'WEIGHTS', 'STORED', 'TAKES HERE', ''];
-  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]?.length ?? 0)));
-  const line = (row: readonly string[]): string =>
-    row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ');
-  return `${[head, ...rows].map((row) => line(row).trimEnd()).join('\n')}\n\n${advice}`;
+  const lines = alignedRows([head, ...rows]).map((row) => row.join('  ').trimEnd());
+  return `${lines.join('\n')}\n\n${advice}`;
 }
 
 function cellsOf({ facts, refusal }: ListedModel): string[] {

@@ -6,17 +6,18 @@ import { z } from 'zod';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import { readLedgers } from '../../ledger/ledgers.ts';
 import { type StoreVerification, verifyLedgers } from '../../ledger/verify.ts';
+import { summaryMarkdown } from '../../morning/summary-markdown.ts';
 import { fixed } from '../../protocol/number-text.ts';
 import { progressText } from '../../protocol/progress-text.ts';
 import { BlindView, NightList, NightView } from '../../protocol/summary.ts';
 import { NIGHT_FILES } from '../../record/files.ts';
 import { type Address, type AddressOptions, addAddressOptions, findDaemon } from '../address.ts';
+import { printable } from '../chat/terminal.ts';
 import { readConfig } from '../configuration.ts';
 import { HttpClient } from '../http-client.ts';
 import { say } from '../report.ts';
 import { followNight, startNight } from './follow-night.ts';
 import { registerReview } from './night-review.ts';
-import { summaryText } from './summary-text.ts';
 
 const findingSchema = z.object({
   night: z.string().nullable(),
@@ -134,10 +135,12 @@ async function show(id: string | undefined, options: ShowOptions): Promise<void>
   const { pairs } = await client.get(`/api/nights/${wanted}/blind`, BlindView);
   // At a terminal, old and new replies are not shown before they were judged blind.
   const isBlind = pairs.length > 0 && process.stdout.isTTY && options.all !== true;
-  say(summaryText(isBlind ? { ...summary, flagged: [] } : summary));
+  const replies = summary.replies && { ...summary.replies, samples: [] };
+  const shown = { ...summary, replies, flagged: isBlind ? [] : summary.flagged };
+  say(printable(summaryMarkdown(shown)));
   if (isBlind)
-    say(`\n${pairs.length} pairs of replies to judge blind: attune night blind ${wanted}`);
-  say(`\n${address.url}/nights/${wanted}`);
+    say(`${pairs.length} pairs of replies to judge blind: attune night blind ${wanted}\n`);
+  say(`${summary.status} · ${address.url}/nights/${wanted}`);
 }
 
 async function lastNight(address: Address): Promise<string> {
