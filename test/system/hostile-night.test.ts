@@ -1,22 +1,13 @@
 // What a night meets that it must not give in to: a full disk, another model underneath, a clock
 // set back, flags that teach the wrong thing, dreams without an end. Coded errors, and no loss.
-import { execFileSync } from 'node:child_process';
-import {
-  copyFileSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { dreamtSchema, gatheredSchema } from '../../src/record/phase-result.ts';
 import { TestClient } from '../server/test-client.ts';
-import { flagMoment, type Loop, openLoop } from './open-loop.ts';
+import { fullDisk } from './full-disk.ts';
+import { flagMoment, flagTwo, type Loop, openLoop } from './open-loop.ts';
 import { writeSmallModel } from './small-model.ts';
 
 // Whole nights are run.
@@ -27,14 +18,6 @@ afterEach(async () => {
   await loop?.close();
   loop = undefined;
 });
-
-async function flagTwo({ daemon }: Loop): Promise<void> {
-  const client = await TestClient.open(daemon.port);
-  await client.hello();
-  await flagMoment(client, { id: '0', direction: 'Book the blue room.' });
-  await flagMoment(client, { id: '1', direction: 'Call Mira at nine.' });
-  client.kill();
-}
 
 /** What the journal of a night says about one of its phases. */
 function phaseOf({ nights }: Loop, night: string, phase: string): unknown {
@@ -154,61 +137,4 @@ describe('dreams without an end', () => {
   }, 300_000);
 });
 
-function mountSmallDisk(): string | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'attune-small-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', folder], { stdio: 'ignore' });
-    return folder;
-  } catch {
-    rmSync(folder, { recursive: true });
-    return undefined;
-  }
-}
-const disk = mountSmallDisk();
-const skipped = 'SKIPPED: a small tmpfs cannot be mounted here, so a full disk was not tested: ';
-afterAll(() => {
-  if (disk === undefined) return;
-  execFileSync('umount', ['-l', disk]);
-  rmSync(disk, { recursive: true });
-});
-
-describe.skipIf(disk === undefined)(disk === undefined ? skipped : 'a full disk', () => {
-  const filler = join(disk ?? '', 'filler');
-  const fill = (): void => {
-    const { bavail, bsize } = statfsSync(disk ?? '');
-    try {
-      writeFileSync(filler, Buffer.alloc(bavail * bsize));
-    } catch (error) {
-      // The night took some of the room in between: then the disk is full all the same.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
-    }
-  };
-  beforeEach(() => rmSync(filler, { force: true }));
-
-  it.each(['dream', 'train', 'measure'])(
-    'in the phase "%s" ends the night with a code; with room again it goes on, once',
-    async (phase) => {
-      loop = await openLoop({ night: { dreamsMax: 16 } }, { folder: join(disk ?? '', phase) });
-      await flagTwo(loop);
-      const client = await TestClient.open(loop.daemon.port);
-      await client.hello();
-      client.send({ type: 'event-subscribe', topics: ['nights'] });
-      const night = await loop.nights.run();
-      await client.next('night-progress', (progress) => progress.phase === phase, 120_000);
-      fill();
-      await loop.nights.ended();
-      const end = await client.next('night-end', () => true, 1000);
-      expect(end.verdict).toBe('failed');
-      expect(end.reasons.join()).toMatch(/full|no space/i);
-      expect(await loop.nights.ledger.list()).toEqual([]);
-      rmSync(filler);
-      expect(await loop.nights.run()).toBe(night);
-      await loop.nights.ended();
-      expect(await loop.nights.verify()).toMatchObject({
-        ...{ isSound: true, ledgers: [{ nights: 1, findings: [] }] },
-      });
-      client.kill();
-    },
-    300_000,
-  );
-});
+fullDisk(['measure']);

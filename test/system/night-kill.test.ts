@@ -1,8 +1,7 @@
 // A night whose process is killed again and again ends all the same, whole and once.
 import { afterAll, beforeAll, it, vi } from 'vitest';
-import { TestClient } from '../server/test-client.ts';
 import { killNight } from './night-kill.ts';
-import { flagMoment, type Loop, openLoop } from './open-loop.ts';
+import { flagTwo, type Loop, openLoop } from './open-loop.ts';
 
 // A night is run and killed.
 vi.setConfig({ testTimeout: 60_000 });
@@ -10,11 +9,7 @@ vi.setConfig({ testTimeout: 60_000 });
 let loop: Loop;
 beforeAll(async () => {
   loop = await openLoop();
-  const client = await TestClient.open(loop.daemon.port);
-  await client.hello();
-  await flagMoment(client, { id: '0', direction: 'Book the blue room.' });
-  await flagMoment(client, { id: '1', direction: 'Call Mira at nine.' });
-  client.kill();
+  await flagTwo(loop);
 }, 60_000);
 afterAll(() => loop?.close());
 

@@ -15,7 +15,7 @@ import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { openStore } from '../../src/store/store.ts';
 import { createChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
-import type { TestClient } from '../server/test-client.ts';
+import { TestClient } from '../server/test-client.ts';
 import { writeSmallModel } from './small-model.ts';
 import { writeSuite } from './small-suite.ts';
 
@@ -108,4 +108,13 @@ export async function flagMoment(
     },
   });
   await client.next('flag-added');
+}
+
+/** Two moments, as `flagMoment` flags them. */
+export async function flagTwo({ daemon }: Pick<Loop, 'daemon'>): Promise<void> {
+  const client = await TestClient.open(daemon.port);
+  await client.hello();
+  await flagMoment(client, { id: '0', direction: 'Book the blue room.' });
+  await flagMoment(client, { id: '1', direction: 'Call Mira at nine.' });
+  client.kill();
 }
