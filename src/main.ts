@@ -27,8 +27,9 @@ import { apiRoutes } from './server/api-routes.ts';
 import { EngineWatch } from './server/engine-watch.ts';
 import { EventHub } from './server/event-hub.ts';
 import { memoryRoutes } from './server/memory-routes.ts';
+import { metricsRoute } from './server/metrics.ts';
 import { nightRoutes } from './server/night-routes.ts';
-import { openaiRoutes } from './server/openai-routes.ts';
+import { openaiRoutes } from './server/openai/routes.ts';
 import type { Route } from './server/route.ts';
 import { openServer } from './server/server.ts';
 import { openStore, type Store } from './store/store.ts';
@@ -164,9 +165,11 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const trial = { nights, chat, store: store.conversations, engine, tokenizer };
   const routes = [
     ...(parts.routes ?? []),
+    metricsRoute({ events, chat, engineView, store: store.conversations }),
     ...apiRoutes({ conversations, engineView, clock, importBytesMax: limits.importBytesMax }),
     ...openaiRoutes({
       ...{ chat, store: store.conversations, tokenizer, engineView, clock, learnFromApi },
+      vocabularySize: () => watch.description?.vocabularySize ?? 0,
     }),
     ...nightRoutes({ nights, conversations, slider, trial, schedule }),
     ...memoryRoutes(store.memory),

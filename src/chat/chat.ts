@@ -18,10 +18,11 @@ import {
   replyView,
   userMessageView,
 } from '../conversation/state.ts';
-import { entriesUpTo } from '../conversation/window.ts';
+import { entriesUpTo, type Turn, turnsOf } from '../conversation/window.ts';
 import type { EngineDescription } from '../engine/engine.ts';
 import type { ConversationSettings, Reply, UserMessage } from '../protocol/conversation.ts';
-import { buildPrompt, type Prompt } from './prompt.ts';
+import type { Adjustment } from '../protocol/sampling.ts';
+import { buildPrompt, buildRawPrompt, type Prompt } from './prompt.ts';
 import {
   type InFlight,
   type ReplyOrder,
@@ -31,6 +32,7 @@ import {
 } from './reply-runner.ts';
 import type { RunningReply } from './running-reply.ts';
 import { type ChatDefaults, type ReplySettings, resolveSettings } from './settings.ts';
+import type { Calling } from './tool-calls.ts';
 
 export interface ChatOptions extends RunnerOptions {
   readonly defaults: ChatDefaults;
@@ -53,6 +55,14 @@ export interface ReplyOptions {
   readonly overrides?: ConversationSettings;
   /** Number of the likeliest tokens to report for each token; absent: no log-probabilities. */
   readonly topLogprobs?: number | undefined;
+  readonly adjustment?: Adjustment | undefined;
+  /** Descriptions of the tools that it may call. */
+  readonly tools?: readonly object[] | undefined;
+  readonly calling?: Calling | undefined;
+  /** The words with which it begins. */
+  readonly prefill?: string | undefined;
+  /** What the prompt has in place of what the log has: calls of tools, and what they answered. */
+  readonly turns?: readonly Turn[] | undefined;
 }
 
 export interface SayRequest extends ReplyOptions {
@@ -69,9 +79,11 @@ export interface SayRequest extends ReplyOptions {
   readonly onStored?: (message: UserMessage, isDuplicate: boolean) => void;
 }
 
-export type UnstoredRequest = ReplyOptions &
-  Pick<SayRequest, 'conversationId' | 'messageId' | 'text'> &
-  Required<Pick<SayRequest, 'beginning'>>;
+export interface UnstoredRequest extends ReplyOptions {
+  readonly conversationId: string;
+  /** The whole prompt, without a chat template; a text is encoded. */
+  readonly raw?: string | readonly number[];
+}
 
 export interface RegenerateRequest extends ReplyOptions {
   readonly conversationId: string;
@@ -92,8 +104,10 @@ export interface ToldRequest extends ReplyOptions {
 /** A reply that runs (or just began), or the one that was given before. */
 export type Answer = InFlight | { readonly given: Reply };
 
+type ToAsk = ReplyOptions & Pick<UnstoredRequest, 'raw'>;
+
 /** A reply that is to begin, as its request says. */
-interface ToBegin extends ReplyOptions, Omit<ReplyOrder, 'prompt' | 'settings'> {
+interface ToBegin extends ToAsk, Omit<ReplyOrder, 'prompt' | 'settings'> {
   /** What has to be on the disk before the reply begins. */
   readonly before?: () => Promise<void>;
 }
@@ -164,17 +178,14 @@ export class Chat {
     });
   }
 
-  /** Answers what is said after `beginning`, and keeps nothing of it. */
+  /** Answers the turns of the request, or goes on with its raw prompt, and keeps nothing of it. */
   async answerUnstored(request: UnstoredRequest): Promise<InFlight> {
-    const { conversationId, messageId, text, beginning } = request;
-    const { clock, limits } = this.#options;
+    const { conversationId } = request;
     this.#assertTaking();
-    assertLength(text, limits.messageCharactersMax);
     this.#assertFree(conversationId);
-    const message: MessageRecord = { type: 'message', id: messageId, at: clock.now(), text };
-    const state = stateOf(beginning);
-    const order = { ...request, replaces: null, keep: () => undefined };
-    return this.#begin(state, [...state.entries, message], order);
+    const state = stateOf([emptyConversation(conversationId, this.#options.clock.now())]);
+    const order = { ...request, messageId: 'none', replaces: null, keep: () => undefined };
+    return this.#begin(state, [], order);
   }
 
   /**
@@ -344,18 +355,22 @@ export class Chat {
   async #ask(
     entries: readonly Entry[],
     { settings: own, createdAt: at }: ConversationState,
-    { overrides = {} }: ReplyOptions,
+    { overrides = {}, turns, tools, prefill, raw }: ToAsk,
   ): Promise<Asked> {
     const { defaults, limits, tokenizer } = this.#options;
     const settings = resolveSettings(defaults, [own, overrides], () => randomInt(2 ** 32));
+    const { windowTokens } = this.#engine();
+    if (raw !== undefined) {
+      return { settings, prompt: await buildRawPrompt(tokenizer, raw, windowTokens) };
+    }
     const prompt = await buildPrompt(tokenizer, {
-      entries,
+      // A template that knows nothing of thoughts sees none.
+      turns: turns ?? turnsOf(entries, { withThoughts: tokenizer.thoughts === 'written' }),
+      ...{ tools, prefill, at },
       systemPrompt: settings.systemPrompt,
-      at,
       variables: settings.templateVariables,
-      withThoughts: tokenizer.thoughts === 'written',
       reserveTokens: Math.min(settings.replyTokensMax, limits.replyReserveTokens),
-      windowTokens: this.#engine().windowTokens,
+      windowTokens,
     });
     this.#assertTaking();
     return { settings, prompt };

@@ -1,24 +1,18 @@
 // The prompt of a reply: the conversation's newest turns under the window rule, as token ids.
 import { AttuneError } from '../base/errors.ts';
-import type { Entry } from '../conversation/state.ts';
-import {
-  CHARACTERS_PER_TOKEN_MAX,
-  firstKeptTurn,
-  type Turn,
-  turnsOf,
-} from '../conversation/window.ts';
+import { CHARACTERS_PER_TOKEN_MAX, firstKeptTurn, type Turn } from '../conversation/window.ts';
 import type { TemplateVariables, WindowView } from '../protocol/conversation.ts';
 import type { ChatTokenizer, ChatTokens } from '../tokenizer/chat-tokenizer.ts';
 
 export interface PromptRequest {
   /** The conversation up to and including the message to answer. */
-  readonly entries: readonly Entry[];
+  readonly turns: readonly Turn[];
   readonly systemPrompt: string;
   /** When the conversation began: a template that writes the date writes this one throughout. */
   readonly at: number;
   readonly variables: TemplateVariables;
-  /** The template knows what to do with the thoughts of earlier replies; else it sees none. */
-  readonly withThoughts: boolean;
+  readonly tools?: readonly object[] | undefined;
+  readonly prefill?: string | undefined;
   /** Kept free for the reply, as far as half the window allows. */
   readonly reserveTokens: number;
   readonly windowTokens: number;
@@ -29,6 +23,8 @@ export interface Prompt {
   readonly window: WindowView;
   /** It ends within a thought that the template began. */
   readonly isThinking: boolean;
+  /** No chat template made it. */
+  readonly isRaw?: boolean;
 }
 
 /** Turns are counted until they overflow the window; most texts do at this length. */
@@ -44,13 +40,13 @@ export async function buildPrompt(
   tokenizer: Pick<ChatTokenizer, 'renderChat'>,
   request: PromptRequest,
 ): Promise<Prompt> {
-  const { systemPrompt, windowTokens, at, variables, withThoughts } = request;
+  const { systemPrompt, windowTokens, at, variables, turns, tools, prefill } = request;
   const replyTokens = Math.min(request.reserveTokens, Math.floor(windowTokens / 2));
   const system = systemPrompt === '' ? [] : [{ role: 'system', content: systemPrompt }];
-  const turns = turnsOf(request.entries, { withThoughts });
   const render = (first: number): Promise<ChatTokens> => {
     const messages = [...system, ...turns.slice(first).flat()];
-    return tokenizer.renderChat(messages, { addGenerationPrompt: true, at, variables });
+    const more = { ...(tools && { tools }), ...(prefill !== undefined && { prefill }) };
+    return tokenizer.renderChat(messages, { addGenerationPrompt: true, at, variables, ...more });
   };
 
   const charactersMax = windowTokens * CHARACTERS_PER_TOKEN_MAX;
@@ -74,7 +70,7 @@ export async function buildPrompt(
     const isLast = first >= turns.length - 1;
     const room = isLast ? windowTokens - 1 : windowTokens - replyTokens;
     if (ids.length <= room) {
-      const firstMessageId = turns[first]?.[0]?.id as string;
+      const firstMessageId = turns[first]?.[0]?.id ?? 'none';
       return { ids, window: { turnsDropped: first, firstMessageId }, isThinking };
     }
     if (isLast) {
@@ -84,6 +80,23 @@ export async function buildPrompt(
     // Turns do not add up exactly in every template.
     fixedTokens += ids.length - room;
   }
+}
+
+/**
+ * A prompt without a chat template; a text is encoded.
+ * @throws window-overflow for a text that cannot fit
+ */
+export async function buildRawPrompt(
+  tokenizer: Pick<ChatTokenizer, 'encodeRaw'>,
+  raw: string | readonly number[],
+  windowTokens: number,
+): Promise<Prompt> {
+  const isText = typeof raw === 'string';
+  const said: Turn = isText ? [{ role: 'user', content: raw, id: 'none' }] : [];
+  assertFits('', said, windowTokens * CHARACTERS_PER_TOKEN_MAX);
+  const ids = isText ? await tokenizer.encodeRaw(raw) : raw;
+  const window = { turnsDropped: 0, firstMessageId: 'none' };
+  return { ids, window, isThinking: false, isRaw: true };
 }
 
 /** The number of turns before the newest ones that have so many characters, or more do not fit. */

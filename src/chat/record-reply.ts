@@ -43,10 +43,10 @@ export async function recordReply(
     messageId: head.messageId,
     replaces: head.replaces,
     at: clock.now(),
-    text,
+    text: (head.prefill ?? '') + text,
     ...(thought === '' ? {} : { thought }),
     ids: [...ids],
-    isCut: reply.isStopped,
+    isCut: reply.isStopped || head.prefill !== undefined,
     versionRuns: [...versionRuns],
     stopReason: stopReasonOf(reply, outcome),
     usage: {

@@ -5,12 +5,14 @@ import type { Logger } from '../base/logger.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { ReplyRecord } from '../conversation/record.ts';
 import type { Engine, EngineDescription } from '../engine/engine.ts';
+import type { Adjustment } from '../protocol/sampling.ts';
 import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
 import type { ChatEvents, ReplyEnding } from './event.ts';
 import type { Prompt } from './prompt.ts';
 import { recordReply } from './record-reply.ts';
 import { RunningReply } from './running-reply.ts';
 import type { ReplySettings } from './settings.ts';
+import type { Calling } from './tool-calls.ts';
 
 export interface RunnerOptions {
   readonly store: ConversationStore;
@@ -40,6 +42,9 @@ export interface ReplyOrder {
   readonly prompt: Prompt;
   readonly settings: ReplySettings;
   readonly topLogprobs?: number | undefined;
+  readonly adjustment?: Adjustment | undefined;
+  readonly calling?: Calling | undefined;
+  readonly prefill?: string | undefined;
   /** Of a told reply: the flag that it answers. It runs beside the conversation's own reply. */
   readonly flagId?: string | undefined;
   /** Takes its record, in place of the log. */
@@ -91,7 +96,9 @@ export class ReplyRunner {
         flagId,
         window: prompt.window,
         promptTokens: prompt.ids.length,
-        thoughts: tokenizer.thoughts === 'none' ? 'none' : prompt.isThinking ? 'open' : 'possible',
+        thoughts: thoughtsOf(order, tokenizer),
+        calling: order.calling,
+        prefill: order.prefill,
         settings,
         startedAt: clock.now(),
         keepTokens: order.topLogprobs !== undefined,
@@ -121,6 +128,8 @@ export class ReplyRunner {
       engine: describeEngine(),
       append: async (record) => {
         if (keep !== undefined) return keep(record);
+        // Nothing is said yet: the answer comes once the tools have answered.
+        if (reply.calls.length > 0) return;
         await store.exclusive(conversationId, () => store.append(conversationId, record));
       },
     });
@@ -141,7 +150,7 @@ export class ReplyRunner {
 
   async #generate(reply: RunningReply, order: ReplyOrder) {
     const { engine, events, tokenizer } = this.#options;
-    const { prompt, settings, conversationId, topLogprobs } = order;
+    const { prompt, settings, conversationId, topLogprobs, adjustment } = order;
     return engine.generate(
       {
         ids: prompt.ids,
@@ -150,6 +159,7 @@ export class ReplyRunner {
         sampling: settings.sampling,
         stopIds: tokenizer.stopIds,
         ...(topLogprobs === undefined ? {} : { topLogprobs }),
+        ...(adjustment === undefined ? {} : { adjustment }),
       },
       (token) => {
         if (reply.take(token)) events.replyAdvanced(reply);
@@ -157,4 +167,12 @@ export class ReplyRunner {
       reply.signal,
     );
   }
+}
+
+function thoughtsOf(
+  { prompt, prefill }: ReplyOrder,
+  tokenizer: ChatTokenizer,
+): 'none' | 'possible' | 'open' {
+  if (tokenizer.thoughts === 'none' || prefill !== undefined || prompt.isRaw) return 'none';
+  return prompt.isThinking ? 'open' : 'possible';
 }

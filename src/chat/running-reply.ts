@@ -6,10 +6,12 @@ import type {
   WindowView,
 } from '../protocol/conversation.ts';
 import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
+import type { ToolCall } from '../tokenizer/rendered-chat.ts';
 import type { StreamDecoder } from '../tokenizer/token-bytes.ts';
 import type { ReplySettings } from './settings.ts';
 import { createStopFinder, type StopFinder } from './stop-strings.ts';
 import { createThoughtSplitter, type ThoughtSplitter } from './thought.ts';
+import { type Calling, createToolSplitter, TOOL_MARKS, type ToolSplitter } from './tool-calls.ts';
 
 /** What is known of a reply when it begins. */
 export interface ReplyHead {
@@ -26,9 +28,18 @@ export interface ReplyHead {
   readonly startedAt: number;
   /** `open`: the prompt began a thought; `possible`: the reply may begin with one. */
   readonly thoughts: 'none' | 'possible' | 'open';
+  /** The tools that it may call. */
+  readonly calling?: Calling | undefined;
+  /** The words with which it was begun; they are no part of its text here. */
+  readonly prefill?: string | undefined;
   /** Keep each token with its log-probability; otherwise only the text is kept. */
   readonly keepTokens: boolean;
 }
+
+export type ReplyTokenizer = Pick<
+  ChatTokenizer,
+  'createStreamDecoder' | 'tokenText' | 'controlIds'
+>;
 
 export class RunningReply {
   readonly head: ReplyHead;
@@ -36,9 +47,13 @@ export class RunningReply {
   readonly versionRuns: VersionRun[] = [];
   /** With `keepTokens`: what was decoded, in order. */
   readonly tokens: DecodedToken[] = [];
+  /** Tools that it called so far. */
+  readonly calls: ToolCall[] = [];
   readonly #decoder: StreamDecoder;
   readonly #splitter: ThoughtSplitter | undefined;
+  readonly #tools: ToolSplitter | undefined;
   readonly #stopFinder: StopFinder;
+  readonly #tokenizer: ReplyTokenizer;
   readonly #abort = new AbortController();
   #waiters: (() => void)[] = [];
   #thought = '';
@@ -47,10 +62,12 @@ export class RunningReply {
   #isAborted = false;
   #isInterrupted = false;
 
-  constructor(head: ReplyHead, tokenizer: Pick<ChatTokenizer, 'createStreamDecoder'>) {
+  constructor(head: ReplyHead, tokenizer: ReplyTokenizer) {
     this.head = head;
+    this.#tokenizer = tokenizer;
     this.#decoder = tokenizer.createStreamDecoder();
-    const { thoughts, settings } = head;
+    const { thoughts, settings, calling } = head;
+    this.#tools = calling && createToolSplitter(calling);
     this.#splitter = thoughts === 'none' ? undefined : createThoughtSplitter(thoughts === 'open');
     this.#stopFinder = createStopFinder(settings.stop);
   }
@@ -90,9 +107,9 @@ export class RunningReply {
     this.#count(token.version);
     this.ids.push(token.id);
     if (this.head.keepTokens) this.tokens.push(token);
-    const piece = this.#decoder.push(token.id);
+    const piece = this.#decoder.push(token.id) + this.#mark(token.id);
     const parts = this.#splitter?.push(piece) ?? { thought: '', text: piece };
-    const { text, isStopped } = this.#stopFinder.push(parts.text);
+    const { text, isStopped } = this.#stopFinder.push(this.#withoutCalls(parts.text));
     this.#thought += parts.thought;
     this.#text += text;
     if (isStopped) {
@@ -120,7 +137,8 @@ export class RunningReply {
     const piece = this.#decoder.end();
     const parts = this.#splitter?.push(piece) ?? { thought: '', text: piece };
     const held = this.#splitter?.end() ?? { thought: '', text: '' };
-    const { text } = this.#stopFinder.push(parts.text + held.text);
+    const said = this.#withoutCalls(parts.text + held.text) + this.#endCalls();
+    const { text } = this.#stopFinder.push(said);
     const rest = text + this.#stopFinder.end();
     const thought = parts.thought + held.thought;
     this.#text += rest;
@@ -142,6 +160,25 @@ export class RunningReply {
   view(): RunningView {
     const { replyId, messageId } = this.head;
     return { replyId, messageId, text: this.#text, thought: this.#thought };
+  }
+
+  /** The name of a control token that belongs to a call. */
+  #mark(id: number): string {
+    if (this.#tools === undefined || !this.#tokenizer.controlIds.has(id)) return '';
+    const name = this.#tokenizer.tokenText(id);
+    return TOOL_MARKS.includes(name) ? name : '';
+  }
+
+  #withoutCalls(text: string): string {
+    const parts = this.#tools?.push(text) ?? { text, calls: [] };
+    this.calls.push(...parts.calls);
+    return parts.text;
+  }
+
+  #endCalls(): string {
+    const parts = this.#tools?.end() ?? { text: '', calls: [] };
+    this.calls.push(...parts.calls);
+    return parts.text;
   }
 
   #count(version: string): void {

@@ -1,4 +1,5 @@
 // Which part of a long conversation the model sees: the one rule, shared by live chat and training.
+import type { ToolCall } from '../tokenizer/rendered-chat.ts';
 import { THOUGHT_END, THOUGHT_START } from '../tokenizer/thought.ts';
 import type { Entry } from './state.ts';
 
@@ -59,12 +60,14 @@ function evenness(turn: number): number {
 }
 
 export interface PromptMessage {
-  readonly role: 'user' | 'assistant';
+  readonly role: 'user' | 'assistant' | 'tool';
   readonly content: string;
   /** The oldest log entry in it. */
   readonly id: string;
   /** What the model really said, where the content is exactly that. */
   readonly ids?: readonly number[];
+  readonly toolCalls?: readonly ToolCall[];
+  readonly toolCallId?: string;
 }
 
 /** A user's words and what was answered to them; the last turn of a prompt has no answer yet. */

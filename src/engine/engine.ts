@@ -1,5 +1,5 @@
 // What the engine promises to the rest of the house: token ids in, token ids out, never text.
-import type { SamplingSettings } from '../protocol/sampling.ts';
+import type { Adjustment, SamplingSettings } from '../protocol/sampling.ts';
 
 export interface GenerateRequest {
   /** The whole prompt. A cached prefix of `cacheKey` is reused, the rest is prefilled. */
@@ -10,6 +10,7 @@ export interface GenerateRequest {
   readonly keepCache?: boolean;
   readonly replyTokensMax: number;
   readonly sampling: SamplingSettings;
+  readonly adjustment?: Adjustment | undefined;
   /** End the reply; a stop id itself is neither reported nor part of the reply. */
   readonly stopIds: readonly number[];
   /** How many of the likeliest tokens to report with each token. */

@@ -37,7 +37,7 @@ export class Reply {
   constructor(request: GenerateRequest, windowTokens: number, callbacks: ReplyCallbacks) {
     this.request = request;
     this.#callbacks = callbacks;
-    this.#sampler = new Sampler(request.sampling, request.ids);
+    this.#sampler = new Sampler(request.sampling, request.ids, request.adjustment);
     this.#stopIds = new Set(request.stopIds);
     this.#tokensMax = Math.min(request.replyTokensMax, windowTokens - request.ids.length);
     if (this.#tokensMax <= 0) this.#stopReason = 'length';

@@ -1,7 +1,7 @@
 // Draws the next token from a row of logits; it knows nothing of models, caches or batches.
 import { AttuneError } from '../base/errors.ts';
 import { createRandom, type Random } from '../base/random.ts';
-import type { SamplingSettings } from '../protocol/sampling.ts';
+import type { Adjustment, SamplingSettings } from '../protocol/sampling.ts';
 
 export interface Ranked {
   readonly id: number;
@@ -36,11 +36,19 @@ export class Sampler {
   readonly #settings: SamplingSettings;
   readonly #random: Random;
   readonly #seen: Set<number> | undefined;
+  readonly #adjustment: Adjustment | undefined;
+  /** How often the reply holds each of its tokens. */
+  readonly #counts = new Map<number, number>();
   #draws = 0;
 
   /** @param promptIds count as said already for the repetition penalty. */
-  constructor(settings: SamplingSettings, promptIds: readonly number[]) {
+  constructor(
+    settings: SamplingSettings,
+    promptIds: readonly number[],
+    adjustment?: Adjustment | undefined,
+  ) {
     this.#settings = settings;
+    this.#adjustment = adjustment;
     this.#random = createRandom(settings.seed);
     this.#seen = settings.repetitionPenalty === 1 ? undefined : new Set(promptIds);
   }
@@ -58,19 +66,17 @@ export class Sampler {
     }
     this.#draws++;
     this.#seen?.add(id);
+    if (this.#adjustment !== undefined) this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
     const ranked = (i: number): Ranked => ({ id: i, logprob: (logits[i] as number) - logSum });
     return { ...ranked(id), top: topIds(logits, topCount).map(ranked) };
   }
 
   #draw(logits: Float32Array, scores: Scratch): number {
     const { temperature, topK, topP, minP } = this.#settings;
-    if (temperature === 0 && this.#seen === undefined) return argMax(logits);
+    const isPlain = this.#seen === undefined && this.#adjustment === undefined;
+    if (temperature === 0 && isPlain) return argMax(logits);
     scores.set(logits);
-    for (const id of this.#seen ?? []) {
-      const score = scores[id] as number;
-      const penalty = this.#settings.repetitionPenalty;
-      scores[id] = score > 0 ? score / penalty : score * penalty;
-    }
+    if (!isPlain) this.#adjust(scores);
     const best = argMax(scores);
     if (temperature === 0) return best;
     const highest = scores[best] as number;
@@ -82,6 +88,19 @@ export class Sampler {
     return isRanked
       ? drawFrom(scores, uniform, nucleus(scores, { topK, topP, minP }))
       : drawFrom(scores, uniform, undefined, minP);
+  }
+
+  #adjust(scores: Scratch): void {
+    const { repetitionPenalty } = this.#settings;
+    for (const id of this.#seen ?? []) {
+      const score = scores[id] as number;
+      scores[id] = score > 0 ? score / repetitionPenalty : score * repetitionPenalty;
+    }
+    const { presencePenalty = 0, frequencyPenalty = 0, bias = [] } = this.#adjustment ?? {};
+    for (const [id, added] of bias) scores[id] = (scores[id] as number) + added;
+    for (const [id, count] of this.#counts) {
+      scores[id] = (scores[id] as number) - presencePenalty - frequencyPenalty * count;
+    }
   }
 }
 

@@ -45,7 +45,18 @@ function endOfText(text: string, from: number): number {
 export function parseWith<S extends z.ZodType>(schema: S, value: unknown): z.infer<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw new AttuneError('message-invalid', describeIssues(result.error));
+  const param = paramOf(result.error.issues[0]?.path ?? []);
+  throw new AttuneError('message-invalid', describeIssues(result.error), {
+    ...(param !== '' && { param }),
+  });
+}
+
+/** `messages[0].content` */
+function paramOf(path: readonly PropertyKey[]): string {
+  return path
+    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key).slice(0, 60)}`))
+    .join('')
+    .replace(/^\./, '');
 }
 
 /** For clients. @throws message-invalid */

@@ -83,6 +83,16 @@ export interface SamplingSettings extends Sampling {
   readonly seed: number;
 }
 
+/** What one request does to the model's logits before a token is drawn from them. */
+export interface Adjustment {
+  /** Taken off the logit of each token that the reply holds already … */
+  readonly presencePenalty?: number | undefined;
+  /** … and this for each time that it holds it. */
+  readonly frequencyPenalty?: number | undefined;
+  /** Added to the logits of these tokens. */
+  readonly bias?: readonly (readonly [id: number, added: number])[] | undefined;
+}
+
 export const SEED_MAX = 2 ** 32 - 1;
 
 /** What one place says about sampling: the model, the configuration, a conversation, a request. */

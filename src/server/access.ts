@@ -43,10 +43,10 @@ export function assertSafeToListen(host: string, token: string): void {
   throw new AttuneError('token-missing', message, { host, charactersMin: TOKEN_CHARACTERS_MIN });
 }
 
-/** The `Bearer` token of a request, or undefined. */
-export function bearerToken(headers: IncomingHttpHeaders): string | undefined {
+/** The token of a request: as `Bearer`, or in the headers that others have for it. */
+export function tokenOf(headers: IncomingHttpHeaders): string | undefined {
   const match = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '');
-  return match?.[1];
+  return match?.[1] ?? [headers['x-api-key'] ?? headers['api-key']].flat()[0];
 }
 
 /** Between the answers to two wrong tokens, however many are tried at once. */

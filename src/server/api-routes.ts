@@ -56,6 +56,8 @@ function healthRoutes({ engineView }: ApiOptions): Route[] {
   return [
     { ...route('GET', '/healthz', () => ({ status: 'ok' })), isPublic: true },
     { ...ready, isPublic: true },
+    // As llama.cpp and vLLM have it.
+    { ...ready, pattern: '/health', isPublic: true },
     route('GET', '/api/engine', () => ({ engine: engineView() })),
   ];
 }

@@ -31,6 +31,8 @@ export function replyStart({ head }: RunningReply): ServerMessage {
 }
 
 export class EventHub implements ChatEvents {
+  /** Of all replies since the start. */
+  readonly totals = { replies: 0, failed: 0, promptTokens: 0, reusedTokens: 0, replyTokens: 0 };
   readonly #subscribers = new Set<Subscriber>();
 
   add(subscriber: Subscriber): void {
@@ -72,6 +74,13 @@ export class EventHub implements ChatEvents {
   }
 
   replyEnded(reply: RunningReply, ending: ReplyEnding): void {
+    this.totals.replies++;
+    if (ending.error !== null) this.totals.failed++;
+    if (ending.type === 'reply-end') {
+      this.totals.promptTokens += ending.reply.usage.promptTokens;
+      this.totals.reusedTokens += ending.reply.usage.reusedTokens;
+      this.totals.replyTokens += ending.reply.usage.replyTokens;
+    }
     const { conversationId, replyId } = reply.head;
     for (const { outbox } of this.#following(conversationId)) {
       outbox.unfollow(replyId);

@@ -10,8 +10,8 @@ import {
   assertHost,
   assertOrigin,
   assertSafeToListen,
-  bearerToken,
   type TokenGate,
+  tokenOf,
 } from './access.ts';
 import { publicFacts, retryAfterMs } from './error-message.ts';
 import { openaiError, openaiStatus } from './openai-error.ts';
@@ -25,7 +25,7 @@ import {
   readPieces,
   sendJson,
 } from './route.ts';
-import type { StaticFiles } from './static-files.ts';
+import { nothingAt, type StaticFiles } from './static-files.ts';
 
 export interface HttpOptions {
   readonly host: string;
@@ -147,11 +147,11 @@ function createRequestHandler(options: HttpOptions): RequestHandler {
       if (!API_PREFIXES.some((prefix) => path.startsWith(prefix))) {
         return options.pages.serve(request, response, path);
       }
-      throw new AttuneError('route-unknown', `There is nothing at ${path.slice(0, 200)}.`);
+      throw nothingAt(path);
     }
     const { route } = match;
     if (route.isPublic !== true) {
-      await options.tokens.assert(bearerToken(request.headers));
+      await options.tokens.assert(tokenOf(request.headers));
       limiter.admit();
     }
     await limiter.work(() => route.handle(context(match, url, { request, response, limits })));
@@ -226,9 +226,13 @@ function preflight(request: IncomingMessage, response: ServerResponse): void {
   const asked = request.headers['access-control-request-headers'] ?? '';
   const isList = /^[\w-]+(?: *, *[\w-]+)*$/.test(asked);
   response.writeHead(204, {
-    'Access-Control-Allow-Methods': 'GET, POST, PATCH, DELETE',
+    'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
     'Access-Control-Allow-Headers': isList ? asked : 'Authorization, Content-Type',
     'Access-Control-Max-Age': '600',
+    // A page of the web may reach this machine, once its origin is allowed.
+    ...(request.headers['access-control-request-private-network'] === 'true' && {
+      'Access-Control-Allow-Private-Network': 'true',
+    }),
   });
   response.end();
 }

@@ -23,7 +23,7 @@ export interface RouteContext {
 
 export interface Route {
   readonly method: Method;
-  /** "/api/conversations/:id"; a `:name` matches one part of the path. */
+  /** "/api/conversations/:id"; a `:name` matches one part of the path, a last `:name*` the rest. */
   readonly pattern: string;
   /** True: no token is asked for (health). */
   readonly isPublic?: boolean;
@@ -56,10 +56,13 @@ function matchPattern(
   parts: readonly string[],
 ): Record<string, string> | undefined {
   const names = pattern.split('/');
-  if (names.length !== parts.length) return undefined;
+  const hasRest = pattern.endsWith('*') && parts.length > names.length;
+  if (names.length !== parts.length && !hasRest) return undefined;
   const params: Record<string, string> = {};
-  for (const [at, name] of names.entries()) {
-    const part = parts[at] as string;
+  for (const [at, given] of names.entries()) {
+    const isRest = given.endsWith('*');
+    const name = isRest ? given.slice(0, -1) : given;
+    const part = isRest ? parts.slice(at).join('/') : (parts[at] as string);
     if (!name.startsWith(':')) {
       if (name !== part) return undefined;
       continue;
@@ -139,7 +142,7 @@ export async function readJsonBody<S extends z.ZodType>(
   const body = Buffer.concat(await readPieces(request, bytesMax));
   const isLong = body.length > LONG_BYTES;
   if (isLong) await ownTurn();
-  const value = parseJson(body.toString('utf8'), JSON_VALUES_MAX);
+  const value = parseJson(body.toString('utf8').replace(/^\uFEFF/, ''), JSON_VALUES_MAX);
   if (isLong) await ownTurn();
   return parseWith(schema, value);
 }

@@ -42,6 +42,14 @@ const NOT_BUILT = `<!doctype html><html lang="en"><meta charset="utf-8"><title>A
 the terminal with <code>attune chat</code>.</p></html>
 `;
 
+/** What clients ask for whose base address lacks `/v1`. */
+const WITHOUT_V1 = /^\/+(?:models|chat\/completions|completions|responses|embeddings)\b/;
+
+export function nothingAt(path: string): AttuneError {
+  const hint = WITHOUT_V1.test(path) ? ' The address of the API ends with /v1.' : '';
+  return new AttuneError('route-unknown', `There is nothing at ${path.slice(0, 200)}.${hint}`);
+}
+
 interface StaticFile {
   readonly bytes: Buffer;
   readonly type: string;
@@ -79,11 +87,12 @@ export function readStaticFiles(folder: string): StaticFiles {
   return {
     serve(request, response, path) {
       if (request.method !== 'GET' && request.method !== 'HEAD') {
-        throw new AttuneError('method-refused', 'Pages can only be read.');
+        throw nothingAt(path);
       }
-      const isPage = !(path.split('/').at(-1) ?? '').includes('.');
-      const file = files.get(path) ?? (isPage ? index : undefined);
-      if (file === undefined) throw new AttuneError('route-unknown', 'There is no such file.');
+      // Somebody who reads gets a page that says so; programs get an error.
+      const isForReaders = request.headers.accept?.includes('text/html') === true;
+      const file = files.get(path) ?? (PAGE.test(path) || isForReaders ? index : undefined);
+      if (file === undefined) throw nothingAt(path);
       // Vite puts a hash into the names under /assets/: they never change.
       const isFixed = path.startsWith('/assets/');
       const headers = {

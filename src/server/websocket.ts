@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer as WsServer } from 'ws';
 import { AttuneError, codedError } from '../base/errors.ts';
-import { type AccessRules, assertHost, assertOrigin, bearerToken } from './access.ts';
+import { type AccessRules, assertHost, assertOrigin, tokenOf } from './access.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 
 export const WEBSOCKET_PATH = '/ws';
@@ -34,7 +34,7 @@ async function assertWelcome(
   if (path !== WEBSOCKET_PATH) {
     throw new AttuneError('route-unknown', `WebSockets are served on ${WEBSOCKET_PATH}.`);
   }
-  const token = bearerToken(request.headers);
+  const token = tokenOf(request.headers);
   if (token === undefined) return { isTrusted: access.token === '' };
   await tokens.assert(token);
   return { isTrusted: true };

@@ -9,8 +9,10 @@ import {
   type RenderedChat,
 } from './rendered-chat.ts';
 import { fitRoles } from './template-roles.ts';
+import { endsInThought, THOUGHT_END } from './thought.ts';
 import { createTokenBytes } from './token-bytes.ts';
 import type { TokenizerFiles } from './tokenizer-file.ts';
+import { assertNoControl, plainMessage, templateMessage } from './tool-message.ts';
 
 export interface RenderChatOptions {
   /** Ends with the header of the reply to come. Default false. */
@@ -21,6 +23,10 @@ export interface RenderChatOptions {
   readonly at?: number;
   /** Further variables of the template, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
+  /** Descriptions of tools that the reply may call, as OpenAI's API has them. */
+  readonly tools?: readonly object[] | undefined;
+  /** The words with which the reply to come begins; a thought that the template begins is closed. */
+  readonly prefill?: string | undefined;
 }
 
 /** @throws template-failed, span-unaligned */
@@ -44,27 +50,66 @@ export function createChatRenderer(
   const templates = new Map(
     [...files.templates].map(([name, text]) => [name, fitRoles(createChatTemplate(text))]),
   );
-  return (messages, options = {}) => {
-    const template = chooseTemplate(templates, options.template, dir);
-    const rendered = template.render(
-      messages.map(({ role, content }) => ({ role, content })),
-      {
-        addGenerationPrompt: options.addGenerationPrompt ?? false,
-        namedTokens: files.namedTokens,
-        now: new Date(options.at ?? defaults.at ?? Date.now()),
-        variables: { ...defaults.variables, ...options.variables },
-      },
+  const { addedTokens } = files;
+  const isPlain = (text: string): boolean =>
+    !addedTokens.some(({ isControl, content }) => isControl && text.includes(content));
+  return (given, options = {}) => {
+    const { tools = [], prefill } = options;
+    const name =
+      options.template ?? (tools.length > 0 && templates.has(FOR_TOOLS) ? FOR_TOOLS : undefined);
+    const template = chooseTemplate(templates, name, dir);
+    const messages = takesTools(files) ? given : given.map(plainMessage);
+    assertNoControl(tools, messages, addedTokens);
+    const rendered = template.render(messages.map(templateMessage), {
+      addGenerationPrompt: options.addGenerationPrompt ?? false,
+      namedTokens: files.namedTokens,
+      now: new Date(options.at ?? defaults.at ?? Date.now()),
+      variables: { ...defaults.variables, ...options.variables },
+      ...(tools.length > 0 && { tools }),
+      isPlain,
+    });
+    assertLength(
+      rendered.text,
+      [...messages, { role: 'tools', content: JSON.stringify(tools) }],
+      dir,
     );
-    assertLength(rendered.text, messages, dir);
-    return encodeChat(rendered, messages, { ...parts, stopIds: files.stopIds });
+    const chat = encodeChat(rendered, messages, { ...parts, stopIds: files.stopIds });
+    return prefill === undefined ? chat : begun(chat, prefill, parts);
   };
+}
+
+/** The name under which some models have a second template, for tools. */
+const FOR_TOOLS = 'tool_use';
+
+/** Whether a chat template of the model has a place for tools. */
+export function takesTools({ templates }: Pick<TokenizerFiles, 'templates'>): boolean {
+  return [...templates.values()].some((text) => /\btools\b/.test(text));
+}
+
+/** A chat whose reply has its first words already. */
+function begun(
+  chat: RenderedChat,
+  prefill: string,
+  { encoder }: Pick<EncodeChatParts, 'encoder'>,
+): RenderedChat {
+  const close = endsInThought(chat.text) ? `\n${THOUGHT_END}\n\n` : '';
+  const pieces = [
+    ...encoder.encode(close, { isSequenceStart: false, mayUse: () => true }),
+    ...encoder.encode(prefill, { isSequenceStart: false }),
+  ];
+  const ids = [...chat.ids, ...pieces.flatMap((piece) => piece.ids)];
+  return { ...chat, ids, text: chat.text + close + prefill };
 }
 
 /** What a template writes besides the messages: a few hundred characters, or its tools and rules. */
 const TEMPLATE_CHARACTERS_MAX = 2 ** 18;
 
 function assertLength(text: string, messages: readonly ChatMessage[], dir: string): void {
-  const said = messages.reduce((sum, { content }) => sum + 2 * content.length + 256, 0);
+  const said = messages.reduce(
+    (sum, { content, toolCalls = [] }) =>
+      sum + 2 * (content.length + JSON.stringify(toolCalls).length) + 256,
+    0,
+  );
   if (text.length <= TEMPLATE_CHARACTERS_MAX + said) return;
   const message =
     `The chat template of ${dir} writes ${text.length} characters round this chat. Use another ` +

@@ -12,6 +12,10 @@ export interface TemplateContext {
   readonly now: Date;
   /** Further variables, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
+  /** Descriptions of tools that the reply may call, as OpenAI's API has them. */
+  readonly tools?: readonly object[] | undefined;
+  /** Whether a text can spell no control token. Default: it has no bracket of one. */
+  readonly isPlain?: (text: string) => boolean;
 }
 
 export interface RenderedText {
@@ -83,7 +87,7 @@ function run(program: Parsed, messages: readonly object[], context: TemplateCont
     },
     strftime_now: (format: string) => formatDate(context.now, format),
     ...context.namedTokens,
-    tools: null,
+    tools: context.tools ?? null,
     documents: null,
     messages,
     add_generation_prompt: context.addGenerationPrompt,
@@ -111,7 +115,8 @@ export function createChatTemplate(source: string): ChatTemplate {
     render(messages, context) {
       const write = (list: readonly TemplateMessage[]): string => run(program, list, context);
       const text = write(messages);
-      return { text, places: locateContents(text, messages, write) };
+      const { isPlain = (content: string) => !/[<[]/.test(content) } = context;
+      return { text, places: locateContents(text, messages, { write, isPlain }) };
     },
   };
 }

@@ -17,12 +17,16 @@ export interface ChatTokenizer extends TokenDecoder {
   /** What a person should know of how the tokenizer is used here, a sentence each. */
   readonly notices: readonly string[];
   readonly thoughts: Thoughts;
+  /** Its chat template has a place for tools. */
+  readonly takesTools: boolean;
   /**
    * Long chats are rendered one after the other, and short ones beside them. Ids of a message that
    * do not spell its content (a reply that was cut within a character) are left out of account.
    * @throws template-failed (also when rendering takes too long), span-unaligned, tokenizer-invalid
    */
   renderChat(messages: readonly ChatMessage[], request?: RenderRequest): Promise<ChatTokens>;
+  /** A prompt without the chat template; names of control tokens are those tokens. */
+  encodeRaw(text: string): Promise<readonly number[]>;
   close(): Promise<void>;
 }
 
@@ -66,17 +70,15 @@ export function renderChatTokens(
   } catch (error) {
     const hasIds = messages.some(({ ids }) => ids !== undefined);
     if (!hasIds || !isAttuneError(error, 'span-unaligned')) throw error;
-    return render(messages.map(({ role, content }) => ({ role, content })));
+    return render(messages.map(({ ids: _ids, ...message }) => message));
   }
 }
 
 /** A chat tokenizer without a worker. */
 export function createChatTokenizer(tokenizer: Tokenizer): ChatTokenizer {
-  const { encoding, stopIds, controlIds, notices, thoughts } = tokenizer;
-  const { decode, createStreamDecoder, tokenText } = tokenizer;
   return {
-    ...{ encoding, stopIds, controlIds, notices, thoughts },
-    ...{ decode, createStreamDecoder, tokenText },
+    ...tokenizer,
+    encodeRaw: async (text) => tokenizer.encodeRaw(text),
     renderChat: async (messages, request) => renderChatTokens(tokenizer, messages, request),
     close: async () => undefined,
   };

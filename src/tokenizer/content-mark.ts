@@ -5,6 +5,8 @@ import { THOUGHT_END, THOUGHT_START } from './thought.ts';
 export interface TemplateMessage {
   readonly role: string;
   readonly content: string;
+  /** What templates know besides: `tool_calls`, `tool_call_id`. */
+  readonly [name: string]: unknown;
 }
 
 /** Where a part of a content stands in the rendered text. */
@@ -25,17 +27,25 @@ const PLANE_SIZE = 0xfffe;
  * Where the contents of messages stand in what a template wrote.
  * @param text the template's rendering of the messages
  * @param write renders other messages in the same way
- * @returns none for a system text that the template changes and that can spell no control token
+ * @param isPlain whether a text can spell no control token
+ * @returns none for a system or tool's text that the template changes, if all of them are plain
  * @throws span-unaligned when the template changes a content by more than white space at its ends
  */
 export function locateContents(
   text: string,
   messages: readonly TemplateMessage[],
-  write: (messages: readonly TemplateMessage[]) => string,
+  {
+    write,
+    isPlain,
+  }: {
+    readonly write: (messages: readonly TemplateMessage[]) => string;
+    readonly isPlain: (text: string) => boolean;
+  },
 ): ContentPlace[] {
-  function locate(splitsThoughts: boolean, leavesSystem: boolean): ContentPlace[] {
+  const isChanged = ({ role }: TemplateMessage): boolean => role === 'system' || role === 'tool';
+  function locate(splitsThoughts: boolean, leavesChanged: boolean): ContentPlace[] {
     const regions = regionsOf(messages, splitsThoughts).filter(
-      ({ message }) => !leavesSystem || messages[message]?.role !== 'system',
+      ({ message }) => !leavesChanged || !isChanged(messages[message] as TemplateMessage),
     );
     const first = chooseMarks(messages, regions.length);
     const { found, after } = readMarks(write(mark(messages, regions, first)), first, regions);
@@ -48,13 +58,13 @@ export function locateContents(
     return places;
   }
   // Some templates drop the thought of an earlier reply, or write it elsewhere; some take words of
-  // theirs out of the system text (SmolLM3: `/no_think`). Where that can spell no control token, it
-  // need not be found.
+  // theirs out of the system text (SmolLM3: `/no_think`), or write what a tool answered as JSON.
+  // Where that can spell no control token, it need not be found.
   const hasThought = messages.some(({ content }) => content.includes(THOUGHT_END));
-  const system = messages.find(({ role }) => role === 'system');
-  const isPlain = system !== undefined && !/[<[]/.test(system.content);
-  const ways = [false, ...(isPlain ? [true] : [])].flatMap((leavesSystem) =>
-    [false, ...(hasThought ? [true] : [])].map((splits) => () => locate(splits, leavesSystem)),
+  const changed = messages.filter(isChanged);
+  const mayLeave = changed.length > 0 && changed.every(({ content }) => isPlain(content));
+  const ways = [false, ...(mayLeave ? [true] : [])].flatMap((leavesChanged) =>
+    [false, ...(hasThought ? [true] : [])].map((splits) => () => locate(splits, leavesChanged)),
   );
   return firstThatWorks(ways);
 }

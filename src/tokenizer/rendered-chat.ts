@@ -15,6 +15,17 @@ export interface ChatMessage {
    * cache belongs to tokens.
    */
   readonly ids?: readonly number[];
+  /** Of a reply: the tools that it called after its content. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** Of a tool's answer, whose role is `tool`: the call that it answers. */
+  readonly toolCallId?: string;
+}
+
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON, as the model wrote it. */
+  readonly arguments: string;
 }
 
 /** Places in `ids`. Messages tile the ids in the order in which the template writes them. */

@@ -15,6 +15,8 @@ interface Taken {
 interface Group {
   readonly role: string;
   content: string;
+  /** Its tool calls and their like; such a message is never joined with others. */
+  readonly more: Readonly<Record<string, unknown>>;
   /** Where in `content` the messages begin, by their number. */
   readonly begins: { readonly message: number; readonly at: number }[];
 }
@@ -33,9 +35,9 @@ export function fitRoles(template: ChatTemplate): ChatTemplate {
       if (messages.every(({ role }, index) => role === (index % 2 === 0 ? 'user' : 'assistant'))) {
         return template.render(messages, context);
       }
-      taken ??= tryOut(template, context);
+      taken ??= tryOut(template, { ...context, tools: undefined });
       const groups = groupsOf(messages, taken);
-      const fitted = groups.map(({ role, content }) => ({ role, content }));
+      const fitted = groups.map(({ role, content, more }) => ({ ...more, role, content }));
       const { text, places } = template.render(fitted, context);
       return { text, places: places.flatMap((place) => placesIn(place, groups, messages)) };
     },
@@ -67,21 +69,22 @@ function tryOut(template: ChatTemplate, context: TemplateContext): Taken {
 
 function groupsOf(messages: readonly TemplateMessage[], taken: Taken): Group[] {
   const groups: Group[] = [];
-  for (const [index, { role: given, content }] of messages.entries()) {
+  for (const [index, { role: given, content, ...more }] of messages.entries()) {
     const isFolded = index === 0 && given === 'system' && !taken.system;
     const role = isFolded ? 'user' : given;
     const isBeginning = groups.every((group) => group.role === 'system');
     if (role === 'assistant' && isBeginning && !taken.assistantFirst) {
-      groups.push({ role: 'user', content: '', begins: [] });
+      groups.push({ role: 'user', content: '', more: {}, begins: [] });
     }
     const last = groups.at(-1);
     const followsFolded = index === 1 && messages[0]?.role === 'system' && !taken.system;
-    if (last?.role === role && (followsFolded || !taken.repeats)) {
+    const isJoined = last?.role === role && (followsFolded || !taken.repeats);
+    if (isJoined && Object.keys({ ...last.more, ...more }).length === 0) {
       const at = last.content.length + BETWEEN.length;
       last.content += BETWEEN + content;
       last.begins.push({ message: index, at });
     } else {
-      groups.push({ role, content, begins: [{ message: index, at: 0 }] });
+      groups.push({ role, content, more, begins: [{ message: index, at: 0 }] });
     }
   }
   return groups;

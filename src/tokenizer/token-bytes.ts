@@ -130,6 +130,8 @@ export interface TokenDecoder {
   createStreamDecoder(): StreamDecoder;
   /** One token as people see it: control tokens by name, broken characters as U+FFFD. */
   tokenText(id: number): string;
+  /** The bytes of one token, of a broken character too; those of its name for a control token. */
+  tokenBytes(id: number): Uint8Array;
 }
 
 /** @param controlIds tokens that leave no text; they still end a broken character */
@@ -145,6 +147,7 @@ export function createTokenDecoder(
     },
     createStreamDecoder,
     tokenText: (id) => Buffer.from(tokens.bytesOf(id)).toString('utf8'),
+    tokenBytes: (id) => tokens.bytesOf(id),
   };
 }
 

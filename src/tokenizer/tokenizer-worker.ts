@@ -6,7 +6,7 @@ import { compiledEntry } from '../base/compiled.ts';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
 import { createQueue } from '../base/queue.ts';
 import { unpackError } from '../base/sent-error.ts';
-import type { RenderDefaults } from './chat-renderer.ts';
+import { type RenderDefaults, takesTools } from './chat-renderer.ts';
 import type { ChatTokenizer, ChatTokens } from './chat-tokenizer.ts';
 import { encodingHash } from './encoding-hash.ts';
 import { readTokenizer } from './read-tokenizer.ts';
@@ -65,6 +65,11 @@ export async function openTokenizerWorker(options: TokenizerWorkerOptions): Prom
     controlIds,
     notices: files.notices,
     thoughts: thoughtsOf(files),
+    takesTools: takesTools(files),
+    async encodeRaw(raw) {
+      const worker = raw.length > LONG_CHARACTERS ? long : short;
+      return (await worker.render({ raw }, raw.length * BUDGET_MS_PER_CHARACTER)).ids;
+    },
     renderChat(messages, request = {}) {
       const characters = charactersOf(messages);
       const worker = characters > LONG_CHARACTERS ? long : short;

@@ -1,12 +1,13 @@
 // The tokenizer of a model folder: text and chats to ids and back. Nothing else turns text to ids.
-import { z } from 'zod';
 import {
   createChatRenderer,
   type RenderChatOptions,
   type RenderDefaults,
+  takesTools,
 } from './chat-renderer.ts';
 import { createTextEncoder } from './encoder.ts';
 import { encodingHash } from './encoding-hash.ts';
+import { createRawEncoder, prefixIds } from './raw-text.ts';
 import { readTokenizer } from './read-tokenizer.ts';
 import type { ChatMessage, RenderedChat } from './rendered-chat.ts';
 import { endsInThought, THOUGHT_END, type Thoughts, thoughtsOf } from './thought.ts';
@@ -29,6 +30,9 @@ export interface Tokenizer extends TokenDecoder {
   readonly thoughts: Thoughts;
   /** Plain text: what looks like a control token is text. Nothing is added before or after. */
   encode(text: string): number[];
+  readonly takesTools: boolean;
+  /** A prompt without the chat template; names of control tokens are those tokens. */
+  encodeRaw(text: string): number[];
   /** As `encode`, behind the tokens that the tokenizer itself puts at the start (BOS), if any. */
   encodePrompt(text: string): number[];
   /** The id of a token by its name in the vocabulary, such as `<|im_end|>`. */
@@ -53,32 +57,6 @@ export async function loadTokenizer(
   defaults: RenderDefaults = {},
 ): Promise<Tokenizer> {
   return createTokenizer(path, await readTokenizer(path), defaults);
-}
-
-const templateProcessing = z.object({
-  type: z.literal('TemplateProcessing'),
-  single: z.array(z.looseObject({ SpecialToken: z.object({ id: z.string() }).optional() })),
-  special_tokens: z.record(z.string(), z.object({ ids: z.array(z.int().min(0)) })),
-});
-const processorSequence = z.object({
-  type: z.literal('Sequence'),
-  processors: z.array(z.unknown()),
-});
-
-/** The tokens that the post-processor writes before a text: BOS, for many. */
-function prefixIds(postProcessor: unknown): number[] {
-  const sequence = processorSequence.safeParse(postProcessor);
-  if (sequence.success) {
-    const templates = sequence.data.processors.map((one) => templateProcessing.safeParse(one));
-    return templates.flatMap((one) => (one.success ? prefixIds(one.data) : []));
-  }
-  const parsed = templateProcessing.safeParse(postProcessor);
-  if (!parsed.success) return [];
-  const { single, special_tokens: special } = parsed.data;
-  const text = single.findIndex((item) => item.SpecialToken === undefined);
-  return single
-    .slice(0, Math.max(0, text))
-    .flatMap((item) => special[item.SpecialToken?.id ?? '']?.ids ?? []);
 }
 
 /** @throws tokenizer-invalid, template-failed */
@@ -112,7 +90,9 @@ export function createTokenizer(
     hasChatTemplate: files.templates.size > 0,
     notices: files.notices,
     thoughts,
+    takesTools: takesTools(files),
     encode,
+    encodeRaw: createRawEncoder(files, encoder),
     encodePrompt: (text) => [...prefix, ...encode(text)],
     idOf,
     renderChat,

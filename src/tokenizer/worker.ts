@@ -3,7 +3,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { packError, type SentError } from '../base/sent-error.ts';
 import { createChatRenderer, type RenderDefaults } from './chat-renderer.ts';
 import { type ChatTokens, type RenderRequest, renderChatTokens } from './chat-tokenizer.ts';
+import { createTextEncoder } from './encoder.ts';
+import { createRawEncoder } from './raw-text.ts';
 import type { ChatMessage } from './rendered-chat.ts';
+import { createTokenBytes } from './token-bytes.ts';
 import type { TokenizerFiles } from './tokenizer-file.ts';
 
 export interface WorkerData {
@@ -13,10 +16,9 @@ export interface WorkerData {
 }
 
 /** Each is answered before the next is sent. */
-export interface ToWorker {
-  readonly messages: readonly ChatMessage[];
-  readonly request: RenderRequest;
-}
+export type ToWorker =
+  | { readonly messages: readonly ChatMessage[]; readonly request: RenderRequest }
+  | { readonly raw: string };
 
 export type FromWorker =
   | { readonly type: 'ready' }
@@ -33,9 +35,18 @@ function tell(work: () => FromWorker): void {
 
 tell(() => {
   const { dir, ...parts } = workerData as WorkerData;
-  const renderChat = createChatRenderer(dir, parts);
-  parentPort?.on('message', ({ messages, request }: ToWorker) =>
-    tell(() => ({ type: 'chat', chat: renderChatTokens({ renderChat }, messages, request) })),
+  const encoder = createTextEncoder(parts.files);
+  const tokens = createTokenBytes(parts.files);
+  const renderChat = createChatRenderer(dir, parts, { encoder, tokens });
+  const encodeRaw = createRawEncoder(parts.files, encoder);
+  parentPort?.on('message', (asked: ToWorker) =>
+    tell(() => ({
+      type: 'chat',
+      chat:
+        'raw' in asked
+          ? { ids: encodeRaw(asked.raw), messages: [], spans: [], isThinking: false }
+          : renderChatTokens({ renderChat }, asked.messages, asked.request),
+    })),
   );
   return { type: 'ready' };
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { buildPrompt } from '../../src/chat/prompt.ts';
 import { resolveSettings } from '../../src/chat/settings.ts';
 import type { Entry } from '../../src/conversation/state.ts';
+import { turnsOf } from '../../src/conversation/window.ts';
 import type { ChatTokenizer } from '../../src/tokenizer/chat-tokenizer.ts';
 import { fakeTokenizer, idsOf, textOfIds } from '../fakes/fake-tokenizer.ts';
 
@@ -25,11 +26,11 @@ function conversation(turns: number, answer: string): Entry[] {
   return [...entries, message('last', 'and?')];
 }
 
-const RENDERING = { at: 1, variables: {}, withThoughts: false };
+const RENDERING = { at: 1, variables: {} };
 const PLAIN = { ...RENDERING, systemPrompt: '', reserveTokens: 10 };
 
 const build = (entries: readonly Entry[], windowTokens = 1000, systemPrompt = '') =>
-  buildPrompt(fakeTokenizer, { ...PLAIN, entries, systemPrompt, windowTokens });
+  buildPrompt(fakeTokenizer, { ...PLAIN, turns: turnsOf(entries), systemPrompt, windowTokens });
 
 const textOf = async (entries: readonly Entry[]) => textOfIds((await build(entries)).ids);
 
@@ -86,7 +87,7 @@ describe('the prompt', () => {
         return fakeTokenizer.renderChat(short, request);
       },
     };
-    const request = { ...PLAIN, entries: conversation(60, 'a'.repeat(40)) };
+    const request = { ...PLAIN, turns: turnsOf(conversation(60, 'a'.repeat(40))) };
     const { ids } = await buildPrompt(dense, { ...request, windowTokens: 200 });
     expect(ids.length).toBeLessThanOrEqual(190);
     expect(ids.length).toBeGreaterThan(190 * 0.6);
@@ -103,7 +104,7 @@ describe('the prompt', () => {
     const rendering = { at: 5, variables: { enable_thinking: false } };
     await buildPrompt(noting, {
       ...{ ...PLAIN, ...rendering },
-      ...{ entries: [message('last', 'and?')], windowTokens: 200 },
+      ...{ turns: turnsOf([message('last', 'and?')]), windowTokens: 200 },
     });
     expect(asked).toEqual([{ ...rendering, addGenerationPrompt: true }]);
   });
@@ -116,7 +117,7 @@ describe('the prompt', () => {
         return fakeTokenizer.renderChat(messages, request);
       },
     };
-    const request = { ...PLAIN, entries: conversation(2_000, 'answer') };
+    const request = { ...PLAIN, turns: turnsOf(conversation(2_000, 'answer')) };
     const { window } = await buildPrompt(counting, { ...request, windowTokens: 200 });
     expect(window.turnsDropped).toBeGreaterThan(1_950);
     expect(rendered).toBeLessThan(200);
@@ -141,7 +142,7 @@ describe('what cannot fit', () => {
     renderChat: () => Promise.reject(new Error('this was rendered')),
   };
   const buildUnrendered = (entries: readonly Entry[], systemPrompt = '') =>
-    buildPrompt(none, { ...PLAIN, entries, systemPrompt, windowTokens: 100 });
+    buildPrompt(none, { ...PLAIN, turns: turnsOf(entries), systemPrompt, windowTokens: 100 });
 
   it('is refused before it is rendered, and what is too long is named', async () => {
     const long = 'x '.repeat(900);
@@ -173,7 +174,11 @@ describe('what cannot fit', () => {
     const entries = [message('book', 'b'.repeat(10_000_000)), reply('r', 'book', 'Yes.'), ...small];
     for (const all of [entries, entries.slice(0, 5)]) {
       rendered = 0;
-      const { ids } = await buildPrompt(counting, { ...PLAIN, entries: all, windowTokens: 100 });
+      const { ids } = await buildPrompt(counting, {
+        ...PLAIN,
+        turns: turnsOf(all),
+        windowTokens: 100,
+      });
       expect(ids.length).toBeLessThanOrEqual(90);
       expect(rendered).toBeLessThan(2_000);
     }
@@ -193,14 +198,14 @@ describe('settings of a reply', () => {
       ...{ temperature: 0.2, topK: 5, systemPrompt: 'talk' },
       templateVariables: { enable_thinking: true, tone: 'kind' },
     };
-    const request = { temperature: 0, stop: [], templateVariables: { enable_thinking: false } };
+    const request = { temperature: 0.2, stop: [], templateVariables: { enable_thinking: false } };
     const resolved = resolveSettings(defaults, [talk, request], () => 7);
     expect(resolved).toEqual({
       systemPrompt: 'talk',
       replyTokensMax: 100,
       stop: [],
       templateVariables: { enable_thinking: false, tone: 'kind' },
-      sampling: { temperature: 0, topK: 5, topP: 0.9, minP: 0, repetitionPenalty: 1, seed: 7 },
+      sampling: { temperature: 0.2, topK: 5, topP: 0.9, minP: 0, repetitionPenalty: 1, seed: 7 },
     });
   });
 

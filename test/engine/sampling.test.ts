@@ -2,7 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { isAttuneError } from '../../src/base/errors.ts';
 import { createRandom } from '../../src/base/random.ts';
 import { nucleus, Sampler, type Scores } from '../../src/engine/sampling.ts';
-import { GREEDY as ALL_OFF, type SamplingSettings } from '../../src/protocol/sampling.ts';
+import {
+  type Adjustment,
+  GREEDY as ALL_OFF,
+  type SamplingSettings,
+} from '../../src/protocol/sampling.ts';
 import { fc } from '../property.ts';
 
 const GREEDY: SamplingSettings = { ...ALL_OFF, seed: 1 };
@@ -111,6 +115,19 @@ describe('sampling', () => {
     const logits = Float32Array.of(3, 2);
     const ids = [0, 1].map(() => sampler.next(scored(logits), scratch(2)).id);
     expect(ids, 'its own reply counts as said').toEqual([0, 1]);
+  });
+
+  it('takes penalties off what the reply holds, not what the prompt does, and adds biases', () => {
+    const ids = (adjustment: Adjustment, times: number) => {
+      const sampler = new Sampler(GREEDY, [0], adjustment);
+      const logits = Float32Array.of(3, 2.5, 1);
+      return Array.from({ length: times }, () => sampler.next(scored(logits), scratch(3)).id);
+    };
+    expect(ids({ presencePenalty: 1 }, 3)).toEqual([0, 1, 0]);
+    expect(ids({ presencePenalty: -1 }, 3)).toEqual([0, 0, 0]);
+    expect(ids({ frequencyPenalty: 0.4 }, 5)).toEqual([0, 0, 1, 0, 1]);
+    expect(ids({ bias: [[2, 100]] }, 2)).toEqual([2, 2]);
+    expect(ids({ bias: [[0, -100]] }, 2)).toEqual([1, 1]);
   });
 
   it('repeats a reply for the same seed and differs for another', () => {

@@ -3,9 +3,9 @@ import type { ChatTokenizer, ChatTokens } from '../../src/tokenizer/chat-tokeniz
 import type { ChatMessage } from '../../src/tokenizer/rendered-chat.ts';
 import type { StreamDecoder } from '../../src/tokenizer/token-bytes.ts';
 
-const ROLE_IDS = { system: 65_537, user: 65_538, assistant: 65_539 } as const;
+const ROLE_IDS = { system: 65_537, user: 65_538, assistant: 65_539, tool: 65_541 } as const;
 export const END_ID = 65_540;
-export const FAKE_VOCABULARY = 65_541;
+export const FAKE_VOCABULARY = 65_542;
 
 export function idsOf(text: string): number[] {
   return Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
@@ -17,12 +17,13 @@ export function textOfIds(ids: readonly number[]): string {
     [ROLE_IDS.system, '<system>'],
     [ROLE_IDS.user, '<user>'],
     [ROLE_IDS.assistant, '<assistant>'],
+    [ROLE_IDS.tool, '<tool>'],
     [END_ID, '<end>'],
   ]);
   return ids.map((id) => names.get(id) ?? String.fromCharCode(id)).join('');
 }
 
-function render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): ChatTokens {
+function render(messages: readonly ChatMessage[], addGenerationPrompt: boolean) {
   const ids: number[] = [];
   const places = messages.map(({ role, content, ids: said }) => {
     const start = ids.length;
@@ -31,7 +32,7 @@ function render(messages: readonly ChatMessage[], addGenerationPrompt: boolean):
     return { start, end, contentStart: start + 1, contentEnd: end - 1, isWritten: true };
   });
   if (addGenerationPrompt) ids.push(ROLE_IDS.assistant);
-  return { ids, messages: places, spans: [], isThinking: false };
+  return { ids, messages: places, isThinking: false } satisfies Omit<ChatTokens, 'spans'>;
 }
 
 function createStreamDecoder(): StreamDecoder {
@@ -52,9 +53,12 @@ export const fakeTokenizer: ChatTokenizer = {
   stopIds: [END_ID],
   notices: [],
   thoughts: 'none',
+  takesTools: true,
+  encodeRaw: async (text) => idsOf(text),
   controlIds: new Set([...Object.values(ROLE_IDS), END_ID]),
-  renderChat: async (messages, { addGenerationPrompt = false, spans = [] } = {}) => {
+  renderChat: async (messages, { addGenerationPrompt = false, spans = [], prefill = '' } = {}) => {
     const chat = render(messages, addGenerationPrompt);
+    chat.ids.push(...idsOf(prefill));
     const placed = spans.map(({ message, start, end }) => {
       const from = chat.messages[message]?.contentStart ?? 0;
       return [from + start, from + end] as const;
@@ -64,5 +68,6 @@ export const fakeTokenizer: ChatTokenizer = {
   decode: textOfIds,
   createStreamDecoder,
   tokenText: (id) => String.fromCharCode(id),
+  tokenBytes: (id) => Buffer.from(String.fromCharCode(id), 'utf8'),
   close: async () => undefined,
 };

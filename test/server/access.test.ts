@@ -6,10 +6,10 @@ import {
   assertHost,
   assertOrigin,
   assertSafeToListen,
-  bearerToken,
   isLoopback,
   TokenGate,
   tokenMatches,
+  tokenOf,
 } from '../../src/server/access.ts';
 import { createFakeClock } from '../fakes/fake-clock.ts';
 import { openTestDaemon, type TestDaemon, type TestDaemonOptions } from './open-test-daemon.ts';
@@ -117,10 +117,12 @@ describe('the token', () => {
   });
 
   it('is read from a Bearer header only', () => {
-    expect(bearerToken({ authorization: 'Bearer abc' })).toBe('abc');
-    expect(bearerToken({ authorization: 'bearer   abc ' })).toBe('abc');
-    expect(bearerToken({ authorization: 'Basic abc' })).toBeUndefined();
-    expect(bearerToken({ authorization: 'Bearer a b' })).toBeUndefined();
+    expect(tokenOf({ authorization: 'Bearer abc' })).toBe('abc');
+    expect(tokenOf({ authorization: 'bearer   abc ' })).toBe('abc');
+    expect(tokenOf({ authorization: 'Basic abc' })).toBeUndefined();
+    expect(tokenOf({ 'x-api-key': 'abc' })).toBe('abc');
+    expect(tokenOf({ 'api-key': 'abc' })).toBe('abc');
+    expect(tokenOf({ authorization: 'Bearer a b' })).toBeUndefined();
   });
 
   it('must be set, to one that nobody guesses, before others can connect', () => {
@@ -195,6 +197,10 @@ describe('a running daemon', () => {
     const preflight = await ask('/api/flags', { origin, ...sdk }, 'OPTIONS');
     expect(preflight.status).toBe(204);
     expect(preflight.headers['access-control-allow-headers']).toContain('x-stainless-os');
+    expect(preflight.headers['access-control-allow-methods']).toContain('PUT');
+    const near = { origin, 'access-control-request-private-network': 'true' };
+    const local = await ask('/api/flags', near, 'OPTIONS');
+    expect(local.headers['access-control-allow-private-network']).toBe('true');
     expect(mine.headers['access-control-expose-headers']).toBe('Retry-After');
     expect((await ask('/api/flags', {})).headers['access-control-allow-origin']).toBeUndefined();
   });

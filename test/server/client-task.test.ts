@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isClientTask } from '../../src/server/client-task.ts';
+import { isClientTask } from '../../src/server/openai/client-task.ts';
 
 const task = (last: string, systemPrompt = ''): boolean => isClientTask({ systemPrompt, last });
 const HISTORY = '\n### Chat History:\n<chat_history>\nUSER: soup?\nASSISTANT: yes\n</chat_history>';

@@ -213,6 +213,62 @@ describe('pages', () => {
   });
 });
 
+describe('an address where nothing is', () => {
+  const HTML = { Accept: 'text/html,*/*' };
+
+  it.each([
+    ['GET', '/models', /ends with \/v1/],
+    ['POST', '/chat/completions', /ends with \/v1/],
+    ['GET', '/version', /nothing at \/version/],
+    ['GET', '/v1', /nothing at \/v1/],
+    ['GET', '/v1/nothing', /nothing at \/v1\/nothing/],
+  ])('%s %s is told to programs as JSON', async (method, path, message) => {
+    const response = await fetch(daemon.url + path, { method });
+    expect([response.status, response.headers.get('content-type')]).toEqual([
+      404,
+      'application/json; charset=utf-8',
+    ]);
+    expect(JSON.stringify(await response.json())).toMatch(message);
+  });
+
+  it('is told to readers as a page', async () => {
+    const response = await fetch(`${daemon.url}/nowhere`, { headers: HTML });
+    expect([response.status, response.headers.get('content-type')]).toEqual([
+      404,
+      'text/html; charset=utf-8',
+    ]);
+    const page = await fetch(`${daemon.url}/nights`);
+    expect([page.status, page.headers.get('content-type')]).toEqual([
+      200,
+      'text/html; charset=utf-8',
+    ]);
+  });
+});
+
+it('the embeddings that a client asks for are refused by name', async () => {
+  const response = await fetch(`${daemon.url}/v1/embeddings`, { method: 'POST' });
+  expect(response.status).toBe(404);
+  expect(await response.json()).toMatchObject({
+    error: { param: 'input', message: expect.stringContaining('upstream') },
+  });
+});
+
+it('the health of the engine and the numbers of its replies are told', async () => {
+  const client = await daemon.connect();
+  await client.say('counted', 'm', 'count this');
+  const text = await (await fetch(`${daemon.url}/metrics`)).text();
+  const number = (name: string) =>
+    Number(new RegExp(`^attune_${name} (\\S+)$`, 'm').exec(text)?.[1]);
+  expect(number('replies_total')).toBeGreaterThan(0);
+  expect(number('reply_tokens_total')).toBeGreaterThan(0);
+  expect(number('engine_up')).toBe(1);
+  expect(number('conversations')).toBe(daemon.store.conversations.size);
+  for (const line of text.trimEnd().split('\n')) {
+    expect(line).toMatch(/^(# (HELP|TYPE) attune_\w+ .+|attune_\w+ [\d.e+]+)$/);
+  }
+  expect((await fetch(`${daemon.url}/health`)).status).toBe(200);
+});
+
 it('all files of a store are for their owner alone', async () => {
   const client = await daemon.connect();
   const { reply } = await client.say('private', 'm', 'between us');

@@ -1,19 +1,17 @@
 // Finds the conversation that an OpenAI request continues: such requests carry all that was said.
 import { randomUUID } from 'node:crypto';
-import { AttuneError } from '../base/errors.ts';
-import type { ConversationStore } from '../conversation/conversation-store.ts';
-import { fingerprintsAt, type SaidMessage } from '../conversation/fingerprint.ts';
+import type { ConversationStore } from '../../conversation/conversation-store.ts';
+import { fingerprintsAt, type SaidMessage } from '../../conversation/fingerprint.ts';
 import {
   foreignReply,
   type HeaderRecord,
   LOG_SCHEMA_VERSION,
   type LogRecord,
-} from '../conversation/record.ts';
-import { spoken } from '../conversation/spoken.ts';
-import type { ConversationState } from '../conversation/state.ts';
-import { wordHash } from '../conversation/word-hash.ts';
-import type { ConversationSettings } from '../protocol/conversation.ts';
-import type { OpenaiMessage } from '../protocol/openai.ts';
+} from '../../conversation/record.ts';
+import type { ConversationState } from '../../conversation/state.ts';
+import { wordHash } from '../../conversation/word-hash.ts';
+import type { ConversationSettings } from '../../protocol/conversation.ts';
+import type { Split } from './messages.ts';
 
 /** How a request is answered: its last message is said in a conversation, or answered again. */
 export type Continuation =
@@ -28,38 +26,8 @@ export type Continuation =
 /** A new conversation, with what was said in it before. */
 export type Beginning = Required<Extract<Continuation, { kind: 'say' }>>;
 
-function textOf({ content }: OpenaiMessage): string {
-  return typeof content === 'string' ? content : content.map(({ text }) => text).join('\n');
-}
-
-/** A request as a conversation: its system prompt, what was said, what is to be answered. */
-export interface Split {
-  readonly systemPrompt: string;
-  readonly before: readonly SaidMessage[];
-  readonly last: SaidMessage;
-}
-
-/** @throws message-invalid when the last message is not the user's */
-export function split(messages: readonly OpenaiMessage[]): Split {
-  const isSystem = ({ role }: OpenaiMessage): boolean => role === 'system' || role === 'developer';
-  const systemPrompt = messages.filter(isSystem).map(textOf).join('\n\n');
-  const said = messages
-    .filter((message) => !isSystem(message))
-    .map((message): SaidMessage => {
-      const text = textOf(message);
-      // Programs show thoughts and tool calls, and some send them back.
-      return message.role === 'user'
-        ? { role: 'user', text }
-        : { role: 'assistant', text: spoken(text) };
-    });
-  const last = said.at(-1);
-  if (last?.role !== 'user' || last.text === '') {
-    throw new AttuneError('message-invalid', 'The last message must be a user message with text.', {
-      param: 'messages',
-    });
-  }
-  return { systemPrompt, before: said.slice(0, -1), last };
-}
+/** What a request says, where it says something. */
+export type Asked = Pick<Split, 'systemPrompt' | 'before'> & { readonly last: SaidMessage };
 
 /** What was said before, as records of a new conversation. */
 function historyRecords(before: readonly SaidMessage[], at: number): LogRecord[] {
@@ -80,7 +48,7 @@ function historyRecords(before: readonly SaidMessage[], at: number): LogRecord[]
  * again, in a conversation of this route; undefined: there is no such conversation.
  */
 export async function continueConversation(
-  { systemPrompt, before, last }: Split,
+  { systemPrompt, before, last }: Asked,
   store: Pick<ConversationStore, 'findByFingerprint'>,
 ): Promise<Continuation | undefined> {
   const prints = await fingerprintsAt(systemPrompt, before, last);
@@ -106,7 +74,7 @@ interface NewConversation {
  * decided about them: those of an excluded conversation are not learnt from here either.
  */
 export function newConversation(
-  { systemPrompt, before, last }: Split,
+  { systemPrompt, before, last }: Asked,
   { rule, at, origins = [] }: NewConversation,
 ): Beginning {
   const id = randomUUID();
