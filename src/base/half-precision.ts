@@ -1,4 +1,4 @@
-// Half-precision numbers widened to f32, exactly; it knows bits, not files.
+// Half-precision numbers widened to f32, exactly, and f32 rounded to them; bits, not files.
 
 /** bfloat16 is the upper half of an f32. */
 export function widenBfloat16(stored: Uint16Array): Float32Array<ArrayBuffer> {
@@ -33,4 +33,24 @@ function float16Table(): Uint32Array {
   }
   float16Bits = bits;
   return bits;
+}
+
+/** f32 to IEEE 754 binary16, to the nearest, ties to even; too large a number becomes infinity. */
+export function narrowFloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
+  const stored = new Uint16Array(values.length);
+  const bits = new Uint32Array(Float32Array.from(values).buffer);
+  for (let i = 0; i < values.length; i++) {
+    const [size, sign] = [(bits[i] as number) & 0x7fffffff, ((bits[i] as number) >>> 16) & 0x8000];
+    // Below 2^-14 the step is 2^-24; above, 13 bits go, and a carry moves into the exponent.
+    if (size < 0x38800000) stored[i] = sign | roundEven(Math.abs(values[i] as number) * 2 ** 24);
+    else if (size > 0x7f800000) stored[i] = sign | 0x7e00;
+    else stored[i] = sign | Math.min(0x7c00, roundEven((size - 0x38000000) / 2 ** 13));
+  }
+  return stored;
+}
+
+function roundEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
 }

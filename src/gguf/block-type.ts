@@ -209,6 +209,11 @@ export function typeOf(id: number): GgufType | undefined {
   return TYPES[id];
 }
 
+/** The number that a file has for it. */
+export function idOf(name: string): number {
+  return Number(Object.entries(TYPES).find(([, type]) => type.name === name)?.[0]);
+}
+
 /** Types whose values can be read, by name. */
 export const READABLE_TYPES: readonly string[] = Object.values(TYPES)
   .filter(({ dequantize }) => dequantize !== undefined)

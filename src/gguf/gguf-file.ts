@@ -24,10 +24,15 @@ export interface GgufTensor {
   /** From the start of the file, in bytes. */
   readonly offset: number;
   readonly length: number;
+  /** Where the head names its type (u32) and place (u64, from the start of the data). */
+  readonly typeAt: number;
 }
 
 export interface GgufFile {
   readonly path: string;
+  /** Where the data begin, and of what their places are multiples. */
+  readonly start: number;
+  readonly alignment: number;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
@@ -241,8 +246,10 @@ function parseGguf(bytes: Uint8Array, fileBytes: number, path: string): GgufFile
     metadata.set(key, readValue(cursor, key, { path, fileBytes }));
   }
   const found = Array.from({ length: tensorCount }, (_, i) => readDescription(cursor, i, path));
-  const start = roundUp(cursor.at, alignmentOf(metadata, path));
-  return { path, metadata, tensors: placed(found, { path, start, fileBytes, metadata }) };
+  const alignment = alignmentOf(metadata, path);
+  const start = roundUp(cursor.at, alignment);
+  const tensors = placed(found, { path, start, fileBytes, alignment });
+  return { path, start, alignment, metadata, tensors };
 }
 
 function readPreamble(cursor: Cursor, path: string, fileBytes: number) {
@@ -287,6 +294,7 @@ interface Description {
   readonly shape: readonly number[];
   readonly begin: number;
   readonly length: number;
+  readonly typeAt: number;
 }
 
 function readDescription(cursor: Cursor, index: number, path: string): Description {
@@ -296,6 +304,7 @@ function readDescription(cursor: Cursor, index: number, path: string): Descripti
     throw ggufDamaged(path, name, `${rank} dimensions; 1 to ${DIMENSIONS_MAX} are possible`);
   }
   const sizes = Array.from({ length: rank }, () => cursor.count(name, Number.MAX_SAFE_INTEGER));
+  const typeAt = cursor.at;
   const typeId = cursor.u32();
   const begin = cursor.count(`${name} (offset)`, Number.MAX_SAFE_INTEGER);
   const type = typeOf(typeId);
@@ -310,7 +319,7 @@ function readDescription(cursor: Cursor, index: number, path: string): Descripti
     throw ggufDamaged(path, name, reason);
   }
   const length = (elements / type.blockElements) * type.blockBytes;
-  return { name, type, shape: sizes.toReversed(), begin, length };
+  return { name, type, shape: sizes.toReversed(), begin, length, typeAt };
 }
 
 function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, path: string): number {
@@ -324,23 +333,23 @@ function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, path: string): nu
   throw ggufDamaged(path, 'general.alignment', `${String(alignment)} is not a power of two`);
 }
 
-const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
+export const roundUp = (value: number, multiple: number): number =>
+  Math.ceil(value / multiple) * multiple;
 
 interface Data {
   readonly path: string;
   /** Where the data begin. */
   readonly start: number;
   readonly fileBytes: number;
-  readonly metadata: ReadonlyMap<string, GgufValue>;
+  readonly alignment: number;
 }
 
 /** Proves that every tensor is inside the file, aligned, and overlaps no other. */
 function placed(found: readonly Description[], data: Data): ReadonlyMap<string, GgufTensor> {
-  const { path, start, fileBytes, metadata } = data;
-  const alignment = alignmentOf(metadata, path);
+  const { path, start, fileBytes, alignment } = data;
   const tensors = new Map<string, GgufTensor>();
   let end = 0;
-  for (const { name, type, shape, begin, length } of found.toSorted((a, b) => a.begin - b.begin)) {
+  for (const { name, begin, length, ...rest } of found.toSorted((a, b) => a.begin - b.begin)) {
     if (tensors.has(name)) throw ggufDamaged(path, name, 'the tensor is there twice');
     if (begin % alignment !== 0) {
       throw ggufDamaged(path, name, `offset ${begin} is not a multiple of ${alignment}`);
@@ -351,7 +360,7 @@ function placed(found: readonly Description[], data: Data): ReadonlyMap<string, 
       const reason = `it ends at byte ${start + end} of ${fileBytes}: the file was not fetched whole`;
       throw ggufDamaged(path, name, reason);
     }
-    tensors.set(name, { name, type, shape, path, offset: start + begin, length });
+    tensors.set(name, { ...rest, name, path, offset: start + begin, length });
   }
   return tensors;
 }

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
 import { sha256File } from '../base/hash.ts';
-import { type Delta, type DeltaTensor, readDelta, writeDelta } from '../model/delta.ts';
+import { addDelta, type DeltaTensor, readDelta, sizeOf, writeDelta } from '../model/delta.ts';
 import type { DeltaFile, Ledger } from './ledger.ts';
 import type { NightId } from './manifest.ts';
 
@@ -17,9 +17,15 @@ export async function squash(ledger: Ledger, bytesMax: number): Promise<readonly
   const { ops } = ledger.folder;
   const files = await ledger.deltaFiles(ledger.head().inForce);
   const found = await Promise.all(files.map(({ path }) => ops.stat(path)));
-  const total = found.reduce((sum, stat) => sum + (stat?.bytes ?? 0), 0);
+  const bytes = found.map((stat) => stat?.bytes ?? 0);
+  const total = (list: readonly number[]): number => list.reduce((sum, one) => sum + one, 0);
   const old = files.slice(0, -1);
-  if (total <= bytesMax || old.length < 2) return [];
+  const [first, second] = old;
+  if (total(bytes) <= bytesMax || first === undefined || second === undefined) return [];
+  // Factors of many nights take less room than their sum.
+  const { tensors } = await readDelta(first.path, ops);
+  const summed = total(Object.values(tensors).map(({ shape }) => 8 * sizeOf(shape)));
+  if (total(bytes.slice(0, -1)) <= summed) return [];
   const nights = old.flatMap((one) => one.nights);
   const file = `squashed-${nights.length}-${nights.at(-1)}.safetensors`;
   const path = join(ledger.folder.path, file);
@@ -38,7 +44,12 @@ async function writeSum(path: string, files: readonly DeltaFile[], ops: FileOps)
   for (const file of files) {
     const delta = await readDelta(file.path, ops);
     baseHash = delta.baseHash;
-    addTo(tensors, delta);
+    for (const [name, tensor] of Object.entries(delta.tensors)) {
+      const { shape } = tensor;
+      const sum = tensors[name]?.data ?? new Float64Array(sizeOf(shape));
+      await addDelta(sum, tensor);
+      tensors[name] = { shape, data: sum };
+    }
   }
   await writeDelta(path, { baseHash, tensors }, ops);
   const back = await readDelta(path, ops);
@@ -50,17 +61,7 @@ async function writeSum(path: string, files: readonly DeltaFile[], ops: FileOps)
   }
 }
 
-function addTo(
-  sums: Record<string, { shape: readonly number[]; data: Float64Array }>,
-  { tensors }: Delta,
-): void {
-  for (const [name, { shape, data }] of Object.entries(tensors)) {
-    const sum = sums[name]?.data ?? new Float64Array(data.length);
-    for (let i = 0; i < data.length; i += 1) sum[i] = (sum[i] as number) + (data[i] as number);
-    sums[name] = { shape, data: sum };
-  }
-}
-
 function equals(a: Float64Array, b: DeltaTensor | undefined): boolean {
-  return b?.data.length === a.length && a.every((value, i) => Object.is(value, b.data[i]));
+  const data = b !== undefined && 'data' in b ? b.data : [];
+  return data.length === a.length && a.every((value, i) => Object.is(value, data[i]));
 }

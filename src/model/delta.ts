@@ -1,4 +1,5 @@
-// A delta on disk: what one night added to the trained weights, bound to the base it was made for.
+// A delta on disk: what one night added to the trained weights, as factors of low rank or dense,
+// bound to the base it was made for.
 import { createHash } from 'node:crypto';
 import { yieldToEventLoop } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
@@ -7,13 +8,28 @@ import { sha256Json } from '../base/hash.ts';
 import { readSafetensors, readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
 import { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 
-const SCHEMA = 'attune-delta-1';
+/** The first had no factors. */
+const SCHEMAS = ['attune-delta-1', 'attune-delta-2'] as const;
+const SCHEMA = SCHEMAS[1];
 
 /** Row-major. A sum of several nights may be kept in f64, so that nothing is rounded twice. */
-export interface DeltaTensor {
+export interface DenseDelta {
+  /** (out, in), as the weight's own. */
   readonly shape: readonly number[];
   readonly data: Float32Array | Float64Array;
 }
+
+/** The product B·A, of low rank. */
+export interface LowRankDelta {
+  /** (out, in), as the weight's own. */
+  readonly shape: readonly [number, number];
+  /** A, (rank, in). */
+  readonly loraA: Float32Array;
+  /** B, (out, rank). */
+  readonly loraB: Float32Array;
+}
+
+export type DeltaTensor = DenseDelta | LowRankDelta;
 
 export interface DeltaContent {
   /** Base hash of the model that it was made for. */
@@ -40,9 +56,9 @@ export async function writeDelta(
   ops: FileOps = systemFileOps,
 ): Promise<string> {
   refuseNonFinite(path, content.tensors);
-  const hash = await hashDelta(content);
-  const tensors = Object.entries(content.tensors).map(([name, { shape, data }]) => {
-    if (data.length !== shape.reduce((total, size) => total * size, 1)) {
+  const hash = await hashDelta(content, SCHEMA);
+  const tensors = arraysOf(content.tensors).map(({ name, shape, data }) => {
+    if (data.length !== sizeOf(shape)) {
       throw new Error(`delta: ${name} has ${data.length} values for a shape of (${shape})`);
     }
     const dtype = data instanceof Float64Array ? ('F64' as const) : ('F32' as const);
@@ -65,42 +81,125 @@ export async function readDelta(path: string, ops: FileOps = systemFileOps): Pro
     if (!(cause instanceof AttuneError) || cause.code === 'model-not-found') throw cause;
     throw damagedDelta(path, cause.message.replace(/\.$/, ''), cause);
   });
-  const { schema, baseHash, hash, format: _, ...metadata } = file.metadata;
-  if (schema !== SCHEMA || baseHash === undefined) {
+  const { schema: named, baseHash, hash, format: _, ...metadata } = file.metadata;
+  const schema = SCHEMAS.find((one) => one === named);
+  if (schema === undefined || baseHash === undefined) {
     throw damagedDelta(path, `${path} is not a delta: its header does not say schema ${SCHEMA}`);
   }
-  const tensors: Record<string, DeltaTensor> = {};
-  for (const [name, stored] of file.tensors) tensors[name] = await readDeltaTensor(stored, ops);
+  const arrays = new Map<string, DenseDelta>();
+  for (const [name, stored] of file.tensors) arrays.set(name, await readArray(stored, ops));
+  const tensors = tensorsOf(arrays, path);
   await yieldToEventLoop();
   refuseNonFinite(path, tensors);
-  if ((await hashDelta({ baseHash, tensors })) !== hash) {
+  if ((await hashDelta({ baseHash, tensors }, schema)) !== hash) {
     throw damagedDelta(path, `${path}: its tensors are not those that were written`);
   }
   return { path, baseHash, tensors, metadata, hash };
 }
 
-async function readDeltaTensor(stored: StoredTensor, ops: FileOps): Promise<DeltaTensor> {
+async function readArray(stored: StoredTensor, ops: FileOps): Promise<DenseDelta> {
   if (stored.dtype === 'F32' || stored.dtype === 'F64') {
     return { shape: stored.shape, data: await readTensor(stored, ops) };
   }
   throw damagedDelta(stored.path, `${stored.name} is stored as ${stored.dtype}, not F32 or F64`);
 }
 
+const [A, B] = ['.loraA', '.loraB'];
+
+export const isLowRank = (tensor: DeltaTensor): tensor is LowRankDelta => 'loraA' in tensor;
+
+export const sizeOf = (shape: readonly number[]): number =>
+  shape.reduce((total, size) => total * size, 1);
+
+export const rankOf = ({ shape: [out], loraB }: LowRankDelta): number => loraB.length / out;
+
+/** As they are stored: one array of a dense matrix, two of factors. */
+export function arraysOf(
+  tensors: DeltaContent['tensors'],
+): (DenseDelta & { readonly name: string })[] {
+  return Object.entries(tensors).flatMap(([name, tensor]) => {
+    if (!isLowRank(tensor)) return [{ name, ...tensor }];
+    const [out, width] = tensor.shape;
+    const rank = rankOf(tensor);
+    return [
+      { name: name + A, shape: [rank, width], data: tensor.loraA },
+      { name: name + B, shape: [out, rank], data: tensor.loraB },
+    ];
+  });
+}
+
+/** The inverse. @throws delta-damaged where factors do not fit each other */
+function tensorsOf(
+  arrays: ReadonlyMap<string, DenseDelta>,
+  path: string,
+): Record<string, DeltaTensor> {
+  const tensors: Record<string, DeltaTensor> = {};
+  for (const [stored, array] of arrays) {
+    const isFactor = stored.endsWith(A) || stored.endsWith(B);
+    const name = isFactor ? stored.slice(0, -A.length) : stored;
+    const [a, b] = [arrays.get(name + A), arrays.get(name + B)];
+    if (!isFactor) tensors[name] = array;
+    else if (a?.data instanceof Float32Array && b?.data instanceof Float32Array) {
+      const [rank, width] = a.shape;
+      const [out, own] = b.shape;
+      const isProduct = a.shape.length === 2 && b.shape.length === 2 && rank === own;
+      if (!isProduct || arrays.has(name)) {
+        throw damagedDelta(
+          path,
+          `${path}: (${b.shape}) and (${a.shape}) are no factors of ${name}`,
+        );
+      }
+      tensors[name] = { shape: [out as number, width as number], loraA: a.data, loraB: b.data };
+    } else throw damagedDelta(path, `${path}: ${name} has one of its two factors in F32`);
+  }
+  return tensors;
+}
+
+/** Products after which a reply that is decoded in the same process goes on. */
+const SLICE = 2 ** 22;
+
+/**
+ * Adds a matrix to a sum in f64, one product of the factors after the other: so the sum of several
+ * nights is bit for bit that of their factors side by side.
+ * @param sum (out, in), row-major
+ */
+export async function addDelta(sum: Float64Array, tensor: DeltaTensor): Promise<void> {
+  if (!isLowRank(tensor)) {
+    for (let i = 0; i < sum.length; i++) (sum[i] as number) += tensor.data[i] as number;
+    return yieldToEventLoop();
+  }
+  const { shape, loraA, loraB } = tensor;
+  const [out, width] = shape;
+  const rank = rankOf(tensor);
+  const rows = Math.max(1, Math.floor(SLICE / (rank * width)));
+  for (let row = 0; row < out; row++) {
+    for (let r = 0; r < rank; r++) {
+      const b = loraB[row * rank + r] as number;
+      const [from, to] = [r * width, row * width];
+      for (let i = 0; i < width; i++) (sum[to + i] as number) += b * (loraA[from + i] as number);
+    }
+    if (row % rows === rows - 1) await yieldToEventLoop();
+  }
+}
+
 /** Replies are decoded in the same process: between two tensors, they go on. */
-async function hashDelta({ baseHash, tensors }: DeltaContent): Promise<string> {
+async function hashDelta(
+  { baseHash, tensors }: DeltaContent,
+  schema: (typeof SCHEMAS)[number],
+): Promise<string> {
   const identities: unknown[] = [];
-  for (const [name, { shape, data }] of Object.entries(tensors).sort(([a], [b]) =>
-    a < b ? -1 : 1,
+  for (const { name, shape, data } of arraysOf(tensors).sort((a, b) =>
+    a.name < b.name ? -1 : 1,
   )) {
     const bytes = createHash('sha256').update(data).digest('hex');
     identities.push([name, data.BYTES_PER_ELEMENT, shape, bytes]);
     await yieldToEventLoop();
   }
-  return sha256Json({ schema: SCHEMA, baseHash, tensors: identities });
+  return sha256Json({ schema, baseHash, tensors: identities });
 }
 
 function refuseNonFinite(path: string, tensors: DeltaContent['tensors']): void {
-  for (const [name, { data }] of Object.entries(tensors)) {
+  for (const { name, data } of arraysOf(tensors)) {
     const at = firstNonFinite(data);
     if (at < 0) continue;
     throw damagedDelta(path, `${path}: ${name} has the value ${data[at]} at ${at}`);

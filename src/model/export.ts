@@ -27,7 +27,7 @@ export async function exportModel(
   dir: string,
 ): Promise<void> {
   if ((await systemFileOps.stat(model.dir))?.isFile === true) {
-    const reason = 'it is a GGUF file; only a model in Hugging Face format can be written merged';
+    const reason = 'it is a GGUF file; export it --as merged-gguf';
     throw unsupported(model.dir, reason);
   }
   await systemFileOps.makeFolder(dir);

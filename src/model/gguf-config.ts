@@ -11,8 +11,11 @@ const FAMILY_OF: Readonly<Record<string, Family>> = {
   granite: 'granite',
 };
 
+/** What llama.cpp calls a family. */
+export const architectureOf = (family: Family): string => (family === 'mistral' ? 'llama' : family);
+
 /** Rows of q and k are stored with neighbours paired in these architectures only. */
-const PAIRED_ROWS = ['llama', 'smollm3', 'granite'];
+export const PAIRED_ROWS: readonly string[] = ['llama', 'smollm3', 'granite'];
 
 export interface GgufDescription {
   /** As config.json has it; `parseConfig` reads it. */

@@ -6,7 +6,7 @@ import type { FileOps } from '../base/file-ops.ts';
 import { sha256Json } from '../base/hash.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import { f32 } from '../runtime/host-tensor.ts';
-import { type Delta, firstNonFinite, readDelta } from './delta.ts';
+import { addDelta, type Delta, firstNonFinite, readDelta, sizeOf } from './delta.ts';
 import { type Model, readWeight } from './model.ts';
 import { isQProj } from './weight-names.ts';
 
@@ -26,7 +26,7 @@ export interface LoadVersionOptions {
   /** Which weights are fed, as in the graph; the query projections by default. */
   readonly trainable?: (name: string) => boolean;
   /** The disk of the deltas. */
-  readonly ops?: FileOps;
+  readonly ops?: FileOps | undefined;
 }
 
 const ID_HEX_DIGITS = 12;
@@ -52,9 +52,12 @@ export async function loadVersion(
   const sums = new Map<string, Float64Array>();
   const deltas: { path: string; hash: string }[] = [];
   for (const path of deltaPaths) {
-    const delta = await readDelta(path, ops);
-    refuseForeign(delta, model, trainable);
-    await addDelta(sums, delta);
+    const delta = await readOwnDelta(model, path, { trainable, ops });
+    for (const [name, tensor] of Object.entries(delta.tensors)) {
+      const sum = sums.get(name) ?? new Float64Array(sizeOf(tensor.shape));
+      await addDelta(sum, tensor);
+      sums.set(name, sum);
+    }
     deltas.push({ path, hash: delta.hash });
   }
   const weights: Record<string, HostTensor> = {};
@@ -72,6 +75,17 @@ export async function loadVersion(
   return { id: id ?? versionId(baseHash, hashes), baseHash, deltas, weights };
 }
 
+/** A delta that fits the model. @throws as `loadVersion` */
+export async function readOwnDelta(
+  model: Model,
+  path: string,
+  { trainable = isQProj, ops }: Pick<LoadVersionOptions, 'trainable' | 'ops'> = {},
+): Promise<Delta> {
+  const delta = await readDelta(path, ops);
+  refuseForeign(delta, model, trainable);
+  return delta;
+}
+
 function refuseForeign(delta: Delta, model: Model, trainable: (name: string) => boolean): void {
   const { path, baseHash, tensors } = delta;
   if (baseHash !== model.baseHash) {
@@ -85,15 +99,6 @@ function refuseForeign(delta: Delta, model: Model, trainable: (name: string) => 
     const ours = wanted === undefined ? 'no such trained weight' : `(${wanted.join(', ')})`;
     const message = `${path}: ${name} has the shape (${shape.join(', ')}); the model has ${ours}.`;
     throw new AttuneError('delta-damaged', message, { path, tensor: name });
-  }
-}
-
-async function addDelta(sums: Map<string, Float64Array>, { tensors }: Delta): Promise<void> {
-  for (const [name, { data }] of Object.entries(tensors)) {
-    const sum = sums.get(name) ?? new Float64Array(data.length);
-    for (let i = 0; i < data.length; i++) (sum[i] as number) += data[i] as number;
-    sums.set(name, sum);
-    await yieldToEventLoop();
   }
 }
 

@@ -77,6 +77,10 @@ export const trainedSchema = z.strictObject({
   stop: z.string(),
   relativeNorm: z.number(),
   deafRelativeNorm: z.number().nullable(),
+  /** Of the delta's factors; null: dense, as all were before 30 November 2026. */
+  rank: z.int().nullable().default(null),
+  /** KL that the factors lose, as a share of the KL that the night makes. */
+  lostShare: z.number().default(0),
   /** Mean KL from the start to the arm's weights on its lessons, nats a token. */
   outputKl: z.number().nullable().default(null),
   placeboOutputKl: z.number().nullable().default(null),

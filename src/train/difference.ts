@@ -1,4 +1,5 @@
 // How far weights moved: differences and norms of sets of matrices.
+import { addDelta, type DeltaTensor } from '../model/delta.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 
 /** f32, row-major. */
@@ -45,14 +46,17 @@ export function movedShare(
   return normOf(differences(after, before, names)) / normOf(start);
 }
 
-/** before + delta, for every matrix of `before`. */
-export function plus(before: HostTensors, delta: HostTensors): Record<string, HostTensor> {
-  return Object.fromEntries(
-    Object.entries(before).map(([name, tensor]) => {
-      const change = delta[name]?.data;
-      if (change === undefined) return [name, tensor];
-      const data = Float32Array.from(tensor.data, (v, i) => v + (change[i] as number));
-      return [name, { ...tensor, data }];
-    }),
-  );
+/** before + delta, for every matrix of `before`; rounded once. */
+export async function plus(
+  before: HostTensors,
+  delta: Readonly<Record<string, DeltaTensor>>,
+): Promise<Record<string, HostTensor>> {
+  const after: Record<string, HostTensor> = { ...before };
+  for (const [name, change] of Object.entries(delta)) {
+    const tensor = tensorOf(before, name);
+    const sum = Float64Array.from(tensor.data);
+    await addDelta(sum, change);
+    after[name] = { ...tensor, data: Float32Array.from(sum) };
+  }
+  return after;
 }

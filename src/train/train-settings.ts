@@ -3,11 +3,11 @@ import type { Clock } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
 import type { Config } from '../config/schema.ts';
+import type { DeltaTensor } from '../model/delta.ts';
 import type { Model } from '../model/model.ts';
 import type { Executor, HostTensor } from '../runtime/executor.ts';
 import type { ChatRenderer } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import type { FloatTensor } from './difference.ts';
 
 /** The `train` section of the configuration; the executor is chosen by the caller. */
 export type TrainSettings = Omit<Config['train'], 'executor'>;
@@ -96,8 +96,12 @@ export interface TrainResult {
   readonly rate: number;
   /** Every fed weight after training. The caller owns it. */
   readonly weights: Readonly<Record<string, HostTensor>>;
-  /** After − before, of the matrices that learnt. */
-  readonly delta: Readonly<Record<string, FloatTensor>>;
+  /** After − before, of the matrices that learnt, in the form that is measured and kept. */
+  readonly delta: Readonly<Record<string, DeltaTensor>>;
+  /** Of its factors; null: dense. */
+  readonly rank: number | null;
+  /** KL from the full delta's predictions to those of the factors, as a share of what it moved. */
+  readonly lostShare: number;
   /** ‖delta‖ ÷ ‖before‖ over the matrices that learnt. */
   readonly movedShare: number;
   /** Mean KL from the start to the trained weights on the lessons' replies, nats a token. */

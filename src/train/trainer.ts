@@ -8,6 +8,7 @@ import { klOfLogits } from '../reading/logits.ts';
 import { createReader, type Reader } from '../reading/reader.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
+import { type Compressed, compress } from './compress.ts';
 import { differences, movedShare, plus } from './difference.ts';
 import { Learner } from './learner.ts';
 import { optimizerOf, type Plan, parametersOf, planTraining } from './plan.ts';
@@ -226,17 +227,18 @@ export class Trainer {
     return target;
   }
 
-  /** Mean KL from the start's predictions to those of `weights` on the examples' replies. */
+  /** Mean KL from one's predictions to those of `weights` on the examples' replies. */
   async #movement(
     examples: readonly Example[],
     weights: Parameters<Reader['logits']>[2],
+    from: HostTensors = this.#before,
   ): Promise<number> {
     const kls: number[] = [];
     for (const { contextIds, chosen } of examples.slice(0, MOVEMENT_LESSONS_MAX)) {
       await this.#options.beforeMicroStep?.();
       const cache = await this.#contexts.get(contextIds, this.#before);
       try {
-        const first = await this.#reader.logits(cache, chosen, this.#before);
+        const first = await this.#reader.logits(cache, chosen, from);
         kls.push(klOfLogits(first, await this.#reader.logits(cache, chosen, weights)));
       } finally {
         cache.release();
@@ -256,13 +258,24 @@ export class Trainer {
 
   async #result(plan: Plan, counters: Counters, stop: TrainStop): Promise<TrainResult> {
     const { step: steps, tokens, seconds, rate } = counters;
-    const delta = differences(await this.#learner.readWeights(), this.#before, this.#names);
+    const full = differences(await this.#learner.readWeights(), this.#before, this.#names);
+    const whole = await plus(this.#before, full);
+    const isCut = stop === 'aborted';
+    const fullKl = isCut ? 0 : await this.#movement(plan.lessons, whole);
+    const lost = async (tensors: Compressed['tensors']): Promise<number> => {
+      const weights = await plus(this.#before, tensors);
+      const kl = await this.#movement(plan.lessons, weights, whole);
+      return fullKl === 0 ? kl : kl / fullKl;
+    };
+    const { tensors: delta, ...rest } = isCut
+      ? { tensors: full, rank: null, lostShare: 0 }
+      : await compress(full, lost);
     // What others get by adding the delta, to the last bit.
-    const weights = plus(this.#before, delta);
+    const weights = await plus(this.#before, delta);
     return {
-      ...{ stop, steps, tokens, seconds, rate: rate ?? 0, weights, delta },
+      ...{ stop, steps, tokens, seconds, rate: rate ?? 0, weights, delta, ...rest },
       movedShare: movedShare(weights, this.#before, this.#names),
-      outputKl: stop === 'aborted' ? 0 : await this.#movement(plan.lessons, weights),
+      outputKl: isCut ? 0 : await this.#movement(plan.lessons, weights),
       refused: plan.refused,
       sources: new Set(plan.lessons.map(({ scenario }) => scenario.source.cluster)).size,
     };

@@ -19,7 +19,7 @@ import {
 } from '../measure/reply-change.ts';
 import { perplexityRatios } from '../measure/retention.ts';
 import { rankCorrelation } from '../measure/statistics.ts';
-import { readDelta } from '../model/delta.ts';
+import { arraysOf, firstNonFinite, readDelta } from '../model/delta.ts';
 import type { Model } from '../model/model.ts';
 import { loadVersion, type WeightsVersion } from '../model/versions.ts';
 import { isQProj } from '../model/weight-names.ts';
@@ -316,7 +316,7 @@ export async function gateNight(
       heldKl: { kind: furthest?.kind ?? 'nothing', kl: furthest?.kl ?? Number.NaN },
       perplexityParent: perplexity.parent,
       perplexityBase: perplexity.base,
-      isFinite: Object.values(tensors).every(({ data }) => data.every(Number.isFinite)),
+      isFinite: arraysOf(tensors).every(({ data }) => firstNonFinite(data) < 0),
       isOnlyQueryMoved: Object.keys(tensors).every(isQProj),
       flags,
       night: plan.number,

@@ -77,6 +77,8 @@ export async function trainNight(night: Night, tools: TrainingTools, tell: Tell)
       seconds: result.seconds + (placebo?.result.seconds ?? 0),
       stop: result.stop,
       relativeNorm: result.movedShare,
+      rank: result.rank,
+      lostShare: result.lostShare,
       deafRelativeNorm: placebo?.result.movedShare ?? null,
       outputKl: result.outputKl,
       placeboOutputKl: placebo?.result.outputKl ?? null,

@@ -59,25 +59,54 @@ async function attune(...argv: string[]): Promise<string> {
   return printed;
 }
 
-describe('attune export of a model', () => {
-  it('merges a delta, with the proof that nothing else changed', async () => {
+describe('attune export of deltas', () => {
+  let delta: string;
+  beforeAll(async () => {
     const { baseHash, weights } = await readModel(model, { cacheDir: join(folder, 'cache') });
     const trained = [...weights].filter(([name]) => name.endsWith('.qProj'));
     const moved = trained.map(([name, { shape }]) => {
       const data = new Float32Array(shape.reduce((product, size) => product * size, 1)).fill(0.01);
       return [name, { shape, data }];
     });
-    const delta = join(folder, 'night.safetensors');
+    delta = join(folder, 'night.safetensors');
     await writeDelta(delta, { baseHash, tensors: Object.fromEntries(moved) });
+  });
+  const parts = (...rest: string[]) => ['export', '--model', model, '--delta', delta, ...rest];
 
+  it('merges them, with the proof that nothing else changed', async () => {
     const merged = join(folder, 'merged');
-    const proof = await attune('export', '--model', model, '--delta', delta, '--merged', merged);
+    const proof = await attune(...parts('--as', 'merged', '--to', merged));
     expect(proof).toContain('2 query projections changed');
     expect(existsSync(join(merged, 'tokenizer.json'))).toBe(true);
   });
 
-  it('refuses half of what it needs', async () => {
-    const half = attune('export', '--model', model, '--delta', join(folder, 'none.safetensors'));
-    await expect(half).rejects.toMatchObject({ code: 'config-invalid' });
+  it('writes an adapter, and says what a lower rank keeps of it', async () => {
+    const peft = join(folder, 'peft');
+    expect(await attune(...parts('--as', 'peft', '--to', peft))).toContain(
+      'rank 32, nothing was cut',
+    );
+    expect(existsSync(join(peft, 'adapter_config.json'))).toBe(true);
+    const said = await attune(...parts('--as', 'peft', '--to', peft, '--rank', '1'));
+    expect(said).toContain('rank 1, it keeps at least 100.0 %');
+    const lora = join(folder, 'lora.gguf');
+    await attune(...parts('--as', 'gguf-lora', '--to', lora));
+    expect(readFileSync(lora).subarray(0, 4).toString()).toBe('GGUF');
+  });
+
+  it.each([
+    ['no form', ['--to', 'x'], /--as is one of peft/],
+    ['another form', ['--as', 'onnx', '--to', 'x'], /--as is one of peft/],
+    ['no place', ['--as', 'peft'], /--to is missing/],
+    ['another type', ['--as', 'merged', '--to', 'x', '--type', 'q4'], /f32 or f16/],
+    ['nights as well', ['--as', 'peft', '--to', 'x', '--night', '1'], /either --night/],
+  ])('refuses %s', async (_, rest, message) => {
+    const refused = attune(...parts(...rest));
+    await expect(refused).rejects.toMatchObject({ code: 'config-invalid' });
+    await expect(refused).rejects.toThrow(message);
+  });
+
+  it('refuses a night that is not there', async () => {
+    const argv = ['export', '--model', model, '--night', '7', '--as', 'peft', '--to', 'x'];
+    await expect(attune(...argv)).rejects.toThrow(/no night "7" of this model/);
   });
 });

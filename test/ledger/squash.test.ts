@@ -8,12 +8,14 @@ import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
 import { nightId } from '../../src/ledger/manifest.ts';
 import { squash } from '../../src/ledger/squash.ts';
 import { verifyLedger } from '../../src/ledger/verify.ts';
-import { readDelta, writeDelta } from '../../src/model/delta.ts';
+import { addDelta, type DeltaTensor, readDelta, writeDelta } from '../../src/model/delta.ts';
 import { NIGHT_FILES } from '../../src/record/files.ts';
 
 const BASE = sha256('a base model');
 const AT = '2026-11-22T03:00:00.000Z';
 const SIZE = 500;
+const ROWS = 20;
+const RANK = 2;
 let folder: string;
 let ledger: Ledger;
 
@@ -24,13 +26,20 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-async function addNight(): Promise<void> {
+async function addNight(isDense = true): Promise<void> {
   const { number, parent } = await ledger.next();
   const night = nightId(number, '2026-11-22');
   const { path: building } = await ledger.building(night);
   const data = new Float32Array(SIZE);
   createRandom(number).fillGaussian(data, 0.1);
-  const tensors = { 'layers.0.qProj': { shape: [SIZE, 1], data } };
+  const tensor: DeltaTensor = isDense
+    ? { shape: [ROWS, SIZE / ROWS], data }
+    : {
+        shape: [ROWS, SIZE / ROWS],
+        loraA: data.slice(0, RANK * (SIZE / ROWS)),
+        loraB: data.slice(-RANK * ROWS),
+      };
+  const tensors = { 'layers.0.qProj': tensor };
   const path = join(building, 'delta.safetensors');
   const hash = await writeDelta(path, { baseHash: BASE, tensors });
   const delta = { file: 'delta.safetensors', hash, relativeNorm: 0.01, steps: 1 };
@@ -46,8 +55,8 @@ async function addNight(): Promise<void> {
 async function sumInForce(): Promise<Float64Array> {
   const sum = new Float64Array(SIZE);
   for (const { path } of await ledger.deltaFiles(ledger.head().inForce)) {
-    const { data } = (await readDelta(path)).tensors['layers.0.qProj'] ?? { data: [] };
-    for (let i = 0; i < SIZE; i += 1) sum[i] = (sum[i] as number) + (data[i] as number);
+    const tensor = (await readDelta(path)).tensors['layers.0.qProj'];
+    if (tensor !== undefined) await addDelta(sum, tensor);
   }
   return sum;
 }
@@ -72,6 +81,21 @@ it('adds later nights to the sum that is there', async () => {
   expect(await squash(ledger, 1)).toEqual(ledger.head().inForce.slice(0, 4));
   expect(await sumInForce()).toEqual(before);
   expect((await verifyLedger(ledger)).isSound).toBe(true);
+});
+
+it('leaves factors as they are while they take less room than their sum', async () => {
+  const factors = await openLedger(`${folder}/factors`, { base: BASE, files: NIGHT_FILES });
+  ledger = factors;
+  for (let i = 0; i < 6; i += 1) await addNight(false);
+  expect(await squash(ledger, 1)).toEqual([]);
+});
+
+it('adds factors up bit for bit, among dense deltas of before', async () => {
+  await addNight(false);
+  await addNight(false);
+  const before = await sumInForce();
+  expect(await squash(ledger, 1)).toHaveLength(5);
+  expect(await sumInForce()).toEqual(before);
 });
 
 it('does nothing while there is room', async () => {

@@ -1,13 +1,19 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type DeltaTensor, readDelta, writeDelta } from '../../src/model/delta.ts';
+import {
+  type DeltaTensor,
+  type LowRankDelta,
+  readDelta,
+  writeDelta,
+} from '../../src/model/delta.ts';
 import { exportModel } from '../../src/model/export.ts';
 import { type Model, readModel, readWeight, type Weight } from '../../src/model/model.ts';
 import { loadVersion, versionId } from '../../src/model/versions.ts';
 import type { Executor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { floats, withHeader } from './bytes.ts';
+import { denseOf } from './dense.ts';
 import * as run from './runner.ts';
 import { Runner } from './runner.ts';
 
@@ -94,14 +100,6 @@ describe('a weights version', () => {
     expect((await loadVersion(model, [first], { id: 'named' })).id).toBe('named');
   });
 
-  test('of a GGUF file is not exported', async () => {
-    const gguf = new URL('../fixtures/gguf/llama.gguf', import.meta.url).pathname;
-    const base = await readModel(gguf, { cacheDir: join(folder, 'cache') });
-    const target = join(folder, 'export-gguf');
-    const exporting = exportModel(base, await loadVersion(base, []), target);
-    await expect(exporting).rejects.toMatchObject({ code: 'model-unsupported' });
-  });
-
   test('that is fed answers as a model folder that was exported with it', async () => {
     const noise = (seed: number): DeltaTensor => ({
       shape: [32, 32],
@@ -164,6 +162,54 @@ describe('a delta', () => {
       metadata,
       hash,
     });
+  });
+
+  test('is kept as factors too, and those of several nights add up to the last bit', async () => {
+    const wave = (length: number, seed: number): Float32Array =>
+      Float32Array.from({ length }, (_, i) => Math.sin(seed * 100 + i) * 0.1);
+    const factors = (rank: number, seed: number): LowRankDelta => ({
+      shape: [32, 32],
+      loraA: wave(rank * 32, seed),
+      loraB: wave(32 * rank, seed + 1),
+    });
+    const one = factors(2, 1);
+    const path = await write('factors', { [Q0]: one });
+    expect((await readDelta(path)).tensors).toEqual({ [Q0]: one });
+    const base = await readWeight(model.weights.get(Q0) as Weight);
+    const { weights } = await loadVersion(model, [path]);
+    for (const [i, value] of (await denseOf(one)).entries()) {
+      expect(weights[Q0]?.data[i]).toBe(Math.fround((base[i] as number) + value));
+    }
+    const other = factors(3, 5);
+    const rows = (b: Float32Array, row: number, rank: number): number[] => [
+      ...b.subarray(row * rank, (row + 1) * rank),
+    ];
+    const both: LowRankDelta = {
+      shape: [32, 32],
+      loraA: Float32Array.from([...one.loraA, ...other.loraA]),
+      loraB: Float32Array.from(
+        [...Array(32).keys()].flatMap((row) => [
+          ...rows(one.loraB, row, 2),
+          ...rows(other.loraB, row, 3),
+        ]),
+      ),
+    };
+    const paths = [path, await write('other', { [Q0]: other })];
+    const summed = await loadVersion(model, [await write('both', { [Q0]: both })]);
+    expect((await loadVersion(model, paths)).weights).toEqual(summed.weights);
+  });
+
+  test('with one factor, or factors that do not fit, is refused', async () => {
+    const __metadata__ = { schema: 'attune-delta-2', baseHash: model.baseHash };
+    const a = { dtype: 'F32', shape: [2, 3], data_offsets: [0, 24] };
+    const path = join(folder, 'half');
+    const header = { __metadata__, [`${Q0}.loraA`]: a };
+    await writeFile(path, withHeader(JSON.stringify(header), floats(...Array(6).fill(1))));
+    await expect(readDelta(path)).rejects.toThrow(/one of its two factors/);
+    const b = { dtype: 'F32', shape: [4, 1], data_offsets: [24, 40] };
+    const wrong = JSON.stringify({ ...header, [`${Q0}.loraB`]: b });
+    await writeFile(path, withHeader(wrong, floats(...Array(10).fill(1))));
+    await expect(readDelta(path)).rejects.toThrow(/no factors of layers.0.qProj/);
   });
 
   test('of another base is refused', async () => {

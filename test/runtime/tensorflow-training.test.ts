@@ -14,6 +14,7 @@ import { asLesson } from '../../src/teach/teacher.ts';
 import type { StepRecord, TrainResult } from '../../src/train/train-settings.ts';
 import { Trainer } from '../../src/train/trainer.ts';
 import { wordRenderer } from '../fakes/word-renderer.ts';
+import { denseOf } from '../model/dense.ts';
 import { FIXTURES } from '../model/runner.ts';
 import { whyNoTensorFlow } from './tensorflow-at-hand.ts';
 
@@ -56,11 +57,12 @@ async function train(executor: Executor, model: Model): Promise<Training> {
 }
 
 /** Cosine of the angle between two deltas. */
-function likeness(a: TrainResult, b: TrainResult): number {
+async function likeness(a: TrainResult, b: TrainResult): Promise<number> {
   let [ab, aa, bb] = [0, 0, 0];
-  for (const [name, { data }] of Object.entries(a.delta)) {
-    data.forEach((x, i) => {
-      const y = b.delta[name]?.data[i] ?? Number.NaN;
+  for (const [name, tensor] of Object.entries(a.delta)) {
+    const other = await denseOf(b.delta[name]);
+    (await denseOf(tensor)).forEach((x, i) => {
+      const y = other[i] ?? Number.NaN;
       ab += x * y;
       aa += x * x;
       bb += y * y;
@@ -90,7 +92,7 @@ describe.skipIf(unavailable !== undefined)(`a training on TensorFlow${reason}`, 
       expect(Math.abs(gradientNorm / expected.gradientNorm - 1)).toBeLessThan(tolerance);
     });
     expect(ours.records.at(-1)?.teacherKl).toBeLessThan(ours.records[0]?.teacherKl as number);
-    expect(likeness(ours.result, theirs.result)).toBeGreaterThan(0.9999);
+    expect(await likeness(ours.result, theirs.result)).toBeGreaterThan(0.9999);
 
     await onnx.close();
     await tensorflow.close();

@@ -130,9 +130,8 @@ describe('on a disk in memory', () => {
     expect(await readReview(ledger, first)).toEqual([change]);
     expect(await squash(ledger, 1)).toHaveLength(2);
     const [sum] = await ledger.deltaFiles(ledger.head().inForce);
-    expect((await readDelta(sum?.path ?? '', ops)).tensors['layers.0.qProj']?.data).toEqual(
-      Float64Array.of(3, 2),
-    );
+    const { tensors } = await readDelta(sum?.path ?? '', ops);
+    expect(tensors['layers.0.qProj']).toEqual({ shape: [2, 1], data: Float64Array.of(3, 2) });
     const left = (texts: ReadonlyMap<string, string>) => {
       const named = [...texts].filter(([, text]) => text.includes('"talk-1"'));
       const emptied = new Map(named.map(([name]) => [name, '']));

@@ -16,10 +16,10 @@ beforeAll(async () => {
 afterAll(() => tiny.close());
 
 describe('a difference', () => {
-  it('leads from the weights before to those after', () => {
+  it('leads from the weights before to those after', async () => {
     const after = nudged(tiny.base, 'move');
     const delta = differences(after, tiny.base, Object.keys(tiny.base));
-    const back = plus(tiny.base, delta);
+    const back = await plus(tiny.base, delta);
     const name = 'layers.0.qProj';
     for (const [i, value] of (after[name]?.data ?? []).entries()) {
       expect(back[name]?.data[i]).toBeCloseTo(value, 5);

@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
 import { trainSection } from '../../src/config/section/learning.ts';
+import { isLowRank, rankOf } from '../../src/model/delta.ts';
 import { type Model, readModel } from '../../src/model/model.ts';
 import type { Executor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
 import { asLesson } from '../../src/teach/teacher.ts';
-import { normOf } from '../../src/train/difference.ts';
 import type {
   Arm,
   StepRecord,
@@ -20,6 +20,7 @@ import type {
 } from '../../src/train/train-settings.ts';
 import { Trainer } from '../../src/train/trainer.ts';
 import { wordRenderer } from '../fakes/word-renderer.ts';
+import { denseOf } from '../model/dense.ts';
 
 // A model is trained.
 vi.setConfig({ testTimeout: 60_000 });
@@ -138,10 +139,20 @@ describe('a training', () => {
     },
   );
 
+  it('is kept in the fewest factors that lose less than a fiftieth of what it moved', async () => {
+    const { delta, rank, lostShare, outputKl } = await train();
+    expect(lostShare).toBeLessThan(0.02);
+    expect(outputKl).toBeGreaterThan(0);
+    const ranks = Object.values(delta).map((one) => (isLowRank(one) ? rankOf(one) : null));
+    expect(ranks).toEqual([rank, rank]);
+  });
+
   it('changes nothing in no step', async () => {
     const result = await train({ stepsMax: 0 });
     expect(result).toMatchObject({ steps: 0, movedShare: 0, outputKl: 0 });
-    expect(normOf(result.delta)).toBe(0);
+    for (const tensor of Object.values(result.delta)) {
+      expect((await denseOf(tensor)).every((value) => value === 0)).toBe(true);
+    }
   });
 
   it.each(['apollo', 'adamw'] as const)(
@@ -213,7 +224,7 @@ describe('a training', () => {
     const oneLayer = await train(withSettings({ layers: [1, 2] }));
     expect(Object.keys(oneLayer.delta)).toEqual(['layers.1.qProj']);
     const oneHead = await train(withSettings({ heads: [2] }));
-    const data = oneHead.delta['layers.0.qProj']?.data as Float32Array; // (32, 32), 8 rows a head
+    const data = await denseOf(oneHead.delta['layers.0.qProj']); // (32, 32), 8 rows a head
     expect(data.subarray(0, 512).every((v) => v === 0)).toBe(true);
     expect(data.subarray(512, 768).some((v) => v !== 0)).toBe(true);
   });

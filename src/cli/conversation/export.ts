@@ -15,14 +15,18 @@ interface ExportOptions extends AddressOptions, ExportDeltaOptions {
 
 export function registerExport(program: Command): void {
   addDeltaOptions(program.command('export'))
-    .description('export conversations and flags as JSONL, or a model with merged deltas')
+    .description('export conversations and flags as JSONL; or nights, as an adapter or a model')
     .option('--conversation <id>', 'export only this conversation')
-    .option('--to <file>', 'new file to write, readable only by you (default: standard output)')
+    .option(
+      '--to <file>',
+      'new file to write, readable only by you (default: standard output); with --as, where',
+    )
     .option('--url <address>', 'URL of the daemon')
     .option('--config <file>', 'configuration file')
     .action((options: ExportOptions) => {
-      const isMerge = options.delta !== undefined || options.merged !== undefined;
-      return isMerge ? exportDelta(options) : exportConversations(options);
+      const { night, delta, as } = options;
+      const isModel = [night, delta, as].some((option) => option !== undefined);
+      return isModel ? exportDelta(options) : exportConversations(options);
     });
 }
 

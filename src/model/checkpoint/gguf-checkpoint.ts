@@ -68,7 +68,7 @@ export async function readGgufCheckpoint(path: string): Promise<GgufCheckpoint> 
 }
 
 /** The parts in their order; the one that was named may be any of them. */
-async function readParts(path: string): Promise<GgufFile[]> {
+export async function readParts(path: string): Promise<GgufFile[]> {
   const named = await readGgufFile(await realFile(path));
   const count = named.metadata.get('split.count') ?? 1;
   if (count === 1 || count === 0) return [named];

@@ -199,20 +199,19 @@ async function* valuesOf(tensor: StoredTensor): AsyncGenerator<Float32Array<Arra
     for await (const piece of readPieces(tensor)) yield widen(tensor, piece);
   } else {
     const values = (await readTensor(tensor)) as Float32Array;
-    yield halvesPaired(values, tensor.shape[0] as number, tensor.pairedHeads);
+    yield halvesPaired(values, { rows: tensor.shape[0] as number, heads: tensor.pairedHeads });
   }
 }
 
 /**
  * Rows in the order in which halves of a head are rotated together: row `j` of the first half was
- * stored at `2j`, of the second at `2j + 1`.
+ * stored at `2j`, of the second at `2j + 1`. With `isBack`, from this order into that of the file.
  * @param values (rows, in) or (rows)
  * Source: ggml-org/llama.cpp, convert_hf_to_gguf.py, LlamaModel.permute (this is its inverse).
  */
 export function halvesPaired(
   values: Float32Array,
-  rows: number,
-  heads: number,
+  { rows, heads, isBack = false }: { rows: number; heads: number; isBack?: boolean },
 ): Float32Array<ArrayBuffer> {
   const width = values.length / rows;
   const half = rows / heads / 2;
@@ -220,7 +219,8 @@ export function halvesPaired(
   for (let row = 0; row < rows; row++) {
     const inHead = row % (2 * half);
     const stored = row - inHead + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
-    ordered.set(values.subarray(stored * width, (stored + 1) * width), row * width);
+    const [from, to] = isBack ? [row, stored] : [stored, row];
+    ordered.set(values.subarray(from * width, (from + 1) * width), to * width);
   }
   return ordered;
 }

@@ -1,0 +1,42 @@
+import { expect, it } from 'vitest';
+import { isLowRank, rankOf } from '../../src/model/delta.ts';
+import { compress } from '../../src/train/compress.ts';
+
+const SIZE = 48;
+/** A diagonal matrix has its entries for singular values. */
+const diagonal = (values: readonly number[]) => {
+  const data = new Float32Array(SIZE * SIZE);
+  for (const [i, value] of values.entries()) data[i * (SIZE + 1)] = value;
+  return { dtype: 'f32' as const, shape: [SIZE, SIZE], data };
+};
+
+const rankIn = (tensors: Awaited<ReturnType<typeof compress>>['tensors']): number => {
+  const [tensor] = Object.values(tensors);
+  return tensor !== undefined && isLowRank(tensor) ? rankOf(tensor) : Number.NaN;
+};
+
+const delta = { 'layers.0.qProj': diagonal(Array.from({ length: SIZE }, (_, i) => SIZE - i)) };
+
+it.each([1, 2, 7, 15, 16, 17, 23])(
+  'takes the smallest rank that loses little enough: %i',
+  async (needed) => {
+    const tried: number[] = [];
+    const found = await compress(delta, async (tensors) => {
+      tried.push(rankIn(tensors));
+      return rankIn(tensors) >= needed ? 0.0199 : 0.02;
+    });
+    expect([found.rank, rankIn(found.tensors), found.lostShare]).toEqual([needed, needed, 0.0199]);
+    expect(new Set(tried).size).toBe(tried.length);
+  },
+);
+
+it('stays dense where factors would take as much room', async () => {
+  const found = await compress(delta, async (tensors) => (rankIn(tensors) >= 24 ? 0 : 1));
+  expect(found).toEqual({ tensors: delta, rank: null, lostShare: 0 });
+});
+
+it('gives every matrix the same rank', async () => {
+  const two = { ...delta, 'layers.1.qProj': diagonal([5]) };
+  const { tensors } = await compress(two, async (cut) => (rankIn(cut) >= 3 ? 0 : 1));
+  expect(Object.values(tensors).map((one) => isLowRank(one) && rankOf(one))).toEqual([3, 3]);
+});
