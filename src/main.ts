@@ -29,6 +29,7 @@ import { EventHub } from './server/event-hub.ts';
 import { memoryRoutes } from './server/memory-routes.ts';
 import { metricsRoute } from './server/metrics.ts';
 import { nightRoutes } from './server/night-routes.ts';
+import { ollamaRoutes } from './server/openai/ollama-routes.ts';
 import { openaiRoutes } from './server/openai/routes.ts';
 import type { Route } from './server/route.ts';
 import { openServer } from './server/server.ts';
@@ -163,21 +164,22 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const { replyTokensMax, learnFromApi } = config.chat;
   const slider = { engine, ledger: store.ledger, tokenizer, replyTokensMax, sampling };
   const trial = { nights, chat, store: store.conversations, engine, tokenizer };
+  const asked = {
+    ...{ chat, store: store.conversations, tokenizer, engineView, clock, learnFromApi },
+    vocabularySize: () => watch.description?.vocabularySize ?? 0,
+  };
   const routes = [
     ...(parts.routes ?? []),
     metricsRoute({ events, chat, engineView, store: store.conversations }),
     ...apiRoutes({ conversations, engineView, clock, importBytesMax: limits.importBytesMax }),
-    ...openaiRoutes({
-      ...{ chat, store: store.conversations, tokenizer, engineView, clock, learnFromApi },
-      vocabularySize: () => watch.description?.vocabularySize ?? 0,
-    }),
+    ...openaiRoutes(asked),
+    ...ollamaRoutes(asked, await installedVersion()),
     ...nightRoutes({ nights, conversations, slider, trial, schedule }),
     ...memoryRoutes(store.memory),
   ];
   const server = await openServer({
     ...{ settings, chat, conversations, events, watch, routes, clock, logger },
-    webFolder: paths.web,
-    version: await installedVersion(),
+    ...{ webFolder: paths.web, version: await installedVersion() },
   });
   closers.push(
     () => server.close(),

@@ -41,14 +41,31 @@ function endOfText(text: string, from: number): number {
   return text.length;
 }
 
-/** Checks a value from outside against a schema. @throws message-invalid */
-export function parseWith<S extends z.ZodType>(schema: S, value: unknown): z.infer<S> {
+/**
+ * Checks a value from outside against a schema.
+ * @param names by which whoever sent it knows its keys
+ * @throws message-invalid
+ */
+export function parseWith<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  names: Readonly<Record<string, string>> = {},
+): z.infer<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const param = paramOf(result.error.issues[0]?.path ?? []);
+  const { issues } = result.error;
+  for (const { path } of issues) path.splice(0, 1, ...renamed(path[0], names));
+  const param = paramOf(issues[0]?.path ?? []);
   throw new AttuneError('message-invalid', describeIssues(result.error), {
     ...(param !== '' && { param }),
   });
+}
+
+function renamed(
+  key: PropertyKey | undefined,
+  names: Readonly<Record<string, string>>,
+): PropertyKey[] {
+  return key === undefined ? [] : [names[String(key)] ?? key];
 }
 
 /** `messages[0].content` */

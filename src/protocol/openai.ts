@@ -59,7 +59,7 @@ const UPSTREAM = new Set([
 export function closed<S extends z.ZodRawShape>(shape: S, ignored: readonly string[] = []) {
   return z.looseObject(shape).superRefine((value, context) => {
     for (const [key, one] of Object.entries(value)) {
-      if (key in shape || one === null || IGNORED.has(key) || ignored.includes(key)) continue;
+      if (key in shape || one == null || IGNORED.has(key) || ignored.includes(key)) continue;
       if (NEUTRAL[key]?.some((neutral) => JSON.stringify(neutral) === JSON.stringify(one)))
         continue;
       const message = UPSTREAM.has(key) ? needsUpstream('is') : 'is not known here';

@@ -14,6 +14,7 @@ import {
   tokenOf,
 } from './access.ts';
 import { publicFacts, retryAfterMs } from './error-message.ts';
+import { OLLAMA_PATH, ollamaError } from './openai/ollama-routes.ts';
 import { openaiError, openaiStatus } from './openai-error.ts';
 import { createRateLimit } from './rate-limit.ts';
 import {
@@ -251,10 +252,15 @@ function sendError(request: IncomingMessage, response: ServerResponse, error: un
   if (coded.code === 'token-required') response.setHeader('WWW-Authenticate', 'Bearer');
   // What is left of a body that was not read would be taken for the next request.
   if (!request.complete) response.setHeader('Connection', 'close');
-  const { code } = coded;
-  const isOpenai = (request.url ?? '').startsWith('/v1/');
-  const body = isOpenai
-    ? openaiError(coded)
-    : { error: { code, message: publicMessage(coded), facts: publicFacts(coded) } };
-  sendJson(response, body, isOpenai ? openaiStatus(coded) : coded.status);
+  const { body, status } = answerTo(request.url ?? '', coded);
+  sendJson(response, body, status);
+}
+
+/** An error as the API has it that was asked. */
+function answerTo(path: string, error: AttuneError): { body: object; status: number } {
+  if (path.startsWith('/v1/')) return { body: openaiError(error), status: openaiStatus(error) };
+  if (OLLAMA_PATH.test(path)) return { body: ollamaError(error), status: openaiStatus(error) };
+  const { code, status } = error;
+  const facts = publicFacts(error);
+  return { body: { error: { code, message: publicMessage(error), facts } }, status };
 }

@@ -1,16 +1,19 @@
 // /v1: OpenAI's API, so that the clients people like work as well.
 import { randomUUID } from 'node:crypto';
 import { AttuneError } from '../../base/errors.ts';
+import { parseWith } from '../../protocol/codec.ts';
 import {
   ChatCompletionRequest,
   CompletionRequest,
   type Generation,
   needsUpstream,
 } from '../../protocol/openai.ts';
+import { chatOf, RESPONSES_NAMES, ResponsesRequest } from '../../protocol/responses.ts';
 import type { EngineView } from '../../protocol/server-message.ts';
 import { type Route, type RouteContext, route } from '../route.ts';
 import { chatFormat, type FormatOptions, textFormat } from './chat-format.ts';
 import { beginChat, beginCompletion, type OpenaiOptions } from './order.ts';
+import { responsesFormat } from './responses-format.ts';
 import { send } from './stream.ts';
 
 /** The name under which the running model is offered besides its own. */
@@ -26,6 +29,7 @@ export function openaiRoutes(options: OpenaiOptions): Route[] {
       return modelView(id);
     }),
     route('POST', '/v1/chat/completions', (context) => chat(context, options)),
+    route('POST', '/v1/responses', (context) => respond(context, options)),
     route('POST', '/v1/completions', (context) => complete(context, options)),
     route('POST', '/v1/embeddings', () => {
       const message = `${needsUpstream('embeddings are')}.`;
@@ -67,6 +71,15 @@ async function chat(context: RouteContext, options: OpenaiOptions): Promise<void
   assertModel(request.model, options.engineView());
   const replies = await beginChat(request, options);
   const format = chatFormat(formatOptions('chatcmpl', request, options));
+  await send(replies, format, { ...context, isStream: request.stream === true });
+}
+
+async function respond(context: RouteContext, options: OpenaiOptions): Promise<void> {
+  const sent = await context.readBody(ResponsesRequest);
+  const request = parseWith(ChatCompletionRequest, chatOf(sent), RESPONSES_NAMES);
+  assertModel(request.model, options.engineView());
+  const replies = await beginChat({ ...request, n: 1 }, options);
+  const format = responsesFormat({ ...formatOptions('resp', request, options), request, sent });
   await send(replies, format, { ...context, isStream: request.stream === true });
 }
 
