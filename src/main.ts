@@ -39,6 +39,7 @@ import type { ChatTokenizer } from './tokenizer/chat-tokenizer.ts';
 import { readGenerationConfig } from './tokenizer/generation-config.ts';
 import { openTokenizerWorker } from './tokenizer/tokenizer-worker.ts';
 import { assertFits } from './train/train-settings.ts';
+import { judgingSuites } from './work/suite.ts';
 
 export interface StartOptions {
   /** Where the engine is to be opened first, when a process was started for it already. */
@@ -86,9 +87,6 @@ export interface Daemon {
   /** Takes no more messages, ends or saves replies, saves everything. Safe to call twice. */
   close(): Promise<void>;
 }
-
-/** Models up to this size are measured in the companion's world, larger ones in open language. */
-const SMALL_PARAMETERS_MAX = 50_000_000;
 
 type Closer = () => unknown;
 
@@ -244,7 +242,6 @@ async function createNights(parts: DaemonParts, events: EventHub): Promise<Night
   const description = await engine.describe();
   assertFits(config.train, description);
   const { parameters } = description;
-  const isCompanion = parameters <= SMALL_PARAMETERS_MAX;
   return new NightService({
     config,
     sampling,
@@ -255,8 +252,7 @@ async function createNights(parts: DaemonParts, events: EventHub): Promise<Night
     paths: {
       modelDir: paths.model,
       cacheDir: paths.cache,
-      suiteFolder: join(paths.suites, isCompanion ? 'companion' : 'open'),
-      ...(isCompanion ? {} : { sceneFolder: join(paths.suites, 'listen') }),
+      ...judgingSuites(paths.suites, parameters),
       promptsFolder: paths.prompts,
     },
     clock,

@@ -23,6 +23,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   summary: night,
   swap: night,
   memory: async () => (await import('./night/memory-list.ts')).registerMemory,
+  'import-adapter': async () => (await import('./model/import-adapter.ts')).registerImportAdapter,
   'listen-test': async () => (await import('./model/listen-test.ts')).registerListenTest,
   demo: async () => (await import('./conversation/demo.ts')).registerDemo,
   models: async () => (await import('./model/models.ts')).registerModels,

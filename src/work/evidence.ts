@@ -295,7 +295,7 @@ async function writeProbe(
 
 export async function gateNight(
   { plan, folder }: Night,
-  { outputKl, placeboOutputKl }: Trained,
+  { outputKl, placeboOutputKl }: Pick<Trained, 'outputKl' | 'placeboOutputKl'>,
 ): Promise<Verdict> {
   const measures = await readMeasures(folder);
   if (measures === undefined) {
