@@ -121,7 +121,7 @@ export interface Engine {
   score(request: ScoreRequest, signal?: AbortSignal): Promise<Float32Array[]>;
   capture(request: CaptureRequest, signal?: AbortSignal): Promise<AttentionCapture>;
   /**
-   * Loads a version beside the current one and retires any third. At most two are live.
+   * Loads a version beside the others. Where there is no room the oldest that is not used goes.
    * @throws version-mismatch when the one to retire still decodes, model-damaged
    */
   loadVersion(source: VersionSource): Promise<void>;

@@ -40,6 +40,8 @@ export interface EngineOptions {
   /** Prompt and reply together; 0 or absent = what the model was made for. */
   readonly windowTokens?: number;
   readonly cacheBytesMax?: number;
+  /** W_q of all live versions together; two are live whatever they take. */
+  readonly versionBytesMax?: number;
   readonly batchMax?: number;
   readonly prefillChunkTokens?: number;
 }
@@ -47,7 +49,10 @@ export interface EngineOptions {
 /** Logits that scoring holds at once: 16 M numbers, 64 MB. */
 const SCORE_LOGITS_MAX = 2 ** 24;
 const SCORE_ROWS_MAX = 1024;
-const DEFAULTS = { cacheBytesMax: 2 ** 29, batchMax: 64, prefillChunkTokens: 256 };
+const DEFAULTS = {
+  ...{ cacheBytesMax: 2 ** 29, versionBytesMax: 2 ** 27 },
+  ...{ batchMax: 64, prefillChunkTokens: 256 },
+};
 
 /** @throws model-not-found, model-unsupported, model-damaged, config-invalid, delta-damaged */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
@@ -58,7 +63,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const runner = await createRunner(model, executor);
   assertWindowFits(model, runner, settings.cacheBytesMax);
   const base = { id: versionId(model.baseHash, []), deltas: [] };
-  const versions = await LiveVersions.open(model, executor, options.version ?? base);
+  const bytesMax = settings.versionBytesMax;
+  const versions = await LiveVersions.open({ model, executor, bytesMax }, options.version ?? base);
   return new InProcessEngine({ model, executor, runner, versions, settings });
 }
 

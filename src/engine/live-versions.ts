@@ -1,8 +1,9 @@
-// The weights versions that are loaded in an engine: at most two, one of them current.
+// The weights versions that are loaded in an engine, one of them current; bounded by their bytes.
 import { AttuneError } from '../base/errors.ts';
 import { createQueue } from '../base/queue.ts';
 import type { Model } from '../model/model.ts';
 import { loadVersion } from '../model/versions.ts';
+import { isQProj } from '../model/weight-names.ts';
 import type { Executor, Value } from '../runtime/executor.ts';
 import type { VersionSource } from './engine.ts';
 import type { WeightFeeds } from './runner.ts';
@@ -13,29 +14,39 @@ interface LiveVersion {
   uses: number;
 }
 
-const LIVE_MAX = 2;
+/** The current one and the one that is to be. */
+const LIVE_MIN = 2;
+
+interface LiveOptions {
+  readonly model: Model;
+  readonly executor: Executor;
+  /** Of all live versions together; two are live whatever they take. */
+  readonly bytesMax: number;
+}
 
 export class LiveVersions {
   readonly #model: Model;
   readonly #executor: Executor;
+  /** All have the same bytes. */
+  readonly #liveMax: number;
+  /** In the order of loading. */
   readonly #live = new Map<string, LiveVersion>();
   /** Loads happen one after another. */
   readonly #loading = createQueue();
   #current: string;
 
-  private constructor(model: Model, executor: Executor, current: string) {
+  private constructor({ model, executor, bytesMax }: LiveOptions, current: string) {
     this.#model = model;
     this.#executor = executor;
     this.#current = current;
+    const trained = [...model.weights.values()].filter(({ name }) => isQProj(name));
+    const bytes = trained.reduce((total, { place }) => total + place.length, 0);
+    this.#liveMax = Math.max(LIVE_MIN, Math.floor(bytesMax / bytes));
   }
 
   /** @throws version-mismatch, delta-damaged, model-not-found */
-  static async open(
-    model: Model,
-    executor: Executor,
-    source: VersionSource,
-  ): Promise<LiveVersions> {
-    const versions = new LiveVersions(model, executor, source.id);
+  static async open(options: LiveOptions, source: VersionSource): Promise<LiveVersions> {
+    const versions = new LiveVersions(options, source.id);
     await versions.load(source);
     return versions;
   }
@@ -58,7 +69,7 @@ export class LiveVersions {
     this.#find(id).uses--;
   }
 
-  /** Loads a version beside the current one and retires a third. A live one stays as it is. */
+  /** Loads a version beside the others; the oldest goes where there is no room. A live one stays. */
   load(source: VersionSource): Promise<void> {
     return this.#loading(() => this.#load(source));
   }
@@ -82,22 +93,24 @@ export class LiveVersions {
     for (const [name, weight] of Object.entries(weights)) {
       feeds[name] = await this.#executor.upload(weight);
     }
-    for (const other of this.#retirable()) this.#drop(other);
+    const oldest = this.#oldest();
+    if (oldest !== undefined) this.#drop(oldest);
     this.#live.set(id, { weights: feeds, uses: 0 });
   }
 
-  #retirable(): string[] {
-    return this.#live.size < LIVE_MAX
-      ? []
-      : [...this.#live.keys()].filter((id) => id !== this.#current);
+  /** What has to go for one more: the oldest that nobody uses. Undefined: there is room. */
+  #oldest(): string | undefined {
+    if (this.#live.size < this.#liveMax) return undefined;
+    const others = [...this.#live].filter(([id]) => id !== this.#current);
+    return (others.find(([, { uses }]) => uses === 0) ?? others[0])?.[0];
   }
 
   #assertRoom(id: string): void {
-    const busy = this.#retirable().find((other) => this.#find(other).uses > 0);
-    if (busy === undefined) return;
+    const busy = this.#oldest();
+    if (busy === undefined || this.#find(busy).uses === 0) return;
     const message =
       `${id} cannot be loaded beside ${this.#current}: requests still run under ${busy}, ` +
-      'and at most two versions are live; wait for them or abort them';
+      `and at most ${this.#liveMax} versions are live; wait for them or abort them`;
     throw new AttuneError('version-mismatch', message, { version: id, busy });
   }
 

@@ -91,11 +91,8 @@ async function schedule(
   });
   const model = await openModel(await tinyModel());
   const source = { id: 'base', deltas: [] };
-  const versions = await LiveVersions.open(
-    model,
-    { upload } as Partial<Executor> as Executor,
-    source,
-  );
+  const executor = { upload } as Partial<Executor> as Executor;
+  const versions = await LiveVersions.open({ model, executor, bytesMax: 0 }, source);
   const runner = new TimedRunner(stepMs);
   const scheduler = new Scheduler({
     runner,

@@ -106,8 +106,17 @@ describe('weights versions', () => {
     expect(kept.versionRuns[0]?.[2]).toBe('v-two');
   });
 
-  it('are at most two: a third retires the one that is not current', async () => {
+  it('are as many as their bytes allow: the oldest goes, and never the current one', async () => {
     const engine = await openEngine(modelDir);
+    const base = await baseOf(engine);
+    await engine.loadVersion(one());
+    await engine.loadVersion(two());
+    await engine.switchVersion('v-two');
+    await engine.switchVersion(base);
+  });
+
+  it('are two where there are bytes for none: a third retires the one not current', async () => {
+    const engine = await openEngine(modelDir, { versionBytesMax: 0 });
     const base = await baseOf(engine);
     await engine.loadVersion(one());
     await engine.switchVersion('v-one');
@@ -118,7 +127,7 @@ describe('weights versions', () => {
   });
 
   it('are not retired under a request that is bound to one', async () => {
-    const engine = await openEngine(modelDir);
+    const engine = await openEngine(modelDir, { versionBytesMax: 0 });
     await engine.loadVersion(one());
     const bound = generate(engine, request(prompt, { version: 'v-one', replyTokensMax: 100 }));
     await expect(engine.loadVersion(two())).rejects.toMatchObject({ code: 'version-mismatch' });
