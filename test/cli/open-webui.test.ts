@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { OpenWebuiFile, readOpenWebui } from '../../src/cli/conversation/open-webui.ts';
+import { readOpenWebui } from '../../src/cli/conversation/open-webui.ts';
 import { ConversationImport } from '../../src/protocol/http.ts';
 
 /** As Open WebUI 0.6 writes it: a tree of messages, the leaf that is shown, ratings on messages. */
@@ -63,8 +63,13 @@ const chat = {
   created_at: 1_699_999_999,
 };
 
-const read = (entries: unknown) =>
-  readOpenWebui(OpenWebuiFile.parse(entries), 5).conversations.map((one) => one.conversation);
+const all = (entries: readonly unknown[]) =>
+  readOpenWebui(
+    entries.map((value, index) => ({ place: `entry ${index + 1}`, value })),
+    5,
+  );
+const read = (entries: readonly unknown[]) =>
+  all(entries).conversations.map((one) => one.conversation);
 
 describe('an export of Open WebUI', () => {
   it('becomes the branch that was shown, with its marks, in a form that the daemon takes', () => {
@@ -116,7 +121,7 @@ describe('an export of Open WebUI', () => {
 
   it('loses only the entries that are odd, and says which and why', () => {
     const odd = [{ ...chat, id: 7 }, 'a text', { type: 'rating', data: {} }, chat];
-    const { conversations, skipped } = readOpenWebui(odd, 5);
+    const { conversations, skipped } = all(odd);
     expect(conversations).toMatchObject([{ place: 'entry 4 ("Dinner")' }]);
     expect(skipped).toEqual([
       expect.stringMatching(/^entry 1: id: .*expected string/),
@@ -143,6 +148,29 @@ describe('an export of Open WebUI', () => {
     expect(
       read([{ id: 'e', chat: { messages: [{ id: 't', role: 'tool', content: 'x' }] } }]),
     ).toEqual([]);
-    expect(OpenWebuiFile.safeParse({ not: 'a list' }).success).toBe(false);
+  });
+
+  it("has the chat's own system prompt before the person's, and chats of earlier versions", () => {
+    const own = { ...chat, chat: { ...chat.chat, params: { system: 'Be long.' } } };
+    expect(read([own])[0]?.settings).toEqual({ systemPrompt: 'Be long.' });
+    expect(read([{ id: 'old', ...chat.chat }])[0]?.messages).toHaveLength(4);
+  });
+
+  it('survives messages that lack their id or role, and trees without messages', () => {
+    const messages = { u: { role: 'user', content: 'hi' }, a: { parentId: 'u', content: 'lost' } };
+    const odd = { id: 'o', chat: { history: { currentId: 'a', messages } } };
+    expect(read([odd, chat]).map((one) => one.messages.length)).toEqual([1, 4]);
+    const none = { id: 'n', chat: { history: { currentId: 'a', messages: null } } };
+    expect(all([none, chat]).conversations).toHaveLength(1);
+  });
+
+  it('says where a rating is whose chat is nowhere', () => {
+    const rating = { type: 'rating', data: { rating: 1 }, meta: { message_id: 'gone' } };
+    expect(all([chat, rating]).skipped).toEqual(['entry 2: what it rates is not in this file']);
+    const empty = { type: 'rating', data: null, meta: null };
+    expect(all([empty, chat])).toMatchObject({
+      conversations: [{}],
+      skipped: [expect.stringMatching(/^entry 1: data/)],
+    });
   });
 });

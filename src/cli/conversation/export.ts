@@ -7,11 +7,17 @@ import { AttuneError } from '../../base/errors.ts';
 import { type AddressOptions, findDaemon } from '../address.ts';
 import { HttpClient } from '../http-client.ts';
 import { addDeltaOptions, type ExportDeltaOptions, exportDelta } from '../model/export-delta.ts';
+import { converted, EXPORT_FORMATS, type ExportFormat } from './export-format.ts';
 
 interface ExportOptions extends AddressOptions, ExportDeltaOptions {
   readonly conversation?: string;
   readonly to?: string;
+  readonly format?: string;
 }
+
+const FORMATS = Object.keys(EXPORT_FORMATS);
+
+const isFormat = (name: string): name is ExportFormat => FORMATS.includes(name);
 
 export function registerExport(program: Command): void {
   addDeltaOptions(program.command('export'))
@@ -21,6 +27,7 @@ export function registerExport(program: Command): void {
       '--to <file>',
       'new file to write, readable only by you (default: standard output); with --as, where',
     )
+    .option('--format <name>', `lines for other programs: ${FORMATS.join(', ')}`)
     .option('--url <address>', 'URL of the daemon')
     .option('--config <file>', 'configuration file')
     .action((options: ExportOptions) => {
@@ -32,9 +39,14 @@ export function registerExport(program: Command): void {
 
 export async function exportConversations(options: ExportOptions): Promise<void> {
   const client = new HttpClient(await findDaemon(options));
-  const { conversation } = options;
+  const { conversation, format } = options;
+  if (format !== undefined && !isFormat(format)) {
+    const message = `There is no format "${format}"; use one of ${FORMATS.join(', ')}.`;
+    throw new AttuneError('message-invalid', message, { format });
+  }
   const one = `/api/conversations/${encodeURIComponent(conversation ?? '')}/export`;
-  const lines = client.stream(conversation === undefined ? '/api/export' : one);
+  const own = client.stream(conversation === undefined ? '/api/export' : one);
+  const lines = format === undefined ? own : converted(own, format);
   if (options.to === undefined) {
     await pour(lines, process.stdout);
     return;

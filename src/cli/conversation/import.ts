@@ -1,9 +1,9 @@
 // `attune import`: conversations and flags of an export, ours or another program's, for the daemon.
 import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { readJsonBounded } from '../../base/atomic-file.ts';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import { systemCode } from '../../base/file-ops.ts';
 import {
@@ -14,31 +14,42 @@ import {
 import { type AddressOptions, addAddressOptions, findDaemon } from '../address.ts';
 import { HttpClient } from '../http-client.ts';
 import { reportWarnings } from '../report.ts';
-import { OpenWebuiFile, readOpenWebui } from './open-webui.ts';
+import { ARCHIVES, type Archive, type Entry } from './archive.ts';
+import { readOpenWebui } from './open-webui.ts';
 
-const FILE_BYTES_MAX = 2 ** 30;
+/** The longest text that can be read as one. */
+const FILE_BYTES_MAX = 2 ** 29 - 2 ** 20;
+
+const READERS = { 'open-webui': readOpenWebui, ...ARCHIVES } as const;
+/** jsonl: ShareGPT, or OpenAI's `{"messages": […]}`, one a line. */
+const PROGRAMS = ['attune', ...Object.keys(READERS)].join(', ');
 
 export function registerImport(program: Command): void {
   addAddressOptions(program.command('import'))
-    .description('import conversations that Attune or Open WebUI exported (chats or feedback)')
-    .argument('<program>', 'attune or open-webui')
+    .description('import conversations that Attune or another program exported')
+    .argument('<program>', PROGRAMS)
     .argument('<file>', 'its export')
     .action(importFile);
 }
 
 async function importFile(program: string, file: string, options: AddressOptions): Promise<void> {
-  if (program !== 'open-webui' && program !== 'attune') {
-    const message = `Cannot import from "${program}"; attune and open-webui are supported.`;
+  const read = Object.entries(READERS).find(([name]) => name === program)?.[1];
+  if (read === undefined && program !== 'attune') {
+    const message = `Cannot import from "${program}"; use one of ${PROGRAMS}.`;
     throw new AttuneError('message-invalid', message);
   }
   const { conversations, skipped } =
-    program === 'attune'
+    read === undefined
       ? { conversations: readExported(file), skipped: [] }
-      : readOpenWebui(await readExport(file), Date.now());
+      : withDamage(await readEntries(file), read);
   const client = new HttpClient(await findDaemon(options));
   const count = { conversations: 0, known: 0, messages: 0, flags: 0 };
   const refused = [...skipped];
+  const total = Array.isArray(conversations) ? ` of ${conversations.length}` : '';
+  let at = 0;
   for await (const { place, conversation } of conversations) {
+    at += 1;
+    if (process.stderr.isTTY && at % 10 === 0) process.stderr.write(`\rImporting ${at}${total} …`);
     try {
       const done = await send(client, conversation);
       count[done.isDuplicate ? 'known' : 'conversations']++;
@@ -50,6 +61,7 @@ async function importFile(program: string, file: string, options: AddressOptions
       refused.push(`${place}: ${error.message} (${error.code})`);
     }
   }
+  if (process.stderr.isTTY && at >= 10) process.stderr.write('\r\u001b[K');
   process.stdout.write(
     `Conversations imported: ${count.conversations}, already stored: ${count.known}. ` +
       `Messages added: ${count.messages}, flags: ${count.flags}.\n`,
@@ -99,16 +111,61 @@ async function* readExported(file: string) {
   if (lines.length > 0) yield whole();
 }
 
-/** @throws message-invalid, file-too-large */
-async function readExport(file: string): Promise<unknown[]> {
-  let entries: unknown[] | undefined;
+interface Entries {
+  readonly entries: readonly Entry[];
+  readonly damaged: readonly string[];
+}
+
+function withDamage(
+  { entries, damaged }: Entries,
+  read: (entries: readonly Entry[], now: number) => Archive,
+): Archive {
+  const { conversations, skipped } = read(entries, Date.now());
+  return { conversations, skipped: [...damaged, ...skipped] };
+}
+
+/** A list, one entry, or an entry a line. @throws message-invalid, file-too-large */
+async function readEntries(file: string): Promise<Entries> {
+  const text = await readText(file);
+  const whole = parsed(text);
+  if (typeof whole === 'object' && whole !== null) {
+    const list = Array.isArray(whole) ? whole : [whole];
+    const entries = list.map((value: unknown, index) => ({ place: `entry ${index + 1}`, value }));
+    return { entries, damaged: [] };
+  }
+  const damaged: string[] = [];
+  const entries = text.split('\n').flatMap((line, index) => {
+    if (line.trim() === '') return [];
+    const place = `line ${index + 1}`;
+    const value = parsed(line);
+    if (value !== undefined) return [{ place, value }];
+    damaged.push(`${place}: this is not JSON`);
+    return [];
+  });
+  if (entries.length > 0) return { entries, damaged };
+  const message = `${file} is no export: it has neither a list of conversations nor lines of JSON.`;
+  throw new AttuneError('message-invalid', message, { file });
+}
+
+function parsed(text: string): unknown {
   try {
-    entries = await readJsonBounded(file, OpenWebuiFile, { bytesMax: FILE_BYTES_MAX });
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    const { size } = await stat(file);
+    if (size > FILE_BYTES_MAX) {
+      const message = `${file} has ${size} bytes; at most ${FILE_BYTES_MAX} are read. Split it.`;
+      throw new AttuneError('file-too-large', message, { file });
+    }
+    return (await readFile(file, 'utf8')).replace(/^\uFEFF/, '');
   } catch (cause) {
-    if (!isAttuneError(cause, 'store-damaged')) throw cause;
-    const message = `${file} is not an export of Open WebUI, which is a JSON file with a list.`;
+    if (isAttuneError(cause)) throw cause;
+    const message = `${file} cannot be read: ${systemCode(cause)}.`;
     throw new AttuneError('message-invalid', message, { file }, { cause });
   }
-  if (entries !== undefined) return entries;
-  throw new AttuneError('message-invalid', `There is no file ${file}.`, { file });
 }

@@ -1,13 +1,19 @@
 // Converts Open WebUI's exported chats and ratings to conversations and flags. Pure functions.
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { describeIssues } from '../../base/errors.ts';
-import { spoken } from '../../conversation/spoken.ts';
 import type {
   ConversationImportInput,
   ImportedFlag,
   ImportedMessage,
 } from '../../protocol/http.ts';
+import {
+  type Archive,
+  branch,
+  conversationFrom,
+  type Entry,
+  milliseconds,
+  ourId,
+} from './archive.ts';
 
 const Rating = z.union([z.number(), z.string()]).nullish();
 
@@ -17,10 +23,11 @@ const Annotation = z.looseObject({
   comment: z.string().nullish(),
 });
 
+/** Open WebUI itself repairs messages that lack something. */
 const Message = z.looseObject({
-  id: z.string(),
+  id: z.string().nullish(),
   parentId: z.string().nullish(),
-  role: z.string(),
+  role: z.string().nullish(),
   content: z.union([z.string(), z.array(z.looseObject({ text: z.string().optional() }))]).nullish(),
   timestamp: z.number().nullish(),
   annotation: Annotation.nullish(),
@@ -34,10 +41,13 @@ const Chat = z.looseObject({
   created_at: z.number().nullish(),
   chat: z.looseObject({
     title: z.string().nullish(),
+    /** The person's own for all chats … */
     system: z.string().nullish(),
+    /** … and that of this chat. */
+    params: z.looseObject({ system: z.string().nullish() }).nullish(),
     history: z
       .looseObject({
-        messages: z.record(z.string(), Message).default({}),
+        messages: z.record(z.string(), Message).nullish(),
         currentId: z.string().nullish(),
       })
       .nullish(),
@@ -55,50 +65,19 @@ const Feedback = z.looseObject({
 });
 type Feedback = z.infer<typeof Feedback>;
 
-/** The export; each of its entries is checked on its own. */
-export const OpenWebuiFile = z.array(z.unknown());
-
-/** What an export has, and what of it cannot be read, with its place and the reason. */
-export interface OpenWebuiExport {
-  readonly conversations: readonly {
-    readonly place: string;
-    readonly conversation: ConversationImportInput;
-  }[];
-  readonly skipped: readonly string[];
-}
-
-/** Seconds, milliseconds or nanoseconds since 1970: versions differ. */
-function milliseconds(time: number | null | undefined, otherwise: number): number {
-  if (time === null || time === undefined || time <= 0 || time > 1e20) return otherwise;
-  if (time > 1e17) return Math.floor(time / 1e6);
-  return Math.floor(time > 1e11 ? time : time * 1000);
-}
-
-/** An id of Open WebUI as an id of Attune; hashed where it does not fit. */
-function ourId(prefix: string, id: string): string {
-  const whole = `${prefix}${id}`;
-  if (/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(whole)) return whole;
-  return prefix + createHash('sha256').update(id).digest('hex').slice(0, 32);
-}
-
-function textOf({ role, content }: Message): string {
+function textOf({ content }: Message): string {
   const parts = typeof content === 'string' ? [{ text: content }] : (content ?? []);
-  const text = parts.map((part) => part.text ?? '').join('\n');
-  return role === 'assistant' ? spoken(text) : text;
+  return parts.map((part) => part.text ?? '').join('\n');
 }
 
 /** The branch that was shown, oldest first. */
 function shownMessages({ chat }: Chat): Message[] {
-  const { history } = chat;
-  const byId = history?.messages ?? {};
-  const shown: Message[] = [];
-  const seen = new Set<string>();
-  for (let id = history?.currentId; id && !seen.has(id); id = byId[id]?.parentId) {
-    seen.add(id);
-    const message = byId[id];
-    if (message !== undefined) shown.push(message);
-  }
-  return shown.length > 0 ? shown.reverse() : (chat.messages ?? []);
+  const byId = chat.history?.messages ?? {};
+  const shown = branch(chat.history?.currentId, (id) => {
+    const node = byId[id];
+    return node && { node: { ...node, id: node.id ?? id }, parent: node.parentId };
+  });
+  return shown.length > 0 ? shown : (chat.messages ?? []);
 }
 
 function ratingOf(rating: z.infer<typeof Rating>): number {
@@ -130,39 +109,35 @@ function importOf(
   feedback: ReadonlyMap<string, Feedback>,
   now: number,
 ): ConversationImportInput | undefined {
-  const begun = milliseconds(chat.created_at, now);
-  const messages: ImportedMessage[] = [];
-  const flags: ImportedFlag[] = [];
-  for (const message of shownMessages(chat)) {
-    const text = textOf(message);
-    const { role } = message;
-    if ((role !== 'user' && role !== 'assistant') || text === '') continue;
-    const at = milliseconds(message.timestamp, messages.at(-1)?.at ?? begun);
-    const imported: ImportedMessage = { id: ourId('owui-', message.id), role, text, at };
-    messages.push(imported);
-    const marks = [message.annotation, feedback.get(message.id)?.data];
-    flags.push(
-      ...flagFor(
-        imported,
-        marks.filter((mark) => mark !== null && mark !== undefined),
-      ),
+  const said = shownMessages(chat).map((message, index) => {
+    const { id = `${chat.id}-${index}`, role, timestamp } = message;
+    return { ...message, id: id ?? '', role: role ?? '', text: textOf(message), at: timestamp };
+  });
+  const conversation = conversationFrom({
+    ...{ prefix: 'owui-', id: chat.id, title: chat.title ?? chat.chat.title, said },
+    system: chat.chat.params?.system || chat.chat.system,
+    at: milliseconds(chat.created_at, now),
+  });
+  if (conversation === undefined) return undefined;
+  const byId = new Map(said.map((one) => [ourId('owui-', one.id), one]));
+  const flags = conversation.messages.flatMap((message) => {
+    const { annotation, id = '' } = byId.get(message.id) ?? {};
+    const marks = [annotation, feedback.get(id)?.data];
+    return flagFor(
+      message,
+      marks.filter((mark) => mark !== null && mark !== undefined),
     );
-  }
-  if (messages.length === 0) return undefined;
-  const title =
-    (chat.title ?? chat.chat.title ?? '').trim().slice(0, 200) || 'Imported conversation';
-  const system = chat.chat.system ?? '';
-  const settings = system === '' ? {} : { systemPrompt: system };
-  return { id: ourId('owui-', chat.id), title, origin: 'import', settings, messages, flags };
+  });
+  return { ...conversation, flags };
 }
 
 /** Ratings are matched by message; a rating may hold its own chat. An odd entry costs itself only. */
-export function readOpenWebui(entries: readonly unknown[], now: number): OpenWebuiExport {
+export function readOpenWebui(entries: readonly Entry[], now: number): Archive {
   const chats = new Map<string, { readonly chat: Chat; readonly place: string }>();
-  const feedback = new Map<string, Feedback>();
+  const feedback = new Map<string, Feedback & { readonly place: string }>();
   const skipped: string[] = [];
-  for (const [index, entry] of entries.entries()) {
-    const place = `entry ${index + 1}`;
+  for (const { place, value } of entries) {
+    const entry = wrapped(value, place);
     const isChat = typeof entry === 'object' && entry !== null && 'chat' in entry;
     const parsed = isChat ? Chat.safeParse(entry) : Feedback.safeParse(entry);
     if (!parsed.success) {
@@ -171,7 +146,7 @@ export function readOpenWebui(entries: readonly unknown[], now: number): OpenWeb
       const chat = Chat.parse(parsed.data);
       chats.set(chat.id, { chat, place });
     } else {
-      const rating = Feedback.parse(parsed.data);
+      const rating = { ...Feedback.parse(parsed.data), place };
       if (rating.meta.message_id) feedback.set(rating.meta.message_id, rating);
       const chat = rating.snapshot?.chat;
       if (chat && !chats.has(chat.id)) chats.set(chat.id, { chat, place });
@@ -182,5 +157,19 @@ export function readOpenWebui(entries: readonly unknown[], now: number): OpenWeb
     const named = `${place} (${JSON.stringify(conversation?.title)})`;
     return conversation === undefined ? [] : [{ place: named, conversation }];
   });
+  const said = new Set(
+    conversations.flatMap((one) => one.conversation.messages.map(({ id }) => id)),
+  );
+  for (const [id, { place }] of feedback) {
+    if (!said.has(ourId('owui-', id))) skipped.push(`${place}: what it rates is not in this file`);
+  }
   return { conversations, skipped };
+}
+
+/** Earlier versions export what is now the `chat` of an entry. */
+function wrapped(value: unknown, place: string): unknown {
+  const parsed = z.looseObject({ id: z.string().nullish() }).safeParse(value);
+  if (!parsed.success || 'chat' in parsed.data) return value;
+  if (!('history' in parsed.data) && !('messages' in parsed.data)) return value;
+  return { ...parsed.data, id: parsed.data.id ?? place, chat: parsed.data };
 }

@@ -200,7 +200,7 @@ function usageView(all: readonly Done[]): object {
   const { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details } = usageOf(all);
   return {
     input_tokens: prompt_tokens,
-    input_tokens_details: prompt_tokens_details,
+    input_tokens_details: { ...prompt_tokens_details, cache_write_tokens: 0 },
     output_tokens: completion_tokens,
     output_tokens_details: { reasoning_tokens: 0 },
     total_tokens,

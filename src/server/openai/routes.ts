@@ -56,7 +56,7 @@ export function assertModel(id: string, view: EngineView): void {
 
 function formatOptions(prefix: string, request: Generation, options: OpenaiOptions): FormatOptions {
   return {
-    id: `${prefix}-${randomUUID()}`,
+    id: `${prefix}${randomUUID()}`,
     created: Math.floor(options.clock.now() / 1000),
     model: request.model,
     fingerprint: options.engineView().version ?? 'none',
@@ -70,7 +70,7 @@ async function chat(context: RouteContext, options: OpenaiOptions): Promise<void
   const request = await context.readBody(ChatCompletionRequest);
   assertModel(request.model, options.engineView());
   const replies = await beginChat(request, options);
-  const format = chatFormat(formatOptions('chatcmpl', request, options));
+  const format = chatFormat(formatOptions('chatcmpl-', request, options));
   await send(replies, format, { ...context, isStream: request.stream === true });
 }
 
@@ -79,7 +79,7 @@ async function respond(context: RouteContext, options: OpenaiOptions): Promise<v
   const request = parseWith(ChatCompletionRequest, chatOf(sent), RESPONSES_NAMES);
   assertModel(request.model, options.engineView());
   const replies = await beginChat({ ...request, n: 1 }, options);
-  const format = responsesFormat({ ...formatOptions('resp', request, options), request, sent });
+  const format = responsesFormat({ ...formatOptions('resp_', request, options), request, sent });
   await send(replies, format, { ...context, isStream: request.stream === true });
 }
 
@@ -97,6 +97,6 @@ async function complete(context: RouteContext, options: OpenaiOptions): Promise<
   }
   const replies = await beginCompletion(request, options);
   const echoes = prompt.flatMap((one) => Array<string>(n ?? 1).fill(echo ? String(one) : ''));
-  const format = textFormat(formatOptions('cmpl', request, options), echoes);
+  const format = textFormat(formatOptions('cmpl-', request, options), echoes);
   await send(replies, format, { ...context, isStream: request.stream === true });
 }
