@@ -1,12 +1,16 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { registerExport } from '../../src/cli/conversation/export.ts';
+import { openLedger } from '../../src/ledger/ledger.ts';
+import { nightId } from '../../src/ledger/manifest.ts';
+import { readPeft } from '../../src/model/adapter/peft.ts';
 import { writeDelta } from '../../src/model/delta.ts';
 import { readModel } from '../../src/model/model.ts';
+import { NIGHT_FILES } from '../../src/record/files.ts';
 import { writeRandomModel } from '../model/random-model.ts';
 
 // A model is written and read.
@@ -103,6 +107,33 @@ describe('attune export of deltas', () => {
     const refused = attune(...parts(...rest));
     await expect(refused).rejects.toMatchObject({ code: 'config-invalid' });
     await expect(refused).rejects.toThrow(message);
+  });
+
+  it('takes a night of the store by its number, as the ledger has sealed it', async () => {
+    const { baseHash: base } = await readModel(model, { cacheDir: join(folder, 'cache') });
+    const ledger = await openLedger(join(folder, 'store', 'ledger', base), {
+      ...{ base, files: NIGHT_FILES },
+    });
+    const [day, at] = ['2026-11-30', '2026-11-30T03:00:00.000Z'];
+    const { path } = await ledger.building(nightId(1, day));
+    const file = join(path, 'delta.safetensors');
+    const loraA = new Float32Array(64).fill(0.5);
+    const factors = { shape: [32, 32] as const, loraA, loraB: loraA };
+    const hash = await writeDelta(file, {
+      ...{ baseHash: base, tensors: { 'layers.1.qProj': factors } },
+    });
+    const manifest = await ledger.commit({
+      ...{ night: nightId(1, day), number: 1, day, base, parent: null, inForce: [], seed: 1 },
+      ...{ config: '0'.repeat(64), software: {}, data: [], startedAt: at, endedAt: at },
+      delta: { file: 'delta.safetensors', hash, relativeNorm: 0.01, steps: 1 },
+      gate: { passed: true, reasons: [] },
+    });
+    const night = ['export', '--model', model, '--night', '1', '--as', 'peft', '--to'];
+    const peft = join(folder, 'night-peft');
+    expect(await attune(...night, peft)).toContain('rank 2, nothing was cut');
+    expect((await readPeft(peft))['layers.1.qProj']).toEqual(factors);
+    appendFileSync(join(ledger.folderOf(manifest.night).path, 'delta.safetensors'), 'x');
+    await expect(attune(...night, peft)).rejects.toMatchObject({ code: 'swap-refused' });
   });
 
   it('refuses a night that is not there', async () => {
