@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { widenBfloat16, widenFloat16 } from '../../src/base/half-precision.ts';
+import { narrowFloat16, widenBfloat16, widenFloat16 } from '../../src/base/half-precision.ts';
 
 describe('half-precision numbers', () => {
   it.each([
@@ -22,5 +22,28 @@ describe('half-precision numbers', () => {
     const upper = Uint16Array.of(0x3f80, 0xc020, 0x8000, 0x0001, 0x7f80);
     const values = [1, -2.5, -0, 2 ** -133, Number.POSITIVE_INFINITY];
     expect([...widenBfloat16(upper)]).toEqual(values);
+  });
+
+  it('come back from f32 as they were, all of them', () => {
+    const all = Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits);
+    const back = narrowFloat16(widenFloat16(all));
+    const isNaN = (bits: number): boolean => (bits & 0x7fff) > 0x7c00;
+    const differ = all.filter(
+      (bits) => !(isNaN(bits) && isNaN(back[bits] ?? 0)) && back[bits] !== bits,
+    );
+    expect([...differ]).toEqual([]);
+  });
+
+  it.each([
+    ['a tie to the even neighbour below', 1 + 2 ** -11, 0x3c00],
+    ['a tie to the even neighbour above', 1 + 3 * 2 ** -11, 0x3c02],
+    ['more than a tie up', 1 + 2 ** -11 + 2 ** -20, 0x3c01],
+    ['up into the next exponent', 2 - 2 ** -12, 0x4000],
+    ['a subnormal, a tie to even', 1.5 * 2 ** -24, 0x0002],
+    ['what is less than half of the smallest to zero, with its sign', -(2 ** -26), 0x8000],
+    ['what is just below the largest but one step', 65519, 0x7bff],
+    ['what is too large to infinity', 65520, 0x7c00],
+  ])('are rounded from f32: %s', (_, value, bits) => {
+    expect(narrowFloat16(Float32Array.of(value))[0]).toBe(bits);
   });
 });
