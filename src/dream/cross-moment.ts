@@ -2,6 +2,7 @@
 // exchanged.
 import type { Random } from '../base/random.ts';
 import { valuesOf } from '../memory/gist.ts';
+import { exchange, mentions } from '../scenario/exchange.ts';
 import { featureText } from '../scenario/span.ts';
 import type { Draft } from './draft.ts';
 
@@ -107,34 +108,4 @@ function inventedLike(value: string, random: Random): string[] {
   return [
     value.replace(/\d/g, (_, at: number) => `${at === first ? 1 + random.int(9) : random.int(10)}`),
   ];
-}
-
-const escaped = (value: string): string => value.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&');
-
-/** The value as a word of its own: 4 is neither in 14 nor in 4:30 nor in 4.5. */
-const pattern = (...values: readonly string[]): RegExp =>
-  new RegExp(`(?<![\\w:$]|\\d[.,])(?:${values.map(escaped).join('|')})(?![\\w:]|[.,]\\d)`, 'gi');
-
-/** The value stands in the text as a word of its own. */
-export const mentions = (text: string, value: string): boolean => pattern(value).test(text);
-
-interface Exchanged {
-  readonly text: string;
-  /** Where a place of the text has gone. */
-  moved(at: number): number;
-}
-
-function exchange(text: string, one: string, other: string): Exchanged {
-  const places: { end: number; shift: number }[] = [];
-  const isOne = (found: string): boolean => found.toLowerCase() === one.toLowerCase();
-  const changed = text.replace(pattern(one, other), (found, at: number) => {
-    const put = isOne(found) ? other : one;
-    places.push({ end: at + found.length, shift: put.length - found.length });
-    return put;
-  });
-  return {
-    text: changed,
-    // A mark begins and ends outside of values, or exactly at their edges.
-    moved: (at) => places.reduce((sum, { end, shift }) => (end <= at ? sum + shift : sum), at),
-  };
 }

@@ -3,8 +3,9 @@
 // person's own words.
 import type { Random } from '../base/random.ts';
 import { valuesOf } from '../memory/gist.ts';
+import { mentions } from '../scenario/exchange.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { crossMoment, mentions } from './cross-moment.ts';
+import { crossMoment } from './cross-moment.ts';
 import type { Draft } from './draft.ts';
 
 /** Messages that stay: the value was named in one of them. */

@@ -31,11 +31,11 @@ export function readScenes(prompts: PromptFolder): Stage['scenes'] {
 /** Asides between the direction and the last message: attention must last. */
 const DISTANCES = [0, 1, 2, 4] as const;
 const DISTANCE_MAX = 4;
-/** Every second lesson has the distance of its moment. */
-const LESSONS = 6;
+/** Pairs of lessons; every second one has the distance of its moment. */
+const LESSON_PAIRS = 4;
 const HOLD_DISTANCES = [0, 0, 1, 2] as const;
 /** Dreams of one set. */
-export const SET_SIZE = LESSONS + 4;
+export const SET_SIZE = 2 * LESSON_PAIRS + 4;
 const CASUAL_SHARE = 0.25;
 const MOMENTUM_ASIDES = 2;
 /** A dream of which less is the model's own is refused. */
@@ -54,9 +54,9 @@ export interface SetOptions {
 /** All dreams that are made of one material. */
 export function playSet(material: Material, options: SetOptions, stage: Stage): Draft[] {
   const { id, random, number } = options;
-  const lessons = Array.from({ length: LESSONS }, (_, at) =>
-    playLesson(material, { ...options, id: `${id}-${at}`, random: random.split(at) }, stage, at),
-  );
+  const lessons = Array.from({ length: LESSON_PAIRS }, (_, at) =>
+    playLessons(material, { ...options, id: `${id}-${at}`, random: random.split(at) }, stage, at),
+  ).flat();
   const hold = (name: string): SetOptions => {
     return { ...options, id: `${id}-${name}`, random: random.split(name) };
   };
@@ -69,7 +69,8 @@ export function playSet(material: Material, options: SetOptions, stage: Stage): 
   ];
 }
 
-function playLesson(material: Material, set: SetOptions, stage: Stage, at: number): Draft {
+/** Both sides of a pair: in the second one the two things are exchanged throughout. */
+function playLessons(material: Material, set: SetOptions, stage: Stage, at: number): Draft[] {
   const { random, seed } = set;
   const { idea, form, turnsAgo } = seed.shape;
   const own = Math.min(DISTANCE_MAX, Math.max(0, turnsAgo - 1));
@@ -77,7 +78,11 @@ function playLesson(material: Material, set: SetOptions, stage: Stage, at: numbe
   const isApart = at % 2 === 1 || turnsAgo > 0;
   const features = seed.features.filter((one) => one !== 'emotion' || stage.feelings.length > 0);
   const tags = [idea, form, ...features, ...(isApart ? ['apart', `apart-${idea}`] : [])];
-  return played('listen', material, { ...set, tags, distance, features }, stage);
+  return (['a', 'b'] as const).map((side) => {
+    const draft = played('listen', material, { ...set, tags, distance, features, side }, stage);
+    const { id } = set;
+    return { ...draft, id: side === 'a' ? id : `${id}-twin`, pair: { id, side } };
+  });
 }
 
 function playHold(
@@ -111,17 +116,20 @@ interface Scripted extends SetOptions {
   readonly tags: readonly string[];
   readonly distance: number;
   readonly features: readonly SeedFeature[];
+  /** Of a pair of lessons; the first by default. */
+  readonly side?: 'a' | 'b';
 }
 
 /** One scene with two things of the material; the same stream of draws gives the same wordings. */
 function played(
   name: keyof Stage['scenes'],
   { opening, choice, things, questions }: Material,
-  { id, seed, random, tags, distance, features }: Scripted,
+  { id, seed, random, tags, distance, features, side }: Scripted,
   { scenes, asides, feelings }: Stage,
 ): Draft {
   const draws = random.split('cast');
-  const [thing = '', other = ''] = draws.shuffle(things);
+  const two = draws.shuffle(things).slice(0, 2);
+  const [thing = '', other = ''] = side === 'b' ? two.reverse() : two;
   const matter = [opening.text, choice.text, ...things].join(' ');
   const quiet = draws.shuffle(quietAbout(matter, asides));
   const feeling = feelings.length === 0 ? {} : { feeling: draws.pick(feelings) };
@@ -150,6 +158,7 @@ function played(
     angle: { domain: choice.text, distance, tone },
     messages: tone === 'casual' ? one.messages.map(casual) : one.messages,
     features: [...features],
+    ...(side === undefined ? {} : { facts: { needs: [[thing]] } }),
     ...(quiet.length < distance ? { problem: 'too few asides' } : {}),
   };
 }

@@ -1,9 +1,9 @@
 // Finds a teacher for each moment: who carries out what the person asked for, and what they say.
 import { brokenness } from '../scenario/check.ts';
-import { restate } from '../scenario/restate.ts';
 import { parseScenario, type Scenario, type TeacherWay } from '../scenario/scenario.ts';
 import { carriesOut } from './carried-out.ts';
-import { directionOf, lastMessage, placeboSentence, type Told } from './teacher.ts';
+import { isCrossed } from './cross.ts';
+import { directionOf, lastMessage, placeboMessage, type Told } from './teacher.ts';
 
 /** A moment that may become a lesson, or is to be held as it is. */
 export interface Candidate extends Told {
@@ -80,9 +80,8 @@ export async function teach(candidate: Candidate, options: TeachOptions): Promis
 }
 
 async function placeboOf(scenario: Scenario, ask: Ask): Promise<Scenario['placebo']> {
-  const sentence = placeboSentence(scenario);
-  if (sentence === undefined) return undefined;
-  const last = restate(scenario.messages, sentence).at(-1)?.content ?? '';
+  const last = placeboMessage(scenario);
+  if (last === undefined) return undefined;
   const reply = await ask(last);
   return reply === '' ? undefined : { last, reply };
 }
@@ -100,13 +99,16 @@ export async function hold(
 }
 
 /**
- * The lessons of the placebo: the same contexts, of which the teacher was told another sentence.
- * Those in which nothing else was said are left out.
+ * The lessons of the placebo: the same contexts, of which the teacher was told another sentence. A
+ * crossed one has the same two replies. Those in which nothing else was said are left out.
  */
 export function placeboLessons(lessons: readonly Scenario[]): Scenario[] {
-  return lessons.flatMap(({ placebo, rejected: _, ...scenario }) => {
+  return lessons.flatMap((lesson) => {
+    const { placebo, ...rest } = lesson;
     if (placebo === undefined) return [];
-    const { last, reply } = placebo;
-    return [{ ...scenario, chosen: reply, teacher: { way: 'restated' as const, last } }];
+    const teacher = { way: 'restated' as const, last: placebo.last };
+    if (isCrossed(lesson)) return [{ ...rest, teacher }];
+    const { rejected: _, ...scenario } = rest;
+    return [{ ...scenario, chosen: placebo.reply, teacher }];
   });
 }

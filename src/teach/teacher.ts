@@ -71,3 +71,9 @@ export function placeboSentence(moment: Moment): string | undefined {
   const off = (text: string): number => Math.abs(text.length - direction.length);
   return said.filter(isApart).sort((a, b) => off(a) - off(b))[0];
 }
+
+/** The last message with that sentence said again. */
+export function placeboMessage(moment: Moment): string | undefined {
+  const sentence = placeboSentence(moment);
+  return sentence && restate(moment.messages, sentence).at(-1)?.content;
+}

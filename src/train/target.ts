@@ -2,6 +2,7 @@
 import { logSoftmaxRow } from '../reading/logits.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import { f32 } from '../runtime/host-tensor.ts';
+import type { Candidate } from '../scenario/example.ts';
 
 /** Tokens that are told apart. What that leaves out is measured in experiments/reference. */
 export const LIKELIEST = 64;
@@ -37,6 +38,19 @@ export function targetOf({ data, shape }: HostTensor): Target {
     rest[row] = kept === vocabulary ? 0 : Math.max(0, 1 - sum);
   }
   return { rows, vocabulary, ids, probabilities, rest };
+}
+
+/** All of the probability on the candidate's own targets: the KL to it is `−log q`, mean over rows. */
+export function oneHot({ targets }: Candidate, vocabulary: number): Target {
+  const rows = targets.length;
+  const probabilities = new Float32Array(rows).fill(1);
+  return {
+    rows,
+    vocabulary,
+    ids: Int32Array.from(targets),
+    probabilities,
+    rest: new Float32Array(rows),
+  };
 }
 
 /** Indices of the `count` largest values, in the order of their indices. */

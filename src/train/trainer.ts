@@ -7,7 +7,9 @@ import { KeptContexts } from '../reading/kept-contexts.ts';
 import { klOfLogits } from '../reading/logits.ts';
 import { createReader, type Reader } from '../reading/reader.ts';
 import type { HostTensor } from '../runtime/executor.ts';
-import type { Example } from '../scenario/example.ts';
+import type { Candidate, Example } from '../scenario/example.ts';
+import { isCrossed } from '../teach/cross.ts';
+import { chance, choiceKl, choiceOf } from './choice.ts';
 import { type Compressed, compress } from './compress.ts';
 import { differences, movedShare, plus } from './difference.ts';
 import { Learner } from './learner.ts';
@@ -20,7 +22,7 @@ import {
   writeResumeState,
 } from './resume-state.ts';
 import { learningRate } from './schedule.ts';
-import { type Target, targetOf } from './target.ts';
+import { oneHot, type Target, targetOf } from './target.ts';
 import {
   type Arm,
   assertFits,
@@ -57,6 +59,8 @@ export class Trainer {
   readonly #contexts: KeptContexts;
   /** What teachers and the start say, by scenario and reply. */
   readonly #targets = new Map<string, Target>();
+  /** How likely teachers find the first of two replies. */
+  readonly #choices = new Map<string, number>();
   readonly #names: readonly string[];
 
   private constructor(options: TrainerOptions, before: HostTensors, parts: Parts) {
@@ -201,12 +205,53 @@ export class Trainer {
   }
 
   async #learn(example: Example, weight: number): Promise<number> {
+    const choice = isCrossed(example.scenario) ? choiceOf(example) : undefined;
+    if (choice !== undefined) return this.#choose(example, choice, weight);
     const target = await this.#targetOf(example);
     const cache = await this.#contexts.get(example.contextIds, this.#before);
     const { id } = example.scenario;
     return this.#learner
       .learn(example.chosen, cache, { id, target, weight })
       .finally(() => cache.release());
+  }
+
+  /**
+   * Adds the gradient of `weight` × the KL from the teacher's choice between the two replies to the
+   * choice now, for each token that counts. @returns that KL, nats a choice
+   */
+  async #choose(
+    { scenario: { id }, contextIds, teacherIds = contextIds }: Example,
+    choice: [Candidate, Candidate],
+    weight: number,
+  ): Promise<number> {
+    const key = `${teacherIds.join(' ')}|${choice.map(({ targets }) => targets.join(' ')).join('|')}`;
+    const told = this.#choices.get(key) ?? (await this.#chance(teacherIds, choice, this.#before));
+    this.#choices.set(key, told);
+    const cache = await this.#contexts.get(contextIds, this.#before);
+    try {
+      const { weights } = this.#learner;
+      const now = chance(choice, await this.#reader.logProbabilities(cache, choice, weights));
+      for (const [i, one] of choice.entries()) {
+        const target = oneHot(one, this.#options.model.config.vocabSize);
+        const push = weight * (told - now) * (i === 0 ? 1 : -1);
+        await this.#learner.learn(one, cache, { id, target, weight: push });
+      }
+      return choiceKl(told, now);
+    } finally {
+      cache.release();
+    }
+  }
+
+  async #chance(
+    contextIds: readonly number[],
+    choice: [Candidate, Candidate],
+    weights: HostTensors,
+  ): Promise<number> {
+    const cache = await this.#reader.prefill(contextIds, weights);
+    return chance(
+      choice,
+      await this.#reader.logProbabilities(cache, choice, weights).finally(() => cache.release()),
+    );
   }
 
   /** What the teacher says at each token; without a teacher, what the start says. */

@@ -24,6 +24,7 @@ import {
 import { type FlaggedMoment, measuresForgetting, scenarioOf } from '../record/moment.ts';
 import { type Admitted, counted, type Dreamt } from '../record/phase-result.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
+import { crossLessons } from '../teach/cross.ts';
 import { type Candidate, hold, NOT_TAUGHT, type TeachOptions, teach } from '../teach/teach.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { ChatPriority } from './chat-priority.ts';
@@ -163,7 +164,10 @@ export async function admitNight(
       held: await each(found.holds, atOnce, (one) => hold(one, options)),
     };
   });
-  const lessons = taught.flatMap((one) => ('lesson' in one ? [one.lesson] : []));
+  const lessons = crossLessons(
+    taught.flatMap((one) => ('lesson' in one ? [one.lesson] : [])),
+    found.moments.map(({ scenario }) => scenario),
+  );
   const good = training.flatMap((moment) =>
     moment.kind === 'good' ? (scenarioOf(moment) ?? []) : [],
   );
@@ -172,7 +176,7 @@ export async function admitNight(
   await writeScenarios(folder, 'holds', holds);
   const dreams = lessons.filter(({ source }) => source.origin === 'dream');
   const share = new Map(drafts.map(({ id, sampledShare }) => [id, sampledShare]));
-  const sampled = dreams.map(({ id }) => share.get(id) ?? 0);
+  const sampled = dreams.flatMap(({ id }) => share.get(id) ?? []);
   return {
     admitted: counted([...dreams, ...holds].map(({ kind }) => kind)),
     refused: counted([

@@ -118,6 +118,35 @@ describe('a training', () => {
     expect(result.outputKl).toBeGreaterThan(1e-3);
   });
 
+  it('learns of a crossed pair which of its two replies the teacher chooses', async () => {
+    const crossed = scenarios(4).flatMap((scenario, at): Scenario[] => {
+      const [yes, no] = [`take leek${at} now`, `take pea${at} now`];
+      return [
+        [yes, no],
+        [no, yes],
+      ].map(([chosen = '', rejected = ''], side) => ({
+        ...scenario,
+        id: `${scenario.id}-${side}`,
+        messages: [
+          ...scenario.messages.slice(0, -1),
+          { role: 'user', content: `do ${chosen.split(' ')[1]}` },
+        ],
+        spans: [],
+        chosen,
+        rejected,
+        pair: { id: scenario.id, side: side === 0 ? 'a' : 'b' },
+        teacher: { way: 'restated', last: `again ${chosen} ${chosen}` },
+      }));
+    });
+    const records: StepRecord[] = [];
+    const onStep = (record: StepRecord): unknown => records.push(record);
+    const settings = { batchSize: 4, epochsMax: 12, klPerStep: 0.02 };
+    await train({ lessons: crossed, onStep, ...withSettings(settings) });
+    const mean = (list: readonly StepRecord[]): number =>
+      list.reduce((total, { teacherKl }) => total + teacherKl, 0) / list.length;
+    expect(mean(records.slice(-4))).toBeLessThan(0.8 * mean(records.slice(0, 2)));
+  });
+
   it.each(['apollo', 'adamw'] as const)(
     'with %s moves what is predicted by the KL it was given, whatever the size of the matrices',
     async (optimizer) => {
