@@ -5,9 +5,12 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { canBrowse, NEEDS, openBrowser, openPage, press, wholeBox } from '../web/browser.ts';
 import { kill, type Running, start } from './kill-loop.ts';
+
+// A model of 135 million weights talks and dreams.
+vi.setConfig({ testTimeout: 3_600_000 });
 
 const MODEL = resolve(
   import.meta.dirname,
