@@ -102,7 +102,6 @@ function exampleOf({ model }: Bench, context: number): Example {
       lossMask: Array(DECISION).fill(1),
     },
     spans: [],
-    droppedTurns: 0,
   };
 }
 

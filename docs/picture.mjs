@@ -60,7 +60,7 @@ async function create({ id, title, messages }) {
 /** Says what the scene says. @returns the page and the reply */
 async function play(scene) {
   await create(scene);
-  const page = await open(`/talks/${scene.id}`, 'light');
+  const page = await open(`/conversations/${scene.id}`, 'light');
   const replies = page.getByRole('article', { name: 'Attune', exact: true });
   await replies.first().waitFor();
   const before = await replies.count();

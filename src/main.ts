@@ -38,7 +38,6 @@ import { loadableVersion } from './swap/swap.ts';
 import type { ChatTokenizer } from './tokenizer/chat-tokenizer.ts';
 import { readGenerationConfig } from './tokenizer/generation-config.ts';
 import { openTokenizerWorker } from './tokenizer/tokenizer-worker.ts';
-import { assertFits } from './train/train-settings.ts';
 import { judgingSuites } from './work/suite.ts';
 
 export interface StartOptions {
@@ -239,9 +238,7 @@ async function pathsOf(storePath: string, model: string): Promise<Paths> {
 
 async function createNights(parts: DaemonParts, events: EventHub): Promise<NightService> {
   const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
-  const description = await engine.describe();
-  assertFits(config.train, description);
-  const { parameters } = description;
+  const { parameters } = await engine.describe();
   return new NightService({
     config,
     sampling,

@@ -7,7 +7,7 @@ import type { FlagStore } from '../flag/flag-store.ts';
 import { momentOf } from '../night/gather.ts';
 import { conversationOf } from '../night/prepare.ts';
 import type { Flag, ToldReply } from '../protocol/flag.ts';
-import type { FlaggedMoment } from '../record/moment.ts';
+import type { FlaggedMoment } from '../scenario/moment.ts';
 import { carriesOut } from '../teach/carried-out.ts';
 import { directionOf, lastMessage } from '../teach/teacher.ts';
 import type { Chat } from './chat.ts';

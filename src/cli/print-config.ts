@@ -1,9 +1,7 @@
-// `attune config`: the active values, each with where it came from, secrets masked; or, with
-// --document, the documentation of all of them.
+// `attune config`: the active values, each with where it came from, secrets masked.
 import type { Command } from 'commander';
 import { Document, isScalar } from 'yaml';
 import { maskSecrets } from '../base/redact.ts';
-import { configDocument } from '../config/document.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { namedModel } from '../model/local/resolve-model.ts';
 import { resolveSampling, SAMPLING_NAMES } from '../protocol/sampling.ts';
@@ -12,7 +10,6 @@ import { type ConfigOptions, readConfig } from './configuration.ts';
 
 interface PrintOptions extends ConfigOptions {
   readonly json?: boolean;
-  readonly document?: boolean;
 }
 
 export function registerConfig(program: Command): void {
@@ -22,11 +19,8 @@ export function registerConfig(program: Command): void {
     .option('--config <file>', 'configuration file')
     .option('--set <key=value...>', 'print with this value set')
     .option('--json', 'print JSON')
-    .option('--document', 'print the documentation of all values instead')
     .action(async (options: PrintOptions) => {
-      process.stdout.write(
-        await (options.document ? configDocument() : printConfig(options, process.env)),
-      );
+      process.stdout.write(await printConfig(options, process.env));
     });
 }
 

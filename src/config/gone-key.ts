@@ -9,85 +9,85 @@ export interface GoneKey {
   readonly only?: unknown;
 }
 
-export const GONE_KEYS: Readonly<Record<string, GoneKey>> = {
-  'train.executor': {
-    only: 'auto',
-    instead: 'onnx is used, as auto always was; write onnx or tensorflow',
-  },
-  ...Object.fromEntries(
-    [
-      ...['preference', 'preferenceBeta', 'chosenWeight', 'preferenceWeight', 'preferenceMargin'],
-      ...['guardWeight', 'retentionWeight', 'weightDecay', 'projectionSteps', 'gradientNormMax'],
-      ...['contextRefreshKlMax', 'contextRefreshSteps', 'evaluationSteps', 'patience', 'tokensMax'],
-      'replayTokens',
-    ].map((key) => [`train.${key}`, { instead: 'the told model teaches now, not preferences' }]),
-  ),
-  'train.learningRate': { instead: 'the rate is found from train.klPerStep' },
-  'train.stepsMax': { instead: 'see night.stepsMax' },
-  'train.minutesMax': { instead: 'see night.minutesMax' },
-  ...Object.fromEntries(
-    [
-      ['train.epochsMax', 8],
-      ['train.contextTokensMax', 1_024],
-      ['train.replyTokensMax', 128],
-      ['night.stepsMax', 260],
-    ].map(([key, only]) => [key, { only, instead: 'nights learn in fewer steps now' }]),
-  ),
-  ...Object.fromEntries(
-    [
-      ['night.dreamsMax', 320],
-      ['dream.rehearsalTalks', 240],
-    ].map(([key, only]) => [key, { only, instead: 'fewer, so that a night takes minutes' }]),
-  ),
-  'train.replaysPerStep': {
-    instead: 'it is named train.holdsPerStep',
-    becomes: (value) => ({ holdsPerStep: value }),
-  },
+type Gone = Readonly<Record<string, GoneKey>>;
+
+const gone = (instead: string, ...keys: readonly string[]): Gone =>
+  Object.fromEntries(keys.map((key) => [key, { instead }]));
+
+/** Values that were shipped once, and that nobody chose. */
+const shipped = (instead: string, values: Readonly<Record<string, unknown>>): Gone =>
+  Object.fromEntries(Object.entries(values).map(([key, only]) => [key, { only, instead }]));
+
+const renamed = (key: string, to: string): Gone => {
+  const instead = `it is named ${key.slice(0, key.lastIndexOf('.'))}.${to}`;
+  return { [key]: { instead, becomes: (value) => ({ [to]: value }) } };
+};
+
+const preference = [
+  ...['preference', 'preferenceBeta', 'chosenWeight', 'preferenceWeight', 'preferenceMargin'],
+  ...['guardWeight', 'retentionWeight', 'weightDecay', 'projectionSteps', 'gradientNormMax'],
+  ...['contextRefreshKlMax', 'contextRefreshSteps', 'evaluationSteps', 'patience', 'tokensMax'],
+  'replayTokens',
+].map((name) => `train.${name}`);
+
+export const GONE_KEYS: Gone = {
+  ...shipped('onnx is used, as auto always was; write onnx or tensorflow', {
+    'train.executor': 'auto',
+  }),
+  ...gone('the told model teaches now, not preferences', ...preference),
+  ...gone('every layer and head learns', 'train.layers', 'train.heads'),
+  ...gone('the rate is found from train.klPerStep', 'train.learningRate'),
+  ...gone('see night.stepsMax', 'train.stepsMax'),
+  ...gone('see night.minutesMax', 'train.minutesMax'),
+  ...shipped('nights learn in fewer steps now', {
+    ...{ 'train.epochsMax': 8, 'train.contextTokensMax': 1_024 },
+    ...{ 'train.replyTokensMax': 128, 'night.stepsMax': 260 },
+  }),
+  ...shipped('fewer, so that a night takes minutes', {
+    ...{ 'night.dreamsMax': 320, 'dream.rehearsalTalks': 240 },
+  }),
+  ...renamed('train.replaysPerStep', 'holdsPerStep'),
   'dream.anglesPerFlag': {
     instead: 'use dream.dreamsPerFlag, which counts what is held as well',
     becomes: (value) => (typeof value === 'number' ? { dreamsPerFlag: 2 * value } : {}),
   },
-  'dream.retriesPerDream': { instead: 'a line is tried four times' },
-  'dream.strength': { instead: 'models of all sizes write in one way' },
-  'dream.topP': { instead: 'it is 0.95' },
-  'dream.contextTokensMax': { instead: 'see train.contextTokensMax' },
-  'dream.chosenTokensMax': { instead: 'see train.replyTokensMax' },
-  'dream.marginMin': { instead: 'what is learnt from depends on its teacher, not on a margin' },
-  'dream.marginMax': { instead: 'what is learnt from depends on its teacher, not on a margin' },
-  'measure.sinkTokens': {
-    instead: 'it had no effect; the sink is the first four positions and the control tokens',
-  },
-  'measure.windowShare': {
-    instead: 'it had no effect; attention is read in the first two thirds of the layers',
-  },
+  ...gone('a line is tried four times', 'dream.retriesPerDream'),
+  ...gone('models of all sizes write in one way', 'dream.strength'),
+  ...gone('it is 0.95', 'dream.topP'),
+  ...gone('see train.contextTokensMax', 'dream.contextTokensMax'),
+  ...gone('see train.replyTokensMax', 'dream.chosenTokensMax'),
+  ...gone(
+    'what is learnt from depends on its teacher, not on a margin',
+    ...['dream.marginMin', 'dream.marginMax'],
+  ),
+  ...gone(
+    'it had no effect; the sink is the first four positions and the control tokens',
+    'measure.sinkTokens',
+  ),
+  ...gone(
+    'it had no effect; attention is read in the first two thirds of the layers',
+    'measure.windowShare',
+  ),
   'measure.deafArms': {
     instead: 'use measure.hasPlacebo (0 is false, any other number true)',
     becomes: (value) => (typeof value === 'number' ? { hasPlacebo: value > 0 } : {}),
   },
-  'measure.everydayTurns': { only: 160, instead: 'fewer turns tell as much' },
-  'gate.perplexityRatioParentMax': { only: 1.02, instead: 'the bound is closer now' },
-  'measure.scenariosPerKind': { instead: 'see measure.pairs and measure.heldReplies' },
-  'measure.scenariosPerUngatedKind': { instead: 'every kind is held; see measure.heldReplies' },
-  'measure.repliesPerKind': { instead: 'see measure.heldReplies' },
-  'gate.marginGainMin': { instead: 'the gate asks for more pairs with both sides right' },
-  'gate.marginPMax': {
-    instead: 'it is named gate.pMax',
-    becomes: (value) => ({ pMax: value }),
-  },
-  'gate.guardLowerBoundMin': { instead: 'see gate.worseMax and gate.heldKlMax' },
-  'gate.sourcesMin': { instead: 'a night of few flags offers itself for a trial' },
-  'gate.falseSwapRate': { instead: 'at most one swap in twenty may be false in the long run' },
-  'gate.deafPMax': {
-    instead: 'it is named gate.placeboPMax',
-    becomes: (value) => ({ placeboPMax: value }),
-  },
-  'server.limits.openTalksMax': {
-    instead: 'it is named server.limits.openConversationsMax',
-    becomes: (value) => ({ openConversationsMax: value }),
-  },
-  'gate.agreementMin': {
-    instead: 'it had no effect; the agreement of the checks is published, not configured',
-  },
+  ...shipped('fewer turns tell as much', { 'measure.everydayTurns': 160 }),
+  ...shipped('the bound is closer now', { 'gate.perplexityRatioParentMax': 1.02 }),
+  ...gone('see measure.pairs and measure.heldReplies', 'measure.scenariosPerKind'),
+  ...gone('every kind is held; see measure.heldReplies', 'measure.scenariosPerUngatedKind'),
+  ...gone('see measure.heldReplies', 'measure.repliesPerKind'),
+  ...gone('the gate asks for more pairs with both sides right', 'gate.marginGainMin'),
+  ...renamed('gate.marginPMax', 'pMax'),
+  ...gone('see gate.worseMax and gate.heldKlMax', 'gate.guardLowerBoundMin'),
+  ...gone('a night of few flags offers itself for a trial', 'gate.sourcesMin'),
+  ...gone('at most one swap in twenty may be false in the long run', 'gate.falseSwapRate'),
+  ...renamed('gate.deafPMax', 'placeboPMax'),
+  ...renamed('server.limits.openTalksMax', 'openConversationsMax'),
+  ...gone(
+    'it had no effect; the agreement of the checks is published, not configured',
+    'gate.agreementMin',
+  ),
 };
 
 /** "train.executor: auto (from FILE) is gone: …" */

@@ -8,7 +8,7 @@ import { serverSection } from './section/server.ts';
 
 /**
  * To add a value: describe it in its section, with its unit, then write docs/configuration.md again
- * (`attune config --document`). Only what people change is in config/attune.yaml too.
+ * (`npx vitest run test/config -u`). Only what people change is in config/attune.yaml too.
  */
 export const configSchema = z.strictObject({
   store: storeSection.prefault({}),

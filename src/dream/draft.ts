@@ -1,30 +1,8 @@
 // What dreaming works with: seeds it starts from, drafts it writes. Plain data that fits into JSON.
 import { z } from 'zod';
-import { KINDS, type Kind } from '../scenario/kind.ts';
+import { KINDS } from '../scenario/kind.ts';
 import { writtenScenarioSchema } from '../scenario/scenario.ts';
 import { FEATURES } from '../scenario/span.ts';
-
-/** A flagged moment: the context that a reply ended, and what should have been said. */
-export interface FlaggedSeed {
-  readonly flagId: string;
-  /** 1 … 3 */
-  readonly strength: number;
-  readonly isHeldBack: boolean;
-  readonly kind: 'missed' | 'good';
-  readonly context: {
-    readonly id: string;
-    readonly kind: Kind;
-    readonly messages: readonly { readonly role: Role; readonly content: string }[];
-    readonly spans: readonly DraftSpan[];
-    readonly source: {
-      readonly origin: 'suite' | 'sgd' | 'flag' | 'dream' | 'log';
-      readonly cluster: string;
-      readonly domain: string;
-    };
-  };
-  readonly chosen?: string | undefined;
-  readonly rejected?: string | undefined;
-}
 
 export type Role = 'system' | 'user' | 'assistant';
 
@@ -34,7 +12,6 @@ const spanSchema = z.strictObject({
   start: z.int().min(0),
   end: z.int().min(0),
 });
-export type DraftSpan = z.infer<typeof spanSchema>;
 
 /** The new context that a seed is put into. */
 export const angleSchema = z.strictObject({

@@ -1,5 +1,12 @@
 // A night's dreaming: what was flagged, in other domains and further on in its own conversation.
 
+import { at } from '../base/at.ts';
+import { eachAtOnce } from '../base/each.ts';
+import { isAttuneError } from '../base/errors.ts';
+import type { Random } from '../base/random.ts';
+import type { Config } from '../config/schema.ts';
+import type { Remembered } from '../memory/memory.ts';
+import type { PromptFolder } from '../prompt/prompt.ts';
 /*
  * The words of this folder:
  *
@@ -12,12 +19,8 @@
  * set        the dreams that are made of one material: lessons and holds
  * draft      a dream as it was written, before the night looks for its teacher
  */
-import { isAttuneError } from '../base/errors.ts';
-import type { Random } from '../base/random.ts';
-import type { Config } from '../config/schema.ts';
-import type { Remembered } from '../memory/memory.ts';
-import type { PromptFolder } from '../prompt/prompt.ts';
-import type { Draft, FlaggedSeed, SeedFeature, Shape } from './draft.ts';
+import type { FlaggedMoment } from '../scenario/moment.ts';
+import type { Draft, SeedFeature, Shape } from './draft.ts';
 import { createMaterialWriter, type Draw, type Exchange, type MaterialWriter } from './material.ts';
 import {
   playSet,
@@ -35,7 +38,7 @@ export interface DreamOptions extends Omit<WriterOptions, 'temperature' | 'topP'
   readonly prompts: PromptFolder;
   readonly settings: Config['dream'];
   /** Held-back flags and good moments may be among them; they are left out here. */
-  readonly flagged: readonly FlaggedSeed[];
+  readonly flagged: readonly FlaggedMoment[];
   /** Drawn for this night, e.g. by `memory.draw`. */
   readonly gists: readonly Remembered[];
   readonly budget: WriterOptions['budget'] & { readonly dreamsMax: number };
@@ -74,8 +77,8 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
   // What a lane has read is read once: all sheets begin with the same examples.
   const lanes = Array.from({ length: settings.batchSize }, (_, at) => `dream-${at}`);
   const pool = async <A, T>(sort: string, list: readonly A[], write: Write<A, T>): Promise<T[]> => {
-    const all = await inTurns([...list.entries()], lanes, ([at, one], lane) =>
-      write({ random: random.split(`${sort}-${at}`), key: lane }, one),
+    const all = await eachAtOnce(list, lanes.length, (one, index, lane) =>
+      write({ random: random.split(`${sort}-${index}`), key: at(lanes, lane) }, one),
     );
     return all.filter((one) => one !== undefined);
   };
@@ -99,9 +102,9 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
   );
   const failed: { id: string; reason: string }[] = [];
   let done = 0;
-  const written = await inTurns(sets, lanes, async (set, lane): Promise<Draft[]> => {
+  const written = await eachAtOnce(sets, lanes.length, async (set, _, lane): Promise<Draft[]> => {
     if (writer.end !== undefined) return [];
-    const found = await write(material, set, lane);
+    const found = await write(material, set, at(lanes, lane));
     options.onProgress?.(++done, sets.length);
     if (typeof found !== 'string') return playSet(found, set, stage);
     // What a budget cut off has failed in nothing.
@@ -137,23 +140,8 @@ async function write(material: MaterialWriter, { random, seed }: SetOptions, key
   return why;
 }
 
-/** One in each lane: where one ends, the next begins. Results are in the order of the list. */
-async function inTurns<T, R>(
-  list: readonly T[],
-  lanes: readonly string[],
-  run: (one: T, lane: string) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = [];
-  const waiting = list.entries();
-  const work = async (lane: string): Promise<void> => {
-    for (const [at, one] of waiting) results[at] = await run(one, lane);
-  };
-  await Promise.all(lanes.map(work));
-  return results;
-}
-
 interface SeedFlag {
-  readonly flag: FlaggedSeed;
+  readonly flag: FlaggedMoment;
   readonly seed: Seed;
 }
 

@@ -1,5 +1,6 @@
 // Conversations that the model holds with itself, from nothing: samples of what it says, to be
 // rehearsed while it learns, so that everything else stays as it was.
+import { eachAtOnce } from '../base/each.ts';
 import { isAttuneError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
@@ -29,31 +30,25 @@ const EXCHANGES_MAX = 2;
  */
 export async function rehearse(options: RehearsalOptions): Promise<Scenario[]> {
   const { writer, random, conversations, batchSize, onProgress } = options;
-  const written = new Map<number, Scenario>();
-  let next = 0;
   let done = 0;
-  let isOver = false;
-  const work = async (): Promise<void> => {
-    while (next < conversations && !isOver) {
-      const index = next++;
-      const id = `rehearsal-${index}`;
-      try {
-        const conversation = await conversationOf(writer, random.split(index), id);
-        if (writer.end !== undefined) isOver = true;
-        else if (conversation !== undefined) written.set(index, conversation);
-      } catch (error) {
-        // A conversation that does not fit window or template is left out.
-        const isUnfit =
-          isAttuneError(error, 'window-overflow') || isAttuneError(error, 'template-failed');
-        if (!isUnfit) throw error;
-      } finally {
-        await writer.forget(id);
-      }
+  const ids = Array.from({ length: conversations }, (_, index) => `rehearsal-${index}`);
+  const written = await eachAtOnce(ids, batchSize, async (id, index) => {
+    if (writer.end !== undefined) return undefined;
+    try {
+      const conversation = await conversationOf(writer, random.split(index), id);
+      return writer.end === undefined ? conversation : undefined;
+    } catch (error) {
+      // A conversation that does not fit window or template is left out.
+      const isUnfit =
+        isAttuneError(error, 'window-overflow') || isAttuneError(error, 'template-failed');
+      if (!isUnfit) throw error;
+      return undefined;
+    } finally {
+      await writer.forget(id);
       onProgress?.(++done, conversations);
     }
-  };
-  await Promise.all(Array.from({ length: batchSize }, work));
-  return [...written].sort(([a], [b]) => a - b).map(([, conversation]) => conversation);
+  });
+  return written.filter((conversation) => conversation !== undefined);
 }
 
 /** What is said before it was cut off. */

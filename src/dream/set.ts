@@ -1,7 +1,9 @@
 // The dreams of one material: lessons in the shape of a moment, and holds that look like them.
+
 import type { Random } from '../base/random.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
-import type { Draft, FlaggedSeed, SeedFeature, Shape } from './draft.ts';
+import type { FlaggedMoment } from '../scenario/moment.ts';
+import type { Draft, SeedFeature, Shape } from './draft.ts';
 import { type Exchange, type Material, type Piece, sharesWord } from './material.ts';
 import { type Played, playScene, readScene, type Scene } from './scene.ts';
 
@@ -202,7 +204,7 @@ function casual<M extends Played['messages'][number]>(message: M): M {
  * and its last message; where that directs itself, a last message that asks to go on.
  */
 export function unfold(
-  { context }: FlaggedSeed,
+  { context }: FlaggedMoment,
   { id, seed, random }: SetOptions,
   { scenes, asides }: Pick<Stage, 'scenes' | 'asides'>,
 ): Draft {

@@ -1,8 +1,10 @@
 // The shape of a flagged moment: who proposed what, and how and when the person directed. No words.
+
 import { extractItems } from '../memory/extract.ts';
+import type { FlaggedMoment } from '../scenario/moment.ts';
 import { featureText } from '../scenario/span.ts';
 import { contentWords } from '../scenario/words.ts';
-import { type FlaggedSeed, SEED_FEATURES, type SeedFeature, type Shape } from './draft.ts';
+import { SEED_FEATURES, type SeedFeature, type Shape } from './draft.ts';
 
 const REFUSAL = /\b(?:no|not|don't|do not|never|stop|without|instead|rather than|nothing)\b/i;
 const TECHNICAL =
@@ -14,10 +16,10 @@ const wordsOf = (texts: readonly string[]): Set<string> =>
   new Set(contentWords(texts.join(' ')).map(({ text }) => text));
 
 /** Where nothing is marked as the direction, it is the last message. */
-const directionAt = ({ messages, spans }: FlaggedSeed['context']): number =>
+const directionAt = ({ messages, spans }: FlaggedMoment['context']): number =>
   spans.findLast(({ feature }) => feature === 'direction')?.message ?? messages.length - 1;
 
-export function shapeOf({ context, rejected }: FlaggedSeed): Shape {
+export function shapeOf({ context, rejected }: FlaggedMoment): Shape {
   const { messages } = context;
   const at = directionAt(context);
   const marked = featureText(context, 'direction').join(' ');
@@ -31,7 +33,7 @@ export function shapeOf({ context, rejected }: FlaggedSeed): Shape {
 
 /** By the words that the ignoring reply took from the model's own turns, not from the person's. */
 function ideaOf(
-  { messages, spans }: FlaggedSeed['context'],
+  { messages, spans }: FlaggedMoment['context'],
   direction: number,
   rejected = '',
 ): Shape['idea'] {
@@ -49,7 +51,7 @@ function ideaOf(
 }
 
 /** Those that the moment has. */
-export function featuresOf({ context }: FlaggedSeed): SeedFeature[] {
+export function featuresOf({ context }: FlaggedMoment): SeedFeature[] {
   const { messages } = context;
   const said = messages.filter(({ role }) => role === 'user').map(({ content }) => content);
   const before = messages.slice(0, directionAt(context)).filter(({ role }) => role === 'assistant');

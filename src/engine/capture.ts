@@ -8,7 +8,7 @@ import type { Row } from './runner.ts';
 import { prefill, runInputs, type ScoreOptions } from './score.ts';
 
 export interface CaptureOptions extends Omit<ScoreOptions, 'program' | 'rowsMax'> {
-  /** The primitive graph's `attention` and `valueNorms`, chosen rows, own past. */
+  /** The primitive graph's `attention`, chosen rows, own past. */
   readonly program: Program;
   readonly layers: number;
   readonly heads: number;
@@ -25,7 +25,6 @@ export async function* capture(
   const { runner, layers, heads } = options;
   const keys = (rows.at(-1) ?? -1) + 1;
   const weights = new Float32Array(layers * heads * rows.length * keys);
-  const valueNorms = new Float32Array(layers * heads * keys);
   const row = runner.open();
   try {
     for (let done = 0; done < rows.length; ) {
@@ -36,17 +35,11 @@ export async function* capture(
       const target = { weights, firstRow: done, rows: rows.length, keys };
       for (let layer = 0; layer < layers; layer++) {
         copyAttention(run.outputs[`attention.${layer}`] as HostTensor, { ...run, layer }, target);
-        copyNorms(
-          run.outputs[`valueNorms.${layer}`] as HostTensor,
-          { ...run, layer },
-          valueNorms,
-          keys,
-        );
       }
       done += chosen.length;
       yield;
     }
-    return { layers, heads, rows, keys, weights, valueNorms };
+    return { layers, heads, rows, keys, weights };
   } finally {
     runner.close(row);
   }
@@ -64,11 +57,13 @@ async function runWindow(
   row: Row,
   ids: readonly number[],
   chosen: readonly number[],
-  { runner, program, weights }: CaptureOptions,
+  { runner, program, weights, layers }: CaptureOptions,
 ): Promise<WindowRun> {
   const [first = 0] = chosen;
   const end = at(chosen, -1) + 1;
-  const { feeds, capacity } = runInputs(runner, row, ids.slice(first, end));
+  const { feeds: all, capacity } = runInputs(runner, row, ids.slice(first, end));
+  // No attention is computed from the last layer's values, so they are no input.
+  const { [`past.${layers - 1}.value`]: _, ...feeds } = all;
   const rows = i32(
     [1, chosen.length],
     Int32Array.from(chosen, (each) => each - first),
@@ -96,22 +91,5 @@ function copyAttention(
         to + tokens,
       );
     }
-  }
-}
-
-/** (1, heads, capacity + length) into (layers, heads, keys). */
-function copyNorms(
-  { data, shape }: HostTensor,
-  { layer, tokens, capacity, length }: WindowRun & { readonly layer: number },
-  norms: Float32Array,
-  keys: number,
-): void {
-  const [, heads = 0, width = 0] = shape;
-  const source = data as Float32Array;
-  for (let head = 0; head < heads; head++) {
-    const from = head * width;
-    const to = (layer * heads + head) * keys;
-    norms.set(source.subarray(from, from + tokens), to);
-    norms.set(source.subarray(from + capacity, from + capacity + length), to + tokens);
   }
 }

@@ -46,8 +46,6 @@ export interface ScoreRequest {
     readonly ids: readonly number[];
     /** Position of the first scored token (≥ 1). */
     readonly from: number;
-    /** Knock-out: spans `[start, end)` before `from − 1` that scoring rows may not attend to. */
-    readonly hidden?: readonly (readonly [start: number, end: number])[];
   }[];
   readonly version?: string;
   /** Tokens that are run at once; few delay replies under way less. By default many. */
@@ -68,8 +66,6 @@ export interface AttentionCapture {
   readonly keys: number;
   /** Softmax weights (layers, heads, rows, keys), row-major; 0 where masked. */
   readonly weights: Float32Array;
-  /** Norm of each value vector after W_o, (layers, heads, keys), for value-weighted attention. */
-  readonly valueNorms: Float32Array;
 }
 
 export interface EngineDescription {

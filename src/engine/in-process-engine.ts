@@ -175,7 +175,7 @@ class InProcessEngine implements Engine {
     assertRows(request);
     const { numHiddenLayers: layers, numAttentionHeads: heads } = this.#parts.model.config;
     return this.#asJob(request.version, signal, async (weights) => {
-      this.#captureProgram ??= this.#compile({ attention: true, valueNorms: true });
+      this.#captureProgram ??= this.#compile({ attention: true });
       const program = await this.#captureProgram;
       return capture(request, {
         ...this.#parts.settings,

@@ -85,17 +85,15 @@ export async function* prefill(
 
 async function* scoreTail(
   row: Row,
-  { ids, from, hidden = [] }: Sequence,
+  { ids, from }: Sequence,
   options: ScoreOptions,
 ): AsyncGenerator<void, Float32Array> {
   const scores = new Float32Array(ids.length - from);
-  // Rows with hidden keys stay in one run: the cache of a further one would be of another mask.
-  const rowsMax = hidden.length > 0 ? ids.length : options.rowsMax;
+  const { rowsMax } = options;
   for (let first = from - 1; first < ids.length - 1; first += rowsMax) {
     const end = Math.min(first + rowsMax, ids.length - 1);
     yield* prefill(row, ids.slice(0, first), options);
-    const { feeds, mask } = runInputs(options.runner, row, ids.slice(first, end));
-    for (const [start, stop] of hidden) mask.fill(0, start, Math.min(stop, first));
+    const { feeds } = runInputs(options.runner, row, ids.slice(first, end));
     const targets = i32([1, end - first], Int32Array.from(ids.slice(first + 1, end + 1)));
     const run = await options.program.run({ ...options.weights, ...feeds, targets });
     const { logProbabilities } = await takeAll(run);
@@ -110,7 +108,7 @@ export function runInputs(
   runner: Runner,
   row: Row,
   ids: readonly number[],
-): { feeds: Record<string, HostTensor>; mask: Uint8Array; capacity: number } {
+): { feeds: Record<string, HostTensor>; capacity: number } {
   const past = runner.pastOf(row);
   const length = ids.length;
   const mask = new Uint8Array(past.capacity + length).fill(1); // 1 = may be attended
@@ -121,5 +119,5 @@ export function runInputs(
     positions: ascending([1, length], row.tokens),
     keyMask: bool([1, mask.length], mask),
   };
-  return { feeds, mask, capacity: past.capacity };
+  return { feeds, capacity: past.capacity };
 }

@@ -1,4 +1,5 @@
 // Runs the listening test: pair by pair, every arm of a pair, until time is up.
+import { eachAtOnce } from '../base/each.ts';
 import { ADVICE, ARMS, type Arm, armMessages } from './arm.ts';
 import type { Listener, ListenerReply } from './listener.ts';
 import { checkListening, type ReplyVerdict } from './reply-check.ts';
@@ -43,7 +44,7 @@ export async function runListeningTest(
   pairs: readonly ScenePair[],
   options: RunOptions,
 ): Promise<Outcome[]> {
-  const { listener, timeMs, now = () => performance.now(), onPair } = options;
+  const { listener, timeMs, parallel = 1, now = () => performance.now(), onPair } = options;
   const start = now();
   const outcomes = new Map<string, Outcome>();
   const add = (outcome: Outcome): void => {
@@ -58,7 +59,10 @@ export async function runListeningTest(
   ): Promise<void> => {
     const isOver = (): boolean => now() - start >= share * timeMs;
     let done = 0;
-    await eachPair(pairs, { ...options, isOver }, async (pair, index) => {
+    await eachAtOnce(pairs, parallel, async (pair, index) => {
+      // The first pair is run whatever the clock says: a result of nothing helps nobody.
+      if (index > 0 && isOver()) return;
+      options.signal?.throwIfAborted();
       for (const job of jobsOf(pair, index, options)) add(await run(job));
       done += 1;
       onPair?.({ pass: name, pairs: done });
@@ -87,27 +91,6 @@ function jobsOf(pair: ScenePair, index: number, { isFull = false }: RunOptions):
   });
   const turn = index % jobs.length;
   return [...jobs.slice(turn), ...jobs.slice(0, turn)];
-}
-
-interface EachOptions extends RunOptions {
-  readonly isOver: () => boolean;
-}
-
-async function eachPair(
-  pairs: readonly ScenePair[],
-  { parallel = 1, isOver, signal }: EachOptions,
-  run: (pair: ScenePair, index: number) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    // The first pair is run whatever the clock says: a result of nothing helps nobody.
-    while (next < pairs.length && (next === 0 || !isOver())) {
-      signal?.throwIfAborted();
-      const index = next++;
-      await run(pairs[index] as ScenePair, index);
-    }
-  };
-  await Promise.all(Array.from({ length: parallel }, worker));
 }
 
 async function scored(

@@ -1,7 +1,10 @@
 // Listening by likelihood: crossed pairs of moments under each arm, by how long ago the direction
 // was given. In a pair the same beginnings of a reply stand against each other in two contexts, in
 // which opposite ones are right: whoever does not read the context is right in one of them at most.
+
 import { at } from '../base/at.ts';
+import { ARM_NAMES } from '../protocol/listening-text.ts';
+import type { ArmShares, ListeningView } from '../protocol/summary.ts';
 import type { ContextCache, Reader, TrainableWeights } from '../reading/reader.ts';
 import { overSharedPrefixes } from '../reading/shared-prefix.ts';
 import { type Candidate, type ChatRenderer, toCandidate } from '../scenario/example.ts';
@@ -38,8 +41,7 @@ export interface JudgedPair {
 }
 
 /** Weights before the night, told nothing, told the direction again, or by rule; weights after. */
-export const ARMS = ['untold', 'rule', 'after', 'told', 'placebo'] as const;
-export type Arm = (typeof ARMS)[number];
+type Arm = keyof ArmShares;
 
 /** Beside the arms: without the model's own idea in the context, before and after. */
 type Reading = Arm | 'bareBefore' | 'bareAfter';
@@ -152,34 +154,16 @@ function askedOf(
   });
 }
 
-export interface Spread {
-  readonly mean: number;
-  readonly median: number;
-  /** Without the lowest and the highest tenth. */
-  readonly trimmed: number;
-}
+type Spread = NonNullable<ListeningView['margins']['untold']>;
 
-/** Plain JSON. Shares are of pairs with both sides right. */
-export interface Listening {
-  readonly pairs: number;
-  readonly shares: Partial<Record<Arm, number>>;
-  readonly byDistance: readonly {
-    readonly distance: string;
-    readonly pairs: number;
-    readonly shares: Partial<Record<Arm, number>>;
-  }[];
-  /** Mean margin of both sides, nats a token. */
-  readonly margins: Partial<Record<Arm, Spread>>;
+/** Plain JSON: as people are shown it, with whole estimates, and the defence gap. */
+export interface Listening extends Omit<ListeningView, 'change' | 'beyondPlacebo' | 'gap'> {
   /** The primary endpoint: both right, after − untold. */
   readonly change: Estimate;
-  readonly won: number;
-  readonly lost: number;
   /** Null: there was no placebo. */
   readonly beyondPlacebo: Estimate | null;
   /** Both right, told − untold: what there is to gain. */
   readonly gap: Estimate;
-  /** Share of the gap that the night closes; null where the gap is too small to measure. */
-  readonly gapClosed: number | null;
   /** Margin without an own idea of the model in the context − margin with it. */
   readonly defenceGap: {
     readonly before: number;
@@ -236,7 +220,7 @@ function perArm<T>(
   scores: readonly PairScore[],
   make: (margins: readonly (readonly [number, number])[]) => T,
 ): Partial<Record<Arm, T>> {
-  const found = ARMS.flatMap((arm) => {
+  const found = ARM_NAMES.flatMap((arm) => {
     const margins = scores.flatMap((score) => {
       const both = score.margins[arm];
       return both === undefined ? [] : [both];

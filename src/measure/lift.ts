@@ -1,17 +1,12 @@
 // Attention lift of spans: how much more a row looks at a span than its length alone would give.
+
 import type { AttentionCapture } from '../engine/engine.ts';
+import type { TokenSpan } from '../scenario/example.ts';
 
 /** Positions 0–3 take the surplus attention of most heads. Source: Xiao et al., arXiv:2309.17453. */
 export const SINK_POSITIONS = 4;
 /** Least share of attention that the logarithm sees. */
 export const LIFT_FLOOR = 1e-4;
-
-/** Key positions of a span, `[start, end)` in tokens of the captured sequence. */
-export interface TokenSpan {
-  readonly feature: string;
-  readonly start: number;
-  readonly end: number;
-}
 
 export interface LiftMap {
   readonly layers: number;

@@ -1,9 +1,11 @@
 // What the model says by itself before and after a night: greedy replies judged by fixed rules, how
 // many changed for the worse, and how far the distribution moved on the replies of before.
+
 import { at } from '../base/at.ts';
 import { spoken } from '../conversation/spoken.ts';
 import type { DecodedToken, Engine, GenerateRequest } from '../engine/engine.ts';
 import { GREEDY } from '../protocol/sampling.ts';
+import type { RepliesView } from '../protocol/summary.ts';
 import { logSoftmaxRow } from '../reading/logits.ts';
 import type { Reader, TrainableWeights } from '../reading/reader.ts';
 import type { Candidate, ChatRenderer } from '../scenario/example.ts';
@@ -235,20 +237,7 @@ export interface ReplyChange {
   readonly holds: ReplyShares;
   readonly kinds: readonly (ReplyShares & { readonly kind: string; readonly isHold: boolean })[];
   /** The first of each kind that differ; none from a person's conversations. */
-  readonly samples: readonly {
-    readonly id: string;
-    readonly kind: string;
-    /** What the replies answer. */
-    readonly said: string;
-    readonly before: SampledReply;
-    readonly after: SampledReply;
-  }[];
-}
-
-interface SampledReply {
-  readonly reply: string;
-  readonly passes: boolean;
-  readonly reason: string;
+  readonly samples: RepliesView['samples'];
 }
 
 const SAMPLES_PER_KIND = 2;
@@ -341,7 +330,7 @@ function samplesOf(replies: readonly ChangedReply[]): ReplyChange['samples'] {
     }));
 }
 
-const sampled = ({ reply, rank, reason }: ChangedReply['after']): SampledReply => ({
+const sampled = ({ reply, rank, reason }: ChangedReply['after']) => ({
   reply,
   passes: rank === 1,
   reason,

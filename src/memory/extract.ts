@@ -124,7 +124,7 @@ function directionWeight(sentence: string, isAfterOffer: boolean): number {
     /^(?:(?:and|so|but|ok|okay|well|oh|hey|hi|hello|yes|yeah|sure|great|thanks)[ ,!.]+)+/,
     '',
   );
-  // "No, thank you for your help, that is all" ends a talk and directs nothing.
+  // "No, thank you for your help, that is all" ends a conversation and directs nothing.
   const isFarewell =
     /\b(?:thanks|thank you|that's all|that is all|that's it|that will be all|goodbye|bye)\b/.test(
       stripped,

@@ -3,13 +3,7 @@ import { product, sum } from '../graph/dimension.ts';
 import { concat, gather, pick, range, sizeOf } from '../graph/indexing.ts';
 import { add, logSoftmax, multiply, reshape, transpose } from '../graph/operations.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import {
-  attend,
-  attentionBias,
-  type KeyValues,
-  packedAttentionBias,
-  valueNorms,
-} from './attention.ts';
+import { attend, attentionBias, type KeyValues, packedAttentionBias } from './attention.ts';
 import {
   BATCH,
   GraphBuilder,
@@ -18,7 +12,7 @@ import {
   type TransformerGraph,
   type WeightOptions,
 } from './graph-builder.ts';
-import { needed, projectHeads } from './layers.ts';
+import { projectHeads } from './layers.ts';
 import type { Model } from './model.ts';
 
 export interface PrimitiveOptions extends WeightOptions {
@@ -33,7 +27,6 @@ export interface PrimitiveOptions extends WeightOptions {
     readonly logits?: boolean;
     readonly logProbabilities?: boolean;
     readonly attention?: boolean;
-    readonly valueNorms?: boolean;
     /** Keys and values of this run alone. */
     readonly own?: boolean;
     /** Past and own keys and values in one tensor, which costs a copy of the past. */
@@ -58,7 +51,6 @@ export interface PrimitiveOptions extends WeightOptions {
  * - `logits` (batch, row, vocabSize)
  * - `logProbabilities` (batch, row), `log p(target)` read at its row
  * - `attention.<i>` (batch, heads, row, past + length); equal weights where a row sees no key
- * - `valueNorms.<i>` (batch, heads, past + length)
  * - `own.<i>.key|value` (batch, kvHeads, length, headDim)
  * - `present.<i>.key|value` (batch, kvHeads, past + length, headDim)
  */
@@ -84,12 +76,7 @@ export function primitiveGraph(model: Model, options: PrimitiveOptions): Transfo
     const { output, attention, own } = attend(heads, inputs, config);
     if (wanted.attention) build.output(`attention.${layer}`, rowsOfAttention(attention, rows));
     if (wanted.own) build.outputKeyValues(`own.${layer}`, own);
-    if (wanted.present || wanted.valueNorms) {
-      const present = joined(pastOfLayer, own);
-      if (wanted.present) build.outputKeyValues(`present.${layer}`, present);
-      const norms = () => valueNorms(present.value, needed(weights, 'oProj'), config);
-      if (wanted.valueNorms) build.output(`valueNorms.${layer}`, norms());
-    }
+    if (wanted.present) build.outputKeyValues(`present.${layer}`, joined(pastOfLayer, own));
     return output;
   });
 

@@ -10,7 +10,7 @@ import type { Sampling } from '../protocol/sampling.ts';
 import type { SliderMoment, SliderReply, SliderView } from '../protocol/summary.ts';
 import { answer } from '../reading/answer.ts';
 import { readFlagged } from '../record/files.ts';
-import type { FlaggedMoment } from '../record/moment.ts';
+import type { FlaggedMoment } from '../scenario/moment.ts';
 import { featureText } from '../scenario/span.ts';
 import { loadableVersion } from '../swap/swap.ts';
 import type { ChatTokenizer, ChatTokens } from '../tokenizer/chat-tokenizer.ts';

@@ -4,7 +4,7 @@
 import type { Folder } from '../base/file-ops.ts';
 import { hasLearntWithheld } from '../ledger/deletion.ts';
 import { readFlagged, readGists, readScenarioFile } from '../record/files.ts';
-import type { FlaggedMoment } from '../record/moment.ts';
+import type { FlaggedMoment } from '../scenario/moment.ts';
 import type { Store } from '../store/store.ts';
 
 export type Allowed = Pick<Store, 'conversations' | 'flags'>;

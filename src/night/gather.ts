@@ -2,8 +2,8 @@
 // one flag in five is held back. It reads conversations and flags; it writes nothing.
 import { createRandom } from '../base/random.ts';
 import type { Flag } from '../protocol/flag.ts';
-import { type FlaggedMoment, isDrawn } from '../record/moment.ts';
 import { directiveOf } from '../scenario/directive.ts';
+import { type FlaggedMoment, isDrawn } from '../scenario/moment.ts';
 import type { Rendering, Scenario, ScenarioMessage } from '../scenario/scenario.ts';
 import { sentencesOf } from '../scenario/words.ts';
 

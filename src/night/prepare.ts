@@ -197,7 +197,7 @@ async function writeGathered(folder: Folder, plan: NightPlan, parts: GatherParts
   const journal = await openJournal(folder, clock);
   try {
     await journal.phase('gather', gatheredSchema, async () => {
-      const conversations = await readTalks(store.conversations, config.chat);
+      const conversations = await readConversations(store.conversations, config.chat);
       const standing = store.flags.list().filter((flag) => flag.withdrawnAt === null);
       const since = await lastNightAt(store.ledger, clock.now());
       const gathered = gather({
@@ -259,7 +259,7 @@ async function lastNightAt(ledger: Ledger, now: number): Promise<number> {
   return begun.findLast((at) => at <= now) ?? 0;
 }
 
-async function readTalks(
+async function readConversations(
   store: ConversationStore,
   chat: Pick<Config['chat'], 'systemPrompt'>,
 ): Promise<Map<string, Conversation>> {

@@ -2,7 +2,7 @@
 import type { Turn } from '../memory/extract.ts';
 import type { RestedConversation } from '../memory/gist.ts';
 import type { Memory } from '../memory/memory.ts';
-import type { FlaggedMoment } from '../record/moment.ts';
+import type { FlaggedMoment } from '../scenario/moment.ts';
 import type { Conversation } from './gather.ts';
 
 /** How little the model expected the person's words, nats a token; undefined: not measured. */

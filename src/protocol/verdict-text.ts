@@ -47,8 +47,8 @@ export function elsewhereText({ reasons }: Came): string {
   const rules = reasons.filter(isElsewhere);
   if (rules.length === 0) return '';
   return rules.every(({ passes }) => passes)
-    ? 'Everyday talk is unchanged.'
-    : 'Everyday talk may have become worse.';
+    ? 'Everyday conversation is unchanged.'
+    : 'Everyday conversation may have become worse.';
 }
 
 /** What a rule that failed means to a person, by the beginning of its name. */
@@ -58,7 +58,7 @@ const MEANINGS: readonly (readonly [string, string])[] = [
   ['listening', 'tests do not show that it listens better'],
   ['beyond the placebo', 'a training without your words did about as much'],
   ['held replies', 'other replies may have become worse'],
-  ['perplexity', 'everyday talk may have become worse'],
+  ['perplexity', 'everyday conversation may have become worse'],
 ];
 
 /** Why it should be left, in plain words, each once; the numbers are in the reasons. */

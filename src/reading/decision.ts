@@ -3,23 +3,14 @@ import type { HostTensor } from '../runtime/executor.ts';
 import { bool, f32, i32 } from '../runtime/host-tensor.ts';
 import type { Candidate } from '../scenario/example.ts';
 
-export interface DecisionOptions {
-  /** Context tokens in the cache. */
-  readonly past: number;
-  /** Position of row 0; `past` unless the context was cut. */
-  readonly position?: number;
-  /** Context positions `[start, end)` that no decision row may attend to (knock-out). */
-  readonly hidden?: readonly { readonly start: number; readonly end: number }[];
-}
-
 /**
- * Candidates as one batch that shares a context.
+ * Candidates as one batch that shares a context of `past` tokens.
  * `ids`, `positions`, `targets` i32 (batch, length); `keyMask` bool (batch, past + length), true =
  * may be attended, the past first; `lossMask` (batch, length), 1 = counts.
  */
 export function decisionFeeds(
   candidates: readonly Candidate[],
-  { past, position = past, hidden = [] }: DecisionOptions,
+  past: number,
 ): Record<'ids' | 'positions' | 'targets' | 'keyMask' | 'lossMask', HostTensor> {
   const batch = candidates.length;
   const length = Math.max(...candidates.map((candidate) => candidate.ids.length));
@@ -35,11 +26,10 @@ export function decisionFeeds(
     targets.set(candidate.targets, at);
     lossMask.set(candidate.lossMask, at);
     for (let i = 0; i < length; i++) {
-      positions[at + i] = position + Math.min(i, candidate.ids.length - 1);
+      positions[at + i] = past + Math.min(i, candidate.ids.length - 1);
     }
     const maskAt = row * (past + length);
     keyMask.fill(1, maskAt, maskAt + past + candidate.ids.length);
-    for (const span of hidden) keyMask.fill(0, maskAt + span.start, maskAt + span.end);
   }
   return {
     ids: i32(shape, ids),

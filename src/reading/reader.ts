@@ -5,9 +5,9 @@ import type { TransformerGraph } from '../model/graph-builder.ts';
 import type { Model } from '../model/model.ts';
 import { type PrimitiveOptions, primitiveGraph } from '../model/transformer.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
-import { ascending, bool, i32 } from '../runtime/host-tensor.ts';
+import { ascending, bool, i32, takeAll } from '../runtime/host-tensor.ts';
 import type { Candidate } from '../scenario/example.ts';
-import { type DecisionOptions, decisionFeeds } from './decision.ts';
+import { decisionFeeds } from './decision.ts';
 
 /** The trainable weights by name; whoever made them owns them. */
 export type TrainableWeights = Readonly<Record<string, HostTensor | Value>>;
@@ -41,11 +41,10 @@ export interface Reader {
     cache: ContextCache,
     candidates: readonly Candidate[],
     weights: TrainableWeights,
-    options?: Omit<DecisionOptions, 'past'>,
   ): Promise<Float32Array[]>;
   /** Logits (rows, vocabulary) of one candidate's rows. */
   logits(cache: ContextCache, candidate: Candidate, weights: TrainableWeights): Promise<HostTensor>;
-  /** Attention and value norms of the given rows of one candidate; keys are context + decision. */
+  /** Attention of the given rows of one candidate; keys are context + decision. */
   capture(
     cache: ContextCache,
     candidate: Candidate,
@@ -58,8 +57,6 @@ export interface Reader {
 export interface ReaderOptions {
   readonly model: Model;
   readonly executor: Executor;
-  /** Which weights are fed; the query projections by default. */
-  readonly trainable?: (name: string) => boolean;
   readonly prefillChunkTokens?: number;
 }
 
@@ -81,12 +78,12 @@ export function createReader(options: ReaderOptions): Reader {
       return cache;
     },
 
-    async logProbabilities(cache, candidates, weights, options = {}) {
+    async logProbabilities(cache, candidates, weights) {
       const run = await programs.get('score', {
         past: 'shared',
         outputs: { logProbabilities: true },
       });
-      const feeds = decisionFeeds(candidates, { past: cache.tokens, ...options });
+      const feeds = decisionFeeds(candidates, cache.tokens);
       const { logProbabilities } = await run({ ...weights, ...cache.values, ...feeds });
       const { data, shape } = await (logProbabilities as Value).read();
       logProbabilities?.release();
@@ -98,7 +95,7 @@ export function createReader(options: ReaderOptions): Reader {
 
     async logits(cache, candidate, weights) {
       const run = await programs.get('logits', { past: 'shared', outputs: { logits: true } });
-      const feeds = decisionFeeds([candidate], { past: cache.tokens });
+      const feeds = decisionFeeds([candidate], cache.tokens);
       const { logits } = await run({ ...weights, ...cache.values, ...feeds });
       const { data, shape, dtype } = await (logits as Value).read();
       logits?.release();
@@ -109,9 +106,9 @@ export function createReader(options: ReaderOptions): Reader {
       const run = await programs.get('capture', {
         past: 'own',
         rows: 'chosen',
-        outputs: { attention: true, valueNorms: true },
+        outputs: { attention: true },
       });
-      const feeds = decisionFeeds([candidate], { past: cache.tokens });
+      const feeds = decisionFeeds([candidate], cache.tokens);
       const chosen = i32([1, rows.length], Int32Array.from(rows));
       const results = await run({ ...weights, ...cache.values, ...feeds, rows: chosen });
       const { numHiddenLayers: layers, numAttentionHeads: heads } = model.config;
@@ -121,8 +118,7 @@ export function createReader(options: ReaderOptions): Reader {
         heads,
         rows: rows.map((row) => cache.tokens + row),
         keys,
-        weights: await stacked(results, 'attention', [layers, heads * rows.length * keys]),
-        valueNorms: await stacked(results, 'valueNorms', [layers, heads * keys]),
+        weights: await stackedAttention(results, layers),
       };
     },
 
@@ -154,11 +150,8 @@ class Programs {
     options: PrimitiveOptions,
     keep: readonly string[],
   ): Promise<{ program: Program; run: Run }> {
-    const { model, executor, trainable } = this.#options;
-    const { outputs } = primitiveGraph(model, {
-      ...options,
-      ...(trainable === undefined ? {} : { trainable }),
-    });
+    const { model, executor } = this.#options;
+    const { outputs } = primitiveGraph(model, options);
     const keepOnDevice = Object.keys(outputs).filter((output) =>
       keep.some((prefix) => output.startsWith(prefix)),
     );
@@ -206,18 +199,15 @@ async function extend(
   return cacheOf(results, total);
 }
 
-/** The outputs `<name>.<layer>` one after the other: (layers, size). */
-async function stacked(
+/** The outputs `attention.<layer>` (1, heads, rows, keys), one after the other. */
+async function stackedAttention(
   results: Readonly<Record<string, Value>>,
-  name: string,
-  [layers, size]: readonly [number, number],
+  layers: number,
 ): Promise<Float32Array> {
+  const tensors = Object.values(await takeAll(results));
+  const size = tensors[0]?.data.length ?? 0;
   const all = new Float32Array(layers * size);
-  for (let layer = 0; layer < layers; layer++) {
-    const value = results[`${name}.${layer}`] as Value;
-    all.set((await value.read()).data as Float32Array, layer * size);
-    value.release();
-  }
+  for (const [layer, { data }] of tensors.entries()) all.set(data as Float32Array, layer * size);
   return all;
 }
 

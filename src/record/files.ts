@@ -9,9 +9,9 @@ import type { NightFiles } from '../ledger/ledger.ts';
 import { gistSchema } from '../memory/gist.ts';
 import type { Remembered } from '../memory/memory.ts';
 import { parseScenarios, printScenarios } from '../scenario/file.ts';
+import { type FlaggedMoment, flaggedMomentSchema } from '../scenario/moment.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { PROBE } from '../swap/probe.ts';
-import { type FlaggedMoment, flaggedMomentSchema } from './moment.ts';
 
 /** A deletion searches these, in this order: see `NightFiles`. */
 const WITH_WORDS = {

@@ -1,5 +1,5 @@
 // Says of a reply, by fixed rules, whether it listens; no model is asked.
-import { type CheckResult, KIND } from './kind.ts';
+import { CHECK, type CheckResult } from './kind.ts';
 import type { Scenario } from './scenario.ts';
 import { hasPhrase, wordsOf } from './words.ts';
 
@@ -17,7 +17,7 @@ export function checkReply(scenario: Scenario, reply: string): CheckResult {
   for (const group of needs) {
     if (!hasPhrase(reply, group)) return { passes: false, reason: `lacks "${group[0]}"` };
   }
-  return KIND[scenario.kind].check(scenario, reply);
+  return CHECK[scenario.kind](scenario, reply);
 }
 
 /** Empty or looping text never listens. */

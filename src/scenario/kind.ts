@@ -1,6 +1,6 @@
-// The kinds of decision points; all that is particular to a kind is in its record here.
+// The kinds of decision points, and the check of each.
 import * as phrases from './phrases.ts';
-import { type Feature, featureText, type Marked } from './span.ts';
+import { featureText, type Marked } from './span.ts';
 import { contentWords, firstPhrase, hasPhrase, sentencesOf, wordsOf } from './words.ts';
 
 export interface CheckResult {
@@ -16,84 +16,16 @@ export interface Judged extends Marked {
   readonly facts?: { readonly needs?: readonly unknown[] | undefined };
 }
 
-interface KindRecord {
-  /** What a summary calls its measure. */
-  readonly label: string;
-  /** Whether a reply listens, beyond what `checkReply` asks of all kinds. */
-  readonly check: (scenario: Judged, reply: string) => CheckResult;
-  /** The gate judges its margin. */
-  readonly isGated: boolean;
-  /** Its share of a night's dreams, as a weight beside the others'. */
-  readonly dreamWeight: number;
-  /** A dream of it comes with the other side of its pair, a `listen`. */
-  readonly isPaired: boolean;
-  /** A dream of it needs a reply that does not listen. */
-  readonly hasRejected: boolean;
-  /** Features that a scene of it marks; without one of them it is refused. */
-  readonly marks: readonly Feature[];
-}
-
-const USUAL = { isGated: false, dreamWeight: 1, isPaired: false, hasRejected: true };
+/** Whether a reply listens, beyond what `checkReply` asks of all kinds. */
+type Check = (scenario: Judged, reply: string) => CheckResult;
 
 /** In the order in which they are listed and drawn. Another order gives other nights. */
-export const KIND = {
-  listen: {
-    ...USUAL,
-    label: 'Listening',
-    check: listen,
-    isGated: true,
-    dreamWeight: 11,
-    marks: ['direction', 'own-idea'],
-  },
-  'push-back': {
-    ...USUAL,
-    label: 'Push-back where following is wrong',
-    check: pushBack,
-    isGated: true,
-    dreamWeight: 8,
-    isPaired: true,
-    marks: ['direction'],
-  },
-  invite: {
-    ...USUAL,
-    label: 'Ideas where they are asked for',
-    check: invite,
-    isGated: true,
-    dreamWeight: 2,
-    marks: ['direction'],
-  },
-  undercurrent: {
-    ...USUAL,
-    label: 'Undercurrent: how you feel comes first',
-    check: undercurrent,
-    marks: ['emotion'],
-  },
-  compressed: { ...USUAL, label: 'Compressed: nothing is invented', check: compressed, marks: [] },
-  longing: {
-    ...USUAL,
-    label: 'Longing: what is absent is asked for',
-    check: longing,
-    marks: ['absence'],
-  },
-  hostile: {
-    ...USUAL,
-    label: 'Hostile: calm, with a boundary',
-    check: hostile,
-    dreamWeight: 0.5,
-    marks: ['emotion'],
-  },
-  ordinary: {
-    ...USUAL,
-    label: 'Everyday turns',
-    check: ordinary,
-    isGated: true,
-    hasRejected: false,
-    marks: [],
-  },
-} as const satisfies Record<string, KindRecord>;
-
-export type Kind = keyof typeof KIND;
-export const KINDS = Object.keys(KIND) as readonly Kind[];
+export const CHECK = {
+  ...{ listen, 'push-back': pushBack, invite, undercurrent },
+  ...{ compressed, longing, hostile, ordinary },
+} as const satisfies Record<string, Check>;
+export type Kind = keyof typeof CHECK;
+export const KINDS = Object.keys(CHECK) as readonly Kind[];
 
 function pass(reason: string): CheckResult {
   return { passes: true, reason };

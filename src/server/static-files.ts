@@ -32,7 +32,7 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /** The pages of the client; it says itself what others are not. */
-const PAGE = /^\/(?:talks\/[^/]+|flags|model|nights(?:\/[^/]+){0,2})?\/?$/;
+const PAGE = /^\/(?:(?:conversations|talks)\/[^/]+|flags|model|nights(?:\/[^/]+){0,2})?\/?$/;
 const FILES_MAX = 500;
 const FILE_BYTES_MAX = 16 * 2 ** 20;
 

@@ -8,7 +8,7 @@ import { deleteAnswers } from '../morning/blind.ts';
 import { summaryMarkdown } from '../morning/summary-markdown.ts';
 import { NightSummary } from '../protocol/summary.ts';
 import { FILE } from '../record/files.ts';
-import { measuresForgetting } from '../record/moment.ts';
+import { measuresForgetting } from '../scenario/moment.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 
 /** What words come from. */

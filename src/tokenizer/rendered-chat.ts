@@ -55,10 +55,6 @@ export interface RenderedChat {
    * @throws span-unaligned when nothing of the span was written
    */
   spanToTokens(message: number, start: number, end: number): TokenSpan;
-  /** Characters of the content that a token holds, or undefined for template text. */
-  tokenToSpan(token: number): { message: number; start: number; end: number } | undefined;
-  /** 1 for each token of these messages' contents and the token that ends the turn; else 0. */
-  lossMask(messages: readonly number[]): Uint8Array;
 }
 
 export interface EncodeChatParts {
@@ -247,11 +243,10 @@ export function encodeChat(
   const rows = stretches(rendered, messages, parts.tokens).flatMap((stretch) =>
     rowsOf(stretch, rendered, messages, parts),
   );
-  const tiles = tile(rendered, rows, { count: messages.length, stopIds: parts.stopIds });
   return {
     ids: rows.map((row) => row.id),
     text: rendered.text,
-    messages: tiles,
+    messages: tile(rendered, rows, { count: messages.length, stopIds: parts.stopIds }),
     spanToTokens(message, start, end) {
       const spans = rendered.places
         .filter((place) => place.message === message)
@@ -272,27 +267,6 @@ export function encodeChat(
         );
       }
       return [first[0], last[1]];
-    },
-    tokenToSpan(token) {
-      const row = rows[token];
-      const place = rendered.places.find(
-        (one) => row !== undefined && row.start < one.end && row.end > one.start,
-      );
-      if (row === undefined || place === undefined) return undefined;
-      const shift = place.contentFrom - place.start;
-      return {
-        message: place.message,
-        start: Math.max(row.start, place.start) + shift,
-        end: Math.min(row.end, place.end) + shift,
-      };
-    },
-    lossMask(chosen) {
-      const mask = new Uint8Array(rows.length);
-      for (const message of chosen) {
-        const tokens = tiles[message];
-        if (tokens?.isWritten) mask.fill(1, tokens.contentStart, tokens.end);
-      }
-      return mask;
     },
   };
 }

@@ -23,7 +23,6 @@ export interface Tokenizer extends TokenDecoder {
   readonly stopIds: readonly number[];
   /** Tokens that begin or end turns; decoding leaves them out. */
   readonly controlIds: ReadonlySet<number>;
-  readonly bosId: number | undefined;
   readonly hasChatTemplate: boolean;
   /** What a person should know of how the tokenizer is used here, a sentence each. */
   readonly notices: readonly string[];
@@ -86,7 +85,6 @@ export function createTokenizer(
     vocabularySize: tokens.vocabularySize,
     stopIds: files.stopIds,
     controlIds,
-    bosId: idOf(files.namedTokens.bos_token ?? ''),
     hasChatTemplate: files.templates.size > 0,
     notices: files.notices,
     thoughts,

@@ -97,7 +97,7 @@ export class Learner {
     cache: ContextCache,
     { id, target, weight }: { id: string; target: Target; weight: number },
   ): Promise<number> {
-    const { targets: _, ...feeds } = decisionFeeds([candidate], { past: cache.tokens });
+    const { targets: _, ...feeds } = decisionFeeds([candidate], cache.tokens);
     const results = await this.#programs.distil.run({
       ...this.#weights,
       ...prefixed(this.#sums),

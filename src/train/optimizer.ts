@@ -8,8 +8,6 @@ import { number } from '../runtime/host-tensor.ts';
 export interface Parameter {
   readonly name: string;
   readonly shape: readonly [rows: number, columns: number];
-  /** Rows that may move, 1 or 0 (rows); all when absent. */
-  readonly rowMask?: Float32Array;
   /** What a learning rate of 1 means for an entry of this matrix; 1 when absent. */
   readonly unit?: number;
 }
@@ -101,7 +99,9 @@ export function updateGraph(
   const scalar = (name: string): Tensor => op.input(name, 'f32', []);
   const scale = scalar('gradientScale');
   const [rate, correction] = [scalar('rate'), scalar('correction')];
-  const gradients = parameters.map((parameter) => meanGradient(parameter, scale));
+  const gradients = parameters.map(({ name, shape }) =>
+    op.multiply(op.input(`sum.${name}`, 'f32', shape), scale),
+  );
   const outputs: Record<string, Tensor> = { gradientNorm: op.sqrt(sumOfSquares(gradients)) };
   const moves = parameters.map((parameter, i) => {
     const weight = op.input(parameter.name, 'f32', parameter.shape);
@@ -117,14 +117,6 @@ export function updateGraph(
     return op.subtract(updated.weight, weight);
   });
   return { ...outputs, updateNorm: op.sqrt(sumOfSquares(moves)) };
-}
-
-/** The mean gradient of a matrix (rows, columns), zero in the rows that may not move. */
-function meanGradient({ name, shape, rowMask }: Parameter, scale: Tensor): Tensor {
-  const mean = op.multiply(op.input(`sum.${name}`, 'f32', shape), scale);
-  if (rowMask === undefined) return mean;
-  const source = { from: 'inline', data: rowMask } as const;
-  return op.multiply(mean, op.constant(`rows.${name}`, source, 'f32', [shape[0], 1]));
 }
 
 function sumOfSquares(tensors: readonly Tensor[]): Tensor {

@@ -100,31 +100,17 @@ function endless(examples: readonly Example[], seed: number | string): (at: numb
   };
 }
 
-/** The matrices that learn, within the layers and heads of the settings. */
+/** The matrices that learn: the query projections. */
 export function parametersOf(
-  { model, settings }: Pick<TrainerOptions, 'model' | 'settings'>,
+  model: Model,
   before: Readonly<Record<string, HostTensor>>,
 ): Parameter[] {
-  const { layers, heads } = settings;
-  const [from = 0, to = Number.POSITIVE_INFINITY] = layers;
-  const parameters: Parameter[] = [];
-  for (const [name, { shape }] of model.weights) {
-    const layer = Number(/^layers\.(\d+)\./.exec(name)?.[1] ?? -1);
-    if (!isQProj(name) || layer < from || layer >= to || shape.length !== 2) continue;
-    const [rows, columns] = shape as [number, number];
-    const rowMask = heads.length > 0 ? headRows(heads, rows, model.config.headDim) : undefined;
-    parameters.push({
-      name,
-      shape: [rows, columns],
-      unit: rootMeanSquare(before[name] as HostTensor),
-      ...(rowMask === undefined ? {} : { rowMask }),
-    });
-  }
-  if (parameters.length === 0) {
-    const message = `no matrix to train: layers [${layers}] of ${model.config.numHiddenLayers}`;
-    throw new AttuneError('training-impossible', message);
-  }
-  return parameters;
+  const learning = [...model.weights.values()].filter(({ name }) => isQProj(name));
+  return learning.map(({ name, shape }) => ({
+    name,
+    shape: shape as [number, number],
+    unit: rootMeanSquare(before[name] as HostTensor),
+  }));
 }
 
 /** Of the entries; of a matrix of zeros the size that a fresh one would have. */
@@ -132,12 +118,6 @@ function rootMeanSquare({ data, shape }: HostTensor): number {
   let total = 0;
   for (const value of data) total += value * value;
   return Math.sqrt(total / data.length) || 1 / Math.sqrt(shape[1] as number);
-}
-
-function headRows(heads: readonly number[], rows: number, headDim: number): Float32Array {
-  const mask = new Float32Array(rows);
-  for (const head of heads) mask.fill(1, head * headDim, (head + 1) * headDim);
-  return mask;
 }
 
 export function optimizerOf({ optimizer, rank }: TrainSettings, seed: number | string): Optimizer {

@@ -1,6 +1,5 @@
 // What a training is told, what it tells at each step, and what it gives.
 import type { Clock } from '../base/clock.ts';
-import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
 import type { Config } from '../config/schema.ts';
 import type { DeltaTensor } from '../model/delta.ts';
@@ -11,27 +10,6 @@ import type { Scenario } from '../scenario/scenario.ts';
 
 /** The `train` section of the configuration; the executor is chosen by the caller. */
 export type TrainSettings = Omit<Config['train'], 'executor'>;
-
-/**
- * Settings that name parts of a model name some that it has.
- * @throws config-invalid with the model's numbers
- */
-export function assertFits(
-  { layers: range, heads: chosen }: Pick<TrainSettings, 'layers' | 'heads'>,
-  { layers, heads }: { readonly layers: number; readonly heads: number },
-): void {
-  const [from = 0, to = layers] = range;
-  if (from >= to || to > layers) {
-    const message =
-      `train.layers: [${range.join(', ')}] is no range of layers of this model, which has ` +
-      `${layers}: from 0 to ${layers}, the second one past the last that learns.`;
-    throw new AttuneError('config-invalid', message, { layers });
-  }
-  const unknown = chosen.find((head) => head >= heads);
-  if (unknown === undefined) return;
-  const message = `train.heads: there is no head ${unknown}; this model has ${heads}, from 0 to ${heads - 1}.`;
-  throw new AttuneError('config-invalid', message, { heads, head: unknown });
-}
 
 /** One optimizer step. */
 export interface StepRecord {

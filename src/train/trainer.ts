@@ -23,14 +23,13 @@ import {
 } from './resume-state.ts';
 import { learningRate } from './schedule.ts';
 import { oneHot, type Target, targetOf } from './target.ts';
-import {
-  type Arm,
-  assertFits,
-  type StepRecord,
-  type TrainerOptions,
-  type TrainResult,
-  type TrainSettings,
-  type TrainStop,
+import type {
+  Arm,
+  StepRecord,
+  TrainerOptions,
+  TrainResult,
+  TrainSettings,
+  TrainStop,
 } from './train-settings.ts';
 
 type HostTensors = Readonly<Record<string, HostTensor>>;
@@ -72,13 +71,10 @@ export class Trainer {
     this.#contexts = new KeptContexts(parts.reader, options.settings.contextCacheBytesMax);
   }
 
-  /** @throws config-invalid where the settings name layers or heads that the model does not have */
   static async open(options: TrainerOptions): Promise<Trainer> {
     const { model, executor, settings, seed, startFrom } = options;
-    const { numHiddenLayers: layers, numAttentionHeads: heads } = model.config;
-    assertFits(settings, { layers, heads });
     const before = { ...(await loadVersion(model, [])).weights, ...startFrom };
-    const parameters = parametersOf(options, before);
+    const parameters = parametersOf(model, before);
     const optimizer = optimizerOf(settings, seed);
     const learner = await Learner.create({ model, executor, fed: isQProj, parameters, optimizer });
     const names = parameters.map(({ name }) => name);

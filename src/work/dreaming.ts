@@ -1,5 +1,7 @@
 // The dream and admit phases of a night: what the model wrote, and who teaches which of it.
+
 import type { Clock } from '../base/clock.ts';
+import { eachAtOnce } from '../base/each.ts';
 import { isAttuneError } from '../base/errors.ts';
 import { createRandom } from '../base/random.ts';
 import type { Config } from '../config/schema.ts';
@@ -21,8 +23,8 @@ import {
   writeDrafts,
   writeScenarios,
 } from '../record/files.ts';
-import { type FlaggedMoment, measuresForgetting, scenarioOf } from '../record/moment.ts';
 import { type Admitted, counted, type Dreamt } from '../record/phase-result.ts';
+import { type FlaggedMoment, measuresForgetting, scenarioOf } from '../scenario/moment.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import { crossLessons } from '../teach/cross.ts';
 import { type Candidate, hold, NOT_TAUGHT, type TeachOptions, teach } from '../teach/teach.ts';
@@ -160,8 +162,8 @@ export async function admitNight(
     // The engine batches what is asked at once.
     const atOnce = plan.config.dream.batchSize;
     return {
-      taught: await each(found.moments, atOnce, (one) => teach(one, options)),
-      held: await each(found.holds, atOnce, (one) => hold(one, options)),
+      taught: await eachAtOnce(found.moments, atOnce, (one) => teach(one, options)),
+      held: await eachAtOnce(found.holds, atOnce, (one) => hold(one, options)),
     };
   });
   const lessons = crossLessons(
@@ -235,22 +237,4 @@ function contextOf(draft: Draft): Scenario | undefined {
     if (isAttuneError(error, 'scenario-invalid')) return undefined;
     throw error;
   }
-}
-
-/** `run` for each, so many at once; results are in the order of the list. */
-async function each<T, R>(
-  list: readonly T[],
-  atOnce: number,
-  run: (one: T) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    while (next < list.length) {
-      const index = next++;
-      results[index] = await run(list[index] as T);
-    }
-  };
-  await Promise.all(Array.from({ length: atOnce }, worker));
-  return results;
 }

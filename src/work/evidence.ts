@@ -26,7 +26,6 @@ import { isQProj } from '../model/weight-names.ts';
 import { createReader, type Reader } from '../reading/reader.ts';
 import { render } from '../reading/render.ts';
 import { FILE, PLACEBO_DELTA, readFlagged, readScenarioFile } from '../record/files.ts';
-import type { FlaggedMoment } from '../record/moment.ts';
 import {
   type Measured,
   type NightMeasures,
@@ -37,6 +36,7 @@ import {
 } from '../record/phase-result.ts';
 import type { Executor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
+import type { FlaggedMoment } from '../scenario/moment.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import type { Probe } from '../swap/probe.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';

@@ -2,7 +2,7 @@
 // side by side.
 import type { Engine } from '../engine/engine.ts';
 import { answer } from '../reading/answer.ts';
-import type { FlaggedMoment } from '../record/moment.ts';
+import type { FlaggedMoment } from '../scenario/moment.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { ChatPriority } from './chat-priority.ts';
 import type { Night } from './phase.ts';

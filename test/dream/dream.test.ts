@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Draft, FlaggedSeed } from '../../src/dream/draft.ts';
+import type { Draft } from '../../src/dream/draft.ts';
 import { type DreamOptions, dream } from '../../src/dream/dream.ts';
+import type { FlaggedMoment } from '../../src/scenario/moment.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import { featureText } from '../../src/scenario/span.ts';
 import { contentWords } from '../../src/scenario/words.ts';
@@ -15,7 +16,7 @@ const scene = (drafts: readonly Draft[], name: string): Draft[] =>
   drafts.filter(({ prompt }) => prompt.name === `dream/${name}`);
 
 /** The moment with its direction some turns before the last message. */
-function earlier(id: string, exchanges: number): FlaggedSeed {
+function earlier(id: string, exchanges: number): FlaggedMoment {
   const { context, ...rest } = flag(id);
   const later = Array.from({ length: exchanges }, (_, at) => [
     { role: 'assistant' as const, content: 'All right.' },

@@ -1,13 +1,15 @@
 // A scripted model for tests of dreaming: it answers by what the prompt asks for.
+
 import { join } from 'node:path';
 import { createRandom, type Random } from '../../src/base/random.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import type { Draft, FlaggedSeed } from '../../src/dream/draft.ts';
+import type { Draft } from '../../src/dream/draft.ts';
 import type { DreamOptions } from '../../src/dream/dream.ts';
 import { createWriter, type Writer } from '../../src/dream/writer.ts';
 import { compress, type Gist } from '../../src/memory/gist.ts';
 import { readPrompts } from '../../src/prompt/prompt.ts';
 import { checkReply } from '../../src/scenario/check.ts';
+import type { FlaggedMoment } from '../../src/scenario/moment.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { createFakeClock } from '../fakes/fake-clock.ts';
@@ -106,7 +108,7 @@ export async function gist(
   return { gist: await compress(conversation, configSchema.parse({}).memory), salience: 0.5 };
 }
 
-export function flag(id: string, more: Partial<FlaggedSeed> = {}): FlaggedSeed {
+export function flag(id: string, more: Partial<FlaggedMoment> = {}): FlaggedMoment {
   const content = 'No, only the plan, please.';
   return {
     flagId: id,

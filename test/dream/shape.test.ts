@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { FlaggedSeed } from '../../src/dream/draft.ts';
 import { featuresOf, shapeOf } from '../../src/dream/shape.ts';
+import type { FlaggedMoment } from '../../src/scenario/moment.ts';
 import { flag } from './dreaming.ts';
 
 /** Person and model in turns; the words in <…> are the direction. */
-function moment(lines: readonly string[], rejected?: string): FlaggedSeed {
+function moment(lines: readonly string[], rejected?: string): FlaggedMoment {
   const message = lines.findIndex((line) => line.includes('<'));
   const start = lines[message]?.indexOf('<') ?? 0;
   const end = (lines[message]?.indexOf('>') ?? 0) - 1;

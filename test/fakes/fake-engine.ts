@@ -161,8 +161,7 @@ export class FakeEngine implements Engine {
       const visible = (rows[line % rows.length] as number) + 1;
       weights.fill(1 / visible, line * keys, line * keys + visible);
     }
-    const valueNorms = new Float32Array(2 * 2 * keys).fill(1);
-    return { layers: 2, heads: 2, rows, keys, weights, valueNorms };
+    return { layers: 2, heads: 2, rows, keys, weights };
   }
 
   async loadVersion(source: VersionSource): Promise<void> {

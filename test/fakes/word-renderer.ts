@@ -39,8 +39,6 @@ export function wordRenderer(vocabularySize: number): ChatRenderer {
         const base = places[message]?.contentStart ?? 0;
         return [base + first, base + last + 1];
       },
-      tokenToSpan: () => undefined,
-      lossMask: () => new Uint8Array(ids.length),
     };
   };
   return {

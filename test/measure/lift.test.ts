@@ -10,12 +10,11 @@ function capture(weights: number[]): AttentionCapture {
     rows: [weights.length - 1],
     keys: weights.length,
     weights: Float32Array.from(weights),
-    valueNorms: new Float32Array(weights.length),
   };
 }
 
 const SINK = sinkPositions([1, 5, 5, 5, 5, 5, 5, 5, 5, 5], new Set([1]));
-const SPAN = [{ feature: 'direction', start: 4, end: 6 }];
+const SPAN = [{ feature: 'direction' as const, start: 4, end: 6 }];
 const even = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1];
 
 describe('attention lift', () => {
@@ -42,9 +41,9 @@ describe('attention lift', () => {
 
   it('says nothing about a span that no row can see or that is all sink', () => {
     expect(
-      attentionLift(capture(even), [{ ...SPAN[0], feature: 'x', start: 20, end: 22 }], SINK),
+      attentionLift(capture(even), [{ ...SPAN[0], feature: 'own-idea', start: 20, end: 22 }], SINK),
     ).toBe(undefined);
-    expect(attentionLift(capture(even), [{ feature: 'x', start: 0, end: 3 }], SINK)).toBe(
+    expect(attentionLift(capture(even), [{ feature: 'own-idea', start: 0, end: 3 }], SINK)).toBe(
       undefined,
     );
   });

@@ -25,7 +25,7 @@ describe('the headline of a night', () => {
     const flagged = [moment(false, true), moment(true, true), moment(false, false)];
     expect(headlineOf({ ...NIGHT, verdict: 'swapped', flagged, reasons })).toBe(
       'Night 3: In 2 of your 3 moments it now does what you said (1 before). ' +
-        'Everyday talk is unchanged.',
+        'Everyday conversation is unchanged.',
     );
   });
 
@@ -58,7 +58,7 @@ describe('the headline of a night', () => {
   it('of a refusal says once what two rules mean', () => {
     const worse = { ratio: 1.1, high: 1.2 };
     expect(refused({ perplexityParent: worse, perplexityBase: worse })).toMatch(
-      /Not recommended: everyday talk may have become worse\.$/,
+      /Not recommended: everyday conversation may have become worse\.$/,
     );
   });
 

@@ -13,7 +13,7 @@ import { finishNight } from '../../src/night/finish.ts';
 import { NightService } from '../../src/night/service.ts';
 import type { ServerMessage } from '../../src/protocol/server-message.ts';
 import { readFlagged, readScenarioFile } from '../../src/record/files.ts';
-import { scenarioOf } from '../../src/record/moment.ts';
+import { scenarioOf } from '../../src/scenario/moment.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import type { TakenBack } from '../../src/store/consent.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';

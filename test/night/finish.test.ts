@@ -5,7 +5,7 @@ import type { Manifest } from '../../src/ledger/manifest.ts';
 import { type FinishedNight, finishNight, recoverNights } from '../../src/night/finish.ts';
 import { NightSummary } from '../../src/protocol/summary.ts';
 import { FILE } from '../../src/record/files.ts';
-import { type FlaggedMoment, scenarioOf } from '../../src/record/moment.ts';
+import { type FlaggedMoment, scenarioOf } from '../../src/scenario/moment.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { commitNight, converse, type NightStore, openNightStore } from './night-store.ts';
 

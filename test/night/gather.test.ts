@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type Conversation, type GatherInput, gather } from '../../src/night/gather.ts';
 import type { Flag } from '../../src/protocol/flag.ts';
-import { isDrawn } from '../../src/record/moment.ts';
 import { toExample } from '../../src/scenario/example.ts';
+import { isDrawn } from '../../src/scenario/moment.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import { spanText } from '../../src/scenario/span.ts';
 import { wordRenderer } from '../fakes/word-renderer.ts';

@@ -24,8 +24,8 @@ import {
   writeScenarios,
 } from '../../src/record/files.ts';
 import { openJournal } from '../../src/record/journal.ts';
-import type { FlaggedMoment } from '../../src/record/moment.ts';
 import { admittedSchema, dreamtSchema, gatheredSchema } from '../../src/record/phase-result.ts';
+import type { FlaggedMoment } from '../../src/scenario/moment.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { createFakeClock, type FakeClock } from '../fakes/fake-clock.ts';

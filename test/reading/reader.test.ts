@@ -15,7 +15,8 @@ beforeAll(async () => {
 afterAll(() => tiny.close());
 
 describe('a reader', () => {
-  const { contextIds, chosen, rejected } = example(wordScenario(1));
+  const { contextIds, chosen } = example(wordScenario(1));
+  const { chosen: other } = example(wordScenario(2));
 
   it('reads the same whether a context is prefilled whole or in chunks', async () => {
     const chunked = createReader({ ...tiny, prefillChunkTokens: 3 });
@@ -32,7 +33,7 @@ describe('a reader', () => {
 
   it('scores a candidate the same alone and in a batch that shares the context', async () => {
     const cache = await tiny.reader.prefill(contextIds, tiny.base);
-    const both = [chosen, rejected ?? chosen];
+    const both = [chosen, other];
     const together = await tiny.reader.logProbabilities(cache, both, tiny.base);
     for (const [i, candidate] of both.entries()) {
       const [alone] = await tiny.reader.logProbabilities(cache, [candidate], tiny.base);

@@ -5,7 +5,7 @@ import type { Draft } from '../../src/dream/draft.ts';
 import { compress } from '../../src/memory/gist.ts';
 import type { Remembered } from '../../src/memory/memory.ts';
 import * as files from '../../src/record/files.ts';
-import type { FlaggedMoment } from '../../src/record/moment.ts';
+import type { FlaggedMoment } from '../../src/scenario/moment.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import { MemoryDisk } from '../fakes/memory-disk.ts';
 

@@ -17,7 +17,7 @@ import { NightService, type NightServiceOptions } from '../../src/night/service.
 import { resolveSampling } from '../../src/protocol/sampling.ts';
 import type { ServerMessage } from '../../src/protocol/server-message.ts';
 import * as files from '../../src/record/files.ts';
-import { isDrawn, scenarioOf } from '../../src/record/moment.ts';
+import { isDrawn, scenarioOf } from '../../src/scenario/moment.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import { textsWithout } from '../../src/store/deletion.ts';
 import { fakeTokenizer } from '../fakes/fake-tokenizer.ts';

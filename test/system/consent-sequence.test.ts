@@ -14,7 +14,7 @@ import { beginNight } from '../../src/night/prepare.ts';
 import type { NightServiceOptions } from '../../src/night/service.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';
 import { readFlagged, readGists, readScenarioFile } from '../../src/record/files.ts';
-import { scenarioOf } from '../../src/record/moment.ts';
+import { scenarioOf } from '../../src/scenario/moment.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
 import { fakeTokenizer } from '../fakes/fake-tokenizer.ts';
 import { commitNight } from '../night/night-store.ts';

@@ -63,14 +63,12 @@ describe('the mistral tokenizer', () => {
       expect(rendered.text).toBe(
         '<s>Be kind. [INST] Just the plan, 🦙 please </s> [/INST]Here it is.</s>',
       );
-      expect(rendered.ids.filter((id) => id === tokenizer.bosId)).toHaveLength(1);
+      expect(rendered.ids.filter((id) => id === tokenizer.idOf('<s>'))).toHaveLength(1);
       expect(rendered.ids.filter((id) => tokenizer.stopIds.includes(id))).toHaveLength(1);
       const [from, to] = rendered.spanToTokens(1, 5, 14);
       expect(tokenizer.decode(rendered.ids.slice(from, to))).toBe('the plan,');
-      const mask = rendered.lossMask([2]);
-      expect(tokenizer.decode(rendered.ids.filter((_, index) => mask[index] === 1))).toContain(
-        'Here it is.',
-      );
+      const { contentStart, end } = rendered.messages[2] ?? {};
+      expect(tokenizer.decode(rendered.ids.slice(contentStart, end))).toContain('Here it is.');
     },
   );
 

@@ -52,9 +52,8 @@ export class OptimizerBench {
     executor: Executor,
     shape: [number, number],
     optimizer: Optimizer,
-    { rowMask }: BenchOptions = {},
   ): Promise<OptimizerBench> {
-    const parameters = [{ name: 'w', shape, ...(rowMask === undefined ? {} : { rowMask }) }];
+    const parameters = [{ name: 'w', shape }];
     return new OptimizerBench(
       await executor.compile(updateGraph(optimizer, parameters)),
       optimizer,
@@ -83,10 +82,6 @@ export class OptimizerBench {
     const limited = this.feeds['norm.w']?.data[0] ?? Number.NaN;
     return { before, after: this.feeds.w?.data as Float32Array, updateNorm, limited };
   }
-}
-
-export interface BenchOptions {
-  readonly rowMask?: Float32Array;
 }
 
 export interface StepOptions {

@@ -249,15 +249,6 @@ describe('a training', () => {
     }
   });
 
-  it('leaves layers and heads outside its settings alone', async () => {
-    const oneLayer = await train(withSettings({ layers: [1, 2] }));
-    expect(Object.keys(oneLayer.delta)).toEqual(['layers.1.qProj']);
-    const oneHead = await train(withSettings({ heads: [2] }));
-    const data = await denseOf(oneHead.delta['layers.0.qProj']); // (32, 32), 8 rows a head
-    expect(data.subarray(0, 512).every((v) => v === 0)).toBe(true);
-    expect(data.subarray(512, 768).some((v) => v !== 0)).toBe(true);
-  });
-
   it('ends on each budget', async () => {
     expect((await train({ stepsMax: 2 })).stop).toBe('steps');
     // A placebo has fewer lessons, and exactly as many steps.
@@ -305,21 +296,6 @@ describe('a training', () => {
   it('learns the beginning of a reply that is longer than what trains', async () => {
     const long = { ...(scenarios(1)[0] as Scenario), chosen: 'w '.repeat(12).trim() };
     expect(await train({ lessons: [asLesson(long)] })).toMatchObject({ refused: [] });
-  });
-
-  it('is refused layers and heads that the model does not have, with its numbers', async () => {
-    const { numHiddenLayers: layers, numAttentionHeads: heads } = model.config;
-    const cases: [Partial<TrainSettings>, object, string][] = [
-      [{ layers: [7, 9] }, { layers }, `which has ${layers}`],
-      [{ layers: [1, 1] }, { layers }, '[1, 1] is no range of layers'],
-      [{ heads: [0, 42] }, { heads, head: 42 }, 'there is no head 42'],
-    ];
-    for (const [settings, facts, text] of cases) {
-      const message = expect.stringContaining(text);
-      await expect(train(withSettings(settings))).rejects.toMatchObject({
-        ...{ code: 'config-invalid', facts, message },
-      });
-    }
   });
 
   it('names the scenario that is not finite', async () => {

@@ -50,7 +50,7 @@ describe.skipIf(!canBrowse)(`the page at its boundaries ${NEEDS}`, SLOW, () => {
     await add(`${id}-good`, 'A good reply.');
     const { page, complaints, close } = await openPage(
       house.browser,
-      `${house.daemon.url}/talks/${id}`,
+      `${house.daemon.url}/conversations/${id}`,
     );
     await page.getByText(`Words of ${id}.`).waitFor();
     const reply = page.getByRole('article', { name: 'Attune', exact: true });
@@ -94,7 +94,7 @@ describe.skipIf(!canBrowse)(`the page at its boundaries ${NEEDS}`, SLOW, () => {
         if (!isLost) near.send(text);
       });
     });
-    await page.goto(`${house.daemon.url}/talks/one`);
+    await page.goto(`${house.daemon.url}/conversations/one`);
     await replied(page, 'Reply of one.');
     await page.getByRole('link', { name: 'two', exact: true }).click();
     await expect.poll(() => page.getByText('Reply of one.').count(), PATIENT).toBe(0);

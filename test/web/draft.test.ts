@@ -58,7 +58,7 @@ describe.skipIf(!canBrowse)(`what was typed in the browser ${NEEDS}`, SLOW, () =
     await page.getByRole('button', { name: 'Flag this moment' }).click();
     const flags = () => house.daemon.store.flags.list();
     await expect.poll(() => flags().at(-1)?.betterWords, PATIENT).toBe('half a reply');
-    expect(`/talks/${flags().at(-1)?.conversationId}`).toBe(new URL(address).pathname);
+    expect(`/conversations/${flags().at(-1)?.conversationId}`).toBe(new URL(address).pathname);
     expect(complaints).toEqual([]);
     await close();
   });

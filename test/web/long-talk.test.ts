@@ -56,7 +56,7 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
   it('opens at its end with its newest messages, and goes on there', async () => {
     const { page, complaints, close } = await openPage(
       house.browser,
-      `${house.daemon.url}/talks/long`,
+      `${house.daemon.url}/conversations/long`,
     );
     await replied(page, 'Reply 999.');
     expect(await isInView(page, 'long-r999')).toBe(true);
@@ -72,7 +72,7 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
   it('brings earlier messages without moving what is read, with a key or by scrolling', async () => {
     const { page, complaints, close } = await openPage(
       house.browser,
-      `${house.daemon.url}/talks/long`,
+      `${house.daemon.url}/conversations/long`,
     );
     const first = (): Promise<string> =>
       page.evaluate<string>("document.querySelector('article').dataset.messageId");
@@ -100,7 +100,7 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
   it('never shows more than a few hundred, all the way up, and leads back to the end', async () => {
     const { page, complaints, close } = await openPage(
       house.browser,
-      `${house.daemon.url}/talks/long`,
+      `${house.daemon.url}/conversations/long`,
     );
     await messageAt(page, 'long-r999').waitFor();
     let most = 0;
@@ -163,7 +163,7 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
   it('finds typed words for a flag in messages that were never on the page', async () => {
     const { page, complaints, close } = await openPage(
       house.browser,
-      `${house.daemon.url}/talks/long`,
+      `${house.daemon.url}/conversations/long`,
     );
     await messageAt(page, 'long-r999').waitFor();
     await page.keyboard.press('Escape');
@@ -186,7 +186,10 @@ describe.skipIf(!canBrowse)(`a talk of two thousand messages ${NEEDS}`, SLOW, ()
 
   it('stays where the person reads over a lost line, and then goes on', async () => {
     const cable = await openCable(house.daemon.port);
-    const { page, complaints, close } = await openPage(house.browser, `${cable.url}/talks/long`);
+    const { page, complaints, close } = await openPage(
+      house.browser,
+      `${cable.url}/conversations/long`,
+    );
     await messageAt(page, 'long-r999').waitFor();
     await page.evaluate("document.querySelector('.scroller').scrollTop = 0");
     await expect.poll(() => count(page), PATIENT).toBe(160);

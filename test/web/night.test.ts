@@ -217,7 +217,7 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
     await conclusion
       .getByText('In 2 of your 3 moments it now does what you said (0 before).')
       .waitFor();
-    await conclusion.getByText('Everyday talk is unchanged.').waitFor();
+    await conclusion.getByText('Everyday conversation is unchanged.').waitFor();
     await conclusion.getByText('Recommended: use it.').waitFor();
     const first = page.getByRole('article').first();
     await first.getByText('Then ✗ does not').waitFor();

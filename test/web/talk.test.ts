@@ -19,7 +19,7 @@ describe.skipIf(!canBrowse)(`talking in the browser ${NEEDS}`, SLOW, () => {
     expect(await running.textContent()).not.toContain('to its end');
     engine.release();
     await replied(page, 'to its end.');
-    expect(page.url()).toMatch(/\/talks\/[\w-]+$/);
+    expect(page.url()).toMatch(/\/conversations\/[\w-]+$/);
     await page.reload();
     await replied(page, 'to its end.');
     expect(await page.getByRole('article', { name: 'You' }).textContent()).toContain('Hello there');

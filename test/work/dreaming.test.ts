@@ -7,7 +7,7 @@ import {
   writeFlagged,
   writeScenarios,
 } from '../../src/record/files.ts';
-import { measuresForgetting } from '../../src/record/moment.ts';
+import { measuresForgetting } from '../../src/scenario/moment.ts';
 import { NOT_TAUGHT } from '../../src/teach/teach.ts';
 import { admitNight, dreamNight } from '../../src/work/dreaming.ts';
 import { nightEngine, type WithEngine } from '../../src/work/night-engine.ts';

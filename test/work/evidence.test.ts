@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadVersion } from '../../src/model/versions.ts';
 import { writeFlagged, writeScenarios } from '../../src/record/files.ts';
-import { scenarioOf } from '../../src/record/moment.ts';
 import {
   type Measured,
   type NightMeasures,
@@ -11,6 +10,7 @@ import {
   readReplies,
   type Trained,
 } from '../../src/record/phase-result.ts';
+import { scenarioOf } from '../../src/scenario/moment.ts';
 import { gateNight, measureNight } from '../../src/work/evidence.ts';
 import { nightEngine } from '../../src/work/night-engine.ts';
 import { trainNight } from '../../src/work/training.ts';

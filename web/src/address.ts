@@ -9,16 +9,16 @@ let seen: Route | undefined;
 export function followAddress(): void {
   effect(() => {
     const now = route.value;
-    const talk = opened.value?.conversation;
+    const conversation = opened.value?.conversation;
     const isNewRoute = now !== seen;
     seen = now;
-    if (now.page !== 'talk') return;
-    const hasWords = talk !== undefined && talk.history.length > 0;
+    if (now.page !== 'conversation') return;
+    const hasWords = conversation !== undefined && conversation.history.length > 0;
     untracked(() => {
       if (now.id !== null) {
-        if (isNewRoute && now.id !== talk?.id) void openConversation(now.id);
-      } else if (isNewRoute && (talk === undefined || hasWords)) startConversation();
-      else if (hasWords) go(`/talks/${talk.id}`, { replace: true });
+        if (isNewRoute && now.id !== conversation?.id) void openConversation(now.id);
+      } else if (isNewRoute && (conversation === undefined || hasWords)) startConversation();
+      else if (hasWords) go(`/conversations/${conversation.id}`, { replace: true });
     });
   });
 }

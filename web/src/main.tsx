@@ -3,10 +3,10 @@ import { effect } from '@preact/signals';
 import { render, type VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { followAddress } from './address.ts';
+import { ConversationPage } from './chat/conversation.tsx';
 import { isSettingsOpen } from './chat/conversation-settings.tsx';
 import { MenuButton } from './chat/head.tsx';
-import { isSidebarOpen, newTalk, Sidebar } from './chat/sidebar.tsx';
-import { Talk } from './chat/talk.tsx';
+import { isSidebarOpen, Sidebar, toNewConversation } from './chat/sidebar.tsx';
 import { connect, connectionState, onOpen, setToken, token, watchSleep } from './connection.ts';
 import { beginFlag, closeFlag, flagDraft } from './flag/flag-draft.ts';
 import { FlagList } from './flag/flag-list.tsx';
@@ -41,7 +41,7 @@ function Page(): VNode {
     case 'unknown':
       return <Unknown />;
     default:
-      return <Talk />;
+      return <ConversationPage />;
   }
 }
 
@@ -134,11 +134,11 @@ function onKey(event: KeyboardEvent): void {
     else if (isTyping(event.target)) (event.target as HTMLElement).blur();
     return;
   }
-  if (route.value.page !== 'talk' && event.key !== 'n' && event.key !== '/') return;
+  if (route.value.page !== 'conversation' && event.key !== 'n' && event.key !== '/') return;
   if (isTyping(event.target) || event.metaKey || event.ctrlKey || event.altKey) return;
   const reply = lastReply();
   const actions: Record<string, () => void> = {
-    n: newTalk,
+    n: toNewConversation,
     '/': () => document.getElementById('search')?.focus(),
     i: () => document.getElementById('composer')?.focus(),
     f: () => reply !== undefined && beginFlag(reply, 'missed'),

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 
 export type Route =
-  | { readonly page: 'talk'; readonly id: string | null }
+  | { readonly page: 'conversation'; readonly id: string | null }
   | { readonly page: 'flags' | 'model' }
   | { readonly page: 'unknown' }
   | { readonly page: 'nights'; readonly id: string | null; readonly view: 'summary' | 'slider' };
@@ -13,8 +13,9 @@ function parse(path: string): Route {
   if (first === 'nights') {
     return { page: 'nights', id: second ?? null, view: third === 'slider' ? 'slider' : 'summary' };
   }
-  if (first !== undefined && first !== 'talks') return { page: 'unknown' };
-  return { page: 'talk', id: second ?? null };
+  // Old addresses say "talks".
+  if (first !== undefined && !/^(?:conversations|talks)$/.test(first)) return { page: 'unknown' };
+  return { page: 'conversation', id: second ?? null };
 }
 
 export const route = signal<Route>(parse(location.pathname));

@@ -1,4 +1,4 @@
-// What the page knows (talks, the open talk, flags, nights, the engine) and what it can ask for.
+// What the page knows (conversations, flags, nights, the engine) and what it can ask for.
 import { computed, signal } from '@preact/signals';
 import type {
   Conversation,
@@ -23,7 +23,7 @@ export const deleting = signal<readonly PendingDeletion[]>([]);
 /** The open conversation, as the reducer of the protocol keeps it. */
 export const opened = signal<OpenConversation | null>(null);
 const here = computed(() => {
-  const wanted = wantedTalk();
+  const wanted = wantedConversation();
   const id = opened.value?.conversation.id;
   return wanted === null || wanted === id ? opened.value : null;
 });
@@ -83,20 +83,20 @@ export async function attempt(action: () => Promise<unknown>): Promise<void> {
   }
 }
 
-/** After each hello: what happened meanwhile, and the open talk with the rest of its reply. */
+/** After each hello: what happened meanwhile, and the rest of a running reply. */
 export function catchUp(): void {
   void attempt(loadConversations);
   void attempt(() => request({ type: 'flag-list' }, 'flag-listed'));
   nightsDone.value += 1;
-  const wanted = wantedTalk();
+  const wanted = wantedConversation();
   const current = open.value !== null && open.value.history.length > 0 ? open.value.id : null;
   const conversationId = wanted ?? current;
   if (conversationId !== null) void openConversation(conversationId);
 }
 
 /** The conversation that the address names. */
-export const wantedTalk = (): string | null =>
-  route.value.page === 'talk' ? route.value.id : null;
+export const wantedConversation = (): string | null =>
+  route.value.page === 'conversation' ? route.value.id : null;
 
 async function loadConversations(): Promise<void> {
   const page = await request({ type: 'conversation-list', limit: 100 }, 'conversation-listed');
@@ -129,7 +129,7 @@ export function openConversation(conversationId: string): Promise<void> {
     try {
       await request({ type: 'conversation-open', conversationId }, 'conversation-opened');
     } catch (error) {
-      const isHere = [open.value?.id, wantedTalk()].includes(conversationId);
+      const isHere = [open.value?.id, wantedConversation()].includes(conversationId);
       if (hasCode(error, 'conversation-not-found') && (isHere || open.value === null)) {
         leaveConversation();
       }
@@ -138,15 +138,15 @@ export function openConversation(conversationId: string): Promise<void> {
   });
 }
 
-/** A talk that exists only here until something is said in it. */
+/** A conversation that exists only here until something is said in it. */
 export function startConversation(): void {
   opened.value = newConversation(newId(), Date.now());
 }
 
-/** The open talk is gone: on to a new one. */
+/** The open conversation is gone: on to a new one. */
 export function leaveConversation(): void {
   startConversation();
-  if (route.value.page === 'talk') go('/', { replace: true });
+  if (route.value.page === 'conversation') go('/', { replace: true });
 }
 
 export function stop(): void {
@@ -169,7 +169,7 @@ export const rename = (conversationId: string, title: string): Promise<void> =>
 export const remove = (conversationId: string): Promise<void> =>
   attempt(() => request({ type: 'conversation-delete', conversationId }, 'conversation-deleted'));
 
-/** The talk as JSONL, for the person to keep. */
+/** The conversation as JSONL, for the person to keep. */
 export const exported = (conversationId: string): Promise<string> =>
   request({ type: 'conversation-export', conversationId }, 'conversation-exported').then(
     ({ jsonl }) => jsonl,

@@ -1,10 +1,10 @@
-// Which stretch of the open talk the page holds and shows, so that every talk opens at one cost.
+// Which stretch of the open conversation is held and shown: each opens at one cost.
 // It knows no elements and no scrolling.
 import { computed, signal } from '@preact/signals';
 import { request } from './connection.ts';
 import { attempt, history, open } from './page-state.ts';
 
-/** Messages on the page when a talk opens, how many a step adds, and the most it ever shows. */
+/** Messages shown when a conversation opens, how many a step adds, and the most at once. */
 const SHOWN = 80;
 const STEP = 80;
 const SHOWN_MAX = 240;
@@ -14,16 +14,16 @@ const LONG_PAGE = 500;
 
 interface Stretch {
   readonly conversationId: string | null;
-  /** The first message that is shown; null: as many as a talk opens with. */
+  /** The first message that is shown; null: as many as a conversation opens with. */
   readonly first: string | null;
-  /** The last one; null: the talk's end, and what is said next. */
+  /** The last one; null: the conversation's end, and what is said next. */
   readonly last: string | null;
 }
 
 const NEWEST: Stretch = { conversationId: null, first: null, last: null };
 const stretch = signal<Stretch>(NEWEST);
 
-/** A message that a search or a flag leads to, to be brought into view once its talk is open. */
+/** A message that a search or a flag leads to, to be brought into view. */
 export const soughtMessage = signal<{
   readonly conversationId: string;
   readonly messageId: string;
@@ -56,7 +56,7 @@ function show(start: number, end: number): void {
   };
 }
 
-/** The end of the talk, as it was opened. */
+/** The end of the conversation, as it was opened. */
 export function showNewest(): void {
   if (stretch.value !== NEWEST) stretch.value = NEWEST;
 }
@@ -70,7 +70,7 @@ export function holdFirst(): void {
 export async function showEarlier(): Promise<void> {
   const before = shown.value[0]?.id ?? null;
   if (range.value.start < STEP) await load(PAGE);
-  // Another talk was opened, or another call was faster.
+  // Another conversation was opened, or another call was faster.
   if (before === null || shown.value[0]?.id !== before) return;
   const start = Math.max(0, range.value.start - STEP);
   show(start, Math.min(range.value.end, start + SHOWN_MAX));
@@ -81,14 +81,14 @@ export function showLater(): void {
   show(Math.max(range.value.start, end - SHOWN_MAX), end);
 }
 
-/** The surroundings of a message. @returns false when the talk, as far as it is here, has none */
+/** The surroundings of a message. @returns false when none are here */
 export function showAround(messageId: string): boolean {
   const at = placeOf(messageId);
   if (at >= 0) show(at - SHOWN / 2, at + SHOWN / 2);
   return at >= 0;
 }
 
-/** Brings the history of the open talk back to this message, or all of it. */
+/** Brings the history of the open conversation back to this message, or all of it. */
 export async function reach(messageId: string | null = null): Promise<void> {
   const conversationId = open.value?.id;
   while (open.value?.id === conversationId && placeOf(messageId) < 0) {
@@ -103,10 +103,11 @@ let loading: Promise<void> | null = null;
 
 /** One more page of earlier messages; `receive` puts it where it belongs. */
 function load(limit: number): Promise<void> {
-  const talk = open.value;
-  const before = talk?.history[0]?.id;
-  if (talk === null || before === undefined || talk.messagesBefore === 0) return Promise.resolve();
-  const message = { type: 'history-list', conversationId: talk.id, before, limit } as const;
+  const conversation = open.value;
+  const before = conversation?.history[0]?.id;
+  if (conversation === null || before === undefined || conversation.messagesBefore === 0)
+    return Promise.resolve();
+  const message = { type: 'history-list', conversationId: conversation.id, before, limit } as const;
   loading ??= attempt(() => request(message, 'history-listed')).finally(() => {
     loading = null;
   });

@@ -4,7 +4,14 @@ import { computed, effect, signal } from '@preact/signals';
 import type { Conversation } from '../../src/protocol/conversation.ts';
 import { hasCode, isDisconnected, newId, onMessage, request } from './connection.ts';
 import { keep, keptUnder, onTaken, parsed } from './kept.ts';
-import { isRunning, leaveConversation, notice, open, tell, wantedTalk } from './page-state.ts';
+import {
+  isRunning,
+  leaveConversation,
+  notice,
+  open,
+  tell,
+  wantedConversation,
+} from './page-state.ts';
 
 interface Unstored {
   readonly conversationId: string;
@@ -38,13 +45,13 @@ const isBegun = (conversationId: string): boolean =>
 /** The conversation that is on the screen, by the address; `new` before its first message. */
 const field = computed(() => {
   const own = open.value?.id;
-  return wantedTalk() ?? (own !== undefined && isBegun(own) ? own : NEW);
+  return wantedConversation() ?? (own !== undefined && isBegun(own) ? own : NEW);
 });
 /** What is written there. */
 export const draft = computed(() => drafts.value[field.value] ?? '');
 /** What was said there and is not stored yet. */
 export const waiting = computed(() => {
-  const id = wantedTalk() ?? open.value?.id;
+  const id = wantedConversation() ?? open.value?.id;
   const known = new Set(open.value?.history.map((message) => message.id));
   return unstored.value.filter((one) => one.conversationId === id && !known.has(one.messageId));
 });
@@ -59,7 +66,7 @@ export function write(text: string, place = field.value): void {
 /** Says what is written; while a reply runs it waits for its end. */
 export function say(): void {
   const text = draft.value.trim();
-  const conversationId = wantedTalk() ?? open.value?.id;
+  const conversationId = wantedConversation() ?? open.value?.id;
   if (text === '' || conversationId === undefined) return;
   const isNew = open.value?.history.length === 0;
   const { settings = {}, canLearn = true } = open.value ?? {};
@@ -78,7 +85,7 @@ export function takeBack({ messageId, conversationId, text }: Unstored): void {
 }
 
 function giveBack(conversationId: string, text: string): void {
-  const isHere = (wantedTalk() ?? open.value?.id) === conversationId;
+  const isHere = (wantedConversation() ?? open.value?.id) === conversationId;
   const place = isHere ? field.value : conversationId;
   const meanwhile = [...new Set([place, conversationId])].map((own) => drafts.value[own]);
   if (place !== conversationId) write('', conversationId);
@@ -128,7 +135,7 @@ function refused({ conversationId, messageId, text }: Unstored, error: unknown):
   // The words go back to where they were written.
   forget(messageId);
   const isGone = hasCode(error, 'conversation-not-found');
-  const isHere = (wantedTalk() ?? open.value?.id) === conversationId;
+  const isHere = (wantedConversation() ?? open.value?.id) === conversationId;
   if (isGone && isHere) leaveConversation();
   // Nobody can open a deleted conversation any more: they go to where the person is now.
   giveBack(isGone ? (open.value?.id ?? conversationId) : conversationId, text);

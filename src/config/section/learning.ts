@@ -88,15 +88,6 @@ export const trainSection = section('How the query projections learn.', {
     'Turns a step that are held as they are; together they weigh as much as the lessons.',
   ),
   epochsMax: count(4).describe('How often a lesson is seen at most.'),
-  layers: z
-    .array(z.int().min(0))
-    .max(2)
-    .default([])
-    .describe('First, and one past the last, layer that learns, such as [0, 4]; empty is all.'),
-  heads: z
-    .array(z.int().min(0))
-    .default([])
-    .describe('Heads that learn in each of these layers; empty is all.'),
   contextTokensMax: countFrom(8, 400).describe(
     'Prompt tokens of a lesson; whole old turns go first.',
   ),

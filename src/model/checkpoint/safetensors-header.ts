@@ -1,39 +1,28 @@
 // The JSON header of a safetensors file: parsed and proved to describe its bytes; no files here.
-import { damaged, isRecord, quote, unsupported } from './refusal.ts';
+import { z } from 'zod';
+import { checked, damaged, isRecord, quote, unsupported } from './refusal.ts';
 
-/** Bits of one element. Source: huggingface/safetensors, tensor.rs, Dtype::bitsize. */
-const ELEMENT_BITS = {
-  BOOL: 8,
-  F4: 4,
-  F6_E2M3: 6,
-  F6_E3M2: 6,
-  U8: 8,
-  I8: 8,
-  F8_E5M2: 8,
-  F8_E4M3: 8,
-  F8_E5M2FNUZ: 8,
-  F8_E4M3FNUZ: 8,
-  F8_E8M0: 8,
-  I16: 16,
-  U16: 16,
-  F16: 16,
-  BF16: 16,
-  I32: 32,
-  U32: 32,
-  F32: 32,
-  C64: 64,
-  F64: 64,
-  I64: 64,
-  U64: 64,
-} as const;
-export type SafetensorsType = keyof typeof ELEMENT_BITS;
+/** Types by the bits of one element. Source: huggingface/safetensors, tensor.rs, Dtype::bitsize. */
+const TYPES_OF_BITS: Readonly<Record<number, string>> = {
+  4: 'F4',
+  6: 'F6_E2M3 F6_E3M2',
+  8: 'BOOL U8 I8 F8_E5M2 F8_E4M3 F8_E5M2FNUZ F8_E4M3FNUZ F8_E8M0',
+  16: 'I16 U16 F16 BF16',
+  32: 'I32 U32 F32',
+  64: 'C64 F64 I64 U64',
+};
+const ELEMENT_BITS: ReadonlyMap<unknown, number> = new Map(
+  Object.entries(TYPES_OF_BITS).flatMap(([bits, names]) =>
+    names.split(' ').map((name) => [name, Number(bits)] as const),
+  ),
+);
 
 /** More axes than any framework has. */
 const RANK_MAX = 64;
 
 export interface HeaderEntry {
   readonly name: string;
-  readonly dtype: SafetensorsType;
+  readonly dtype: string;
   readonly shape: readonly number[];
   /** `[begin, end)` in bytes, from the end of the header. */
   readonly begin: number;
@@ -61,10 +50,8 @@ export function parseSafetensorsHeader(
     throw damaged(path, 'header', reason, cause);
   };
   const json = parseObject(header, fail);
-  const { __metadata__: metadata = {}, ...tensors } = json;
-  if (!isRecord(metadata) || !Object.values(metadata).every((text) => typeof text === 'string')) {
-    return fail('__metadata__ is not a map of texts');
-  }
+  const { __metadata__: texts = {}, ...tensors } = json;
+  const metadata = checked(metadataSchema, texts, `${path}: header: __metadata__`);
   const entries = Object.entries(tensors)
     .map(([name, value]) => parseEntry(name, value, path))
     .sort((a, b) => a.begin - b.begin || a.end - b.end);
@@ -76,7 +63,7 @@ export function parseSafetensorsHeader(
     filled = end;
   }
   if (filled < dataBytes) fail(`the last ${dataBytes - filled} bytes belong to no tensor`);
-  return { entries, metadata: metadata as Record<string, string> };
+  return { entries, metadata };
 }
 
 function parseObject(
@@ -97,32 +84,26 @@ function parseObject(
   return json;
 }
 
+const metadataSchema = z.record(z.string(), z.string());
+const size = z.int().min(0);
+const entrySchema = z.object({
+  dtype: z.string(),
+  shape: z.array(size).max(RANK_MAX),
+  data_offsets: z.tuple([size, size]),
+});
+
 function parseEntry(name: string, value: unknown, path: string): HeaderEntry {
-  const fail = (reason: string): never => {
-    throw damaged(path, name, reason);
-  };
-  if (!isRecord(value)) return fail('not an object');
-  const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== 'string' || !Object.hasOwn(ELEMENT_BITS, dtype)) {
+  const { dtype, shape, data_offsets } = checked(entrySchema, value, `${path}: ${name}`);
+  const elementBits = ELEMENT_BITS.get(dtype);
+  if (elementBits === undefined) {
     throw unsupported(path, `${name} has the unknown element type ${quote(dtype)}`);
   }
-  if (!isSizes(shape)) return fail('its shape is not a list of sizes');
-  if (!isSizes(offsets) || offsets.length !== 2)
-    return fail('its data_offsets are not two offsets');
-  const [begin, end] = offsets as [number, number];
-  const bits = shape.reduce((total, size) => total * size, ELEMENT_BITS[dtype as SafetensorsType]);
+  const [begin, end] = data_offsets;
+  const bits = shape.reduce((total, each) => total * each, elementBits);
   if (!Number.isSafeInteger(bits) || end - begin !== bits / 8) {
-    fail(`${end - begin} bytes for ${dtype} of shape (${shape.join(', ')})`);
+    throw damaged(path, name, `${end - begin} bytes for ${dtype} of shape (${shape.join(', ')})`);
   }
-  return { name, dtype: dtype as SafetensorsType, shape, begin, end };
-}
-
-function isSizes(value: unknown): value is number[] {
-  return (
-    Array.isArray(value) &&
-    value.length <= RANK_MAX &&
-    value.every((size) => Number.isSafeInteger(size) && size >= 0 && !Object.is(size, -0))
-  );
+  return { name, dtype, shape, begin, end };
 }
 
 /**

@@ -76,7 +76,7 @@ async function openPrepared(isSmall: boolean): Promise<void> {
     body: JSON.stringify(body),
   });
   if (!response.ok) throw new Error((await response.json()).error.message);
-  go(`/talks/${id}`);
+  go(`/conversations/${id}`);
 }
 
 /** Gone once somebody has talked here. */

@@ -6,7 +6,7 @@ import { route } from '../page-route.ts';
 import { isRunning, stop } from '../page-state.ts';
 import { draft, say, waiting, write } from '../unstored-message.ts';
 
-/** The field grows with its text, and is ready when the page is opened to begin a talk. */
+/** The field grows with its text, and is ready when the page is opened to begin a conversation. */
 function useArea(text: string) {
   const area = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => {
@@ -16,7 +16,7 @@ function useArea(text: string) {
     element.style.height = `${Math.min(element.scrollHeight, 240)}px`;
   }, [text]);
   useEffect(() => {
-    const isNew = route.value.page === 'talk' && route.value.id === null;
+    const isNew = route.value.page === 'conversation' && route.value.id === null;
     const isFree = document.activeElement === document.body;
     // On a phone the keyboard would hide the page.
     if (isNew && isFree && matchMedia('(pointer: fine)').matches) area.current?.focus();

@@ -1,4 +1,4 @@
-// What a talk may set for itself: a system prompt, how it samples, whether nights learn from it.
+// What a conversation may set for itself: a system prompt, how it samples, whether it teaches.
 import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
@@ -25,7 +25,7 @@ const OTHERS: readonly NumberSetting[] = [
   { name: 'seed', label: 'Seed', min: 0, max: SEED_MAX, step: 1 },
 ];
 
-/** Hands the talk to the browser as a file. */
+/** Hands the conversation to the browser as a file. */
 async function save(conversationId: string): Promise<void> {
   try {
     const blob = new Blob([await exported(conversationId)], { type: 'application/x-ndjson' });
@@ -39,7 +39,13 @@ async function save(conversationId: string): Promise<void> {
   }
 }
 
-function NumberField({ talk, setting }: { talk: Conversation; setting: NumberSetting }): VNode {
+function NumberField({
+  conversation,
+  setting,
+}: {
+  conversation: Conversation;
+  setting: NumberSetting;
+}): VNode {
   const { name, label, min, max, step } = setting;
   return (
     <label>
@@ -50,39 +56,41 @@ function NumberField({ talk, setting }: { talk: Conversation; setting: NumberSet
         max={max}
         step={step}
         placeholder="as configured"
-        defaultValue={String(talk.settings[name] ?? '')}
+        defaultValue={String(conversation.settings[name] ?? '')}
         onChange={({ currentTarget: field }) => {
           // Half a number, or one out of range: the browser says what is wrong with it.
           if (!field.reportValidity()) return;
           const value = field.value === '' ? null : Number(field.value);
-          void configure(talk.id, { settings: { [name]: value } });
+          void configure(conversation.id, { settings: { [name]: value } });
         }}
       />
     </label>
   );
 }
 
-function StopStrings({ talk }: { talk: Conversation }): VNode {
+function StopStrings({ conversation }: { conversation: Conversation }): VNode {
   return (
     <label>
       A reply ends before one of these lines
       <textarea
         rows={2}
         placeholder="as configured"
-        defaultValue={(talk.settings.stop ?? []).join('\n')}
+        defaultValue={(conversation.settings.stop ?? []).join('\n')}
         onChange={({ currentTarget: { value } }) => {
           const lines = value.split('\n').filter((line) => line !== '');
-          void configure(talk.id, { settings: { stop: lines.length === 0 ? null : lines } });
+          void configure(conversation.id, {
+            settings: { stop: lines.length === 0 ? null : lines },
+          });
         }}
       />
     </label>
   );
 }
 
-function Ends({ talk }: { talk: Conversation }): VNode {
+function Ends({ conversation }: { conversation: Conversation }): VNode {
   return (
     <footer>
-      <button type="button" onClick={() => void save(talk.id)}>
+      <button type="button" onClick={() => void save(conversation.id)}>
         Save as a file
       </button>
       <button
@@ -90,7 +98,7 @@ function Ends({ talk }: { talk: Conversation }): VNode {
         class="danger"
         onClick={() => {
           const question = 'Delete this conversation, its flags and what was dreamt from it?';
-          if (window.confirm(question)) void remove(talk.id);
+          if (window.confirm(question)) void remove(conversation.id);
           isSettingsOpen.value = false;
         }}
       >
@@ -122,12 +130,12 @@ function usePopover() {
 
 export function Settings(): VNode | null {
   const panel = usePopover();
-  const talk = open.value;
-  if (talk === null) return null;
+  const conversation = open.value;
+  if (conversation === null) return null;
   return (
     <section
       class="settings"
-      key={talk.id}
+      key={conversation.id}
       ref={panel}
       tabIndex={-1}
       aria-label="Settings of this conversation"
@@ -137,34 +145,36 @@ export function Settings(): VNode | null {
         <textarea
           rows={3}
           dir="auto"
-          defaultValue={talk.settings.systemPrompt ?? ''}
+          defaultValue={conversation.settings.systemPrompt ?? ''}
           onChange={({ currentTarget: { value } }) =>
-            void configure(talk.id, { settings: { systemPrompt: value || null } })
+            void configure(conversation.id, { settings: { systemPrompt: value || null } })
           }
         />
       </label>
-      <NumberField talk={talk} setting={TEMPERATURE} />
+      <NumberField conversation={conversation} setting={TEMPERATURE} />
       <details>
         <summary>More of how it speaks</summary>
         <div class="grid">
           {OTHERS.map((setting) => (
-            <NumberField key={setting.name} talk={talk} setting={setting} />
+            <NumberField key={setting.name} conversation={conversation} setting={setting} />
           ))}
         </div>
-        <StopStrings talk={talk} />
+        <StopStrings conversation={conversation} />
       </details>
       <label class="switch">
         <input
           type="checkbox"
-          checked={talk.canLearn}
-          onChange={(event) => void configure(talk.id, { canLearn: event.currentTarget.checked })}
+          checked={conversation.canLearn}
+          onChange={(event) =>
+            void configure(conversation.id, { canLearn: event.currentTarget.checked })
+          }
         />
         Learn from this conversation at night
       </label>
-      {talk.isUndecided && (
+      {conversation.isUndecided && (
         <p class="hint">It came over the API: nothing is learnt from it until you say so.</p>
       )}
-      {talk.history.length > 0 && <Ends talk={talk} />}
+      {conversation.history.length > 0 && <Ends conversation={conversation} />}
     </section>
   );
 }

@@ -1,4 +1,4 @@
-// The head of a talk: its name, and the way to its settings.
+// The head of a conversation: its name, and the way to its settings.
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { CONNECTION_TEXT, connectionState } from '../connection.ts';
@@ -27,7 +27,7 @@ export function MenuButton(): VNode {
 
 /** What is being typed stays while replies come in. */
 function Title(): VNode {
-  const talk = open.value;
+  const conversation = open.value;
   const [typed, setTyped] = useState<string | null>(null);
   return (
     <input
@@ -35,12 +35,13 @@ function Title(): VNode {
       dir="auto"
       aria-label="Name of this conversation"
       placeholder="New conversation"
-      value={typed ?? talk?.title ?? ''}
-      disabled={talk === null || talk.history.length === 0}
+      value={typed ?? conversation?.title ?? ''}
+      disabled={conversation === null || conversation.history.length === 0}
       onInput={(event) => setTyped(event.currentTarget.value)}
       onBlur={() => setTyped(null)}
       onChange={({ currentTarget: { value } }) => {
-        if (talk !== null && value.trim() !== '') void rename(talk.id, value.trim());
+        if (conversation !== null && value.trim() !== '')
+          void rename(conversation.id, value.trim());
       }}
     />
   );
@@ -67,11 +68,13 @@ export function Head(): VNode {
 }
 
 function Bar(): VNode {
-  const talk = open.value;
+  const conversation = open.value;
   return (
     <header class="head">
       <MenuButton />
-      {talk !== null && talk.history.length > 0 && <h1 class="hidden">{talk.title}</h1>}
+      {conversation !== null && conversation.history.length > 0 && (
+        <h1 class="hidden">{conversation.title}</h1>
+      )}
       <Title />
       <button
         type="button"

@@ -50,7 +50,7 @@ function pieces(text: string, marks: readonly Mark[]): VNode[] {
   });
 }
 
-/** What was pasted in at length is folded, so that the talk around it stays in view. */
+/** What was pasted in at length is folded, so that the conversation around it stays in view. */
 const LONG_CHARACTERS = 3000;
 const LONG_LINES = 40;
 

@@ -1,4 +1,4 @@
-// What of a talk is in view: its end while the person is there, else the words that they read.
+// What is in view: the end while the person is there, else the words that they read.
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { flagDraft } from '../flag/flag-draft.ts';
 import { history, open, reveal } from '../page-state.ts';
@@ -25,7 +25,7 @@ const isEmpty = (): boolean => shown.value.length === 0 && waiting.value.length 
 
 export interface Scroll {
   readonly scroller: { current: HTMLDivElement | null };
-  /** The end of the talk is out of view. */
+  /** The end of the conversation is out of view. */
   readonly isAway: boolean;
   readonly onScroll: () => void;
   readonly toEnd: () => void;

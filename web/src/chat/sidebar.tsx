@@ -1,4 +1,4 @@
-// The list of talks, search, and the way to flags and nights.
+// The list of conversations, search, and the way to flags and nights.
 import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
@@ -24,7 +24,7 @@ export const isSidebarOpen = signal(false);
 const query = signal('');
 const hits = signal<readonly SearchHit[] | null>(null);
 
-export function newTalk(): void {
+export function toNewConversation(): void {
   startConversation();
   isSidebarOpen.value = false;
   go('/');
@@ -60,37 +60,37 @@ function startOfToday(): number {
   return new Date(now.getFullYear(), now.getMonth(), now.getDate()).getTime();
 }
 
-function TalkLink({ talk }: { talk: ConversationSummary }): VNode {
-  const isOpen = route.value.page === 'talk' && open.value?.id === talk.id;
+function ConversationLink({ conversation }: { conversation: ConversationSummary }): VNode {
+  const isOpen = route.value.page === 'conversation' && open.value?.id === conversation.id;
   return (
     <a
-      class="talk"
-      href={`/talks/${talk.id}`}
+      class="conversation"
+      href={`/conversations/${conversation.id}`}
       aria-current={isOpen ? 'page' : undefined}
       onClick={follow}
     >
-      <span dir="auto">{talk.title || 'New conversation'}</span>
-      {!talk.canLearn && (
+      <span dir="auto">{conversation.title || 'New conversation'}</span>
+      {!conversation.canLearn && (
         <small title="Nothing is learnt from this conversation">
-          {talk.isUndecided ? 'undecided' : 'private'}
+          {conversation.isUndecided ? 'undecided' : 'private'}
         </small>
       )}
     </a>
   );
 }
 
-function Talks(): VNode {
+function ConversationList(): VNode {
   let day = '';
   return (
     <>
-      {conversations.value.map((talk) => {
-        const own = dayOf(talk.updatedAt);
+      {conversations.value.map((conversation) => {
+        const own = dayOf(conversation.updatedAt);
         const heading = own === day ? null : <h2>{own}</h2>;
         day = own;
         return (
-          <div key={talk.id}>
+          <div key={conversation.id}>
             {heading}
-            <TalkLink talk={talk} />
+            <ConversationLink conversation={conversation} />
           </div>
         );
       })}
@@ -122,7 +122,7 @@ function Hits(): VNode {
         <a
           class="hit"
           key={hit.messageId}
-          href={`/talks/${hit.conversationId}`}
+          href={`/conversations/${hit.conversationId}`}
           onClick={(event) => {
             soughtMessage.value = hit;
             follow(event);
@@ -196,7 +196,7 @@ export function Sidebar(): VNode {
         <a class="brand" href="/" onClick={follow}>
           <img src="/icon.svg" alt="" width="24" height="24" /> attune
         </a>
-        <button type="button" onClick={newTalk} title="New conversation (N)">
+        <button type="button" onClick={toNewConversation} title="New conversation (N)">
           New conversation
         </button>
       </header>
@@ -208,7 +208,7 @@ export function Sidebar(): VNode {
         value={query.value}
         onInput={(event) => void search(event.currentTarget.value)}
       />
-      <div class="talks">{hits.value === null ? <Talks /> : <Hits />}</div>
+      <div class="conversations">{hits.value === null ? <ConversationList /> : <Hits />}</div>
       <Deleting />
       <footer>
         <a href="/flags" aria-current={page === 'flags' ? 'page' : undefined} onClick={follow}>

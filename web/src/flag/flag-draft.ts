@@ -98,7 +98,7 @@ export function beginFlagFrom(span: SelectedSpan, kind: Draft['kind']): void {
   if (reply !== undefined) beginFlag(reply.id, kind);
 }
 
-/** Opens the sheet with what a flag says; the talk must be open. */
+/** Opens the sheet with what a flag says; the conversation must be open. */
 export async function beginEdit(
   flag: Flag,
   options: Pick<Draft, 'isForBetterWords'> = {},

@@ -9,7 +9,7 @@ import { beginEdit } from './flag-draft.ts';
 
 async function edit(flag: Flag): Promise<void> {
   await openConversation(flag.conversationId);
-  go(`/talks/${flag.conversationId}`);
+  go(`/conversations/${flag.conversationId}`);
   await beginEdit(flag);
 }
 
@@ -75,7 +75,7 @@ function FlagRow({ flag }: { flag: Flag }): VNode {
       </div>
       <div class="actions">
         <a
-          href={`/talks/${conversationId}`}
+          href={`/conversations/${conversationId}`}
           onClick={(event) => {
             soughtMessage.value = { conversationId, messageId: replyId };
             follow(event);

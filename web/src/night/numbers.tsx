@@ -114,7 +114,7 @@ function Changes({ summary }: { summary: NightSummary }): VNode {
           <tr key={against}>
             <th scope="row">
               Everyday conversation, perplexity against {against}{' '}
-              <small>how surprising everyday talk is to it; × 1.000 is unchanged</small>
+              <small>how surprising everyday conversation is to it; × 1.000 is unchanged</small>
             </th>
             <td />
             <td>

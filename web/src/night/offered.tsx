@@ -12,11 +12,15 @@ interface Decide {
   readonly decide: (canLearn: boolean, conversationIds?: string[]) => void;
 }
 
-function Row({ talk, isBusy, decide }: Decide & { talk: ConversationSummary }): VNode {
-  const { id, title, messages } = talk;
+function Row({
+  conversation,
+  isBusy,
+  decide,
+}: Decide & { conversation: ConversationSummary }): VNode {
+  const { id, title, messages } = conversation;
   return (
     <li>
-      <a href={`/talks/${id}`} onClick={follow} dir="auto">
+      <a href={`/conversations/${id}`} onClick={follow} dir="auto">
         {title}
       </a>
       <small>{messages} messages</small>
@@ -49,8 +53,8 @@ export function Offered({ offered }: { offered: NightList['offered'] }): VNode |
         learn from none of them until you say so.
       </p>
       <ul>
-        {conversations.map((talk) => (
-          <Row key={talk.id} talk={talk} isBusy={isBusy} decide={decide} />
+        {conversations.map((conversation) => (
+          <Row key={conversation.id} conversation={conversation} isBusy={isBusy} decide={decide} />
         ))}
       </ul>
       {total > conversations.length && (

@@ -1,7 +1,7 @@
 // A flagged moment as a night's folder keeps it, and what is drawn by hash: the same every night.
 import { z } from 'zod';
 import { sha256 } from '../base/hash.ts';
-import { parseScenario, type Scenario, writtenScenarioSchema } from '../scenario/scenario.ts';
+import { parseScenario, type Scenario, writtenScenarioSchema } from './scenario.ts';
 
 /** The moment itself; its candidates are apart, for a listening reply may still be to be found. */
 const contextSchema = writtenScenarioSchema

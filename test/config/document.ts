@@ -1,12 +1,12 @@
 // The documentation of the configuration, made from the schema: docs/configuration.md.
 import { z } from 'zod';
-import { SAMPLING, SAMPLING_NAMES } from '../protocol/sampling.ts';
-import { GONE_KEYS } from './gone-key.ts';
-import { CONFIG_SECTIONS, type ConfigKey, type ConfigSection } from './key.ts';
+import { GONE_KEYS } from '../../src/config/gone-key.ts';
+import { CONFIG_SECTIONS, type ConfigKey, type ConfigSection } from '../../src/config/key.ts';
+import { SAMPLING, SAMPLING_NAMES } from '../../src/protocol/sampling.ts';
 
 const HEAD = `# Configuration
 
-Written by \`attune config --document\` from the schema; do not change it by hand.
+Written from the schema by \`npx vitest run test/config -u\`; do not change it by hand.
 
 A value comes from the first of these that gives it: \`--set section.key=value\`, the
 options of a command, the environment, the file (\`--config FILE\`, else \`ATTUNE_CONFIG\`,

@@ -1,4 +1,4 @@
-// The open talk: its messages as they come, and the page's head with the talk's settings.
+// The open conversation: its messages as they come, and the head of the page.
 import type { VNode } from 'preact';
 import { useEffect, useLayoutEffect, useState } from 'preact/hooks';
 import { isDemonstration } from '../../../src/protocol/demonstration.ts';
@@ -49,7 +49,7 @@ function Empty(): VNode {
   );
 }
 
-/** Alone with its words: the rest of a long talk does not move with each of them. */
+/** Alone with its words: the rest of a long conversation does not move with each of them. */
 function Running({ onGrown }: { onGrown: () => void }): VNode | null {
   const reply = running.value;
   useLayoutEffect(onGrown, [reply?.text.length]);
@@ -137,7 +137,7 @@ function Messages({ onGrown }: { onGrown: () => void }): VNode {
   );
 }
 
-export function Talk(): VNode {
+export function ConversationPage(): VNode {
   const { scroller, isAway, onScroll, toEnd, grown } = useScroll();
   return (
     <main class="page">
