@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readDelta } from '../../src/model/delta.ts';
 import { isQProj } from '../../src/model/weight-names.ts';
 import { writeScenarios } from '../../src/record/files.ts';
-import { scenarioOf } from '../../src/record/moment.ts';
+import { scenarioOf } from '../../src/scenario/moment.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 import { ChatPriority } from '../../src/work/chat-priority.ts';
 import { trainNight } from '../../src/work/training.ts';
