@@ -88,10 +88,6 @@ export class OpenLogs {
     await Promise.all(this.#closing.values());
   }
 
-  get openCount(): number {
-    return this.#slots.size;
-  }
-
   async #use<T>(id: string, action: (log: OpenLog, slot: Slot) => Promise<T>): Promise<T> {
     const slot = this.#slot(id);
     slot.users++;

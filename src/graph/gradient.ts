@@ -3,32 +3,8 @@ import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';
 import { scalar } from './operations.ts';
 import { recomputed } from './recompute.ts';
-import { binaryRule, selectRule, unaryRule } from './rules/elementwise.ts';
-import * as indexing from './rules/indexing.ts';
-import { logSoftmaxRule, matMulRule, reduceSumRule, softmaxRule } from './rules/linear.ts';
-import { accumulate, type Rule, zeros } from './rules/rule.ts';
+import { accumulate, RULES, type Rule, zeros } from './rules.ts';
 import { type Operation, refuse, scope, type Tensor, topological } from './tensor.ts';
-
-/** Operations whose results are no f32 or do not depend on one have no rule and need none. */
-const RULES: { readonly [Kind in Operation['kind']]?: Rule<Kind> } = {
-  matMul: matMulRule,
-  unary: unaryRule,
-  binary: binaryRule,
-  select: selectRule,
-  reduceSum: reduceSumRule,
-  softmax: softmaxRule,
-  logSoftmax: logSoftmaxRule,
-  reshape: indexing.reshapeRule,
-  transpose: indexing.transposeRule,
-  concat: indexing.concatRule,
-  slice: indexing.sliceRule,
-  pad: indexing.padRule,
-  broadcast: indexing.broadcastRule,
-  gather: indexing.gatherRule,
-  scatterAdd: indexing.scatterAddRule,
-  pick: indexing.pickRule,
-  addPicked: indexing.addPickedRule,
-};
 
 export interface GradientOptions {
   /** Computes `recomputable` parts again on the way back instead of keeping their values. */

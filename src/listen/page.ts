@@ -2,49 +2,19 @@
 import { fixed, percent } from '../protocol/number-text.ts';
 import { ARMS } from './arm.ts';
 import { escaped, type PlotSeries, sharePlot } from './plot.ts';
-import { ARM_TEXT, changeText, intervalText, type ListenReport } from './report.ts';
+import {
+  ARM_TEXT,
+  changeText,
+  intervalText,
+  type ListenReport,
+  POWER_HEAD,
+  powerRows,
+} from './report.ts';
 import type { ArmResult, Interval } from './result.ts';
 import { cellOf, DISTANCES, TWINS } from './scene.ts';
 
-const STYLE = `
-:root {
-  color-scheme: light dark;
-  --ink: #1c1c1e; --soft: #6b6b70; --rule: #d8d8dc; --paper: #fff;
-  --series-0: #3b6fb6; --series-1: #c8511b; --series-2: #8a8a8f; --series-3: #7a4fb0;
-  --series-4: #2b8a57;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --ink: #ececf0; --soft: #a0a0a8; --rule: #3a3a40; --paper: #17171a;
-    --series-0: #7fb0f5; --series-1: #ff9a5c; --series-2: #9b9ba3; --series-3: #c09af0;
-    --series-4: #63cf95;
-  }
-}
-body {
-  font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 880px; margin: 2rem auto; padding: 0 1rem;
-}
-h1 { font-size: 1.5rem; }
-h2 { font-size: 1.15rem; margin-top: 2rem; }
-svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; }
-svg text { fill: var(--ink); }
-svg .grid { stroke: var(--rule); }
-svg .reference { stroke: var(--soft); stroke-dasharray: 4 3; }
-svg .small { fill: var(--soft); font-size: 10px; }
-svg .title { font-size: 13px; font-weight: 600; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
-th, td {
-  text-align: left; padding: 2px 10px 2px 0; border-bottom: 1px solid var(--rule);
-  font-variant-numeric: tabular-nums;
-}
-blockquote { margin: 1rem 0; padding-left: 1rem; border-left: 3px solid var(--rule); }
-blockquote p { margin: .2rem 0; }
-.reply { color: var(--series-1); }
-.soft { color: var(--soft); }
-`;
-
-export function reportPage(report: ListenReport): string {
+/** @param style CSS, which the page holds */
+export function reportPage(report: ListenReport, style: string): string {
   const { model, part, seed, minutes, date, pairsScored, pairsReplied, pairsThere } = report;
   const run =
     `${date}, part ${part}, seed ${seed}, ${minutes === null ? 'all pairs' : `${minutes} minutes`}: ` +
@@ -62,7 +32,7 @@ export function reportPage(report: ListenReport): string {
     HOW_TO_READ,
     `<div class="wide">${numbersTable(report)}</div>`,
     '<h2>What this sample can tell</h2>',
-    `<div class="wide">${powerTable(report)}</div>`,
+    `<div class="wide">${table(POWER_HEAD, powerRows(report))}</div>`,
     '<h2>Replies that did not listen</h2>',
     ...(report.failures.length === 0 ? ['<p>None among the untold ones.</p>'] : []),
     ...report.failures.map(quoted),
@@ -70,7 +40,7 @@ export function reportPage(report: ListenReport): string {
   return (
     `<!doctype html>\n<html lang="en"><head><meta charset="utf-8">` +
     `<meta name="viewport" content="width=device-width, initial-scale=1">` +
-    `<title>Does ${escaped(model)} listen?</title><style>${STYLE}</style></head>\n` +
+    `<title>Does ${escaped(model)} listen?</title><style>${style}</style></head>\n` +
     `<body>\n${body.join('\n')}\n</body></html>\n`
   );
 }
@@ -128,25 +98,14 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 
 function numbersTable({ rows }: ListenReport): string {
   const head = [
-    ...[
-      'scenes',
-      'arm',
-      'pairs',
-      'both right',
-      'change',
-      'margin',
-      'pairs',
-      'right',
-      'change',
-      'other',
-    ],
-    ...['answered', 'copied', 'words', 'extra tokens', 'first token, ms'],
+    ...['scenes', 'arm', 'pairs', 'both right', 'change', 'margin', 'pairs', 'right', 'change'],
+    ...['other', 'answered', 'copied', 'words', 'extra tokens', 'first token, ms'],
   ];
   const cells = rows.map(({ group, arm, likelihood: l, replies: r }) => [
     group,
     ARM_TEXT[arm] ?? arm,
     ...(l === null
-      ? ['–', '–', '–', '–']
+      ? Array.from({ length: 4 }, () => '–')
       : [
           `${l.bothRight.pairs}`,
           intervalText(l.bothRight),
@@ -166,24 +125,6 @@ function numbersTable({ rows }: ListenReport): string {
           fixed(r.extraTokens, 0),
           fixed(r.firstTokenMs, 0),
         ]),
-  ]);
-  return table(head, cells);
-}
-
-function powerTable({ power }: ListenReport): string {
-  const head = [
-    'scenes',
-    'judge',
-    'pairs',
-    'change of told found in 4 of 5 tries',
-    'pairs for a change of 10 %',
-  ];
-  const cells = power.map(({ group, measure, pairs, detectable, pairsForTenPoints }) => [
-    group,
-    measure,
-    `${pairs}`,
-    detectable === null ? 'none: one domain tells nothing' : percent(detectable),
-    `${pairsForTenPoints ?? '–'}`,
   ]);
   return table(head, cells);
 }

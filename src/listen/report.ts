@@ -135,8 +135,8 @@ export function reportText(report: ListenReport): string {
     '',
     ...tableLines(report),
     '',
-    'What this sample can tell (told against untold; a change found in 4 of 5 tries):',
-    ...powerLines(report),
+    'What this sample can tell:',
+    ...lines([POWER_HEAD, ...powerRows(report)]),
     '',
     ...report.conclusions,
     ...report.failures.flatMap(failureLines),
@@ -145,15 +145,8 @@ export function reportText(report: ListenReport): string {
 
 function tableLines({ rows }: ListenReport): string[] {
   const head = [
-    'group',
-    'arm',
-    'both right',
-    'margin',
-    'right',
-    'other',
-    'answered',
-    '+tokens',
-    'ms',
+    ...['scenes', 'arm', 'both right', 'margin', 'right', 'other', 'answered'],
+    ...['extra tokens', 'ms'],
   ];
   const cells = rows.map(({ group, arm, likelihood, replies }) => [
     group,
@@ -166,16 +159,27 @@ function tableLines({ rows }: ListenReport): string[] {
     replies === null ? '–' : fixed(replies.extraTokens, 0),
     replies === null ? '–' : fixed(replies.firstTokenMs, 0),
   ]);
-  return alignedRows([head, ...cells]).map((row) => row.join('  ').trimEnd());
+  return lines([head, ...cells]);
 }
 
-function powerLines({ power }: ListenReport): string[] {
-  return power.map(({ measure, group, pairs, detectable, pairsForTenPoints }) =>
-    detectable === null
-      ? `  ${group}, ${measure}: ${pairs} pairs of one domain tell nothing`
-      : `  ${group}, ${measure}: ${pairs} pairs find ${percent(detectable)}; 10 % would take ${pairsForTenPoints}`,
-  );
+export const POWER_HEAD = [
+  ...['scenes', 'judge', 'pairs', 'change of told found in 4 of 5 tries'],
+  'pairs for a change of 10 %',
+];
+
+/** What the sample can tell, a row for each kind of scene and judge. */
+export function powerRows({ power }: ListenReport): string[][] {
+  return power.map(({ group, measure, pairs, detectable, pairsForTenPoints }) => [
+    group,
+    measure,
+    `${pairs}`,
+    detectable === null ? 'none: one domain tells nothing' : percent(detectable),
+    `${pairsForTenPoints ?? '–'}`,
+  ]);
 }
+
+const lines = (rows: readonly (readonly string[])[]): string[] =>
+  alignedRows(rows).map((row) => row.join('  ').trimEnd());
 
 function failureLines({ messages, reply }: ListenReport['failures'][number]): string[] {
   const said = messages.map(({ role, content }) => `  ${role}: ${content}`);

@@ -1,5 +1,5 @@
 // `attune listen-test`: whether a model hears what the person decided, on any server or on a file.
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { AttuneError } from '../../base/errors.ts';
@@ -111,7 +111,10 @@ async function testListener(listener: Listener, options: TestOptions): Promise<v
   if (options.json !== undefined) {
     await writeFile(options.json, `${JSON.stringify(found, null, 1)}\n`);
   }
-  if (options.html !== undefined) await writeFile(options.html, page.reportPage(found));
+  if (options.html !== undefined) {
+    const style = await readFile(join(SUITE, 'page.css'), 'utf8');
+    await writeFile(options.html, page.reportPage(found, style));
+  }
   process.stdout.write(report.reportText(found));
 }
 
