@@ -102,6 +102,7 @@ function exampleOf({ model }: Bench, context: number): Example {
       lossMask: Array(DECISION).fill(1),
     },
     spans: [],
+    droppedTurns: 0,
   };
 }
 

@@ -34,7 +34,10 @@ export interface Example {
   /** The same for the teacher, where the scenario has one. */
   readonly teacherIds?: readonly number[];
   readonly chosen: Candidate;
+  readonly rejected?: Candidate;
   readonly spans: readonly TokenSpan[];
+  /** Whole old turns that were left out. */
+  readonly droppedTurns: number;
 }
 
 export interface ExampleLimits {
@@ -53,9 +56,12 @@ export function toExample(
   renderer: ChatRenderer,
   limits: ExampleLimits,
 ): Example {
-  const { messages, spans } = fitted(scenario, renderer, limits);
-  const { chosen, rendering = {}, teacher } = scenario;
+  const { messages, spans, droppedTurns } = fitted(scenario, renderer, limits);
+  const { chosen, rejected, rendering = {}, teacher } = scenario;
   const { prompt, replyIds } = renderer.renderReply(messages, chosen, rendering);
+  const last = at(prompt.ids, -1);
+  const candidate = (ids: readonly number[]): Candidate =>
+    toCandidate(last, ids.slice(0, limits.replyTokensMax));
   return {
     scenario,
     contextIds: prompt.ids.slice(0, -1),
@@ -68,11 +74,15 @@ export function toExample(
         )
         .prompt.ids.slice(0, -1),
     }),
-    chosen: toCandidate(at(prompt.ids, -1), replyIds.slice(0, limits.replyTokensMax)),
+    chosen: candidate(replyIds),
+    ...(rejected !== undefined && {
+      rejected: candidate(renderer.renderReply(messages, rejected, rendering).replyIds),
+    }),
     spans: spans.map((span) => {
       const [start, end] = prompt.spanToTokens(span.message, span.start, span.end);
       return { feature: span.feature, start, end };
     }),
+    droppedTurns,
   };
 }
 
@@ -81,7 +91,7 @@ function fitted(
   scenario: Scenario,
   renderer: ChatRenderer,
   limits: ExampleLimits,
-): { messages: readonly ScenarioMessage[]; spans: readonly Span[] } {
+): { messages: readonly ScenarioMessage[]; spans: readonly Span[]; droppedTurns: number } {
   const { messages, spans, rendering } = scenario;
   const rendered = renderer.renderChat(messages, { ...rendering, addGenerationPrompt: true });
   const isSystem = messages[0]?.role === 'system';
@@ -111,6 +121,7 @@ function fitted(
     spans: spans
       .filter((span) => !isDropped(span))
       .map((span) => (span.message < to ? span : { ...span, message: span.message - from + to })),
+    droppedTurns: first,
   };
 }
 

@@ -32,6 +32,7 @@ describe('a scenario as tokens', () => {
     expect(example.chosen.targets).toEqual(replyIds);
     expect(example.chosen.ids.slice(1)).toEqual(replyIds.slice(0, -1));
     expect(example.chosen.lossMask).toEqual([1, 1, 1, 1]);
+    expect(example.rejected?.ids[0]).toBe(example.chosen.ids[0]);
   });
 
   it('places spans by token in the prompt', () => {
@@ -44,9 +45,7 @@ describe('a scenario as tokens', () => {
   it('leaves out whole old turns first and moves the spans along', () => {
     const long = scene(12, 11);
     const example = toExample(long, renderer, limits);
-    expect(
-      toExample(long, renderer, { ...limits, windowTokens: 999 }).contextIds.length,
-    ).toBeGreaterThan(example.contextIds.length);
+    expect(example.droppedTurns).toBeGreaterThan(0);
     expect(example.contextIds.length + limits.replyTokensMax).toBeLessThan(limits.windowTokens);
     const [span] = example.spans;
     const [, of, number] = renderer.renderReply([], 'words of number').replyIds;
@@ -67,7 +66,7 @@ describe('a scenario as tokens', () => {
       },
     };
     toExample(scene(2, 1, { rendering }), noting, limits);
-    expect(asked).toHaveLength(2);
+    expect(asked).toHaveLength(3);
     for (const options of asked) expect(options).toMatchObject(rendering);
   });
 
@@ -77,6 +76,7 @@ describe('a scenario as tokens', () => {
     const spans = long.spans.map((span) => ({ ...span, message: span.message + 1 }));
     const example = toExample({ ...long, messages, spans }, renderer, limits);
     expect(example.contextIds[1]).toBe(3);
+    expect(example.droppedTurns).toBeGreaterThan(0);
   });
 
   it('ends a reply at its limit', () => {
