@@ -27,9 +27,9 @@ describe('half-precision numbers', () => {
   it('come back from f32 as they were, all of them', () => {
     const all = Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits);
     const back = narrowFloat16(widenFloat16(all));
-    const isNaN = (bits: number): boolean => (bits & 0x7fff) > 0x7c00;
+    const isNotANumber = (bits: number): boolean => (bits & 0x7fff) > 0x7c00;
     const differ = all.filter(
-      (bits) => !(isNaN(bits) && isNaN(back[bits] ?? 0)) && back[bits] !== bits,
+      (bits) => !(isNotANumber(bits) && isNotANumber(back[bits] ?? 0)) && back[bits] !== bits,
     );
     expect([...differ]).toEqual([]);
   });
