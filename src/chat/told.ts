@@ -30,6 +30,13 @@ interface Telling {
   isRunning: boolean;
 }
 
+/** How it is told until it listens: at last one of the other replies that it may give. */
+const ATTEMPTS = [
+  { way: 'restated', temperature: 0 },
+  { way: 'hint', temperature: 0 },
+  { way: 'restated', temperature: 0.8 },
+] as const;
+
 /** The oldest are forgotten; they can be asked for again. */
 const TOLD_MAX = 64;
 
@@ -58,7 +65,7 @@ export class ToldReplies {
       const bounds = { isHeldBack: false, contextCharactersMax: Number.POSITIVE_INFINITY };
       const moment = momentOf(flag, conversationOf(state, { systemPrompt: '' }), bounds);
       if (moment === undefined || directionOf(moment.context) === '') throw undirected(flagId);
-      const { ended } = await this.#tell(telling, { flagId, messageId, moment }, 'restated');
+      const { ended } = await this.#tell(telling, { flagId, messageId, moment }, 0);
       void ended.then(() => {
         telling.isRunning = false;
         if (this.#isCurrent(flagId, telling)) {
@@ -103,19 +110,19 @@ export class ToldReplies {
     }
   }
 
-  /** Begins one reply; `ended` settles when it, or the plainer one after it, has ended. */
+  /** Begins one reply; `ended` settles when it, or the last one after it, has ended. */
   async #tell(
     telling: Telling,
     order: { flagId: string; messageId: string; moment: FlaggedMoment },
-    way: 'restated' | 'hint',
+    attempt: number,
   ): Promise<{ readonly ended: Promise<void> }> {
     const { flagId, messageId, moment } = order;
+    const { way, temperature } = ATTEMPTS[attempt] ?? ATTEMPTS[0];
     const { context, reason, rejected } = moment;
     const { reply, ended } = await this.#options.chat.answerTold({
       ...{ conversationId: telling.conversationId, flagId, messageId },
       text: lastMessage(context, way, { reason }),
-      // Its likeliest reply, as at night.
-      overrides: { temperature: 0 },
+      overrides: { temperature },
       keep: (record) => {
         telling.record = record;
       },
@@ -125,10 +132,10 @@ export class ToldReplies {
     const after = async (ending: ReplyEnding): Promise<void> => {
       telling.error = ending.error?.message ?? null;
       const isHeard = reply.text !== rejected && carriesOut(context, reply.text);
-      const isLast = way === 'hint' || isHeard || reply.isAborted || telling.error !== null;
-      if (!isLast && this.#isCurrent(flagId, telling)) {
+      const isLast = attempt + 1 >= ATTEMPTS.length || isHeard || reply.isAborted;
+      if (!isLast && telling.error === null && this.#isCurrent(flagId, telling)) {
         // Where there is no room for another, what was said stays.
-        const next = await this.#tell(telling, order, 'hint').catch(() => undefined);
+        const next = await this.#tell(telling, order, attempt + 1).catch(() => undefined);
         await next?.ended;
       }
     };

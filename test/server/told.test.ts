@@ -94,6 +94,18 @@ describe('hear me now', () => {
     expect(client.all('told-end')).toHaveLength(1);
   });
 
+  it('draws another of its replies at last, where its likeliest ones did not do it', async () => {
+    engine.answers = [DRIFTED, DRIFTED, DRIFTED, HEARD];
+    await flagged();
+    await told();
+    expect(prompt()).toContain('As I said: "I want the blue room."');
+    expect(engine.requests.map(({ sampling }) => sampling.temperature).slice(1)).toEqual([
+      0, 0, 0.8,
+    ]);
+    const [end] = client.all('told-end');
+    expect(end?.told.text).toBe(HEARD);
+  });
+
   it('becomes the reply, the better words and the teacher of the night when it is kept', async () => {
     await flagged();
     const replyId = await told();

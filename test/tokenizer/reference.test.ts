@@ -92,11 +92,11 @@ describe('templates', () => {
   it('refuse with a code and their own words', async () => {
     const tokenizer = await loadTokenizer(join(FOLDER, 'headers'));
     try {
-      tokenizer.renderChat([{ role: 'tool', content: 'a' }]);
+      tokenizer.renderChat([{ role: 'critic', content: 'a' }]);
       throw new Error('nothing was refused');
     } catch (error) {
       expect(isAttuneError(error, 'template-failed')).toBe(true);
-      expect((error as Error).message).toContain('Unknown role tool');
+      expect((error as Error).message).toContain('Unknown role critic');
     }
   });
 
