@@ -7,6 +7,7 @@ import { type ReviewChange, readReview, writeReview } from '../ledger/review.ts'
 import type { ReviewRequest, ReviewView } from '../protocol/review.ts';
 import { readDrafts, readScenarioFile } from '../record/files.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
+import { crossLesson, isCrossed } from '../teach/cross.ts';
 import { asLesson } from '../teach/teacher.ts';
 import { dreamView } from './samples.ts';
 
@@ -124,6 +125,9 @@ export function reviewText({
   return withheld === undefined ? changed : `${changed}, ${withheld} examples taken back`;
 }
 
+const isPair = ({ pair: one }: Scenario, { pair: other }: Scenario): boolean =>
+  one !== undefined && one.id === other?.id;
+
 /** The scenarios of a night as the person wants them, and how many were changed. */
 export function reviewed(
   scenarios: readonly Scenario[],
@@ -131,14 +135,21 @@ export function reviewed(
 ): { scenarios: Scenario[]; dropped: number; reworded: number } {
   const byId = new Map(changes.map((change) => [change.id, change]));
   const kept = scenarios.filter(({ id }) => byId.get(id)?.isDropped !== true);
-  let reworded = 0;
-  const worded = kept.map((scenario) => {
-    const chosen = byId.get(scenario.id)?.chosen ?? null;
-    if (chosen === null) return scenario;
-    reworded += 1;
+  const wordsOf = ({ id }: Scenario): string | null => byId.get(id)?.chosen ?? null;
+  const reworded = kept.filter((one) => wordsOf(one) !== null).length;
+  const worded = kept.flatMap((scenario): readonly Scenario[] => {
+    const chosen = wordsOf(scenario);
+    const twin = kept.find((one) => one !== scenario && isPair(one, scenario));
+    if (chosen === null) {
+      // Of a crossed pair one reply was exchanged: where that is reworded, so is the other.
+      const isReplaced = isCrossed(scenario) && twin !== undefined && wordsOf(twin) !== null;
+      return isReplaced ? [] : [scenario];
+    }
     // The person's words teach in the place of the told model's.
-    const { teacher: _, ...rest } = scenario;
-    return asLesson(parseScenario({ ...rest, chosen }));
+    const { teacher: _, rejected: __, ...rest } = scenario;
+    const lesson = asLesson(parseScenario({ ...rest, chosen }));
+    const isOnly = twin !== undefined && wordsOf(twin) === null;
+    return (isOnly && crossLesson(lesson, twin)) || [lesson];
   });
   return { scenarios: worded, dropped: scenarios.length - kept.length, reworded };
 }

@@ -2,7 +2,7 @@
 import { brokenness } from '../scenario/check.ts';
 import { parseScenario, type Scenario, type TeacherWay } from '../scenario/scenario.ts';
 import { carriesOut } from './carried-out.ts';
-import { isCrossed } from './cross.ts';
+import { crossLesson, isCrossed } from './cross.ts';
 import { directionOf, lastMessage, placeboMessage, type Told } from './teacher.ts';
 
 /** A moment that may become a lesson, or is to be held as it is. */
@@ -23,7 +23,6 @@ export interface TeachOptions {
     rendering: Scenario['rendering'],
     draw?: number,
   ) => Promise<string>;
-  readonly onDone?: () => void;
 }
 
 /** Replies that a teacher may draw where its likeliest does not carry the direction out. */
@@ -50,7 +49,6 @@ type Ask = (last: string, draw?: number) => Promise<string>;
 export async function teach(candidate: Candidate, options: TeachOptions): Promise<Taught> {
   const { scenario, better, said } = candidate;
   const { messages, rendering } = scenario;
-  options.onDone?.();
   if (directionOf(scenario) === '') return { why: NOT_TAUGHT.undirected, reply: '' };
   const ask: Ask = (last, draw) =>
     options.say([...messages.slice(0, -1), { role: 'user', content: last }], rendering, draw);
@@ -79,6 +77,25 @@ export async function teach(candidate: Candidate, options: TeachOptions): Promis
   return { why: NOT_TAUGHT.nobody, reply: untold };
 }
 
+/**
+ * A moment, or both sides of a crossed pair: one teacher is enough for them. The second side is
+ * only taught where the first one's reply cannot be exchanged.
+ */
+export async function teachSides(
+  sides: readonly Candidate[],
+  options: TeachOptions,
+): Promise<readonly Taught[]> {
+  const found: Taught[] = [];
+  for (const [at, side] of sides.entries()) {
+    const taught = await teach(side, options);
+    const twin = sides[1 - at]?.scenario;
+    const both = twin && 'lesson' in taught ? crossLesson(taught.lesson, twin) : undefined;
+    if (both !== undefined) return both.map((lesson) => ({ lesson }));
+    found.push(taught);
+  }
+  return found;
+}
+
 async function placeboOf(scenario: Scenario, ask: Ask): Promise<Scenario['placebo']> {
   const last = placeboMessage(scenario);
   if (last === undefined) return undefined;
@@ -92,7 +109,6 @@ export async function hold(
   options: TeachOptions,
 ): Promise<Scenario | undefined> {
   const chosen = await options.say(scenario.messages, scenario.rendering);
-  options.onDone?.();
   if (brokenness(chosen) !== undefined) return undefined;
   const { rejected: _, ...rest } = scenario;
   return parseScenario({ ...rest, chosen }, scenario.id);

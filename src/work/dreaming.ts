@@ -26,8 +26,7 @@ import {
 import { type Admitted, counted, type Dreamt } from '../record/phase-result.ts';
 import { type FlaggedMoment, measuresForgetting, scenarioOf } from '../scenario/moment.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
-import { crossLessons } from '../teach/cross.ts';
-import { type Candidate, hold, NOT_TAUGHT, type TeachOptions, teach } from '../teach/teach.ts';
+import { type Candidate, hold, NOT_TAUGHT, type TeachOptions, teachSides } from '../teach/teach.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { ChatPriority } from './chat-priority.ts';
 import { judgeTexts, readJudges, wordsOf } from './judges.ts';
@@ -130,14 +129,15 @@ export async function admitNight(
   { withEngine, tokenizer, priority }: Omit<DreamTools, 'clock'>,
   tell: Tell,
 ): Promise<Admitted> {
-  const moments = await readFlagged(folder);
-  const training = moments.filter((moment) => !moment.isHeldBack);
+  const flagged = await readFlagged(folder);
+  const training = flagged.filter((moment) => !moment.isHeldBack);
   const drafts = await readDrafts(folder);
   const tests = (await readSuite(plan.suiteFolder)).map(wordsOf);
   const judges = judgeTexts(await readJudges({ plan, folder }));
   const isTestCopy = createCopyCheck([...tests, ...judges], plan.config.dream.nearCopyMax);
   const found = sorted(training, drafts, isTestCopy);
-  const total = found.moments.length + found.holds.length;
+  const moments = withTwins(found.moments);
+  const total = moments.length + found.holds.length;
   let done = 0;
   const { taught, held } = await withEngine(async (engine) => {
     const signal = priority.signal;
@@ -157,19 +157,21 @@ export async function admitNight(
           },
         );
       },
-      onDone: () => tell(done++, total),
+    };
+    const told = <T>(one: T): T => {
+      tell(++done, total);
+      return one;
     };
     // The engine batches what is asked at once.
     const atOnce = plan.config.dream.batchSize;
     return {
-      taught: await eachAtOnce(found.moments, atOnce, (one) => teach(one, options)),
-      held: await eachAtOnce(found.holds, atOnce, (one) => hold(one, options)),
+      taught: (
+        await eachAtOnce(moments, atOnce, (one) => teachSides(one, options).then(told))
+      ).flat(),
+      held: await eachAtOnce(found.holds, atOnce, (one) => hold(one, options).then(told)),
     };
   });
-  const lessons = crossLessons(
-    taught.flatMap((one) => ('lesson' in one ? [one.lesson] : [])),
-    found.moments.map(({ scenario }) => scenario),
-  );
+  const lessons = taught.flatMap((one) => ('lesson' in one ? [one.lesson] : []));
   const good = training.flatMap((moment) =>
     moment.kind === 'good' ? (scenarioOf(moment) ?? []) : [],
   );
@@ -178,7 +180,7 @@ export async function admitNight(
   await writeScenarios(folder, 'holds', holds);
   const dreams = lessons.filter(({ source }) => source.origin === 'dream');
   const share = new Map(drafts.map(({ id, sampledShare }) => [id, sampledShare]));
-  const sampled = dreams.flatMap(({ id }) => share.get(id) ?? []);
+  const sampled = dreams.map(({ id }) => share.get(id) ?? 0);
   return {
     admitted: counted([...dreams, ...holds].map(({ kind }) => kind)),
     refused: counted([
@@ -190,7 +192,7 @@ export async function admitNight(
     teachers: counted(lessons.map(({ teacher }) => teacher?.way ?? '')),
     holds: holds.length,
     flags: lessons.length - dreams.length,
-    heldBack: moments.length - training.length,
+    heldBack: flagged.length - training.length,
     sampledShare: sampled.length === 0 ? null : mean(sampled),
   };
 }
@@ -223,6 +225,17 @@ function sorted(
     else holds.push({ scenario });
   }
   return { moments, holds, refused };
+}
+
+/** Each moment alone, or with the other side of its pair. */
+function withTwins(moments: readonly Candidate[]): Candidate[][] {
+  const groups = new Map<string, Candidate[]>();
+  for (const moment of moments) {
+    const { id, pair } = moment.scenario;
+    const key = pair === undefined ? `moment ${id}` : `pair ${pair.id}`;
+    groups.set(key, [...(groups.get(key) ?? []), moment]);
+  }
+  return [...groups.values()];
 }
 
 /** In the place of a reply that is still to be found. */

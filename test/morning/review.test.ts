@@ -90,6 +90,36 @@ describe('a review', () => {
     expect([dropped, reworded]).toEqual([0, 1]);
   });
 
+  it('gives both sides of a crossed pair the new words of one, each with what is right in it', () => {
+    const crossed = (['rose', 'moss'] as const).map((id, at) => ({
+      ...scenario(id, 'talk-2', { id: 'p', side: at === 0 ? 'a' : 'b' }),
+      rejected: `I water the ${id === 'rose' ? 'moss' : 'rose'}.`,
+      facts: { needs: [[id]] },
+      teacher: { way: 'restated' as const, last: `As I said: "Water" Water the ${id}.` },
+    }));
+    const worded = (id: string, chosen: string) => ({
+      ...{ id, cluster: 'talk-2', at: '2026-03-04T00:00:00.000Z', isDropped: false, chosen },
+    });
+    const wordsOf = (...changes: ReturnType<typeof worded>[]) => {
+      const { scenarios, dropped, reworded } = reviewed(crossed, changes);
+      const words = scenarios.map(({ id, chosen, rejected }) => [id, chosen, rejected]);
+      return { words, dropped, reworded };
+    };
+    expect(wordsOf(worded('moss', 'First the moss.'))).toEqual({
+      words: [
+        ['moss', 'First the moss.', 'First the rose.'],
+        ['rose', 'First the rose.', 'First the moss.'],
+      ],
+      ...{ dropped: 0, reworded: 1 },
+    });
+    // Words that cannot be exchanged teach alone, and so do those of both sides.
+    expect(wordsOf(worded('moss', 'Gladly.')).words).toEqual([['moss', 'Gladly.', undefined]]);
+    expect(wordsOf(worded('rose', 'The rose.'), worded('moss', 'The moss.')).words).toEqual([
+      ['rose', 'The rose.', undefined],
+      ['moss', 'The moss.', undefined],
+    ]);
+  });
+
   it.each([
     [400, { dreamId: 'fern', words: 'x' }],
     [400, { dreamId: 'fern', chosen: '' }],

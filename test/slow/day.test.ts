@@ -22,9 +22,10 @@ const DREAMS = Number(process.env.ATTUNE_TEST_DREAMS ?? 24);
 const REPLY_MS = 300_000;
 const NIGHT_MS = 3_000_000;
 
+/** Threads and training as they are shipped; a short evening of dreams, and fewer judges. */
 const NIGHT = [
+  ...['engine.threads=0', 'train.warmupSteps=5', 'train.epochsMax=4', 'train.batchSize=8'],
   ...[`night.dreamsMax=${DREAMS}`, 'chat.replyTokensMax=48', 'night.minutesMax=55'],
-  ...['train.warmupSteps=2', 'train.epochsMax=2', 'train.batchSize=8', 'train.checkpointSteps=8'],
   ...['measure.pairs=24', 'measure.heldReplies=8', 'measure.resamples=1000'],
 ];
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
-import { crossLessons, isCrossed } from '../../src/teach/cross.ts';
-import { placeboLessons } from '../../src/teach/teach.ts';
+import { crossLesson, isCrossed } from '../../src/teach/cross.ts';
+import { placeboLessons, teachSides } from '../../src/teach/teach.ts';
 
 /** One side of a pair: `wish` was chosen, `idea` was the model's own. */
 function side(name: 'a' | 'b', wish: string, idea: string): Scenario {
@@ -37,18 +37,18 @@ const lesson = (scenario: Scenario, chosen: string): Scenario => ({
   placebo: { last: 'As I said: "My pot is small." What do I buy?', reply: 'A larger pot.' },
 });
 
-describe('a lesson whose pair has another side', () => {
-  const R = 'Buy three leeks.';
+const crossed = (lesson: Scenario, twin: Scenario) => crossLesson(lesson, twin) ?? [];
 
+describe('a lesson whose pair has another side', () => {
   it('becomes two, with the same two replies, of which opposite ones are right', () => {
-    const [one, two] = crossLessons([lesson(A, 'Buy leek. Leek is cheap.')], [A, B]);
+    const [one, two] = crossed(lesson(A, 'Buy leek. Leek is cheap.'), B);
     expect(one).toMatchObject({
       id: 'soup-a',
       chosen: 'Buy leek. Leek is cheap.',
       rejected: 'Buy lentil. Lentil is cheap.',
     });
     expect(two).toMatchObject({
-      id: 'soup-b-crossed',
+      id: 'soup-b',
       messages: B.messages,
       chosen: one?.rejected,
       rejected: one?.chosen,
@@ -59,29 +59,20 @@ describe('a lesson whose pair has another side', () => {
     for (const found of [one, two]) expect(parseScenario(found)).toEqual(found);
   });
 
-  it('teaches each way where both sides were taught', () => {
-    const both = [lesson(A, 'Buy leek.'), lesson(B, 'You need lentil.')];
-    const ids = crossLessons(both, [A, B]).map(({ id }) => id);
-    expect(new Set(ids).size).toBe(4);
+  it('is taught by the exchanged words where words of the person teach it', () => {
+    const better = { ...lesson(A, 'Buy leek.'), teacher: { way: 'better' as const, last: '…' } };
+    expect(crossed(better, B)[1]?.teacher?.last).toContain('hear: "Buy lentil."');
   });
 
-  it('stays as it is where its reply does not name the thing, or no article would fit', () => {
-    expect(crossLessons([lesson(A, R)], [A, B])).toEqual([lesson(A, R)]);
+  it('stays alone where its reply does not name the thing, or no article would fit', () => {
+    expect(crossLesson(lesson(A, 'Buy three leeks.'), B)).toBeUndefined();
     const [onion, pear] = [side('a', 'onion', 'pear'), side('b', 'pear', 'onion')];
-    const odd = lesson(onion, 'Buy an onion.');
-    expect(crossLessons([odd], [onion, pear])).toEqual([odd]);
-  });
-
-  it('stays as it is without another side', () => {
-    const { pair: _, ...alone } = lesson(A, 'Buy leek.');
-    expect(crossLessons([lesson(A, 'Buy leek.'), alone], [A])).toEqual([
-      lesson(A, 'Buy leek.'),
-      alone,
-    ]);
+    expect(crossLesson(lesson(onion, 'Buy an onion.'), pear)).toBeUndefined();
+    expect(crossed(lesson(onion, 'Buy onion and an egg.'), pear)).toHaveLength(2);
   });
 
   it('is learnt by the placebo with the same two replies, told another sentence', () => {
-    const lessons = crossLessons([lesson(A, 'Buy leek.')], [A, B]);
+    const lessons = crossed(lesson(A, 'Buy leek.'), B);
     const others = placeboLessons(lessons);
     expect(others.map(({ chosen, rejected }) => [chosen, rejected])).toEqual(
       lessons.map(({ chosen, rejected }) => [chosen, rejected]),
@@ -89,5 +80,41 @@ describe('a lesson whose pair has another side', () => {
     expect(others.map(({ teacher }) => teacher?.last)).toEqual(
       lessons.map(({ placebo }) => placebo?.last),
     );
+  });
+});
+
+describe('the teacher of a pair', () => {
+  /** Says this when it is told again, and something else when it is not. */
+  const options = (told: (last: string) => string) => ({
+    asked: [] as string[],
+    async say(messages: Scenario['messages']): Promise<string> {
+      const last = messages.at(-1)?.content ?? '';
+      this.asked.push(last);
+      return last.startsWith('As I said: "No') ? told(last) : 'Let me think.';
+    },
+  });
+  const sides = [{ scenario: A }, { scenario: B }];
+  const idsOf = async (told: (last: string) => string): Promise<string[]> => {
+    const taught = await teachSides(sides, options(told));
+    return taught.map((one) => ('lesson' in one ? one.lesson.id : one.why));
+  };
+
+  it('is asked for one side, and the other one is not asked for', async () => {
+    const asking = options(() => 'Buy leek.');
+    const taught = await teachSides(sides, asking);
+    expect(taught).toHaveLength(2);
+    expect(asking.asked.filter((last) => last.includes('we take lentil'))).toEqual([]);
+  });
+
+  it('is the one of the second side where the first has none, or its words cannot be exchanged', async () => {
+    const second = (first: string) => (last: string) =>
+      last.includes('we take leek') ? first : 'Buy lentil.';
+    expect(await idsOf(second('Pardon?'))).toEqual(['soup-b', 'soup-a']);
+    expect(await idsOf(second('Buy three leeks.'))).toEqual(['soup-b', 'soup-a']);
+  });
+
+  it('teaches each side alone where no reply can be exchanged', async () => {
+    const plural = (last: string) => (last.includes('we take leek') ? 'Leeks.' : 'Lentils.');
+    expect(await idsOf(plural)).toEqual(['soup-a', 'soup-b']);
   });
 });
