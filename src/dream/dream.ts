@@ -7,18 +7,6 @@ import type { Random } from '../base/random.ts';
 import type { Config } from '../config/schema.ts';
 import type { Remembered } from '../memory/memory.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
-/*
- * The words of this folder:
- *
- * seed       what a dream starts from: a flagged moment, or the gist of a conversation (`memory`)
- * shape      who proposed what in it, and how and how many turns ago the person directed
- * material   what the model writes of one domain: an opening, things to choose from, questions
- * aside      an exchange about something else
- * scene      a prompt of `prompts/dream`: lines of ours into which material is put
- * distance   asides between the direction and the last message
- * set        the dreams that are made of one material: lessons and holds
- * draft      a dream as it was written, before the night looks for its teacher
- */
 import type { FlaggedMoment } from '../scenario/moment.ts';
 import type { Draft, SeedFeature, Shape } from './draft.ts';
 import { createMaterialWriter, type Draw, type Exchange, type MaterialWriter } from './material.ts';
@@ -33,6 +21,19 @@ import {
 } from './set.ts';
 import { featuresOf, shapeOf } from './shape.ts';
 import { createWriter, type WriterOptions, type WritingEnd } from './writer.ts';
+
+/*
+ * The words of this folder:
+ *
+ * seed       what a dream starts from: a flagged moment, or the gist of a conversation (`memory`)
+ * shape      who proposed what in it, and how and how many turns ago the person directed
+ * material   what the model writes of one domain: an opening, things to choose from, questions
+ * aside      an exchange about something else
+ * scene      a prompt of `prompts/dream`: lines of ours into which material is put
+ * distance   asides between the direction and the last message
+ * set        the dreams that are made of one material: lessons and holds
+ * draft      a dream as it was written, before the night looks for its teacher
+ */
 
 export interface DreamOptions extends Omit<WriterOptions, 'temperature' | 'topP' | 'budget'> {
   readonly prompts: PromptFolder;

@@ -14,9 +14,8 @@ const IGNORED = new Set([
   ...['user', 'name', 'id', 'chat_id', 'session_id', 'request_id', 'conversation_id', 'message_id'],
   ...['safety_identifier', 'service_tier', 'prompt_cache_key', 'prompt_cache_retention'],
   ...['prediction', 'cache_prompt', 'id_slot', 'slot_id', 'keep_alive', 'timings_per_token'],
-  ...['add_generation_prompt', 'continue_final_message', 'background_tasks', 'features', 'files'],
+  ...['background_tasks', 'features', 'files', 'dry_penalty_last_n', 'xtc_threshold'],
   ...['mirostat_tau', 'mirostat_eta', 'dry_base', 'dry_allowed_length', 'dry_sequence_breakers'],
-  ...['dry_penalty_last_n', 'xtc_threshold', 'suffix_first', 'truncate_prompt_tokens'],
 ]);
 
 /** Values that ask for nothing. */
@@ -52,7 +51,7 @@ const UPSTREAM = new Set([
   ...['web_search_options', 'grammar', 'json_schema', 'guided_json', 'guided_regex', 'format'],
   ...['guided_choice', 'guided_grammar', 'structured_outputs', 'verbosity', 'prompt_logprobs'],
   ...['stop_token_ids', 'ignore_eos', 'min_tokens', 'typical_p', 'mirostat', 'dry_multiplier'],
-  ...['xtc_probability', 'tfs_z', 'top_a', 'repeat_last_n'],
+  ...['xtc_probability', 'tfs_z', 'top_a', 'repeat_last_n', 'truncate_prompt_tokens'],
 ]);
 
 /** An object of which nothing that would change the answer is ignored. */
@@ -147,6 +146,8 @@ const generationShape = {
 const Generation = z.object(generationShape);
 export type Generation = z.infer<typeof Generation>;
 
+const LAST = 'a last message of the model is gone on with, any other one is answered';
+
 export const ChatCompletionRequest = closed({
   ...generationShape,
   messages: z.array(OpenaiMessage).min(1),
@@ -159,10 +160,19 @@ export const ChatCompletionRequest = closed({
   /** `none` and `minimal` switch the thoughts off of models whose template can. */
   reasoning_effort: z.string().max(20).nullish(),
   enable_thinking: z.boolean().nullish(),
-}).superRefine(({ logprobs, top_logprobs: top }, context) => {
-  if (!top || logprobs) return;
-  const message = 'needs logprobs: true';
-  context.addIssue({ code: 'custom', path: ['top_logprobs'], message });
+  /** As vLLM names it: a last message of the model is gone on with, and only that. */
+  add_generation_prompt: z.boolean().nullish(),
+  continue_final_message: z.boolean().nullish(),
+}).superRefine((request, context) => {
+  const refuse = (param: string, message: string): void =>
+    context.addIssue({ code: 'custom', path: [param], message });
+  const { logprobs, top_logprobs: top, messages } = request;
+  if (top && !logprobs) refuse('top_logprobs', 'needs logprobs: true');
+  const isContinued = messages.at(-1)?.role === 'assistant';
+  if (request.continue_final_message === !isContinued)
+    refuse('continue_final_message', `is ${isContinued} here: ${LAST}`);
+  if (request.add_generation_prompt === isContinued)
+    refuse('add_generation_prompt', `is ${!isContinued} here: ${LAST}`);
 });
 export type ChatCompletionRequest = z.infer<typeof ChatCompletionRequest>;
 

@@ -1,7 +1,7 @@
 // The choice between two replies that differ in one thing: how likely the one is beside the other.
 import type { Candidate, Example } from '../scenario/example.ts';
 
-/** Of two replies, so many tokens from the first one on in which they differ. */
+/** Number of tokens that count, from the first one in which the two replies differ. */
 const TOKENS = 12;
 
 /**

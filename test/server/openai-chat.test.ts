@@ -1,40 +1,27 @@
-import OpenAI from 'openai';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { GenerateRequest } from '../../src/engine/engine.ts';
-import { END_ID, idsOf, textOfIds } from '../fakes/fake-tokenizer.ts';
-import { echo, openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
+import type OpenAI from 'openai';
+import { describe, expect, it } from 'vitest';
+import { textOfIds } from '../fakes/fake-tokenizer.ts';
+import { openOpenaiHouse } from './openai-house.ts';
 
-let daemon: TestDaemon;
-let client: OpenAI;
-/** What the model says; undefined: an echo. */
-let said: string | undefined;
-
-const reply = (request: GenerateRequest): readonly number[] =>
-  said === undefined ? echo(request) : [...idsOf(said), END_ID];
-
-beforeAll(async () => {
-  daemon = await openTestDaemon({ reply });
-  client = new OpenAI({ apiKey: 'none', baseURL: `${daemon.url}/v1`, maxRetries: 0 });
-});
-afterAll(() => daemon.end());
+const house = openOpenaiHouse();
 
 const user = (content: string) => ({ role: 'user' as const, content });
 const assistant = (content: string) => ({ role: 'assistant' as const, content });
-const prompts = () => daemon.engine.requests.map(({ ids }) => textOfIds(ids));
-const stored = () => daemon.store.conversations.size;
+const prompts = () => house.daemon.engine.requests.map(({ ids }) => textOfIds(ids));
+const stored = () => house.daemon.store.conversations.size;
 
 type Body = Omit<OpenAI.ChatCompletionCreateParamsNonStreaming, 'model'>;
 async function ask(body: Body | object): Promise<OpenAI.ChatCompletion> {
   const whole = { model: 'attune', ...body } as OpenAI.ChatCompletionCreateParamsNonStreaming;
-  const answer = client.chat.completions.create(whole);
+  const answer = house.client.chat.completions.create(whole);
   return answer.finally(() => {
-    said = undefined;
+    house.said = undefined;
   });
 }
 
 /** The chunks of a stream put together, and the last reason for its end. */
 async function streamed(body: object) {
-  const stream = await client.chat.completions.create({
+  const stream = await house.client.chat.completions.create({
     model: 'attune',
     ...body,
     stream: true,
@@ -51,7 +38,7 @@ async function streamed(body: object) {
       if (reason !== null) finish[index] = reason;
     }
   }
-  said = undefined;
+  house.said = undefined;
   return { texts, calls, finish, chunks };
 }
 
@@ -66,7 +53,7 @@ describe('a chat completion', () => {
     ]);
     expect(usage?.completion_tokens).toBe(30);
     expect(usage?.prompt_tokens).toBe(8);
-    const seeds = daemon.engine.requests.slice(-2).map(({ sampling }) => sampling.seed);
+    const seeds = house.daemon.engine.requests.slice(-2).map(({ sampling }) => sampling.seed);
     expect(seeds.sort()).toEqual([7, 8]);
     const { texts, finish } = await streamed(body);
     expect([texts, finish]).toEqual([Array(2).fill('You said: twice'), ['stop', 'stop']]);
@@ -76,7 +63,7 @@ describe('a chat completion', () => {
   it('has its penalties and biases kept to', async () => {
     const logit_bias = { 5: -100, 70: 1.5 };
     await ask({ messages: [user('x')], presence_penalty: 0.5, frequency_penalty: -1, logit_bias });
-    expect(daemon.engine.requests.at(-1)?.adjustment).toEqual({
+    expect(house.daemon.engine.requests.at(-1)?.adjustment).toEqual({
       presencePenalty: 0.5,
       frequencyPenalty: -1,
       bias: [
@@ -85,16 +72,16 @@ describe('a chat completion', () => {
       ],
     });
     await ask({ messages: [user('x')], presence_penalty: 0, frequency_penalty: 0, logit_bias: {} });
-    expect(daemon.engine.requests.at(-1)).not.toHaveProperty('adjustment');
+    expect(house.daemon.engine.requests.at(-1)).not.toHaveProperty('adjustment');
   });
 
   it('is greedy at temperature 0 and at top_p 0, and takes the names that others have', async () => {
     await ask({ messages: [user('x')], temperature: 0, top_p: 0, repeat_penalty: 1.2 });
-    expect(daemon.engine.requests.at(-1)?.sampling).toMatchObject({
+    expect(house.daemon.engine.requests.at(-1)?.sampling).toMatchObject({
       ...{ temperature: 0, topP: 0, topK: 0, repetitionPenalty: 1.2 },
     });
     await ask({ messages: [user('x')], temperature: 0 });
-    expect(daemon.engine.requests.at(-1)?.sampling.repetitionPenalty).toBe(1);
+    expect(house.daemon.engine.requests.at(-1)?.sampling.repetitionPenalty).toBe(1);
   });
 
   it('has no limit of tokens with -1, and ignores stop strings that are empty', async () => {
@@ -105,26 +92,27 @@ describe('a chat completion', () => {
   });
 
   it('goes on with a last message of the model, and keeps both as one reply', async () => {
-    said = ' blind mice';
+    house.said = ' blind mice';
     const { choices } = await ask({ messages: [user('Sing.'), assistant('Three')] });
     expect(choices[0]?.message.content).toBe(' blind mice');
     expect(prompts().at(-1)).toBe('<user>Sing.<end><assistant>Three');
-    const [newest] = daemon.store.conversations.list({ limit: 1 }).conversations;
-    const { entries } = await daemon.store.conversations.read(newest?.id ?? '');
+    const [newest] = house.daemon.store.conversations.list({ limit: 1 }).conversations;
+    const { entries } = await house.daemon.store.conversations.read(newest?.id ?? '');
     expect(entries.map(({ text }) => text)).toEqual(['Sing.', 'Three blind mice']);
     await ask({ messages: [user('Sing.'), assistant('Three blind mice'), user('More.')] });
-    const { entries: later } = await daemon.store.conversations.read(newest?.id ?? '');
+    const { entries: later } = await house.daemon.store.conversations.read(newest?.id ?? '');
     expect(later).toHaveLength(4);
   });
 
   it('answers a system prompt alone, or empty words, and keeps nothing of it', async () => {
     const before = stored();
-    said = 'Hello there.';
+    house.said = 'Hello there.';
     const { choices } = await ask({ messages: [{ role: 'system', content: 'Greet.' }] });
     expect(choices[0]?.message.content).toBe('Hello there.');
     expect(prompts().at(-1)).toBe('<system>Greet.<end><assistant>');
     await ask({ messages: [user('')] });
-    await ask({ messages: [assistant('Once')] });
+    const more = { add_generation_prompt: false, continue_final_message: true };
+    await ask({ messages: [assistant('Once')], ...more });
     expect(prompts().slice(-2)).toEqual(['<user><end><assistant>', '<user><end><assistant>Once']);
     expect(stored()).toBe(before);
   });
@@ -153,6 +141,13 @@ describe('a chat completion', () => {
     [{ tools: [{ type: 'web_search' }] }, 'tools[0].type', /upstream/],
     [{ logit_bias: { 99999: 1 } }, 'logit_bias', /99999/],
     [{ logit_bias: { word: 1 } }, 'logit_bias.word', /key/],
+    [{ truncate_prompt_tokens: 5 }, 'truncate_prompt_tokens', /upstream/],
+    [{ add_generation_prompt: false }, 'add_generation_prompt', /is true here/],
+    [{ continue_final_message: true }, 'continue_final_message', /is false here/],
+    [
+      { messages: [assistant('Once')], continue_final_message: false },
+      ...(['continue_final_message', /is true here/] as [string, RegExp]),
+    ],
     [{ messages: [] }, 'messages', /1/],
     [{ messages: [{ role: 'user' }] }, 'messages[0].content', /./],
     [
@@ -161,11 +156,11 @@ describe('a chat completion', () => {
     ],
   ];
   it.each(refused)('that asks for %j is refused by its name', async (body, param, message) => {
-    const before = daemon.engine.requests.length;
+    const before = house.daemon.engine.requests.length;
     const asked = ask({ messages: [user('x')], ...body });
     await expect(asked).rejects.toMatchObject({ status: 400, param });
     await expect(asked).rejects.toThrow(message);
-    expect(daemon.engine.requests).toHaveLength(before);
+    expect(house.daemon.engine.requests).toHaveLength(before);
   });
 
   it('takes what asks for nothing', async () => {
@@ -174,6 +169,7 @@ describe('a chat completion', () => {
       ...{ response_format: { type: 'text' }, tools: [], functions: [], user: 'me', suffix: '' },
       ...{ mirostat: 0, mirostat_tau: 5, typical_p: 1, min_tokens: 0, grammar: '', seed: null },
       ...{ parallel_tool_calls: true, service_tier: 'auto', unknown_but_absent: null },
+      ...{ add_generation_prompt: true, continue_final_message: false },
       ...{ modalities: ['text'], verbosity: 'medium', cache_prompt: true, stop: null },
     });
   });
@@ -192,7 +188,7 @@ describe('tools', () => {
 
   it('are called, and what they answer leads to the reply that is kept', async () => {
     const before = stored();
-    said = CALL;
+    house.said = CALL;
     const { choices } = await ask({ messages: question, tools: TOOLS });
     const [choice] = choices;
     expect(choice?.finish_reason).toBe('tool_calls');
@@ -204,22 +200,22 @@ describe('tools', () => {
     });
     const answered = { role: 'tool', tool_call_id: call?.id ?? '', content: 'Sunny.' };
     const messages = [...question, choice?.message, answered];
-    said = 'It is sunny.';
+    house.said = 'It is sunny.';
     const final = await ask({ messages, tools: TOOLS });
     expect(final.choices[0]?.message.content).toBe('It is sunny.');
     expect(final.usage?.prompt_tokens_details?.cached_tokens).toBeGreaterThan(0);
     expect(stored()).toBe(before + 1);
-    const [newest] = daemon.store.conversations.list({ limit: 1 }).conversations;
-    const { entries } = await daemon.store.conversations.read(newest?.id ?? '');
+    const [newest] = house.daemon.store.conversations.list({ limit: 1 }).conversations;
+    const { entries } = await house.daemon.store.conversations.read(newest?.id ?? '');
     expect(entries.map(({ text }) => text)).toEqual([question[0]?.content, 'It is sunny.']);
     const later = [...messages, assistant('It is sunny.'), user('Thanks.')];
     await ask({ messages: later, tools: TOOLS });
     expect(prompts().at(-1)).toContain('<tool>Sunny.<end><assistant>It is sunny.<end><user>');
-    expect((await daemon.store.conversations.read(newest?.id ?? '')).entries).toHaveLength(4);
+    expect((await house.daemon.store.conversations.read(newest?.id ?? '')).entries).toHaveLength(4);
   });
 
   it('are called in a stream', async () => {
-    said = `Let me see.\n${CALL}`;
+    house.said = `Let me see.\n${CALL}`;
     const { texts, calls, finish } = await streamed({ messages: question, tools: TOOLS });
     expect([texts, finish]).toEqual([['Let me see.'], ['tool_calls']]);
     expect(calls).toMatchObject([
@@ -228,7 +224,7 @@ describe('tools', () => {
   });
 
   it('that are offered with tool_choice none are not told of, and words stay words', async () => {
-    said = CALL;
+    house.said = CALL;
     const { choices } = await ask({ messages: question, tools: TOOLS, tool_choice: 'none' });
     expect(choices[0]?.message).toMatchObject({ content: CALL });
   });

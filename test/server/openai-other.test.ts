@@ -1,46 +1,33 @@
-import OpenAI from 'openai';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { GenerateRequest } from '../../src/engine/engine.ts';
-import { END_ID, idsOf, textOfIds } from '../fakes/fake-tokenizer.ts';
-import { echo, openTestDaemon, type TestDaemon } from './open-test-daemon.ts';
+import type OpenAI from 'openai';
+import { describe, expect, it } from 'vitest';
+import { idsOf, textOfIds } from '../fakes/fake-tokenizer.ts';
+import { openOpenaiHouse } from './openai-house.ts';
 
-let daemon: TestDaemon;
-let client: OpenAI;
-/** What the model says; undefined: an echo. */
-let said: string | undefined;
+const house = openOpenaiHouse();
 
-const reply = (request: GenerateRequest): readonly number[] =>
-  said === undefined ? echo(request) : [...idsOf(said), END_ID];
-
-beforeAll(async () => {
-  daemon = await openTestDaemon({ reply });
-  client = new OpenAI({ apiKey: 'none', baseURL: `${daemon.url}/v1`, maxRetries: 0 });
-});
-afterAll(() => daemon.end());
-
-const lastPrompt = () => textOfIds(daemon.engine.requests.at(-1)?.ids ?? []);
+const lastPrompt = () => textOfIds(house.daemon.engine.requests.at(-1)?.ids ?? []);
 const CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome"}}\n</tool_call>';
 
 describe('a completion', () => {
   it('goes on with a text as it is, echoed if asked for, and is not kept', async () => {
-    const before = daemon.store.conversations.size;
-    said = ' blind mice';
+    const before = house.daemon.store.conversations.size;
+    house.said = ' blind mice';
     const body = { model: 'attune', prompt: 'Three', max_tokens: 6 };
-    const { choices, usage } = await client.completions.create(body);
+    const { choices, usage } = await house.client.completions.create(body);
     expect(choices).toEqual([
       { index: 0, text: ' blind', logprobs: null, finish_reason: 'length' },
     ]);
     expect(lastPrompt()).toBe('Three');
     expect(usage?.total_tokens).toBe(11);
-    const echoed = await client.completions.create({ ...body, echo: true, stop: ['mi'] });
+    const echoed = await house.client.completions.create({ ...body, echo: true, stop: ['mi'] });
     expect(echoed.choices[0]?.text).toBe('Three blind');
-    expect(daemon.store.conversations.size).toBe(before);
+    expect(house.daemon.store.conversations.size).toBe(before);
   });
 
   it('has choices of several prompts, as text or as ids, and streams them', async () => {
-    said = '!';
+    house.said = '!';
     const body = { model: 'attune', prompt: ['a', 'b'], n: 2, logprobs: 1 };
-    const { choices, usage } = await client.completions.create(body);
+    const { choices, usage } = await house.client.completions.create(body);
     expect(choices.map(({ index, text }) => [index, text])).toEqual(
       [0, 1, 2, 3].map((index) => [index, '!']),
     );
@@ -48,7 +35,8 @@ describe('a completion', () => {
     expect(choices[0]?.logprobs).toMatchObject({ tokens: ['!'], text_offset: [0] });
     const ids = { ...body, prompt: idsOf('xy'), n: 1, stream: true as const };
     let text = '';
-    for await (const chunk of await client.completions.create(ids)) text += chunk.choices[0]?.text;
+    for await (const chunk of await house.client.completions.create(ids))
+      text += chunk.choices[0]?.text;
     expect([text, lastPrompt()]).toEqual(['!', 'xy']);
   });
 
@@ -59,7 +47,7 @@ describe('a completion', () => {
     [{ prompt: 'x', best_of: 3 }, 'best_of'],
     [{ prompt: 'x', echo: true, logprobs: 1 }, 'echo'],
   ])('of %j is refused by name', async (body, param) => {
-    const asked = client.completions.create({ model: 'attune', ...body });
+    const asked = house.client.completions.create({ model: 'attune', ...body });
     await expect(asked).rejects.toMatchObject({ status: 400, param });
   });
 });
@@ -70,9 +58,9 @@ describe('a response', () => {
   ];
 
   it('says what is said, with instructions, and goes on in the same conversation', async () => {
-    said = undefined;
-    const before = daemon.store.conversations.size;
-    const first = await client.responses.create({
+    house.said = undefined;
+    const before = house.daemon.store.conversations.size;
+    const first = await house.client.responses.create({
       ...{ model: 'attune', input: 'hello', instructions: 'Be brief.', max_output_tokens: 100 },
     });
     expect(first).toMatchObject({ output_text: 'You said: hello', status: 'completed' });
@@ -83,19 +71,19 @@ describe('a response', () => {
       ...(first.output as OpenAI.Responses.ResponseInputItem[]),
       { role: 'user' as const, content: [{ type: 'input_text' as const, text: 'again' }] },
     ];
-    const again = await client.responses.create({
+    const again = await house.client.responses.create({
       ...{ model: 'attune', input, instructions: 'Be brief.', max_output_tokens: 3 },
     });
     expect(again).toMatchObject({
       ...{ output_text: 'You', status: 'incomplete' },
       incomplete_details: { reason: 'max_output_tokens' },
     });
-    expect(daemon.store.conversations.size).toBe(before + 1);
+    expect(house.daemon.store.conversations.size).toBe(before + 1);
   });
 
   it('streams its events in their order, which the client puts together', async () => {
-    said = `Let me see.\n${CALL}`;
-    const stream = client.responses.stream({ model: 'attune', input: 'weather?', tools });
+    house.said = `Let me see.\n${CALL}`;
+    const stream = house.client.responses.stream({ model: 'attune', input: 'weather?', tools });
     const types: string[] = [];
     const numbers: number[] = [];
     for await (const one of stream) {
@@ -115,10 +103,10 @@ describe('a response', () => {
     expect(whole.output[0]).toMatchObject({ content: [{ text: 'Let me see.' }] });
     const called = whole.output[1] as OpenAI.Responses.ResponseFunctionToolCall;
     expect(called).toMatchObject({ name: 'weather', arguments: '{"city":"Rome"}' });
-    said = 'Sunny.';
+    house.said = 'Sunny.';
     const { call_id } = called;
     const output = { type: 'function_call_output' as const, call_id, output: 'sun' };
-    const final = await client.responses.create({
+    const final = await house.client.responses.create({
       ...{ model: 'attune', tools },
       input: [{ role: 'user', content: 'weather?' }, called, output],
     });
@@ -134,7 +122,7 @@ describe('a response', () => {
     [{ temprature: 0 }, 'temprature', /not known/],
     [{ input: [{ type: 'item_reference', id: 'x' }] }, 'input[0].content[0].type', /upstream/],
   ])('with %j is refused by name', async (body, param, message) => {
-    const asked = client.responses.create({ model: 'attune', input: 'x', ...body } as never);
+    const asked = house.client.responses.create({ model: 'attune', input: 'x', ...body } as never);
     await expect(asked).rejects.toMatchObject({ status: 400, param });
     await expect(asked).rejects.toThrow(message);
   });
@@ -142,7 +130,7 @@ describe('a response', () => {
 
 describe("Ollama's API", () => {
   async function post(path: string, body: object) {
-    const response = await fetch(`${daemon.url}/api/${path}`, {
+    const response = await fetch(`${house.daemon.url}/api/${path}`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify({ model: 'attune:latest', ...body }),
@@ -153,13 +141,13 @@ describe("Ollama's API", () => {
   const messages = [{ role: 'user', content: 'hello' }];
 
   it('chats, whole and streamed, with its options', async () => {
-    said = undefined;
+    house.said = undefined;
     const options = { temperature: 0, num_predict: 5, num_ctx: 8192, repeat_penalty: 1.3, seed: 4 };
     const whole = await post('chat', { messages, options, stream: false });
     expect(whole.lines).toMatchObject([
       { message: { role: 'assistant', content: 'You s' }, done: true, done_reason: 'length' },
     ]);
-    expect(daemon.engine.requests.at(-1)).toMatchObject({
+    expect(house.daemon.engine.requests.at(-1)).toMatchObject({
       replyTokensMax: 5,
       sampling: { temperature: 0, repetitionPenalty: 1.3, seed: 4 },
     });
@@ -170,21 +158,21 @@ describe("Ollama's API", () => {
   });
 
   it('calls tools, and takes what they answer', async () => {
-    said = CALL;
+    house.said = CALL;
     const tools = [{ type: 'function', function: { name: 'weather', parameters: {} } }];
     const { lines } = await post('chat', { messages, tools, stream: false });
     const [{ message }] = lines as [{ message: { tool_calls: object[] } }];
     expect(message.tool_calls).toMatchObject([
       { function: { name: 'weather', arguments: { city: 'Rome' } } },
     ]);
-    said = 'Sunny.';
+    house.said = 'Sunny.';
     const answered = { role: 'tool', tool_name: 'weather', content: 'sun' };
     await post('chat', { messages: [...messages, message, answered], tools });
     expect(lastPrompt()).toContain('<tool>sun<end>');
   });
 
   it('generates with the template and without it', async () => {
-    said = 'Yes.';
+    house.said = 'Yes.';
     const { lines } = await post('generate', { prompt: 'So?', system: 'Be brief.', stream: false });
     expect(lines).toMatchObject([{ response: 'Yes.', done: true }]);
     expect(lastPrompt()).toBe('<system>Be brief.<end><user>So?<end><assistant>');
@@ -194,7 +182,7 @@ describe("Ollama's API", () => {
   });
 
   it('tells of its models and its version', async () => {
-    const read = async (path: string) => (await fetch(`${daemon.url}/api/${path}`)).json();
+    const read = async (path: string) => (await fetch(`${house.daemon.url}/api/${path}`)).json();
     expect(await read('tags')).toMatchObject({ models: [{ name: 'attune:latest' }, {}] });
     expect(await read('version')).toEqual({ version: expect.stringMatching(/^\d/) });
     expect((await post('show', {})).lines).toMatchObject([

@@ -79,7 +79,7 @@ function assertTokens(
 ): void {
   const foreign = ids.find((id) => id >= vocabularySize);
   if (foreign === undefined) return;
-  const message = `${param}: ${foreign} is no token of this model, which has ${vocabularySize}.`;
+  const message = `${param}: ${foreign} is not a token of this model, which has ${vocabularySize}.`;
   throw new AttuneError('message-invalid', message, { param });
 }
 
