@@ -302,10 +302,13 @@ export class Trainer {
     const full = differences(await this.#learner.readWeights(), this.#before, this.#names);
     const whole = await plus(this.#before, full);
     const isCut = stop === 'aborted';
-    const fullKl = isCut ? 0 : await this.#movement(plan.lessons, whole);
+    // A share needs fewer lessons than what is reported, and is asked for at every rank.
+    const step = Math.ceil(plan.lessons.length / WATCHED_LESSONS);
+    const watched = plan.lessons.filter((_, at) => at % step === 0);
+    const fullKl = isCut ? 0 : await this.#movement(watched, whole);
     const lost = async (tensors: Compressed['tensors']): Promise<number> => {
       const weights = await plus(this.#before, tensors);
-      const kl = await this.#movement(plan.lessons, weights, whole);
+      const kl = await this.#movement(watched, weights, whole);
       return fullKl === 0 ? kl : kl / fullKl;
     };
     const { tensors: delta, ...rest } = isCut
