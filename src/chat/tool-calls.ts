@@ -159,9 +159,9 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Some models write their arguments as a text that is JSON. */
+/** Some models write their arguments as a text that is JSON; clients parse them in any case. */
 function jsonOf(value: unknown): string {
-  if (typeof value === 'string') return value;
+  if (typeof value === 'string' && parsed(value) !== undefined) return value;
   return JSON.stringify(value ?? {});
 }
 

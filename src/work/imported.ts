@@ -2,6 +2,7 @@
 // same singular values that reads the wrong directions.
 import { join } from 'node:path';
 import { createRandom } from '../base/random.ts';
+import { mean } from '../measure/statistics.ts';
 import { type LowRankDelta, rankOf, writeDelta } from '../model/delta.ts';
 import { loadVersion } from '../model/versions.ts';
 import { klOfLogits } from '../reading/logits.ts';
@@ -30,8 +31,8 @@ export async function gateAdapter(
   const { path, ops } = night.folder;
   await ops.makeFolder(join(path, WORK));
   await writeFlagged(night.folder, []);
-  for (const file of ['scenarios', 'everyday'] as const)
-    await writeScenarios(night.folder, file, []);
+  await writeScenarios(night.folder, 'scenarios', []);
+  await writeScenarios(night.folder, 'everyday', []);
   const write = (name: string, content: Factors): Promise<string> =>
     writeDelta(join(path, name), { baseHash: tools.model.baseHash, tensors: content }, ops);
   await write(FILE.delta, tensors);
@@ -90,12 +91,15 @@ async function outputKl(
   });
   const reader = createReader({ model, executor });
   const kls: number[] = [];
-  for (const { contextIds, chosen } of render(scenarios, { renderer, limits: LIMITS }, [])) {
-    const cache = await reader.prefill(contextIds, before.weights);
-    const first = await reader.logits(cache, chosen, before.weights);
-    kls.push(klOfLogits(first, await reader.logits(cache, chosen, after.weights)));
-    cache.release();
+  try {
+    for (const { contextIds, chosen } of render(scenarios, { renderer, limits: LIMITS }, [])) {
+      const cache = await reader.prefill(contextIds, before.weights);
+      const first = await reader.logits(cache, chosen, before.weights);
+      kls.push(klOfLogits(first, await reader.logits(cache, chosen, after.weights)));
+      cache.release();
+    }
+  } finally {
+    await reader.close();
   }
-  await reader.close();
-  return kls.reduce((total, kl) => total + kl, 0) / kls.length;
+  return mean(kls);
 }

@@ -83,6 +83,15 @@ describe('a reply that calls tools', () => {
     );
   });
 
+  it.each([
+    ['a text that is JSON', '"{\\"city\\": \\"Rome\\"}"', { city: 'Rome' }],
+    ['a text that is not', '"Rome"', 'Rome'],
+    ['nothing', 'null', {}],
+  ])('has arguments that can be parsed, where the model wrote %s', (_, written, expected) => {
+    const [call] = callsIn(`{"name": "weather", "arguments": ${written}}`) ?? [];
+    expect(JSON.parse(call?.arguments ?? '')).toEqual(expected);
+  });
+
   it('whose arguments are no JSON has none', () => {
     expect(callsIn('{"name": "add", "arguments": {')).toBeUndefined();
     expect(callsIn('add{"a": }')).toBeUndefined();

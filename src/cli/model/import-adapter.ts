@@ -46,13 +46,10 @@ async function importAdapter(path: string, options: ImportOptions): Promise<void
   const tensors = isFolder
     ? await (await import('../../model/adapter/peft.ts')).readPeft(path)
     : await (await import('../../model/adapter/gguf-lora.ts')).readGgufLora(path, model);
-  const rank = Math.max(
-    0,
-    ...Object.values(tensors).map(({ shape, loraB }) => loraB.length / shape[0]),
-  );
   const folder = await mkdtemp(join(tmpdir(), 'attune-adapter-'));
   try {
-    const { writeDelta } = await import('../../model/delta.ts');
+    const { rankOf, writeDelta } = await import('../../model/delta.ts');
+    const rank = Math.max(0, ...Object.values(tensors).map(rankOf));
     const { loadVersion } = await import('../../model/versions.ts');
     const delta = options.to ?? join(folder, 'checked.safetensors');
     await writeDelta(delta, { baseHash: model.baseHash, tensors });

@@ -93,6 +93,7 @@ function TellMe(): VNode | null {
   return (
     <button
       type="button"
+      class="tell-me"
       onClick={() => void Notification.requestPermission().then(setPermission, () => undefined)}
     >
       Tell me on the desktop when a night is over
