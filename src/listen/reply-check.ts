@@ -1,5 +1,6 @@
 // Says of a free reply, by fixed rules, what it does in its scene; no model is asked. How far it
 // agrees with labels set by reading is in suites/listen/README.md.
+import { phrases } from '../scenario/phrases.ts';
 import { contentWords, hasPhrase, sentencesOf, wordsOf } from '../scenario/words.ts';
 import { mentionsOf } from './generate.ts';
 import type { Act, Scene } from './scene.ts';
@@ -21,76 +22,7 @@ export interface ReplyVerdict {
 const OWN_WORDS_MIN = 3;
 const RUN_WORDS = 4;
 
-// What fits any question and answers none.
-const EMPTY_WORDS = new Set(
-  contentWords(
-    `great good excellent wonderful perfect fantastic lovely nice amazing beautiful delicious
-    choice option idea decision suggestion thought plan sure certainly absolutely definitely
-    glad happy help assist assistance know need think feel free ask question hear tell understand
-    sorry apologize confusion sound look forward consider recommend suggest prefer enjoy love
-    hope welcome noted remember keep mind start first step find best`,
-  ).map((word) => word.text),
-);
-
-const SORRY = [
-  ...['sorry', 'condolences', 'my heart', 'sympathy', 'sad', 'sadness', 'sadly', 'how awful'],
-  ...['that is awful', "that's awful", 'terrible', 'heartbreaking', 'must be hard', 'tough'],
-  ...[
-    'must be difficult',
-    'difficult time',
-    'hard time',
-    'for your loss',
-    'painful',
-    'unfortunate',
-  ],
-  ...['disappointing', 'upsetting', 'frustrating', 'stressful', 'devastating', 'grief', 'worried'],
-];
-const GLAD = [
-  ...[
-    'congratulations',
-    'congrats',
-    'wonderful',
-    'great news',
-    'good news',
-    'fantastic',
-    'amazing',
-  ],
-  ...['happy for you', 'so happy', 'glad to hear', 'delighted', 'exciting', 'thrilled', 'awesome'],
-  ...["that's great", 'that is great', 'how lovely', 'well done', 'happy to hear', 'relieved'],
-  ...['what a relief', 'great to hear', 'milestone', 'proud', 'celebrate', 'celebration'],
-];
-const OBJECTIONS = [
-  ...['you said', 'you told', 'you mentioned', 'you warned', 'as you know', 'are you sure'],
-  ...[
-    'you also said',
-    "wouldn't recommend",
-    'would not recommend',
-    'not recommended',
-    'not allowed',
-  ],
-  ...['not a good idea', 'not advisable', 'advise against', 'reconsider', 'careful', 'cautious'],
-  ...['forbidden', 'banned', "can't do", 'cannot do', 'not possible', 'not appropriate', 'avoid'],
-];
-const RESERVATIONS = [
-  ...['but', 'however', 'although', 'since', 'because', 'instead', 'alternative', 'unfortunately'],
-  ...['if', 'despite', 'even though', 'considering', 'given that', 'rather than', 'unless'],
-];
-const MISSING = [
-  ...["haven't told", 'have not told', "didn't tell", 'did not tell', "haven't mentioned"],
-  ...["didn't mention", "haven't said", "didn't say", "don't know what", "don't know which"],
-  ...['not sure what', 'not sure which', "don't have", 'do not have', 'no information'],
-  ...['need more information', 'more context', 'could you tell', 'can you tell', 'please tell'],
-  ...['please provide', 'could you provide', 'can you provide', 'please share', 'could you share'],
-  ...[
-    'can you share',
-    'remind me',
-    "i'm not aware",
-    'not aware of',
-    'without knowing',
-    'let me know',
-  ],
-  ...['what did', 'what was', 'what were', 'which one did', 'what does'],
-];
+const emptyWords = new Set(contentWords(phrases.emptyWords.join(' ')).map((word) => word.text));
 const NEGATED =
   /\b(?:instead of|rather than|not|without|avoid|no|than|over|unlike|against|don't|forget)\s+(?:\w+\s+){0,2}$/;
 
@@ -154,7 +86,7 @@ function ownWords({ messages }: Scene, reply: string): number {
   const own = told
     .flatMap((sentence) => contentWords(sentence))
     .map(({ text }) => text)
-    .filter((text) => !said.has(text) && !EMPTY_WORDS.has(text));
+    .filter((text) => !said.has(text) && !emptyWords.has(text));
   return new Set(own).size;
 }
 
@@ -187,17 +119,21 @@ function objects({ against = '', right, other }: Scene, reply: string): boolean 
   const hasReason = said.some((word) => reasons.has(word) && !things.has(word));
   const isAboutRight = mentionsOf(against, right.key).length > 0;
   if (!isAboutRight) return false;
-  return hasPhrase(reply, OBJECTIONS) || (hasReason && hasPhrase(reply, RESERVATIONS));
+  return (
+    hasPhrase(reply, phrases.againstWarned) || (hasReason && hasPhrase(reply, phrases.reservations))
+  );
 }
 
 function asks(scene: Scene, reply: string): boolean {
   const questions = sentencesOf(reply).filter((sentence) => sentence.endsWith('?'));
-  return hasPhrase(reply, MISSING) && (questions.length > 0 || !namesAny(scene, reply));
+  return (
+    hasPhrase(reply, phrases.asksForMissing) && (questions.length > 0 || !namesAny(scene, reply))
+  );
 }
 
 /** Of the first two sentences: what is said later may be about anything. */
 function tone(reply: string): 'sorry' | 'glad' | undefined {
   const start = sentencesOf(reply).slice(0, 2).join(' ');
-  if (hasPhrase(start, SORRY)) return 'sorry';
-  return hasPhrase(start, GLAD) ? 'glad' : undefined;
+  if (hasPhrase(start, phrases.sorry)) return 'sorry';
+  return hasPhrase(start, phrases.glad) ? 'glad' : undefined;
 }

@@ -67,6 +67,7 @@ const READERS = [
   'src/prompt/prompt.ts',
   'src/runtime/',
   'src/scenario/file.ts',
+  'src/scenario/phrases.ts',
   'src/server/static-files.ts',
   'src/tokenizer/',
   'src/work/suite.ts',
