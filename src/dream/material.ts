@@ -308,7 +308,7 @@ async function writeDomain(
 
 /** It directs nothing, tells of no feeling, and asks nothing. */
 export function isAside(whole: string): boolean {
-  const items = extractItems({ id: '', role: 'user', text: whole });
+  const items = extractItems({ role: 'user', text: whole });
   return items.length === 0 && whole.endsWith('.');
 }
 

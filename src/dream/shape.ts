@@ -56,7 +56,7 @@ export function featuresOf({ context }: FlaggedMoment): SeedFeature[] {
   const said = messages.filter(({ role }) => role === 'user').map(({ content }) => content);
   const before = messages.slice(0, directionAt(context)).filter(({ role }) => role === 'assistant');
   const isFelt = said.some((text) =>
-    extractItems({ id: '', role: 'user', text }).some(({ kind }) => kind === 'feeling'),
+    extractItems({ role: 'user', text }).some(({ kind }) => kind === 'feeling'),
   );
   const has: Record<SeedFeature, boolean> = {
     technical: said.some((text) => TECHNICAL.test(text)),

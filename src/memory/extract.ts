@@ -7,29 +7,16 @@ export const ITEM_KINDS = ['direction', 'promise', 'feeling', 'question'] as con
 export type ItemKind = (typeof ITEM_KINDS)[number];
 
 export interface Turn {
-  /** Message or reply id in the log. */
-  readonly id: string;
   readonly role: 'user' | 'assistant';
   readonly text: string;
 }
 
-/** Words that matter, and where they stand in the log. */
+/** A sentence that matters. */
 export interface Item {
   readonly kind: ItemKind;
-  readonly role: 'user' | 'assistant';
-  readonly turnId: string;
-  /** `[start, end)`, UTF-16, in the turn's text. */
-  readonly start: number;
-  readonly end: number;
   readonly text: string;
   /** 0 … 1: how clear the sign was. A refusal or a change of mind is a clear direction. */
   readonly weight: number;
-}
-
-interface Sentence {
-  readonly text: string;
-  readonly start: number;
-  readonly end: number;
 }
 
 /** The person turns something down, changes it, or sets a limit. */
@@ -95,15 +82,12 @@ const QUESTION_START =
 /** A run of stops is looked at once, from its first one: from each of them takes the square. */
 const SENTENCE_END = /(?<![.!?…])[.!?…]+["')\]]*(?=\s|$)|\n+/g;
 
-/** Sentences and where they stand. A full stop inside a number, an hour or an address ends none. */
-export function splitSentences(text: string): Sentence[] {
-  const sentences: Sentence[] = [];
+/** Sentences. A full stop inside a number, an hour or an address ends none. */
+export function splitSentences(text: string): string[] {
+  const sentences: string[] = [];
   let from = 0;
   const push = (to: number): void => {
-    const raw = text.slice(from, to);
-    const start = from + (raw.length - raw.trimStart().length);
-    const end = from + raw.trimEnd().length;
-    if (end > start) sentences.push({ text: text.slice(start, end), start, end });
+    sentences.push(text.slice(from, to).trim());
     from = to;
   };
   for (const match of text.matchAll(SENTENCE_END)) {
@@ -112,7 +96,7 @@ export function splitSentences(text: string): Sentence[] {
     push(match.index + match[0].length);
   }
   push(text.length);
-  return sentences;
+  return sentences.filter((sentence) => sentence !== '');
 }
 
 const normal = (text: string): string => text.toLowerCase().replaceAll('’', "'").trim();
@@ -172,16 +156,8 @@ function kindsOf(
  */
 export function extractItems(turn: Turn, before = ''): Item[] {
   const isAfterOffer = OFFER.test(normal(before));
-  return splitSentences(turn.text).flatMap((sentence) =>
-    kindsOf(sentence.text, turn.role, isAfterOffer).map(({ kind, weight }) => ({
-      kind,
-      role: turn.role,
-      turnId: turn.id,
-      start: sentence.start,
-      end: sentence.end,
-      text: sentence.text,
-      weight,
-    })),
+  return splitSentences(turn.text).flatMap((text) =>
+    kindsOf(text, turn.role, isAfterOffer).map((found) => ({ ...found, text })),
   );
 }
 
@@ -192,7 +168,7 @@ const wordsOf = (text: string): Set<string> =>
 /** What a reply takes up: everything, unless it only asks back. */
 function takenUp({ text }: Turn): (question: Item) => boolean {
   if (text.trim() === '') return () => false;
-  if (!splitSentences(text).every((sentence) => sentence.text.endsWith('?'))) return () => true;
+  if (!splitSentences(text).every((sentence) => sentence.endsWith('?'))) return () => true;
   const said = wordsOf(text);
   return (question) => [...wordsOf(question.text)].some((word) => said.has(word));
 }

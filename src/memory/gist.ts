@@ -1,19 +1,9 @@
-// A gist: a conversation compressed to what mattered in it, with the way back into the log.
+// A gist: a conversation compressed to what mattered in it.
 import { z } from 'zod';
 import { sha256 } from '../base/hash.ts';
-import { createPace, type Pace } from '../base/pace.ts';
+import { createPace } from '../base/pace.ts';
 import type { Config } from '../config/schema.ts';
 import { extractItems, ITEM_KINDS, type Item, openQuestions, type Turn } from './extract.ts';
-
-const itemSchema = z.strictObject({
-  kind: z.enum(ITEM_KINDS),
-  role: z.enum(['user', 'assistant']),
-  turnId: z.string(),
-  start: z.int().min(0),
-  end: z.int().min(0),
-  text: z.string(),
-  weight: z.number().min(0).max(1),
-});
 
 /** The named inputs of salience, each 0 … 1. */
 const inputsSchema = z.strictObject({
@@ -27,20 +17,15 @@ const inputsSchema = z.strictObject({
 });
 export type SalienceInputs = z.infer<typeof inputsSchema>;
 
-export const gistSchema = z.strictObject({
+/** Earlier releases wrote more, which is left out. */
+export const gistSchema = z.object({
   id: z.string(),
   conversationId: z.string(),
   /** When the conversation came to rest; salience fades from here. Ms since 1970. */
   restedAt: z.number(),
   /** Turns of the conversation when it was compressed; with more turns it is compressed again. */
   turns: z.int().min(0),
-  items: z.array(itemSchema),
-  /** Words that the conversation was about, the most frequent first. */
-  topics: z.array(z.string()),
-  /** Names, numbers and times that were said. */
-  values: z.array(z.string()),
-  flagIds: z.array(z.string()),
-  /** A held-back flag belongs to it: it is kept, and never dreamt of. */
+  items: z.array(z.object({ kind: z.enum(ITEM_KINDS), text: z.string() })),
   isHeldBack: z.boolean(),
   inputs: inputsSchema,
   /** 0 … 1, when it rested. */
@@ -49,7 +34,6 @@ export const gistSchema = z.strictObject({
 export type Gist = z.infer<typeof gistSchema>;
 
 export interface GistFlag {
-  readonly id: string;
   readonly kind: 'missed' | 'good';
   /** 1 … 3 */
   readonly strength: number;
@@ -69,41 +53,15 @@ const ITEMS_MAX = 12;
 const ITEM_CHARACTERS_MAX = 240;
 /** Of one message; what is longer is a document, of which the beginning says enough. */
 const TURN_CHARACTERS_MAX = 20_000;
-const TOPICS_MAX = 8;
 /** Longer ones are no words. */
 const WORD_CHARACTERS_MAX = 40;
 const VALUES_MAX = 12;
 /** Nats a token that count as half surprised; everyday conversation lies around 2 to 4. */
 const SURPRISE_HALF = 4;
 
-const STOP_WORDS = new Set(
-  `about after again also always anything because been before being could does doing done else every
-  from going good great hello help here into just know like little look looking make many maybe more
-  most much need nice nothing okay only other over please really right said same should since some
-  something still sure take tell than thank thanks that their them then there these they thing think
-  this those time very want well were what when where which will with would yeah your you're that's
-  there's i'd don't let's it's have give find them`.split(/\s+/),
-);
-
 /** n things of weight w count as 1 − ∏(1 − w / 2): the first ones most. */
 function saturate(weights: readonly number[]): number {
   return 1 - weights.reduce((rest, weight) => rest * (1 - weight / 2), 1);
-}
-
-async function topicsOf(turns: readonly Turn[], pace: Pace): Promise<string[]> {
-  const counts = new Map<string, number>();
-  for (const { text, role } of turns) {
-    await pace();
-    for (const [word] of text.toLowerCase().matchAll(/\p{L}[\p{L}'-]{3,}/gu)) {
-      // The person's words say more about what the conversation was about.
-      if (word.length <= WORD_CHARACTERS_MAX && !STOP_WORDS.has(word))
-        counts.set(word, (counts.get(word) ?? 0) + (role === 'user' ? 2 : 1));
-    }
-  }
-  return [...counts]
-    .sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))
-    .slice(0, TOPICS_MAX)
-    .map(([word]) => word);
 }
 
 /** Names inside a sentence, numbers, hours, amounts: what a gist must not blur. */
@@ -117,7 +75,7 @@ export function valuesOf(texts: readonly string[]): string[] {
 }
 
 /** The items that weigh most, in the order of the conversation; long sentences lose their end. */
-function chooseItems(items: readonly Item[]): Item[] {
+function chooseItems(items: readonly Item[]): Gist['items'] {
   const chosen = new Set(
     [...items.entries()]
       .sort(([i, a], [j, b]) => b.weight - a.weight || j - i)
@@ -126,10 +84,9 @@ function chooseItems(items: readonly Item[]): Item[] {
   );
   return items
     .filter((_, index) => chosen.has(index))
-    .map((item) => {
-      if (item.text.length <= ITEM_CHARACTERS_MAX) return item;
-      const text = item.text.slice(0, ITEM_CHARACTERS_MAX).replace(/[\uD800-\uDBFF]$/, '');
-      return { ...item, text, end: item.start + text.length };
+    .map(({ kind, text }) => {
+      if (text.length <= ITEM_CHARACTERS_MAX) return { kind, text };
+      return { kind, text: text.slice(0, ITEM_CHARACTERS_MAX).replace(/[\uD800-\uDBFF]$/, '') };
     });
 }
 
@@ -186,9 +143,6 @@ export async function compress(
     restedAt: conversation.restedAt,
     turns: conversation.turns.length,
     items: kept,
-    topics: await topicsOf(turns, pace),
-    values: valuesOf(kept.map((item) => item.text)),
-    flagIds: conversation.flags.map((flag) => flag.id),
     isHeldBack: conversation.flags.some((flag) => flag.isHeldBack),
     inputs,
     salience: salienceOf(inputs, settings.weights),
@@ -200,22 +154,4 @@ export function fadedSalience(gist: Gist, now: number, settings: Config['memory'
   const slower = gist.inputs.flags > 0 ? settings.flaggedHalfLifeFactor : 1;
   const halfLifeMs = settings.halfLifeDays * slower * 86_400_000;
   return gist.salience * 2 ** (-Math.max(0, now - gist.restedAt) / halfLifeMs);
-}
-
-const NAMES: Record<Item['kind'], string> = {
-  direction: 'They asked',
-  promise: 'Promised',
-  feeling: 'They felt',
-  question: 'Left open',
-};
-
-/** The gist in words, as a dream or a page shows it. */
-export function gistText(gist: Gist): string {
-  const lines = gist.items.map((item) => {
-    const who =
-      item.kind === 'promise' && item.role === 'user' ? 'They promised' : NAMES[item.kind];
-    return `${who}: “${item.text}”`;
-  });
-  const about = gist.topics.length === 0 ? [] : [`A conversation about ${gist.topics.join(', ')}.`];
-  return [...about, ...lines].join('\n');
 }

@@ -33,9 +33,7 @@ export async function rememberConversations(
   });
   const compressed: RestedConversation[] = [];
   for (const [index, { id, messages }] of rested.entries()) {
-    const turns = messages.map(
-      ({ id: turnId, role, content }): Turn => ({ id: turnId, role, text: content }),
-    );
+    const turns = messages.map(({ role, content }): Turn => ({ role, text: content }));
     const surprise = index < MEASURED_MAX ? await surpriseOf(turns) : undefined;
     compressed.push({
       conversationId: id,
@@ -43,12 +41,7 @@ export async function rememberConversations(
       turns,
       flags: flagged
         .filter((moment) => moment.context.source.cluster === id)
-        .map(({ flagId, kind, strength, isHeldBack }) => ({
-          id: flagId,
-          kind,
-          strength,
-          isHeldBack,
-        })),
+        .map(({ kind, strength, isHeldBack }) => ({ kind, strength, isHeldBack })),
       ...(surprise === undefined ? {} : { surprise }),
     });
   }

