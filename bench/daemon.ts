@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Address } from '../src/cli/address.ts';
+import type { Address } from '../src/cli/daemon.ts';
 
 export interface BenchDaemon {
   readonly address: Address;

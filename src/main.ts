@@ -19,15 +19,12 @@ import { type SupervisedEngine, superviseEngine } from './engine/process/supervi
 import type { Ledger } from './ledger/ledger.ts';
 import { surpriseOf } from './memory/surprise.ts';
 import { namedModel } from './model/local/resolve-model.ts';
-import { scheduleNights } from './night/nightly.ts';
-import { notify } from './night/notify.ts';
+import { notify, scheduleNights } from './night/nightly.ts';
 import { NightService } from './night/service.ts';
 import { resolveSampling, type Sampling } from './protocol/sampling.ts';
-import { apiRoutes } from './server/api-routes.ts';
+import { apiRoutes, memoryRoutes, metricsRoute } from './server/api-routes.ts';
 import { EngineWatch } from './server/engine-watch.ts';
 import { EventHub } from './server/event-hub.ts';
-import { memoryRoutes } from './server/memory-routes.ts';
-import { metricsRoute } from './server/metrics.ts';
 import { nightRoutes } from './server/night-routes.ts';
 import { ollamaRoutes } from './server/openai/ollama-routes.ts';
 import { openaiRoutes } from './server/openai/routes.ts';

@@ -10,7 +10,7 @@ import {
   type SocketEvents,
 } from '../protocol/daemon-client.ts';
 import type { ServerMessageOf } from '../protocol/server-message.ts';
-import type { Address } from './address.ts';
+import type { Address } from './daemon.ts';
 
 export type ConnectionOptions = Address &
   Pick<DaemonClientOptions, 'client' | 'topics' | 'onMessage' | 'onState'>;

@@ -1,38 +1,29 @@
-// `attune status`, `attune flags`, `attune search`: what there is, at a glance.
+// `attune status`, `flags`, `search` and `memory`: what there is, at a glance.
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { SearchHit } from '../protocol/conversation.ts';
 import { Flag } from '../protocol/flag.ts';
+import { MemoryView } from '../protocol/memory.ts';
+import { fixed } from '../protocol/number-text.ts';
 import { EngineView } from '../protocol/server-message.ts';
 import { NightList } from '../protocol/summary.ts';
-import { type AddressOptions, addAddressOptions, findDaemon } from './address.ts';
 import { flagLine, hitLine } from './chat/line.ts';
-import { printable } from './chat/terminal.ts';
-import { HttpClient } from './http-client.ts';
+import { type Asked, daemonCommands, type Printed } from './daemon.ts';
 import { nowLines } from './night/night-command.ts';
-import { say } from './report.ts';
-
-type Options = AddressOptions & { readonly json?: boolean };
 
 export function registerOverview(program: Command): void {
-  const command = (name: string, description: string): Command =>
-    addAddressOptions(program.command(name))
-      .description(description)
-      .option('--json', 'print JSON');
-  command('status', 'say which model speaks, what nights do, and what waits for you').action(
-    status,
+  const add = daemonCommands(program);
+  add('status', 'say which model speaks, what nights do, and what waits for you', status);
+  add('flags', 'list the flags of all conversations', flags);
+  add('search <words...>', 'search all conversations and their titles', search);
+  add(
+    'memory',
+    'list what is remembered of the conversations, why, and what was forgotten',
+    memory,
   );
-  command('flags', 'list the flags of all conversations').action(flags);
-  command('search <words...>', 'search all conversations and their titles').action(search);
 }
 
-function tell(lines: readonly string[], answer: unknown, { json }: Options): void {
-  say(json ? JSON.stringify(answer, null, 2) : printable(lines.join('\n')));
-}
-
-async function status(options: Options): Promise<void> {
-  const address = await findDaemon(options);
-  const client = new HttpClient(address);
+async function status({ client, address }: Asked): Promise<Printed> {
   const { engine } = await client.get('/api/engine', z.object({ engine: EngineView }));
   const nights = await client.get('/api/nights', NightList);
   const { modelId, device, windowTokens } = engine;
@@ -44,21 +35,51 @@ async function status(options: Options): Promise<void> {
     ...nowLines(nights),
     ...nights.problems.map((problem) => `problem: ${problem}`),
   ];
-  tell(lines, { engine, nights }, options);
+  return { answer: { engine, nights }, lines };
 }
 
-async function flags(options: Options): Promise<void> {
-  const client = new HttpClient(await findDaemon(options));
-  const answer = await client.get('/api/flags', z.object({ flags: z.array(Flag) }));
-  const standing = answer.flags.filter(({ withdrawnAt }) => withdrawnAt === null);
-  const lines = standing.map((flag) => `${flag.conversationId}  ${flagLine(flag)}`);
-  tell(lines.length === 0 ? ['Nothing is flagged.'] : lines, standing, options);
+async function flags({ client }: Asked): Promise<Printed> {
+  const all = await client.get('/api/flags', z.object({ flags: z.array(Flag) }));
+  const answer = all.flags.filter(({ withdrawnAt }) => withdrawnAt === null);
+  const lines = answer.map((flag) => `${flag.conversationId}  ${flagLine(flag)}`);
+  return { answer, lines: lines.length === 0 ? ['Nothing is flagged.'] : lines };
 }
 
-async function search(words: string[], options: Options): Promise<void> {
-  const client = new HttpClient(await findDaemon(options));
+async function search({ client }: Asked, words: string[]): Promise<Printed> {
   const path = `/api/search?query=${encodeURIComponent(words.join(' '))}`;
-  const answer = await client.get(path, z.object({ hits: z.array(SearchHit) }));
-  const lines = answer.hits.map((hit) => `${hit.conversationId}  ${hitLine(hit)}`);
-  tell(lines.length === 0 ? ['Nothing found.'] : lines, answer.hits, options);
+  const { hits } = await client.get(path, z.object({ hits: z.array(SearchHit) }));
+  const lines = hits.map((hit) => `${hit.conversationId}  ${hitLine(hit)}`);
+  return { answer: hits, lines: lines.length === 0 ? ['Nothing found.'] : lines };
+}
+
+const KEPT_MAX = 20;
+const FORGOTTEN_MAX = 10;
+
+async function memory({ client }: Asked): Promise<Printed> {
+  const answer = await client.get('/api/memory', MemoryView);
+  return { answer, lines: memoryLines(answer) };
+}
+
+/** The most salient first. */
+export function memoryLines({ kept, forgotten }: MemoryView): string[] {
+  const lines = kept.slice(0, KEPT_MAX).flatMap((gist) => {
+    const why = Object.entries(gist.inputs)
+      .filter(([, value]) => value > 0)
+      .map(([name, value]) => `${name} ${fixed(value, 2)}`);
+    return [
+      `${fixed(gist.salience, 2)}  ${gist.conversationId}  (${why.join(', ') || 'no salient input'})`,
+      ...gist.items.map(({ kind, text }) => `      ${kind}: ${text}`),
+    ];
+  });
+  if (kept.length === 0) {
+    const why = 'a conversation is compressed once it has been idle for a while';
+    lines.push(`Nothing is remembered yet: ${why}.`);
+  }
+  if (kept.length > KEPT_MAX) lines.push(`… and ${kept.length - KEPT_MAX} more`);
+  if (forgotten.length > 0) lines.push('', `forgotten: ${forgotten.length}`);
+  for (const { conversationId, forgottenAt, reason } of forgotten.slice(-FORGOTTEN_MAX)) {
+    const day = new Date(forgottenAt).toISOString().slice(0, 10);
+    lines.push(`  ${day}  ${conversationId}  ${reason}`);
+  }
+  return lines;
 }

@@ -5,9 +5,8 @@ import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import type { FileOps, Folder } from '../base/file-ops.ts';
 import { createPace } from '../base/pace.ts';
 import { type ConversationSummary, Id, Origin, Timestamp } from '../protocol/conversation.ts';
-import { fingerprintsOf, grown } from './fingerprint.ts';
+import { countShared, fingerprintsOf, grown, wordsOf } from './fingerprint.ts';
 import { type ConversationState, type Entry, summaryOf } from './state.ts';
-import { wordsOf } from './word-hash.ts';
 
 /** 3: what was said, and where it came from. An older list is not read but made from the logs. */
 const SCHEMA_VERSION = 3;
@@ -163,4 +162,75 @@ export function afterCursor<T extends ConversationSummary>(
     (entry) => entry.updatedAt < updatedAt || (entry.updatedAt === updatedAt && entry.id > id),
   );
   return at === -1 ? [] : sorted.slice(at);
+}
+
+// The list of conversations in memory: by id, by time, and by what was said in them.
+
+export class ConversationIndex {
+  readonly #entries = new Map<string, CatalogueEntry>();
+  readonly #byFingerprint = { asked: new Map<string, string>(), said: new Map<string, string>() };
+  #sorted: readonly CatalogueEntry[] | undefined;
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(id: string): CatalogueEntry | undefined {
+    return this.#entries.get(id);
+  }
+
+  all(): CatalogueEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  newestFirst(): readonly CatalogueEntry[] {
+    this.#sorted ??= this.all().sort(byNewest);
+    return this.#sorted;
+  }
+
+  find(key: 'asked' | 'said', fingerprint: string): string | undefined {
+    return this.#byFingerprint[key].get(fingerprint);
+  }
+
+  /** Conversations in which some of these messages were said, with how many of them. */
+  sharing(hashes: ReadonlySet<string>): { id: string; shared: number }[] {
+    return this.all()
+      .map(({ id, words }) => ({ id, shared: countShared(words, hashes) }))
+      .filter(({ shared }) => shared > 0);
+  }
+
+  /** Conversations that began with words of this one, or of one that did. */
+  copiesOf(id: string): string[] {
+    const found = new Set([id]);
+    // What is added while it runs is looked at as well.
+    for (const origin of found) {
+      for (const { id: copy, copyOf } of this.all()) if (copyOf.includes(origin)) found.add(copy);
+    }
+    found.delete(id);
+    return [...found];
+  }
+
+  set(entry: CatalogueEntry): void {
+    this.#dropFingerprints(entry.id);
+    this.#entries.set(entry.id, entry);
+    const { asked, said } = entry.fingerprints;
+    if (asked !== null) this.#byFingerprint.asked.set(asked, entry.id);
+    this.#byFingerprint.said.set(said, entry.id);
+    this.#sorted = undefined;
+  }
+
+  delete(id: string): void {
+    this.#dropFingerprints(id);
+    this.#entries.delete(id);
+    this.#sorted = undefined;
+  }
+
+  #dropFingerprints(id: string): void {
+    const before = this.#entries.get(id)?.fingerprints;
+    for (const key of ['asked', 'said'] as const) {
+      const ids = this.#byFingerprint[key];
+      const fingerprint = before?.[key] ?? '';
+      if (ids.get(fingerprint) === id) ids.delete(fingerprint);
+    }
+  }
 }

@@ -9,6 +9,7 @@ import type { ConversationSummary, PendingDeletion } from '../protocol/conversat
 import {
   afterCursor,
   type CatalogueEntry,
+  ConversationIndex,
   cursorOf,
   DELETED_SUFFIX,
   entryOf,
@@ -19,7 +20,6 @@ import {
   summaryIn,
   writeCatalogue,
 } from './catalogue.ts';
-import { ConversationIndex } from './conversation-index.ts';
 import {
   type Alongside,
   type ImportedLog,
@@ -28,13 +28,23 @@ import {
   missingLines,
   repliesIn,
 } from './imported.ts';
-import { exportLog, readLog, stateIn, writeLog } from './log-file.ts';
+import {
+  exportLog,
+  readLog,
+  type SearchResult,
+  searchLogs,
+  stateIn,
+  writeLog,
+} from './log-file.ts';
 import { assertFound, OpenLogs } from './open-logs.ts';
-import { type Forget, PendingDeletions } from './pending-deletions.ts';
+import {
+  type Forget,
+  openTombstones,
+  PendingDeletions,
+  type Tombstones,
+} from './pending-deletions.ts';
 import type { HeaderRecord, LogRecord } from './record.ts';
-import { type SearchResult, searchLogs } from './search.ts';
 import type { ConversationState } from './state.ts';
-import { openTombstones, type Tombstones } from './tombstone.ts';
 
 export interface ConversationStoreOptions {
   /** The store; conversations lie in `conversations/` under it. */

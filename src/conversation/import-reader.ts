@@ -2,9 +2,8 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { compiledEntry } from '../base/compiled.ts';
-import { AttuneError } from '../base/errors.ts';
+import { AttuneError, unpackError } from '../base/errors.ts';
 import { createQueue } from '../base/queue.ts';
-import { unpackError } from '../base/sent-error.ts';
 import type { ImportAnswer, ImportWorkerData } from './import-worker.ts';
 import { type Imported, readImport } from './imported.ts';
 

@@ -1,7 +1,7 @@
 // The worker's side of a large import: reads the body that it is started with, and ends.
 import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { packError, type SentError } from '../base/sent-error.ts';
+import { packError, type SentError } from '../base/errors.ts';
 import { type Imported, readImport } from './imported.ts';
 
 export interface ImportWorkerData {

@@ -3,9 +3,9 @@
 // person's own words.
 import type { Random } from '../base/random.ts';
 import { valuesOf } from '../memory/gist.ts';
-import { mentions } from '../scenario/exchange.ts';
+import { exchange, mentions } from '../scenario/exchange.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { crossMoment } from './cross-moment.ts';
+import { featureText } from '../scenario/span.ts';
 import type { Draft } from './draft.ts';
 
 /** Messages that stay: the value was named in one of them. */
@@ -65,4 +65,111 @@ function momentOf({ id, messages, chosen, source }: Scenario): Draft | undefined
     rejectedFrom: 'nobody',
     sampledShare: 1,
   };
+}
+
+// The other side of a moment of a conversation: the value that was asked for and another one
+// exchanged.
+
+/** A shorter word with a capital is mostly no name. */
+const NAME_MIN = 3;
+
+/**
+ * Both sides of a crossed pair out of a moment whose direction names a value that the listening
+ * reply takes up: the same reply with that value or with another one of its sort, in the
+ * conversation as it was and with both exchanged throughout. Undefined where there is no such
+ * value, or it is a name and the conversation has no other.
+ */
+export function crossMoment(draft: Draft, random: Random): [Draft, Draft] | undefined {
+  const { chosen, rejected = '', messages, spans, id } = draft;
+  if (chosen === undefined) return undefined;
+  const wanted = valuesOf(featureText(draft, 'direction')).filter((value) =>
+    mentions(chosen, value),
+  );
+  const wish = wanted.reduce((longest, one) => (one.length > longest.length ? one : longest), '');
+  if (wish === '') return undefined;
+  const isOther = (value: string): boolean =>
+    sortOf(value) === sortOf(wish) &&
+    value.length >= (sortOf(value) === 'name' ? NAME_MIN : 1) &&
+    !mentions(chosen, value) &&
+    !mentions(value, wish) &&
+    !mentions(wish, value);
+  const near = valuesOf([...featureText(draft, 'own-idea'), rejected]).filter(isOther);
+  const far = valuesOf(messages.map(({ content }) => content)).filter(isOther);
+  const [others = []] = [near, far, inventedLike(wish, random).filter(isOther)].filter(
+    (values) => values.length > 0,
+  );
+  if (others.length === 0) return undefined;
+  const other = random.pick(others);
+  const drifted = exchange(chosen, wish, other).text;
+  const exchanged = messages.map(({ content }) => exchange(content, wish, other));
+  return [
+    {
+      ...draft,
+      rejected: drifted,
+      rejectedFrom: 'crossed',
+      facts: { needs: [[wish]] },
+      pair: { id, side: 'a' },
+    },
+    {
+      ...draft,
+      id: `${id}-twin`,
+      messages: messages.map(({ role }, at) => ({ role, content: exchanged[at]?.text ?? '' })),
+      spans: spans.map((span) => ({
+        ...span,
+        start: exchanged[span.message]?.moved(span.start) ?? span.start,
+        end: exchanged[span.message]?.moved(span.end) ?? span.end,
+      })),
+      chosen: drifted,
+      rejected: chosen,
+      chosenFrom: 'crossed',
+      rejectedFrom: 'crossed',
+      facts: { needs: [[other]] },
+      pair: { id, side: 'b' },
+    },
+  ];
+}
+
+const WEEKDAYS = 'Monday Tuesday Wednesday Thursday Friday Saturday Sunday'.split(' ');
+/** Without the one that is a verb, too. */
+const MONTHS =
+  'January February March April June July August September October November December'.split(' ');
+const DATES = Array.from({ length: 28 }, (_, at) => {
+  const suffix = Math.floor(at / 10) === 1 ? undefined : ['st', 'nd', 'rd'][at % 10];
+  return `${at + 1}${suffix ?? 'th'}`;
+});
+const isAnyOf = (names: readonly string[], value: string): boolean =>
+  names.some((name) => name.toLowerCase() === value.toLowerCase());
+
+type Sort = 'amount' | 'time' | 'count' | 'number' | 'date' | 'weekday' | 'month' | 'name';
+
+/** Only a time takes the place of a time, and a house number none of a count. */
+function sortOf(value: string): Sort {
+  if (value.startsWith('$')) return 'amount';
+  if (/\d:\d|\d ?[ap]\.?m\b/i.test(value)) return 'time';
+  if (/\d(?:st|nd|rd|th)$/i.test(value)) return 'date';
+  if (/^\d{1,2}$/.test(value)) return 'count';
+  if (/^\d/.test(value)) return 'number';
+  if (isAnyOf(WEEKDAYS, value)) return 'weekday';
+  return isAnyOf(MONTHS, value) ? 'month' : 'name';
+}
+
+/**
+ * Where the conversation has no other: another hour, or other digits. Never out of another
+ * conversation, whose words would outlive it here.
+ */
+function inventedLike(value: string, random: Random): string[] {
+  const sort = sortOf(value);
+  if (sort === 'name') return [];
+  if (sort === 'weekday') return WEEKDAYS;
+  if (sort === 'month') return MONTHS;
+  if (sort === 'date') return DATES;
+  if (sort === 'time') {
+    const hour = `${1 + random.int(12)}`;
+    const minute = random.pick(['00', '15', '30', '45']);
+    return [value.replace(/^\d{1,2}/, hour).replace(/(?<=:)\d\d/, minute)];
+  }
+  const first = value.search(/\d/);
+  return [
+    value.replace(/\d/g, (_, at: number) => `${at === first ? 1 + random.int(9) : random.int(10)}`),
+  ];
 }

@@ -1,8 +1,17 @@
 // Builders of graph nodes: each proves its shape when it is called, or names what does not fit.
 import { at } from '../base/at.ts';
 import { type Dimension, product } from './dimension.ts';
-import type { BinaryFunction, CompareFunction, ConstantSource, DataType } from './tensor.ts';
-import { node, refuse, type Shape, type Tensor, type UnaryFunction } from './tensor.ts';
+import {
+  type BinaryFunction,
+  type CompareFunction,
+  type ConstantSource,
+  type DataType,
+  node,
+  refuse,
+  type Shape,
+  type Tensor,
+  type UnaryFunction,
+} from './tensor.ts';
 
 /** A value fed at run time, of any dtype and shape; each symbol is a whole axis of some input. */
 export function input(name: string, dtype: DataType, shape: Shape): Tensor {

@@ -1,6 +1,5 @@
 // The arms of the listening test: what is added to a scene before the model is asked.
-import { directiveOf } from '../scenario/directive.ts';
-import { restate, saidAgain } from '../scenario/restate.ts';
+import { directiveOf, restate, saidAgain } from '../scenario/directive.ts';
 import { sentencesOf } from '../scenario/words.ts';
 import { names } from './generate.ts';
 import type { Scene, SceneMessage } from './scene.ts';

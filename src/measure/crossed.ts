@@ -7,11 +7,10 @@ import { ARM_NAMES } from '../protocol/listening-text.ts';
 import type { ArmShares, ListeningView } from '../protocol/summary.ts';
 import type { ContextCache, Reader, TrainableWeights } from '../reading/reader.ts';
 import { overSharedPrefixes } from '../reading/shared-prefix.ts';
+import { restate } from '../scenario/directive.ts';
 import { type Candidate, type ChatRenderer, toCandidate } from '../scenario/example.ts';
-import { restate } from '../scenario/restate.ts';
-import type { Scenario, ScenarioMessage } from '../scenario/scenario.ts';
+import { type Scenario, type ScenarioMessage, withoutOwnIdea } from '../scenario/scenario.ts';
 import { featureText } from '../scenario/span.ts';
-import { withoutOwnIdea } from '../scenario/variant.ts';
 import {
   type Estimate,
   type EstimateOptions,

@@ -1,10 +1,10 @@
 // The person's look at a night's dreams: drop single ones, reword a reply, and train again with
 // what is left. The night as it was stays in the ledger; training again makes another.
 import { AttuneError } from '../base/errors.ts';
+import { type ReviewChange, readReview, writeReview } from '../ledger/deletion.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
-import { type ReviewChange, readReview, writeReview } from '../ledger/review.ts';
-import type { ReviewRequest, ReviewView } from '../protocol/review.ts';
+import type { ReviewRequest, ReviewView } from '../protocol/summary.ts';
 import { readDrafts, readScenarioFile } from '../record/files.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import { crossLesson, isCrossed } from '../teach/cross.ts';

@@ -3,19 +3,17 @@ import { alignedRows } from '../base/text-table.ts';
 import {
   ARM_LABELS,
   armsOf,
+  beforeAfter,
   DISTANCE_LABEL,
+  heldText,
   LISTENING_METHOD,
   listeningRows,
   listeningText,
-} from '../protocol/listening-text.ts';
-import { fixed, percent, pText, range } from '../protocol/number-text.ts';
-import {
-  beforeAfter,
-  heldText,
   pointsText,
   repliesLine,
   repliesMethod,
-} from '../protocol/replies-text.ts';
+} from '../protocol/listening-text.ts';
+import { fixed, percent, pText, range } from '../protocol/number-text.ts';
 import type { ListeningView, NightSummary, RepliesView } from '../protocol/summary.ts';
 
 /** Words of conversations never become Markdown. */

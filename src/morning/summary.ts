@@ -7,6 +7,7 @@ import type { Manifest } from '../ledger/manifest.ts';
 import { windowLayers } from '../measure/lift.ts';
 import type { ReplyChange, ReplyShares } from '../measure/reply-change.ts';
 import type { Estimate } from '../measure/statistics.ts';
+import type { NightVerdict } from '../protocol/night.ts';
 import type {
   EstimateView,
   LiftView,
@@ -15,6 +16,7 @@ import type {
   NightSummary,
   RepliesView,
 } from '../protocol/summary.ts';
+import { againstReasons, changeText, elsewhereText } from '../protocol/verdict-text.ts';
 import { FILE, readFlagged } from '../record/files.ts';
 import { type JournalLine, resultOf } from '../record/journal.ts';
 import {
@@ -28,11 +30,10 @@ import {
   trainedSchema,
   verdictOf,
 } from '../record/phase-result.ts';
+import { brokenness } from '../scenario/kind.ts';
 import { featureText, type Marked } from '../scenario/span.ts';
-import { contentWords, wordsOf } from '../scenario/words.ts';
+import { contentWords, stem, wordsOf } from '../scenario/words.ts';
 import { versionOf } from '../swap/swap.ts';
-import { doesIt, wantedWords } from './does.ts';
-import { headlineOf } from './headline.ts';
 import { againText } from './review.ts';
 import { readLosses, readSamples } from './samples.ts';
 import { summaryMarkdown } from './summary-markdown.ts';
@@ -292,3 +293,81 @@ const view = ({ mean, low, high, p, clusters, observations }: Estimate): Estimat
   observations === 0
     ? { mean: null, low: null, high: null, p: null, clusters }
     : { mean: finite(mean), low: finite(low), high: finite(high), p, clusters };
+
+// The first line of a morning: what became of a night, in plain words. What was decided since is
+// said by its status.
+
+export interface HeadlineInput extends Pick<NightSummary, 'flagged' | 'listening' | 'reasons'> {
+  readonly verdict: NightVerdict;
+  readonly number: number;
+}
+
+export function headlineOf(input: HeadlineInput): string {
+  const { verdict, number } = input;
+  const night = `Night ${number}`;
+  if (verdict === 'nothing-to-learn') return `${night} had nothing to learn.`;
+  if (verdict === 'failed' || verdict === 'stopped') return `${night} failed.`;
+  // One reason is enough for a line; the page has them all.
+  const [why = ''] = againstReasons(input);
+  const isAgainst = verdict === 'refused' && why !== '';
+  const rest = isAgainst ? `Not recommended: ${why}.` : elsewhereText(input);
+  const said = [changeText(input), rest].filter(Boolean).join(' ');
+  return `${night}: ${said || 'nothing was measured.'}`;
+}
+
+// Whether a reply does what the person said, as far as its words tell: for a page on which both
+// stand, and for nothing that judges a night.
+
+/** What comes after these is what the person does not want, up to the next comma. */
+const UNWANTED = /\b(?:not|no|never|without|instead of|rather than|don['’]?t)\b[^,;.!?]*/gi;
+/** They ask how to reply, which the words of a reply do not show. */
+const MANNER = new RegExp(
+  String.raw`\b(?:answer|reply|respond|sentences?|words?|lists?|bullets?|paragraphs?|short(?:er)?|` +
+    String.raw`brief(?:ly)?|call me|language|tone|advice|listen)\b`,
+  'i',
+);
+/** They direct and are no part of what is wanted. */
+const DIRECTING = new Set(
+  `choice choose decided decision enter fill keep like make note pick prefer put set take use want
+  write`
+    .split(/\s+/)
+    .map(stem),
+);
+
+const stemsOf = (text: string): string[] => contentWords(text).map((word) => word.text);
+
+/** Everything but the marked direction. */
+function besides({ messages, spans }: Marked): string {
+  const texts = messages.map(({ content }) => content);
+  for (const { feature, message, start, end } of spans) {
+    const text = texts[message];
+    if (feature !== 'direction' || text === undefined) continue;
+    texts[message] = text.slice(0, start) + ' '.repeat(end - start) + text.slice(end);
+  }
+  return texts.join('\n');
+}
+
+/** Stems of the words that only the direction brought in, and that a reply can take up. */
+function wantedWords(moment: Marked): string[] {
+  const direction = featureText(moment, 'direction').join(' ').replace(UNWANTED, ' ');
+  const known = new Set(stemsOf(besides(moment)));
+  const isBroughtIn = (word: string): boolean => !known.has(word) && !DIRECTING.has(word);
+  return [...new Set(stemsOf(direction))].filter(isBroughtIn);
+}
+
+/**
+ * True when the reply takes up most words that only the direction brought in, before any word of
+ * the model's own idea. Null where words cannot tell: it brought in none, or asks how to reply.
+ */
+export function doesIt(moment: Marked, reply: string): boolean | null {
+  const wanted = wantedWords(moment);
+  const direction = featureText(moment, 'direction').join(' ');
+  if (wanted.length === 0 || MANNER.test(direction)) return null;
+  if (brokenness(reply) !== undefined) return false;
+  const said = stemsOf(reply);
+  const taken = wanted.filter((word) => said.includes(word));
+  if (taken.length * 2 <= wanted.length) return false;
+  const ideas = new Set(stemsOf(featureText(moment, 'own-idea').join(' ')));
+  const ideaAt = said.findIndex((word) => ideas.has(word) && !wanted.includes(word));
+  return ideaAt < 0 || said.findIndex((word) => wanted.includes(word)) < ideaAt;
+}

@@ -3,9 +3,8 @@
 import { join } from 'node:path';
 import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
-import { hasLearntWithheld } from '../ledger/deletion.ts';
+import { hasLearntWithheld, readReview } from '../ledger/deletion.ts';
 import type { NightId } from '../ledger/manifest.ts';
-import { readReview } from '../ledger/review.ts';
 import { reviewed } from '../morning/review.ts';
 import {
   FILE,

@@ -14,17 +14,19 @@ import type { ConversationState } from '../conversation/state.ts';
 import { CHARACTERS_PER_TOKEN_MAX } from '../conversation/window.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { type NightId, nightId } from '../ledger/manifest.ts';
-import type { Remembered } from '../memory/memory.ts';
+import type { Turn } from '../memory/extract.ts';
+import type { RestedConversation } from '../memory/gist.ts';
+import type { Memory, Remembered } from '../memory/memory.ts';
 import type { Sampling } from '../protocol/sampling.ts';
 import { FILE, writeFlagged, writeGists, writeScenarios } from '../record/files.ts';
 import { openJournal } from '../record/journal.ts';
 import { type NightPlan, planSchema } from '../record/message.ts';
 import { gatheredSchema } from '../record/phase-result.ts';
+import type { FlaggedMoment } from '../scenario/moment.ts';
 import type { Store } from '../store/store.ts';
 import { loadableVersion } from '../swap/swap.ts';
 import { THOUGHT_END } from '../tokenizer/thought.ts';
 import { type Conversation, type ConversationMessage, type Gathered, gather } from './gather.ts';
-import { rememberConversations, type SurpriseOf } from './remember.ts';
 
 /** Absolute; a night's process finds there what it works with. */
 export type NightPaths = Pick<
@@ -302,4 +304,50 @@ export function conversationOf(
     messages,
     replaced,
   };
+}
+
+// Conversations that rest are compressed to gists, and what has faded is forgotten.
+
+/** How little the model expected the person's words, nats a token; undefined: not measured. */
+export type SurpriseOf = (turns: readonly Turn[]) => Promise<number | undefined>;
+
+export interface RememberOptions {
+  readonly flagged: readonly FlaggedMoment[];
+  /** Ms since 1970. */
+  readonly now: number;
+  /** A conversation rests after this long without a message. */
+  readonly restMinutes: number;
+  readonly surpriseOf: SurpriseOf;
+}
+
+/** Conversations whose surprise is measured in one night; the rest are remembered without. */
+const MEASURED_MAX = 64;
+
+/** Compresses every conversation that rests and has grown since; one in full swing waits. */
+export async function rememberConversations(
+  memory: Memory,
+  conversations: ReadonlyMap<string, Conversation>,
+  { flagged, now, restMinutes, surpriseOf }: RememberOptions,
+): Promise<void> {
+  const rested = [...conversations.values()].filter(({ id, messages }) => {
+    const lastAt = messages.at(-1)?.at ?? 0;
+    const isResting = lastAt <= now - restMinutes * 60_000 || lastAt > now;
+    return messages.length > 0 && isResting && !memory.isKnown(id, messages.length);
+  });
+  const compressed: RestedConversation[] = [];
+  for (const [index, { id, messages }] of rested.entries()) {
+    const turns = messages.map(({ role, content }): Turn => ({ role, text: content }));
+    const surprise = index < MEASURED_MAX ? await surpriseOf(turns) : undefined;
+    compressed.push({
+      conversationId: id,
+      restedAt: Math.min(messages.at(-1)?.at ?? now, now),
+      turns,
+      flags: flagged
+        .filter((moment) => moment.context.source.cluster === id)
+        .map(({ kind, strength, isHeldBack }) => ({ kind, strength, isHeldBack })),
+      ...(surprise === undefined ? {} : { surprise }),
+    });
+  }
+  await memory.remember(compressed);
+  await memory.forget();
 }

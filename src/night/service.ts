@@ -1,9 +1,5 @@
-// Nights as the daemon sees them: when they come, start one, stand aside for a chat, finish it,
-// decide about it.
-import type { Clock } from '../base/clock.ts';
 import { AttuneError, isAttuneError, reasonOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
-import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { NightStatus } from '../ledger/head.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -13,35 +9,29 @@ import { type BlindBook, openBlindBook } from '../morning/blind.ts';
 import { ON_TRIAL } from '../morning/list.ts';
 import type { EventTopic } from '../protocol/client-message.ts';
 import type { NightProgress } from '../protocol/night.ts';
-import type { Sampling } from '../protocol/sampling.ts';
 import type { ServerMessage } from '../protocol/server-message.ts';
 import type { BlindAnswer, BlindView } from '../protocol/summary.ts';
 import type { Progress } from '../record/message.ts';
 import type { TakenBack } from '../store/consent.ts';
 import { isLearning } from '../store/deletion.ts';
-import type { Store } from '../store/store.ts';
 import { type SwapParts, type SwapReport, type SwapTarget, swapTo } from '../swap/swap.ts';
 import { beginAgain } from './again.ts';
 import { hasLearntTakenBack, holdsTakenBack } from './consent.ts';
 import { failureCode, isRepeated } from './failure.ts';
 import { assertUnchanged, chosen, finishNight, recoverNights, takenIntoUse } from './finish.ts';
 import { type Beginning, leftMs, shareOf } from './outlook.ts';
-import { beginNight, findUnfinished, type NightPaths, type PreparedNight } from './prepare.ts';
+import {
+  beginNight,
+  findUnfinished,
+  type GatherParts,
+  type PlanParts,
+  type PreparedNight,
+} from './prepare.ts';
 import { type NightProcess, startNightProcess } from './process.ts';
-import type { SurpriseOf } from './remember.ts';
 import { Trials } from './trials.ts';
 
-export interface NightServiceOptions {
-  readonly config: Config;
-  /** How a reply is drawn unless somebody says otherwise. */
-  readonly sampling: Sampling;
-  readonly store: Store;
+export interface NightServiceOptions extends GatherParts, Omit<PlanParts, 'ledger'> {
   readonly engine: Engine;
-  /** Of tokenizer and template: see `encodingHash`. */
-  readonly encoding: string;
-  readonly surpriseOf: SurpriseOf;
-  readonly paths: NightPaths;
-  readonly clock: Clock;
   readonly logger: Logger;
   readonly publish: (topic: EventTopic, message: ServerMessage) => void;
   /** Compiled entry of the night's process, where it is another than the usual one. */

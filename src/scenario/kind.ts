@@ -13,7 +13,10 @@ export interface CheckResult {
 export interface Judged extends Marked {
   readonly messages: readonly { readonly role: string; readonly content: string }[];
   readonly chosen: string;
-  readonly facts?: { readonly needs?: readonly unknown[] | undefined };
+  readonly facts?: {
+    readonly needs?: readonly (readonly string[])[] | undefined;
+    readonly avoids?: readonly string[] | undefined;
+  };
 }
 
 /** Whether a reply listens, beyond what `checkReply` asks of all kinds. */
@@ -196,4 +199,37 @@ function ordinary(scenario: Judged, reply: string): CheckResult {
   if (said.length < 8) return pass('a short everyday answer');
   const about = [...scenario.messages.map((m) => m.content), scenario.chosen];
   return firstOwnWord(reply, about, []) >= 0 ? pass('on the matter') : fail('off the matter');
+}
+
+// Says of a reply, by fixed rules, whether it listens; no model is asked.
+
+/**
+ * Whether `reply` listens in `scenario`. Deterministic; how far it agrees with labels set by
+ * reading is in suites/README.md, and a kind below 0.8 there may not gate.
+ */
+export function checkReply(scenario: Judged & { readonly kind: Kind }, reply: string): CheckResult {
+  const broken = brokenness(reply);
+  if (broken !== undefined) return { passes: false, reason: broken };
+  const { needs = [], avoids = [] } = scenario.facts ?? {};
+  if (hasPhrase(reply, avoids)) {
+    return { passes: false, reason: 'says what it should leave out' };
+  }
+  for (const group of needs) {
+    if (!hasPhrase(reply, group)) return { passes: false, reason: `lacks "${group[0]}"` };
+  }
+  return CHECK[scenario.kind](scenario, reply);
+}
+
+/** Empty or looping text never listens. */
+export function brokenness(reply: string): string | undefined {
+  const words = wordsOf(reply).map((word) => word.text);
+  if (words.length === 0) return 'empty';
+  const seen = new Map<string, number>();
+  for (let i = 0; i + 4 <= words.length; i++) {
+    const four = words.slice(i, i + 4).join(' ');
+    const count = (seen.get(four) ?? 0) + 1;
+    if (count >= 3) return 'loops';
+    seen.set(four, count);
+  }
+  return undefined;
 }

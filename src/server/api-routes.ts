@@ -1,14 +1,18 @@
 // The plain HTTP routes under /api, and the two that say whether the daemon is well.
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
+import type { Chat } from '../chat/chat.ts';
 import type { Conversations } from '../chat/conversations.ts';
 import { ImportReader } from '../conversation/import-reader.ts';
 import { entryView, summaryOf } from '../conversation/state.ts';
+import type { Memory } from '../memory/memory.ts';
 import { parseWith } from '../protocol/codec.ts';
 import { Id } from '../protocol/conversation.ts';
 import { FlagDraft, FlagPatch } from '../protocol/flag.ts';
 import { ConversationPatch } from '../protocol/http.ts';
+import type { MemoryView } from '../protocol/memory.ts';
 import type { EngineView } from '../protocol/server-message.ts';
+import type { EventHub } from './event-hub.ts';
 import {
   JSON_TYPE,
   jsonPieces,
@@ -128,4 +132,67 @@ function flagRoutes({ conversations }: ApiOptions): Route[] {
       return { flag: await conversations.withdrawFlag(idOf(context)) };
     }),
   ];
+}
+
+// /metrics: numbers since the start, in the text format of Prometheus.
+
+interface MetricsParts {
+  readonly events: Pick<EventHub, 'totals'>;
+  readonly chat: Pick<Chat, 'repliesRunning'>;
+  readonly store: { readonly size: number };
+  readonly engineView: () => EngineView;
+}
+
+type Row = readonly [name: string, type: 'counter' | 'gauge', help: string, value: number];
+
+function rows({ events, chat, store, engineView }: MetricsParts): Row[] {
+  const { totals } = events;
+  const isUp = engineView().status === 'ready' ? 1 : 0;
+  return [
+    ['replies_total', 'counter', 'Replies that ended.', totals.replies],
+    ['replies_failed_total', 'counter', 'Replies that an error interrupted.', totals.failed],
+    ['prompt_tokens_total', 'counter', 'Tokens of their prompts.', totals.promptTokens],
+    ['cached_tokens_total', 'counter', 'Those that came from a cache.', totals.reusedTokens],
+    ['reply_tokens_total', 'counter', 'Tokens of the replies.', totals.replyTokens],
+    ['replies_running', 'gauge', 'Replies that run or wait.', chat.repliesRunning],
+    ['conversations', 'gauge', 'Conversations in the store.', store.size],
+    ['engine_up', 'gauge', '1 while the model can answer.', isUp],
+    ['uptime_seconds', 'gauge', 'Since the daemon began.', process.uptime()],
+    ['memory_bytes', 'gauge', 'Resident memory of the daemon.', process.memoryUsage.rss()],
+  ];
+}
+
+export function metricsRoute(parts: MetricsParts): Route {
+  return route('GET', '/metrics', ({ response }) => {
+    const text = rows(parts).map(([name, type, help, value]) => {
+      const head = `# HELP attune_${name} ${help}\n# TYPE attune_${name} ${type}\n`;
+      return `${head}attune_${name} ${value}\n`;
+    });
+    const headers = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' };
+    response.writeHead(200, { ...headers, 'Cache-Control': 'no-store' }).end(text.join(''));
+  });
+}
+
+// The HTTP route of what is remembered.
+
+export function memoryRoutes(memory: Memory): Route[] {
+  return [route('GET', '/api/memory', () => viewOf(memory))];
+}
+
+function viewOf(memory: Memory): MemoryView {
+  return {
+    kept: memory.list().map(({ gist, salience }) => ({
+      conversationId: gist.conversationId,
+      restedAt: gist.restedAt,
+      salience,
+      salienceAtRest: gist.salience,
+      inputs: { ...gist.inputs },
+      items: gist.items.map(({ kind, text }) => ({ kind, text })),
+    })),
+    forgotten: memory.forgotten.map(({ conversationId, forgottenAt, reason }) => ({
+      conversationId,
+      forgottenAt,
+      reason,
+    })),
+  };
 }

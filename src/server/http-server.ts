@@ -13,9 +13,8 @@ import {
   type TokenGate,
   tokenOf,
 } from './access.ts';
-import { publicFacts, retryAfterMs } from './error-message.ts';
+import { openaiError, openaiStatus, publicFacts, retryAfterMs } from './error-message.ts';
 import { OLLAMA_PATH, ollamaError } from './openai/ollama-routes.ts';
-import { openaiError, openaiStatus } from './openai-error.ts';
 import { createRateLimit } from './rate-limit.ts';
 import {
   findRoute,

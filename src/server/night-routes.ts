@@ -8,11 +8,11 @@ import { listNights, readSummary } from '../morning/list.ts';
 import { changeDream, reviewView } from '../morning/review.ts';
 import { type SliderParts, sliderReply, sliderView } from '../morning/slider.ts';
 import type { NightService } from '../night/service.ts';
-import { ReviewRequest } from '../protocol/review.ts';
 import {
   BlindAnswer,
   type NightList,
   OfferedDecision,
+  ReviewRequest,
   SliderReplyRequest,
 } from '../protocol/summary.ts';
 import type { Schedule } from '../schedule/job-schedule.ts';

@@ -5,12 +5,12 @@ import type { Chat } from '../chat/chat.ts';
 import type { Conversations } from '../chat/conversations.ts';
 import type { Config } from '../config/schema.ts';
 import { TokenGate } from './access.ts';
+import { createWebSocketServer } from './connection.ts';
 import type { EngineWatch } from './engine-watch.ts';
 import type { EventHub } from './event-hub.ts';
 import { openHttpServer } from './http-server.ts';
 import type { Route } from './route.ts';
 import { readStaticFiles } from './static-files.ts';
-import { createWebSocketServer } from './websocket.ts';
 
 export interface ServerOptions {
   readonly settings: Config['server'];

@@ -1,5 +1,5 @@
 // Whether a reply carries a direction out, by its words: chooses teachers, and judges no night.
-import { brokenness } from '../scenario/check.ts';
+import { brokenness } from '../scenario/kind.ts';
 import { featureText, type Marked } from '../scenario/span.ts';
 import { contentWords } from '../scenario/words.ts';
 

@@ -1,5 +1,5 @@
 // Finds a teacher for each moment: who carries out what the person asked for, and what they say.
-import { brokenness } from '../scenario/check.ts';
+import { brokenness } from '../scenario/kind.ts';
 import { parseScenario, type Scenario, type TeacherWay } from '../scenario/scenario.ts';
 import { carriesOut } from './carried-out.ts';
 import { crossLesson, isCrossed } from './cross.ts';

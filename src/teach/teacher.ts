@@ -1,6 +1,5 @@
 // Who teaches a moment: the same model, told. What it is told, and what a placebo is told instead.
-import { directiveOf } from '../scenario/directive.ts';
-import { restate, saidAgain } from '../scenario/restate.ts';
+import { directiveOf, restate, saidAgain } from '../scenario/directive.ts';
 import type { Scenario, ScenarioMessage, TeacherWay } from '../scenario/scenario.ts';
 import { featureText, type Marked } from '../scenario/span.ts';
 import { contentWords, sentencesOf, wordsOf } from '../scenario/words.ts';

@@ -3,16 +3,15 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import { compiledEntry } from '../base/compiled.ts';
-import { AttuneError, isAttuneError } from '../base/errors.ts';
+import { AttuneError, isAttuneError, unpackError } from '../base/errors.ts';
 import { createQueue } from '../base/queue.ts';
-import { unpackError } from '../base/sent-error.ts';
 import { type RenderDefaults, takesTools } from './chat-renderer.ts';
 import type { ChatTokenizer, ChatTokens } from './chat-tokenizer.ts';
-import { encodingHash } from './encoding-hash.ts';
 import { readTokenizer } from './read-tokenizer.ts';
 import type { ChatMessage } from './rendered-chat.ts';
 import { thoughtsOf } from './thought.ts';
 import { createTokenBytes, createTokenDecoder } from './token-bytes.ts';
+import { encodingHash } from './tokenizer-file.ts';
 import type { FromWorker, ToWorker, WorkerData } from './worker.ts';
 
 export interface TokenizerWorkerOptions {

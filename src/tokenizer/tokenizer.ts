@@ -5,14 +5,12 @@ import {
   type RenderDefaults,
   takesTools,
 } from './chat-renderer.ts';
-import { createTextEncoder } from './encoder.ts';
-import { encodingHash } from './encoding-hash.ts';
-import { createRawEncoder, prefixIds } from './raw-text.ts';
+import { createRawEncoder, createTextEncoder, prefixIds } from './encoder.ts';
 import { readTokenizer } from './read-tokenizer.ts';
 import type { ChatMessage, RenderedChat } from './rendered-chat.ts';
 import { endsInThought, THOUGHT_END, type Thoughts, thoughtsOf } from './thought.ts';
 import { createTokenBytes, createTokenDecoder, type TokenDecoder } from './token-bytes.ts';
-import type { TokenizerFiles } from './tokenizer-file.ts';
+import { encodingHash, type TokenizerFiles } from './tokenizer-file.ts';
 
 export interface Tokenizer extends TokenDecoder {
   readonly dir: string;

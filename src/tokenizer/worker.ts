@@ -1,10 +1,9 @@
 // The worker's side: renders the chats that it is sent, with the tokenizer that it is started with.
 import { parentPort, workerData } from 'node:worker_threads';
-import { packError, type SentError } from '../base/sent-error.ts';
+import { packError, type SentError } from '../base/errors.ts';
 import { createChatRenderer, type RenderDefaults } from './chat-renderer.ts';
 import { type ChatTokens, type RenderRequest, renderChatTokens } from './chat-tokenizer.ts';
-import { createTextEncoder } from './encoder.ts';
-import { createRawEncoder } from './raw-text.ts';
+import { createRawEncoder, createTextEncoder } from './encoder.ts';
 import type { ChatMessage } from './rendered-chat.ts';
 import { createTokenBytes } from './token-bytes.ts';
 import type { TokenizerFiles } from './tokenizer-file.ts';

@@ -1,8 +1,7 @@
 // The device side of training: micro-steps that sum gradients, and the update that spends them.
 import { AttuneError } from '../base/errors.ts';
 import type { Model } from '../model/model.ts';
-import { decisionFeeds } from '../reading/decision.ts';
-import type { ContextCache } from '../reading/reader.ts';
+import { type ContextCache, decisionFeeds } from '../reading/reader.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
 import { number, zeros } from '../runtime/host-tensor.ts';
 import type { Candidate } from '../scenario/example.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ARCHIVES, milliseconds } from '../../src/cli/conversation/archive.ts';
-import { converted, type ExportFormat } from '../../src/cli/conversation/export-format.ts';
+import { converted, type ExportFormat } from '../../src/cli/conversation/export.ts';
 import { ConversationImport, type ConversationImportInput } from '../../src/protocol/http.ts';
 
 const entries = (...values: unknown[]) =>

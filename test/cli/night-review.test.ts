@@ -1,8 +1,8 @@
 // `attune night review|drop|edit|blind` against a daemon whose nights are made up.
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { registerReview } from '../../src/cli/night/night-review.ts';
-import { type ReviewRequest, ReviewView } from '../../src/protocol/review.ts';
+import { registerNight } from '../../src/cli/night/night-command.ts';
+import { type ReviewRequest, ReviewView } from '../../src/protocol/summary.ts';
 import { type Route, sendJson } from '../../src/server/route.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 
@@ -60,16 +60,14 @@ afterEach(() => daemon.end());
 
 async function attune(...words: string[]): Promise<string> {
   const program = new Command().exitOverride();
-  registerReview((name, description) =>
-    program.command(name).description(description).option('--url <address>').option('--json'),
-  );
+  registerNight(program);
   let printed = '';
   const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
     printed += String(text);
     return true;
   });
   try {
-    await program.parseAsync(['node', 'night', ...words, '--url', daemon.url]);
+    await program.parseAsync(['node', 'attune', 'night', ...words, '--url', daemon.url]);
   } finally {
     write.mockRestore();
   }

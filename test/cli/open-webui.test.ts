@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readOpenWebui } from '../../src/cli/conversation/open-webui.ts';
+import { readOpenWebui } from '../../src/cli/conversation/archive.ts';
 import { ConversationImport } from '../../src/protocol/http.ts';
 
 /** As Open WebUI 0.6 writes it: a tree of messages, the leaf that is shown, ratings on messages. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createPasteInput } from '../../src/cli/chat/paste.ts';
+import { createPasteInput } from '../../src/cli/chat/terminal.ts';
 import { fc } from '../property.ts';
 
 const paste = (text: string): string => `\u001b[200~${text}\u001b[201~`;

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { writeJsonAtomic } from '../../src/base/atomic-file.ts';
 import { sha256 } from '../../src/base/hash.ts';
-import { openTombstones } from '../../src/conversation/tombstone.ts';
+import { openTombstones } from '../../src/conversation/pending-deletions.ts';
 import { createFakeClock } from '../fakes/fake-clock.ts';
 import { MemoryDisk } from '../fakes/memory-disk.ts';
 

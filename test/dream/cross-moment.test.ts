@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { crossMoment } from '../../src/dream/cross-moment.ts';
 import type { Draft } from '../../src/dream/draft.ts';
+import { crossMoment } from '../../src/dream/echo.ts';
 import { listens, random } from './dreaming.ts';
 
 const TALK = [

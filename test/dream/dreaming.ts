@@ -8,7 +8,7 @@ import type { DreamOptions } from '../../src/dream/dream.ts';
 import { createWriter, type Writer } from '../../src/dream/writer.ts';
 import { compress, type Gist } from '../../src/memory/gist.ts';
 import { readPrompts } from '../../src/prompt/prompt.ts';
-import { checkReply } from '../../src/scenario/check.ts';
+import { checkReply } from '../../src/scenario/kind.ts';
 import type { FlaggedMoment } from '../../src/scenario/moment.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';

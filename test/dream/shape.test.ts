@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { featuresOf, shapeOf } from '../../src/dream/shape.ts';
+import { featuresOf, shapeOf } from '../../src/dream/dream.ts';
 import type { FlaggedMoment } from '../../src/scenario/moment.ts';
 import { flag } from './dreaming.ts';
 

@@ -6,8 +6,7 @@ import { afterAll } from 'vitest';
 import { readSafetensors, readTensor } from '../../src/model/checkpoint/safetensors.ts';
 import type { TransformerGraph } from '../../src/model/graph-builder.ts';
 import { type Model, readModel } from '../../src/model/model.ts';
-import type { PrimitiveOptions } from '../../src/model/transformer.ts';
-import { primitiveGraph } from '../../src/model/transformer.ts';
+import { type PrimitiveOptions, primitiveGraph } from '../../src/model/transformer.ts';
 import { loadVersion } from '../../src/model/versions.ts';
 import type { Executor, HostTensor, Program } from '../../src/runtime/executor.ts';
 

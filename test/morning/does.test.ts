@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { doesIt } from '../../src/morning/does.ts';
+import { doesIt } from '../../src/morning/summary.ts';
 import type { Marked } from '../../src/scenario/span.ts';
 
 /** The direction stands in the first message; an own idea in the one before it. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decideGate, type GateEvidence } from '../../src/measure/gate.ts';
-import { type HeadlineInput, headlineOf } from '../../src/morning/headline.ts';
+import { type HeadlineInput, headlineOf } from '../../src/morning/summary.ts';
 import type { FlaggedView } from '../../src/protocol/summary.ts';
 import { adviceOf, adviceText, changeText } from '../../src/protocol/verdict-text.ts';
 import { around, GOOD, SETTINGS } from '../measure/gate-evidence.ts';

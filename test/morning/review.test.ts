@@ -1,10 +1,9 @@
 // Changing a night's dreams on a real ledger, over the daemon's own routes.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { deleteSource } from '../../src/ledger/deletion.ts';
+import { deleteSource, readReview } from '../../src/ledger/deletion.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
-import { readReview } from '../../src/ledger/review.ts';
 import { reviewed } from '../../src/morning/review.ts';
-import { ReviewView } from '../../src/protocol/review.ts';
+import { ReviewView } from '../../src/protocol/summary.ts';
 import { writeDrafts, writeScenarios } from '../../src/record/files.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
 import type { TestDaemon } from '../server/open-test-daemon.ts';

@@ -1,8 +1,7 @@
 // The words of a summary about replies and listening.
 import { describe, expect, it } from 'vitest';
 import { summaryMarkdown } from '../../src/morning/summary-markdown.ts';
-import { listeningText } from '../../src/protocol/listening-text.ts';
-import { pointsText, repliesLine } from '../../src/protocol/replies-text.ts';
+import { listeningText, pointsText, repliesLine } from '../../src/protocol/listening-text.ts';
 import { NightSummary, type RepliesView } from '../../src/protocol/summary.ts';
 import { listening, night, today } from '../web/night-example.ts';
 

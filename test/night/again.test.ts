@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { type ReviewChange, writeReview } from '../../src/ledger/deletion.ts';
 import type { Manifest } from '../../src/ledger/manifest.ts';
-import { type ReviewChange, writeReview } from '../../src/ledger/review.ts';
 import { beginAgain } from '../../src/night/again.ts';
 import { findUnfinished } from '../../src/night/prepare.ts';
 import { readScenarioFile, writeScenarios } from '../../src/record/files.ts';

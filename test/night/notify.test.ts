@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { type Logger, silentLogger } from '../../src/base/logger.ts';
-import { notify } from '../../src/night/notify.ts';
+import { notify } from '../../src/night/nightly.ts';
 
 // A program is started, on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });

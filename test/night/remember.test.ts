@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Conversation } from '../../src/night/gather.ts';
-import { type RememberOptions, rememberConversations } from '../../src/night/remember.ts';
+import { type RememberOptions, rememberConversations } from '../../src/night/prepare.ts';
 import type { FlaggedMoment } from '../../src/scenario/moment.ts';
 import type { Store } from '../../src/store/store.ts';
 import { NOW, openNightStore } from './night-store.ts';

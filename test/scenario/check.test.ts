@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkReply } from '../../src/scenario/check.ts';
+import { checkReply } from '../../src/scenario/kind.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
 import { contentWords, hasPhrase, sentencesOf, stem } from '../../src/scenario/words.ts';
 

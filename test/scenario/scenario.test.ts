@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseScenarios, printScenarios } from '../../src/scenario/file.ts';
-import { directionDistance, parseScenario } from '../../src/scenario/scenario.ts';
+import { directionDistance, parseScenario, withoutOwnIdea } from '../../src/scenario/scenario.ts';
 import { featureText, placeQuote } from '../../src/scenario/span.ts';
-import { withoutOwnIdea } from '../../src/scenario/variant.ts';
 
 const written = (changes: Record<string, unknown> = {}): unknown => ({
   id: 'one',

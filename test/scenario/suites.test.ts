@@ -1,9 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { checkReply } from '../../src/scenario/check.ts';
 import { parseScenarios } from '../../src/scenario/file.ts';
-import { KINDS, type Kind } from '../../src/scenario/kind.ts';
+import { checkReply, KINDS, type Kind } from '../../src/scenario/kind.ts';
 import type { Scenario } from '../../src/scenario/scenario.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));

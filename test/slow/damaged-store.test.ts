@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { writeReview } from '../../src/ledger/review.ts';
+import { writeReview } from '../../src/ledger/deletion.ts';
 import { finishNight } from '../../src/night/finish.ts';
 import { beginNight } from '../../src/night/prepare.ts';
 import { resolveSampling } from '../../src/protocol/sampling.ts';

@@ -6,7 +6,7 @@ import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { createRandom } from '../../src/base/random.ts';
-import { HttpClient } from '../../src/cli/http-client.ts';
+import { HttpClient } from '../../src/cli/daemon.ts';
 import { writeSmallModel } from '../system/small-model.ts';
 import { canBrowse, NEEDS, openBrowser } from '../web/browser.ts';
 import { kill, type Running, start } from './kill-loop.ts';

@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { deleteFromReviews, readReview } from '../../src/ledger/deletion.ts';
 import type { NightId } from '../../src/ledger/manifest.ts';
-import { deleteFromReviews, readReview } from '../../src/ledger/review.ts';
 import { changeDream, reviewView } from '../../src/morning/review.ts';
-import type { ReviewRequest } from '../../src/protocol/review.ts';
+import type { ReviewRequest } from '../../src/protocol/summary.ts';
 import { readScenarioFile, writeScenarios } from '../../src/record/files.ts';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
 import { asLesson } from '../../src/teach/teacher.ts';

@@ -1,8 +1,7 @@
 // The web client in a real browser: looking through a night's dreams before it is used.
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ReviewRequest, ReviewView } from '../../src/protocol/review.ts';
-import type { NightView } from '../../src/protocol/summary.ts';
+import { type NightView, type ReviewRequest, ReviewView } from '../../src/protocol/summary.ts';
 import { type Route, sendJson } from '../../src/server/route.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 import { canBrowse, NEEDS, openBrowser, openPage, SLOW, webFolder } from './browser.ts';

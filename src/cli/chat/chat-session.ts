@@ -5,7 +5,7 @@ import type { Conversation, ConversationSummary } from '../../protocol/conversat
 import type { ClientState, DaemonClient } from '../../protocol/daemon-client.ts';
 import type { Flag, ToldReply } from '../../protocol/flag.ts';
 import type { ServerMessage, ServerMessageOf } from '../../protocol/server-message.ts';
-import type { Address } from '../address.ts';
+import type { Address } from '../daemon.ts';
 import { connectFirst, createDaemonClient } from '../daemon-connection.ts';
 import { ChatView, type Shown } from './chat-view.ts';
 import { printable, type Terminal } from './terminal.ts';

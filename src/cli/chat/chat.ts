@@ -1,6 +1,6 @@
 // `attune chat`: a conversation in the terminal.
 import type { Command } from 'commander';
-import { type AddressOptions, findDaemon } from '../address.ts';
+import { type AddressOptions, findDaemon } from '../daemon.ts';
 import { ChatSession } from './chat-session.ts';
 import { openLineHistory } from './line-history.ts';
 import { runCommand } from './slash-command.ts';

@@ -4,20 +4,15 @@ import { createWriteStream, existsSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { AttuneError } from '../../base/errors.ts';
-import { type AddressOptions, findDaemon } from '../address.ts';
-import { HttpClient } from '../http-client.ts';
+import type { Flag } from '../../protocol/flag.ts';
+import { type AddressOptions, findDaemon, HttpClient } from '../daemon.ts';
 import { addDeltaOptions, type ExportDeltaOptions, exportDelta } from '../model/export-delta.ts';
-import { converted, EXPORT_FORMATS, type ExportFormat } from './export-format.ts';
 
 interface ExportOptions extends AddressOptions, ExportDeltaOptions {
   readonly conversation?: string;
   readonly to?: string;
   readonly format?: string;
 }
-
-const FORMATS = Object.keys(EXPORT_FORMATS);
-
-const isFormat = (name: string): name is ExportFormat => FORMATS.includes(name);
 
 export function registerExport(program: Command): void {
   addDeltaOptions(program.command('export'))
@@ -82,4 +77,115 @@ async function pour(
   output: NodeJS.WritableStream,
 ): Promise<void> {
   for await (const piece of lines) if (!output.write(piece)) await once(output, 'drain');
+}
+
+// An export as the lines that others train on: ShareGPT, OpenAI's messages, pairs of replies.
+
+/** What a line of our own export has, as far as it is needed here. */
+interface Line {
+  readonly type: string;
+  readonly id: string;
+  readonly messageId?: string;
+  readonly replaces?: string | null;
+  readonly text?: string;
+  readonly settings?: { readonly systemPrompt?: string };
+  readonly title?: string;
+}
+
+interface Said {
+  readonly id: string;
+  readonly role: 'system' | 'user' | 'assistant';
+  readonly content: string;
+}
+
+interface Exported {
+  readonly id: string;
+  readonly said: readonly Said[];
+  /** Of every reply, also of those whose place another took: what was said before it. */
+  readonly before: ReadonlyMap<string, readonly Said[]>;
+  readonly texts: ReadonlyMap<string, string>;
+  readonly flags: readonly Flag[];
+}
+
+type Format = (exported: Exported) => readonly object[];
+
+const plain = (said: readonly Said[]): object[] =>
+  said.map(({ role, content }) => ({ role, content }));
+
+const FROM = { system: 'system', user: 'human', assistant: 'gpt' } as const;
+
+export const EXPORT_FORMATS = {
+  openai: ({ said }) => (said.length === 0 ? [] : [{ messages: plain(said) }]),
+  sharegpt: ({ id, said }) => {
+    const conversations = said.map(({ role, content }) => ({ from: FROM[role], value: content }));
+    return said.length === 0 ? [] : [{ id, conversations }];
+  },
+  /** What a person would have wanted to hear, and what was said: as TRL and others take it. */
+  preferences: ({ flags, before, texts }) =>
+    flags.flatMap(({ replyId, betterWords, withdrawnAt, kind }) => {
+      const rejected = texts.get(replyId);
+      if (betterWords === null || withdrawnAt !== null || kind !== 'missed') return [];
+      if (rejected === undefined || rejected === betterWords) return [];
+      const reply = (content: string) => [{ role: 'assistant', content }];
+      const prompt = plain(before.get(replyId) ?? []);
+      return [{ prompt, chosen: reply(betterWords), rejected: reply(rejected) }];
+    }),
+} as const satisfies Readonly<Record<string, Format>>;
+
+export type ExportFormat = keyof typeof EXPORT_FORMATS;
+const FORMATS = Object.keys(EXPORT_FORMATS);
+
+const isFormat = (name: string): name is ExportFormat => FORMATS.includes(name);
+
+/** @param lines of one conversation's export: its log, then its flags */
+function exportedOf(lines: readonly Line[]): Exported {
+  const system = lines.findLast(({ settings }) => settings !== undefined)?.settings?.systemPrompt;
+  let said: Said[] = system ? [{ id: 'system', role: 'system', content: system }] : [];
+  const before = new Map<string, readonly Said[]>();
+  const texts = new Map<string, string>();
+  for (const { type, id, text = '', messageId, replaces } of lines) {
+    if (type === 'message') said = [...said, { id, role: 'user', content: text }];
+    if (type !== 'reply') continue;
+    texts.set(id, text);
+    const at = said.findIndex((one) => one.id === messageId);
+    before.set(id, at === -1 ? said : said.slice(0, at + 1));
+    said = said.filter((one) => one.id !== replaces);
+    if (text === '') continue;
+    const place = replaces ? said.findIndex((one) => one.id === messageId) + 1 : 0;
+    said.splice(place > 0 ? place : said.length, 0, { id, role: 'assistant', content: text });
+  }
+  const flags = lines.filter(({ type }) => type === 'flag') as unknown as Flag[];
+  return { id: lines[0]?.id ?? '', said, before, texts, flags };
+}
+
+/** Our own export in another format, a line an object. */
+export async function* converted(
+  pieces: AsyncIterable<Uint8Array>,
+  format: ExportFormat,
+): AsyncGenerator<Uint8Array> {
+  let own: Line[] = [];
+  const whole = (): Uint8Array => {
+    const objects = own.length === 0 ? [] : EXPORT_FORMATS[format](exportedOf(own));
+    return Buffer.from(objects.map((one) => `${JSON.stringify(one)}\n`).join(''), 'utf8');
+  };
+  for await (const text of linesOf(pieces)) {
+    const line = JSON.parse(text) as Line;
+    if (line.type === 'conversation') {
+      yield whole();
+      own = [];
+    }
+    own.push(line);
+  }
+  yield whole();
+}
+
+async function* linesOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const piece of pieces) {
+    const lines = (rest + decoder.decode(piece, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines.filter((line) => line !== '');
+  }
+  if (rest !== '') yield rest;
 }

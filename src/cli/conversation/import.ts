@@ -11,11 +11,9 @@ import {
   ConversationImported,
   type ConversationImportInput,
 } from '../../protocol/http.ts';
-import { type AddressOptions, addAddressOptions, findDaemon } from '../address.ts';
-import { HttpClient } from '../http-client.ts';
+import { type AddressOptions, addAddressOptions, findDaemon, HttpClient } from '../daemon.ts';
 import { reportWarnings } from '../report.ts';
-import { ARCHIVES, type Archive, type Entry } from './archive.ts';
-import { readOpenWebui } from './open-webui.ts';
+import { ARCHIVES, type Archive, type Entry, readOpenWebui } from './archive.ts';
 
 /** The longest text that can be read as one. */
 const FILE_BYTES_MAX = 2 ** 29 - 2 ** 20;

@@ -86,7 +86,7 @@ async function testListener(listener: Listener, options: TestOptions): Promise<v
       import('../../listen/generate.ts'),
       import('../../listen/run.ts'),
       import('../../listen/report.ts'),
-      import('../../listen/page.ts'),
+      import('../../listen/report.ts'),
     ]);
   const { part, seed, full: isFull = false, minutes, parallel, signal } = options;
   const pairs = generatePairs(await readSuite(SUITE, part), seed);

@@ -6,9 +6,8 @@ import type { NightProgress } from '../../protocol/night.ts';
 import { fixed } from '../../protocol/number-text.ts';
 import { progressText } from '../../protocol/progress-text.ts';
 import { NightList } from '../../protocol/summary.ts';
-import type { Address } from '../address.ts';
+import { type Address, HttpClient } from '../daemon.ts';
 import { connectFirst, createDaemonClient } from '../daemon-connection.ts';
-import { HttpClient } from '../http-client.ts';
 
 const startedSchema = z.object({ nightId: z.string() });
 

@@ -1,6 +1,6 @@
 // `attune night …`, `attune summary`, `attune swap`: nights from the command line.
-
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
@@ -9,15 +9,21 @@ import { type StoreVerification, verifyLedgers } from '../../ledger/verify.ts';
 import { summaryMarkdown } from '../../morning/summary-markdown.ts';
 import { fixed } from '../../protocol/number-text.ts';
 import { progressText } from '../../protocol/progress-text.ts';
-import { BlindView, NightList, NightView } from '../../protocol/summary.ts';
+import {
+  type BlindPair,
+  BlindView,
+  NightList,
+  NightView,
+  type ReviewedDream,
+  type ReviewRequest,
+  ReviewView,
+} from '../../protocol/summary.ts';
 import { NIGHT_FILES } from '../../record/files.ts';
-import { type Address, type AddressOptions, addAddressOptions, findDaemon } from '../address.ts';
 import { printable } from '../chat/terminal.ts';
 import { readConfig } from '../configuration.ts';
-import { HttpClient } from '../http-client.ts';
+import { type Asked, daemonCommands, type HttpClient, type Printed } from '../daemon.ts';
 import { say } from '../report.ts';
 import { followNight, startNight } from './follow-night.ts';
-import { registerReview } from './night-review.ts';
 
 const findingSchema = z.object({
   night: z.string().nullable(),
@@ -43,75 +49,77 @@ const DECISIONS = {
   revert: 'remove a night from the active weights',
 };
 
-type Options = AddressOptions & { json?: boolean };
-type ShowOptions = Options & { all?: boolean };
-
 export function registerNight(program: Command): void {
-  const located = (parent: Command, name: string, description: string): Command =>
-    addAddressOptions(parent.command(name)).description(description).option('--json', 'print JSON');
   const night = program
     .command('night')
     .description('run nights, inspect them and decide about them');
-  const command = (name: string, description: string): Command => located(night, name, description);
-
-  command('run', 'start a night or go on with a stopped one, or join the one that runs; follow it')
-    .option('--detach', 'return at once')
-    .action(run);
-  command('stop', 'stop the running night; the next run goes on where it was').action(stop);
-  command('list', 'list all nights').action(list);
-  command('show [id]', 'print the summary of a night (default: the last one)')
-    .option('--all', 'include the replies that are still to be judged blind')
-    .action(show);
-  for (const [decision, description] of Object.entries(DECISIONS)) {
-    command(`${decision} <id>`, description).action((id: string, options: Options) =>
-      decide(id, decision, options),
-    );
+  const add = daemonCommands(night);
+  const beside = daemonCommands(program);
+  const following =
+    'start a night or go on with a stopped one, or join the one that runs; follow it';
+  add('run', following, run).option('--detach', 'return at once');
+  add('stop', 'stop the running night; the next run goes on where it was', stop);
+  add('list', 'list all nights', list);
+  for (const command of [add('show [id]', SHOW, show), beside('summary [id]', SHOW, show)]) {
+    command.option('--all', 'include the replies that are still to be judged blind');
   }
-  registerReview(command);
-  command('verify', 'check the hash chain, every file and every delta, of all base models').action(
-    verify,
+  for (const [decision, description] of Object.entries(DECISIONS)) {
+    add(`${decision} <id>`, description, ({ client }, id: string) => decide(client, id, decision));
+  }
+  add('review <id>', 'list the dreams that a night trained on', review);
+  add('drop <id> <dreams...>', 'drop dreams, by their number in `review`', drop).option(
+    '--undo',
+    'restore dropped dreams',
   );
-  located(program, 'summary [id]', 'print the summary of a night (default: the last one)')
-    .option('--all', 'include the replies that are still to be judged blind')
-    .action(show);
-  located(program, 'swap', 'switch to other weights now')
+  add('edit <id> <dream> [words...]', EDIT, edit);
+  add('retrain <id>', 'train a night again with your changes, and follow it', retrain);
+  add('blind <id>', 'judge old and new replies without knowing which is which', blind);
+  add('verify', 'check the hash chain, every file and every delta, of all base models', verify);
+  beside('swap', 'switch to other weights now', swap)
     .option('--to <nights...>', 'nights to apply, in order')
-    .option('--base', 'use the base model without any night')
-    .action(swap);
+    .option('--base', 'use the base model without any night');
 }
 
-async function run(options: Options & { detach?: boolean }): Promise<void> {
-  const address = await findDaemon(options);
-  if (options.detach === true) return say(await startNight(address));
+const SHOW = 'print the summary of a night (default: the last one)';
+const EDIT = 'reword the listening reply of a dream; without words, restore it';
+
+type Shown = Asked<{ readonly all?: boolean }>;
+
+async function run(asked: Shown & Asked<{ readonly detach?: boolean }>): Promise<Printed> {
+  const { address, options } = asked;
+  if (options.detach === true) {
+    const nightId = await startNight(address);
+    return { answer: { nightId }, lines: [nightId] };
+  }
   const nightId = await followNight(address);
   say(nightId);
-  await show(nightId, options);
+  return show(asked, nightId);
 }
 
-async function stop(options: Options): Promise<void> {
-  const client = new HttpClient(await findDaemon(options));
-  const { nightId } = await client.post('/api/nights/stop', {}, z.object({ nightId: z.string() }));
-  say(options.json ? JSON.stringify({ nightId }) : `${nightId}: stopped. Go on: attune night run`);
+async function stop({ client }: Asked): Promise<Printed> {
+  const answer = await client.post('/api/nights/stop', {}, z.object({ nightId: z.string() }));
+  return { answer, lines: [`${answer.nightId}: stopped. Go on: attune night run`] };
 }
 
 const TAKEN_BACK = 'has learnt from words that you took back since:';
 
-async function list(options: Options): Promise<void> {
-  const address = await findDaemon(options);
-  const answer = await new HttpClient(address).get('/api/nights', NightList);
-  if (options.json) return say(JSON.stringify(answer, null, 2));
-  if (answer.nights.length === 0) say('There are no nights of this model yet.');
-  for (const { nightId, status, headline, remedy } of answer.nights) {
-    say(`${nightId}  ${status.padEnd(9)}  ${headline}`);
-    if (remedy !== null) say(`  ${TAKEN_BACK} attune night ${remedy} ${nightId}`);
-  }
-  for (const line of nowLines(answer)) say(line);
+async function list({ client, address }: Asked): Promise<Printed> {
+  const answer = await client.get('/api/nights', NightList);
   const { total } = answer.offered;
-  if (total > 0) {
-    say(`${total} conversations came over the API: ${address.url}/nights asks about them`);
-  }
-  say(`active weights: ${answer.version}`);
-  for (const problem of answer.problems) say(`problem: ${problem}`);
+  const lines = [
+    ...(answer.nights.length === 0 ? ['There are no nights of this model yet.'] : []),
+    ...answer.nights.flatMap(({ nightId, status, headline, remedy }) => [
+      `${nightId}  ${status.padEnd(9)}  ${headline}`,
+      ...(remedy === null ? [] : [`  ${TAKEN_BACK} attune night ${remedy} ${nightId}`]),
+    ]),
+    ...nowLines(answer),
+    ...(total === 0
+      ? []
+      : [`${total} conversations came over the API: ${address.url}/nights asks about them`]),
+    `active weights: ${answer.version}`,
+    ...answer.problems.map((problem) => `problem: ${problem}`),
+  ];
+  return { answer, lines };
 }
 
 /** What of the nights is now, and next. */
@@ -126,72 +134,166 @@ export function nowLines({ nights, running, stopped, nextAt }: NightList): strin
   ];
 }
 
-async function show(id: string | undefined, options: ShowOptions): Promise<void> {
-  const address = await findDaemon(options);
-  const wanted = id ?? (await lastNight(address));
-  const client = new HttpClient(address);
-  const summary = await client.get(`/api/nights/${encodeURIComponent(wanted)}`, NightView);
-  if (options.json) return say(JSON.stringify(summary, null, 2));
-  const { pairs } = await client.get(`/api/nights/${wanted}/blind`, BlindView);
+async function show({ client, address, options }: Shown, id?: string): Promise<Printed> {
+  const wanted = id ?? (await lastNight(client));
+  const answer = await client.get(pathOf(wanted), NightView);
+  const { pairs } = await client.get(pathOf(wanted, '/blind'), BlindView);
   // At a terminal, old and new replies are not shown before they were judged blind.
   const isBlind = pairs.length > 0 && process.stdout.isTTY && options.all !== true;
-  const replies = summary.replies && { ...summary.replies, samples: [] };
-  const shown = { ...summary, replies, flagged: isBlind ? [] : summary.flagged };
-  say(printable(summaryMarkdown(shown)));
-  if (isBlind)
-    say(`${pairs.length} pairs of replies to judge blind: attune night blind ${wanted}\n`);
-  say(`${summary.status} · ${address.url}/nights/${wanted}`);
+  const replies = answer.replies && { ...answer.replies, samples: [] };
+  const lines = [
+    summaryMarkdown({ ...answer, replies, flagged: isBlind ? [] : answer.flagged }),
+    ...(isBlind
+      ? [`${pairs.length} pairs of replies to judge blind: attune night blind ${wanted}\n`]
+      : []),
+    `${answer.status} · ${address.url}/nights/${wanted}`,
+  ];
+  return { answer, lines };
 }
 
-async function lastNight(address: Address): Promise<string> {
-  const { nights } = await new HttpClient(address).get('/api/nights', NightList);
-  const last = nights.at(-1);
+const pathOf = (id: string, what = ''): string => `/api/nights/${encodeURIComponent(id)}${what}`;
+
+async function lastNight(client: HttpClient): Promise<string> {
+  const last = (await client.get('/api/nights', NightList)).nights.at(-1);
   if (last !== undefined) return last.nightId;
   const message = 'There are no nights of this model yet. Start one with: attune night run';
   throw new AttuneError('night-unknown', message);
 }
 
-async function decide(id: string, decision: string, options: Options): Promise<void> {
-  const path = `/api/nights/${encodeURIComponent(id)}/${decision}`;
-  const client = new HttpClient(await findDaemon(options));
-  const answer = await client.post(path, {}, z.unknown());
-  if (options.json) return say(JSON.stringify(answer));
+async function decide(client: HttpClient, id: string, decision: string): Promise<Printed> {
+  const answer = await client.post(pathOf(id, `/${decision}`), {}, z.unknown());
   const swapped = swapSchema.safeParse(answer);
-  say(swapped.success ? swapLine(swapped.data) : `${id}: done`);
+  return { answer, lines: [swapped.success ? swapLine(swapped.data) : `${id}: done`] };
 }
 
 const swapLine = ({ from, to, stallMs }: z.infer<typeof swapSchema>): string =>
   `${from} → ${to} (stall ${fixed(stallMs, 1)} ms)`;
 
-async function verify(options: Options): Promise<void> {
-  const client = new HttpClient(await findDaemon(options));
+async function verify({ client, options }: Asked): Promise<Printed> {
   const answer = await client
     .post('/api/nights/verify', {}, verificationSchema)
     .catch((error: unknown) => {
       if (!isAttuneError(error, 'daemon-unreachable') || options.url !== undefined) throw error;
       return verifyStore(options);
     });
-  if (options.json) say(JSON.stringify(answer, null, 2));
-  for (const { base, nights, isSound, findings } of options.json ? [] : answer.ledgers) {
-    for (const { night, kind, text } of findings) say(`${night ?? 'ledger'}: ${kind}: ${text}`);
-    say(`base-${base.slice(0, 12)}: ${nights} nights, ${isSound ? 'sound' : 'DAMAGED'}`);
-  }
   if (!answer.isSound) process.exitCode = 1;
+  const lines = answer.ledgers.flatMap(({ base, nights, isSound, findings }) => [
+    ...findings.map(({ night, kind, text }) => `${night ?? 'ledger'}: ${kind}: ${text}`),
+    `base-${base.slice(0, 12)}: ${nights} nights, ${isSound ? 'sound' : 'DAMAGED'}`,
+  ]);
+  return { answer, lines };
 }
 
 /** Without a daemon: the ledgers of the configured store, as they are. */
-async function verifyStore(options: Options): Promise<StoreVerification> {
+async function verifyStore(options: Asked['options']): Promise<StoreVerification> {
   const { config } = await readConfig(options);
   const folder = join(resolve(config.store.path), 'ledger');
   return verifyLedgers(await readLedgers(folder, { files: NIGHT_FILES }));
 }
 
-async function swap(options: Options & { to?: string[]; base?: boolean }): Promise<void> {
-  if ((options.to === undefined) === (options.base !== true)) {
+type Swapping = Asked<{ readonly to?: string[]; readonly base?: boolean }>;
+
+async function swap({ client, options: { to, base } }: Swapping): Promise<Printed> {
+  if ((to === undefined) === (base !== true)) {
     throw new AttuneError('config-invalid', 'Give either --to NIGHT… or --base.');
   }
-  const nights = options.base ? [] : options.to;
-  const client = new HttpClient(await findDaemon(options));
-  const answer = await client.post('/api/swap', { nights }, swapSchema);
-  say(options.json ? JSON.stringify(answer) : swapLine(answer));
+  const answer = await client.post('/api/swap', { nights: base ? [] : to }, swapSchema);
+  return { answer, lines: [swapLine(answer)] };
+}
+
+async function review({ client }: Asked, id: string): Promise<Printed> {
+  const answer = await client.get(pathOf(id, '/review'), ReviewView);
+  return { answer, lines: [...answer.dreams.map(dreamText), footer(answer)] };
+}
+
+function dreamText(dream: ReviewedDream): string {
+  const { number, kind, turns, chosen, rejected, isDropped, isReworded, pairId } = dream;
+  const marks = [
+    isDropped ? 'DROPPED' : '',
+    isReworded ? 'reworded' : '',
+    pairId === null ? '' : 'one of a pair',
+  ].filter((mark) => mark !== '');
+  const said = turns.map(
+    ({ role, content }) => `      ${role === 'user' ? 'you   ' : 'attune'} ${printable(content)}`,
+  );
+  return [
+    `${String(number).padStart(4)}  ${kind}${marks.length === 0 ? '' : `  (${marks.join(', ')})`}`,
+    ...said,
+    `    + ${printable(chosen)}`,
+    ...(rejected === null ? [] : [`    − ${printable(rejected)}`]),
+    '',
+  ].join('\n');
+}
+
+function footer({ nightId, dreams, changes, canChange }: ReviewView): string {
+  if (dreams.length === 0) return 'This night trained on no dreams.';
+  if (!canChange) return 'This night is decided; its dreams can no longer be changed.';
+  const commands = `attune night drop ${nightId} NUMBER…, attune night edit ${nightId} NUMBER WORDS`;
+  if (changes === 0) return `To change them: ${commands}`;
+  return `${changes} changed. Train again with: attune night retrain ${nightId}`;
+}
+
+/** Dreams by their number in the list, or by their id. */
+function pick(view: ReviewView, name: string): ReviewedDream {
+  const dream = view.dreams.find(({ id, number }) => id === name || String(number) === name);
+  if (dream !== undefined) return dream;
+  const message = `${view.nightId} has no dream ${name}; it has dreams 1 to ${view.dreams.length}.`;
+  throw new AttuneError('night-unknown', message, { id: view.nightId });
+}
+
+async function change(
+  client: HttpClient,
+  { id, dreams }: { readonly id: string; readonly dreams: readonly string[] },
+  request: Omit<ReviewRequest, 'dreamId'>,
+): Promise<Printed> {
+  let answer = await client.get(pathOf(id, '/review'), ReviewView);
+  const bodies = dreams.map((name) => ({ dreamId: pick(answer, name).id, ...request }));
+  for (const body of bodies) answer = await client.post(pathOf(id, '/review'), body, ReviewView);
+  return { answer, lines: [footer(answer)] };
+}
+
+type Dropping = Asked<{ readonly undo?: boolean }>;
+
+const drop = ({ client, options }: Dropping, id: string, dreams: string[]): Promise<Printed> =>
+  change(client, { id, dreams }, { isDropped: options.undo !== true });
+
+function edit({ client }: Asked, id: string, dream: string, words: string[]): Promise<Printed> {
+  const chosen = words.length === 0 ? null : words.join(' ');
+  return change(client, { id, dreams: [dream] }, { chosen });
+}
+
+async function retrain({ address }: Asked, id: string): Promise<Printed> {
+  const nightId = await followNight(address, id);
+  return { answer: { nightId }, lines: [`${nightId}: attune night show ${nightId}`] };
+}
+
+async function blind({ client, options }: Asked, id: string): Promise<Printed> {
+  let answer = await client.get(pathOf(id, '/blind'), BlindView);
+  if (options.json) return { answer, lines: [] };
+  const prompt = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    for (let pair = answer.pairs[0]; pair !== undefined; pair = answer.pairs[0]) {
+      say(pairText(pair));
+      const said = (await prompt.question('Which one listens better? a, b or s (same): ')).trim();
+      const choice = z
+        .enum(['a', 'b', 'same'])
+        .safeParse(said.startsWith('s') ? 'same' : said.toLowerCase()).data;
+      if (choice === undefined) continue;
+      const { flagId } = pair;
+      answer = await client.post(pathOf(id, '/blind'), { flagId, choice }, BlindView);
+    }
+  } finally {
+    prompt.close();
+  }
+  return { answer, lines: [tallyText(answer)] };
+}
+
+const pairText = ({ direction, a, b }: BlindPair): string =>
+  `\n“${printable(direction)}”\n  a  ${printable(a)}\n  b  ${printable(b)}`;
+
+function tallyText({ tally, isVeto }: BlindView): string {
+  if (tally === null) return 'No reply of this night can be compared.';
+  const { old, new: newer, same } = tally;
+  const veto = isVeto ? ' The old replies were preferred: this night should not be used.' : '';
+  return `\nYou preferred the new reply ${newer} times, the old one ${old} times; ${same} the same.${veto}`;
 }

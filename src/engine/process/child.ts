@@ -1,5 +1,5 @@
 // The engine's own process: opens an engine and serves what comes through the pipe, nothing else.
-import { packError } from '../../base/sent-error.ts';
+import { packError } from '../../base/errors.ts';
 import { openServingExecutor } from '../../runtime/device.ts';
 import type { DecodedToken, Engine } from '../engine.ts';
 import { createEngine } from '../in-process-engine.ts';

@@ -1,7 +1,6 @@
 // The engine of another process behind the same interface; it knows the pipe and no model.
 import type { ChildProcess } from 'node:child_process';
-import { AttuneError } from '../../base/errors.ts';
-import { unpackError } from '../../base/sent-error.ts';
+import { AttuneError, unpackError } from '../../base/errors.ts';
 import type { DecodedToken, Engine } from '../engine.ts';
 import { type Call, forwardCalls } from './call.ts';
 import { forkEngine } from './fork.ts';

@@ -1,6 +1,6 @@
 // What crosses the pipe between the server's process and the engine's: ids, numbers and paths only.
 // Both ends are of one build, so messages are not checked again when they arrive.
-import type { SentError } from '../../base/sent-error.ts';
+import type { SentError } from '../../base/errors.ts';
 import type { ServingOptions } from '../../runtime/device.ts';
 import type { DecodedToken } from '../engine.ts';
 import type { EngineOptions } from '../in-process-engine.ts';

@@ -4,7 +4,7 @@ import type { DecodedToken } from '../../engine/engine.ts';
 import type { Usage } from '../../protocol/conversation.ts';
 import type { OpenaiTokenLogprob, OpenaiUsage } from '../../protocol/openai.ts';
 import type { ToolCall } from '../../tokenizer/rendered-chat.ts';
-import { openaiError } from '../openai-error.ts';
+import { openaiError } from '../error-message.ts';
 import type { OpenaiOptions } from './order.ts';
 import { type Done, EVENT_STREAM, event, type Format, type Part } from './stream.ts';
 

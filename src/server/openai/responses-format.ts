@@ -3,7 +3,7 @@ import type { AttuneError } from '../../base/errors.ts';
 import type { DecodedToken } from '../../engine/engine.ts';
 import type { ChatCompletionRequest } from '../../protocol/openai.ts';
 import type { ToolCall } from '../../tokenizer/rendered-chat.ts';
-import { openaiError } from '../openai-error.ts';
+import { openaiError } from '../error-message.ts';
 import { type FormatOptions, logprobsOf, usageOf } from './chat-format.ts';
 import { type Done, EVENT_STREAM, event, type Format, type Part } from './stream.ts';
 

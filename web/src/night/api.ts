@@ -1,13 +1,14 @@
 // Reads nights over plain HTTP; the live progress comes over the WebSocket.
 import { signal } from '@preact/signals';
 import { answeredError } from '../../../src/protocol/daemon-client.ts';
-import type { ReviewRequest, ReviewView } from '../../../src/protocol/review.ts';
 import type {
   BlindAnswer,
   BlindView,
   NightList,
   NightView,
   OfferedDecision,
+  ReviewRequest,
+  ReviewView,
   SliderReply,
   SliderView,
   TrialView,

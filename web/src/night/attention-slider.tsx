@@ -3,8 +3,8 @@
 
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { pointsText } from '../../../src/protocol/listening-text.ts';
 import { percent, signed } from '../../../src/protocol/number-text.ts';
-import { pointsText } from '../../../src/protocol/replies-text.ts';
 import type { SliderMoment, SliderToken, SliderView } from '../../../src/protocol/summary.ts';
 import { follow } from '../page-route.ts';
 import { loadSlider, sliderReply } from './api.ts';

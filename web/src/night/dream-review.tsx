@@ -1,7 +1,7 @@
 // Looking through a night's dreams: leave single ones out, reword a reply, have it trained again.
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import type { ReviewedDream, ReviewRequest, ReviewView } from '../../../src/protocol/review.ts';
+import type { ReviewedDream, ReviewRequest, ReviewView } from '../../../src/protocol/summary.ts';
 import { tell } from '../page-state.ts';
 import { changeDream, loadReview, retrain } from './api.ts';
 import { Dream } from './details.tsx';

@@ -2,7 +2,7 @@
 
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { pointsText } from '../../../src/protocol/replies-text.ts';
+import { pointsText } from '../../../src/protocol/listening-text.ts';
 import type { NightLine, NightList } from '../../../src/protocol/summary.ts';
 import { MenuButton } from '../chat/head.tsx';
 import { follow, go } from '../page-route.ts';

@@ -1,14 +1,14 @@
 // What the model says by itself before and after a night, and how much of it passes its check.
 
 import type { VNode } from 'preact';
-import { percent } from '../../../src/protocol/number-text.ts';
 import {
   beforeAfter,
   heldText,
   pointsText,
   repliesLine,
   repliesMethod,
-} from '../../../src/protocol/replies-text.ts';
+} from '../../../src/protocol/listening-text.ts';
+import { percent } from '../../../src/protocol/number-text.ts';
 import type { RepliesView } from '../../../src/protocol/summary.ts';
 import { Interval } from './plot.tsx';
 
