@@ -1,6 +1,8 @@
 // One turn end to end: stores the message, has it answered, stores the reply, tells the listeners.
+
 import { randomInt } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
+import type { Config } from '../config/schema.ts';
 import { notFound } from '../conversation/open-logs.ts';
 import {
   type HeaderRecord,
@@ -21,7 +23,6 @@ import {
 import { entriesUpTo, type Turn, turnsOf } from '../conversation/window.ts';
 import type { EngineDescription } from '../engine/engine.ts';
 import type { ConversationSettings, Reply, UserMessage } from '../protocol/conversation.ts';
-import type { Adjustment } from '../protocol/sampling.ts';
 import { buildPrompt, buildRawPrompt, type Prompt } from './prompt.ts';
 import {
   type InFlight,
@@ -32,35 +33,22 @@ import {
 } from './reply-runner.ts';
 import type { RunningReply } from './running-reply.ts';
 import { type ChatDefaults, type ReplySettings, resolveSettings } from './settings.ts';
-import type { Calling } from './tool-calls.ts';
 
 export interface ChatOptions extends RunnerOptions {
   readonly defaults: ChatDefaults;
-  readonly limits: ChatLimits;
-}
-
-export interface ChatLimits {
-  /** Replies that run at once, in all conversations together. */
-  readonly repliesMax: number;
-  readonly messageCharactersMax: number;
-  /** Prompt tokens that are kept free for the reply. */
-  readonly replyReserveTokens: number;
+  readonly limits: Pick<Config['server']['limits'], 'repliesMax' | 'messageCharactersMax'> &
+    Pick<Config['chat'], 'replyReserveTokens'>;
 }
 
 /** The records of a new conversation before its first message. */
 export type Beginning = readonly [HeaderRecord, ...LogRecord[]];
 
 /** Options of one reply. */
-export interface ReplyOptions {
+export interface ReplyOptions
+  extends Pick<ReplyOrder, 'topLogprobs' | 'adjustment' | 'calling' | 'prefill'> {
   readonly overrides?: ConversationSettings;
-  /** Number of the likeliest tokens to report for each token; absent: no log-probabilities. */
-  readonly topLogprobs?: number | undefined;
-  readonly adjustment?: Adjustment | undefined;
   /** Descriptions of the tools that it may call. */
   readonly tools?: readonly object[] | undefined;
-  readonly calling?: Calling | undefined;
-  /** The words with which it begins. */
-  readonly prefill?: string | undefined;
   /** What the prompt has in place of what the log has: calls of tools, and what they answered. */
   readonly turns?: readonly Turn[] | undefined;
 }

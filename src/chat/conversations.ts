@@ -1,6 +1,7 @@
 // Operations on whole conversations and their flags, the same for WebSocket and HTTP.
 import type { Clock } from '../base/clock.ts';
-import type { ConversationStore, Page } from '../conversation/conversation-store.ts';
+import type { Config } from '../config/schema.ts';
+import type { Page } from '../conversation/conversation-store.ts';
 import type { ImportedLog, ImportedMark } from '../conversation/imported.ts';
 import { LOG_SCHEMA_VERSION, type LogRecord } from '../conversation/record.ts';
 import {
@@ -9,46 +10,22 @@ import {
   patchSettings,
 } from '../conversation/state.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { FlagStore } from '../flag/flag-store.ts';
-import type {
-  ConversationSettings,
-  ConversationSummary,
-  Origin,
-  PendingDeletion,
-} from '../protocol/conversation.ts';
+import type { ClientMessageOf } from '../protocol/client-message.ts';
+import type { ConversationSummary, PendingDeletion } from '../protocol/conversation.ts';
 import type { Flag, FlagDraft, FlagPatch } from '../protocol/flag.ts';
 import type { ConversationImported, ConversationPatch } from '../protocol/http.ts';
 import type { NightList, OfferedDecision } from '../protocol/summary.ts';
 import type { Consent } from '../store/consent.ts';
-import type { Chat } from './chat.ts';
-import type { ChatEvents } from './event.ts';
-import { ToldReplies } from './told.ts';
+import { type ToldOptions, ToldReplies } from './told.ts';
 
-export interface ConversationsOptions {
-  readonly store: ConversationStore;
-  readonly flags: FlagStore;
+export interface ConversationsOptions extends ToldOptions {
   readonly consent: Consent;
-  readonly chat: Chat;
   readonly engine: Engine;
-  readonly events: ChatEvents;
   readonly clock: Clock;
-  readonly limits: ConversationsLimits;
+  readonly limits: Config['server']['limits'];
 }
 
-export interface ConversationsLimits {
-  readonly conversationPageMax: number;
-  readonly searchResultsMax: number;
-  readonly historyPageMax: number;
-  readonly historyPageCharactersMax: number;
-}
-
-export interface NewConversation {
-  readonly conversationId: string;
-  readonly title?: string | undefined;
-  readonly settings?: ConversationSettings | undefined;
-  readonly canLearn?: boolean | undefined;
-  readonly origin?: Origin | undefined;
-}
+type NewConversation = Omit<ClientMessageOf<'conversation-create'>, 'type'>;
 
 /** More are offered once these are decided. */
 const OFFERED_MAX = 20;

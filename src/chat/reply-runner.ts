@@ -12,9 +12,7 @@ import type { Adjustment } from '../protocol/sampling.ts';
 import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
 import type { ChatEvents, ReplyEnding } from './event.ts';
 import type { Prompt } from './prompt.ts';
-import { RunningReply } from './running-reply.ts';
-import type { ReplySettings } from './settings.ts';
-import type { Calling } from './tool-calls.ts';
+import { type ReplyHead, RunningReply } from './running-reply.ts';
 
 export interface RunnerOptions {
   readonly store: ConversationStore;
@@ -35,20 +33,17 @@ export interface ReplyWatcher {
   onIdle(): void;
 }
 
-export interface ReplyOrder {
-  readonly conversationId: string;
-  readonly messageId: string;
+export interface ReplyOrder
+  extends Omit<
+    ReplyHead,
+    'replyId' | 'window' | 'promptTokens' | 'startedAt' | 'thoughts' | 'keepTokens'
+  > {
   /** A new id when absent. */
   readonly replyId?: string | undefined;
-  readonly replaces: string | null;
   readonly prompt: Prompt;
-  readonly settings: ReplySettings;
+  /** Number of the likeliest tokens to report for each token; absent: no log-probabilities. */
   readonly topLogprobs?: number | undefined;
   readonly adjustment?: Adjustment | undefined;
-  readonly calling?: Calling | undefined;
-  readonly prefill?: string | undefined;
-  /** Of a told reply: the flag that it answers. It runs beside the conversation's own reply. */
-  readonly flagId?: string | undefined;
   /** Takes its record, in place of the log. */
   readonly keep?: (record: ReplyRecord) => void;
 }
@@ -88,29 +83,18 @@ export class ReplyRunner {
 
   begin(order: ReplyOrder): InFlight {
     const { tokenizer, events, clock } = this.#options;
-    const { conversationId, messageId, replaces, flagId, settings, prompt } = order;
-    const reply = new RunningReply(
-      {
-        conversationId,
-        replyId: order.replyId ?? randomUUID(),
-        messageId,
-        replaces,
-        flagId,
-        window: prompt.window,
-        promptTokens: prompt.ids.length,
-        thoughts: thoughtsOf(order, tokenizer),
-        calling: order.calling,
-        prefill: order.prefill,
-        settings,
-        startedAt: clock.now(),
-        keepTokens: order.topLogprobs !== undefined,
-      },
-      tokenizer,
-    );
+    const { prompt, replyId = randomUUID(), topLogprobs, ...head } = order;
+    const about = {
+      ...{ ...head, replyId, window: prompt.window, promptTokens: prompt.ids.length },
+      thoughts: thoughtsOf(order, tokenizer),
+      startedAt: clock.now(),
+      keepTokens: topLogprobs !== undefined,
+    };
+    const reply = new RunningReply(about, tokenizer);
     // One microtask later, so that it is registered as running before anything can end it.
     const ended = Promise.resolve().then(() => this.#run(reply, order));
     const inFlight = { reply, ended };
-    this.#inFlight.set(flagId ?? conversationId, inFlight);
+    this.#inFlight.set(order.flagId ?? order.conversationId, inFlight);
     if (this.#inFlight.size === 1) for (const watcher of this.#watchers) watcher.onBusy();
     events.replyStarted(reply);
     return inFlight;

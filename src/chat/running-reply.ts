@@ -20,7 +20,7 @@ export interface ReplyHead {
   readonly messageId: string;
   /** The reply that it replaces. */
   readonly replaces: string | null;
-  /** Of a told reply: the flag that it answers. */
+  /** Of a told reply: the flag that it answers. It runs beside the conversation's own reply. */
   readonly flagId?: string | undefined;
   readonly window: WindowView;
   readonly promptTokens: number;

@@ -6,7 +6,7 @@ import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';
 import { sha256 } from '../base/hash.ts';
 import { type Draft, type JsonStore, openJsonStore, type Upgrade } from '../base/json-store.ts';
-import type { ImportedMark } from '../conversation/imported.ts';
+import type { ImportedMark, ImportPlan } from '../conversation/imported.ts';
 import { placeFlag, replyNotFound } from '../conversation/place-flag.ts';
 import type { ConversationState } from '../conversation/state.ts';
 import { Flag, type FlagDraft, type FlagPatch, type FlagUse } from '../protocol/flag.ts';
@@ -23,14 +23,9 @@ const FlagFile = z.object({ flags: z.array(Flag), arriving: z.array(Arrival).def
 type FlagFile = z.infer<typeof FlagFile>;
 
 /** An import with flags. */
-export interface FlagImport {
+export interface FlagImport extends ImportPlan {
   readonly conversationId: string;
   readonly drafts: readonly ImportedMark[];
-  /** The message that each reply answers. */
-  readonly replies: ReadonlyMap<string, string>;
-  /** Bytes of the log once the import is written; before, it has fewer. */
-  readonly logBytes: number;
-  readonly isWritten: () => Promise<boolean>;
 }
 
 export interface FlagStoreOptions {

@@ -5,13 +5,9 @@ import { isIP } from 'node:net';
 import { type Clock, sleep } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import type { Config } from '../config/schema.ts';
 
-export interface AccessRules {
-  /** Empty: no token is asked for. */
-  readonly token: string;
-  readonly allowedHosts: readonly string[];
-  readonly allowedOrigins: readonly string[];
-}
+export type AccessRules = Pick<Config['server'], 'token' | 'allowedHosts' | 'allowedOrigins'>;
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text, 'utf8').digest();

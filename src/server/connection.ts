@@ -6,6 +6,7 @@ import { WebSocket, WebSocketServer as WsServer } from 'ws';
 import type { Clock, Timer } from '../base/clock.ts';
 import { AttuneError, codedError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import type { Config } from '../config/schema.ts';
 import {
   ClientMessage,
   type ClientMessageOf,
@@ -14,7 +15,7 @@ import {
 import { JSON_VALUES_MAX, parseJson, parseWith, requestIdOf } from '../protocol/codec.ts';
 import { CLOSE_CODE, type CloseReason, PROTOCOL_VERSION } from '../protocol/handshake.ts';
 import type { EngineView, ServerMessageOf } from '../protocol/server-message.ts';
-import { type AccessRules, assertHost, assertOrigin, type TokenGate, tokenOf } from './access.ts';
+import { assertHost, assertOrigin, type TokenGate, tokenOf } from './access.ts';
 import { type Actor, act, type Services } from './client-actions.ts';
 import { errorMessage } from './error-message.ts';
 import type { EventHub } from './event-hub.ts';
@@ -28,19 +29,7 @@ export interface ConnectionOptions extends Services {
   readonly logger: Logger;
   readonly serverName: string;
   readonly engineView: () => EngineView;
-  readonly helloTimeoutMs: number;
-  readonly heartbeatIntervalMs: number;
-  readonly heartbeatTimeoutMs: number;
-  readonly limits: ConnectionLimits;
-}
-
-export interface ConnectionLimits {
-  readonly payloadBytesMax: number;
-  readonly messageCharactersMax: number;
-  readonly messagesPerMinuteMax: number;
-  readonly sendQueueBytesMax: number;
-  readonly sendQueueBytesClose: number;
-  readonly openConversationsMax: number;
+  readonly settings: Config['server'];
 }
 
 /** Messages of one client that wait for the one before; beyond it the socket is not read. */
@@ -65,7 +54,8 @@ export class Connection implements Actor {
 
   /** `isTrusted`: the token came with the upgrade request. */
   constructor(socket: WebSocket, isTrusted: boolean, options: ConnectionOptions) {
-    const { clock, limits } = options;
+    const { clock, settings } = options;
+    const { limits, helloTimeoutMs } = settings;
     this.#socket = socket;
     this.#options = options;
     this.#isTrusted = isTrusted;
@@ -83,7 +73,7 @@ export class Connection implements Actor {
       { mergeBytes: limits.sendQueueBytesMax, closeBytes: limits.sendQueueBytesClose },
       () => this.#giveUp(),
     );
-    this.#timer = clock.setTimeout(() => this.#onHelloTimeout(), options.helloTimeoutMs);
+    this.#timer = clock.setTimeout(() => this.#onHelloTimeout(), helloTimeoutMs);
     socket.on('message', (data: Buffer, isBinary) => this.#onMessage(data, isBinary));
     socket.on('pong', () => this.#heard());
     socket.on('close', () => this.#onClose());
@@ -99,7 +89,7 @@ export class Connection implements Actor {
   }
 
   openConversation(conversationId: string): void {
-    const { openConversationsMax } = this.#options.limits;
+    const { openConversationsMax } = this.#options.settings.limits;
     if (
       !this.openConversations.has(conversationId) &&
       this.openConversations.size >= openConversationsMax
@@ -151,7 +141,8 @@ export class Connection implements Actor {
   }
 
   #beat(): void {
-    const { clock, heartbeatIntervalMs, heartbeatTimeoutMs } = this.#options;
+    const { clock, settings } = this.#options;
+    const { heartbeatIntervalMs, heartbeatTimeoutMs } = settings;
     if (clock.monotonicMs() - this.#heardAt > heartbeatTimeoutMs) {
       this.close('heartbeat-missed', `The client was silent for ${heartbeatTimeoutMs} ms.`);
       return;
@@ -179,7 +170,7 @@ export class Connection implements Actor {
   }
 
   #refuseRate(retryAfterMs: number): void {
-    const { messagesPerMinuteMax } = this.#options.limits;
+    const { messagesPerMinuteMax } = this.#options.settings.limits;
     const message = `Too many messages: at most ${messagesPerMinuteMax} a minute. Try again shortly.`;
     if (++this.#refusals > RATE_REFUSALS_MAX) {
       this.close('rate-limit', message);
@@ -215,7 +206,7 @@ export class Connection implements Actor {
   }
 
   #greet(hello: ClientMessageOf<'client-hello'>): void {
-    const { tokens, events, clock, heartbeatIntervalMs } = this.#options;
+    const { tokens, events, clock, settings } = this.#options;
     if (this.#isGreeted) {
       throw new AttuneError('hello-repeated', 'This connection has said hello already.');
     }
@@ -234,11 +225,12 @@ export class Connection implements Actor {
     this.#timer.cancel();
     events.add(this);
     this.outbox.send(this.#hello(hello.requestId));
-    this.#timer = clock.setTimeout(() => this.#beat(), heartbeatIntervalMs);
+    this.#timer = clock.setTimeout(() => this.#beat(), settings.heartbeatIntervalMs);
   }
 
   #hello(requestId: string | undefined): ServerMessageOf<'server-hello'> {
-    const { engineView, serverName, heartbeatIntervalMs, limits } = this.#options;
+    const { engineView, serverName, settings } = this.#options;
+    const { heartbeatIntervalMs, limits } = settings;
     const { payloadBytesMax, messageCharactersMax, messagesPerMinuteMax } = limits;
     return {
       type: 'server-hello',
@@ -267,13 +259,7 @@ export class Connection implements Actor {
 
 const WEBSOCKET_PATH = '/ws';
 
-interface WebSocketOptions extends ConnectionOptions {
-  readonly access: AccessRules;
-  readonly connectionsMax: number;
-}
-
 interface WebSocketServer {
-  readonly connections: number;
   /** For the `upgrade` event of an HTTP server. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
   /** Tells all clients, then closes their connections. */
@@ -285,7 +271,7 @@ const CLOSE_GRACE_MS = 1_000;
 /** @throws host-refused, origin-refused, token-required, route-unknown */
 async function assertWelcome(
   request: IncomingMessage,
-  { access, tokens }: WebSocketOptions,
+  { settings: access, tokens }: ConnectionOptions,
 ): Promise<{ isTrusted: boolean }> {
   assertHost(request.headers, access);
   assertOrigin(request.headers, access);
@@ -308,12 +294,13 @@ function refuse(socket: Duplex, error: unknown): void {
   );
 }
 
-export function createWebSocketServer(options: WebSocketOptions): WebSocketServer {
-  const { connectionsMax, limits, logger } = options;
+export function createWebSocketServer(options: ConnectionOptions): WebSocketServer {
+  const { settings, logger } = options;
+  const { connectionsMax, payloadBytesMax } = settings.limits;
   const server = new WsServer({
     noServer: true,
     // A longer message closes the connection with 1009.
-    maxPayload: limits.payloadBytesMax,
+    maxPayload: payloadBytesMax,
     perMessageDeflate: false,
     clientTracking: false,
   });
@@ -321,9 +308,6 @@ export function createWebSocketServer(options: WebSocketOptions): WebSocketServe
   let isClosing = false;
 
   return {
-    get connections() {
-      return connections.size;
-    },
     async upgrade(request, socket, head) {
       socket.on('error', (error) => logger.debug({ error }, 'an upgrade failed'));
       let welcome: { isTrusted: boolean };

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/clock.ts';
 import { AttuneError, codedError, isAttuneError, publicMessage } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import type { Config } from '../config/schema.ts';
 import {
   type AccessRules,
   assertHost,
@@ -28,21 +29,12 @@ import {
 import { nothingAt, type StaticFiles } from './static-files.ts';
 
 export interface HttpOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly access: AccessRules;
+  readonly settings: Config['server'];
   readonly tokens: TokenGate;
   readonly routes: readonly Route[];
   readonly pages: StaticFiles;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly limits: {
-    readonly payloadBytesMax: number;
-    /** Requests that are worked on at once. */
-    readonly httpRequestsMax: number;
-    readonly requestsPerMinuteMax: number;
-    readonly connectionsMax: number;
-  };
   readonly onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
@@ -63,7 +55,8 @@ const API_PREFIXES = ['/api/', '/v1/'];
 
 /** Listens. @throws token-missing, port-unavailable */
 export async function openHttpServer(options: HttpOptions): Promise<HttpServer> {
-  assertSafeToListen(options.host, options.access.token);
+  const { host, token, limits } = options.settings;
+  assertSafeToListen(host, token);
   const handle = createRequestHandler(options);
   const server = createServer(
     { requestTimeout: 60_000, headersTimeout: 10_000, maxHeaderSize: 16_384 },
@@ -71,13 +64,13 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
   );
   server.on('upgrade', options.onUpgrade);
   // Beyond the WebSockets there is room for the requests that are worked on.
-  server.maxConnections = options.limits.connectionsMax + options.limits.httpRequestsMax;
+  server.maxConnections = limits.connectionsMax + limits.httpRequestsMax;
   await listen(server, options);
   const { port } = server.address() as AddressInfo;
   return { port, close: () => close(server) };
 }
 
-function listen(server: Server, { host, port }: HttpOptions): Promise<void> {
+function listen(server: Server, { settings: { host, port } }: HttpOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause) => {
       const message = `${host}:${port} cannot be listened on: ${cause.message}. Is it in use?`;
@@ -103,8 +96,8 @@ interface RequestLimiter {
   work(request: () => Promise<void> | void): Promise<void>;
 }
 
-function createRequestLimiter({ limits, clock }: HttpOptions): RequestLimiter {
-  const { requestsPerMinuteMax, httpRequestsMax } = limits;
+function createRequestLimiter({ settings, clock }: HttpOptions): RequestLimiter {
+  const { requestsPerMinuteMax, httpRequestsMax } = settings.limits;
   const rate = createRateLimit(requestsPerMinuteMax, clock);
   let working = 0;
   return {
@@ -132,7 +125,8 @@ function createRequestLimiter({ limits, clock }: HttpOptions): RequestLimiter {
 type RequestHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 function createRequestHandler(options: HttpOptions): RequestHandler {
-  const { access, limits, logger } = options;
+  const { settings: access, logger } = options;
+  const { payloadBytesMax } = access.limits;
   const limiter = createRequestLimiter(options);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -154,7 +148,9 @@ function createRequestHandler(options: HttpOptions): RequestHandler {
       await options.tokens.assert(tokenOf(request.headers));
       limiter.admit();
     }
-    await limiter.work(() => route.handle(context(match, url, { request, response, limits })));
+    await limiter.work(() =>
+      route.handle(context(match, url, { request, response, payloadBytesMax })),
+    );
   }
 
   return async (request, response) => {
@@ -190,10 +186,10 @@ function context(
   io: {
     request: IncomingMessage;
     response: ServerResponse;
-    limits: { payloadBytesMax: number };
+    payloadBytesMax: number;
   },
 ): Parameters<Route['handle']>[0] {
-  const { request, response, limits } = io;
+  const { request, response, payloadBytesMax } = io;
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   return {
@@ -202,7 +198,7 @@ function context(
     params,
     query: url.searchParams,
     signal: gone.signal,
-    readBody: (schema) => readJsonBody(request, schema, limits.payloadBytesMax),
+    readBody: (schema) => readJsonBody(request, schema, payloadBytesMax),
     readPieces: (bytesMax) => readPieces(request, bytesMax),
   };
 }

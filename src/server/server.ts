@@ -35,31 +35,17 @@ export interface Server {
 /** @throws port-unavailable, token-missing */
 export async function openServer(options: ServerOptions): Promise<Server> {
   const { settings, chat, conversations, events, watch, clock, logger } = options;
-  const { host, port, limits } = settings;
   const tokens = new TokenGate(settings, clock, logger);
+  const shared = { settings, tokens, clock, logger };
   const sockets = createWebSocketServer({
-    ...settings,
-    tokens,
-    chat,
-    conversations,
-    events,
-    access: settings,
-    clock,
-    logger,
+    ...{ ...shared, chat, conversations, events },
     serverName: `attune ${options.version}`,
     engineView: () => watch.view(),
-    connectionsMax: limits.connectionsMax,
   });
   const http = await openHttpServer({
-    host,
-    port,
-    access: settings,
-    tokens,
+    ...shared,
     routes: options.routes,
     pages: readStaticFiles(options.webFolder),
-    clock,
-    logger,
-    limits,
     onUpgrade: (request, socket, head) => void sockets.upgrade(request, socket, head),
   });
   return {

@@ -3,22 +3,10 @@
 import { isAttuneError } from '../base/errors.ts';
 import type { RenderChatOptions } from './chat-renderer.ts';
 import type { ChatMessage, MessageTokens, TokenSpan } from './rendered-chat.ts';
-import { endsInThought, type Thoughts } from './thought.ts';
-import type { TokenDecoder } from './token-bytes.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import { endsInThought } from './thought.ts';
+import type { Tokenizer, TokenizerFacts } from './tokenizer.ts';
 
-export interface ChatTokenizer extends TokenDecoder {
-  /** See `encodingHash`. */
-  readonly encoding: string;
-  /** Tokens that end a reply. */
-  readonly stopIds: readonly number[];
-  /** Tokens that begin or end turns. */
-  readonly controlIds: ReadonlySet<number>;
-  /** What a person should know of how the tokenizer is used here, a sentence each. */
-  readonly notices: readonly string[];
-  readonly thoughts: Thoughts;
-  /** Its chat template has a place for tools. */
-  readonly takesTools: boolean;
+export interface ChatTokenizer extends TokenizerFacts {
   /**
    * Long chats are rendered one after the other, and short ones beside them. Ids of a message that
    * do not spell its content (a reply that was cut within a character) are left out of account.

@@ -5,13 +5,11 @@ import type { Clock } from '../base/clock.ts';
 import { compiledEntry } from '../base/compiled.ts';
 import { AttuneError, isAttuneError, unpackError } from '../base/errors.ts';
 import { createQueue } from '../base/queue.ts';
-import { type RenderDefaults, takesTools } from './chat-renderer.ts';
+import type { RenderDefaults } from './chat-renderer.ts';
 import type { ChatTokenizer, ChatTokens } from './chat-tokenizer.ts';
 import { readTokenizer } from './read-tokenizer.ts';
 import type { ChatMessage } from './rendered-chat.ts';
-import { thoughtsOf } from './thought.ts';
-import { createTokenBytes, createTokenDecoder } from './token-bytes.ts';
-import { encodingHash } from './tokenizer-file.ts';
+import { factsOf } from './tokenizer.ts';
 import type { FromWorker, ToWorker, WorkerData } from './worker.ts';
 
 export interface TokenizerWorkerOptions {
@@ -51,20 +49,11 @@ const HEAP_MB_MAX = 1_536;
 export async function openTokenizerWorker(options: TokenizerWorkerOptions): Promise<ChatTokenizer> {
   const { dir, defaults = {} } = options;
   const files = await readTokenizer(dir);
-  const controls = files.addedTokens.filter((token) => token.isControl);
-  const controlIds = new Set(controls.map((token) => token.id));
-  const decoder = createTokenDecoder(createTokenBytes(files), controlIds);
   const short = new RenderingWorker({ dir, files, defaults }, options);
   const long = new RenderingWorker({ dir, files, defaults }, options);
   await tryOut(short);
   return {
-    ...decoder,
-    encoding: encodingHash(files),
-    stopIds: files.stopIds,
-    controlIds,
-    notices: files.notices,
-    thoughts: thoughtsOf(files),
-    takesTools: takesTools(files),
+    ...factsOf(files),
     async encodeRaw(raw) {
       const worker = raw.length > LONG_CHARACTERS ? long : short;
       return (await worker.render({ raw }, raw.length * BUDGET_MS_PER_CHARACTER)).ids;

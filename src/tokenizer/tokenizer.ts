@@ -12,22 +12,27 @@ import { endsInThought, THOUGHT_END, type Thoughts, thoughtsOf } from './thought
 import { createTokenBytes, createTokenDecoder, type TokenDecoder } from './token-bytes.ts';
 import { encodingHash, type TokenizerFiles } from './tokenizer-file.ts';
 
-export interface Tokenizer extends TokenDecoder {
-  readonly dir: string;
+/** What is known of a tokenizer without a text, and decoding. */
+export interface TokenizerFacts extends TokenDecoder {
   /** See `encodingHash`. */
   readonly encoding: string;
-  readonly vocabularySize: number;
   /** Tokens that end a reply. */
   readonly stopIds: readonly number[];
   /** Tokens that begin or end turns; decoding leaves them out. */
   readonly controlIds: ReadonlySet<number>;
-  readonly hasChatTemplate: boolean;
   /** What a person should know of how the tokenizer is used here, a sentence each. */
   readonly notices: readonly string[];
   readonly thoughts: Thoughts;
+  /** Its chat template has a place for tools. */
+  readonly takesTools: boolean;
+}
+
+export interface Tokenizer extends TokenizerFacts {
+  readonly dir: string;
+  readonly vocabularySize: number;
+  readonly hasChatTemplate: boolean;
   /** Plain text: what looks like a control token is text. Nothing is added before or after. */
   encode(text: string): number[];
-  readonly takesTools: boolean;
   /** A prompt without the chat template; names of control tokens are those tokens. */
   encodeRaw(text: string): number[];
   /** As `encode`, behind the tokens that the tokenizer itself puts at the start (BOS), if any. */
@@ -56,6 +61,18 @@ export async function loadTokenizer(
   return createTokenizer(path, await readTokenizer(path), defaults);
 }
 
+export function factsOf(files: TokenizerFiles, tokens = createTokenBytes(files)): TokenizerFacts {
+  const controls = files.addedTokens.filter((token) => token.isControl);
+  const controlIds = new Set(controls.map((token) => token.id));
+  const { stopIds, notices } = files;
+  return {
+    ...createTokenDecoder(tokens, controlIds),
+    ...{ encoding: encodingHash(files), stopIds, controlIds, notices },
+    thoughts: thoughtsOf(files),
+    takesTools: takesTools(files),
+  };
+}
+
 /** @throws tokenizer-invalid, template-failed */
 export function createTokenizer(
   dir: string,
@@ -66,27 +83,18 @@ export function createTokenizer(
   const encoder = createTextEncoder(files);
   const renderChat = createChatRenderer(dir, { files, defaults }, { encoder, tokens });
   const addedIds = new Map(files.addedTokens.map((token) => [token.content, token.id]));
-  const controls = files.addedTokens.filter((token) => token.isControl);
-  const controlIds = new Set(controls.map((token) => token.id));
   const prefix = prefixIds(files.definition.post_processor);
-  const thoughts = thoughtsOf(files);
-  const decoder = createTokenDecoder(tokens, controlIds);
+  const facts = factsOf(files, tokens);
 
   const idOf = (token: string): number | undefined =>
     addedIds.get(token) ?? files.vocabulary.get(token);
   const encode = (text: string): number[] => encoder.encode(text).flatMap((piece) => piece.ids);
 
   return {
-    ...decoder,
+    ...facts,
     dir,
-    encoding: encodingHash(files),
     vocabularySize: tokens.vocabularySize,
-    stopIds: files.stopIds,
-    controlIds,
     hasChatTemplate: files.templates.size > 0,
-    notices: files.notices,
-    thoughts,
-    takesTools: takesTools(files),
     encode,
     encodeRaw: createRawEncoder(files, encoder),
     encodePrompt: (text) => [...prefix, ...encode(text)],
@@ -100,7 +108,7 @@ export function createTokenizer(
       const { end = length, contentStart = length } = whole.messages.at(-1) ?? {};
       if (isContinued && end > length) {
         // An empty thought that the template writes is its own, not the reply's.
-        const between = decoder.decode(whole.ids.slice(length, contentStart));
+        const between = facts.decode(whole.ids.slice(length, contentStart));
         const start = between.includes(THOUGHT_END) ? contentStart : length;
         return {
           prompt: { ...prompt, ids: whole.ids.slice(0, start) },
