@@ -1,5 +1,4 @@
 // Measures the context-frozen step: the loss of a decision and its gradient for every W_q.
-
 import { gradients } from '../src/graph/gradient.ts';
 import { multiply, reduceSum, scalar } from '../src/graph/operations.ts';
 import type { Tensor } from '../src/graph/tensor.ts';

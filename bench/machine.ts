@@ -1,5 +1,4 @@
 // What the bench says about the machine it ran on: load, memory shared and private, matmul peak.
-
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { input, matMul } from '../src/graph/operations.ts';

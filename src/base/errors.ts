@@ -1,4 +1,4 @@
-// The one class for operating errors and the union of its codes; it knows nothing of the project.
+// The one class for operating errors, the union of its codes, and errors between threads.
 import type { z } from 'zod';
 
 /** Every code, with the HTTP status it maps to. Groups by the floor that throws them. */

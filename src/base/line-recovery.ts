@@ -1,5 +1,4 @@
 // Reads a JSONL file from its start, mends its torn end and sets damaged lines aside.
-
 import { dirname } from 'node:path';
 import { readFileBounded } from './atomic-file.ts';
 import type { FileOps, OpenFile } from './file-ops.ts';

@@ -1,5 +1,4 @@
 // One turn end to end: stores the message, has it answered, stores the reply, tells the listeners.
-
 import { randomInt } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
 import type { Config } from '../config/schema.ts';

@@ -1,4 +1,4 @@
-// Runs the replies of conversations: prompt to engine, tokens to listeners, the end to the store.
+// Runs the replies of conversations: prompt to engine, tokens to listeners, the end to the log.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { codedError, publicMessage } from '../base/errors.ts';

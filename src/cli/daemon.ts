@@ -1,5 +1,4 @@
-// How commands reach the daemon: its address, its HTTP routes (JSON, coded errors), and commands that
-// only ask it and print.
+// How commands reach the daemon: its address and its HTTP routes; and commands that only ask it.
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';

@@ -1,4 +1,4 @@
-// The list of conversations, stored beside the logs: a cache, which can be made again from them.
+// The list of conversations, in memory and stored beside the logs: a cache, made again from them.
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';

@@ -1,4 +1,4 @@
-// Recognises a conversation by what was said in it, since OpenAI requests name no conversation.
+// Recognises a conversation, or words of it, by hashes: OpenAI requests name no conversation.
 import { createHash } from 'node:crypto';
 import { createPace } from '../base/pace.ts';
 import { fold } from './fold.ts';

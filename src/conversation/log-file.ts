@@ -1,4 +1,4 @@
-// The log of a conversation as it is on the disk, read record by record or as a whole.
+// The log of a conversation on the disk: read record by record, as a whole, or searched.
 import { LINE_BYTES_MAX } from '../base/append-file.ts';
 import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';

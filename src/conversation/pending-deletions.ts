@@ -1,5 +1,4 @@
-// Deletions that have begun: the log was renamed, and something of the conversation may be left.
-
+// Deletions that have begun, of which something may be left, and what tells that one was made.
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { AttuneError, reasonOf } from '../base/errors.ts';

@@ -1,5 +1,5 @@
-// A night's dreaming: what was flagged, in other domains and further on in its own conversation.
-
+// A night's dreaming: what was flagged, in its shape, in other domains and further on in its own
+// conversation.
 import { at } from '../base/at.ts';
 import { eachAtOnce } from '../base/each.ts';
 import { isAttuneError } from '../base/errors.ts';

@@ -1,5 +1,5 @@
-// The dreams of one material: lessons in the shape of a moment, and holds that look like them.
-
+// The dreams of one material: scenes, played as lessons in the shape of a moment and as holds that
+// look like them.
 import { z } from 'zod';
 import type { Random } from '../base/random.ts';
 import { frontOf, type Prompt, type PromptFolder } from '../prompt/prompt.ts';

@@ -1,4 +1,4 @@
-// The report of the listening test: one JSON object, and what it says in words.
+// The report of the listening test: one JSON object, what it says in words, and its page.
 import { alignedRows } from '../base/text-table.ts';
 import { fixed, percent, signed } from '../protocol/number-text.ts';
 import { ARMS, type Arm } from './arm.ts';

@@ -1,6 +1,5 @@
 // How attention on marked spans changed between weights, on identical tokens: lift by layer and
 // head, and whether its movement says which replies changed.
-
 import type { Reader, TrainableWeights } from '../reading/reader.ts';
 import type { Example } from '../scenario/example.ts';
 import type { Feature } from '../scenario/span.ts';

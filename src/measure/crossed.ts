@@ -1,7 +1,6 @@
 // Listening by likelihood: crossed pairs of moments under each arm, by how long ago the direction
 // was given. In a pair the same beginnings of a reply stand against each other in two contexts, in
 // which opposite ones are right: whoever does not read the context is right in one of them at most.
-
 import { at } from '../base/at.ts';
 import { ARM_NAMES } from '../protocol/listening-text.ts';
 import type { ArmShares, ListeningView } from '../protocol/summary.ts';

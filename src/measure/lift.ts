@@ -1,5 +1,4 @@
 // Attention lift of spans: how much more a row looks at a span than its length alone would give.
-
 import type { AttentionCapture } from '../engine/engine.ts';
 import type { TokenSpan } from '../scenario/example.ts';
 

@@ -1,6 +1,5 @@
 // What the model says by itself before and after a night: greedy replies judged by fixed rules, how
 // many changed for the worse, and how far the distribution moved on the replies of before.
-
 import { at } from '../base/at.ts';
 import { spoken } from '../conversation/spoken.ts';
 import type { DecodedToken, Engine, GenerateRequest } from '../engine/engine.ts';

@@ -1,5 +1,4 @@
 // Weights versions: the base plus the ordered active deltas, summed into the tensors to feed.
-
 import { yieldToEventLoop } from '../base/clock.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { FileOps } from '../base/file-ops.ts';

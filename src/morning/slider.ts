@@ -1,6 +1,5 @@
 // The night slider: flagged moments under every version from the base to a night, lit by the
 // attention of the decision row, and answered again by any of them.
-
 import { AttuneError } from '../base/errors.ts';
 import type { AttentionCapture, Engine } from '../engine/engine.ts';
 import type { Ledger } from '../ledger/ledger.ts';

@@ -1,6 +1,5 @@
 // Compares what a night holds with what the person allows now: before it trains, and before weights
 // that learnt from it are used.
-
 import type { Folder } from '../base/file-ops.ts';
 import { hasLearntWithheld } from '../ledger/deletion.ts';
 import { readFlagged, readGists, readScenarioFile } from '../record/files.ts';

@@ -1,5 +1,4 @@
-// When nights come by themselves.
-
+// When nights come by themselves, and what tells the person of a morning.
 import { spawn } from 'node:child_process';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';

@@ -1,4 +1,4 @@
-// Before a night's process starts: its plan, and what it learns from, written into its folder.
+// Before a night's process starts: its plan, and what it remembers and learns from, in its folder.
 import { join } from 'node:path';
 import { readJsonBounded, writeJsonAtomic } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';

@@ -1,3 +1,5 @@
+// Nights as the daemon sees them: when they come, start one, stand aside for a chat, finish it,
+// decide about it.
 import { AttuneError, isAttuneError, reasonOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Engine } from '../engine/engine.ts';

@@ -1,4 +1,4 @@
-// The words for how a night listens: one table by distance, and what is said of the gap.
+// The words for how a night listens and replies: tables, lines, and what is said of the gap.
 import { percent, signed } from './number-text.ts';
 import type { ArmShares, EstimateView, ListeningView, RepliesView } from './summary.ts';
 

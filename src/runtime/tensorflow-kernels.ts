@@ -1,5 +1,4 @@
 // What each operation of the graph is on TensorFlow.js; it knows neither files nor who owns what.
-
 import * as tf from '@tensorflow/tfjs-core';
 import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';

@@ -1,5 +1,4 @@
 // Interprets a graph on TensorFlow.js, node by node, and lets go of each tensor at its last use.
-
 import * as tf from '@tensorflow/tfjs-core';
 import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';

@@ -1,4 +1,4 @@
-// Finds what directs: a wish, a decision or a demand among the sentences of a person.
+// A person's directive: finding it among their sentences, and saying it again.
 import { sentencesOf, wordsOf } from './words.ts';
 
 // What people say when they direct: a wish, a decision, a demand. Never a question.

@@ -1,4 +1,4 @@
-// The plain HTTP routes under /api, and the two that say whether the daemon is well.
+// The plain HTTP routes under /api, those that say whether the daemon is well, and its metrics.
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import type { Chat } from '../chat/chat.ts';

@@ -1,5 +1,5 @@
-// One WebSocket connection: hello, order, limits, heartbeat; what messages do is in client-actions.
-
+// WebSocket connections: welcome, hello, order, limits, heartbeat; what messages do is in
+// client-actions.
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer as WsServer } from 'ws';

@@ -1,4 +1,4 @@
-// Errors for those outside: coded ones as they are, anything else without its insides.
+// Errors for those outside: coded ones as they are or in OpenAI's form, others without insides.
 import { type AttuneError, codedError, PLACES, publicMessage } from '../base/errors.ts';
 import type { OpenaiError } from '../protocol/openai.ts';
 import type { ServerMessageOf } from '../protocol/server-message.ts';

@@ -1,5 +1,4 @@
 // Renders a chat to token ids: the template that is asked for, then the encoder. It reads no files.
-
 import { createHash } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
 import { type ChatTemplate, createChatTemplate } from './chat-template.ts';

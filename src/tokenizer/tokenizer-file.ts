@@ -1,5 +1,4 @@
 // Reads the tokenizer files of a Hugging Face folder and checks them; it encodes nothing.
-
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,5 +1,4 @@
 // The dream and admit phases of a night: what the model wrote, and who teaches which of it.
-
 import type { Clock } from '../base/clock.ts';
 import { eachAtOnce } from '../base/each.ts';
 import { isAttuneError } from '../base/errors.ts';

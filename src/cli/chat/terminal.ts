@@ -1,4 +1,4 @@
-// The terminal of an interactive command: lines in, text out; also over a pipe.
+// The terminal of an interactive command: lines and pastes in, text out; also over a pipe.
 import { createInterface, type Interface } from 'node:readline';
 import { Transform, Writable } from 'node:stream';
 import type { LineHistory } from './line-history.ts';

@@ -1,5 +1,5 @@
-// Converts the exports of ChatGPT and Claude, and lines of ShareGPT and of OpenAI's fine-tuning, to
-// conversations. Pure functions; an odd entry costs itself only.
+// Converts the exports of ChatGPT, Claude and Open WebUI, and lines of ShareGPT and of OpenAI's
+// fine-tuning, to conversations. Pure functions; an odd entry costs itself only.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { describeIssues } from '../../base/errors.ts';

@@ -1,4 +1,5 @@
-// `attune export`: every conversation and flag of the running daemon as JSONL.
+// `attune export`: every conversation and flag of the running daemon as JSONL, also in the forms of
+// other programs.
 import { once } from 'node:events';
 import { createWriteStream, existsSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';

@@ -1,5 +1,4 @@
 // Examines one executor on one device: whether it agrees with the CPU, how fast it runs and learns.
-
 import { gradients } from '../../graph/gradient.ts';
 import { multiply, reduceSum, scalar } from '../../graph/operations.ts';
 import type { Tensor } from '../../graph/tensor.ts';

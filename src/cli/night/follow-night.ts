@@ -1,5 +1,4 @@
 // Starts a night and follows it to its end: one line per phase, a counter on a terminal.
-
 import { z } from 'zod';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import type { NightProgress } from '../../protocol/night.ts';

@@ -1,5 +1,4 @@
 // Encodes a tensor graph as the bytes of an ONNX model; knows nothing of who will run it.
-
 import { dirname, parse, relative, sep } from 'node:path';
 import { at } from '../../base/at.ts';
 import { AttuneError } from '../../base/errors.ts';
