@@ -1,4 +1,4 @@
-// Begins the replies that a request asks for, in the conversation that it goes on with or a new one.
+// Begins the replies that a request asks for, in the conversation that it continues or a new one.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import { AttuneError, type ErrorCode, isAttuneError } from '../../base/errors.ts';
