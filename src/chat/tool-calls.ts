@@ -1,7 +1,9 @@
 // Parts a reply that arrives in pieces into what it says and the tools that it calls, in the forms
 // of Hermes and Qwen (<tool_call>), Mistral ([TOOL_CALLS]) and Llama 3 (JSON alone).
+
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { parsedJson } from '../base/atomic-file.ts';
 import type { ToolCall } from '../tokenizer/rendered-chat.ts';
 import { heldBack } from './stop-strings.ts';
 
@@ -132,7 +134,7 @@ export function callsIn(text: string): ToolCall[] | undefined {
     const [whole = '', name] = named.exec(rest) ?? [];
     rest = rest.slice(whole.length).replace(/^(?:\[TOOL_CALLS\]|<\|python_tag\|>)\s*/, '');
     const length = jsonLength(rest);
-    const value = parsed(rest.slice(0, length));
+    const value = parsedJson(rest.slice(0, length));
     if (value === undefined) return undefined;
     const list = name === undefined ? [value].flat() : [{ name, arguments: value }];
     for (const one of list) {
@@ -151,17 +153,9 @@ function unfenced(text: string): string {
   return inner.slice(3, -3).replace(/^json/, '').trim();
 }
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 /** Some models write their arguments as a text that is JSON; clients parse them in any case. */
 function jsonOf(value: unknown): string {
-  if (typeof value === 'string' && parsed(value) !== undefined) return value;
+  if (typeof value === 'string' && parsedJson(value) !== undefined) return value;
   return JSON.stringify(value ?? {});
 }
 

@@ -1,6 +1,6 @@
 // The log of a conversation on the disk: read record by record, as a whole, or searched.
 import { LINE_BYTES_MAX } from '../base/append-file.ts';
-import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
+import { parsedJson, readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { type Folder, systemCode } from '../base/file-ops.ts';
 import { readLines } from '../base/line-recovery.ts';
@@ -71,12 +71,7 @@ export async function* exportLog(folder: Folder, id: string): AsyncGenerator<str
 
 /** Undefined for a line that is damaged. */
 export function recordOn(line: string): LogRecord | undefined {
-  if (line === '') return undefined;
-  try {
-    return parseRecord(JSON.parse(line));
-  } catch {
-    return undefined;
-  }
+  return line === '' ? undefined : parseRecord(parsedJson(line));
 }
 
 // Finds words in conversations, the newest first, by reading their logs.

@@ -1,6 +1,7 @@
 // An OpenAI-compatible server as what is tested: streamed greedy replies, and likelihoods where it
 // tells those of a prompt. It sends nothing but the scenes, and only to the address that was given.
 import { z } from 'zod';
+import { parsedJson } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import type { Listener, ListenerReply } from './listener.ts';
 import { findScorer, type Post } from './prompt-score.ts';
@@ -187,15 +188,11 @@ async function* eventsOf(response: Response): AsyncGenerator<unknown> {
       const data = /^data:\s?(.*)$/.exec(line.trimEnd())?.[1];
       if (data === undefined) continue;
       if (data === '[DONE]') return;
-      yield parseEvent(data, response.status);
+      const event = parsedJson(data);
+      if (event === undefined) {
+        throw refused(response.status, `an event that is not JSON: ${data.slice(0, 80)}`);
+      }
+      yield event;
     }
-  }
-}
-
-function parseEvent(data: string, status: number): unknown {
-  try {
-    return JSON.parse(data);
-  } catch {
-    throw refused(status, `an event that is not JSON: ${data.slice(0, 80)}`);
   }
 }

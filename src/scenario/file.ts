@@ -1,5 +1,6 @@
 // Scenarios on disk: one JSON object a line, in and out; a bad line is refused with its number.
 import { readFile } from 'node:fs/promises';
+import { parsedJson } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { parseScenario, type Scenario } from './scenario.ts';
 
@@ -22,7 +23,7 @@ export function parseScenarios(text: string, path: string): Scenario[] {
   for (const [index, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
     const where = `${path}:${index + 1}`;
-    const scenario = parseScenario(parseLine(line, where), where);
+    const scenario = parseScenario(parsedJson(line), where);
     const earlier = lineOf.get(scenario.id);
     if (earlier !== undefined) {
       const message = `${where}: the id "${scenario.id}" is also that of line ${earlier}`;
@@ -32,14 +33,6 @@ export function parseScenarios(text: string, path: string): Scenario[] {
     scenarios.push(scenario);
   }
   return scenarios;
-}
-
-function parseLine(line: string, where: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (cause) {
-    throw new AttuneError('scenario-invalid', `${where}: no JSON object`, { where }, { cause });
-  }
 }
 
 /** The text of a file that `readScenarios` reads back to the same scenarios. */

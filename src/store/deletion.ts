@@ -1,5 +1,6 @@
 // What is left of a night's texts when a conversation or a flag is taken back: nothing that was
 // said in it, came from it or bears its name. The numbers that were measured stay.
+import { parsedJson } from '../base/atomic-file.ts';
 import { deleteSource, isNamedIn, type Left, type NightTexts } from '../ledger/deletion.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { NightId } from '../ledger/manifest.ts';
@@ -102,13 +103,7 @@ function trains(name: string, value: unknown): boolean {
 function parse(name: string, text: string): Parsed {
   const isLines = name.endsWith('.jsonl');
   const parts = isLines ? text.split('\n').filter((line) => line !== '') : [text];
-  const values = parts.flatMap((part) => {
-    try {
-      return [JSON.parse(part)];
-    } catch {
-      return [];
-    }
-  });
+  const values = parts.map(parsedJson).filter((value) => value !== undefined);
   return { name, isLines, isDamaged: values.length < parts.length, values };
 }
 

@@ -1,5 +1,6 @@
 // Renders a chat to token ids: the template that is asked for, then the encoder. It reads no files.
 import { createHash } from 'node:crypto';
+import { parsedJson } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { type ChatTemplate, createChatTemplate } from './chat-template.ts';
 import type { TemplateMessage } from './content-mark.ts';
@@ -146,13 +147,7 @@ function templateId(id: string): string {
 }
 
 /** Templates write arguments as JSON: what is no JSON is written as the text that it is. */
-function argumentsOf({ arguments: text }: ToolCall): unknown {
-  try {
-    return JSON.parse(text === '' ? '{}' : text);
-  } catch {
-    return text;
-  }
-}
+const argumentsOf = ({ arguments: text }: ToolCall): unknown => parsedJson(text || '{}') ?? text;
 
 /** For a template that knows tools. */
 function templateMessage({ role, content, ...more }: ChatMessage): TemplateMessage {

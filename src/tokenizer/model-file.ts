@@ -1,7 +1,7 @@
 // Reads a small file of a model folder, bounded and checked; what is wrong is named with its place.
 import { realpath, stat } from 'node:fs/promises';
 import type { z } from 'zod';
-import { readTextBounded } from '../base/atomic-file.ts';
+import { parsedJson, readTextBounded } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { isLfsPointer, LFS_POINTER } from '../base/lfs-pointer.ts';
 
@@ -20,12 +20,8 @@ export async function readJson<T>(
   const text = await readText(path, bytesMax);
   if (text === undefined) return undefined;
   if (isLfsPointer(text)) throw invalid(path, `${LFS_POINTER}.`);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw invalid(path, 'is not JSON.', cause);
-  }
+  const value = parsedJson(text);
+  if (value === undefined) throw invalid(path, 'is not JSON.');
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

@@ -4,6 +4,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { parsedJson } from '../../base/atomic-file.ts';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import { systemCode } from '../../base/file-ops.ts';
 import {
@@ -125,7 +126,7 @@ function withDamage(
 /** A list, one entry, or an entry a line. @throws message-invalid, file-too-large */
 async function readEntries(file: string): Promise<Entries> {
   const text = await readText(file);
-  const whole = parsed(text);
+  const whole = parsedJson(text);
   if (typeof whole === 'object' && whole !== null) {
     const list = Array.isArray(whole) ? whole : [whole];
     const entries = list.map((value: unknown, index) => ({ place: `entry ${index + 1}`, value }));
@@ -135,7 +136,7 @@ async function readEntries(file: string): Promise<Entries> {
   const entries = text.split('\n').flatMap((line, index) => {
     if (line.trim() === '') return [];
     const place = `line ${index + 1}`;
-    const value = parsed(line);
+    const value = parsedJson(line);
     if (value !== undefined) return [{ place, value }];
     damaged.push(`${place}: this is not JSON`);
     return [];
@@ -143,14 +144,6 @@ async function readEntries(file: string): Promise<Entries> {
   if (entries.length > 0) return { entries, damaged };
   const message = `${file} is no export: it has neither a list of conversations nor lines of JSON.`;
   throw new AttuneError('message-invalid', message, { file });
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 async function readText(file: string): Promise<string> {
