@@ -155,7 +155,7 @@ function exportedOf(lines: readonly Line[]): Exported {
     const place = replaces ? said.findIndex((one) => one.id === messageId) + 1 : 0;
     said.splice(place > 0 ? place : said.length, 0, { id, role: 'assistant', content: text });
   }
-  const flags = lines.filter(({ type }) => type === 'flag') as unknown as Flag[];
+  const flags = lines.filter((line): line is Line & Flag => line.type === 'flag');
   return { id: lines[0]?.id ?? '', said, before, texts, flags };
 }
 
