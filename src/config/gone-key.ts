@@ -1,4 +1,5 @@
 // Keys of earlier versions and what became of them, so that a file of before is still read.
+import type { Written } from './key.ts';
 
 export interface GoneKey {
   /** What there is instead, as the end of a sentence. */
@@ -90,21 +91,29 @@ export const GONE_KEYS: Gone = {
   ),
 };
 
-/** "train.executor: auto (from FILE) is gone: …" */
-function lineOf(key: string, source: string, { only, instead }: GoneKey): string {
-  const written = only === undefined ? key : `${key}: ${only}`;
-  return `${written} (from ${source}) is gone: ${instead}.`;
-}
-
-export interface Upgraded {
-  /** Under today's keys of the section; may be empty. */
-  readonly values: Readonly<Record<string, unknown>>;
-  readonly warning: string;
-}
-
-/** What one written value is today, or undefined when its key is not gone. */
-export function upgraded(key: string, value: unknown, source: string): Upgraded | undefined {
-  const gone = Object.hasOwn(GONE_KEYS, key) ? GONE_KEYS[key] : undefined;
-  if (gone === undefined || (gone.only !== undefined && gone.only !== value)) return undefined;
-  return { values: gone.becomes?.(value) ?? {}, warning: lineOf(key, source, gone) };
+/**
+ * What was written, under today's keys. What stands under an earlier one comes first, so that a key
+ * of today wins.
+ * @param warnings gets one sentence for each key of an earlier version
+ */
+export function today(
+  written: readonly Written[],
+  warnings: string[],
+  { isFile = false } = {},
+): Written[] {
+  const earlier: Written[] = [];
+  const others = written.filter(({ path, value, source }) => {
+    const key = path.join('.');
+    const found = Object.hasOwn(GONE_KEYS, key) ? GONE_KEYS[key] : undefined;
+    if (found === undefined) return true;
+    const { only, instead, becomes } = found;
+    if (only !== undefined && (only !== value || !isFile)) return true;
+    for (const [name, its] of Object.entries(becomes?.(value) ?? {})) {
+      earlier.push({ path: [...path.slice(0, -1), name], value: its, source });
+    }
+    const as = only === undefined ? key : `${key}: ${only}`;
+    warnings.push(`${as} (from ${source}) is gone: ${instead}.`);
+    return false;
+  });
+  return [...earlier, ...others];
 }

@@ -11,6 +11,14 @@ export interface ConfigKey {
   readonly description: string;
 }
 
+/** One value as somebody wrote it. */
+export interface Written {
+  readonly path: readonly string[];
+  readonly value: unknown;
+  /** Where it was written, for messages. */
+  readonly source: string;
+}
+
 export interface ConfigSection {
   /** "server.limits" */
   readonly key: string;

@@ -6,15 +6,9 @@ import type { z } from 'zod';
 import { readTextBounded } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
 import { sha256Json } from '../base/hash.ts';
-import {
-  type Assignment,
-  type Assignments,
-  readEnvironment,
-  readGone,
-  readScalar,
-} from './environment.ts';
-import { GONE_KEYS, upgraded } from './gone-key.ts';
-import { CONFIG_KEYS, namesAt, nearestName } from './key.ts';
+import { readAssignments, readEnvironment } from './environment.ts';
+import { today } from './gone-key.ts';
+import { namesAt, nearestName, type Written } from './key.ts';
 import { type Config, type ConfigPatch, configSchema } from './schema.ts';
 
 export interface LoadConfigOptions {
@@ -55,18 +49,16 @@ export async function loadConfig(input: LoadConfigOptions = {}): Promise<LoadedC
   const { file, values } = await readConfigFile(
     input.file ?? (environment.ATTUNE_CONFIG || undefined),
   );
-  const fromFile = upgradeFile(values, file ?? 'the file');
-  const fromEnvironment = readEnvironment(environment);
-  const fromAssignments = readAssignments(input.assignments ?? []);
-  const problems = [...fromEnvironment.problems, ...fromAssignments.problems];
-
-  const sources = new Map<string, string>();
-  const tree: Record<string, unknown> = {};
-  merge(tree, fromFile.values, { source: file ?? 'the file', sources });
-  for (const one of fromEnvironment.assignments) assign(tree, one, sources);
-  merge(tree, input.options ?? {}, { source: 'the options', sources });
-  for (const one of fromAssignments.assignments) assign(tree, one, sources);
-
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  const written = [
+    ...today(leavesOf(values, file ?? 'the file'), warnings, { isFile: true }),
+    ...today(readEnvironment(environment, problems), warnings),
+    ...leavesOf(input.options ?? {}, 'the options'),
+    ...today(readAssignments(input.assignments ?? [], problems), warnings),
+  ];
+  const sources = new Map(written.map(({ path, source }) => [path.join('.'), source]));
+  const tree = written.reduce<unknown>((at, { path, value }) => withValue(at, path, value), {});
   const parsed = configSchema.safeParse(tree);
   if (!parsed.success) {
     problems.push(...parsed.error.issues.flatMap((issue) => explain(issue, sources)));
@@ -78,8 +70,6 @@ export async function loadConfig(input: LoadConfigOptions = {}): Promise<LoadedC
       file: file ?? null,
     });
   }
-  const all = [fromFile, fromEnvironment, fromAssignments];
-  const warnings = all.flatMap((each) => each.warnings);
   return { config: freeze(parsed.data), file, sources, warnings };
 }
 
@@ -115,91 +105,26 @@ async function readConfigFile(
   throw new AttuneError('config-invalid', `${file} must hold sections, not a list.`, { file });
 }
 
-/** Values of a file as they are called today; a key that is given under both names keeps the new. */
-function upgradeFile(values: Readonly<Record<string, unknown>>, file: string) {
-  const today = structuredClone(values);
-  const warnings: string[] = [];
-  for (const key of Object.keys(GONE_KEYS)) {
-    const path = key.split('.');
-    const name = path.pop() as string;
-    const members = path.reduce<unknown>((at, part) => (isRecord(at) ? at[part] : at), today);
-    if (!isRecord(members) || !Object.hasOwn(members, name)) continue;
-    const found = upgraded(key, members[name], file);
-    if (found === undefined) continue;
-    delete members[name];
-    for (const [other, value] of Object.entries(found.values)) members[other] ??= value;
-    warnings.push(found.warning);
-  }
-  return { values: today, warnings };
-}
-
-function readAssignments(texts: readonly string[]): Assignments {
-  const assignments: Assignment[] = [];
-  const problems: string[] = [];
-  const warnings: string[] = [];
-  for (const text of texts) {
-    const at = text.indexOf('=');
-    const key = at === -1 ? text : text.slice(0, at);
-    const entry = CONFIG_KEYS.find((candidate) => candidate.key === key);
-    const gone = readGone(key, text.slice(at + 1), `--set ${key}`);
-    if (at === -1) {
-      problems.push(`"${text}" must be written as section.key=value.`);
-    } else if (gone !== undefined) {
-      assignments.push(...gone.assignments);
-      warnings.push(gone.warning);
-    } else if (entry === undefined) {
-      const near = nearestName(
-        key,
-        CONFIG_KEYS.map((candidate) => candidate.key),
-      );
-      problems.push(`${key} is not known${near ? `; did you mean ${near}?` : '.'}`);
-    } else {
-      const value = readScalar(text.slice(at + 1), entry.schema);
-      assignments.push({ path: entry.path, value, source: `--set ${key}` });
-    }
-  }
-  return { assignments, problems, warnings };
-}
-
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-interface MergeContext {
-  readonly source: string;
-  readonly sources: Map<string, string>;
-  readonly path?: readonly string[];
-}
-
-/** An empty section (`server:` and nothing below) is as if it were not there. */
-function merge(tree: Record<string, unknown>, values: object, context: MergeContext): void {
-  const { source, sources, path = [] } = context;
-  for (const [name, value] of Object.entries(values)) {
+/** Every value, by its place; an empty section (`server:` and nothing below) has none. */
+function leavesOf(values: object, source: string, path: readonly string[] = []): Written[] {
+  return Object.entries(values).flatMap(([name, value]) => {
     const place = [...path, name];
-    if (value === undefined || (value === null && namesAt(place).length > 0)) continue;
-    if (isRecord(value) && namesAt(place).length > 0) {
-      const below = isRecord(tree[name]) ? tree[name] : {};
-      tree[name] = below;
-      merge(below, value, { source, sources, path: place });
-    } else {
-      Object.defineProperty(tree, name, {
-        value,
-        enumerable: true,
-        writable: true,
-        configurable: true,
-      });
-      sources.set(place.join('.'), source);
-    }
-  }
+    const isSection = namesAt(place).length > 0;
+    if (isSection && isRecord(value)) return leavesOf(value, source, place);
+    const isAbsent = value === undefined || (isSection && value === null);
+    return isAbsent ? [] : [{ path: place, value, source }];
+  });
 }
 
-function assign(
-  tree: Record<string, unknown>,
-  { path, value, source }: Assignment,
-  sources: Map<string, string>,
-): void {
-  const nested = path.reduceRight<unknown>((inner, name) => ({ [name]: inner }), value);
-  if (isRecord(nested)) merge(tree, nested, { source, sources });
+/** The tree with a value at its place; what is no section gives way. */
+function withValue(tree: unknown, [name, ...below]: readonly string[], value: unknown): unknown {
+  if (name === undefined) return value;
+  const members = isRecord(tree) ? tree : {};
+  return { ...members, [name]: withValue(members[name], below, value) };
 }
 
 /** One sentence a problem, with the place, the source and the nearest known name. */

@@ -280,7 +280,8 @@ describe('refusals', () => {
 
 describe('names', () => {
   it('gives every value an environment variable of its own', () => {
-    expect(new Set(ENVIRONMENT_NAMES.keys()).size).toBe(CONFIG_KEYS.length + 8);
+    const ofToday = [...ENVIRONMENT_NAMES.values()].filter(({ schema }) => schema !== undefined);
+    expect(ofToday).toHaveLength(CONFIG_KEYS.length + 8);
     expect(ENVIRONMENT_NAMES.get('ATTUNE_CHAT_SAMPLING_TOP_P')?.key).toBe('chat.sampling.topP');
   });
 

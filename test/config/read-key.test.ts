@@ -6,7 +6,7 @@ import { readSources } from '../tidy/source.ts';
 
 /** Who is handed a whole section, and what it is called there: `folder: name`. */
 const READERS: Readonly<Record<string, readonly string[]>> = {
-  server: ['server: options', 'server: rules'],
+  server: ['server: settings', 'server: rules'],
   'server.limits': ['conversation: options'],
   'chat.sampling': ['engine: settings'],
   flag: ['night: input'],
