@@ -77,7 +77,7 @@ export async function writeGguf(model: Model, path: string): Promise<void> {
     head.string(name).u32(weight.shape.length);
     for (const size of weight.shape.toReversed()) head.u64(size);
     head.u32(F32).u64(offset);
-    offset += aligned(weight.place.length);
+    offset += aligned(4 * weight.shape.reduce((total, size) => total * size, 1));
   }
   const file = await open(path, 'w');
   await file.appendFile(head.all());

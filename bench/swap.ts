@@ -203,8 +203,8 @@ async function benchSwaps(
     const target = versions[i % versions.length] as VersionSource;
     const from = performance.now();
     await engine.loadVersion(target);
-    const { passes } = await runProbe(engine, probe, target.id);
-    if (!passes) streams[0]?.faults.push('the probe differs');
+    const probed = await runProbe(engine, probe, target.id);
+    if (probed?.passes === false) streams[0]?.faults.push('the probe differs');
     const { stallMs } = await engine.switchVersion(target.id);
     const to = performance.now();
     swaps.push({ from, to, stallMs });

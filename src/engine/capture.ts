@@ -2,12 +2,12 @@
 // with rows × keys, never with keys².
 import { at } from '../base/at.ts';
 import type { HostTensor, Program } from '../runtime/executor.ts';
-import { i32, takeAll } from '../runtime/host-tensor.ts';
+import { ascending, bool, i32, takeAll } from '../runtime/host-tensor.ts';
 import type { AttentionCapture, CaptureRequest } from './engine.ts';
-import type { Row } from './runner.ts';
-import { prefill, runInputs, type ScoreOptions } from './score.ts';
+import type { Row, Runner } from './runner.ts';
+import { prefill, type ScoreOptions } from './score.ts';
 
-export interface CaptureOptions extends Omit<ScoreOptions, 'program' | 'rowsMax'> {
+export interface CaptureOptions extends Omit<ScoreOptions, 'rowsMax'> {
   /** The primitive graph's `attention`, chosen rows, own past. */
   readonly program: Program;
   readonly layers: number;
@@ -92,4 +92,23 @@ function copyAttention(
       );
     }
   }
+}
+
+/** What the primitive graph reads to run `ids` upon a row. */
+function runInputs(
+  runner: Runner,
+  row: Row,
+  ids: readonly number[],
+): { feeds: Record<string, HostTensor>; capacity: number } {
+  const past = runner.pastOf(row);
+  const length = ids.length;
+  const mask = new Uint8Array(past.capacity + length).fill(1); // 1 = may be attended
+  mask.fill(0, row.tokens, past.capacity);
+  const feeds = {
+    ...past.feeds,
+    ids: i32([1, length], Int32Array.from(ids)),
+    positions: ascending([1, length], row.tokens),
+    keyMask: bool([1, mask.length], mask),
+  };
+  return { feeds, capacity: past.capacity };
 }

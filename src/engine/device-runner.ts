@@ -1,7 +1,6 @@
 // The runner of a GPU: KV caches stay on the device, one row a run, in prefill and in decode.
-import { at } from '../base/at.ts';
 import type { HostTensor, Program, Value } from '../runtime/executor.ts';
-import { f32, i32, takeAll } from '../runtime/host-tensor.ts';
+import { ascending, f32, i32, takeAll } from '../runtime/host-tensor.ts';
 import { bytesPerToken, type CacheLayout } from './cache-block.ts';
 import { scoresOf } from './host-runner.ts';
 import type { Batch, Past, Row, Runner, WeightFeeds } from './runner.ts';
@@ -38,7 +37,12 @@ export class DeviceRunner implements Runner {
     return new DeviceRow();
   }
 
-  async extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Scores> {
+  async extend(
+    row: Row,
+    ids: Int32Array,
+    weights: WeightFeeds,
+    scored = 1,
+  ): Promise<readonly Scores[]> {
     const own = row as DeviceRow;
     const length = ids.length;
     const total = own.tokens + length;
@@ -48,7 +52,7 @@ export class DeviceRunner implements Runner {
       ids: i32([1, length], ids),
       lengths: i32([1], Int32Array.of(total - 1)),
       total: i32([], Int32Array.of(total)),
-      last: i32([1], Int32Array.of(length - 1)),
+      last: ascending([scored], length - scored),
     });
     const { logits, logSums, ...present } = results;
     this.#release(own);
@@ -57,8 +61,7 @@ export class DeviceRunner implements Runner {
     );
     own.tokens = total;
     this.#tokens += total;
-    const scores = await takeAll({ logits: logits as Value, logSums: logSums as Value });
-    return at(scoresOf(scores), 0);
+    return scoresOf(await takeAll({ logits: logits as Value, logSums: logSums as Value }));
   }
 
   /** A cache on the device is not cut: what reaches too far goes whole. */
@@ -125,7 +128,7 @@ class DeviceBatch implements Batch {
   async step(ids: Int32Array, weights: WeightFeeds): Promise<readonly Scores[]> {
     const scores: Scores[] = [];
     for (const [i, row] of this.rows.entries()) {
-      scores.push(await this.#runner.extend(row, ids.subarray(i, i + 1), weights));
+      scores.push(...(await this.#runner.extend(row, ids.subarray(i, i + 1), weights)));
     }
     return scores;
   }

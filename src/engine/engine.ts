@@ -79,6 +79,8 @@ export interface EngineDescription {
   /** Tokens the window holds, prompt and reply together. */
   readonly windowTokens: number;
   readonly parameters: number;
+  /** Matrices are kept as they were quantised, and products round activations to 8 bits. */
+  readonly isQuantised: boolean;
   readonly version: string;
   /** What a person should know of how the model is used here, a sentence each. */
   readonly notices: readonly string[];
@@ -113,7 +115,10 @@ export interface Engine {
     onToken: (token: DecodedToken) => void,
     signal?: AbortSignal,
   ): Promise<GenerateResult>;
-  /** Natural log p of each token from `from` on, given all before it. @throws window-overflow */
+  /**
+   * Natural log p of each token from `from` on, given all before it, as the engine would draw it: a
+   * quantised model rounds here as in a reply. @throws window-overflow
+   */
   score(request: ScoreRequest, signal?: AbortSignal): Promise<Float32Array[]>;
   capture(request: CaptureRequest, signal?: AbortSignal): Promise<AttentionCapture>;
   /**

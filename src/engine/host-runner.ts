@@ -1,5 +1,4 @@
 // The runner of a CPU: KV caches in host memory, prompts one by one, replies decoded as one batch.
-import { at } from '../base/at.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
 import { ascending, i32, takeAll } from '../runtime/host-tensor.ts';
 import { bytesPerToken, CacheBlock, type CacheLayout, type Gauge } from './cache-block.ts';
@@ -47,7 +46,12 @@ export class HostRunner implements Runner {
     return new HostRow(new CacheBlock(this.layout, 1, 0, this.gauge));
   }
 
-  async extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Scores> {
+  async extend(
+    row: Row,
+    ids: Int32Array,
+    weights: WeightFeeds,
+    scored = 1,
+  ): Promise<readonly Scores[]> {
     const { block, tokens } = asFree(row);
     const length = ids.length;
     const results = await this.run({
@@ -57,12 +61,12 @@ export class HostRunner implements Runner {
       positions: ascending([1, length], tokens),
       lengths: i32([1], Int32Array.of(tokens + length - 1)),
       total: i32([], Int32Array.of(tokens + length)),
-      last: i32([1], Int32Array.of(length - 1)),
+      last: ascending([scored], length - scored),
     });
     const grown = this.#resized(row, tokens + length);
     grown.append(dataOf(results.own), { row: 0, at: tokens, ownRow: 0, length });
     (row as HostRow).tokens = tokens + length;
-    return at(scoresOf(results), 0);
+    return scoresOf(results);
   }
 
   truncate(row: Row, tokens: number): void {

@@ -31,10 +31,12 @@ import { score } from './score.ts';
 
 export interface EngineOptions {
   readonly modelDir: string;
-  /** For weights that had to be widened to f32. */
+  /** For weights that are packed, or had to be widened to f32. */
   readonly cacheDir: string;
   /** Closed with the engine. */
   readonly executor: Executor;
+  /** A quantised model is widened to f32 all the same; false by default. */
+  readonly isWidened?: boolean;
   /** The version to start under; the base when absent. */
   readonly version?: VersionSource | undefined;
   /** Prompt and reply together; 0 or absent = what the model was made for. */
@@ -56,9 +58,10 @@ const DEFAULTS = {
 
 /** @throws model-not-found, model-unsupported, model-damaged, config-invalid, delta-damaged */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { modelDir, cacheDir, executor, windowTokens = 0 } = options;
-  const window = windowTokens > 0 ? { windowTokens } : {};
-  const model = await readModel(modelDir, { cacheDir, ...window });
+  const { modelDir, cacheDir, executor, isWidened = false, windowTokens = 0 } = options;
+  const mayPack = !isWidened && executor.name === 'onnx' && executor.device === 'cpu';
+  const form = mayPack ? 'quantised' : 'f32';
+  const model = await readModel(modelDir, { cacheDir, form, windowTokens });
   const settings = { ...DEFAULTS, ...options };
   const runner = await createRunner(model, executor);
   assertWindowFits(model, runner, settings.cacheBytesMax);
@@ -77,7 +80,7 @@ async function createRunner(model: Model, executor: Executor): Promise<Runner> {
     return new DeviceRunner(await executor.compile(outputs, { keepOnDevice }), layout);
   }
   const { outputs } = fusedGraph(model, { keep: 'own', isRepeatable: true });
-  const program = await executor.compile(outputs, { isPrepacked: true });
+  const program = await executor.compile(outputs, { isPrepacked: true, roundsActivations: true });
   return new HostRunner(executor, program, layout);
 }
 
@@ -101,7 +104,6 @@ interface Parts {
 class InProcessEngine implements Engine {
   readonly #parts: Parts;
   readonly #scheduler: Scheduler;
-  #scoreProgram: Promise<Program> | undefined;
   #captureProgram: Promise<Program> | undefined;
   #isClosed = false;
 
@@ -128,6 +130,7 @@ class InProcessEngine implements Engine {
       vocabularySize: model.config.vocabSize,
       windowTokens: model.windowTokens,
       parameters: model.parameters,
+      isQuantised: model.isQuantised,
       version: versions.current,
       notices: model.notices,
     };
@@ -158,16 +161,13 @@ class InProcessEngine implements Engine {
     const { vocabSize } = this.#parts.model.config;
     const rowsFit = Math.max(1, Math.min(SCORE_ROWS_MAX, Math.floor(SCORE_LOGITS_MAX / vocabSize)));
     const { prefillChunkTokens } = this.#parts.settings;
-    return this.#asJob(version, signal, async (weights) => {
-      this.#scoreProgram ??= this.#compile({ logProbabilities: true });
-      const program = await this.#scoreProgram;
-      return score(sequences, {
+    return this.#asJob(version, signal, async (weights) =>
+      score(sequences, {
         ...this.#shared(weights),
-        program,
         prefillChunkTokens: Math.min(unitTokensMax, prefillChunkTokens),
         rowsMax: Math.min(unitTokensMax, rowsFit),
-      });
-    });
+      }),
+    );
   }
 
   async capture(request: CaptureRequest, signal?: AbortSignal): Promise<AttentionCapture> {
@@ -175,7 +175,7 @@ class InProcessEngine implements Engine {
     assertRows(request);
     const { numHiddenLayers: layers, numAttentionHeads: heads } = this.#parts.model.config;
     return this.#asJob(request.version, signal, async (weights) => {
-      this.#captureProgram ??= this.#compile({ attention: true });
+      this.#captureProgram ??= this.#compileCapture();
       const program = await this.#captureProgram;
       return capture(request, {
         ...this.#parts.settings,
@@ -217,10 +217,11 @@ class InProcessEngine implements Engine {
     return { runner: this.#parts.runner, weights };
   }
 
-  #compile(outputs: Parameters<typeof primitiveGraph>[1]['outputs']): Promise<Program> {
-    const rows = outputs.attention ? 'chosen' : 'all';
-    const graph = primitiveGraph(this.#parts.model, { rows, outputs });
-    return this.#parts.executor.compile(graph.outputs);
+  /** Nothing is packed: it is seldom asked for, and reads the files of the session that serves. */
+  #compileCapture(): Promise<Program> {
+    const { model, executor } = this.#parts;
+    const graph = primitiveGraph(model, { rows: 'chosen', outputs: { attention: true } });
+    return executor.compile(graph.outputs);
   }
 
   /** Runs a generator between decode steps, bound to one version. */

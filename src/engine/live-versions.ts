@@ -1,8 +1,9 @@
 // The weights versions that are loaded in an engine, one of them current; bounded by their bytes.
 import { AttuneError } from '../base/errors.ts';
 import { createQueue } from '../base/queue.ts';
+import { sizeOf } from '../model/delta.ts';
 import type { Model } from '../model/model.ts';
-import { loadVersion } from '../model/versions.ts';
+import { loadFactors, loadVersion } from '../model/versions.ts';
 import { isQProj } from '../model/weight-names.ts';
 import type { Executor, Value } from '../runtime/executor.ts';
 import type { VersionSource } from './engine.ts';
@@ -27,7 +28,6 @@ interface LiveOptions {
 export class LiveVersions {
   readonly #model: Model;
   readonly #executor: Executor;
-  /** All have the same bytes. */
   readonly #liveMax: number;
   /** In the order of loading. */
   readonly #live = new Map<string, LiveVersion>();
@@ -40,7 +40,8 @@ export class LiveVersions {
     this.#executor = executor;
     this.#current = current;
     const trained = [...model.weights.values()].filter(({ name }) => isQProj(name));
-    const bytes = trained.reduce((total, { place }) => total + place.length, 0);
+    // What a delta takes when it is dense; factors take less.
+    const bytes = trained.reduce((total, { shape }) => total + 4 * sizeOf(shape), 0);
     this.#liveMax = Math.max(LIVE_MIN, Math.floor(bytesMax / bytes));
   }
 
@@ -87,7 +88,9 @@ export class LiveVersions {
   async #load({ id, deltas }: VersionSource): Promise<void> {
     if (this.#live.has(id)) return;
     this.#assertRoom(id);
-    const { weights } = await loadVersion(this.#model, deltas, { id });
+    const weights = this.#model.isQuantised
+      ? await loadFactors(this.#model, deltas)
+      : (await loadVersion(this.#model, deltas, { id })).weights;
     this.#assertRoom(id);
     const feeds: Record<string, Value> = {};
     for (const [name, weight] of Object.entries(weights)) {

@@ -40,9 +40,15 @@ export interface Runner {
   open(): Row;
   /**
    * Appends `ids` to a row that is in no batch, in one run.
-   * @returns those after the last one
+   * @param scored how many of the last ids scores are wanted after; 1 when absent
+   * @returns those, in their order
    */
-  extend(row: Row, ids: Int32Array, weights: WeightFeeds): Promise<Scores>;
+  extend(
+    row: Row,
+    ids: Int32Array,
+    weights: WeightFeeds,
+    scored?: number,
+  ): Promise<readonly Scores[]>;
   /** Forgets what lies beyond `tokens`, or more; the row is in no batch. */
   truncate(row: Row, tokens: number): void;
   /** Frees the cache; a row in a batch leaves it. */

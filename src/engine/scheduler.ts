@@ -196,10 +196,10 @@ export class Scheduler {
     const chunk = reply.chunk(prefillChunkTokens);
     const from = row.tokens;
     try {
-      const scores = await runner.extend(row, chunk, versions.weightsOf(version));
+      const [scores] = await runner.extend(row, chunk, versions.weightsOf(version));
       reply.recordRun(from, version);
       if (reply.waitingTokens > 0) return;
-      reply.take(scores, this.#scratch, version);
+      reply.take(scores as Scores, this.#scratch, version);
       this.#prefilling.splice(this.#prefilling.indexOf(reply), 1);
       if (reply.isDone || reply.isAborted) this.#end(reply);
       else this.#join(reply);

@@ -12,7 +12,35 @@ export interface GgufType {
    * not implemented. `values` has `blockElements` places for each block.
    */
   readonly dequantize?: (blocks: Uint8Array, values: Float32Array) => void;
+  /** How its blocks come apart; undefined for plain numbers. */
+  readonly form?: BlockForm;
 }
+
+/** How the types of whole numbers in blocks store a value: `scale · (code − zero) + minimum`. */
+export interface BlockForm {
+  /** Codes are 0 … levels − 1. */
+  readonly levels: 16 | 32 | 64 | 256;
+  /** Neighbours that share a scale and a minimum. */
+  readonly groupElements: 16 | 32;
+  /** Whether groups have a minimum; `zero` is then 0, and else half of `levels`. */
+  readonly hasMinima: boolean;
+  /** Takes the block at a byte position apart. */
+  readonly unpack: (bytes: Uint8Array, at: number, block: Unpacked) => void;
+}
+
+/** One block taken apart, each number exact in f32; as many of each as the type has. */
+export interface Unpacked {
+  readonly codes: Uint8Array;
+  readonly scales: Float64Array;
+  readonly minima: Float64Array;
+}
+
+/** Room for the block of any type. */
+export const unpackedBlock = (): Unpacked => ({
+  codes: new Uint8Array(256),
+  scales: new Float64Array(16),
+  minima: new Float64Array(16),
+});
 
 const HALF = new Float32Array(widenFloat16(Uint16Array.from({ length: 2 ** 16 }, (_, i) => i)));
 
@@ -27,67 +55,39 @@ const halfAt = (bytes: Uint8Array, at: number): number =>
  * Source of all layouts: ggml-org/ggml, ggml-common.h and ggml-quants.c; the `gguf` package 0.19.
  */
 
-/** d · (q − 8). Block: f16 d, 16 bytes with element i low and element i + 16 high. */
-function dequantizeQ4_0(blocks: Uint8Array, values: Float32Array): void {
-  for (let at = 0, to = 0; at < blocks.length; at += 18, to += 32) {
-    const d = halfAt(blocks, at);
-    for (let i = 0; i < 16; i++) {
-      const byte = blocks[at + 2 + i] as number;
-      values[to + i] = d * ((byte & 15) - 8);
-      values[to + 16 + i] = d * ((byte >> 4) - 8);
-    }
+/** 16 bytes with code i low and code i + 16 high. */
+function nibbles(bytes: Uint8Array, from: number, { codes }: Unpacked): void {
+  for (let i = 0; i < 16; i++) {
+    const byte = bytes[from + i] as number;
+    codes[i] = byte & 15;
+    codes[i + 16] = byte >> 4;
   }
 }
 
-/** d · q + m. Block: f16 d, f16 m, 16 bytes as in Q4_0. */
-function dequantizeQ4_1(blocks: Uint8Array, values: Float32Array): void {
-  for (let at = 0, to = 0; at < blocks.length; at += 20, to += 32) {
-    const d = halfAt(blocks, at);
-    const m = halfAt(blocks, at + 2);
-    for (let i = 0; i < 16; i++) {
-      const byte = blocks[at + 4 + i] as number;
-      values[to + i] = d * (byte & 15) + m;
-      values[to + 16 + i] = d * (byte >> 4) + m;
-    }
+/** The fifth bits of 32 codes, in 4 bytes. */
+function fifths(bytes: Uint8Array, from: number, { codes }: Unpacked): void {
+  for (let i = 0; i < 32; i++) {
+    codes[i] = (codes[i] as number) | ((((bytes[from + (i >> 3)] as number) >> (i & 7)) & 1) << 4);
   }
 }
 
-/** d · (q − 16). Block: f16 d, 32 fifth bits, 16 bytes as in Q4_0. */
-function dequantizeQ5_0(blocks: Uint8Array, values: Float32Array): void {
-  for (let at = 0, to = 0; at < blocks.length; at += 22, to += 32) {
-    const d = halfAt(blocks, at);
-    for (let i = 0; i < 16; i++) {
-      const byte = blocks[at + 6 + i] as number;
-      values[to + i] = d * (((byte & 15) | (bitAt(blocks, at + 2, i) << 4)) - 16);
-      values[to + 16 + i] = d * (((byte >> 4) | (bitAt(blocks, at + 2, i + 16) << 4)) - 16);
-    }
-  }
-}
-
-/** d · q + m. Block: f16 d, f16 m, 32 fifth bits, 16 bytes as in Q4_0. */
-function dequantizeQ5_1(blocks: Uint8Array, values: Float32Array): void {
-  for (let at = 0, to = 0; at < blocks.length; at += 24, to += 32) {
-    const d = halfAt(blocks, at);
-    const m = halfAt(blocks, at + 2);
-    for (let i = 0; i < 16; i++) {
-      const byte = blocks[at + 8 + i] as number;
-      values[to + i] = d * ((byte & 15) | (bitAt(blocks, at + 4, i) << 4)) + m;
-      values[to + 16 + i] = d * ((byte >> 4) | (bitAt(blocks, at + 4, i + 16) << 4)) + m;
-    }
-  }
-}
-
-const bitAt = (bytes: Uint8Array, from: number, index: number): number =>
-  ((bytes[from + (index >> 3)] as number) >> (index & 7)) & 1;
+/** f16 d and, where there is one, f16 m; then fifth bits of 5-bit types; then the nibbles. */
+const legacy =
+  (levels: 16 | 32, hasMinima: boolean): BlockForm['unpack'] =>
+  (bytes, at, block) => {
+    const codesAt = at + (hasMinima ? 4 : 2);
+    block.scales[0] = halfAt(bytes, at);
+    if (hasMinima) block.minima[0] = halfAt(bytes, at + 2);
+    nibbles(bytes, levels === 32 ? codesAt + 4 : codesAt, block);
+    if (levels === 32) fifths(bytes, codesAt, block);
+  };
 
 const signed = (byte: number): number => (byte << 24) >> 24;
 
-/** d · q. Block: f16 d, 32 signed bytes. */
-function dequantizeQ8_0(blocks: Uint8Array, values: Float32Array): void {
-  for (let at = 0, to = 0; at < blocks.length; at += 34, to += 32) {
-    const d = halfAt(blocks, at);
-    for (let i = 0; i < 32; i++) values[to + i] = d * signed(blocks[at + 2 + i] as number);
-  }
+/** f16 d, 32 signed bytes. */
+function unpackQ8_0(bytes: Uint8Array, at: number, { codes, scales }: Unpacked): void {
+  scales[0] = halfAt(bytes, at);
+  for (let i = 0; i < 32; i++) codes[i] = (bytes[at + 2 + i] as number) ^ 128;
 }
 
 /** The 6-bit scale and minimum of a sub-block, packed in 12 bytes; `part` is 0 to 7. */
@@ -99,55 +99,70 @@ function scaleAndMinimum(bytes: Uint8Array, at: number, part: number): [number, 
   return [(high & 15) | ((top >> 2) & 48), (high >> 4) | ((low >> 2) & 48)];
 }
 
-/** d · sc · q − dmin · m in sub-blocks of 32. Block: f16 d, f16 dmin, 12 bytes of scales, 128 of q. */
-function dequantizeQ4_K(blocks: Uint8Array, values: Float32Array): void {
-  for (let at = 0, to = 0; at < blocks.length; at += 144, to += 256) {
+/**
+ * d · sc · q − dmin · m in sub-blocks of 32: f16 d, f16 dmin, 12 bytes of scales, with 5 bits 32
+ * bytes of fifth bits (bit `part` of byte i), 128 bytes of nibbles.
+ */
+const unpackK =
+  (levels: 16 | 32): BlockForm['unpack'] =>
+  (bytes, at, { codes, scales, minima }) => {
+    const nibblesAt = at + (levels === 32 ? 48 : 16);
     for (let part = 0; part < 8; part++) {
-      const [scale, minimum] = scaleAndMinimum(blocks, at + 4, part);
-      const d = halfAt(blocks, at) * scale;
-      const m = halfAt(blocks, at + 2) * minimum;
-      const from = at + 16 + (part >> 1) * 32;
+      const [scale, minimum] = scaleAndMinimum(bytes, at + 4, part);
+      scales[part] = halfAt(bytes, at) * scale;
+      minima[part] = -halfAt(bytes, at + 2) * minimum;
+      const from = nibblesAt + (part >> 1) * 32;
       const shift = (part & 1) * 4;
       for (let i = 0; i < 32; i++) {
-        values[to + part * 32 + i] = d * (((blocks[from + i] as number) >> shift) & 15) - m;
+        const fifth = levels === 32 ? (((bytes[at + 16 + i] as number) >> part) & 1) << 4 : 0;
+        codes[part * 32 + i] = (((bytes[from + i] as number) >> shift) & 15) | fifth;
       }
     }
+  };
+
+/** d · sc · (q − 32) in sub-blocks of 16: 128 low bytes, 64 high, 16 signed scales, f16 d. */
+function unpackQ6_K(bytes: Uint8Array, at: number, { codes, scales }: Unpacked): void {
+  const d = halfAt(bytes, at + 208);
+  for (let part = 0; part < 16; part++) scales[part] = d * signed(bytes[at + 192 + part] as number);
+  for (let i = 0; i < 256; i++) {
+    const part = i >> 5;
+    const half = part >> 2;
+    const low = bytes[at + half * 64 + (part & 1) * 32 + (i & 31)] as number;
+    const high = bytes[at + 128 + half * 32 + (i & 31)] as number;
+    codes[i] = ((low >> ((part & 2) * 2)) & 15) | (((high >> ((part & 3) * 2)) & 3) << 4);
   }
 }
 
-/** As Q4_K, with 32 bytes of fifth bits before the 128 of q; bit `part` of byte i. */
-function dequantizeQ5_K(blocks: Uint8Array, values: Float32Array): void {
-  for (let at = 0, to = 0; at < blocks.length; at += 176, to += 256) {
-    for (let part = 0; part < 8; part++) {
-      const [scale, minimum] = scaleAndMinimum(blocks, at + 4, part);
-      const d = halfAt(blocks, at) * scale;
-      const m = halfAt(blocks, at + 2) * minimum;
-      const from = at + 48 + (part >> 1) * 32;
-      const shift = (part & 1) * 4;
-      for (let i = 0; i < 32; i++) {
-        const fifth = ((blocks[at + 16 + i] as number) >> part) & 1;
-        const q = (((blocks[from + i] as number) >> shift) & 15) | (fifth << 4);
-        values[to + part * 32 + i] = d * q - m;
+function blocks(
+  name: string,
+  blockElements: number,
+  blockBytes: number,
+  form: BlockForm,
+): GgufType {
+  return {
+    ...{ name, blockElements, blockBytes, form },
+    dequantize(bytes, values) {
+      const block = unpackedBlock();
+      const { levels, groupElements, hasMinima, unpack } = form;
+      const zero = hasMinima ? 0 : levels / 2;
+      for (let at = 0, to = 0; at < bytes.length; at += blockBytes) {
+        unpack(bytes, at, block);
+        for (let i = 0; i < blockElements; i++, to++) {
+          const group = (i / groupElements) | 0;
+          const value = (block.scales[group] as number) * ((block.codes[i] as number) - zero);
+          values[to] = hasMinima ? value + (block.minima[group] as number) : value;
+        }
       }
-    }
-  }
+    },
+  };
 }
 
-/** d · sc · (q − 32) in sub-blocks of 16. Block: 128 low bytes, 64 high, 16 signed scales, f16 d. */
-function dequantizeQ6_K(blocks: Uint8Array, values: Float32Array): void {
-  for (let at = 0, to = 0; at < blocks.length; at += 210, to += 256) {
-    const d = halfAt(blocks, at + 208);
-    for (let i = 0; i < 256; i++) {
-      const part = i >> 5;
-      const half = part >> 2;
-      const low = blocks[at + half * 64 + (part & 1) * 32 + (i & 31)] as number;
-      const high = blocks[at + 128 + half * 32 + (i & 31)] as number;
-      const q = ((low >> ((part & 2) * 2)) & 15) | (((high >> ((part & 3) * 2)) & 3) << 4);
-      const scale = signed(blocks[at + 192 + (i >> 4)] as number);
-      values[to + i] = d * scale * (q - 32);
-    }
-  }
-}
+const form = (
+  levels: BlockForm['levels'],
+  groupElements: 16 | 32,
+  hasMinima: boolean,
+  unpack: BlockForm['unpack'],
+): BlockForm => ({ levels, groupElements, hasMinima, unpack });
 
 function copyFloat32(blocks: Uint8Array, values: Float32Array): void {
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(blocks);
@@ -168,17 +183,17 @@ const TYPES: Readonly<Record<number, GgufType>> = {
     ...plain('F16', 2),
     dequantize: (blocks, values) => values.set(widenFloat16(halves(blocks))),
   },
-  2: { name: 'Q4_0', blockElements: 32, blockBytes: 18, dequantize: dequantizeQ4_0 },
-  3: { name: 'Q4_1', blockElements: 32, blockBytes: 20, dequantize: dequantizeQ4_1 },
-  6: { name: 'Q5_0', blockElements: 32, blockBytes: 22, dequantize: dequantizeQ5_0 },
-  7: { name: 'Q5_1', blockElements: 32, blockBytes: 24, dequantize: dequantizeQ5_1 },
-  8: { name: 'Q8_0', blockElements: 32, blockBytes: 34, dequantize: dequantizeQ8_0 },
+  2: blocks('Q4_0', 32, 18, form(16, 32, false, legacy(16, false))),
+  3: blocks('Q4_1', 32, 20, form(16, 32, true, legacy(16, true))),
+  6: blocks('Q5_0', 32, 22, form(32, 32, false, legacy(32, false))),
+  7: blocks('Q5_1', 32, 24, form(32, 32, true, legacy(32, true))),
+  8: blocks('Q8_0', 32, 34, form(256, 32, false, unpackQ8_0)),
   9: { name: 'Q8_1', blockElements: 32, blockBytes: 40 },
   10: { name: 'Q2_K', blockElements: 256, blockBytes: 84 },
   11: { name: 'Q3_K', blockElements: 256, blockBytes: 110 },
-  12: { name: 'Q4_K', blockElements: 256, blockBytes: 144, dequantize: dequantizeQ4_K },
-  13: { name: 'Q5_K', blockElements: 256, blockBytes: 176, dequantize: dequantizeQ5_K },
-  14: { name: 'Q6_K', blockElements: 256, blockBytes: 210, dequantize: dequantizeQ6_K },
+  12: blocks('Q4_K', 256, 144, form(16, 32, true, unpackK(16))),
+  13: blocks('Q5_K', 256, 176, form(32, 32, true, unpackK(32))),
+  14: blocks('Q6_K', 256, 210, form(64, 16, false, unpackQ6_K)),
   15: { name: 'Q8_K', blockElements: 256, blockBytes: 292 },
   16: { name: 'IQ2_XXS', blockElements: 256, blockBytes: 66 },
   17: { name: 'IQ2_XS', blockElements: 256, blockBytes: 74 },

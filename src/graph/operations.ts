@@ -21,7 +21,8 @@ export function input(name: string, dtype: DataType, shape: Shape): Tensor {
 const STORED_BYTES = { f32: 4, i32: 4, bool: 1, f16: 2, bf16: 2 } as const;
 
 /**
- * A constant whose bytes lie inline or in a file, little-endian in row-major order.
+ * A constant whose bytes lie inline or in a file, little-endian in row-major order. A quantised one
+ * can only be the second operand of a product (with `transposeB`) or a table that is gathered from.
  * @throws AttuneError graph-shape when they do not fill the shape
  */
 export function constant(
@@ -32,10 +33,15 @@ export function constant(
 ): Tensor {
   const result = node({ kind: 'constant', source, name }, [], dtype, shape);
   const elements = shape.reduce((total, size) => total * size, 1);
-  const held =
-    source.from === 'inline' ? source.data.length : source.length / STORED_BYTES[source.storedAs];
+  const held = heldBy(source);
   if (held !== elements) refuse(`constant ${name}`, `holds ${held} elements`, [result]);
   return result;
+}
+
+function heldBy(source: ConstantSource): number {
+  if (source.from === 'inline') return source.data.length;
+  if (source.from === 'blocks') return (source.codes.length * 8) / source.bits;
+  return source.length / STORED_BYTES[source.storedAs];
 }
 
 /** A scalar () f32. */

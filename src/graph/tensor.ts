@@ -24,17 +24,36 @@ export type UnaryFunction =
 export type BinaryFunction = 'add' | 'subtract' | 'multiply' | 'divide' | 'maximum' | 'minimum';
 export type CompareFunction = 'less' | 'lessOrEqual' | 'equal' | 'and' | 'or';
 
+/** A part of a file, in bytes. */
+export interface FileRange {
+  /** Absolute, real path (no symlink in it). */
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * A quantised matrix (out, in): `scale · (code − 2^(bits − 1)) + minimum`. A row is cut into groups
+ * of `groupElements`, each with a scale and a minimum, both f32 (out, in / groupElements). Codes
+ * follow each other, two of 4 bits in a byte with the first one low.
+ */
+export interface BlocksSource {
+  readonly from: 'blocks';
+  readonly bits: 4 | 8;
+  readonly groupElements: number;
+  readonly codes: FileRange;
+  readonly scales: FileRange;
+  /** Undefined: all are 0. */
+  readonly minima: FileRange | undefined;
+}
+
+export type FileSource = FileRange & { readonly from: 'file'; readonly storedAs: StoredType };
+
 /** Where a constant's bytes are. Inline data is little-endian in row-major order. */
 export type ConstantSource =
   | { readonly from: 'inline'; readonly data: Float32Array | Int32Array | Uint8Array }
-  | {
-      readonly from: 'file';
-      /** Absolute, real path (no symlink in it). */
-      readonly path: string;
-      readonly offset: number;
-      readonly length: number;
-      readonly storedAs: StoredType;
-    };
+  | FileSource
+  | BlocksSource;
 
 /** What a node does. `inputs` of the tensor are the operands, in the order given here. */
 export type Operation =

@@ -5,8 +5,9 @@ import { spoken } from '../conversation/spoken.ts';
 import type { DecodedToken, Engine, GenerateRequest } from '../engine/engine.ts';
 import { GREEDY } from '../protocol/sampling.ts';
 import type { RepliesView } from '../protocol/summary.ts';
-import { logSoftmaxRow } from '../reading/logits.ts';
+import { klOfLogits, logSoftmaxRow } from '../reading/logits.ts';
 import type { Reader, TrainableWeights } from '../reading/reader.ts';
+import type { HostTensor } from '../runtime/executor.ts';
 import type { Candidate, ChatRenderer } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { type Estimate, type EstimateOptions, estimate, mean } from './statistics.ts';
@@ -47,6 +48,8 @@ export interface Checked {
   readonly kept: number;
   /** What it says instead at `kept`; undefined: its end, or the draft is all of it. */
   readonly next: number | undefined;
+  /** Whether the reply goes on behind these. */
+  readonly isOpen: boolean;
   /** Mean KL a token from the weights before, on the draft, nats. */
   readonly kl: number;
 }
@@ -115,6 +118,16 @@ export function draftReplies(
   });
 }
 
+export interface CheckOptions extends Pick<ReplyOptions, 'stopIds' | 'beforeEach'> {
+  readonly reader: Reader;
+  /**
+   * The weights before, where the engine that made the drafts rounds otherwise than the reader:
+   * both distributions are then read here and the reply is decoded again as a whole, so that no
+   * difference of the two counts as one of the weights.
+   */
+  readonly before?: TrainableWeights | undefined;
+}
+
 /**
  * One pass over each draft under other weights: it says where the greedy reply departs from it. A
  * reply that is the same to the token costs no decoding, and cannot be worse.
@@ -122,18 +135,22 @@ export function draftReplies(
 export async function checkDrafts(
   drafts: readonly Draft[],
   weights: TrainableWeights,
-  {
-    reader,
-    stopIds,
-    beforeEach,
-  }: { readonly reader: Reader } & Pick<ReplyOptions, 'stopIds' | 'beforeEach'>,
+  { reader, stopIds, beforeEach, before }: CheckOptions,
 ): Promise<Checked[]> {
   const checked: Checked[] = [];
+  const logitsOf = async (draft: Draft, under: TrainableWeights): Promise<HostTensor> => {
+    const cache = await reader.prefill(draft.promptIds.slice(0, -1), under);
+    return reader.logits(cache, rowsOf(draft), under).finally(() => cache.release());
+  };
   for (const draft of drafts) {
     await beforeEach?.();
-    const cache = await reader.prefill(draft.promptIds.slice(0, -1), weights);
-    const { data, shape } = await reader.logits(cache, rowsOf(draft), weights);
-    cache.release();
+    const logits = await logitsOf(draft, weights);
+    if (before !== undefined) {
+      const kl = klOfLogits(await logitsOf(draft, before), logits);
+      checked.push({ draft, kept: 0, next: undefined, isOpen: true, kl });
+      continue;
+    }
+    const { data, shape } = logits;
     const size = shape[1] as number;
     const rows = Array.from({ length: shape[0] as number }, (_, row) =>
       data.subarray(row * size, (row + 1) * size),
@@ -146,7 +163,7 @@ export async function checkDrafts(
     const kept = first < 0 ? end : first;
     const next = first < 0 || stopIds.includes(at(said, first)) ? undefined : said[first];
     const kls = draft.tops.map((top, row) => klOfTop(top, at(rows, row)));
-    checked.push({ draft, kept, next, kl: mean(kls) });
+    checked.push({ draft, kept, next, isOpen: next !== undefined, kl: mean(kls) });
   }
   return checked;
 }
@@ -194,21 +211,22 @@ export function finishReplies(
   decoder: { decode(ids: readonly number[]): string },
   options: ReplyOptions,
 ): Promise<ChangedReply[]> {
-  return inBatches(checked, options, async ({ draft, kept, next, kl }) => {
+  return inBatches(checked, options, async ({ draft, kept, next, isOpen, kl }) => {
     const { question, promptIds, ids } = draft;
     const begun = [...ids.slice(0, kept), ...(next === undefined ? [] : [next])];
     const left = options.replyTokensMax - begun.length;
     const rest =
-      next === undefined || left <= 0
-        ? []
-        : (await decode({ ids: [...promptIds, ...begun], replyTokensMax: left }, options)).ids;
+      isOpen && left > 0
+        ? (await decode({ ids: [...promptIds, ...begun], replyTokensMax: left }, options)).ids
+        : [];
+    const all = [...begun, ...rest];
     const judged = (said: readonly number[]): ChangedReply['after'] => {
       const reply = spoken(decoder.decode(said)).trim();
       return { ...question.judge(reply), reply };
     };
-    const isSame = next === undefined && kept === ids.length;
+    const isSame = all.length === ids.length && all.every((id, i) => id === ids[i]);
     const before = judged(ids);
-    return { question, before, after: isSame ? before : judged([...begun, ...rest]), isSame, kl };
+    return { question, before, after: isSame ? before : judged(all), isSame, kl };
   });
 }
 

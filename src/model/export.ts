@@ -3,11 +3,11 @@ import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../base/atomic-file.ts';
 import { systemFileOps } from '../base/file-ops.ts';
+import type { HostData } from '../runtime/executor.ts';
 import { readJson } from './checkpoint/folder.ts';
 import { isRecord, unsupported } from './checkpoint/refusal.ts';
-import { readPieces } from './checkpoint/safetensors.ts';
 import { writeSafetensors } from './checkpoint/safetensors-writer.ts';
-import type { Model, Weight } from './model.ts';
+import { type Model, piecesOf, type Weight } from './model.ts';
 import type { WeightsVersion } from './versions.ts';
 
 /** What transformers and llama.cpp need beside the weights. */
@@ -43,18 +43,13 @@ export async function exportModel(
     name: weight.stored.name,
     dtype: 'F32' as const,
     shape: weight.shape,
-    pieces: piecesOf(weight, version),
+    pieces: trainedOf(weight, version) ?? piecesOf(weight),
   }));
   const metadata = { attuneVersion: version.id, attuneBaseHash: model.baseHash };
   await writeSafetensors(join(dir, 'model.safetensors'), tensors, { metadata });
 }
 
-function piecesOf(
-  { name, shape, place }: Weight,
-  version: WeightsVersion,
-): Iterable<NodeJS.ArrayBufferView> | AsyncIterable<NodeJS.ArrayBufferView> {
-  const trained = version.weights[name];
-  return trained === undefined
-    ? readPieces({ name, shape, dtype: 'F32', ...place })
-    : [trained.data];
+function trainedOf({ name }: Weight, { weights }: WeightsVersion): HostData[] | undefined {
+  const trained = weights[name];
+  return trained === undefined ? undefined : [trained.data];
 }

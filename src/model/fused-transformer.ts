@@ -35,22 +35,21 @@ const ROTARY_HEAD_DIM_MULTIPLE = 16;
  * - `positions` i32 (batch, length), below windowTokens; absent where the kernel itself rotates
  * - `lengths` i32 (batch), tokens of each row, past and new, less one
  * - `total` i32 (), the most tokens of any row
- * - `last` i32 (batch), for each sequence the index into batch * length of the token after which
- *   logits are wanted
+ * - `last` i32 (rows), indices into batch * length of the tokens after which logits are wanted
  * - `past.<i>.key|value` (batch, kvHeads, past, headDim), keys rotated, each row's tokens first;
  *   it may be longer than any row
- * - the trainable weights, by name
+ * - the trainable weights, by name, or their factors
  *
  * Outputs:
- * - `logits` (batch, vocabSize)
- * - `logSums` (batch), `log Σ exp(logits)` of each row
+ * - `logits` (rows, vocabSize)
+ * - `logSums` (rows), `log Σ exp(logits)` of each row
  * - `own` (batch, length, layers * 2 * kvHeads * headDim): the keys, then the values of the first
  *   layer, and so on (one output, since each costs a run some time), or
  *   `present.<i>.key|value` (batch, kvHeads, past + length, headDim)
  */
 export function fusedGraph(model: Model, options: FusedOptions = {}): TransformerGraph {
   const { config } = model;
-  const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim, vocabSize } = config;
+  const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim } = config;
   const isOwn = options.keep !== 'present';
   const isRotatedInside = !isOwn && headDim % ROTARY_HEAD_DIM_MULTIPLE === 0;
   const build = new GraphBuilder(model, options);
@@ -58,7 +57,7 @@ export function fusedGraph(model: Model, options: FusedOptions = {}): Transforme
   const positions = build.input('positions', 'i32', [BATCH, LENGTH]);
   const lengths = build.input('lengths', 'i32', [BATCH]);
   const total = build.input('total', 'i32', []);
-  const last = build.input('last', 'i32', [BATCH]);
+  const last = build.input('last', 'i32', ['rows']);
   const tables = build.ropeTables();
   const rows = product(BATCH, LENGTH);
   const own: Tensor[] = [];
@@ -86,8 +85,7 @@ export function fusedGraph(model: Model, options: FusedOptions = {}): Transforme
   };
   const hidden = build.layers(reshape(ids, [rows]), attention, fusedRmsNorm); // (rows, hiddenSize)
 
-  const lastRow = gather(hidden, last); // (batch, hiddenSize)
-  const logits = reshape(build.logits(lastRow), [BATCH, vocabSize]); // (batch, vocabSize)
+  const logits = build.logits(gather(hidden, last)); // (rows, vocabSize)
   build.output('logits', logits);
   build.output('logSums', logSumExp(logits));
   if (isOwn) build.output('own', concat(own, 2));

@@ -4,7 +4,7 @@ import { gather } from '../graph/indexing.ts';
 import { add, constant, input, matMul, multiply, reshape, scalar } from '../graph/operations.ts';
 import { scope, type Tensor, topological } from '../graph/tensor.ts';
 import type { KeyValues } from './attention.ts';
-import { linear, mlp, needed, rmsNorm, type Weights } from './layers.ts';
+import { type Factors, linear, mlp, needed, rmsNorm, type Weights } from './layers.ts';
 import type { Model } from './model.ts';
 import { ropeTables } from './rope.ts';
 import { isQProj } from './weight-names.ts';
@@ -23,7 +23,10 @@ export interface TransformerGraph {
 }
 
 export interface WeightOptions {
-  /** Which weights are inputs instead of constants; the query projections by default. */
+  /**
+   * Which weights are inputs instead of constants; the query projections by default. Where the
+   * model is quantised they stay constants, and factors of what is added to them are the inputs.
+   */
   readonly trainable?: (name: string) => boolean;
   /**
    * A sequence gets the same bits alone and in a batch, also from the weights that are fed; for
@@ -67,7 +70,23 @@ export class GraphBuilder {
   }
 
   #weightsOf(prefix: string): Weights {
-    return { find: (name) => this.#weight(`${prefix}${name}`), isRepeatable: this.#isRepeatable };
+    return {
+      find: (name) => this.#weight(`${prefix}${name}`),
+      factorsOf: (name) => this.#factorsOf(`${prefix}${name}`),
+      isRepeatable: this.#isRepeatable,
+    };
+  }
+
+  #factorsOf(name: string): Factors | undefined {
+    const weight = this.#model.weights.get(name);
+    if (weight === undefined || !this.#model.isQuantised || !this.#trainable(name))
+      return undefined;
+    const [out = 0, inner = 0] = weight.shape;
+    const rank = `rank.${name}`;
+    return {
+      loraA: this.input(`${name}.loraA`, 'f32', [rank, inner]),
+      loraB: this.input(`${name}.loraB`, 'f32', [out, rank]),
+    };
   }
 
   /** A constant that points into its file, or an input where trainable; one node each. */
@@ -75,10 +94,11 @@ export class GraphBuilder {
     const known = this.#weights.get(name);
     const weight = this.#model.weights.get(name);
     if (known !== undefined || weight === undefined) return known;
-    const tensor = this.#trainable(name)
+    const isFed = this.#trainable(name) && !this.#model.isQuantised;
+    const tensor = isFed
       ? this.input(name, 'f32', weight.shape)
-      : constant(name, { from: 'file', ...weight.place, storedAs: 'f32' }, 'f32', weight.shape);
-    if (this.#trainable(name)) this.#parameters[name] = tensor;
+      : constant(name, weight.source, 'f32', weight.shape);
+    if (isFed) this.#parameters[name] = tensor;
     this.#weights.set(name, tensor);
     return tensor;
   }

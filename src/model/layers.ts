@@ -19,8 +19,18 @@ import type { ModelConfig } from './config.ts';
 export interface Weights {
   /** Undefined where the model has no such weight. */
   find(name: string): Tensor | undefined;
+  /** What is added to a weight; undefined where nothing is. Ask once for each weight. */
+  factorsOf(name: string): Factors | undefined;
   /** Asks that a row times a fed weight has the same bits whatever rows are beside it. */
   readonly isRepeatable: boolean;
+}
+
+/** The product B·A, of low rank, which may be 0. */
+export interface Factors {
+  /** A, (rank, in). */
+  readonly loraA: Tensor;
+  /** B, (out, rank). */
+  readonly loraB: Tensor;
 }
 
 /**
@@ -35,11 +45,16 @@ export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
   return multiply(multiply(x, scale), weight); // (…, width)
 }
 
-/** `x Wᵀ + b`: (…, in) → (…, out), with a bias where the model has one. */
+/** `x (W + BA)ᵀ + b`: (…, in) → (…, out), with factors and a bias where the model has them. */
 export function linear(x: Tensor, weights: Weights, name: string): Tensor {
-  const weight = needed(weights, name);
-  const isRepeatable = weights.isRepeatable && weight.operation.kind === 'input';
-  const projected = matMul(x, weight, { transposeB: true, isRepeatable }); // (…, out)
+  const times = (left: Tensor, right: Tensor): Tensor => {
+    const isRepeatable = weights.isRepeatable && right.operation.kind === 'input';
+    return matMul(left, right, { transposeB: true, isRepeatable });
+  };
+  const factors = weights.factorsOf(name);
+  const own = times(x, needed(weights, name)); // (…, out)
+  const projected =
+    factors === undefined ? own : add(own, times(times(x, factors.loraA), factors.loraB));
   const bias = weights.find(`${name}Bias`);
   return bias === undefined ? projected : add(projected, bias);
 }

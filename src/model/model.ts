@@ -1,4 +1,4 @@
-// A model folder read and checked: config, and where in which file each weight lies as f32.
+// A model folder read and checked: config, and where in which file a graph reads each weight.
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { READABLE_TYPES } from '../gguf/block-type.ts';
@@ -7,25 +7,24 @@ import { hintOf, readCheckpoint } from './checkpoint/checkpoint.ts';
 import { modelId, notFound, readJson, realPath } from './checkpoint/folder.ts';
 import { readGgufCheckpoint } from './checkpoint/gguf-checkpoint.ts';
 import { damaged, unsupported } from './checkpoint/refusal.ts';
-import { haveSameBytes, READ, readTensor, type StoredTensor } from './checkpoint/safetensors.ts';
-import { placeWeights } from './checkpoint/weights-cache.ts';
+import { haveSameBytes, READ, type StoredTensor } from './checkpoint/safetensors.ts';
+import {
+  placeWeights,
+  valuesOf,
+  type WeightSource,
+  type WeightsForm,
+} from './checkpoint/weights-cache.ts';
 import { type ModelConfig, parseConfig, QUANTIZED } from './config.ts';
+import { sizeOf } from './delta.ts';
 import { ollamaName } from './local/local-model.ts';
 import { describeWeights, type WeightDescription } from './weight-names.ts';
-
-/** Where f32 bytes lie; the path is real (no symlink in it). */
-export interface Place {
-  readonly path: string;
-  readonly offset: number;
-  readonly length: number;
-}
 
 export interface Weight {
   /** Ours: `layers.0.qProj`. */
   readonly name: string;
   readonly shape: readonly number[];
-  /** All weights of a model lie in one folder. */
-  readonly place: Place;
+  /** Where its f32 values or its blocks lie; all weights of a model lie in one folder. */
+  readonly source: WeightSource;
   /** As the checkpoint has it. */
   readonly stored: StoredTensor;
 }
@@ -41,6 +40,8 @@ export interface Model {
   /** Tokens that prompt and reply may have together. */
   readonly windowTokens: number;
   readonly parameters: number;
+  /** Some matrices are kept as they were quantised: for serving, without a gradient. */
+  readonly isQuantised: boolean;
   /** By our names, in the order of use. */
   readonly weights: ReadonlyMap<string, Weight>;
   /** Tensors of the checkpoint that such a model does not have; they are ignored. */
@@ -50,11 +51,13 @@ export interface Model {
 }
 
 export interface ReadModelOptions {
-  /** Where hashes and widened weights are kept; made when missing. */
+  /** Where hashes and widened or packed weights are kept; made when missing. */
   readonly cacheDir: string;
+  /** In which form weights are placed; `f32` by default. */
+  readonly form?: WeightsForm;
   /** Prompt and reply together; 0 (the default) = what the model was made for, within reason. */
   readonly windowTokens?: number;
-  /** Widened weights are read whole, not only when their file was touched. */
+  /** Weights of the cache are read whole, not only when their file was touched. */
   readonly readsCache?: boolean;
 }
 
@@ -73,15 +76,14 @@ const CONFIG_BYTES_MAX = 4 * 2 ** 20;
  */
 export async function readModel(
   dir: string,
-  { cacheDir, windowTokens = 0, readsCache = false }: ReadModelOptions,
+  { cacheDir, form = 'f32', windowTokens = 0, readsCache = false }: ReadModelOptions,
 ): Promise<Model> {
   const { path, config, stored, unusedTensors } = await readModelHead(dir);
   const window = windowOf(config, windowTokens);
-  const placed = await placeWeights([...stored.values()], cacheDir, { readsAll: readsCache });
+  const placed = await placeWeights([...stored.values()], cacheDir, { form, readsAll: readsCache });
   const weights = [...stored].map(([name, tensor]): [string, Weight] => {
-    const { path: file, offset, length } = placed.tensors.get(tensor.name) as StoredTensor;
-    const place = { path: file, offset, length };
-    return [name, { name, shape: tensor.shape, place, stored: tensor }];
+    const source = placed.sources.get(tensor.name) as WeightSource;
+    return [name, { name, shape: tensor.shape, source, stored: tensor }];
   });
   return {
     id: (await ollamaName(path)) ?? modelId(path),
@@ -90,7 +92,8 @@ export async function readModel(
     baseHash: placed.baseHash,
     windowTokens: window.tokens,
     notices: window.notices,
-    parameters: weights.reduce((total, [, weight]) => total + weight.place.length / 4, 0),
+    parameters: weights.reduce((total, [, { shape }]) => total + sizeOf(shape), 0),
+    isQuantised: weights.some(([, { source }]) => source.from === 'blocks'),
     weights: new Map(weights),
     unusedTensors,
   };
@@ -155,10 +158,25 @@ async function withOwnHead(source: Source): Promise<Source> {
   return { ...source, config: { ...config, tieWordEmbeddings: isTied } };
 }
 
-/** One weight as f32, read from its place; the caller owns it. */
-export async function readWeight({ name, shape, place }: Weight): Promise<Float32Array> {
-  const values = await readTensor({ name, shape, dtype: 'F32', ...place });
-  return values as Float32Array;
+/** The f32 values of a weight, piece by piece. */
+export function piecesOf({
+  name,
+  shape,
+  source,
+  stored,
+}: Weight): AsyncGenerator<Float32Array<ArrayBuffer>> {
+  return valuesOf(source.from === 'file' ? { name, shape, dtype: 'F32', ...source } : stored);
+}
+
+/** One weight as f32; the caller owns it. */
+export async function readWeight(weight: Weight): Promise<Float32Array> {
+  const values = new Float32Array(sizeOf(weight.shape));
+  let filled = 0;
+  for await (const piece of piecesOf(weight)) {
+    values.set(piece, filled);
+    filled += piece.length;
+  }
+  return values;
 }
 
 function find(

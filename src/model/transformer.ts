@@ -45,7 +45,7 @@ export interface PrimitiveOptions extends WeightOptions {
  * - `past.<i>.key|value` (batch or 1, kvHeads, past, headDim), keys rotated
  * - `rows` i32 (batch, rows), indices into length, where rows are chosen
  * - `targets` i32 (batch, row), the token after each row, where log-probabilities are wanted
- * - the trainable weights, by name
+ * - the trainable weights, by name, or their factors (a quantised model has no gradient)
  *
  * Outputs:
  * - `logits` (batch, row, vocabSize)

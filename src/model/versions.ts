@@ -5,7 +5,16 @@ import type { FileOps } from '../base/file-ops.ts';
 import { sha256Json } from '../base/hash.ts';
 import type { HostTensor } from '../runtime/executor.ts';
 import { f32 } from '../runtime/host-tensor.ts';
-import { addDelta, type Delta, firstNonFinite, readDelta, sizeOf } from './delta.ts';
+import {
+  addDelta,
+  type Delta,
+  type DeltaTensor,
+  firstNonFinite,
+  isLowRank,
+  type LowRankDelta,
+  readDelta,
+  sizeOf,
+} from './delta.ts';
 import { type Model, readWeight } from './model.ts';
 import { isQProj } from './weight-names.ts';
 
@@ -72,6 +81,49 @@ export async function loadVersion(
   const hashes = deltas.map(({ hash }) => hash);
   const { baseHash } = model;
   return { id: id ?? versionId(baseHash, hashes), baseHash, deltas, weights };
+}
+
+/**
+ * The same version for a quantised model: of each trained weight the factors of the sum of all
+ * deltas, `<name>.loraA` (rank, in) and `<name>.loraB` (out, rank); rank 0 where nothing moved. A
+ * dense delta Δ becomes 1·Δ. @throws as `loadVersion`
+ */
+export async function loadFactors(
+  model: Model,
+  deltaPaths: readonly string[],
+): Promise<Readonly<Record<string, HostTensor>>> {
+  const deltas: Delta[] = [];
+  for (const path of deltaPaths) deltas.push(await readOwnDelta(model, path));
+  const factors: Record<string, HostTensor> = {};
+  for (const { name, shape } of model.weights.values()) {
+    if (!isQProj(name)) continue;
+    const [out, inner] = shape as [number, number];
+    const parts = deltas.flatMap(({ tensors }) => tensors[name] ?? []).map(factorsOf);
+    const rank = parts.reduce((total, { loraA }) => total + loraA.length / inner, 0);
+    const loraA = new Float32Array(rank * inner);
+    const loraB = new Float32Array(out * rank);
+    let from = 0;
+    for (const part of parts) {
+      const own = part.loraA.length / inner;
+      loraA.set(part.loraA, from * inner);
+      for (let row = 0; row < out; row++) {
+        loraB.set(part.loraB.subarray(row * own, (row + 1) * own), row * rank + from);
+      }
+      from += own;
+      await yieldToEventLoop();
+    }
+    factors[`${name}.loraA`] = f32([rank, inner], loraA);
+    factors[`${name}.loraB`] = f32([out, rank], loraB);
+  }
+  return factors;
+}
+
+function factorsOf(delta: DeltaTensor): Pick<LowRankDelta, 'loraA' | 'loraB'> {
+  if (isLowRank(delta)) return delta;
+  const [out = 0] = delta.shape;
+  const one = new Float32Array(out * out);
+  for (let row = 0; row < out; row++) one[row * (out + 1)] = 1;
+  return { loraA: Float32Array.from(delta.data), loraB: one };
 }
 
 /** A delta that fits the model. @throws as `loadVersion` */

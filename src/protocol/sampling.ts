@@ -79,7 +79,7 @@ export const SAMPLING_NAMES = Object.keys(SAMPLING) as readonly SamplingName[];
 export type Sampling = Readonly<Record<SamplingName, number>>;
 
 export interface SamplingSettings extends Sampling {
-  /** The same seed repeats a reply, whatever else is in the batch. */
+  /** The same seed repeats a reply, whatever else is in the batch (4 bits: docs/quantised.md). */
   readonly seed: number;
 }
 

@@ -38,6 +38,11 @@ export interface CompileOptions {
    * executor that has nothing to pack ignores it.
    */
   readonly isPrepacked?: boolean;
+  /**
+   * Products with quantised matrices round their other operand to 8 bits, several times faster for
+   * one row; off when absent: they are summed in f32.
+   */
+  readonly roundsActivations?: boolean;
 }
 
 export type ExecutorName = 'onnx' | 'tensorflow';

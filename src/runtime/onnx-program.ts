@@ -23,7 +23,8 @@ export interface ProgramParts {
 /** @throws AttuneError graph-unsupported, runtime-failed */
 export async function createOnnxProgram(parts: ProgramParts): Promise<Program> {
   const { device, outputs, options, sessionOptions } = parts;
-  const model = encodeOnnx(outputs, { target: device });
+  const { roundsActivations = false } = options;
+  const model = encodeOnnx(outputs, { target: device, roundsActivations });
   const kept = Object.keys(outputs).filter((name) => options.keepOnDevice?.includes(name));
   const locations = Object.fromEntries(kept.map((name) => [name, 'gpu-buffer'] as const));
   const isOnGpu = device === 'webgpu' && kept.length > 0;

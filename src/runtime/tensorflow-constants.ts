@@ -3,17 +3,17 @@ import { type FileHandle, open } from 'node:fs/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import { AttuneError } from '../base/errors.ts';
 import { widenBfloat16, widenFloat16 } from '../base/half-precision.ts';
-import type { ConstantSource, DataType, StoredType, Tensor } from '../graph/tensor.ts';
+import type { ConstantSource, DataType, FileSource, StoredType, Tensor } from '../graph/tensor.ts';
 import type { HostData } from './executor.ts';
 import { type BackendName, useBackend } from './tensorflow-backend.ts';
 import { TF_TYPES } from './tensorflow-kernels.ts';
-
-type FileSource = Extract<ConstantSource, { from: 'file' }>;
 
 /** Largest read at once; Node refuses 2 GiB and more. */
 const READ_BYTES_MAX = 2 ** 30;
 
 const BYTES: Record<StoredType, number> = { f32: 4, i32: 4, bool: 1, f16: 2, bf16: 2 };
+
+type Plain = Exclude<ConstantSource, { from: 'blocks' }>;
 
 interface Entry {
   readonly tensor: Promise<tf.Tensor>;
@@ -39,6 +39,10 @@ export class ConstantPool {
   async load(node: Tensor): Promise<LoadedConstant> {
     if (node.operation.kind !== 'constant') throw new Error(`no constant: ${node.operation.kind}`);
     const { source, name } = node.operation;
+    if (source.from === 'blocks') {
+      const message = `constant ${name} is quantised; TensorFlow.js needs it widened to f32`;
+      throw new AttuneError('graph-unsupported', message, { constant: name });
+    }
     const shape = node.shape as readonly number[];
     const key =
       source.from === 'inline'
@@ -56,7 +60,7 @@ export class ConstantPool {
     }
   }
 
-  async #read(source: ConstantSource, name: string, { dtype, shape }: Tensor): Promise<tf.Tensor> {
+  async #read(source: Plain, name: string, { dtype, shape }: Tensor): Promise<tf.Tensor> {
     const data =
       source.from === 'inline' ? source.data.slice() : await readFile(source, name, dtype);
     useBackend(this.#backend);

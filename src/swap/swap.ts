@@ -113,7 +113,7 @@ async function probeTarget(
   const probe = await readJsonBounded(join(path, PROBE), probeSchema, { ops });
   if (probe === undefined || probe.version !== version) return null;
   const result = await runProbe(engine, probe, version);
-  if (result.passes) return result;
+  if (result === null || result.passes) return result;
   const message =
     `The engine does not run the weights of ${last} as the night did: log-probabilities differ by ` +
     `${result.worstNats} nats (at most ${probe.toleranceNats}). The chat keeps its weights.`;

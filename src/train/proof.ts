@@ -1,8 +1,7 @@
 // The proof that only the query projections moved: every tensor of two model folders, bit by bit.
 import { createHash } from 'node:crypto';
 import { AttuneError } from '../base/errors.ts';
-import { readPieces } from '../model/checkpoint/safetensors.ts';
-import type { Model, Weight } from '../model/model.ts';
+import { type Model, piecesOf, type Weight } from '../model/model.ts';
 import { isQProj } from '../model/weight-names.ts';
 
 export interface MoveProof {
@@ -34,8 +33,8 @@ export async function proveMove(before: Model, after: Model): Promise<MoveProof>
   return { equal, moved, isOnlyQueryMoved: moved.every(isQProj) };
 }
 
-async function hashOf({ name, shape, place }: Weight): Promise<string> {
+async function hashOf(weight: Weight): Promise<string> {
   const hash = createHash('sha256');
-  for await (const piece of readPieces({ name, shape, dtype: 'F32', ...place })) hash.update(piece);
+  for await (const piece of piecesOf(weight)) hash.update(piece);
   return hash.digest('hex');
 }

@@ -38,7 +38,7 @@ import type { Executor } from '../runtime/executor.ts';
 import type { Example } from '../scenario/example.ts';
 import type { FlaggedMoment } from '../scenario/moment.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
-import type { Probe } from '../swap/probe.ts';
+import { type Probe, withServed } from '../swap/probe.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { ChatPriority } from './chat-priority.ts';
 import { type Judges, readJudges, withoutCopies, wordsOf } from './judges.ts';
@@ -94,7 +94,7 @@ export async function measureNight(
     },
   ).finally(() => reader.close());
   tell(steps - 1, steps);
-  const end = await saidAfter(night, { checked: read.checked, moments, versions }, tools);
+  const end = await saidAfter(night, { ...read, moments, versions }, tools);
   const replies = moments.map(({ flagId }, i) => ({
     flagId,
     oldReply: start.answers[i] ?? '',
@@ -139,6 +139,8 @@ interface Spoken {
 interface Said {
   readonly drafts: readonly Draft[];
   readonly answers: readonly string[];
+  /** The engine rounds otherwise than the reader does. */
+  readonly isQuantised: boolean;
 }
 
 /** What the weights before say. Its engine is closed before anything else is loaded. */
@@ -149,9 +151,10 @@ function saidBefore(
 ): Promise<Said> {
   const { tokenizer, priority } = tools;
   return tools.withEngine(async (engine, version) => {
-    const { windowTokens } = await engine.describe();
+    const { windowTokens, isQuantised } = await engine.describe();
     const options = { ...replyOptions(tools), engine, version, windowTokens };
     return {
+      isQuantised,
       drafts: await draftReplies(judges.questions, tokenizer, options),
       answers: await answersAgain(moments, night, { engine, version, tokenizer, priority }),
     };
@@ -161,13 +164,14 @@ function saidBefore(
 /** What the weights after say otherwise. */
 function saidAfter(
   night: Night,
-  { checked, moments, versions }: Pick<Reading, 'moments' | 'versions'> & { checked: Checked[] },
+  { checked, moments, versions, probe }: Pick<Reading, 'moments' | 'versions'> & Read,
   tools: MeasuringTools,
 ): Promise<{ changed: ChangedReply[]; answers: string[] }> {
   const { tokenizer, priority } = tools;
   const { id: version, deltas } = versions.candidate;
   return tools.withEngine(async (engine) => {
     await engine.loadVersion({ id: version, deltas: deltas.map(({ path }) => path) });
+    await writeProbe(night.folder, await withServed(engine, probe, version));
     const options = { ...replyOptions(tools), engine, version };
     return {
       changed: await finishReplies(checked, tokenizer, options),
@@ -186,6 +190,11 @@ const replyOptions = ({
   beforeEach: () => priority.pauseWhileBusy(),
 });
 
+interface Read {
+  readonly checked: Checked[];
+  readonly probe: Probe;
+}
+
 interface Reading extends Spoken, Said {
   readonly versions: Versions;
 }
@@ -199,7 +208,7 @@ interface ReadTools extends MeasuringTools {
 /** Everything that is read off the weights without decoding. */
 async function readAll(
   { folder }: Night,
-  { judges, moments, versions, drafts, answers }: Reading,
+  { judges, moments, versions, drafts, answers, isQuantised }: Reading,
   { reader, tokenizer: renderer, model, priority, statistics, onPair }: ReadTools,
 ) {
   const { parent, candidate, placebo, base } = versions;
@@ -217,7 +226,10 @@ async function readAll(
       await beforeEach();
     },
   });
-  const checked = await checkDrafts(drafts, candidate.weights, { reader, stopIds, beforeEach });
+  const checked = await checkDrafts(drafts, candidate.weights, {
+    ...{ reader, stopIds, beforeEach },
+    before: isQuantised ? parent.weights : undefined,
+  });
   const limits = { ...LIMITS, windowTokens: Math.min(LIMITS.windowTokens, model.windowTokens) };
   const rendered = (scenarios: readonly Scenario[]): Example[] =>
     render(scenarios, { renderer, limits }, []);
@@ -239,11 +251,9 @@ async function readAll(
     { features: ['direction', 'own-idea'], controlIds, statistics, beforeEach },
   );
   const trained = await readScenarioFile(folder, 'scenarios');
-  await writeProbe(folder, candidate, {
-    reader,
-    examples: rendered(trained.slice(0, PROBE_SEQUENCES)),
-  });
+  const examples = rendered(trained.slice(0, PROBE_SEQUENCES));
   return {
+    probe: await probeOf(candidate, { reader, examples }),
     listening: listeningOf(scores, statistics),
     checked,
     perplexity: { parent: againstParent, base: againstBase } as NightMeasures['perplexity'],
@@ -276,11 +286,10 @@ async function readVersions({ plan, folder }: Night, model: Model): Promise<Vers
 }
 
 /** What the engine must say of these examples once it has the candidate's weights. */
-async function writeProbe(
-  { path, ops }: Folder,
+async function probeOf(
   { id: version, weights }: WeightsVersion,
   { reader, examples }: { reader: Reader; examples: readonly Example[] },
-): Promise<void> {
+): Promise<Probe> {
   const sequences: Probe['sequences'] = [];
   for (const { contextIds, chosen } of examples) {
     const cache = await reader.prefill(contextIds, weights);
@@ -289,9 +298,11 @@ async function writeProbe(
     const ids = [...contextIds, ...chosen.ids.slice(0, 1), ...chosen.targets];
     sequences.push({ ids, from: contextIds.length + 1, logprobs: [...(logprobs ?? [])] });
   }
-  const probe: Probe = { schema: 1, version, toleranceNats: PROBE_TOLERANCE_NATS, sequences };
-  await writeJsonAtomic(join(path, FILE.probe), probe, ops);
+  return { schema: 1, version, toleranceNats: PROBE_TOLERANCE_NATS, sequences };
 }
+
+const writeProbe = ({ path, ops }: Folder, probe: Probe): Promise<void> =>
+  writeJsonAtomic(join(path, FILE.probe), probe, ops);
 
 export async function gateNight(
   { plan, folder }: Night,

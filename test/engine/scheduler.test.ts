@@ -34,13 +34,13 @@ class TimedRunner implements Runner {
     return { tokens: 0, name: -1 } as TimedRow;
   }
 
-  async extend(row: Row, ids: Int32Array): Promise<Scores> {
+  async extend(row: Row, ids: Int32Array): Promise<readonly Scores[]> {
     const own = row as TimedRow;
     if (own.name < 0) own.name = ids[0] as number;
     own.tokens += ids.length;
     this.time += ids.length;
     this.log.push(`${own.name}`);
-    return SCORES;
+    return [SCORES];
   }
 
   truncate(): void {}

@@ -89,6 +89,7 @@ export class FakeEngine implements Engine {
       vocabularySize: this.#vocabularySize,
       windowTokens: this.#windowTokens,
       parameters: 1000,
+      isQuantised: false,
       version: this.#version,
       notices: [],
     };

@@ -11,6 +11,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import type { FileSource } from '../../src/graph/tensor.ts';
 import { fileIdentity } from '../../src/model/checkpoint/folder.ts';
 import {
   readSafetensors,
@@ -38,8 +39,10 @@ const llamaParts = (): Promise<Record<string, Part>> =>
   partsOf(join(LLAMA, 'model.safetensors'), 'F32');
 const folderOf = (parts: Record<string, Part>, shards = 1): Promise<string> =>
   writeFolder(join(root, 'model'), LLAMA, { parts, shards });
+const pathOf = ({ source }: Weight): string =>
+  source.from === 'file' ? source.path : source.codes.path;
 const weight = (model: Model, name: string) => model.weights.get(name) as Weight;
-const isWidened = (model: Model): boolean => weight(model, 'norm').place.path.includes('weights-');
+const isWidened = (model: Model): boolean => pathOf(weight(model, 'norm')).includes('weights-');
 
 describe('a model folder', () => {
   test('is read with the names and sizes of its weights', async () => {
@@ -61,7 +64,7 @@ describe('a model folder', () => {
       expect(isWidened(model)).toBe(true);
       for (const each of model.weights.values()) {
         expect(await readWeight(each)).toEqual(await readTensor(each.stored));
-        expect(each.place.offset % 4).toBe(0);
+        expect((each.source as FileSource).offset % 4).toBe(0);
       }
       const made = await readdir(cacheDir);
       const again = await read(join(FIXTURES, name));
@@ -78,7 +81,7 @@ describe('a model folder', () => {
       await symlink(`../blobs/${i}`, join(root, 'snapshot', name));
     }
     const model = await read(join(root, 'snapshot'));
-    expect(weight(model, 'norm').place.path).toBe(join(root, 'blobs', '1'));
+    expect(pathOf(weight(model, 'norm'))).toBe(join(root, 'blobs', '1'));
   });
 
   test('of F32 whose shards lie in several folders, or at odd offsets, is gathered into one file', async () => {
@@ -188,7 +191,7 @@ describe('a model folder', () => {
 describe('a widened file', () => {
   test('that was cut is made again', async () => {
     const model = await read(join(FIXTURES, 'qwen2'));
-    const { path } = weight(model, 'norm').place;
+    const { path } = weight(model, 'norm').source as FileSource;
     const whole = await readFile(path);
     await writeFile(path, whole.subarray(0, whole.length - 4));
     await read(join(FIXTURES, 'qwen2'));
@@ -210,7 +213,7 @@ describe('a widened file', () => {
     'that were overwritten in the cache are made again (a silent flip when all is read: %s)',
     async (readsCache) => {
       const model = await read(join(FIXTURES, 'qwen2'));
-      const { path } = weight(model, 'norm').place;
+      const { path } = weight(model, 'norm').source as FileSource;
       const whole = await readFile(path);
       const bytes = Buffer.from(whole);
       bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
@@ -229,7 +232,7 @@ describe('a widened file', () => {
   );
 
   test('that were only touched are read once, and kept', async () => {
-    const { path } = weight(await read(join(FIXTURES, 'qwen2')), 'norm').place;
+    const { path } = weight(await read(join(FIXTURES, 'qwen2')), 'norm').source as FileSource;
     await utimes(path, new Date(0), new Date(0));
     const { ino } = await stat(path);
     await read(join(FIXTURES, 'qwen2'));

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { type Model, readModel } from '../../src/model/model.ts';
+import type { FileSource } from '../../src/graph/tensor.ts';
+import { type Model, readModel, type Weight } from '../../src/model/model.ts';
 import type { Executor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { partsOf, type StoredAs, writeFolder } from './bytes.ts';
@@ -75,7 +76,7 @@ describe.skipIf(isMissing)(title, () => {
     const sharded = await read(await copyAs('F32', 3));
     const linked = await read(await snapshotOf(await copyAs('F32', 2)));
     const wanted = await logitsOf(single);
-    const blobs = linked.weights.get('norm')?.place.path;
+    const { path: blobs } = (linked.weights.get('norm') as Weight).source as FileSource;
     expect(blobs).toMatch(/models--owner--name\/blobs\/blob\d$/);
     for (const model of [sharded, linked]) {
       expect(model.baseHash).toBe(single.baseHash);

@@ -3,7 +3,6 @@ import { packError } from '../../base/errors.ts';
 import { openServingExecutor } from '../../runtime/device.ts';
 import type { DecodedToken, Engine } from '../engine.ts';
 import { createEngine } from '../in-process-engine.ts';
-import { warmUpScoring } from '../score.ts';
 import { type Method, performCall } from './call.ts';
 import type { EngineProcessOptions, FromEngine, ToEngine } from './message.ts';
 
@@ -11,9 +10,6 @@ let engine: Engine | undefined;
 const aborts = new Map<number, AbortController>();
 /** Tokens of one decode step leave as one message. */
 let outgoing: [number, DecodedToken][] = [];
-
-/** Long enough for the first words of somebody who was waiting for the start. */
-const WARM_UP_AFTER_MS = 3_000;
 
 function tell(message: FromEngine): void {
   // A parent that was killed in this moment cannot be told, and 'disconnect' follows.
@@ -35,7 +31,6 @@ async function open(options: EngineProcessOptions): Promise<void> {
     const { executor } = await openServingExecutor(options);
     engine = await createEngine({ ...options, executor });
     tell({ type: 'engine-opened' });
-    warmUpScoring(engine, { isBusy: () => aborts.size > 0, afterMs: WARM_UP_AFTER_MS });
   } catch (error) {
     tell({ type: 'engine-refused', error: packError(error) });
   }

@@ -1,7 +1,9 @@
 // Collects the nodes, constants and host-computed inputs of one ONNX graph; emits no node twice.
+import { relative, sep } from 'node:path';
 import { at } from '../../base/at.ts';
 import { type Bindings, type Dimension, evaluate } from '../dimension.ts';
-import type { Attribute, NodeMessage, TensorMessage } from './messages.ts';
+import type { FileRange } from '../tensor.ts';
+import type { Attribute, ElementType, NodeMessage, TensorMessage } from './messages.ts';
 
 /** A size known when symbols are bound: a dimension, or `whole` less some others. */
 export type Size = Dimension | { readonly whole: Dimension; readonly less: readonly Dimension[] };
@@ -26,10 +28,20 @@ export interface EmitOptions {
 
 export type FloatType = 'f32' | 'f64';
 
+export interface EmitterSettings {
+  readonly floatType: FloatType;
+  /** Paths of external data are relative to it. */
+  readonly folder: string | undefined;
+  /** Products with quantised matrices may round the other operand to 8 bits. */
+  readonly roundsActivations: boolean;
+}
+
 export class Emitter {
   readonly initializers: TensorMessage[] = [];
   readonly derived = new Map<string, DerivedInput>();
   readonly floatType: FloatType;
+  readonly roundsActivations: boolean;
+  readonly #folder: string;
   /** Prefix of the names of nodes that follow. */
   scope = '';
   readonly #nodes: NodeMessage[] = [];
@@ -38,8 +50,10 @@ export class Emitter {
   readonly #renamed = new Map<string, string>();
   readonly #copies: (readonly [value: string, name: string])[] = [];
 
-  constructor(floatType: FloatType) {
+  constructor({ floatType, folder = '', roundsActivations }: EmitterSettings) {
     this.floatType = floatType;
+    this.roundsActivations = roundsActivations;
+    this.#folder = folder;
   }
 
   /** Adds a node, unless an equal one exists. @returns the name of its first output. */
@@ -87,6 +101,18 @@ export class Emitter {
   initializer(tensor: TensorMessage): string {
     this.initializers.push(tensor);
     return tensor.name;
+  }
+
+  /** An initializer that is a part of a file, shared by place and dims. */
+  external(
+    type: ElementType,
+    dims: readonly number[],
+    { path, offset, length }: FileRange,
+  ): string {
+    const location = relative(this.#folder, path).split(sep).join('/');
+    const name = `#${location}:${offset}[${dims}]`;
+    const content = { location, offset, length };
+    return this.#once(name, () => this.initializer({ name, type, dims, content }));
   }
 
   /** Inline integers, shared by content. `dims` [] is a scalar. */

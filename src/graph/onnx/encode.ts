@@ -1,5 +1,5 @@
 // Encodes a tensor graph as the bytes of an ONNX model; knows nothing of who will run it.
-import { dirname, parse, relative, sep } from 'node:path';
+import { dirname, parse, sep } from 'node:path';
 import { at } from '../../base/at.ts';
 import { AttuneError } from '../../base/errors.ts';
 import { refuse, type Tensor, topological } from '../tensor.ts';
@@ -11,6 +11,11 @@ export interface EncodeOptions {
   readonly target?: Target;
   /** f64 computes every f32 of the graph in double precision, for finite differences. */
   readonly floats?: FloatType;
+  /**
+   * Products with quantised matrices round their other operand to 8 bits, as llama.cpp does; else
+   * they are summed in f32. False by default.
+   */
+  readonly roundsActivations?: boolean;
 }
 
 export interface OnnxModel {
@@ -30,11 +35,11 @@ export interface OnnxModel {
  */
 export function encodeOnnx(
   outputs: Readonly<Record<string, Tensor>>,
-  { target = 'cpu', floats = 'f32' }: EncodeOptions = {},
+  { target = 'cpu', floats = 'f32', roundsActivations = false }: EncodeOptions = {},
 ): OnnxModel {
   const order = topological(Object.values(outputs));
   const folder = commonFolder(order);
-  const to = new Emitter(floats);
+  const to = new Emitter({ floatType: floats, folder, roundsActivations });
   const values = new Map<Tensor, readonly string[]>();
   const inputs = new Map<string, Tensor>();
   const resultsOf = (tensor: Tensor): readonly string[] => values.get(tensor) ?? [];
@@ -46,7 +51,7 @@ export function encodeOnnx(
   function valuesOf(tensor: Tensor): readonly string[] {
     const { operation } = tensor;
     const operands = tensor.inputs.map((input) => at(resultsOf(input), 0));
-    if (operation.kind === 'constant') return [constantValue(tensor, to, folder)];
+    if (operation.kind === 'constant') return [constantValue(tensor, to)];
     if (operation.kind === 'result') {
       return [at(resultsOf(at(tensor.inputs, 0)), operation.index)];
     }
@@ -94,8 +99,9 @@ const derivedMessage = ({ name, type, rank }: DerivedInput): ValueMessage => ({
 function commonFolder(order: readonly Tensor[]): string | undefined {
   let common: string | undefined;
   for (const { operation } of order) {
-    if (operation.kind !== 'constant' || operation.source.from !== 'file') continue;
-    const folder = dirname(operation.source.path);
+    if (operation.kind !== 'constant' || operation.source.from === 'inline') continue;
+    const { source } = operation;
+    const folder = dirname(source.from === 'file' ? source.path : source.codes.path);
     common ??= folder;
     while (!isWithin(folder, common)) {
       if (parse(common).root === common) {
@@ -111,8 +117,11 @@ function commonFolder(order: readonly Tensor[]): string | undefined {
 const isWithin = (path: string, folder: string): boolean =>
   path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 
-/** Adds the initializer of a constant, widened where it is stored in another type. */
-function constantValue(tensor: Tensor, to: Emitter, folder: string | undefined): string {
+/**
+ * Adds the initializer of a constant, widened where it is stored in another type. Of a quantised
+ * one the node that uses it takes the parts.
+ */
+function constantValue(tensor: Tensor, to: Emitter): string {
   const { operation } = tensor;
   if (operation.kind !== 'constant') throw new Error('graph: constant expected');
   const { source } = operation;
@@ -127,11 +136,8 @@ function constantValue(tensor: Tensor, to: Emitter, folder: string | undefined):
     const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     return to.initializer({ name, type: wanted, dims, content: { raw } });
   }
-  const { offset, length, storedAs } = source;
-  const location = relative(folder ?? '', source.path)
-    .split(sep)
-    .join('/');
-  to.initializer({ name, type: storedAs, dims, content: { location, offset, length } });
-  if (storedAs === wanted) return name;
-  return to.emit('Cast', [name], { attributes: { to: ELEMENT_TYPE[wanted] } });
+  if (source.from === 'blocks') return name;
+  const stored = to.external(source.storedAs, dims, source);
+  if (source.storedAs === wanted) return stored;
+  return to.emit('Cast', [stored], { attributes: { to: ELEMENT_TYPE[wanted] } });
 }

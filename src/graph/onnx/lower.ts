@@ -2,6 +2,7 @@
 import { at } from '../../base/at.ts';
 import { product } from '../dimension.ts';
 import type { Operation, Tensor, UnaryFunction } from '../tensor.ts';
+import { gatherBlocks, multiplyBlocks, refuseBlocks } from './blocks-lowering.ts';
 import type { Emitter } from './emitter.ts';
 import { ELEMENT_TYPE, MICROSOFT_DOMAIN } from './messages.ts';
 import * as shapes from './shape-lowering.ts';
@@ -79,7 +80,9 @@ const RULES: { readonly [Kind in LoweredKind]: Rule<Kind> } = {
     ),
   broadcast: ({ tensor, inputs: [value] }, to) =>
     shapes.broadcast(value as string, operand(tensor, 0).shape, tensor.shape, to),
-  gather: ({ inputs }, to) => to.emit('Gather', inputs, { attributes: { axis: 0 } }),
+  gather: ({ tensor, inputs }, to) =>
+    gatherBlocks(operand(tensor, 0), inputs[1] as string, tensor.shape, to) ??
+    to.emit('Gather', inputs, { attributes: { axis: 0 } }),
   scatterAdd: ({ tensor, inputs: [rows, indices] }, to) =>
     shapes.scatterAdd(rows as string, indices as string, tensor.shape, to),
   pick: ({ inputs: [values, indices] }, to) => shapes.pick(values as string, indices as string, to),
@@ -122,6 +125,7 @@ const RULES: { readonly [Kind in LoweredKind]: Rule<Kind> } = {
 export function lower(node: Node<LoweredKind>, to: Emitter): readonly string[] {
   // The table is typed by kind; the index loses which one it is.
   const rule = RULES[node.operation.kind] as Rule<LoweredKind>;
+  refuseBlocks(node.tensor);
   const result = rule(node, to);
   return typeof result === 'string' ? [result] : result;
 }
@@ -131,6 +135,8 @@ function matMul({ tensor, operation, inputs, target }: Node<'matMul'>, to: Emitt
   const { transposeA, transposeB } = operation;
   const [a, b] = [operand(tensor, 0), operand(tensor, 1)];
   let [left, right] = inputs as [string, string];
+  const quantised = multiplyBlocks(left, a.shape, b, to);
+  if (quantised !== undefined) return quantised;
   const rank = a.shape.length;
   const isHalved = operation.isRepeatable && target === 'cpu';
   if (rank === 2) return gemm([left, right], { transposeA, transposeB, isHalved }, to);

@@ -12,6 +12,7 @@ import {
 // Field numbers and enum values. Source: onnx/onnx.proto3 of ONNX 1.16.
 export const ELEMENT_TYPE = {
   f32: 1,
+  u8: 2,
   i32: 6,
   i64: 7,
   bool: 9,

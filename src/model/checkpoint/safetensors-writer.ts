@@ -6,17 +6,19 @@ import { damaged } from './refusal.ts';
 /** What can be written; the bytes come in pieces, so that no tensor need be whole in memory. */
 export interface TensorToWrite {
   readonly name: string;
-  readonly dtype: 'F32' | 'F64';
+  /** U8 come in whole words of 4 bytes where f32 follow. */
+  readonly dtype: 'F32' | 'F64' | 'U8';
   readonly shape: readonly number[];
   readonly pieces: Iterable<NodeJS.ArrayBufferView> | AsyncIterable<NodeJS.ArrayBufferView>;
 }
 
-const ELEMENT_BYTES = { F32: 4, F64: 8 };
+const ELEMENT_BYTES = { F32: 4, F64: 8, U8: 1 };
+const WORD_BYTES = { F32: 4, F64: 8, U8: 4 };
 /** The data starts at a multiple of this, so that a mapped tensor is aligned. */
 const ALIGNMENT = 64;
 
 /**
- * Writes tensors, largest elements first and then in the given order. `verify` may read the file
+ * Writes tensors, doubles first and then in the given order. `verify` may read the file
  * that is about to be renamed into place; what it throws leaves the old file as it was.
  * @throws disk-full, store-failed
  */
@@ -25,7 +27,7 @@ export async function writeSafetensors(
   tensors: readonly TensorToWrite[],
   { metadata = {}, verify, ops = systemFileOps }: WriteOptions = {},
 ): Promise<void> {
-  const ordered = tensors.toSorted((a, b) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
+  const ordered = tensors.toSorted((a, b) => WORD_BYTES[b.dtype] - WORD_BYTES[a.dtype]);
   const write = async (file: OpenFile): Promise<void> => {
     await file.write(encodeHeader(ordered, metadata));
     for (const tensor of ordered) await writeTensor(file, tensor, path);

@@ -1,4 +1,5 @@
-// Gives every weight a place where it lies as f32: its own file, or a widened copy made once.
+// Gives every weight a place where a graph can read it: its own file, or a copy made once, in which
+// it is widened to f32 or, where that is asked for and it is quantised, packed as it is.
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -7,6 +8,9 @@ import { systemClock } from '../../base/clock.ts';
 import { isAttuneError } from '../../base/errors.ts';
 import { type FileOps, type Folder, systemFileOps } from '../../base/file-ops.ts';
 import { sha256File, sha256Json } from '../../base/hash.ts';
+import { type GgufType, typeNamed } from '../../gguf/block-type.ts';
+import { type Packed, type PackedForm, packBlocks, packedFormOf } from '../../gguf/packed.ts';
+import type { BlocksSource, FileSource } from '../../graph/tensor.ts';
 import { hashTensor, hashTensors } from './base-hash.ts';
 import { fileIdentity } from './folder.ts';
 import { damaged } from './refusal.ts';
@@ -19,37 +23,104 @@ import {
 } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 
+/**
+ * `f32`: all are widened, for likelihoods and training. `quantised`: matrices of a quantised type
+ * stay so, for serving.
+ */
+export type WeightsForm = 'f32' | 'quantised';
+
+export type WeightSource = FileSource | BlocksSource;
+
 export interface PlacedWeights {
   readonly baseHash: string;
-  /** By the name in the checkpoint: F32, 4-byte aligned, real paths, all in one folder. */
-  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** By the name in the checkpoint: 4-byte aligned, real paths, all in one folder. */
+  readonly sources: ReadonlyMap<string, WeightSource>;
 }
 
 /**
  * Weights that are F32 already, aligned and in one real folder are used where they are. Otherwise
- * all are widened, exactly, into one file of the cache that every session and process maps. A file
- * there that is not what was written is made again.
+ * all are widened, exactly, or packed, into one file of the cache that every session and process
+ * maps. A file there that is not what was written is made again.
  * @throws model-damaged, disk-full, store-failed
  */
 export async function placeWeights(
   stored: readonly StoredTensor[],
   cacheDir: string,
-  { readsAll = false, ops = systemFileOps }: PlaceOptions = {},
+  { form = 'f32', readsAll = false, ops = systemFileOps }: PlaceOptions = {},
 ): Promise<PlacedWeights> {
   await ops.makeFolder(cacheDir);
   const cache = { path: await ops.realPath(cacheDir), ops };
   const baseHash = await knownHash(stored, cache);
-  if (canUseInPlace(stored)) {
-    return { baseHash, tensors: new Map(stored.map((tensor) => [tensor.name, tensor])) };
-  }
-  const name = `weights-${baseHash}.safetensors`;
-  const made = await readWidened(cache, name, stored);
+  const plans = stored.map((tensor): Plan => ({ tensor, packed: formOf(tensor, form) }));
+  if (canUseInPlace(stored)) return { baseHash, sources: sourcesOf(plans, byName(stored)) };
+  const isPacked = plans.some(({ packed }) => packed !== undefined);
+  const name = `${isPacked ? 'packed' : 'weights'}-${baseHash}.safetensors`;
+  const made = await readMade(cache, name, plans);
   const isSame = made !== undefined && (await isUnchanged(cache, name, readsAll));
-  return { baseHash, tensors: isSame ? made : await buildWidened(cache, name, stored) };
+  return { baseHash, sources: sourcesOf(plans, isSame ? made : await build(cache, name, plans)) };
+}
+
+/** What becomes of one tensor. */
+interface Plan {
+  readonly tensor: StoredTensor;
+  /** Undefined: it is widened. */
+  readonly packed: PackedForm | undefined;
+}
+
+const formOf = ({ dtype, shape }: StoredTensor, form: WeightsForm): PackedForm | undefined =>
+  form === 'quantised' && shape.length === 2 ? packedFormOf(typeNamed(dtype)) : undefined;
+
+const byName = (tensors: readonly StoredTensor[]): ReadonlyMap<string, StoredTensor> =>
+  new Map(tensors.map((tensor) => [tensor.name, tensor]));
+
+type Part = keyof Packed;
+const partName = (tensor: string, part: Part): string => `${tensor}.${part}`;
+
+/** The tensors that a plan leaves in the file. */
+function partsOf({
+  tensor,
+  packed,
+}: Plan): { name: string; dtype: 'F32' | 'U8'; shape: number[]; part?: Part }[] {
+  const { name, shape } = tensor;
+  if (packed === undefined) return [{ name, dtype: 'F32', shape: [...shape] }];
+  const [out, inner] = shape as [number, number];
+  const groups = [out, inner / packed.groupElements];
+  const one = (part: Part, dtype: 'F32' | 'U8', of: number[]) => ({
+    name: partName(name, part),
+    dtype,
+    shape: of,
+    part,
+  });
+  return [
+    one('codes', 'U8', [out, (inner * packed.bits) / 8]),
+    one('scales', 'F32', groups),
+    ...(packed.hasMinima ? [one('minima', 'F32', groups)] : []),
+  ];
+}
+
+function sourcesOf(
+  plans: readonly Plan[],
+  made: ReadonlyMap<string, StoredTensor>,
+): Map<string, WeightSource> {
+  const range = (name: string) => {
+    const { path, offset, length } = made.get(name) as StoredTensor;
+    return { path, offset, length };
+  };
+  return new Map(
+    plans.map(({ tensor: { name }, packed }): [string, WeightSource] => {
+      if (packed === undefined) return [name, { from: 'file', storedAs: 'f32', ...range(name) }];
+      const { bits, groupElements, hasMinima } = packed;
+      const [codes, scales] = [range(partName(name, 'codes')), range(partName(name, 'scales'))];
+      const minima = hasMinima ? range(partName(name, 'minima')) : undefined;
+      return [name, { from: 'blocks', bits, groupElements, codes, scales, minima }];
+    }),
+  );
 }
 
 export interface PlaceOptions {
-  /** The widened file is read whole, also when nobody seems to have touched it. */
+  /** `f32` by default. */
+  readonly form?: WeightsForm;
+  /** The file of the cache is read whole, also when nobody seems to have touched it. */
   readonly readsAll?: boolean;
   readonly ops?: FileOps;
 }
@@ -73,8 +144,8 @@ const recordSchema = z.strictObject({
   check: hash,
 });
 
-/** The widened file as it was when it was last read whole. */
-const widenedSchema = z.strictObject({
+/** A file of weights as it was when it was last read whole. */
+const madeSchema = z.strictObject({
   schemaVersion: z.literal(1),
   sha256: hash,
   identity: z.array(z.string()),
@@ -94,43 +165,43 @@ async function knownHash(stored: readonly StoredTensor[], cache: Folder): Promis
   return baseHash;
 }
 
-const widenedRecord = (cache: Folder, name: string): string => join(cache.path, `${name}.json`);
+const recordOf = (cache: Folder, name: string): string => join(cache.path, `${name}.json`);
 
 /**
- * Whether the widened file is what was written: by its identity, as reading half a gigabyte takes
+ * Whether a file of weights is what was written: by its identity, as reading half a gigabyte takes
  * as long as the rest of a start; where that changed, by its bytes.
  */
 async function isUnchanged(cache: Folder, name: string, readsAll: boolean): Promise<boolean> {
   const { path: folder, ops } = cache;
   const path = join(folder, name);
-  const known = await readJsonBounded(widenedRecord(cache, name), widenedSchema, { ops }).catch(
+  const known = await readJsonBounded(recordOf(cache, name), madeSchema, { ops }).catch(
     () => undefined,
   );
   if (known === undefined) return false;
   const isTouched = (await fileIdentity(path)).join() !== known.identity.join();
   if (!isTouched && !readsAll) return true;
   if ((await sha256File(path, ops)) !== known.sha256) return false;
-  if (isTouched) await noteWidened(cache, name, known.sha256);
+  if (isTouched) await noteMade(cache, name, known.sha256);
   return true;
 }
 
-async function noteWidened(cache: Folder, name: string, sha256: string): Promise<void> {
+async function noteMade(cache: Folder, name: string, sha256: string): Promise<void> {
   const identity = await fileIdentity(join(cache.path, name));
   const record = { schemaVersion: 1, sha256, identity };
-  await writeJsonAtomic(widenedRecord(cache, name), record, cache.ops);
+  await writeJsonAtomic(recordOf(cache, name), record, cache.ops);
 }
 
-/** The widened file if it is there and whole; one that is not is made again. */
-async function readWidened(
+/** The tensors of a file of weights if it is there and whole; one that is not is made again. */
+async function readMade(
   { path: folder, ops }: Folder,
   name: string,
-  stored: readonly StoredTensor[],
+  plans: readonly Plan[],
 ): Promise<ReadonlyMap<string, StoredTensor> | undefined> {
   try {
     const { tensors } = await readSafetensors(join(folder, name), ops);
-    const isWhole = stored.every(({ name: tensor, shape }) => {
-      const found = tensors.get(tensor);
-      return found?.dtype === 'F32' && found.shape.join() === shape.join();
+    const isWhole = plans.flatMap(partsOf).every(({ name: part, dtype, shape }) => {
+      const found = tensors.get(part);
+      return found?.dtype === dtype && found.shape.join() === shape.join();
     });
     return isWhole ? tensors : undefined;
   } catch (error) {
@@ -139,21 +210,28 @@ async function readWidened(
   }
 }
 
-async function buildWidened(
+async function build(
   cache: Folder,
   name: string,
-  stored: readonly StoredTensor[],
+  plans: readonly Plan[],
 ): Promise<ReadonlyMap<string, StoredTensor>> {
   await sweepAbandoned(cache);
   const { ops } = cache;
   const path = join(cache.path, name);
   const hashes = new Map<string, string>();
-  const tensors = stored.map((tensor) => ({
-    name: tensor.name,
-    dtype: 'F32' as const,
-    shape: tensor.shape,
-    pieces: widenedPieces(tensor, hashes),
-  }));
+  const tensors = plans.flatMap((plan) => {
+    // Its parts are written one after the other, and then it goes.
+    let packed: Promise<Packed> | undefined;
+    return partsOf(plan).map(({ part, ...rest }) => {
+      const pieces = async function* () {
+        if (part === undefined) return yield* valuesOf(plan.tensor);
+        packed ??= packTensor(plan.tensor);
+        yield (await packed)[part];
+        if (part === lastPart(plan)) packed = undefined;
+      };
+      return { ...rest, pieces: hashed(pieces(), (hash) => hashes.set(rest.name, hash)) };
+    });
+  });
   const verify = async (temporary: string): Promise<void> => {
     for (const tensor of (await readSafetensors(temporary, ops)).tensors.values()) {
       if ((await hashTensor(tensor, ops)) !== hashes.get(tensor.name)) {
@@ -162,9 +240,11 @@ async function buildWidened(
     }
   };
   await writeSafetensors(path, tensors, { verify, ops });
-  await noteWidened(cache, name, await sha256File(path, ops));
+  await noteMade(cache, name, await sha256File(path, ops));
   return (await readSafetensors(path, ops)).tensors;
 }
+
+const lastPart = (plan: Plan): Part | undefined => partsOf(plan).at(-1)?.part;
 
 /** Another process may be writing one of these now; none takes as long as this. */
 const ABANDONED_MS = 6 * 3_600_000;
@@ -172,7 +252,7 @@ const ABANDONED_MS = 6 * 3_600_000;
 /** Removes what builds that were killed left behind: such files are as large as a model. */
 async function sweepAbandoned({ path: folder, ops }: Folder): Promise<void> {
   for (const { name } of await ops.list(folder)) {
-    if (!/^\.weights-.*\.tmp$/.test(name)) continue;
+    if (!/^\.(weights|packed)-.*\.tmp$/.test(name)) continue;
     const path = join(folder, name);
     const made = await ops.stat(path);
     // It may have been renamed just now.
@@ -181,41 +261,56 @@ async function sweepAbandoned({ path: folder, ops }: Folder): Promise<void> {
   }
 }
 
-/** f32 pieces of a stored tensor; leaves the hash of their bytes in `hashes`. */
-async function* widenedPieces(
-  tensor: StoredTensor,
-  hashes: Map<string, string>,
-): AsyncGenerator<Float32Array<ArrayBuffer>> {
+/** Tells the hash of all bytes once the last piece was taken. */
+async function* hashed<Piece extends NodeJS.ArrayBufferView>(
+  pieces: AsyncIterable<Piece>,
+  tell: (hash: string) => void,
+): AsyncGenerator<Piece> {
   const hash = createHash('sha256');
-  for await (const values of valuesOf(tensor)) {
-    hash.update(values);
-    yield values;
+  for await (const piece of pieces) {
+    hash.update(piece);
+    yield piece;
   }
-  hashes.set(tensor.name, hash.digest('hex'));
+  tell(hash.digest('hex'));
 }
 
-async function* valuesOf(tensor: StoredTensor): AsyncGenerator<Float32Array<ArrayBuffer>> {
+/** f32 pieces of a stored tensor, its rows in their own order. */
+export async function* valuesOf(tensor: StoredTensor): AsyncGenerator<Float32Array<ArrayBuffer>> {
   if (tensor.pairedHeads === undefined) {
     for await (const piece of readPieces(tensor)) yield widen(tensor, piece);
   } else {
-    const values = (await readTensor(tensor)) as Float32Array;
+    const values = (await readTensor(tensor)) as Float32Array<ArrayBuffer>;
     yield halvesPaired(values, { rows: tensor.shape[0] as number, heads: tensor.pairedHeads });
   }
+}
+
+/** A whole tensor of quantised blocks, its rows in their own order. */
+async function packTensor(tensor: StoredTensor): Promise<Packed> {
+  const { dtype, length, shape, pairedHeads: heads } = tensor;
+  const bytes = new Uint8Array(length);
+  let filled = 0;
+  for await (const piece of readPieces(tensor)) {
+    bytes.set(piece, filled);
+    filled += piece.length;
+  }
+  const rows = shape[0] as number;
+  const ordered = heads === undefined ? bytes : halvesPaired(bytes, { rows, heads });
+  return packBlocks(typeNamed(dtype) as GgufType, ordered);
 }
 
 /**
  * Rows in the order in which halves of a head are rotated together: row `j` of the first half was
  * stored at `2j`, of the second at `2j + 1`. With `isBack`, from this order into that of the file.
- * @param values (rows, in) or (rows)
+ * @param values (rows, in) or (rows), or rows of blocks
  * Source: ggml-org/llama.cpp, convert_hf_to_gguf.py, LlamaModel.permute (this is its inverse).
  */
-export function halvesPaired(
-  values: Float32Array,
+export function halvesPaired<Values extends Float32Array | Uint8Array>(
+  values: Values,
   { rows, heads, isBack = false }: { rows: number; heads: number; isBack?: boolean },
-): Float32Array<ArrayBuffer> {
+): Values {
   const width = values.length / rows;
   const half = rows / heads / 2;
-  const ordered = new Float32Array(values.length);
+  const ordered = values.slice() as Values;
   for (let row = 0; row < rows; row++) {
     const inHead = row % (2 * half);
     const stored = row - inHead + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
