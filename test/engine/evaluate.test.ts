@@ -85,8 +85,8 @@ describe('score', () => {
     let seen = 0;
     const reply = slow.generate(request(someIds(4), { replyTokensMax: 100 }), () => seen++);
     await slow.score({ sequences: [{ ids: someIds(120), from: 110 }] });
-    // One for each chunk, give or take those under way at either end.
-    expect(seen, 'the reply went on while 28 chunks were run').toBeGreaterThan(20);
+    // One for each chunk; of two quick ones there may be one only.
+    expect(seen, 'the reply went on while 28 chunks were run').toBeGreaterThan(13);
     expect((await reply).ids).toHaveLength(100);
   });
 });

@@ -187,6 +187,7 @@ it('reads the quantisation off a name', () => {
 it('says what a file holds from its head', async () => {
   const described = await inspectModel(join(GGUF, 'llama-quantized.gguf'));
   expect(described).toMatchObject({ quantization: 'F32', config: { family: 'llama' } });
-  expect(described.memoryBytes).toBe(described.parameters * 4);
+  // Its blocks stay packed; what is F32 or BF16 is there as f32.
+  expect(described.memoryBytes).toBeLessThan(described.parameters * 4);
   expect(described.storedBytes).toBeLessThan(described.memoryBytes);
 });
