@@ -1,11 +1,12 @@
 """One night in one file: a chat model learns to hear what the person decided, in W_q alone.
 
-The model that is told again what the person decided teaches the model that is not (forward KL to its
-whole distribution). The context is frozen: keys and values, computed once without gradient. Only the
-reply has a gradient, and only the query projections learn. Half of each batch holds the model's own
-distributions where nothing should change. The placebo's teacher is told another sentence of the same
-person, which decides nothing. Trains on the domains of suites/listen/develop.json, judges on those of
-judge.json: they share no domain and no sentence frame.
+The model that is told again what the person decided teaches the model that is not: two replies that
+differ in one thing stand against each other in two conversations in which that thing and another one
+are exchanged, and the told model's choice between them is learnt (forward KL). The context is frozen:
+keys and values, computed once without gradient. Only the reply has a gradient, and only the query
+projections learn. Half of each batch holds the model's own distributions where nothing should change.
+The placebo's teacher is told another sentence of the same person, which decides nothing. Trains on the
+domains of suites/listen/develop.json, judges on those of judge.json: no domain, no frame is shared.
 
     python night.py MODEL.gguf --out result.json     (or a Hugging Face folder, or a name on its hub)
 """
@@ -19,11 +20,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, Gene
 DISTANCES, REPLY_TOKENS, RESAMPLES = (0, 1, 2, 4, 8), 40, 4000
 TWINS = ("accepted", "asked-again", "push-back", "feelings")
 HOLDS = (*TWINS, "everyday", "invite")
-DIRECTIVE = re.compile(  # what people say when they direct: all that "by rule" knows
-    r"^(no|not|please|forget|take|use|make|keep|do|go|stop|don't|scrap|never)\b|\b(i('d| would)( much)? (like|rather|"
-    r"prefer)|i (want|prefer|choose|insist)|i'm going (to|with)|i('ve| have) (decided|made up|changed)|i('ll| will) "
-    r"(take|have|follow|go)|let's|let it be|make (it|that)|it has to be|it is,|my (choice|decision)|instead\b|that's "
-    r"(settled|final|decided))", re.I)
 
 # ---- Scenes: on both sides of a pair all is the same but for which thing stands where.
 # The question is the last of `messages`; `right` and `other` are the words that tell the thing that the person decided
@@ -100,17 +96,10 @@ def placebo_told(scene):  # what is nearest in length among that which names nei
             if not names(t, scene.right) and not names(t, scene.other)]
     return again(scene, min(fits, key=lambda t: abs(len(t) - len(scene.deciding))))
 
-def by_rule(scene):  # the person's last message with a directive, found without knowing what decides
-    found = [text for text in said_by_person(scene)
-             if any(DIRECTIVE.search(part) for part in sentences(text) if not part.endswith("?"))]
-    return again(scene, found[-1]) if found else scene.messages
-
 def heard(reply, scene):
-    """(direction carried out, own idea carried out): one named, not the other; the first in words of its own too."""
-    known = set(re.findall(r"\w+", " ".join(m["content"] for m in scene.messages).lower()))
-    own = {word for word in re.findall(r"\w{4,}", reply.lower()) if word not in known}
+    """(direction carried out, own idea carried out): one named, not the other."""
     right, other = names(reply, scene.right), names(reply, scene.other)
-    return right and not other and len(own) >= 3, other and not right
+    return right and not other, other and not right
 
 # ---- The model
 def add_delta(module, inputs, out):
@@ -179,57 +168,105 @@ def replies(model, tok, prompts, keep=False, batch=32):
     return [out[i] for i in range(len(texts))]
 
 # ---- The night
-# Token ids of a scene as it was and of the teacher's reply; the teacher's log-probabilities [tokens, vocabulary] and the
-# frozen keys and values of all but the prompt's last token, both in half precision.
+# Token ids of a scene as it was and of the reply; its log-probabilities [tokens, vocabulary], to be held, and the frozen
+# keys and values of all but the prompt's last token, both in half precision.
 Lesson = namedtuple("Lesson", "prompt reply target context")
+# Token ids of two replies, the same before `first`, of which the first one is right here; by arm the probability that its
+# teacher gives that one if it must be one of them.
+Choice = namedtuple("Choice", "prompt replies first teachers context")
+ARMS = {"night": told, "placebo": placebo_told}
 
-def lessons(model, tok, scenes, teacher, keep=lambda text, scene: True):
-    """What a teacher says to each scene, to be learnt in the scene as it was; only replies worth keeping."""
+def freeze(model, tok, scene):
+    prompt = encode(tok, render(tok, scene.messages))
+    return prompt, [(k.half().cpu(), v.half().cpu()) for k, v in prefill(model, prompt[:-1])]
+
+def lessons(model, tok, scenes):
+    """What the model says to each scene, to be held."""
     out = []
-    for scene, (reply, target) in zip(scenes, replies(model, tok, [teacher(s) for s in scenes], keep=True)):
-        if keep(tok.decode(reply, skip_special_tokens=True), scene):
-            prompt = encode(tok, render(tok, scene.messages))
-            frozen = [(k.half().cpu(), v.half().cpu()) for k, v in prefill(model, prompt[:-1])]
-            out.append((scene, Lesson(prompt, reply, target, frozen)))
+    for scene, (reply, target) in zip(scenes, replies(model, tok, [s.messages for s in scenes], keep=True)):
+        prompt, context = freeze(model, tok, scene)
+        out.append(Lesson(prompt, reply, target, context))
     return out
 
+def exchanged(text, one, other):
+    def put_in(found):
+        new = other if found[0].lower() == one.lower() else one
+        return new[:1].upper() + new[1:] if found[0][:1].isupper() else new
+    return re.sub(rf"\b({re.escape(one)}|{re.escape(other)})", put_in, text, flags=re.I)
+
+def choices(model, tok, pairs):
+    """Both sides of each pair with a reply of the told model that names the decision and not the idea, and its exchange."""
+    said, out = replies(model, tok, [told(side) for pair in pairs for side in pair.sides]), []
+    for at, (reply, _) in enumerate(said):
+        sides, i = pairs[at // 2].sides, at % 2
+        text, key = tok.decode(reply, skip_special_tokens=True), sides[i].right
+        start, end = text.lower().find(key.lower()), text.lower().find(key.lower()) + len(key)
+        if start < 0 or names(text, sides[i].other) or (i and out and out[-1][0] is sides[1]):
+            continue
+        text = (text[:end] + "".join(re.split(r"(?<=\s)", text[end:])[:5])).rstrip()  # a little past the thing
+        two = [encode(tok, t) for t in (text, exchanged(text, key, sides[i].other))]
+        out += [(side, two if side is sides[i] else two[::-1]) for side in sides]
+    return [choice_of(model, tok, *one) for one in out]
+
+@torch.no_grad()
+def choice_of(model, tok, scene, two):
+    first, teachers = len(commonprefix(two)), {}
+    for arm, way in ARMS.items():
+        prompt = encode(tok, render(tok, way(scene)))
+        teachers[arm] = preference(model, prompt, prefill(model, prompt[:-1]), two, first).sigmoid()
+    prompt, context = freeze(model, tok, scene)
+    return Choice(prompt, two, first, teachers, context)
+
+def preference(model, prompt, context, two, first):
+    """Log-odds of the first of two replies, of which all before `first` is the same."""
+    longest = max(map(len, two))
+    said = log_probs(model, context, [(prompt[-1:] + ids + [0] * longest)[:longest] for ids in two])
+    one, other = (said[row, range(first, len(ids)), ids[first:]].sum() for row, ids in enumerate(two))
+    return one - other
+
 def divergence(model, lesson, context):
-    """Forward KL from the teacher's distributions to the model's, nats a token; and the model's own."""
+    """Forward KL from the distributions held to the model's, nats a token; and the model's own."""
     now = log_probs(model, context, [lesson.prompt[-1:] + lesson.reply[:-1]])[0]
     target = lesson.target.to(now.device).float().log_softmax(-1)
     return (target.exp() * (target - now)).sum(-1).mean(), now
 
-def train(model, queries, teach, hold, a, optimizer=torch.optim.AdamW):
-    """The rate is found in the first steps: the one under which a step moves the output by a.kl nats a token."""
-    put(queries, None)
-    rng, rate, history, decks = random.Random(f"train {a.seed}"), a.rate, [], ([], [])
-    make = optimizer([query.delta for query in queries], lr=rate, weight_decay=0.0)
-    for step in range(a.steps):
-        losses, before = [0.0, 0.0], []
-        for half, source in enumerate((teach, hold)):
-            for i in range(a.batch):
-                decks[half][:] = decks[half] or rng.sample(source, len(source))
-                lesson = decks[half].pop()
-                loss, now = divergence(model, lesson, lesson.context)
-                (loss / a.batch).backward()
-                losses[half] += loss.item() / a.batch
-                before += [(lesson, now.detach())] if i % 2 == 0 else []
-        decay = min(1.0, (a.steps - step) / (0.7 * a.steps))
-        make.param_groups[0]["lr"] = rate * decay
-        make.step()
-        make.zero_grad()
-        size = sum(float(q.weight[:len(q.delta)].float().square().sum()) for q in queries) ** 0.5
-        moved = sum(float(q.delta.data.square().sum()) for q in queries) ** 0.5 / size
-        note = dict(step=step, teach=losses[0], hold=losses[1], rate=rate * decay, w_q_moved=moved)
-        if step < a.find or step % 4 == 0:  # how far the step moved the output, on half of its own batch
-            with torch.no_grad():
-                kls = [(was.exp() * (was - divergence(model, lesson, lesson.context)[1])).sum(-1).mean().item()
-                       for lesson, was in before]
-            note["kl"] = float(np.mean(kls))
-        history.append(note)
-        print(" ".join(f"{key} {value:.3g}" for key, value in history[-1].items()), flush=True)
-        if step < a.find:
-            rate *= float(np.clip((a.kl / max(note["kl"], 1e-9)) ** (0.25 if step else 0.5), 0.1, 10))
+def choice_kl(model, choice, arm):
+    """A tenth of the forward KL from the teacher's choice between the two replies to the model's, nats."""
+    odds, p = preference(model, choice.prompt, choice.context, choice.replies, choice.first), choice.teachers[arm]
+    return 0.1 * sum(torch.special.xlogy(q, q) - q * F.logsigmoid(o) for q, o in ((p, odds), (1 - p, -odds)))
+
+def endless(rng, some):
+    while True:
+        yield from rng.sample(some, len(some))
+
+def train(model, queries, teach, hold, arm, a, optimizer=torch.optim.AdamW):
+    """`teach`: both sides of each pair. A first step at the full rate moves the output by a.kl nats a token."""
+    @torch.no_grad()
+    def predicted():
+        return [log_probs(model, x.context, [x.prompt[-1:] + x.replies[0][:-1]])[0] for x in teach[-8:]]
+    rate, size = a.rate, sum(float(q.weight[:len(q.delta)].float().square().sum()) for q in queries)
+    for trial in (True, True, False):  # two trials of one step find the rate
+        put(queries, None)
+        rng, history, was = random.Random(f"train {a.seed}"), [], predicted()
+        taught, held = endless(rng, list(zip(teach[::2], teach[1::2]))), endless(rng, hold)
+        make = optimizer([query.delta for query in queries], lr=rate, weight_decay=0.0)
+        for step in range(1 if trial else a.steps):
+            sides, losses = [side for _ in range(a.batch // 2) for side in next(taught)], [0.0, 0.0]
+            for half, some in enumerate((sides, [next(held) for _ in sides])):
+                for x in some:
+                    loss = (divergence(model, x, x.context)[0] if half else choice_kl(model, x, arm)) / a.batch
+                    loss.backward()
+                    losses[half] += loss.item()
+            now = rate * (1 if trial else min((step + 1) / 5, (a.steps - step) / (a.steps - 4)))
+            make.param_groups[0]["lr"] = now
+            make.step()
+            make.zero_grad()
+            moved = (sum(float(q.delta.data.square().sum()) for q in queries) / size) ** 0.5
+            history.append(dict(step=step, teach=losses[0], hold=losses[1], rate=now, w_q_moved=moved))
+            print(" ".join(f"{key} {value:.3g}" for key, value in history[-1].items()), flush=True)
+        if trial:
+            kls = [(x.exp() * (x - y)).sum(-1).mean().item() for x, y in zip(was, predicted())]
+            rate *= float(np.clip((a.kl / max(np.mean(kls), 1e-9)) ** 0.5, 0.1, 10))
     return [query.delta.detach().clone() for query in queries], history
 
 # ---- The test
@@ -265,10 +302,10 @@ def judge(model, tok, queries, arms, a):
     free = [pair.sides[i % 2] for i, pair in enumerate(listen[:a.free])]
     daily = [pair.sides[0] for pair in write_pairs(a, "judge", "everyday", a.free // 2)]
     put(queries, None)
-    first = {name: [lesson for _, lesson in lessons(model, tok, scenes, untold)]
+    first = {name: lessons(model, tok, scenes)
              for name, scenes in (("unseen", free[:a.free // 2]), ("everyday", daily))}
     result = dict(domains=[p.domain for p in listen], distances=[p.distance for p in listen], arms=out)
-    for arm, ways in (("start", (untold, told, by_rule)), ("night", (untold, by_rule)), ("placebo", (untold,))):
+    for arm, ways in (("start", (untold, told)), ("night", (untold,)), ("placebo", (untold,))):
         put(queries, arms.get(arm))
         for way, found in zip(ways, margins(model, tok, listen, ways)):
             texts = [tok.decode(ids, skip_special_tokens=True) for ids, _ in replies(model, tok, map(way, free))]
@@ -298,9 +335,9 @@ def show(out):
 
 OPTIONS = dict(
     words=Path(__file__).parents[2] / "suites/listen", out=Path("result.json"), seed=1,
-    scenes=360, holds=14,            # told to the teacher (those that it carries out train); pairs of each held kind
-    steps=40, batch=8,               # lessons a step, and as many holds
-    kl=1.5e-3, rate=1e-4, find=6,    # KL of a step; rate of the first; steps in which the right one is found
+    scenes=180, holds=14,            # pairs told to the teacher, some of which train; pairs of each held kind
+    steps=40, batch=8,               # sides of pairs a step, and as many holds
+    kl=0.04, rate=1e-6,              # KL of a first step at the full rate; rate of the first trial
     pairs=240, twins=30, free=64,    # crossed pairs, pairs of each twin, and free replies that judge
     threads=1, dtype="float32",      # of the frozen weights; what is learnt stays in float32
     device="cuda" if torch.cuda.is_available() else "cpu")
@@ -313,14 +350,12 @@ def main():
     a, began = parser.parse_args(), time.time()
     torch.set_num_threads(a.threads)
     model, tok, queries = load(a.model, getattr(torch, a.dtype), a.device)
-    directed = [side for pair in write_pairs(a, "develop", "listen", a.scenes // 2) for side in pair.sides]
+    directed = write_pairs(a, "develop", "listen", a.scenes)
     held = [side for kind in HOLDS for pair in write_pairs(a, "develop", kind, a.holds)
             for side in pair.sides[:1 if kind == "invite" else 2]]
-    taught = lessons(model, tok, directed, told, lambda text, scene: heard(text, scene)[0])
-    sources = {"night": taught, "placebo": lessons(model, tok, [scene for scene, _ in taught], placebo_told)}
-    hold = [lesson for _, lesson in lessons(model, tok, held, untold)]
-    print(f"{len(taught)} of {len(directed)} scenes teach, {len(hold)} hold", flush=True)
-    trained = {arm: train(model, queries, [x for _, x in some], hold, a) for arm, some in sources.items()}
+    taught, hold = choices(model, tok, directed), lessons(model, tok, held)
+    print(f"{len(taught) // 2} of {len(directed)} pairs teach, {len(hold)} hold", flush=True)
+    trained = {arm: train(model, queries, taught, hold, arm, a) for arm in ARMS}
     out = judge(model, tok, queries, {arm: deltas for arm, (deltas, _) in trained.items()}, a)
     out |= dict(settings={k: str(v) for k, v in vars(a).items()}, taught=len(taught),
                 steps={arm: history for arm, (_, history) in trained.items()}, minutes=(time.time() - began) / 60,

@@ -100,7 +100,7 @@ async function firstPair(
     const old = await reply(inForce.filter((id) => id !== night));
     if (fresh === old) continue;
     const [a, b] = isOldFirst(ledger, night, messageId) ? [old, fresh] : [fresh, old];
-    return { flagId: messageId, direction: text, a, b };
+    return { flagId: messageId, direction: text, asked: '', a, b };
   }
   return null;
 }

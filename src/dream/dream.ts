@@ -8,19 +8,27 @@ import type { Config } from '../config/schema.ts';
 import { extractItems } from '../memory/extract.ts';
 import type { Remembered } from '../memory/memory.ts';
 import type { PromptFolder } from '../prompt/prompt.ts';
+import { mentions } from '../scenario/exchange.ts';
 import type { FlaggedMoment } from '../scenario/moment.ts';
 import { featureText } from '../scenario/span.ts';
+import { thingOf } from '../scenario/thing.ts';
 import { contentWords } from '../scenario/words.ts';
 import { type Draft, SEED_FEATURES, type SeedFeature, type Shape } from './draft.ts';
-import { createMaterialWriter, type Draw, type Exchange, type MaterialWriter } from './material.ts';
 import {
+  createMaterialWriter,
+  type Draw,
+  type Exchange,
+  type MaterialWriter,
+  type Piece,
+} from './material.ts';
+import {
+  playOwn,
   playSet,
   readScenes,
   SET_SIZE,
   type Seed,
   type SetOptions,
   type Stage,
-  unfold,
 } from './set.ts';
 import { createWriter, type WriterOptions, type WritingEnd } from './writer.ts';
 
@@ -65,8 +73,10 @@ const FEELINGS = 6;
 const RETRIES = 3;
 /** Openings of a set that are tried: most fail at their list of things. */
 const OPENINGS = 4;
-/** How often a moment is unfolded in its own conversation. */
-const UNFOLDED = 2;
+/** Dreams about a moment's own matter. */
+const OWN = 2;
+/** Longer ones are no lines of a scene. */
+const OWN_CHARACTERS_MAX = 240;
 
 /**
  * Writes dreams until all are written or a budget is used up. The same seeds, weights and random
@@ -93,17 +103,29 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
     feelings: await pool('feeling', feelings, material.feeling),
   };
   const flags = flagsOf(options);
-  const unfolded = flags.flatMap(({ flag, seed }) =>
-    Array.from({ length: UNFOLDED }, (_, number) => {
-      const own = random.split(`unfold:${seed.id}`).split(number);
-      return unfold(flag, { id: `dream-u-${seed.id}-${number}`, seed, random: own, number }, stage);
-    }),
-  );
+  const failed: { id: string; reason: string }[] = [];
+  const own = await pool('own', flags, async (draw, { flag, seed }) => {
+    const id = `dream-u-${seed.id}`;
+    const set = { id, seed, number: 0, random: random.split(`own:${seed.id}`) };
+    const matter = matterOf(flag);
+    if (matter === undefined) return [];
+    const { opening, thing, question } = matter;
+    const [other] = await material.others({ ...draw, random: set.random }, opening, thing);
+    const piece = (text: string): Piece => ({ text, given: '' });
+    if (other === undefined) {
+      if (writer.end === undefined) failed.push({ id, reason: 'nothing else of its sort' });
+      return [];
+    }
+    const own = {
+      ...{ opening: piece(opening), choice: piece('which one to take') },
+      ...{ things: [thing, other], questions: [piece(question)] },
+    };
+    return playOwn(own, set, stage);
+  });
   const sets = planSets(
     options,
     flags.map(({ seed }) => seed),
   );
-  const failed: { id: string; reason: string }[] = [];
   let done = 0;
   const written = await eachAtOnce(sets, lanes.length, async (set, _, lane): Promise<Draft[]> => {
     if (writer.end !== undefined) return [];
@@ -115,7 +137,7 @@ export async function dream(options: DreamOptions): Promise<Dreamt> {
     return [];
   });
   for (const lane of lanes) await writer.forget(lane);
-  const drafts = [...unfolded, ...written.flat()].slice(0, options.budget.dreamsMax);
+  const drafts = [...own.flat(), ...written.flat()].slice(0, options.budget.dreamsMax);
   return { drafts, failed, tokens: writer.tokens, stop: writer.end ?? 'done' };
 }
 
@@ -141,6 +163,24 @@ async function write(material: MaterialWriter, { random, seed }: SetOptions, key
     }
   }
   return why;
+}
+
+interface Matter {
+  readonly opening: string;
+  readonly thing: string;
+  readonly question: string;
+}
+
+/** How the person began, what they decided for and asked then; undefined: no scene can be made of it. */
+function matterOf({ context }: FlaggedMoment): Matter | undefined {
+  const said = context.messages.filter(({ role }) => role === 'user').map(({ content }) => content);
+  const [opening = '', question = ''] = [said[0], said.at(-1)];
+  const thing = thingOf(context);
+  const isPlain = (text: string): boolean =>
+    text.length <= OWN_CHARACTERS_MAX && thing !== undefined && !mentions(text, thing);
+  return thing !== undefined && [opening, question].every(isPlain)
+    ? { opening, thing, question }
+    : undefined;
 }
 
 interface SeedFlag {
@@ -176,7 +216,7 @@ function seedOfGist({ gist }: Remembered, random: Random): Seed {
 /** Sets in an order that may stop anywhere: each seed has its first before any has its second. */
 function planSets(options: DreamOptions, flags: readonly Seed[]): SetOptions[] {
   const { settings, gists, budget, random } = options;
-  const sets = Math.ceil(Math.max(0, budget.dreamsMax - UNFOLDED * flags.length) / SET_SIZE);
+  const sets = Math.ceil(Math.max(0, budget.dreamsMax - OWN * flags.length) / SET_SIZE);
   const share = flags.length === 0 ? 0 : gists.length === 0 ? 1 : settings.directedShare;
   const perFlag = Math.ceil(settings.dreamsPerFlag / SET_SIZE);
   const directed = Math.min(flags.length * perFlag, Math.round(sets * share));

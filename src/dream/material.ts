@@ -173,6 +173,8 @@ export interface MaterialWriter {
   readonly asideStarts: readonly string[];
   aside(draw: Draw, start: string): Promise<Exchange | undefined>;
   feeling(draw: Draw): Promise<Piece | undefined>;
+  /** What else could have been chosen in this situation; the likeliest first. */
+  others(draw: Draw, situation: string, thing: string): Promise<readonly string[]>;
 }
 
 /** Writes material in the form of `prompts/dream/material.md`. @throws prompt-invalid */
@@ -199,6 +201,11 @@ export function createMaterialWriter(options: MaterialOptions): MaterialWriter {
     feeling: (draw) => {
       const asked = { sort: 'feeling', before: `${setting.feelings}They feel:` } as const;
       return writeLine({ ...asked, starts: setting.starts.feeling }, draw, setting);
+    },
+    async others(draw, situation, thing) {
+      const said = { opening: situation, choice: thing };
+      const toChoose = `${setting.sheet}Situation: ${situation}\nTo choose: which one to take`;
+      return writeThings(`${toChoose}\nChoices: ${thing},`, said, draw, setting);
     },
   };
 }
@@ -250,9 +257,9 @@ async function writeThings(
   { opening, choice }: Readonly<Record<'opening' | 'choice', string>>,
   { random, key }: Draw,
   { writer, copied }: Setting,
+  isChosen: (items: readonly string[]) => boolean = () => false,
 ): Promise<string[]> {
   const lists: string[][] = [];
-  const named = new Set(stemsOf(opening));
   for (let at = 0; at < LISTS; at++) {
     const written = await writer.line({
       text: before,
@@ -263,8 +270,7 @@ async function writeThings(
     if (written.logprob < BOUNDS.things.logprobMin) continue;
     // The last of a list that was cut off may be half a word.
     const whole = written.isEnded ? written.text : written.text.replace(/,?[^,]*$/, '');
-    // A thing that the opening names is chosen already.
-    if (itemsOf(whole).some((item) => stemsOf(item).every((word) => named.has(word)))) return [];
+    if (isChosen(itemsOf(whole))) return [];
     lists.push(thingsOf(whole, `${opening} ${choice}`).filter((thing) => !copied.has(thing)));
   }
   return agreedThings(lists);
@@ -291,7 +297,11 @@ async function writeDomain(
   if (choice === undefined) return 'no choice that makes sense';
   const choices = `${toChoose} ${choice.text}\nChoices:`;
   const said = { opening: opening.text, choice: choice.text };
-  const things = await writeThings(choices, said, draw, setting);
+  const named = new Set(stemsOf(opening.text));
+  // A thing that the opening names is chosen already.
+  const isChosen = (items: readonly string[]): boolean =>
+    items.some((item) => stemsOf(item).every((word) => named.has(word)));
+  const things = await writeThings(choices, said, draw, setting, isChosen);
   if (things.length < THINGS_MIN) return 'no list of things of one sort';
   const dependsOnIt = (whole: string): boolean =>
     /\b(?:it|that|them)\b.*\?$/.test(whole) && !things.some((thing) => sharesWord(thing, whole));

@@ -4,7 +4,6 @@ import { z } from 'zod';
 import type { Random } from '../base/random.ts';
 import { frontOf, type Prompt, type PromptFolder } from '../prompt/prompt.ts';
 import { KINDS } from '../scenario/kind.ts';
-import type { FlaggedMoment } from '../scenario/moment.ts';
 import { FEATURES, type Feature, type Span } from '../scenario/span.ts';
 import { contentWords } from '../scenario/words.ts';
 import type { Draft, SeedFeature, Shape } from './draft.ts';
@@ -26,7 +25,7 @@ export interface Stage {
   readonly feelings: readonly Piece[];
 }
 
-const SCENES = ['listen', 'accepted', 'push-back', 'invite', 'undercurrent', 'unfold'] as const;
+const SCENES = ['listen', 'accepted', 'push-back', 'invite', 'undercurrent'] as const;
 
 /** @throws prompt-invalid */
 export function readScenes(prompts: PromptFolder): Stage['scenes'] {
@@ -78,7 +77,9 @@ export function playSet(material: Material, options: SetOptions, stage: Stage): 
 /** Both sides of a pair: in the second one the two things are exchanged throughout. */
 function playLessons(material: Material, set: SetOptions, stage: Stage, at: number): Draft[] {
   const { random, seed } = set;
-  const { idea, form, turnsAgo } = seed.shape;
+  const { form, turnsAgo } = seed.shape;
+  // What was chosen is told from what competes with it: every second pair has an idea.
+  const idea = seed.shape.idea === 'none' && at % 2 === 1 ? 'once' : seed.shape.idea;
   const own = Math.min(DISTANCE_MAX, Math.max(0, turnsAgo - 1));
   const distance = at % 2 === 0 ? own : random.pick(DISTANCES);
   const isApart = at % 2 === 1 || turnsAgo > 0;
@@ -204,40 +205,11 @@ function casual<M extends Played['messages'][number]>(message: M): M {
 }
 
 /**
- * A moment further on in its own conversation: exchanges about something else between its direction
- * and its last message; where that directs itself, a last message that asks to go on.
+ * The person's own matter again, as a pair of lessons: what they decided for and something else of
+ * its sort, asked with their own words, in another shape and further on.
  */
-export function unfold(
-  { context }: FlaggedMoment,
-  { id, seed, random }: SetOptions,
-  { scenes, asides }: Pick<Stage, 'scenes' | 'asides'>,
-): Draft {
-  const distance = random.pick(DISTANCES.slice(1));
-  const matter = context.messages.map(({ content }) => content).join(' ');
-  const later = random.shuffle(quietAbout(matter, asides)).slice(0, distance);
-  const isNow = seed.shape.turnsAgo === 0;
-  const scene = scenes.unfold;
-  const cast = {
-    slots: {},
-    asides: later,
-    before: [],
-    tags: new Set(isNow ? ['now'] : []),
-    random,
-  };
-  const more = playScene(scene, cast);
-  const { messages, spans } = context;
-  const at = isNow ? messages.length : messages.length - 1;
-  const whole = [...messages.slice(0, at), ...more.messages, ...messages.slice(at)];
-  const moved = spans.map((span) => {
-    return span.message < at ? span : { ...span, message: span.message + more.messages.length };
-  });
-  return {
-    ...draftOf({ ...more, messages: whole, spans: moved }, scene, seed),
-    id,
-    angle: { domain: context.source.domain, distance: later.length, tone: 'plain' },
-    features: [...seed.features],
-    ...(later.length === 0 ? { problem: 'too few asides' } : {}),
-  };
+export function playOwn(material: Material, set: SetOptions, stage: Stage): Draft[] {
+  return playLessons(material, set, stage, 1);
 }
 
 // Plays a scene from the lines of a prompt: wordings of ours, with what the model wrote in between.

@@ -169,10 +169,10 @@ function firstAnswers(
 /** Moments answered differently. */
 function pairsOf(ledger: Ledger, { nightId, flagged }: NightSummary): Pair[] {
   const differing = flagged.filter(({ oldReply, newReply }) => oldReply.trim() !== newReply.trim());
-  return differing.slice(0, PAIRS_MAX).map(({ flagId, direction, oldReply, newReply }) => {
+  return differing.slice(0, PAIRS_MAX).map(({ flagId, direction, asked, oldReply, newReply }) => {
     const isFirst = isOldFirst(ledger, nightId, flagId);
     const [a, b] = isFirst ? [oldReply, newReply] : [newReply, oldReply];
-    return { flagId, direction, a, b, isOldFirst: isFirst };
+    return { flagId, direction, asked, a, b, isOldFirst: isFirst };
   });
 }
 
@@ -189,7 +189,7 @@ function viewOf(pairs: readonly Pair[], answers: ReadonlyMap<string, Preference>
   const tally = tallyOf(answers);
   const isOver = open.length === 0 && answers.size > 0;
   return {
-    pairs: open.map(({ flagId, direction, a, b }) => ({ flagId, direction, a, b })),
+    pairs: open.map(({ isOldFirst: _, ...pair }) => pair),
     tally: isOver ? tally : null,
     isVeto: isOver && tally.old >= VETO_MIN && tally.old > tally.new,
   };

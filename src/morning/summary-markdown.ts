@@ -24,8 +24,8 @@ export function summaryMarkdown(summary: NightSummary): string {
   const lines = [`# ${summary.headline}`, '', `${summary.day}. ${summary.evidence}`];
   if (summary.flagged.length > 0) {
     lines.push('', '## What you flagged', '');
-    for (const { direction, oldReply, newReply } of summary.flagged) {
-      lines.push(`- “${quoted(direction)}”`);
+    for (const { direction, asked, oldReply, newReply } of summary.flagged) {
+      lines.push(`- “${quoted(direction)}”${asked && `, then: “${quoted(asked)}”`}`);
       lines.push(`  - before: ${quoted(oldReply)}`, `  - after: ${quoted(newReply)}`);
     }
   }

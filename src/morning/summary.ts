@@ -32,6 +32,7 @@ import {
 } from '../record/phase-result.ts';
 import { brokenness } from '../scenario/kind.ts';
 import { featureText, type Marked } from '../scenario/span.ts';
+import { UNWANTED } from '../scenario/thing.ts';
 import { contentWords, stem, wordsOf } from '../scenario/words.ts';
 import { versionOf } from '../swap/swap.ts';
 import { againText } from './review.ts';
@@ -181,12 +182,14 @@ async function flaggedOf(folder: Folder): Promise<NightSummary['flagged']> {
     const before = doesIt(context, oldReply);
     const after = doesIt(context, newReply);
     const isRead = kind === 'missed' && before !== null && after !== null;
-    const [direction = context.messages.at(-1)?.content ?? ''] = featureText(context, 'direction');
+    const last = context.messages.at(-1)?.content ?? '';
+    const [direction = last] = featureText(context, 'direction');
     return [
       {
         flagId,
         conversationId: context.source.cluster,
         direction,
+        asked: last.includes(direction) ? '' : last,
         oldReply,
         newReply,
         marginBefore: null,
@@ -318,8 +321,6 @@ export function headlineOf(input: HeadlineInput): string {
 // Whether a reply does what the person said, as far as its words tell: for a page on which both
 // stand, and for nothing that judges a night.
 
-/** What comes after these is what the person does not want, up to the next comma. */
-const UNWANTED = /\b(?:not|no|never|without|instead of|rather than|don['’]?t)\b[^,;.!?]*/gi;
 /** They ask how to reply, which the words of a reply do not show. */
 const MANNER = new RegExp(
   String.raw`\b(?:answer|reply|respond|sentences?|words?|lists?|bullets?|paragraphs?|short(?:er)?|` +
@@ -336,9 +337,15 @@ const DIRECTING = new Set(
 
 const stemsOf = (text: string): string[] => contentWords(text).map((word) => word.text);
 
-/** Everything but the marked direction. */
+/**
+ * All before the marked direction, what stands beside it, and the last message. What was said
+ * between them may only repeat it.
+ */
 function besides({ messages, spans }: Marked): string {
-  const texts = messages.map(({ content }) => content);
+  const directed = spans.findLast(({ feature }) => feature === 'direction')?.message ?? 0;
+  const texts = messages.map(({ content }, at) =>
+    at > directed && at < messages.length - 1 ? '' : content,
+  );
   for (const { feature, message, start, end } of spans) {
     const text = texts[message];
     if (feature !== 'direction' || text === undefined) continue;

@@ -18,6 +18,7 @@ import {
   type Admitted,
   admittedSchema,
   counted,
+  countFlags,
   dreamtSchema,
   gatheredSchema,
 } from '../record/phase-result.ts';
@@ -108,7 +109,7 @@ function admittedNow(admitted: Admitted, { scenarios, dropped, withheld, share }
       ...(withheld === 0 ? [] : [{ name: 'taken back by the person', count: withheld }]),
     ],
     training: scenarios.length,
-    flags: scenarios.length - dreams.length,
+    flags: countFlags(scenarios),
     sampledShare: dreams.length === 0 ? null : sampled / dreams.length,
   };
 }

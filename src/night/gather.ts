@@ -193,33 +193,51 @@ const WHOLE_MESSAGE_MAX = 240;
 
 /**
  * The marked words, else the person's last message that directs; where it is short all of it but
- * questions at its ends, as what is wanted often stands in the sentence beside. Without one the
- * person's comment says what was asked, else it is the whole message that the reply answers.
+ * questions at its ends, as what is wanted often stands in the sentence beside. Where none reads
+ * like a directive, the last short statement that followed upon an answer to the person's question:
+ * "It will be green." after "Which colour would you take?". Without one the person's comment says
+ * what was asked, else it is the whole message that the reply answers.
  */
 function directionSpan(flag: Flag, conversation: Conversation, at: number): MomentSpan | undefined {
   const feature = 'direction' as const;
+  const { messages } = conversation;
   if (flag.userSpan !== null) {
     const { messageId, span } = flag.userSpan;
-    const message = conversation.messages.findIndex(({ id }) => id === messageId);
-    const isInside =
-      span.start < span.end && span.end <= (conversation.messages[message]?.content ?? '').length;
+    const message = messages.findIndex(({ id }) => id === messageId);
+    const isInside = span.start < span.end && span.end <= (messages[message]?.content ?? '').length;
     return isInside ? { feature, message, start: span.start, end: span.end } : undefined;
   }
-  for (let message = at; message >= 0; message -= 1) {
-    const { role, content } = conversation.messages[message] as ConversationMessage;
-    const said = role === 'user' ? directiveOf(content) : undefined;
-    if (said === undefined) continue;
-    if (content.length <= WHOLE_MESSAGE_MAX) {
-      const told = sentencesOf(content).filter((sentence) => !sentence.endsWith('?'));
-      const [first = said, last = said] = [told[0], told.at(-1)];
-      const end = content.lastIndexOf(last) + last.length;
-      return { feature, message, start: content.indexOf(first), end };
-    }
-    const start = content.indexOf(said);
-    if (start >= 0) return { feature, message, start, end: start + said.length };
+  const said = messages.flatMap(({ role, content }, message) => {
+    return role === 'user' && message <= at ? [{ content, message }] : [];
+  });
+  for (const { content, message } of said.toReversed()) {
+    const directive = directiveOf(content);
+    const span = directive && (statementOf(content) ?? placeOf(content, directive));
+    if (span) return { feature, message, ...span };
   }
-  const end = conversation.messages[at]?.content.length ?? 0;
+  for (const [index, { content, message }] of [...said.entries()].toReversed()) {
+    const isUponAnswer = said[index - 1]?.content.trimEnd().endsWith('?') ?? false;
+    const span = isUponAnswer ? statementOf(content) : undefined;
+    if (span) return { feature, message, ...span };
+  }
+  const end = messages[at]?.content.length ?? 0;
   return flag.reason || end === 0 ? undefined : { feature, message: at, start: 0, end };
+}
+
+type Place = Pick<MomentSpan, 'start' | 'end'>;
+
+/** From the first to the last sentence that asks nothing, of a short message. */
+function statementOf(content: string): Place | undefined {
+  if (content.length > WHOLE_MESSAGE_MAX) return undefined;
+  const told = sentencesOf(content).filter((sentence) => !sentence.endsWith('?'));
+  const [first, last] = [told[0], told.at(-1)];
+  if (first === undefined || last === undefined) return undefined;
+  return { start: content.indexOf(first), end: content.lastIndexOf(last) + last.length };
+}
+
+function placeOf(content: string, sentence: string): Place | undefined {
+  const start = content.indexOf(sentence);
+  return start < 0 ? undefined : { start, end: start + sentence.length };
 }
 
 /** Where the reply's drifting words stood in an earlier reply: the model's own idea. */

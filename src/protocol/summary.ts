@@ -36,6 +36,8 @@ export const FlaggedView = z.object({
   flagId: Id,
   conversationId: Id,
   direction: z.string(),
+  /** The message that is answered, where it is another one than the direction's. */
+  asked: z.string().default(''),
   /** First takes, same seed and settings, under the weights before and after the night. */
   oldReply: z.string(),
   newReply: z.string(),
@@ -354,6 +356,7 @@ export type SliderReply = z.infer<typeof SliderReply>;
 export const BlindPair = z.object({
   flagId: Id,
   direction: z.string(),
+  asked: FlaggedView.shape.asked,
   a: z.string(),
   b: z.string(),
 });

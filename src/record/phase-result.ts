@@ -11,6 +11,7 @@ import type { ReplyChange } from '../measure/reply-change.ts';
 import type { RankCorrelation, RatioEstimate } from '../measure/statistics.ts';
 import type { NightVerdict } from '../protocol/night.ts';
 import { KINDS } from '../scenario/kind.ts';
+import type { Scenario } from '../scenario/scenario.ts';
 import { FILE } from './files.ts';
 
 const countsSchema = z.array(z.strictObject({ name: z.string(), count: z.int() }));
@@ -25,6 +26,10 @@ export function counted(names: readonly string[]): Counts {
     .map(([name, count]) => ({ name, count }))
     .sort((a, b) => rank(a.name) - rank(b.name) || b.count - a.count);
 }
+
+/** Flags that teach; the other side of a crossed moment is none of its own. */
+export const countFlags = (lessons: readonly Scenario[]): number =>
+  lessons.filter(({ source, pair }) => source.origin === 'flag' && pair?.side !== 'b').length;
 
 export const gatheredSchema = z.strictObject({
   flagged: z.int(),

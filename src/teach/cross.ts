@@ -31,6 +31,36 @@ export function crossLesson(
   ];
 }
 
+/**
+ * A moment of a conversation as one side of a pair: the other side is the same conversation with
+ * what the person chose and something else exchanged throughout.
+ */
+export function withTwin(
+  lesson: Scenario,
+  thing: string,
+  other: string,
+): readonly [Scenario, Scenario] {
+  const exchanged = lesson.messages.map(({ content }) => exchange(content, thing, other));
+  const { chosen, teacher: _, placebo: __, rejected: ___, id, ...rest } = lesson;
+  const twin: Scenario = {
+    ...rest,
+    id: `${id}-twin`,
+    chosen,
+    messages: lesson.messages.map((message, at) => {
+      return { ...message, content: exchanged[at]?.text ?? '' };
+    }),
+    spans: lesson.spans.map((span) => ({
+      ...span,
+      start: exchanged[span.message]?.moved(span.start) ?? span.start,
+      end: exchanged[span.message]?.moved(span.end) ?? span.end,
+    })),
+    facts: { ...rest.facts, needs: [[other]] },
+    pair: { id, side: 'b' },
+  };
+  const facts = { ...rest.facts, needs: [[thing]] };
+  return [{ ...lesson, facts, pair: { id, side: 'a' } }, twin];
+}
+
 /** A lesson in which one of two replies is chosen. */
 export const isCrossed = ({ pair, rejected, teacher }: Scenario): boolean =>
   pair !== undefined && rejected !== undefined && teacher !== undefined;

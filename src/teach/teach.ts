@@ -1,8 +1,10 @@
 // Finds a teacher for each moment: who carries out what the person asked for, and what they say.
+import { mentions } from '../scenario/exchange.ts';
 import { brokenness } from '../scenario/kind.ts';
 import { parseScenario, type Scenario, type TeacherWay } from '../scenario/scenario.ts';
+import { thingOf } from '../scenario/thing.ts';
 import { carriesOut } from './carried-out.ts';
-import { crossLesson, isCrossed } from './cross.ts';
+import { crossLesson, isCrossed, withTwin } from './cross.ts';
 import { directionOf, lastMessage, placeboMessage, type Told } from './teacher.ts';
 
 /** A moment that may become a lesson, or is to be held as it is. */
@@ -23,6 +25,8 @@ export interface TeachOptions {
     rendering: Scenario['rendering'],
     draw?: number,
   ) => Promise<string>;
+  /** What the person could have chosen in this moment in the place of a thing, the best first. */
+  readonly others?: (moment: Scenario, thing: string) => Promise<readonly string[]>;
 }
 
 /** Replies that a teacher may draw where its likeliest does not carry the direction out. */
@@ -79,7 +83,8 @@ export async function teach(candidate: Candidate, options: TeachOptions): Promis
 
 /**
  * A moment, or both sides of a crossed pair: one teacher is enough for them. The second side is
- * only taught where the first one's reply cannot be exchanged.
+ * only taught where the first one's reply cannot be exchanged. A moment alone gets another side
+ * where its reply names what was chosen, and something else of that sort was named, too.
  */
 export async function teachSides(
   sides: readonly Candidate[],
@@ -93,7 +98,26 @@ export async function teachSides(
     if (both !== undefined) return both.map((lesson) => ({ lesson }));
     found.push(taught);
   }
-  return found;
+  const [only] = found;
+  if (sides.length > 1 || only === undefined || !('lesson' in only)) return found;
+  const both = await crossAlone(only.lesson, options);
+  return both === undefined ? found : both.map((lesson) => ({ lesson }));
+}
+
+async function crossAlone(
+  lesson: Scenario,
+  { others }: TeachOptions,
+): Promise<readonly Scenario[] | undefined> {
+  const thing = thingOf(lesson, (phrase) => mentions(lesson.chosen, phrase));
+  if (thing === undefined || others === undefined) return undefined;
+  const said = lesson.messages.map(({ content }) => content).join('\n');
+  for (const other of await others(lesson, thing)) {
+    // To tell what was chosen from what was never named teaches nothing.
+    if (!mentions(said, other) || mentions(lesson.chosen, other)) continue;
+    const both = crossLesson(...withTwin(lesson, thing, other));
+    if (both !== undefined) return both;
+  }
+  return undefined;
 }
 
 async function placeboOf(scenario: Scenario, ask: Ask): Promise<Scenario['placebo']> {

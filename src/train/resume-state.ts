@@ -15,8 +15,8 @@ const countersSchema = z.strictObject({
   seconds: z.number().min(0),
   /** Peak learning rate as it is now, once it was found. */
   rate: z.number().nullable(),
-  /** Root of the KL from the start after the last step, √(nats a token). */
-  moved: z.number(),
+  /** Earlier releases wrote it; nobody reads it. */
+  moved: z.number().optional(),
   /** What this state belongs to: base, settings, seed, examples, first weights. */
   identity: z.string(),
 });

@@ -23,14 +23,7 @@ import {
 } from './resume-state.ts';
 import { learningRate } from './schedule.ts';
 import { oneHot, type Target, targetOf } from './target.ts';
-import type {
-  Arm,
-  StepRecord,
-  TrainerOptions,
-  TrainResult,
-  TrainSettings,
-  TrainStop,
-} from './train-settings.ts';
+import type { Arm, StepRecord, TrainerOptions, TrainResult, TrainStop } from './train-settings.ts';
 
 type HostTensors = Readonly<Record<string, HostTensor>>;
 
@@ -38,12 +31,17 @@ type HostTensors = Readonly<Record<string, HostTensor>>;
 const TRIAL_RATE = 3e-4;
 /** A step that moves entries by more of a matrix' root mean square is none that a model survives. */
 const RATE_MAX = 0.01;
-/** By how much the rate may change from one step to the next, up and down. */
-const RATE_CHANGE_MAX = 1.5;
-/** Lessons on which the movement is watched from step to step. */
+/** How many times `klPerStep` the holds of a step may have moved; above it the rate is halved. */
+const HOLD_FACTOR_MAX = 2;
+/** Lessons on which the movement of a step and of a delta's ranks is read. */
 const WATCHED_LESSONS = 8;
 /** Trial steps: the second one corrects what is not quadratic. */
 const TRIALS = 2;
+/**
+ * Weight of a lesson that is learnt by the teacher's whole distribution, beside a choice: it teaches
+ * this reply in this moment, and its gradient says little of other moments.
+ */
+const WHOLE_SHARE = 0.3;
 /** A trial that moves next to nothing raises the rate by this factor at most. */
 const RATE_FACTOR_MAX = 10;
 /** Lessons on which the movement of a training is read. */
@@ -97,7 +95,7 @@ export class Trainer {
     const saved = await findResumeState(arm.resumePath, plan.identity, ops);
     const { identity } = plan;
     const counters: Counters = saved?.counters ?? {
-      ...{ schema: 2, step: 0, tokens: 0, seconds: 0, rate: arm.rate ?? null, moved: 0, identity },
+      ...{ schema: 2, step: 0, tokens: 0, seconds: 0, rate: arm.rate ?? null, identity },
     };
     if (saved === undefined) this.#learner.begin(this.#before);
     else {
@@ -113,8 +111,7 @@ export class Trainer {
 
   async #run(plan: Plan, arm: Arm, counters: Counters, seconds: () => number): Promise<TrainStop> {
     const { settings } = this.#options;
-    const path = movementPath(plan.steps, settings);
-    counters.rate ??= (await this.#findRate(plan, counters, path.first)) ?? null;
+    counters.rate ??= (await this.#findRate(plan, counters)) ?? null;
     while (counters.step < plan.steps) {
       if (seconds() >= arm.minutesMax * 60) return 'minutes';
       const { step, rate } = counters;
@@ -123,11 +120,14 @@ export class Trainer {
         await this.#save(arm, counters);
         return 'aborted';
       }
-      const { warmupSteps } = settings;
+      const { warmupSteps, klPerStep } = settings;
       const now = learningRate(step, { peak: rate, warmupSteps, steps: plan.steps });
       const norms = await this.#learner.update(step, now);
-      if (arm.rate === undefined) await this.#control(plan, counters, path);
-      Object.assign(counters, { step: step + 1, seconds: seconds() });
+      const isTooFar = arm.rate === undefined && (sums.holdKl ?? 0) > HOLD_FACTOR_MAX * klPerStep;
+      Object.assign(counters, {
+        ...{ step: step + 1, seconds: seconds() },
+        ...(isTooFar && { rate: rate / 2 }),
+      });
       arm.onStep?.({
         ...{ step: step + 1, steps: plan.steps, rate: now, ...sums, ...norms },
         ...{ tokens: counters.tokens, seconds: counters.seconds },
@@ -139,38 +139,24 @@ export class Trainer {
   }
 
   /**
-   * The peak rate at which one step on the first batch moves what is predicted on its lessons by
-   * `kl` nats a token: a step's KL grows with the square of its rate. Undefined: it was aborted.
+   * The peak rate: one at which a first step moves what is predicted on other lessons than its own
+   * by `klPerStep`. A step's KL grows with the square of its rate. Later steps move less: their
+   * gradients agree less. Undefined: it was aborted.
    */
-  async #findRate(plan: Plan, counters: Counters, kl: number): Promise<number | undefined> {
-    const { lessons } = plan.batch(0);
+  async #findRate(plan: Plan, counters: Counters): Promise<number | undefined> {
+    const own = new Set(plan.batch(0).lessons);
+    const others = plan.lessons.filter((lesson) => !own.has(lesson));
+    const watched = watchedOf(others.length === 0 ? plan.lessons : others);
     let rate = TRIAL_RATE;
     for (let trial = 0; trial < TRIALS; trial++) {
       if ((await this.#sum(plan, 0, counters)) === undefined) return undefined;
       await this.#learner.update(0, rate);
-      const moved = await this.#movement(lessons, this.#learner.weights);
-      rate *= Math.min(RATE_FACTOR_MAX, Math.sqrt(kl / Math.max(moved, Number.MIN_VALUE)));
+      const moved = await this.#movement(watched, this.#learner.weights);
+      const wanted = this.#options.settings.klPerStep;
+      rate *= Math.min(RATE_FACTOR_MAX, Math.sqrt(wanted / Math.max(moved, Number.MIN_VALUE)));
       this.#learner.begin(this.#before);
     }
     return Math.min(rate, RATE_MAX);
-  }
-
-  /**
-   * Keeps the movement on its path: the first step of an optimizer tells little of the next ones.
-   * The root of the KL is to grow as the schedule's rates add up. So one setting holds for any
-   * model, optimizer and number of lessons.
-   */
-  async #control(plan: Plan, counters: Counters, path: MovementPath): Promise<void> {
-    const { step, rate } = counters;
-    if (rate === null || step + 1 >= plan.steps) return;
-    const watched = plan.lessons.slice(0, WATCHED_LESSONS);
-    const moved = Math.sqrt(Math.max(0, await this.#movement(watched, this.#learner.weights)));
-    // What the next step would do at this rate, from what the last one did.
-    const expected = Math.max(0, moved - counters.moved) * path.growth(step + 1);
-    const wanted = path.at(step + 2) - moved;
-    const change = wanted <= 0 ? 0 : expected === 0 ? RATE_CHANGE_MAX : wanted / expected;
-    const within = Math.min(RATE_CHANGE_MAX, Math.max(1 / RATE_CHANGE_MAX, change));
-    Object.assign(counters, { moved, rate: Math.min(RATE_MAX, rate * within) });
   }
 
   /** Sums the gradients of a step; undefined when it was aborted between two micro-steps. */
@@ -205,9 +191,10 @@ export class Trainer {
     if (choice !== undefined) return this.#choose(example, choice, weight);
     const target = await this.#targetOf(example);
     const cache = await this.#contexts.get(example.contextIds, this.#before);
-    const { id } = example.scenario;
+    const { id, teacher } = example.scenario;
+    const share = teacher === undefined ? 1 : WHOLE_SHARE;
     return this.#learner
-      .learn(example.chosen, cache, { id, target, weight })
+      .learn(example.chosen, cache, { id, target, weight: weight * share })
       .finally(() => cache.release());
   }
 
@@ -303,8 +290,7 @@ export class Trainer {
     const whole = await plus(this.#before, full);
     const isCut = stop === 'aborted';
     // A share needs fewer lessons than what is reported, and is asked for at every rank.
-    const step = Math.ceil(plan.lessons.length / WATCHED_LESSONS);
-    const watched = plan.lessons.filter((_, at) => at % step === 0);
+    const watched = watchedOf(plan.lessons);
     const fullKl = isCut ? 0 : await this.#movement(watched, whole);
     const lost = async (tensors: Compressed['tensors']): Promise<number> => {
       const weights = await plus(this.#before, tensors);
@@ -332,31 +318,10 @@ export class Trainer {
   }
 }
 
-/** Where the root of the KL from the start is to be after each step. */
-interface MovementPath {
-  /** After `steps` steps, √(nats a token). */
-  readonly at: (steps: number) => number;
-  /** The rate of a step against that of the step before. */
-  readonly growth: (step: number) => number;
-  /** KL that a first step at the peak rate would have, nats a token. */
-  readonly first: number;
-}
-
-/** In all it is to be `klPerStep` for each step. */
-function movementPath(steps: number, { klPerStep, warmupSteps }: TrainSettings): MovementPath {
-  const rates = Array.from({ length: steps }, (_, step) =>
-    learningRate(step, { peak: 1, warmupSteps, steps }),
-  );
-  const sums = [0];
-  for (const rate of rates) sums.push((sums.at(-1) ?? 0) + rate);
-  const whole = Math.sqrt(klPerStep * steps);
-  const at = (done: number): number =>
-    (whole * (sums[Math.min(done, steps)] ?? 0)) / Math.max(sums.at(-1) ?? 0, Number.MIN_VALUE);
-  return {
-    at,
-    growth: (step) => (rates[step] ?? 0) / (rates[step - 1] ?? 1),
-    first: (at(1) / (rates[0] ?? 1)) ** 2,
-  };
+/** A few, evenly spread. */
+function watchedOf(lessons: readonly Example[]): Example[] {
+  const step = Math.ceil(lessons.length / WATCHED_LESSONS);
+  return lessons.filter((_, at) => at % step === 0);
 }
 
 interface Parts {

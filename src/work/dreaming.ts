@@ -7,11 +7,12 @@ import type { Config } from '../config/schema.ts';
 import type { Draft } from '../dream/draft.ts';
 import { dream } from '../dream/dream.ts';
 import { echoes } from '../dream/echo.ts';
+import { createMaterialWriter } from '../dream/material.ts';
 import { createCopyCheck } from '../dream/near-copy.ts';
 import { rehearse } from '../dream/rehearse.ts';
 import { createWriter, type Writer, type WriterOptions } from '../dream/writer.ts';
 import { mean } from '../measure/statistics.ts';
-import { readPrompts } from '../prompt/prompt.ts';
+import { type PromptFolder, readPrompts } from '../prompt/prompt.ts';
 import { GREEDY } from '../protocol/sampling.ts';
 import { answer } from '../reading/answer.ts';
 import {
@@ -22,7 +23,8 @@ import {
   writeDrafts,
   writeScenarios,
 } from '../record/files.ts';
-import { type Admitted, counted, type Dreamt } from '../record/phase-result.ts';
+import type { NightPlan } from '../record/message.ts';
+import { type Admitted, counted, countFlags, type Dreamt } from '../record/phase-result.ts';
 import { type FlaggedMoment, measuresForgetting, scenarioOf } from '../scenario/moment.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import { type Candidate, hold, NOT_TAUGHT, type TeachOptions, teachSides } from '../teach/teach.ts';
@@ -125,7 +127,7 @@ const DRAW_TEMPERATURE = 0.8;
 /** Finds teachers. Writes `scenarios.jsonl`, the lessons, and `holds.jsonl`, what stays as it is. */
 export async function admitNight(
   { plan, folder }: Night,
-  { withEngine, tokenizer, priority }: Omit<DreamTools, 'clock'>,
+  { withEngine, tokenizer, clock, priority }: DreamTools,
   tell: Tell,
 ): Promise<Admitted> {
   const flagged = await readFlagged(folder);
@@ -139,24 +141,8 @@ export async function admitNight(
   const total = moments.length + found.holds.length;
   let done = 0;
   const { taught, held } = await withEngine(async (engine) => {
-    const signal = priority.signal;
-    const options: TeachOptions = {
-      async say(messages, rendering, draw = 0) {
-        await priority.pauseWhileBusy();
-        // By the words alone: another flag more or fewer draws nothing else here.
-        const seed = createRandom(`teacher:${plan.seed}`)
-          .split(JSON.stringify(messages))
-          .split(draw);
-        const sampling = draw === 0 ? GREEDY : { ...plan.sampling, temperature: DRAW_TEMPERATURE };
-        return answer(
-          { messages, rendering },
-          {
-            ...{ engine, tokenizer, signal, sampling: { ...sampling, seed: seed.uint32() } },
-            replyTokensMax: plan.config.train.replyTokensMax,
-          },
-        );
-      },
-    };
+    const prompts = await readPrompts(plan.promptsFolder);
+    const options = teachBy(plan, { engine, tokenizer, clock, priority }, prompts);
     const told = <T>(one: T): T => {
       tell(++done, total);
       return one;
@@ -190,9 +176,65 @@ export async function admitNight(
     training: lessons.length,
     teachers: counted(lessons.map(({ teacher }) => teacher?.way ?? '')),
     holds: holds.length,
-    flags: lessons.length - dreams.length,
+    flags: countFlags(lessons),
     heldBack: flagged.length - training.length,
     sampledShare: sampled.length === 0 ? null : mean(sampled),
+  };
+}
+
+/** Asks tonight's start. */
+function teachBy(
+  plan: NightPlan,
+  parts: Omit<DreamTools, 'withEngine'> & Pick<WriterOptions, 'engine'>,
+  prompts: PromptFolder,
+): TeachOptions {
+  const { engine, tokenizer, priority } = parts;
+  const { signal } = priority;
+  return {
+    async say(messages, rendering, draw = 0) {
+      await priority.pauseWhileBusy();
+      // By the words alone: another flag more or fewer draws nothing else here.
+      const seed = createRandom(`teacher:${plan.seed}`).split(JSON.stringify(messages)).split(draw);
+      const sampling = draw === 0 ? GREEDY : { ...plan.sampling, temperature: DRAW_TEMPERATURE };
+      return answer(
+        { messages, rendering },
+        {
+          ...{ engine, tokenizer, signal, sampling: { ...sampling, seed: seed.uint32() } },
+          replyTokensMax: plan.config.train.replyTokensMax,
+        },
+      );
+    },
+    others: othersBy(plan, { ...parts, signal, turn: () => priority.pauseWhileBusy() }, prompts),
+  };
+}
+
+/** A longer first message is no situation that a list could follow. */
+const SITUATION_CHARACTERS_MAX = 240;
+
+/** The model itself lists what else could have been chosen; asked once for a conversation's thing. */
+function othersBy(
+  { seed, config: { night, dream } }: NightPlan,
+  parts: Pick<WriterOptions, 'engine' | 'tokenizer' | 'clock' | 'signal' | 'turn'>,
+  prompts: PromptFolder,
+): NonNullable<TeachOptions['others']> {
+  const { tokensMax, minutesMax } = night;
+  const writer = createWriter({
+    ...parts,
+    ...{ contextTokensMax, budget: { tokensMax, minutesMax }, topP: 1 },
+    temperature: dream.temperature,
+  });
+  const material = createMaterialWriter({ writer, prompts, retries: 0 });
+  const known = new Map<string, Promise<readonly string[]>>();
+  return ({ messages, source }, thing) => {
+    const situation = messages.find(({ role }) => role === 'user')?.content ?? '';
+    if (situation.length > SITUATION_CHARACTERS_MAX) return Promise.resolve([]);
+    const key = JSON.stringify([source.cluster, situation, thing]);
+    const random = createRandom(`others:${seed}`).split(key);
+    const found =
+      known.get(key) ??
+      material.others({ random, key }, situation, thing).finally(() => writer.forget(key));
+    known.set(key, found);
+    return found;
   };
 }
 

@@ -88,7 +88,7 @@ async function runPhases(
     dreamNight(night, { withEngine, tokenizer, clock, priority }, tell('dream')),
   );
   const admitted = await journal.phase('admit', admittedSchema, () =>
-    admitNight(night, { withEngine, tokenizer, priority }, tell('admit')),
+    admitNight(night, { withEngine, tokenizer, clock, priority }, tell('admit')),
   );
   const hasWork = admitted.training > 0;
   const tools = { model, tokenizer, executor, priority };

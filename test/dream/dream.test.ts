@@ -11,7 +11,7 @@ const dreamt = (more: Partial<DreamOptions>, engine = createModel()) =>
   dream(options(engine, more));
 const many = { dreamsMax: 100, tokensMax: 1_000_000, minutesMax: 60 };
 const inDomains = (drafts: readonly Draft[]): Draft[] =>
-  drafts.filter(({ prompt }) => prompt.name !== 'dream/unfold');
+  drafts.filter(({ id }) => !id.startsWith('dream-u-'));
 const scene = (drafts: readonly Draft[], name: string): Draft[] =>
   drafts.filter(({ prompt }) => prompt.name === `dream/${name}`);
 
@@ -23,6 +23,23 @@ function earlier(id: string, exchanges: number): FlaggedMoment {
     { role: 'user' as const, content: at === exchanges - 1 ? 'What comes first?' : 'It rains.' },
   ]);
   return { ...rest, context: { ...context, messages: [...context.messages, ...later.flat()] } };
+}
+
+/** A moment in which one thing of several was decided for, and the last message names none. */
+function decided(id: string): FlaggedMoment {
+  const { context, ...rest } = flag(id);
+  const said = [
+    'We need something to drink.',
+    'Take the wine.',
+    'I have decided on cocoa.',
+    'Okay.',
+  ];
+  const messages = [...said, 'How much of it do we need?'].map((content, at) => ({
+    role: at % 2 === 0 ? ('user' as const) : ('assistant' as const),
+    content,
+  }));
+  const spans = [{ feature: 'direction' as const, message: 2, start: 0, end: 24 }];
+  return { ...rest, context: { ...context, messages, spans } };
 }
 
 describe('dreams of a flag', () => {
@@ -94,31 +111,22 @@ describe('dreams of a flag', () => {
     expect(words.length).toBeGreaterThan(8);
   });
 
-  it('unfold in its own conversation, with asides between the direction and the end', async () => {
-    for (const moment of [flag('a'), earlier('a', 1)]) {
-      const { drafts } = await dreamt({ flagged: [moment], budget: many });
-      const [one] = scene(drafts, 'unfold');
-      const before = moment.context.messages;
-      const grown = (one?.messages.length ?? 0) - before.length;
-      expect(grown).toBeGreaterThanOrEqual(2 * (one?.angle.distance ?? 99));
-      expect(one?.messages.slice(0, 3)).toEqual(before.slice(0, 3));
-      expect(one && featureText(one, 'direction')).toEqual(['No, only the plan, please.']);
-      expect(one?.messages.at(-1)?.role).toBe('user');
+  it('go on about the person’s own matter: a pair, with what else they could have decided for', async () => {
+    const { drafts } = await dreamt({ flagged: [decided('a')], budget: many });
+    const own = drafts.filter(({ id }) => id.startsWith('dream-u-'));
+    expect(own.map(({ pair }) => pair?.side)).toEqual(['a', 'b']);
+    for (const { messages, facts, spans, problem } of own) {
+      expect(messages[0]?.content).toContain('We need something to drink.');
+      expect(messages.at(-1)?.content).toContain('How much of it do we need?');
+      // The model puts the other one: what was decided has to be told from it.
+      const [wanted] = facts?.needs?.[0] ?? [];
+      const idea = featureText({ messages, spans }, 'own-idea').join(' ');
+      expect(featureText({ messages, spans }, 'direction').join(' ')).toContain(wanted);
+      expect(idea).not.toContain(wanted);
+      expect(idea).toMatch(/cider|cocoa/);
+      expect(problem).toBeUndefined();
     }
-  });
-});
-
-describe('asides', () => {
-  it('name nothing of the moment, and without any the moment is not unfolded', async () => {
-    const { context, ...rest } = flag('a');
-    const [first, ...more] = context.messages;
-    const passed = { role: 'user' as const, content: `It passed slowly. ${first?.content}` };
-    const named = { ...rest, context: { ...context, messages: [passed, ...more], spans: [] } };
-    const { drafts } = await dreamt({ flagged: [named], budget: many });
-    const unfolded = scene(drafts, 'unfold');
-    expect(unfolded.map(({ problem }) => problem)).toEqual(['too few asides', 'too few asides']);
-    const { drafts: others } = await dreamt({ flagged: [flag('a')], budget: many });
-    expect(scene(others, 'unfold').map(({ problem }) => problem)).toEqual([undefined, undefined]);
+    expect(own.map(({ facts }) => facts?.needs?.[0]?.[0]).sort()).toEqual(['cocoa', 'the cider']);
   });
 });
 
@@ -184,15 +192,15 @@ describe('a night of dreams', () => {
     expect((await dreamt({ flagged: [flag('a')], signal })).stop).toBe('aborted');
   });
 
-  it('counts what could not be written, and still unfolds the moments themselves', async () => {
+  it('counts what could not be written', async () => {
     const model = createModel((asked) =>
       asked.prefix.startsWith('Choices') ? ' nothing\n' : scripted(asked),
     );
-    const { drafts, failed } = await dreamt({ flagged: [flag('a')], budget: many }, model);
+    const { drafts, failed } = await dreamt({ flagged: [decided('a')], budget: many }, model);
     expect(new Set(failed.map(({ reason }) => reason))).toEqual(
-      new Set(['no list of things of one sort']),
+      new Set(['no list of things of one sort', 'nothing else of its sort']),
     );
-    expect(drafts.map(({ prompt }) => prompt.name)).toEqual(['dream/unfold', 'dream/unfold']);
+    expect(drafts).toEqual([]);
   });
 
   it('forgets what it read for each set', async () => {

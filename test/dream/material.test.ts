@@ -70,6 +70,35 @@ describe('an exchange about something else', () => {
   });
 });
 
+describe('what else could have been chosen', () => {
+  const others = (...lists: readonly string[]) => {
+    const asked: Asked[] = [];
+    const writer = writerOf(
+      createModel((one) => {
+        asked.push(one);
+        return `${lists[asked.length - 1] ?? ''}\n`;
+      }),
+    );
+    const material = createMaterialWriter({ writer, prompts, retries: 0 });
+    const situation = 'We want a dog. Which breed would you take?';
+    return material.others({ random: random(1), key: 'k' }, situation, 'poodle').then((found) => ({
+      asked,
+      found,
+    }));
+  };
+
+  it('is what several lists of the model agree on, and never what was chosen', async () => {
+    const lists = ['beagle, poodle, terrier', 'terrier, collie', 'beagle, terrier'];
+    const { asked, found } = await others(...lists);
+    expect(found).toEqual(['terrier', 'beagle']);
+    expect(asked[0]?.prefix).toBe('Choices: poodle,');
+  });
+
+  it('is nothing where the lists agree on nothing', async () => {
+    expect((await others('beagle', 'terrier', 'collie')).found).toEqual([]);
+  });
+});
+
 const writeDomain = (reply: (asked: Asked) => string, seed = 1): Promise<Material | string> => {
   const writer = writerOf(createModel(reply));
   return createMaterialWriter({ writer, prompts, retries: 1 }).domain(

@@ -57,7 +57,7 @@ describe('blind pairs', () => {
     const { pairs, tally, isVeto } = await nights.blind(NIGHT);
     expect(pairs.map(({ flagId }) => flagId)).toEqual(['flag-1', 'flag-2', 'flag-3']);
     expect([tally, isVeto]).toEqual([null, false]);
-    expect(Object.keys(pairs[0] ?? {})).toEqual(['flagId', 'direction', 'a', 'b']);
+    expect(Object.keys(pairs[0] ?? {})).toEqual(['flagId', 'direction', 'asked', 'a', 'b']);
     expect((await nights.blind(NIGHT)).pairs).toEqual(pairs);
   });
 

@@ -55,6 +55,16 @@ describe('whether a reply does what was said, by its words', () => {
     expect(doesIt(moment(long, long), 'The storm came.')).toBe(false);
   });
 
+  it('wants also words that were repeated later, and none that the last message asks with', () => {
+    const accordion = moment('I have decided on the accordion.', 'on the accordion');
+    const later = ['The accordion is loud.', 'My flat is small.', 'Oh.', 'When can I play a song?'];
+    const messages = [...accordion.messages, ...later.map((content) => ({ content }))];
+    expect(doesIt({ ...accordion, messages }, 'The violin is a fine choice.')).toBe(false);
+    expect(doesIt({ ...accordion, messages }, 'Soon: an accordion is not hard.')).toBe(true);
+    const asked = [...messages.slice(0, -1), { content: 'Where do I buy an accordion?' }];
+    expect(doesIt({ ...accordion, messages: asked }, 'In a shop.')).toBeNull();
+  });
+
   it('does not ask for what is not wanted, and says nothing where words cannot tell', () => {
     expect(doesIt(noodles, 'Boil the noodles first.')).toBe(true);
     expect(doesIt(noodles, 'Preheat the oven.')).toBe(false);

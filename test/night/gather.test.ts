@@ -93,6 +93,30 @@ describe('gather', () => {
     expect(said(`${'It has rained all day. '.repeat(12)}I want soup.`)).toBe('I want soup.');
   });
 
+  it('finds a decision that no word of deciding gives away, by where it stands', () => {
+    const said = (...texts: string[]) => {
+      const messages = texts.map((content, at): Conversation['messages'][number] => {
+        const [first] = conversation.messages;
+        if (first === undefined) throw new Error('no message');
+        return { ...first, id: `m${at}`, role: at % 2 === 0 ? 'user' : 'assistant', content };
+      });
+      const conversations = new Map([[conversation.id, { ...conversation, messages }]]);
+      const [asked = '', reply = ''] = [2, 1].map((back) => `m${messages.length - back}`);
+      const flags = [flag({ userSpan: null, replySpan: null, messageId: asked, replyId: reply })];
+      const [moment] = gather(input({ conversations, flags })).flagged;
+      return moment?.context.spans.map((span) => spanText(moment.context, span))[0];
+    };
+    const boat = ['Which colour would you take?', 'White.', 'It will be green. We voted.', 'Nice.'];
+    const later = ['The boat is seven metres long.', 'Oh.', 'How much paint do we need?', 'Four.'];
+    expect(said(...boat, ...later)).toBe('It will be green. We voted.');
+    expect(said('What should we plant?', 'An oak.', 'A pear tree. Is that wise?', 'Oak.')).toBe(
+      'A pear tree.',
+    );
+    expect(said('The boat is green.', 'Nice.', 'How much paint do we need?', 'Four.')).toBe(
+      'How much paint do we need?',
+    );
+  });
+
   it('leaves chosen open where the person gave no better words', () => {
     const [moment] = gather(input({ flags: [flag({ betterWords: null })] })).flagged;
     expect(moment?.chosen).toBeUndefined();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseScenario, type Scenario } from '../../src/scenario/scenario.ts';
-import { crossLesson, isCrossed } from '../../src/teach/cross.ts';
+import { crossLesson, isCrossed, withTwin } from '../../src/teach/cross.ts';
 import { placeboLessons, teachSides } from '../../src/teach/teach.ts';
 
 /** One side of a pair: `wish` was chosen, `idea` was the model's own. */
@@ -36,6 +36,9 @@ const lesson = (scenario: Scenario, chosen: string): Scenario => ({
   teacher: { way: 'restated', last: 'As I said: "No, we take leek soup." What do I buy?' },
   placebo: { last: 'As I said: "My pot is small." What do I buy?', reply: 'A larger pot.' },
 });
+
+/** A moment of a conversation: nobody said what else could have been chosen. */
+const alone = ({ facts: _, pair: __, ...rest }: Scenario): Scenario => rest;
 
 const crossed = (lesson: Scenario, twin: Scenario) => crossLesson(lesson, twin) ?? [];
 
@@ -116,5 +119,50 @@ describe('the teacher of a pair', () => {
   it('teaches each side alone where no reply can be exchanged', async () => {
     const plural = (last: string) => (last.includes('we take leek') ? 'Leeks.' : 'Lentils.');
     expect(await idsOf(plural)).toEqual(['soup-a', 'soup-b']);
+  });
+});
+
+describe('a moment alone', () => {
+  const moment = alone(A);
+  const options = (others: readonly string[]) => {
+    const asked: string[] = [];
+    return {
+      asked,
+      say: async (messages: Scenario['messages']) =>
+        (messages.at(-1)?.content ?? '').includes('we take leek') ? 'Buy leek.' : 'Pardon?',
+      others: async (_: Scenario, thing: string) => {
+        asked.push(thing);
+        return others;
+      },
+    };
+  };
+
+  it('gets another side, with something else of its sort that stands there', async () => {
+    const asking = options(['leek', 'barley', 'lentil']);
+    const taught = await teachSides([{ scenario: moment }], asking);
+    expect(asking.asked).toEqual(['leek']);
+    const lessons = taught.flatMap((one) => ('lesson' in one ? [one.lesson] : []));
+    expect(lessons).toMatchObject([
+      { id: 'soup-a', chosen: 'Buy leek.', rejected: 'Buy lentil.', pair: { side: 'a' } },
+      { id: 'soup-a-twin', chosen: 'Buy lentil.', rejected: 'Buy leek.', pair: { side: 'b' } },
+    ]);
+    expect(lessons[1]?.messages[2]?.content).toBe('No, we take lentil soup.');
+    expect(lessons[1]?.teacher?.last).toBe('As I said: "No, we take lentil soup." What do I buy?');
+    expect(lessons.every(isCrossed)).toBe(true);
+    for (const one of lessons) expect(parseScenario(one)).toEqual(one);
+  });
+
+  it('stays alone where the model knows nothing else that stands there, or only what the reply says too', async () => {
+    for (const others of [[], ['leek'], ['barley']]) {
+      const taught = await teachSides([{ scenario: moment }], options(others));
+      expect(taught).toHaveLength(1);
+    }
+  });
+
+  it('marks in its other side the same words, wherever they have gone', () => {
+    const [, twin] = withTwin({ ...moment, chosen: 'Buy leek.' }, 'leek', 'Jerusalem artichoke');
+    const [span] = twin.spans.filter(({ feature }) => feature === 'direction');
+    const { content = '' } = twin.messages[span?.message ?? 0] ?? {};
+    expect(content.slice(span?.start, span?.end)).toBe('No, we take Jerusalem artichoke soup.');
   });
 });

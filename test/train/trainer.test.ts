@@ -240,13 +240,17 @@ describe('a training', () => {
     await trainer.close();
   });
 
-  it('moves in all by what its steps may move, however many they are', async () => {
-    for (const epochsMax of [4, 8]) {
-      const settings = { ...SETTINGS, epochsMax, klPerStep: 0.004, batchSize: 5 };
-      const { outputKl, steps } = await train({ settings, holds: [] });
-      expect(outputKl).toBeGreaterThan((0.004 * steps) / 3);
-      expect(outputKl).toBeLessThan(0.004 * steps * 3);
-    }
+  it('halves its rate after a step at which the holds had moved too far', async () => {
+    const records: StepRecord[] = [];
+    const onStep = (record: StepRecord): unknown => records.push(record);
+    const klPerStep = 1e-4;
+    const { rate } = await train({
+      ...withSettings({ klPerStep, warmupSteps: 0, epochsMax: 40 }),
+      onStep,
+    });
+    const far = records.filter(({ holdKl }) => (holdKl ?? 0) > 2 * klPerStep).length;
+    expect(far).toBeGreaterThan(0);
+    expect(rate).toBeCloseTo((records[0]?.rate ?? 0) / 2 ** far, 9);
   });
 
   it('ends on each budget', async () => {

@@ -91,7 +91,9 @@ describe.skipIf(!canBrowse)(`every page is clean under axe ${NEEDS}`, SLOW, () =
         await look(`a morning, ${status}`);
       }
       blind = {
-        pairs: [{ flagId: 'f', direction: 'No sugar', a: 'Sugar!', b: 'None.' }],
+        pairs: [
+          { flagId: 'f', direction: 'No sugar', asked: 'A cup of tea?', a: 'Sugar!', b: 'None.' },
+        ],
         tally: null,
         isVeto: false,
       };

@@ -97,7 +97,9 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
 
   const trial = (chosen: number): TrialView => ({
     pair:
-      chosen === 0 ? { flagId: 'm9', direction: 'Close the window', a: 'Closed.', b: 'Hm.' } : null,
+      chosen === 0
+        ? { flagId: 'm9', direction: 'Close the window', asked: '', a: 'Closed.', b: 'Hm.' }
+        : null,
     tally: { old: 0, new: chosen, same: 0 },
     stays: chosen > 0,
   });
@@ -312,8 +314,14 @@ describe.skipIf(!canBrowse)(`nights in the browser ${NEEDS}`, SLOW, () => {
   it('offers the pairs blind first, and rejects a night whose old replies were preferred', async () => {
     blind = {
       pairs: [
-        { flagId: 'flag-1', direction: 'Keep the window open', a: 'Open.', b: 'A fan.' },
-        { flagId: 'flag-2', direction: 'No sugar', a: 'Sugar!', b: 'None.' },
+        { flagId: 'flag-1', direction: 'Keep the window open', asked: '', a: 'Open.', b: 'A fan.' },
+        {
+          flagId: 'flag-2',
+          direction: 'No sugar',
+          asked: 'A cup of tea?',
+          a: 'Sugar!',
+          b: 'None.',
+        },
       ],
       tally: null,
       isVeto: false,

@@ -288,8 +288,8 @@ async function blind({ client, options }: Asked, id: string): Promise<Printed> {
   return { answer, lines: [tallyText(answer)] };
 }
 
-const pairText = ({ direction, a, b }: BlindPair): string =>
-  `\n“${printable(direction)}”\n  a  ${printable(a)}\n  b  ${printable(b)}`;
+const pairText = ({ direction, asked, a, b }: BlindPair): string =>
+  `\n“${printable(direction)}”${asked && `, then: “${printable(asked)}”`}\n  a  ${printable(a)}\n  b  ${printable(b)}`;
 
 function tallyText({ tally, isVeto }: BlindView): string {
   if (tally === null) return 'No reply of this night can be compared.';

@@ -16,10 +16,19 @@ interface PairProps {
   readonly onChoice: (choice: BlindAnswer['choice']) => void;
 }
 
+/** What a reply answers, where that is another message than the direction. */
+export const Asked = ({ text }: { text: string }): VNode => (
+  <span class="asked">
+    <small>then</small> “{text}”
+  </span>
+);
+
 function Pair({ pair, isBusy, onChoice }: PairProps): VNode {
   return (
     <article class="moment" aria-label="Two replies">
-      <p class="direction">“{pair.direction}”</p>
+      <p class="direction" dir="auto">
+        “{pair.direction}”{pair.asked && <Asked text={pair.asked} />}
+      </p>
       <div class="pair">
         {(['a', 'b'] as const).map((side) => (
           <div class="candidate" key={side}>

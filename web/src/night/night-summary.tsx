@@ -22,7 +22,7 @@ import {
   retrain,
   STATUS,
 } from './api.ts';
-import { Blind, Tally, Trial } from './blind-pairs.tsx';
+import { Asked, Blind, Tally, Trial } from './blind-pairs.tsx';
 import { Details } from './details.tsx';
 import { Review } from './dream-review.tsx';
 import { noteOpened } from './night-now.tsx';
@@ -67,7 +67,7 @@ function Flagged({ moment }: { moment: FlaggedView }): VNode {
   return (
     <article class="moment">
       <p class="direction" dir="auto">
-        <small>You said</small> “{moment.direction}”
+        <small>You said</small> “{moment.direction}”{moment.asked && <Asked text={moment.asked} />}
       </p>
       {oldReply === newReply ? (
         reply('after', 'Then and now, the same reply', newReply)
