@@ -38,8 +38,8 @@ const WATCHED_LESSONS = 8;
 /** Trial steps: the second one corrects what is not quadratic. */
 const TRIALS = 2;
 /**
- * Weight of a lesson that is learnt by the teacher's whole distribution, beside a choice: it teaches
- * this reply in this moment, and its gradient says little of other moments.
+ * Weight of a lesson that is learnt by the teacher's whole distribution, beside a choice: its
+ * gradient is of this moment, and says little of others.
  */
 const WHOLE_SHARE = 0.3;
 /** A trial that moves next to nothing raises the rate by this factor at most. */
