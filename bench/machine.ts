@@ -22,16 +22,6 @@ export function describeMachine(): Machine {
   };
 }
 
-/** Proportional memory of this process in bytes: shared pages count by share. Linux only. */
-export function proportionalBytes(): number | undefined {
-  try {
-    const match = /^Pss:\s+(\d+) kB/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'));
-    return match === null ? undefined : Number(match[1]) * 1024;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Memory that only this process has, mapped files left out. Linux only; 0 elsewhere. */
 export function privateBytes(): number {
   try {

@@ -6,13 +6,14 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { withHugePages } from '../src/base/huge-pages.ts';
+import { proportionalBytes } from '../src/base/process-memory.ts';
 import { createEngine } from '../src/engine/in-process-engine.ts';
 import { type Model, readModel } from '../src/model/model.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
 import { LLAMA_14M, writeRandomModel } from '../test/model/random-model.ts';
 import { comparePeers } from './compare.ts';
 import { createStep, DECISION_TOKENS } from './learn.ts';
-import { bestOf, describeMachine, matMulPeak, median, proportionalBytes } from './machine.ts';
+import { bestOf, describeMachine, matMulPeak, median } from './machine.ts';
 import { batchSpeed, benchIds, decode } from './serve.ts';
 import { benchServer } from './server.ts';
 

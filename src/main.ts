@@ -99,7 +99,7 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     closers.push(() => lock.release());
     await sweepTemporary(paths.store, { except: ['cache', 'lock'] });
     // What takes time to open is opened at once; the ledger waits for the name of its base model.
-    const starting = closeAtEnd(closers, startEngine(config.engine, { paths, logger, ...options }));
+    const starting = closeAtEnd(closers, startEngine(config, { paths, logger, ...options }));
     const base = starting.then(async (engine) => (await engine.describe()).baseHash);
     const storeOptions = {
       memory: config.memory,
@@ -267,7 +267,7 @@ interface EngineStart extends StartOptions {
 }
 
 function startEngine(
-  { restartsMax, ...settings }: Config['engine'],
+  { engine: { restartsMax, ...settings }, model: { quantize } }: Config,
   { paths, logger, engineProcess }: EngineStart,
 ): Promise<SupervisedEngine> {
   const folders = { modelDir: paths.model, cacheDir: paths.cache };
@@ -276,7 +276,7 @@ function startEngine(
     open: (version) => {
       const child = first ?? forkEngine();
       first = undefined;
-      return openEngineProcess({ ...settings, ...folders, version }, child);
+      return openEngineProcess({ ...settings, ...folders, quantize, version }, child);
     },
     restartsMax,
     onChange: (state, reason) => {

@@ -1,6 +1,7 @@
 // The engine in this process: reads a model, compiles its graphs and runs what is asked, in turn.
 import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';
+import type { Quantize } from '../model/checkpoint/quantize-folder.ts';
 import { fusedGraph } from '../model/fused-transformer.ts';
 import { type Model, readModel } from '../model/model.ts';
 import { primitiveGraph } from '../model/transformer.ts';
@@ -35,6 +36,8 @@ export interface EngineOptions {
   readonly cacheDir: string;
   /** Closed with the engine. */
   readonly executor: Executor;
+  /** Bits that a folder is quantised to; `auto` when absent: as was decided in this store. */
+  readonly quantize?: Quantize | undefined;
   /** A quantised model is widened to f32 all the same; false by default. */
   readonly isWidened?: boolean;
   /** The version to start under; the base when absent. */
@@ -58,10 +61,10 @@ const DEFAULTS = {
 
 /** @throws model-not-found, model-unsupported, model-damaged, config-invalid, delta-damaged */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { modelDir, cacheDir, executor, isWidened = false, windowTokens = 0 } = options;
+  const { modelDir, cacheDir, executor, quantize, isWidened = false, windowTokens = 0 } = options;
   const mayPack = !isWidened && executor.name === 'onnx' && executor.device === 'cpu';
   const form = mayPack ? 'quantised' : 'f32';
-  const model = await readModel(modelDir, { cacheDir, form, windowTokens });
+  const model = await readModel(modelDir, { cacheDir, form, quantize, windowTokens });
   const settings = { ...DEFAULTS, ...options };
   const runner = await createRunner(model, executor);
   assertWindowFits(model, runner, settings.cacheBytesMax);

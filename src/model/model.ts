@@ -6,6 +6,7 @@ import { readTemplates } from '../tokenizer/tokenizer-file.ts';
 import { hintOf, readCheckpoint } from './checkpoint/checkpoint.ts';
 import { modelId, notFound, readJson, realPath } from './checkpoint/folder.ts';
 import { readGgufCheckpoint } from './checkpoint/gguf-checkpoint.ts';
+import { asDecided, type Quantize } from './checkpoint/quantize-folder.ts';
 import { damaged, unsupported } from './checkpoint/refusal.ts';
 import { haveSameBytes, READ, type StoredTensor } from './checkpoint/safetensors.ts';
 import {
@@ -55,6 +56,8 @@ export interface ReadModelOptions {
   readonly cacheDir: string;
   /** In which form weights are placed; `f32` by default. */
   readonly form?: WeightsForm;
+  /** Bits that the matrices of a folder are quantised to; `auto` (the default): as was decided. */
+  readonly quantize?: Quantize | undefined;
   /** Prompt and reply together; 0 (the default) = what the model was made for, within reason. */
   readonly windowTokens?: number;
   /** Weights of the cache are read whole, not only when their file was touched. */
@@ -72,13 +75,18 @@ const CONFIG_BYTES_MAX = 4 * 2 ** 20;
 /**
  * Reads a Hugging Face folder or a GGUF file. Every weight is proved to be there in its shape;
  * values are not looked at, but hashed where no record of the hash is at hand.
- * @throws model-not-found, model-unsupported, model-damaged, disk-full, store-failed
+ * @throws model-not-found, model-unsupported, model-damaged, disk-full, store-failed, config-invalid
  */
-export async function readModel(
-  dir: string,
-  { cacheDir, form = 'f32', windowTokens = 0, readsCache = false }: ReadModelOptions,
-): Promise<Model> {
-  const { path, config, stored, unusedTensors } = await readModelHead(dir);
+export async function readModel(dir: string, options: ReadModelOptions): Promise<Model> {
+  const {
+    cacheDir,
+    form = 'f32',
+    quantize = 'auto',
+    windowTokens = 0,
+    readsCache = false,
+  } = options;
+  const { path, config, stored: found, unusedTensors } = await readModelHead(dir);
+  const stored = await asDecided(found, { cacheDir, quantize });
   const window = windowOf(config, windowTokens);
   const placed = await placeWeights([...stored.values()], cacheDir, { form, readsAll: readsCache });
   const weights = [...stored].map(([name, tensor]): [string, Weight] => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { createRandom } from '../../src/base/random.ts';
 import type { Engine } from '../../src/engine/engine.ts';
+import type { EngineOptions } from '../../src/engine/in-process-engine.ts';
 import { type DeltaTensor, writeDelta } from '../../src/model/delta.ts';
 import { readModel } from '../../src/model/model.ts';
 import { primitiveGraph } from '../../src/model/transformer.ts';
@@ -11,7 +12,14 @@ import type { HostTensor } from '../../src/runtime/executor.ts';
 import { ascending, bool, i32, takeAll } from '../../src/runtime/host-tensor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { runProbe, withServed } from '../../src/swap/probe.ts';
-import { generate, openEngine, request, someIds, temporaryFolder } from './tiny-engine.ts';
+import {
+  generate,
+  openEngine,
+  request,
+  someIds,
+  temporaryFolder,
+  tinyModel,
+} from './tiny-engine.ts';
 
 // It takes seconds on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
@@ -146,5 +154,46 @@ describe('a quantised model', () => {
     await serving.loadVersion({ id: 'one', deltas: [deltas[0]] });
     expect(await runProbe(serving, served, 'one')).toMatchObject({ passes: false });
     expect(await withServed(widened, probe, 'base')).toBe(probe);
+  });
+});
+
+describe('a folder that is quantised', () => {
+  const open = (modelDir: string, cacheDir: string, quantize?: EngineOptions['quantize']) =>
+    openEngine(modelDir, { cacheDir, ...(quantize === undefined ? {} : { quantize }) });
+
+  it.each([4, 8] as const)(
+    'to %i bits stays near what it was, under a base of its own',
+    async (bits) => {
+      const modelDir = await tinyModel();
+      const cacheDir = await temporaryFolder();
+      const plain = await openEngine(modelDir);
+      const engine = await open(modelDir, cacheDir, bits);
+      const { isQuantised, baseHash } = await engine.describe();
+      expect(isQuantised).toBe(true);
+      expect(baseHash).not.toBe((await plain.describe()).baseHash);
+      const near = distance(await scoresOf(engine, [], 'base'), await scoresOf(plain, [], 'base'));
+      expect(near).toBeGreaterThan(0);
+      expect(near).toBeLessThan(bits === 8 ? 0.05 : 0.3);
+      // Whoever reads it from this store, for whatever, reads the same base.
+      expect((await readModel(modelDir, { cacheDir })).baseHash).toBe(baseHash);
+      expect((await (await open(modelDir, cacheDir)).describe()).baseHash).toBe(baseHash);
+    },
+  );
+
+  it('is decided once: another choice is refused', async () => {
+    const modelDir = await tinyModel();
+    const cacheDir = await temporaryFolder();
+    await open(modelDir, cacheDir, 'none');
+    await expect(open(modelDir, cacheDir, 4)).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringContaining('began with none'),
+    });
+    expect((await (await open(modelDir, cacheDir, 'auto')).describe()).isQuantised).toBe(false);
+  });
+
+  it('that is a GGUF of blocks already is left as it is', async () => {
+    const { baseHash } = await serving.describe();
+    const engine = await open(FILE, await temporaryFolder(), 4);
+    expect((await engine.describe()).baseHash).toBe(baseHash);
   });
 });

@@ -128,6 +128,12 @@ function sentence(each: Examination): string {
   if (each.decodeTokensPerSecond !== undefined) {
     parts.push(`decodes ${each.decodeTokensPerSecond.toFixed(1)} tokens/s`);
   }
+  if (each.servingBytes !== undefined) parts.push(`serves in ${bytesText(each.servingBytes)}`);
+  if (each.pathDifference !== undefined) {
+    const { mean, worst } = each.pathDifference;
+    const apart = `${mean.toFixed(3)} nats a token (at most ${worst.toFixed(2)})`;
+    parts.push(`as served, quantised, it is ${apart} away from f32`);
+  }
   if (each.trainStepMs !== undefined)
     parts.push(`trains a step in ${each.trainStepMs.toFixed(1)} ms`);
   if (each.reason !== undefined) parts.push(`failed: ${each.reason}`);

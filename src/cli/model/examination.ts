@@ -1,4 +1,6 @@
 // Examines one executor on one device: whether it agrees with the CPU, how fast it runs and learns.
+import { proportionalBytes } from '../../base/process-memory.ts';
+import type { Engine } from '../../engine/engine.ts';
 import { gradients } from '../../graph/gradient.ts';
 import { multiply, reduceSum, scalar } from '../../graph/operations.ts';
 import type { Tensor } from '../../graph/tensor.ts';
@@ -7,7 +9,7 @@ import { primitiveGraph } from '../../model/transformer.ts';
 import { loadVersion, type WeightsVersion } from '../../model/versions.ts';
 import { GREEDY } from '../../protocol/sampling.ts';
 import type { Executor, HostTensor, Program } from '../../runtime/executor.ts';
-import { ascending, bool, f32, i32 } from '../../runtime/host-tensor.ts';
+import { ascending, bool, f32, i32, takeAll } from '../../runtime/host-tensor.ts';
 
 export type Examined = 'onnx cpu' | 'onnx webgpu' | 'onnx cuda' | 'tensorflow' | 'tfjs wasm';
 
@@ -30,6 +32,10 @@ export interface Examination {
   readonly passesSelfTest?: boolean;
   /** Of one sequence; only ONNX Runtime serves. */
   readonly decodeTokensPerSecond?: number;
+  /** What the engine adds to the memory of its process, with a short conversation; shared by share. */
+  readonly servingBytes?: number;
+  /** Of a quantised model: how far log p as served is from f32, nats a token of a plain text. */
+  readonly pathDifference?: { readonly mean: number; readonly worst: number };
   /** Gradient of a 16-token decision with respect to every W_q against a context of 64. */
   readonly trainStepMs?: number;
 }
@@ -52,21 +58,17 @@ export async function examine(request: ExaminationRequest): Promise<Examination>
   }
   const { description } = executor;
   try {
+    // Before anything else takes memory. The engine closes its executor.
+    const served = what.startsWith('onnx')
+      ? await serve(await openExecutor(what, request.threads), request)
+      : {};
     const model = await readModel(request.modelDir, { cacheDir: request.cacheDir });
     const version = await loadVersion(model, []);
     const selfTestError = await selfTest(executor, model, version);
     const trainStepMs = await trainStep(executor, model, version);
-    const decoded = what.startsWith('onnx') ? await decodeSpeed(executor, request) : undefined;
     const passesSelfTest = selfTestError <= LOGIT_ERROR_MAX;
-    const found = {
-      what,
-      isPresent: true,
-      description,
-      selfTestError,
-      passesSelfTest,
-      trainStepMs,
-    };
-    return decoded === undefined ? found : { ...found, decodeTokensPerSecond: decoded };
+    const found = { what, isPresent: true, description, selfTestError, passesSelfTest };
+    return { ...found, trainStepMs, ...served };
   } catch (error) {
     return { what, isPresent: true, description, reason: (error as Error).message };
   } finally {
@@ -172,18 +174,69 @@ async function runAndRelease(program: Program, feeds: Record<string, HostTensor>
   for (const value of Object.values(values)) value.release();
 }
 
-async function decodeSpeed(
+type Served = Pick<Examination, 'decodeTokensPerSecond' | 'servingBytes' | 'pathDifference'>;
+
+async function serve(
   executor: Executor,
   { modelDir, cacheDir }: ExaminationRequest,
-): Promise<number> {
+): Promise<Served> {
   const { createEngine } = await import('../../engine/in-process-engine.ts');
+  const before = proportionalBytes();
   const engine = await createEngine({ modelDir, cacheDir, executor });
   const times: number[] = [];
   const ids = Array.from({ length: CONTEXT_TOKENS }, (_, i) => i % 32);
   const sampling = { ...GREEDY, seed: 0 };
   const request = { ids, replyTokensMax: REPLY_TOKENS, sampling, stopIds: [] };
   await engine.generate(request, () => times.push(performance.now()));
-  await engine.close();
+  const servingBytes = proportionalBytes() - before;
   const [first = 0, last = 0] = [times[0], times.at(-1)];
-  return ((times.length - 1) * 1000) / (last - first);
+  const decodeTokensPerSecond = ((times.length - 1) * 1000) / (last - first);
+  const { isQuantised } = await engine.describe();
+  const pathDifference = isQuantised ? await pathsApart(engine, { modelDir, cacheDir }) : undefined;
+  await engine.close();
+  const speed = { decodeTokensPerSecond, servingBytes };
+  return pathDifference === undefined ? speed : { ...speed, pathDifference };
+}
+
+/** Plain English, for the difference of two ways to compute it. */
+const PASSAGE =
+  'We met at the harbour in the morning. The ferry was late, so she bought two cups of coffee and ' +
+  'asked about my sister. I said that she had moved to the mountains last spring and was happy.';
+
+async function pathsApart(
+  engine: Engine,
+  places: Pick<ExaminationRequest, 'modelDir' | 'cacheDir'>,
+): Promise<Served['pathDifference']> {
+  const { loadTokenizer } = await import('../../tokenizer/tokenizer.ts');
+  const ids = (await loadTokenizer(places.modelDir)).encodePrompt(PASSAGE);
+  const [served = []] = await engine.score({ sequences: [{ ids, from: 1 }] });
+  const exact = await exactScores(ids, places);
+  const differences = Array.from(served, (value, i) => Math.abs(value - (exact[i] as number)));
+  const mean = differences.reduce((total, each) => total + each, 0) / differences.length;
+  return { mean, worst: Math.max(...differences) };
+}
+
+/** Log p of each token but the first, in f32. */
+async function exactScores(
+  ids: readonly number[],
+  { modelDir, cacheDir }: Pick<ExaminationRequest, 'modelDir' | 'cacheDir'>,
+): Promise<ArrayLike<number>> {
+  const { createOnnxExecutor } = await import('../../runtime/onnx.ts');
+  const executor = await createOnnxExecutor({ device: 'cpu' });
+  const model = await readModel(modelDir, { cacheDir });
+  const { weights } = await loadVersion(model, []);
+  const { outputs } = primitiveGraph(model, { past: 'none', outputs: { logProbabilities: true } });
+  const program = await executor.compile(outputs);
+  const shape = [1, ids.length - 1];
+  const { logProbabilities } = await takeAll(
+    await program.run({
+      ...weights,
+      ids: i32(shape, Int32Array.from(ids.slice(0, -1))),
+      positions: ascending(shape),
+      keyMask: bool(shape, new Uint8Array(ids.length - 1).fill(1)),
+      targets: i32(shape, Int32Array.from(ids.slice(1))),
+    }),
+  );
+  await executor.close();
+  return (logProbabilities as HostTensor).data;
 }

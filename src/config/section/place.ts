@@ -19,6 +19,13 @@ export const modelSection = section('Which model speaks.', {
       'A Hugging Face folder or a GGUF file, from the working directory or else from the ' +
         'installation; or a name that `attune models` lists.',
     ),
+  quantize: z
+    .literal([4, 8, 'none', 'auto'])
+    .default('auto')
+    .describe(
+      'Bits that the matrices of a folder in F32, F16 or BF16 are quantised to. Decided once for ' +
+        'a store and a model: auto is what was decided, and else none.',
+    ),
 });
 
 export const loggerSection = section('Diagnostics of the daemon. They hold no words of a person.', {

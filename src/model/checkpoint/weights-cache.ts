@@ -152,7 +152,7 @@ const madeSchema = z.strictObject({
 });
 
 /** The hash of the tensors, remembered for as long as none of their files changes. */
-async function knownHash(stored: readonly StoredTensor[], cache: Folder): Promise<string> {
+export async function knownHash(stored: readonly StoredTensor[], cache: Folder): Promise<string> {
   const { ops } = cache;
   const files = [...new Set(stored.map(({ path }) => path))].sort();
   const identity = { files: await Promise.all(files.map(fileIdentity)), stored };
@@ -252,7 +252,7 @@ const ABANDONED_MS = 6 * 3_600_000;
 /** Removes what builds that were killed left behind: such files are as large as a model. */
 async function sweepAbandoned({ path: folder, ops }: Folder): Promise<void> {
   for (const { name } of await ops.list(folder)) {
-    if (!/^\.(weights|packed)-.*\.tmp$/.test(name)) continue;
+    if (!/^\.(weights|packed|quantized)-.*\.tmp$/.test(name)) continue;
     const path = join(folder, name);
     const made = await ops.stat(path);
     // It may have been renamed just now.
