@@ -75,7 +75,8 @@ const CONFIG_BYTES_MAX = 4 * 2 ** 20;
 /**
  * Reads a Hugging Face folder or a GGUF file. Every weight is proved to be there in its shape;
  * values are not looked at, but hashed where no record of the hash is at hand.
- * @throws model-not-found, model-unsupported, model-damaged, disk-full, store-failed, config-invalid
+ * @throws model-not-found, model-unsupported, model-damaged, disk-full, store-failed,
+ *   config-invalid (quantised otherwise before)
  */
 export async function readModel(dir: string, options: ReadModelOptions): Promise<Model> {
   const {

@@ -32,7 +32,7 @@ export interface Examination {
   readonly passesSelfTest?: boolean;
   /** Of one sequence; only ONNX Runtime serves. */
   readonly decodeTokensPerSecond?: number;
-  /** What the engine adds to the memory of its process, with a short conversation; shared by share. */
+  /** What the engine adds to its process's memory, with a short conversation. */
   readonly servingBytes?: number;
   /** Of a quantised model: how far log p as served is from f32, nats a token of a plain text. */
   readonly pathDifference?: { readonly mean: number; readonly worst: number };
