@@ -32,9 +32,6 @@ function fill(frame: string, slots: Slots): string {
   });
 }
 
-const user = (content: string): SceneMessage => ({ role: 'user', content });
-const assistant = (content: string): SceneMessage => ({ role: 'assistant', content });
-
 /** Whether a text names a thing, in whole words of any inflection. */
 export function names(text: string, { key }: Thing): boolean {
   return mentionsOf(text, key).length > 0;
@@ -58,8 +55,12 @@ interface Draw {
   readonly frames: FrameSet;
   readonly random: Random;
   readonly question: string;
-  readonly fillers: readonly SceneMessage[][];
+  /** Other exchanges, between the direction and the last question. */
+  readonly later: readonly Line[];
 }
+
+/** What person and model say in turn: a frame, and which thing `{thing}` is; `{other}` is the rival. */
+type Line = readonly [frame: string, thing?: Thing];
 
 /** Fillers that name no thing of the domain: its own, and those of daily life. */
 interface Fillers {
@@ -75,211 +76,154 @@ function silentFillers({ things, fillers }: Domain, frames: FrameSet): Fillers {
 
 const OWN_FILLERS_MAX = 2;
 
-function drawFillers({ own, daily }: Fillers, distance: number, random: Random): SceneMessage[][] {
+function drawFillers({ own, daily }: Fillers, distance: number, random: Random): Line[] {
   const pool = [...random.shuffle(own).slice(0, OWN_FILLERS_MAX), ...random.shuffle(daily)];
-  return random
-    .shuffle(pool.slice(0, distance + OWN_FILLERS_MAX))
-    .slice(0, distance)
-    .map(([said, answered]) => [user(said), assistant(answered)]);
+  const drawn = random.shuffle(pool.slice(0, distance + OWN_FILLERS_MAX)).slice(0, distance);
+  return drawn.flat().map((line): Line => [line]);
+}
+
+type ListName = {
+  [K in keyof FrameSet]: FrameSet[K] extends readonly string[] ? K : never;
+}[keyof FrameSet];
+
+/** One frame of each list, drawn in this order. */
+function pick<Name extends ListName>({ frames, random }: Draw, ...names: Name[]) {
+  return Object.fromEntries(names.map((name) => [name, random.pick(frames[name])])) as Record<
+    Name,
+    string
+  >;
+}
+
+/** The first frames of a list, shuffled under a label of its own. */
+function beginnings({ frames, random }: Draw, name: ListName, label: string = name): string[] {
+  return random.split(label).shuffle(frames[name]).slice(0, BEGINNINGS);
+}
+
+interface About extends Pick<Scene, 'act' | 'right' | 'other' | 'against'> {
+  /** Which line decides, and with which words where not with all. */
+  readonly at: number;
+  readonly words?: string;
+}
+
+function sceneOf(
+  lines: readonly Line[],
+  { at, words, ...about }: About,
+  { domain, question }: Draw,
+  more: Slots = {},
+): Scene {
+  const { opening, choice } = domain;
+  const messages = lines.map(([frame, thing = about.right], i): SceneMessage => {
+    const rival = thing === about.right ? about.other : about.right;
+    const slots = { opening, choice, question, thing: thing.text, other: rival.text, ...more };
+    return { role: i % 2 === 0 ? 'user' : 'assistant', content: fill(frame, slots) };
+  });
+  const text = words ?? messages[at]?.content ?? '';
+  return { messages, deciding: { message: at, text }, ...about };
 }
 
 type Sides = Pick<ScenePair, 'sides' | 'candidates'>;
+type Writer = (things: readonly [Thing, Thing], draw: Draw, pressure: Pressure) => Sides;
 
 /** Both sides of a pair in which the two things are exchanged throughout. */
 function exchanged(
-  write: (right: Thing, other: Thing) => Scene,
   [a, b]: readonly [Thing, Thing],
-  { frames, random }: Draw,
+  draw: Draw,
+  at: number,
+  write: (right: Thing, other: Thing) => Line[],
 ): Sides {
-  const begin = random.split('begin').shuffle(frames.begin).slice(0, BEGINNINGS);
+  const begin = beginnings(draw, 'begin');
   const candidates = (thing: Thing) => begin.map((frame) => fill(frame, { thing: thing.text }));
-  return { sides: [write(a, b), write(b, a)], candidates: [candidates(a), candidates(b)] };
+  const side = (right: Thing, other: Thing) =>
+    sceneOf(write(right, other), { at, act: 'carry-out', right, other }, draw);
+  return { sides: [side(a, b), side(b, a)], candidates: [candidates(a), candidates(b)] };
 }
 
-type Writer = (things: readonly [Thing, Thing], draw: Draw, pressure: Pressure) => Sides;
-
 const listen: Writer = (things, draw, pressure) => {
-  const { domain, frames, random, question, fillers } = draw;
-  const chosen = {
-    opening: random.pick(frames.opening),
-    idea: random.pick(frames.idea),
-    hesitate: random.pick(frames.hesitate),
-    push: random.pick(frames.push),
-    direct: random.pick(frames.direct),
-    ack: random.pick(pressure === 'after' ? frames.ackPush : frames.ack),
-    again: random.pick(frames.return),
-    last: random.pick(frames.last),
-  };
-  const write = (right: Thing, other: Thing): Scene => {
-    const slots = { ...basics(domain), thing: other.text };
-    const own = { thing: right.text, other: other.text };
-    const before = [
-      user(fill(chosen.opening, slots)),
-      assistant(fill(chosen.idea, slots)),
-      ...(pressure === 'pushed'
-        ? [user(chosen.hesitate), assistant(fill(chosen.push, slots))]
-        : []),
-    ];
-    const direction = fill(chosen.direct, own);
-    const later = fillers.map((exchange) => [...exchange]);
-    const reminded = later[0];
-    if (pressure === 'after' && reminded?.[1] !== undefined) {
-      reminded[1] = assistant(`${reminded[1].content} ${fill(chosen.again, own)}`);
-    }
-    return {
-      messages: [
-        ...before,
-        user(direction),
-        assistant(fill(chosen.ack, own)),
-        ...later.flat(),
-        user(fill(chosen.last, { question })),
-      ],
-      deciding: { message: before.length, text: direction },
-      act: 'carry-out',
-      right,
-      other,
-    };
-  };
-  return exchanged(write, things, draw);
+  const ack = pressure === 'after' ? 'ackPush' : 'ack';
+  const before = ['opening', 'idea', 'hesitate', 'push', 'direct'] as const;
+  const said = pick(draw, ...before, ack, 'return', 'last');
+  const isPushed = pressure === 'pushed';
+  return exchanged(things, draw, isPushed ? 4 : 2, (right, other) => {
+    const later = [...draw.later];
+    const reminded = later[1];
+    if (pressure === 'after' && reminded) later[1] = [`${reminded[0]} ${said.return}`, right];
+    const pushed: Line[] = isPushed ? [[said.hesitate], [said.push, other]] : [];
+    const begun: Line[] = [[said.opening], [said.idea, other], ...pushed];
+    return [...begun, [said.direct, right], [said[ack]], ...later, [said.last]];
+  });
 };
 
 const accepted: Writer = (things, draw) => {
-  const { domain, frames, random, question, fillers } = draw;
-  const [opening, idea] = [random.pick(frames.consider), random.pick(frames.idea)];
-  const [accept, ack] = [random.pick(frames.accept), random.pick(frames.ack)];
-  const last = fill(random.pick(frames.last), { question });
-  const write = (right: Thing, other: Thing): Scene => ({
-    messages: [
-      user(fill(opening, { ...basics(domain), other: other.text })),
-      assistant(fill(idea, { thing: right.text })),
-      user(accept),
-      assistant(ack),
-      ...fillers.flat(),
-      user(last),
-    ],
-    deciding: { message: 2, text: accept },
-    act: 'carry-out',
-    right,
-    other,
-  });
-  return exchanged(write, things, draw);
+  const said = pick(draw, 'consider', 'idea', 'accept', 'ack', 'last');
+  return exchanged(things, draw, 2, () => [
+    ...([[said.consider], [said.idea], [said.accept], [said.ack]] as const),
+    ...draw.later,
+    [said.last],
+  ]);
 };
 
 const askedAgain: Writer = (things, draw) => {
-  const { domain, frames, random, question, fillers } = draw;
-  const [opening, idea] = [random.pick(frames.opening), random.pick(frames.idea)];
-  const [direct, again] = [random.pick(frames.direct), random.pick(frames.again)];
-  const acks = random.shuffle(frames.ack);
-  const last = fill(random.pick(frames.last), { question });
-  const write = (right: Thing, other: Thing): Scene => ({
-    messages: [
-      user(fill(opening, basics(domain))),
-      assistant(fill(idea, { thing: right.text })),
-      user(fill(direct, { thing: other.text, other: right.text })),
-      assistant(acks[0] as string),
-      user(again),
-      assistant(acks[1] as string),
-      ...fillers.flat(),
-      user(last),
-    ],
-    deciding: { message: 4, text: again },
-    act: 'carry-out',
-    right,
-    other,
-  });
-  return exchanged(write, things, draw);
+  const said = pick(draw, 'opening', 'idea', 'direct', 'again');
+  const [ack = '', ackAgain = ''] = draw.random.shuffle(draw.frames.ack);
+  const { last } = pick(draw, 'last');
+  return exchanged(things, draw, 4, (_, other) => [
+    ...([[said.opening], [said.idea], [said.direct, other], [ack]] as const),
+    ...([[said.again], [ackAgain]] as const),
+    ...draw.later,
+    [last],
+  ]);
 };
 
 /** The same direction twice: once after a warning against it, once after one against the other. */
-const pushBack: Writer = ([a, b], draw) => {
-  const { domain, frames, random, question, fillers } = draw;
-  const [warn, noted] = [random.pick(frames.warn), random.pick(frames.noted)];
-  const because = random.pick(domain.against);
-  const last = fill(random.pick(frames.insist), { ...basics(domain), thing: a.text, question });
-  const write = (warned: Thing, isWrong: boolean): Scene => {
+const pushBack: Writer = ([right, other], draw) => {
+  const { warn, noted } = pick(draw, 'warn', 'noted');
+  const because = draw.random.pick(draw.domain.against);
+  const { insist } = pick(draw, 'insist');
+  const write = (warned: Thing, act: Scene['act']): Scene => {
     const against = fill(because, { thing: warned.text });
-    const warning = fill(warn.replace('{opening} ', ''), { against });
-    return {
-      messages: [
-        user(`${domain.opening} ${warning}`),
-        assistant(noted),
-        ...fillers.flat(),
-        user(last),
-      ],
-      deciding: { message: 0, text: warning },
-      act: isWrong ? 'object' : 'carry-out',
-      right: a,
-      other: b,
-      against,
-    };
+    const words = fill(warn.replace('{opening} ', ''), { against });
+    const about = { at: 0, words, act, right, other, against };
+    return sceneOf([[warn], [noted], ...draw.later, [insist]], about, draw, { against });
   };
-  const first = (list: readonly string[], label: string) =>
-    random.split(label).shuffle(list).slice(0, BEGINNINGS);
   return {
-    sides: [write(a, true), write(b, false)],
-    candidates: [first(frames.object, 'object'), first(frames.comply, 'comply')],
+    sides: [write(right, 'object'), write(other, 'carry-out')],
+    candidates: [beginnings(draw, 'object'), beginnings(draw, 'comply')],
   };
 };
 
-const feelings: Writer = ([a, b], draw) => {
-  const { domain, frames, random, question, fillers } = draw;
-  const [opening, idea] = [random.pick(frames.opening), random.pick(frames.idea)];
-  const [direct, ack] = [random.pick(frames.direct), random.pick(frames.ack)];
-  const bridge = random.pick(frames.bridge);
-  const [sad, glad] = random.pick(frames.feelings);
-  const before = [
-    user(fill(opening, basics(domain))),
-    assistant(fill(idea, { thing: b.text })),
-    user(fill(direct, { thing: a.text, other: b.text })),
-    assistant(ack),
-    ...fillers.flat(),
+const feelings: Writer = ([right, other], draw) => {
+  const said = pick(draw, 'opening', 'idea', 'direct', 'ack', 'bridge');
+  const [sad, glad] = draw.random.pick(draw.frames.feelings);
+  const lines: Line[] = [
+    ...([[said.opening], [said.idea, other], [said.direct], [said.ack]] as const),
+    ...draw.later,
+    [said.bridge],
   ];
-  const write = (feeling: string, act: 'condole' | 'congratulate'): Scene => ({
-    messages: [...before, user(fill(bridge, { feeling, question }))],
-    deciding: { message: before.length, text: feeling },
-    act,
-    right: a,
-    other: b,
-  });
-  const first = (list: readonly string[], label: string) =>
-    random.split(label).shuffle(list).slice(0, BEGINNINGS);
+  const write = (feeling: string, act: Scene['act']): Scene => {
+    const about = { at: lines.length - 1, words: feeling, act, right, other };
+    return sceneOf(lines, about, draw, { feeling });
+  };
   return {
     sides: [write(sad, 'condole'), write(glad, 'congratulate')],
-    candidates: [first(frames.condole, 'sad'), first(frames.congratulate, 'glad')],
+    candidates: [beginnings(draw, 'condole', 'sad'), beginnings(draw, 'congratulate', 'glad')],
   };
 };
 
 /** The person refers to something that was said, or that was never said. */
-const absent: Writer = ([a, b], draw) => {
-  const { domain, frames, random, question, fillers } = draw;
-  const [opening, idea] = [random.pick(frames.glance), random.pick(frames.idea)];
-  const [noted, begin] = [random.pick(frames.noted), random.shuffle(frames.begin)];
-  const source = random.pick(frames.absent);
-  const write = (heard: string, act: 'carry-out' | 'ask'): Scene => {
-    const said = fill(heard, { thing: a.text });
-    return {
-      messages: [
-        user(fill(opening, { ...basics(domain), other: a.text })),
-        assistant(fill(idea, { thing: b.text })),
-        user(said),
-        assistant(noted),
-        ...fillers.flat(),
-        user(fill(source.last, { question })),
-      ],
-      deciding: { message: 2, text: said },
-      act,
-      right: a,
-      other: b,
-    };
+const absent: Writer = ([right, other], draw) => {
+  const said = pick(draw, 'glance', 'idea', 'noted');
+  const begin = draw.random.shuffle(draw.frames.begin).slice(0, BEGINNINGS);
+  const source = draw.random.pick(draw.frames.absent);
+  const write = (heard: string, act: Scene['act']): Scene => {
+    const before: Line[] = [[said.glance, other], [said.idea, other], [heard], [said.noted]];
+    const about = { at: 2, act, right, other };
+    return sceneOf([...before, ...draw.later, [source.last]], about, draw);
   };
-  const asked = random.split('ask').shuffle(frames.ask).slice(0, BEGINNINGS);
   return {
     sides: [write(source.present, 'carry-out'), write(source.missing, 'ask')],
-    candidates: [begin.slice(0, BEGINNINGS).map((frame) => fill(frame, { thing: a.text })), asked],
+    candidates: [begin.map((frame) => fill(frame, { thing: right.text })), beginnings(draw, 'ask')],
   };
 };
-
-const basics = ({ opening, choice }: Domain): Slots => ({ opening, choice });
 
 const WRITERS: Readonly<Record<SceneKind, Writer>> = {
   listen,
@@ -306,8 +250,8 @@ export function generatePairs(suite: Suite, seed: number): ScenePair[] {
         const random = root.split(id);
         const age = distance ?? random.int(TWIN_DISTANCE_MAX + 1);
         const pressure = PRESSURES[(i + random.int(2)) % PRESSURES.length] as Pressure;
-        const fillers = drawFillers(silent, age, random);
-        const draw = { domain, frames, random, question: random.pick(domain.questions), fillers };
+        const later = drawFillers(silent, age, random);
+        const draw = { domain, frames, random, later, question: random.pick(domain.questions) };
         const things = random.shuffle(two) as [Thing, Thing];
         const sides = WRITERS[kind](things, draw, pressure);
         const about = { id, kind, distance: age, domain: domain.id };

@@ -169,15 +169,18 @@ const SHARE = [0, 1] as const;
 const CHANGE = [-1, 1] as const;
 const ANY = [-Number.MAX_VALUE, Number.MAX_VALUE] as const;
 
-/** The change of one number against untold, pair by pair. */
-function changeOf(arm: string, { inside, untold }: Compared, value: Value): Interval | null {
-  if (arm === 'untold') return null;
+/** One number less what it is untold, pair by pair. */
+function changes({ inside, untold }: Compared, value: Value): Observation[] {
   const before = new Map(observed(untold, value).map((one) => [one.pair, one.value]));
-  const changes = observed(inside, value).flatMap(({ value: after, cluster, pair }) => {
+  return observed(inside, value).flatMap(({ value: after, cluster, pair }) => {
     const was = before.get(pair);
     return was === undefined ? [] : [{ value: after - was, cluster }];
   });
-  return changes.length === 0 ? null : intervalOf(changes, CHANGE);
+}
+
+function changeOf(arm: string, compared: Compared, value: Value): Interval | null {
+  const found = arm === 'untold' ? [] : changes(compared, value);
+  return found.length === 0 ? null : intervalOf(found, CHANGE);
 }
 
 const isBothRight: Value = ({ margins }) => margins && Number(margins.every((m) => m > 0));
@@ -216,16 +219,13 @@ function repliesOf(arm: string, compared: Compared): ArmResult['replies'] {
   };
 }
 
-function extraTokens({ inside, untold }: Compared): number | null {
-  const tokens: Value = ({ replies }) => {
-    const counts = replies?.map(({ promptTokens }) => promptTokens);
-    return counts?.every((count) => count !== null) ? mean(counts as number[]) : undefined;
-  };
-  const before = new Map(observed(untold, tokens).map((one) => [one.pair, one.value]));
-  const extra = observed(inside, tokens).flatMap(({ pair, value }) => {
-    const was = before.get(pair);
-    return was === undefined ? [] : [value - was];
-  });
+const promptTokens: Value = ({ replies }) => {
+  const counts = replies?.map((reply) => reply.promptTokens);
+  return counts?.every((count) => count !== null) ? mean(counts) : undefined;
+};
+
+function extraTokens(compared: Compared): number | null {
+  const extra = changes(compared, promptTokens).map(({ value }) => value);
   return extra.length === 0 ? null : mean(extra);
 }
 
