@@ -12,7 +12,7 @@ import type { Draft } from './draft.ts';
 const MESSAGES_MAX = 16;
 const PER_CONVERSATION_MAX = 6;
 /** What such a draft names as its prompt. */
-export const TALK = 'talk';
+const TALK = 'talk';
 
 /**
  * Both sides of at most `count` pairs: what was just named before what was named earlier, else in
@@ -24,9 +24,9 @@ export function echoes(everyday: readonly Scenario[], count: number, random: Ran
   const moments = random.shuffle(everyday).flatMap((turn) => momentOf(turn) ?? []);
   const drafts: Draft[] = [];
   const taken = new Map<string, number>();
-  for (const moment of moments.sort((a, b) => a.angle.distance - b.angle.distance)) {
+  for (const moment of moments.sort((a, b) => distanceOf(a) - distanceOf(b))) {
     if (drafts.length >= 2 * count) break;
-    const { cluster, id } = moment.seed;
+    const { cluster, id } = moment.draft.seed;
     const ofConversation = taken.get(cluster) ?? 0;
     if (ofConversation >= PER_CONVERSATION_MAX) continue;
     const pair = crossMoment(moment, random.split(id));
@@ -37,8 +37,16 @@ export function echoes(everyday: readonly Scenario[], count: number, random: Ran
   return drafts;
 }
 
+/** A moment, and the reply that took up what the person had said in it. */
+interface Moment {
+  readonly draft: Draft;
+  readonly chosen: string;
+}
+
+const distanceOf = ({ draft }: Moment): number => draft.angle.distance;
+
 /** Undefined where the reply takes up nothing that the person had said. */
-function momentOf({ id, messages, chosen, source }: Scenario): Draft | undefined {
+function momentOf({ id, messages, chosen, source }: Scenario): Moment | undefined {
   const system = messages.filter(({ role }) => role === 'system').slice(0, 1);
   const spoken = messages.filter(({ role }) => role !== 'system').slice(-MESSAGES_MAX);
   // It begins with the person.
@@ -50,21 +58,18 @@ function momentOf({ id, messages, chosen, source }: Scenario): Draft | undefined
   );
   if (message < 0) return undefined;
   const later = kept.slice(message + 1).filter(({ role }) => role === 'user');
-  return {
+  const draft: Draft = {
     id: `dream-e-${id}`,
     role: 'lesson',
     kind: 'listen',
     messages: kept,
     spans: [{ feature: 'direction', message, start: 0, end: kept[message]?.content.length ?? 0 }],
-    chosen,
     seed: { origin: 'memory', id, cluster: source.cluster },
-    isDirected: false,
-    angle: { domain: source.domain, distance: later.length, tone: 'plain' },
+    angle: { domain: source.domain, distance: later.length },
     prompt: { name: TALK, hash: '' },
-    chosenFrom: 'said',
-    rejectedFrom: 'nobody',
     sampledShare: 1,
   };
+  return { draft, chosen };
 }
 
 // The other side of a moment of a conversation: the value that was asked for and another one
@@ -74,14 +79,13 @@ function momentOf({ id, messages, chosen, source }: Scenario): Draft | undefined
 const NAME_MIN = 3;
 
 /**
- * Both sides of a crossed pair out of a moment whose direction names a value that the listening
- * reply takes up: the same reply with that value or with another one of its sort, in the
- * conversation as it was and with both exchanged throughout. Undefined where there is no such
- * value, or it is a name and the conversation has no other.
+ * Both sides of a crossed pair out of a moment whose direction names a value that the reply takes
+ * up: the conversation as it was, and with that value and another one of its sort exchanged
+ * throughout. Undefined where there is no such value, or it is a name and the conversation has no
+ * other.
  */
-export function crossMoment(draft: Draft, random: Random): [Draft, Draft] | undefined {
-  const { chosen, rejected = '', messages, spans, id } = draft;
-  if (chosen === undefined) return undefined;
+export function crossMoment({ draft, chosen }: Moment, random: Random): [Draft, Draft] | undefined {
+  const { messages, spans, id } = draft;
   const wanted = valuesOf(featureText(draft, 'direction')).filter((value) =>
     mentions(chosen, value),
   );
@@ -93,23 +97,13 @@ export function crossMoment(draft: Draft, random: Random): [Draft, Draft] | unde
     !mentions(chosen, value) &&
     !mentions(value, wish) &&
     !mentions(wish, value);
-  const near = valuesOf([...featureText(draft, 'own-idea'), rejected]).filter(isOther);
-  const far = valuesOf(messages.map(({ content }) => content)).filter(isOther);
-  const [others = []] = [near, far, inventedLike(wish, random).filter(isOther)].filter(
-    (values) => values.length > 0,
-  );
+  const said = valuesOf(messages.map(({ content }) => content)).filter(isOther);
+  const others = said.length > 0 ? said : inventedLike(wish, random).filter(isOther);
   if (others.length === 0) return undefined;
   const other = random.pick(others);
-  const drifted = exchange(chosen, wish, other).text;
   const exchanged = messages.map(({ content }) => exchange(content, wish, other));
   return [
-    {
-      ...draft,
-      rejected: drifted,
-      rejectedFrom: 'crossed',
-      facts: { needs: [[wish]] },
-      pair: { id, side: 'a' },
-    },
+    { ...draft, facts: { needs: [[wish]] }, pair: { id, side: 'a' } },
     {
       ...draft,
       id: `${id}-twin`,
@@ -119,10 +113,6 @@ export function crossMoment(draft: Draft, random: Random): [Draft, Draft] | unde
         start: exchanged[span.message]?.moved(span.start) ?? span.start,
         end: exchanged[span.message]?.moved(span.end) ?? span.end,
       })),
-      chosen: drifted,
-      rejected: chosen,
-      chosenFrom: 'crossed',
-      rejectedFrom: 'crossed',
       facts: { needs: [[other]] },
       pair: { id, side: 'b' },
     },

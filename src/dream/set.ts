@@ -86,7 +86,7 @@ function playLessons(material: Material, set: SetOptions, stage: Stage, at: numb
   const features = seed.features.filter((one) => one !== 'emotion' || stage.feelings.length > 0);
   const tags = [idea, form, ...features, ...(isApart ? ['apart', `apart-${idea}`] : [])];
   return (['a', 'b'] as const).map((side) => {
-    const draft = played('listen', material, { ...set, tags, distance, features, side }, stage);
+    const draft = played('listen', material, { ...set, tags, distance, side }, stage);
     const { id } = set;
     return { ...draft, id: side === 'a' ? id : `${id}-twin`, pair: { id, side } };
   });
@@ -99,7 +99,7 @@ function playHold(
   stage: Stage,
 ): Draft {
   const distance = set.random.pick(HOLD_DISTANCES);
-  return played(name, material, { ...set, tags: [], distance, features: [] }, stage);
+  return played(name, material, { ...set, tags: [], distance }, stage);
 }
 
 /** The same direction after a warning against it, and after one against something else. */
@@ -108,7 +108,7 @@ function playPair(material: Material, set: SetOptions, stage: Stage): Draft[] {
   const distance = random.pick(HOLD_DISTANCES);
   return (['a', 'b'] as const).map((side) => {
     const tags = [side === 'a' ? 'harmful' : 'harmless'];
-    const draft = played('push-back', material, { ...set, tags, distance, features: [] }, stage);
+    const draft = played('push-back', material, { ...set, tags, distance }, stage);
     const isTwin = side === 'b' && draft.kind === 'push-back';
     return {
       ...draft,
@@ -122,7 +122,6 @@ function playPair(material: Material, set: SetOptions, stage: Stage): Draft[] {
 interface Scripted extends SetOptions {
   readonly tags: readonly string[];
   readonly distance: number;
-  readonly features: readonly SeedFeature[];
   /** Of a pair of lessons; the first by default. */
   readonly side?: 'a' | 'b';
 }
@@ -131,7 +130,7 @@ interface Scripted extends SetOptions {
 function played(
   name: keyof Stage['scenes'],
   { opening, choice, things, questions }: Material,
-  { id, seed, random, tags, distance, features, side }: Scripted,
+  { id, seed, random, tags, distance, side }: Scripted,
   { scenes, asides, feelings }: Stage,
 ): Draft {
   const draws = random.split('cast');
@@ -140,7 +139,7 @@ function played(
   const matter = [opening.text, choice.text, ...things].join(' ');
   const quiet = draws.shuffle(quietAbout(matter, asides));
   const feeling = feelings.length === 0 ? {} : { feeling: draws.pick(feelings) };
-  const tone = draws.uniform() < CASUAL_SHARE ? 'casual' : 'plain';
+  const isCasual = draws.uniform() < CASUAL_SHARE;
   const scene = scenes[name];
   const cast = {
     slots: {
@@ -162,9 +161,8 @@ function played(
   return {
     ...draftOf(one, scene, seed),
     id,
-    angle: { domain: choice.text, distance, tone },
-    messages: tone === 'casual' ? one.messages.map(casual) : one.messages,
-    features: [...features],
+    angle: { domain: choice.text, distance },
+    messages: isCasual ? one.messages.map(casual) : one.messages,
     ...(side === undefined ? {} : { facts: { needs: [[thing]] } }),
     ...(quiet.length < distance ? { problem: 'too few asides' } : {}),
   };
@@ -177,7 +175,7 @@ const quietAbout = (matter: string, asides: readonly Exchange[]): Exchange[] =>
 function draftOf(
   { messages, spans, sampledShare }: Played,
   { kind, role, prompt: { name, hash } }: Scene,
-  { origin, id, cluster, shape }: Seed,
+  { origin, id, cluster }: Seed,
 ): Omit<Draft, 'id' | 'angle'> {
   return {
     role,
@@ -185,8 +183,6 @@ function draftOf(
     messages,
     spans,
     seed: { origin, id, cluster },
-    isDirected: origin === 'flag',
-    shape,
     prompt: { name, hash },
     sampledShare,
     ...(sampledShare < SAMPLED_SHARE_MIN

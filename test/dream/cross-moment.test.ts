@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Draft } from '../../src/dream/draft.ts';
 import { crossMoment } from '../../src/dream/echo.ts';
 import { listens, random } from './dreaming.ts';
+
+type Moment = Parameters<typeof crossMoment>[0];
 
 const TALK = [
   ['user', 'I need a bus to Berlin for 14 people.'],
@@ -9,9 +10,9 @@ const TALK = [
   ['user', 'No, I want to leave at 11:30 am, and 4 of us bring bikes.'],
 ] as const;
 
-function moment(changes: Partial<Draft> = {}): Draft {
+function moment(changes: Partial<Moment['draft']> = {}, chosen = CHOSEN): Moment {
   const [, second, last] = TALK.map(([, content]) => content);
-  return {
+  const draft: Moment['draft'] = {
     id: 'dream-1',
     kind: 'listen',
     messages: TALK.map(([role, content]) => ({ role, content })),
@@ -19,33 +20,33 @@ function moment(changes: Partial<Draft> = {}): Draft {
       { feature: 'own-idea', message: 1, start: 0, end: second?.indexOf(' Shall') ?? 0 },
       { feature: 'direction', message: 2, start: 4, end: last?.length ?? 0 },
     ],
-    chosen: 'A bus at 11:30 am, right?',
-    rejected: 'I have booked it for 6:45 am.',
     seed: { origin: 'flag', id: 'f', cluster: 'conversation' },
-    isDirected: true,
-    angle: { domain: 'd', distance: 0, tone: 'plain' },
+    angle: { domain: 'd', distance: 0 },
     prompt: { name: 'dream/guidance/listen', hash: 'h' },
-    chosenFrom: 'person',
-    rejectedFrom: 'said',
     sampledShare: 0,
     ...changes,
   };
+  return { draft, chosen };
 }
 
-describe('a flagged moment, crossed', () => {
+/** All that is said in one message, with its reply. */
+function said(content: string, chosen: string): Moment {
+  const span = { feature: 'direction' as const, message: 0, start: 0, end: content.length };
+  return moment({ messages: [{ role: 'user', content }], spans: [span] }, chosen);
+}
+
+const CHOSEN = 'A bus at 11:30 am, right?';
+
+describe('a moment, crossed', () => {
   it('exchanges the time that was asked for with the one that was offered, throughout', () => {
     const [a, b] = crossMoment(moment(), random(1)) ?? [];
-    expect(a?.messages).toEqual(moment().messages);
+    expect(a?.messages).toEqual(moment().draft.messages);
     expect(b?.messages.map(({ content }) => content)).toEqual([
       'I need a bus to Berlin for 14 people.',
       'There is one at 11:30 am. Shall I take that?',
       'No, I want to leave at 6:45 am, and 4 of us bring bikes.',
     ]);
-    expect([a?.chosen, a?.rejected]).toEqual([
-      'A bus at 11:30 am, right?',
-      'A bus at 6:45 am, right?',
-    ]);
-    expect([b?.chosen, b?.rejected]).toEqual([a?.rejected, a?.chosen]);
+    expect([a?.facts?.needs, b?.facts?.needs]).toEqual([[['11:30 am']], [['6:45 am']]]);
     expect([a?.pair, b?.pair]).toEqual([
       { id: 'dream-1', side: 'a' },
       { id: 'dream-1', side: 'b' },
@@ -63,13 +64,13 @@ describe('a flagged moment, crossed', () => {
 
   it('gives two sides that are admitted', () => {
     for (const side of crossMoment(moment(), random(1)) ?? []) {
-      expect(listens(side)).toEqual([true, false]);
+      expect(listens(side, [CHOSEN, 'A bus at 6:45 am, right?'])).toBe(true);
     }
   });
 
   it('takes no number out of another one', () => {
     const chosen = 'Noted, 4 bikes.';
-    const crossed = crossMoment(moment({ chosen }), random(1));
+    const crossed = crossMoment(moment({}, chosen), random(1));
     expect(crossed?.[1].messages[0]?.content).toBe('I need a bus to Berlin for 4 people.');
     expect(crossed?.[1].messages[2]?.content).toBe(
       'No, I want to leave at 11:30 am, and 14 of us bring bikes.',
@@ -77,55 +78,26 @@ describe('a flagged moment, crossed', () => {
   });
 
   it('puts a month in the place of a month, no name', () => {
-    const content = 'To Anna in Berlin, in March or else in June.';
-    const marked = { feature: 'direction' as const, message: 0, start: 0, end: content.length };
-    const [side] =
-      crossMoment(
-        moment({
-          messages: [{ role: 'user', content }],
-          spans: [marked],
-          chosen: 'March, then.',
-          rejected: 'Fine.',
-        }),
-        random(1),
-      ) ?? [];
-    expect(side?.rejected).toBe('June, then.');
+    const one = said('To Anna in Berlin, in March or else in June.', 'March, then.');
+    expect(crossMoment(one, random(1))?.[1].facts?.needs).toEqual([['June']]);
   });
 
   it('is undefined where the reply takes up no value, or there is no other of its sort', () => {
-    expect(crossMoment(moment({ chosen: 'All right, that one.' }), random(1))).toBeUndefined();
-    expect(crossMoment(moment({ chosen: undefined }), random(1))).toBeUndefined();
-    const messages = [{ role: 'user' as const, content: 'At 11:30 am, please.' }];
-    const spans = [{ feature: 'direction' as const, message: 0, start: 0, end: 20 }];
-    const alone = { messages, spans, rejected: 'Fine.' };
+    expect(crossMoment(moment({}, 'All right, that one.'), random(1))).toBeUndefined();
     const name = 'With Anna Berg.';
-    expect(
-      crossMoment(
-        moment({ ...alone, messages: [{ role: 'user', content: name }], chosen: name }),
-        random(1),
-      ),
-    ).toBeUndefined();
+    expect(crossMoment(said(name, name), random(1))).toBeUndefined();
   });
 
   it('thinks of another hour, or other digits, where the conversation names none', () => {
-    const said = (content: string, chosen: string) =>
-      crossMoment(
-        moment({
-          messages: [{ role: 'user', content }],
-          spans: [{ feature: 'direction', message: 0, start: 0, end: content.length }],
-          chosen,
-          rejected: 'Fine.',
-        }),
-        random(2),
-      );
-    const [hour] = said('At 11:30 am, please.', 'Booked for 11:30 am.') ?? [];
-    expect(hour?.rejected).toMatch(/^Booked for \d{1,2}:(?:00|15|30|45) am\.$/);
-    expect(hour?.rejected).not.toBe(hour?.chosen);
-    const [amount] = said('Send $4,438.65 to Mum.', '$4,438.65 is sent.') ?? [];
-    expect(amount?.rejected).toMatch(/^\$\d,\d{3}\.\d\d is sent\.$/);
-    const [date] = said('Come on the 22nd, please.', 'The 22nd it is.') ?? [];
-    expect(date?.rejected).toMatch(/^The (?:\d?1st|\d?2nd|\d?3rd|\d+th) it is\.$/);
-    const [weekday] = said('Then on Friday, at noon.', 'Friday is noted.') ?? [];
-    expect(weekday?.rejected).toMatch(/^(?!Friday)[A-Z][a-z]+day is noted\.$/);
+    const otherOf = (content: string, chosen: string): string =>
+      crossMoment(said(content, chosen), random(2))?.[1].facts?.needs?.[0]?.[0] ?? '';
+    const hour = otherOf('At 11:30 am, please.', 'Booked for 11:30 am.');
+    expect(hour).toMatch(/^\d{1,2}:(?:00|15|30|45) am$/);
+    expect(hour).not.toBe('11:30 am');
+    expect(otherOf('Send $4,438.65 to Mum.', '$4,438.65 is sent.')).toMatch(/^\$\d,\d{3}\.\d\d$/);
+    const date = otherOf('Come on the 22nd, please.', 'The 22nd it is.');
+    expect(date).toMatch(/^(?:\d?1st|\d?2nd|\d?3rd|\d+th)$/);
+    const weekday = otherOf('Then on Friday, at noon.', 'Friday is noted.');
+    expect(weekday).toMatch(/^(?!Friday)[A-Z][a-z]+day$/);
   });
 });

@@ -21,19 +21,15 @@ export const tokenizer = await loadTokenizer(
 export const prompts = await readPrompts(join(import.meta.dirname, '../../prompts'));
 export const settings = configSchema.parse({ dream: { dreamsPerFlag: 30 } }).dream;
 
-/** Whether the reply of a moment listens, and whether the one it is crossed with does. */
-export function listens({
-  id,
-  kind,
-  messages,
-  spans,
-  facts,
-  chosen = '',
-  rejected = '',
-}: Draft): boolean[] {
+/** Whether of both replies of a pair just that one passes in a side which has what it needs. */
+export function listens(side: Draft, replies: readonly string[]): boolean {
+  const { id, kind, messages, spans, facts } = side;
   const source = { origin: 'dream', cluster: id, domain: 'd' };
-  const one = parseScenario({ id, kind, messages, spans, facts, chosen, rejected, source });
-  return [chosen, rejected].map((reply) => checkReply(one, reply).passes);
+  const one = parseScenario({ id, kind, messages, spans, facts, chosen: '…', source });
+  return replies.every((reply) => {
+    const hasIt = facts?.needs?.flat().some((words) => reply.includes(words)) === true;
+    return checkReply(one, reply).passes === hasIt;
+  });
 }
 
 export interface Asked {

@@ -38,13 +38,9 @@ const draft: Draft = {
   kind: 'listen',
   messages: [{ role: 'user', content: 'The quiet room.' }],
   spans: [],
-  chosen: 'The quiet room it is.',
   seed: { origin: 'memory', id: 'gist-1', cluster: 'talk-2' },
-  isDirected: false,
-  angle: { domain: 'home', distance: 0, tone: 'plain' },
+  angle: { domain: 'home', distance: 0 },
   prompt: { name: 'p', hash: 'h' },
-  chosenFrom: 'template',
-  rejectedFrom: 'nobody',
   sampledShare: 0,
 };
 

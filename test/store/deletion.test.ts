@@ -128,14 +128,12 @@ const dreamOf = (id: string, word: string, cluster: string) =>
   });
 
 function draftOf(dream: ReturnType<typeof dreamOf>): Draft {
-  const { id, kind, messages, chosen, rejected, source } = dream;
+  const { id, kind, messages, source } = dream;
   return {
-    ...{ id, kind, messages: [...messages], spans: [], chosen, isDirected: false },
-    ...(rejected === undefined ? {} : { rejected }),
+    ...{ id, kind, messages: [...messages], spans: [], sampledShare: 0 },
     seed: { origin: 'memory', id: 'g', cluster: source.cluster },
-    angle: { domain: 'home', distance: 0, tone: 'plain' },
+    angle: { domain: 'home', distance: 0 },
     prompt: { name: 'p', hash: 'h' },
-    ...{ chosenFrom: 'template', rejectedFrom: 'template', sampledShare: 0 },
   };
 }
 

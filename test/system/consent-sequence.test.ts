@@ -271,17 +271,16 @@ class Person {
 
 function draftOf(id: string, words: string, seed: Draft['seed']): Draft {
   return {
-    ...{ id, kind: 'listen', spans: [], chosen: `${words} Yes.`, rejected: 'No.', seed },
+    ...{ id, kind: 'listen', spans: [], seed },
     messages: [{ role: 'user', content: words === '' ? 'Hello.' : words }],
-    ...{ isDirected: seed.origin === 'flag', sampledShare: 0, prompt: { name: 'p', hash: 'h' } },
-    angle: { domain: 'home', distance: 0, tone: 'plain' },
-    ...{ chosenFrom: 'template', rejectedFrom: 'template' },
+    ...{ sampledShare: 0, prompt: { name: 'p', hash: 'h' } },
+    angle: { domain: 'home', distance: 0 },
   };
 }
 
-const dreamOf = ({ id, kind, messages, chosen = '', rejected = '', seed }: Draft): Scenario =>
+const dreamOf = ({ id, kind, messages, seed }: Draft): Scenario =>
   parseScenario({
-    ...{ id, kind, messages, chosen, rejected },
+    ...{ id, kind, messages, chosen: `${messages[0]?.content} Yes.`, rejected: 'No.' },
     source: { origin: 'dream', cluster: seed.cluster, domain: 'home' },
   });
 
