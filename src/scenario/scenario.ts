@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
 import { TemplateVariables } from '../protocol/conversation.ts';
-import { KINDS, type Kind } from './kind.ts';
+import { KINDS } from './kind.ts';
 import { FEATURES, placeQuote, type Span } from './span.ts';
 
 /** Where a scenario comes from. `suite` and `sgd` are never dreamt. */
@@ -31,9 +31,9 @@ const writtenSpanSchema = z.union([
  */
 const factsSchema = z.strictObject({
   /** A listening reply has one phrase of each inner list. */
-  needs: z.array(z.array(z.string().min(1)).min(1)).optional(),
+  needs: z.array(z.array(z.string().min(1)).min(1)).exactOptional(),
   /** A listening reply has none of these. */
-  avoids: z.array(z.string().min(1)).optional(),
+  avoids: z.array(z.string().min(1)).exactOptional(),
 });
 
 /** Who teaches: the same model with another last message. `chosen` is what it says to that. */
@@ -54,73 +54,58 @@ export const writtenScenarioSchema = z.strictObject({
   kind: z.enum(KINDS),
   messages: z.array(messageSchema).min(1).max(1000),
   spans: z.array(writtenSpanSchema).max(200).default([]),
+  /** The reply that listens. */
   chosen: z.string().min(1).max(20_000),
-  rejected: z.string().min(1).max(20_000).optional(),
+  /** The reply that does not, where there is one. */
+  rejected: z.string().min(1).max(20_000).exactOptional(),
   source: z.strictObject({
     origin: z.enum(ORIGINS),
     /** Statistics treat everything of one cluster (dialogue, flag, template) as one source. */
     cluster: z.string().min(1),
     domain: z.string().min(1),
   }),
-  /** How the chat rendered it: when it began, and variables of the template of its own. */
-  rendering: z.strictObject({ at: z.int(), variables: TemplateVariables }).optional(),
-  pair: z.strictObject({ id: z.string().min(1), side: z.enum(['a', 'b']) }).optional(),
-  facts: factsSchema.optional(),
-  teacher: teacherSchema.optional(),
-  placebo: placeboSchema.optional(),
+  /** How the chat rendered it, and a night does: when it began, variables of the template. */
+  rendering: z.strictObject({ at: z.int(), variables: TemplateVariables }).exactOptional(),
+  /** The two sides of a crossed pair have the same two candidates, exchanged. */
+  pair: z.strictObject({ id: z.string().min(1), side: z.enum(['a', 'b']) }).exactOptional(),
+  facts: factsSchema.exactOptional(),
+  /** Of a lesson. A scenario without one trains only to stay as it is. */
+  teacher: teacherSchema.exactOptional(),
+  placebo: placeboSchema.exactOptional(),
 });
+type WrittenScenario = z.output<typeof writtenScenarioSchema>;
 
-export type Rendering = NonNullable<z.infer<typeof writtenScenarioSchema>['rendering']>;
+export type Rendering = NonNullable<WrittenScenario['rendering']>;
 export type ScenarioMessage = z.infer<typeof messageSchema>;
 
 /** A checked scenario: the last message is the person's, spans lie where they claim. */
-export interface Scenario {
-  readonly id: string;
-  readonly kind: Kind;
+export interface Scenario extends Readonly<Omit<WrittenScenario, 'messages' | 'spans'>> {
   readonly messages: readonly Readonly<ScenarioMessage>[];
   readonly spans: readonly Span[];
-  /** The reply that listens. */
-  readonly chosen: string;
-  /** The reply that does not, where there is one. */
-  readonly rejected?: string;
-  readonly source: {
-    readonly origin: (typeof ORIGINS)[number];
-    readonly cluster: string;
-    readonly domain: string;
-  };
-  /** How the chat rendered it; a night renders it the same way. */
-  readonly rendering?: Rendering;
-  /** The two sides of a crossed pair have the same two candidates, exchanged. */
-  readonly pair?: { readonly id: string; readonly side: 'a' | 'b' };
-  readonly facts?: Readonly<z.infer<typeof factsSchema>>;
-  /** Of a lesson. A scenario without one trains only to stay as it is. */
-  readonly teacher?: Readonly<z.infer<typeof teacherSchema>>;
-  readonly placebo?: Readonly<z.infer<typeof placeboSchema>>;
 }
 
 /** Checks a written scenario. @throws AttuneError scenario-invalid with what does not fit. */
 export function parseScenario(value: unknown, where = 'scenario'): Scenario {
-  const parsed = writtenScenarioSchema.safeParse(value);
+  const parsed = writtenScenarioSchema.safeParse(withoutUndefined(value));
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const path = issue?.path.join('.') ?? '';
     throw invalid(where, `${path === '' ? '' : `${path}: `}${issue?.message ?? 'does not fit'}`);
   }
-  const { spans, rejected, rendering, pair, facts, teacher, placebo, ...rest } = parsed.data;
-  if (rest.messages.at(-1)?.role !== 'user') {
+  const { data } = parsed;
+  if (data.messages.at(-1)?.role !== 'user') {
     throw invalid(where, 'the last message must be the person’s (role "user")');
   }
-  if (rejected === rest.chosen) throw invalid(where, 'chosen and rejected are the same words');
-  return {
-    ...rest,
-    spans: spans.map((span) => placeSpan(span, rest.messages, where)),
-    ...(rejected === undefined ? {} : { rejected }),
-    ...(rendering === undefined ? {} : { rendering }),
-    ...(pair === undefined ? {} : { pair }),
-    ...(facts === undefined ? {} : { facts }),
-    ...(teacher === undefined ? {} : { teacher }),
-    ...(placebo === undefined ? {} : { placebo }),
-  };
+  if (data.rejected === data.chosen) {
+    throw invalid(where, 'chosen and rejected are the same words');
+  }
+  return { ...data, spans: data.spans.map((span) => placeSpan(span, data.messages, where)) };
+}
+
+/** What is undefined is as if it were not there. */
+function withoutUndefined(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined));
 }
 
 function placeSpan(
