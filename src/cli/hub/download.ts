@@ -17,7 +17,7 @@ export interface DownloadOptions {
   readonly attemptsMax: number;
   readonly rangeBytes: number;
   /** Number of bytes of this file that are on the disk. */
-  readonly onProgress: (bytes: number) => void;
+  readonly onProgress?: (bytes: number) => void;
 }
 
 /** The partial file, until it is complete. */
@@ -31,12 +31,12 @@ const partOf = (folder: string, { path }: HubFile): string => join(folder, `${pa
 export async function download(file: HubFile, options: DownloadOptions): Promise<boolean> {
   const target = join(options.folder, file.path);
   if (await isWhole(target, file)) {
-    options.onProgress(file.size);
+    options.onProgress?.(file.size);
     return false;
   }
   await fs.mkdir(dirname(target), { recursive: true });
   const part = partOf(options.folder, file);
-  const isResumed = await fetchMissing(part, file, options);
+  const isResumed = await fetchUpTo(file.size, part, file, options);
   if (!(await isWhole(part, file))) {
     await fs.rm(part, { force: true });
     // The older bytes may be of another commit: download again from the start.
@@ -51,10 +51,12 @@ export async function download(file: HubFile, options: DownloadOptions): Promise
 }
 
 /**
- * Appends to the partial file until it is complete. Failed attempts are retried with back-off.
+ * Appends to the partial file until it has so many bytes, or more where the hub does no ranges.
+ * Failed attempts are retried with back-off.
  * @returns whether it continued an earlier download
  */
-async function fetchMissing(
+export async function fetchUpTo(
+  length: number,
   part: string,
   file: HubFile,
   options: DownloadOptions,
@@ -65,13 +67,13 @@ async function fetchMissing(
     let attempt = 0;
     for (;;) {
       const have = await startOf(handle, file);
-      options.onProgress(have);
-      if (have === file.size) {
+      options.onProgress?.(have);
+      if (have >= length) {
         await handle.sync();
         return isResumed;
       }
       try {
-        await fetchRange(handle, have, file, options);
+        await fetchRange(handle, [have, length], file, options);
       } catch (error) {
         const isNew = (await startOf(handle, file)) > have;
         attempt = isNew ? 0 : attempt + 1;
@@ -96,11 +98,11 @@ async function startOf(handle: fs.FileHandle, file: HubFile): Promise<number> {
 
 async function fetchRange(
   handle: fs.FileHandle,
-  have: number,
+  [have, wanted]: readonly [have: number, wanted: number],
   file: HubFile,
   { hub, repository, commit, rangeBytes, onProgress }: DownloadOptions,
 ): Promise<void> {
-  const end = Math.min(have + rangeBytes, file.size);
+  const end = Math.min(have + rangeBytes, wanted);
   const range = await hub.range({ repository, commit, path: file.path }, [have, end]);
   if (!Number.isNaN(range.total) && range.total !== file.size) {
     throw mismatch(file, `its size is ${range.total} bytes, but the hub's list says ${file.size}`);
@@ -118,7 +120,8 @@ async function fetchRange(
     if (at + piece.length > limit) throw mismatch(file, 'the hub sent more bytes than requested');
     await handle.appendFile(piece);
     at += piece.length;
-    onProgress(at);
+    onProgress?.(at);
+    if (at >= wanted && wanted < file.size) break;
   }
   if (at === have) throw new AttuneError('hub-failed', `${file.path}: the hub sent nothing`);
 }

@@ -119,40 +119,6 @@ export class Hub {
     return { start: Number(match[1]), total: Number(match[2]), body };
   }
 
-  /** The first `length` bytes of a file that has as many. */
-  async beginningOf(source: HubPlace, length: number): Promise<Buffer> {
-    let bytes = Buffer.alloc(0);
-    while (bytes.length < length) {
-      bytes = await this.#retried(async () => {
-        const { start, body } = await this.range(source, [bytes.length, length]);
-        if (start !== bytes.length) bytes = Buffer.alloc(0);
-        return this.#appended(bytes, body, length);
-      });
-    }
-    return bytes;
-  }
-
-  /** With what arrived, also where the connection broke after it. */
-  async #appended(
-    bytes: Buffer<ArrayBuffer>,
-    body: AsyncIterable<Uint8Array>,
-    length: number,
-  ): Promise<Buffer<ArrayBuffer>> {
-    const parts: Uint8Array[] = [bytes];
-    let total = bytes.length;
-    try {
-      for await (const part of body) {
-        parts.push(part);
-        total += part.length;
-        if (total >= length) break;
-      }
-    } catch (error) {
-      if (!isTransient(error) || total === bytes.length) throw error;
-    }
-    if (total === bytes.length) throw new AttuneError('hub-failed', 'the hub sent nothing');
-    return Buffer.concat(parts).subarray(0, length);
-  }
-
   async #retried<Result>(action: () => Promise<Result>): Promise<Result> {
     const { clock, attemptsMax } = this.#options;
     for (let attempt = 1; ; attempt++) {
@@ -176,10 +142,8 @@ export class Hub {
     const authorization: Record<string, string> =
       token !== undefined && isOurs ? { Authorization: `Bearer ${token}` } : {};
     const headersDue = new AbortController();
-    const timer = setTimeout(
-      () => headersDue.abort(new Error(`no answer in ${stallMs} ms`)),
-      stallMs,
-    );
+    const late = (): void => headersDue.abort(new Error(`no answer in ${stallMs} ms`));
+    const timer = setTimeout(late, stallMs);
     const response = await fetch(url, {
       headers: { 'User-Agent': 'attune', ...headers, ...authorization },
       signal: headersDue.signal,

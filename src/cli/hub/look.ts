@@ -1,6 +1,6 @@
 // Looks at a model of the hub before its weights are fetched: with the loader itself, on a folder
 // in which each file of weights has its true size and only its head.
-import { copyFile, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
 import { type GgufTensor, ggufHeadOf } from '../../gguf/gguf-file.ts';
@@ -8,15 +8,8 @@ import { ROPE_FACTORS } from '../../model/checkpoint/gguf-checkpoint.ts';
 import { inspectModel, type ModelDescription } from '../../model/local/inspect-model.ts';
 import { readTokenizer } from '../../tokenizer/read-tokenizer.ts';
 import type { Choice } from './choice.ts';
-import type { Hub, HubFile } from './hugging-face.ts';
-
-export interface LookOptions {
-  readonly hub: Hub;
-  readonly repository: string;
-  readonly commit: string;
-  /** The folder that the files are for; what is no weights is there already. */
-  readonly folder: string;
-}
+import { type DownloadOptions, fetchUpTo } from './download.ts';
+import type { HubFile } from './hugging-face.ts';
 
 export interface Look {
   readonly model: ModelDescription;
@@ -27,7 +20,7 @@ export interface Look {
 export const isWeights = ({ path }: HubFile): boolean => /\.(safetensors|gguf)$/.test(path);
 
 /** @throws model-unsupported, saying why it cannot run */
-export async function lookAt(choice: Choice, options: LookOptions): Promise<Look> {
+export async function lookAt(choice: Choice, options: DownloadOptions): Promise<Look> {
   const place = await mkdtemp(join(options.folder, '.look-'));
   try {
     for (const file of choice.files) {
@@ -63,20 +56,19 @@ function cannotRun(error: AttuneError, place: string, repository: string): Attun
 }
 
 /** A file of the true size that holds its head, and zeros where its tensors are. */
-async function writeHead(target: string, file: HubFile, options: LookOptions): Promise<void> {
+async function writeHead(target: string, file: HubFile, options: DownloadOptions): Promise<void> {
   const read = async (length: number): Promise<Buffer> => {
     const wanted = Math.min(length, file.size);
-    if (wanted === 0) return Buffer.alloc(0);
-    return options.hub.beginningOf({ ...options, path: file.path }, wanted);
+    await fetchUpTo(wanted, target, file, { ...options, rangeBytes: HEAD_BYTES_MAX });
+    return (await readFile(target)).subarray(0, wanted);
   };
   const isGguf = file.path.endsWith('.gguf');
-  const head = await (isGguf ? ggufHead(read, file, target) : safetensorsHead(read));
-  const handle = await open(target, 'wx');
+  const factors = isGguf ? await ropeFactors(read, file, target) : await safetensorsHead(read);
+  const handle = await open(target, 'r+');
   try {
-    await handle.writeFile(head.bytes);
     await handle.truncate(file.size);
     // The loader checks these factors; what they are does not matter here.
-    const { offset, length } = head.ropeFactors ?? { offset: 0, length: 0 };
+    const { offset, length } = factors ?? { offset: 0, length: 0 };
     await handle.write(new Float32Array(length / 4).fill(1), 0, length, offset);
   } finally {
     await handle.close();
@@ -85,27 +77,26 @@ async function writeHead(target: string, file: HubFile, options: LookOptions): P
 
 type Read = (length: number) => Promise<Buffer>;
 
-interface Head {
-  readonly bytes: Buffer;
-  readonly ropeFactors?: GgufTensor | undefined;
-}
-
 const FIRST_BYTES = 2 ** 20;
 /** Above any head that the readers accept. */
 const HEAD_BYTES_MAX = 128 * 2 ** 20;
 
-async function ggufHead(read: Read, { size }: HubFile, path: string): Promise<Head> {
+/** Reads the head of a GGUF file; where its rope factors lie, if it has any. */
+async function ropeFactors(
+  read: Read,
+  { size }: HubFile,
+  path: string,
+): Promise<GgufTensor | undefined> {
   for (let length = FIRST_BYTES; ; length *= 4) {
     const bytes = await read(length);
     const head = ggufHeadOf(bytes, size, path);
-    if (head !== undefined) return { bytes, ropeFactors: head.tensors.get(ROPE_FACTORS) };
-    if (bytes.length === size || length > HEAD_BYTES_MAX) return { bytes };
+    if (head !== undefined) return head.tensors.get(ROPE_FACTORS);
+    if (bytes.length === size || length > HEAD_BYTES_MAX) return undefined;
   }
 }
 
-async function safetensorsHead(read: Read): Promise<Head> {
+async function safetensorsHead(read: Read): Promise<undefined> {
   const bytes = await read(FIRST_BYTES);
   const length = bytes.length < 8 ? 0 : Number(bytes.readBigUInt64LE());
-  const isEnough = length + 8 <= bytes.length || length > HEAD_BYTES_MAX;
-  return { bytes: isEnough ? bytes : await read(8 + length) };
+  if (length + 8 > bytes.length && length <= HEAD_BYTES_MAX) await read(8 + length);
 }

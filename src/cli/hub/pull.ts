@@ -87,17 +87,12 @@ export async function pull(options: PullOptions): Promise<string> {
   const commit = await hub.commitOf(repository, revision);
   const choice = chooseFiles(await hub.files(repository, commit), source);
   if (choice.notice !== undefined) say(`Taking ${choice.name}. ${choice.notice}`);
-  const place = { hub, repository, commit, folder };
+  const { rangeBytes = RANGE_BYTES } = options;
+  const place = { hub, repository, commit, folder, clock, attemptsMax, rangeBytes };
   const fetchFile = async (file: HubFile): Promise<void> => {
     const { path: label, size: total } = file;
     const bar = createProgressBar(output, { label, total, now: () => clock.monotonicMs() });
-    await download(file, {
-      ...place,
-      clock,
-      attemptsMax,
-      rangeBytes: options.rangeBytes ?? RANGE_BYTES,
-      onProgress: (bytes) => bar.update(bytes),
-    });
+    await download(file, { ...place, onProgress: (bytes) => bar.update(bytes) });
     bar.end();
   };
   await assertRoom(choice.files, folder);
