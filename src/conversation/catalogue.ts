@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { readJsonBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import type { FileOps, Folder } from '../base/file-ops.ts';
 import { createPace } from '../base/pace.ts';
-import { type ConversationSummary, Id, Origin, Timestamp } from '../protocol/conversation.ts';
+import { ConversationSummary, Id, Timestamp } from '../protocol/conversation.ts';
 import { countShared, fingerprintsOf, grown, wordsOf } from './fingerprint.ts';
 import { type ConversationState, type Entry, summaryOf } from './state.ts';
 
@@ -16,14 +16,7 @@ const LOG_SUFFIX = '.jsonl';
 export const DELETED_SUFFIX = '.deleted';
 
 const CatalogueEntry = z.object({
-  id: Id,
-  title: z.string(),
-  createdAt: Timestamp,
-  updatedAt: Timestamp,
-  messages: z.number().int().nonnegative(),
-  origin: Origin,
-  canLearn: z.boolean(),
-  isUndecided: z.boolean(),
+  ...ConversationSummary.shape,
   copyOf: z.array(Id),
   /** Size of the log when this was noted; another size means that the log has to be read again. */
   bytes: z.number().int().nonnegative(),
@@ -126,13 +119,7 @@ export function entryOf(state: ConversationState, bytes: number): CatalogueEntry
 
 /** What of an entry is for clients. */
 export function summaryIn(entry: CatalogueEntry): ConversationSummary {
-  const {
-    bytes: _bytes,
-    fingerprints: _prints,
-    words: _words,
-    copyOf: _copyOf,
-    ...summary
-  } = entry;
+  const { bytes: _b, fingerprints: _f, words: _w, copyOf: _c, ...summary } = entry;
   return summary;
 }
 

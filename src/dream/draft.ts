@@ -2,16 +2,9 @@
 import { z } from 'zod';
 import { KINDS } from '../scenario/kind.ts';
 import { writtenScenarioSchema } from '../scenario/scenario.ts';
-import { FEATURES } from '../scenario/span.ts';
+import { spanSchema } from '../scenario/span.ts';
 
 export type Role = 'system' | 'user' | 'assistant';
-
-const spanSchema = z.strictObject({
-  feature: z.enum(FEATURES),
-  message: z.int().min(0),
-  start: z.int().min(0),
-  end: z.int().min(0),
-});
 
 /** The shape of a moment. */
 export interface Shape {

@@ -1,4 +1,5 @@
 // Writes the scenes of the listening test from its words; the same seed gives the same scenes.
+import { groupBy } from '../base/at.ts';
 import { createRandom, type Random } from '../base/random.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import type { Span } from '../scenario/span.ts';
@@ -273,22 +274,18 @@ export function inBalancedOrder(pairs: readonly ScenePair[], seed: number): Scen
   const random = createRandom(`listen-order:${seed}`);
   const columns = CELLS.map((cell) => {
     const own = random.split(cell).shuffle(pairs.filter((pair) => cellOf(pair) === cell));
-    const byDomain = grouped(own);
-    const rounds = Math.max(0, ...[...byDomain.values()].map((list) => list.length));
-    return Array.from({ length: rounds }, (_, i) =>
-      [...byDomain.values()].flatMap((list) => list.slice(i, i + 1)),
-    ).flat();
+    const byDomain = [...groupBy(own, ({ domain }) => domain).values()];
+    return inTurn(byDomain);
   });
-  const longest = Math.max(0, ...columns.map((column) => column.length));
-  return Array.from({ length: longest }, (_, i) =>
-    columns.flatMap((column) => column.slice(i, i + 1)),
-  ).flat();
+  return inTurn(columns);
 }
 
-function grouped(pairs: readonly ScenePair[]): Map<string, ScenePair[]> {
-  const groups = new Map<string, ScenePair[]>();
-  for (const pair of pairs) groups.set(pair.domain, [...(groups.get(pair.domain) ?? []), pair]);
-  return groups;
+/** The first of each list, then the second of each, and so on. */
+function inTurn<T>(lists: readonly (readonly T[])[]): T[] {
+  const longest = Math.max(0, ...lists.map((list) => list.length));
+  return Array.from({ length: longest }, (_, i) =>
+    lists.flatMap((list) => list.slice(i, i + 1)),
+  ).flat();
 }
 
 // A scene as a scenario: its deciding sentence marked as the direction, and the model's own idea.

@@ -1,4 +1,5 @@
 // Paired, clustered estimates with intervals and p-values; it knows numbers, not what they measure.
+import { groupBy } from '../base/at.ts';
 import { createRandom, type Random } from '../base/random.ts';
 
 /** One paired difference and the source it belongs to (dialogue, flag, template). */
@@ -51,16 +52,6 @@ export function trimmedMean(values: readonly number[], share = 0.1): number {
   return mean(sorted.slice(cut, sorted.length - cut));
 }
 
-function byCluster(observations: readonly Observation[]): number[][] {
-  const groups = new Map<string, number[]>();
-  for (const { value, cluster } of observations) {
-    const group = groups.get(cluster);
-    if (group === undefined) groups.set(cluster, [value]);
-    else group.push(value);
-  }
-  return [...groups.values()];
-}
-
 /** Nothing is known. Finite, so that it survives JSON and still fails every rule. */
 const NOTHING = { mean: 0, low: -Number.MAX_VALUE, high: Number.MAX_VALUE };
 
@@ -73,7 +64,8 @@ export function estimate(
   observations: readonly Observation[],
   { level = 0.95, resamples = 2000, seed = 0 }: EstimateOptions = {},
 ): Estimate {
-  const clusters = byCluster(observations);
+  const groups = [...groupBy(observations, ({ cluster }) => cluster).values()];
+  const clusters = groups.map((group) => group.map(({ value }) => value));
   const counts = { level, observations: observations.length, clusters: clusters.length };
   if (observations.length === 0) return { ...NOTHING, p: 1, ...counts };
   const center = mean(observations.map((o) => o.value));
@@ -209,11 +201,7 @@ export function rankCorrelation(
 ): RankCorrelation | null {
   const rho = moments.length < MOMENTS_MIN ? Number.NaN : spearman(moments);
   if (Number.isNaN(rho)) return null;
-  const groups = new Map<string, Moment[]>();
-  for (const moment of moments) {
-    groups.set(moment.cluster, [...(groups.get(moment.cluster) ?? []), moment]);
-  }
-  const clusters = [...groups.values()];
+  const clusters = [...groupBy(moments, ({ cluster }) => cluster).values()];
   const random = createRandom(`ranks:${seed}`);
   const draws = Array.from({ length: resamples }, () =>
     spearman(clusters.flatMap(() => random.pick(clusters))),

@@ -90,11 +90,7 @@ async function summaryOf(input: SummaryInput): Promise<NightSummary> {
     predicts: measured?.predicts ?? null,
     facts: factsOf(lines, measured),
     phases: lines.map(({ phase, ms }) => ({ phase, ms })),
-    swap: swap && {
-      repliesInFlight: swap.repliesInFlight,
-      stallMs: swap.stallMs,
-      probeWorstNats: swap.probe?.worstNats ?? null,
-    },
+    swap: swap && { repliesInFlight: swap.repliesInFlight, stallMs: swap.stallMs },
     back: verdict === 'swapped' ? `attune night revert ${manifest.night}` : null,
   };
 }
@@ -192,8 +188,6 @@ async function flaggedOf(folder: Folder): Promise<NightSummary['flagged']> {
         asked: last.includes(direction) ? '' : last,
         oldReply,
         newReply,
-        marginBefore: null,
-        marginAfter: null,
         isHeldBack,
         does: isRead ? { before, after } : null,
         lit: { before: litWords(context, oldReply), after: litWords(context, newReply) },

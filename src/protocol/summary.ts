@@ -41,9 +41,6 @@ export const FlaggedView = z.object({
   /** First takes, same seed and settings, under the weights before and after the night. */
   oldReply: z.string(),
   newReply: z.string(),
-  /** Nats a token; null where there is no pair of candidates. */
-  marginBefore: z.number().nullable(),
-  marginAfter: z.number().nullable(),
   /** Held back: it measured and did not train. */
   isHeldBack: z.boolean(),
   /** Whether each reply does what the person said, by its words; null: not in earlier nights. */
@@ -218,13 +215,7 @@ export const NightSummary = z.object({
   /** Named numbers further down: flatness, memory, tokens a second. */
   facts: z.record(z.string(), z.number()),
   phases: z.array(z.object({ phase: NightPhase, ms: z.number() })),
-  swap: z
-    .object({
-      repliesInFlight: z.number().int(),
-      stallMs: z.number(),
-      probeWorstNats: z.number().nullable(),
-    })
-    .nullable(),
+  swap: z.object({ repliesInFlight: z.number().int(), stallMs: z.number() }).nullable(),
   /** The command that takes this night out again. */
   back: z.string().nullable(),
 });

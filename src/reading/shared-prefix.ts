@@ -1,5 +1,5 @@
 // Contexts that begin alike, each beginning run once: arms of one moment differ at their end only.
-import { at } from '../base/at.ts';
+import { at, groupBy } from '../base/at.ts';
 import type { ContextCache, Reader, TrainableWeights } from './reader.ts';
 
 interface WithContext {
@@ -45,10 +45,5 @@ function shared(a: WithContext, b: WithContext, most: number): number {
 
 /** By the token at a position. */
 function branches<Item extends WithContext>(items: readonly Item[], position: number): Item[][] {
-  const groups = new Map<number, Item[]>();
-  for (const item of items) {
-    const token = at(item.contextIds, position);
-    groups.set(token, [...(groups.get(token) ?? []), item]);
-  }
-  return [...groups.values()];
+  return [...groupBy(items, ({ contextIds }) => at(contextIds, position)).values()];
 }

@@ -2,19 +2,13 @@
 import { z } from 'zod';
 import { sha256 } from '../base/hash.ts';
 import { parseScenario, type Scenario, writtenScenarioSchema } from './scenario.ts';
+import { spanSchema } from './span.ts';
 
 /** The moment itself; its candidates are apart, for a listening reply may still be to be found. */
 const contextSchema = writtenScenarioSchema
   .pick({ id: true, kind: true, messages: true, source: true, rendering: true })
   .extend({
-    spans: z.array(
-      z.strictObject({
-        feature: z.enum(['direction', 'own-idea']),
-        message: z.int().min(0),
-        start: z.int().min(0),
-        end: z.int().min(1),
-      }),
-    ),
+    spans: z.array(spanSchema.extend({ feature: z.enum(['direction', 'own-idea']) })),
   });
 
 export const flaggedMomentSchema = z.strictObject({
@@ -49,6 +43,5 @@ export function measuresForgetting({ source }: Scenario): boolean {
 /** A moment as an example; undefined while it has no listening reply. */
 export function scenarioOf(moment: FlaggedMoment): Scenario | undefined {
   const { context, chosen, rejected } = moment;
-  if (chosen === undefined) return undefined;
-  return parseScenario({ ...context, chosen, ...(rejected === undefined ? {} : { rejected }) });
+  return chosen === undefined ? undefined : parseScenario({ ...context, chosen, rejected });
 }

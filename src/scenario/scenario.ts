@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
 import { TemplateVariables } from '../protocol/conversation.ts';
 import { KINDS } from './kind.ts';
-import { FEATURES, placeQuote, type Span } from './span.ts';
+import { placeQuote, type Span, spanSchema } from './span.ts';
 
 /** Where a scenario comes from. `suite` and `sgd` are never dreamt. */
 const ORIGINS = ['suite', 'sgd', 'flag', 'dream', 'log'] as const;
@@ -16,13 +16,8 @@ const messageSchema = z.strictObject({
 
 /** A span as written in a file: by offsets, or by words that occur exactly once in the message. */
 const writtenSpanSchema = z.union([
-  z.strictObject({
-    feature: z.enum(FEATURES),
-    message: z.int().min(0),
-    start: z.int().min(0),
-    end: z.int().min(1),
-  }),
-  z.strictObject({ feature: z.enum(FEATURES), message: z.int().min(0), quote: z.string().min(1) }),
+  spanSchema,
+  spanSchema.pick({ feature: true, message: true }).extend({ quote: z.string().min(1) }),
 ]);
 
 /**

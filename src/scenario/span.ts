@@ -1,4 +1,5 @@
 // Marked spans of a conversation: what each marks, the words it holds, where quoted words are.
+import { z } from 'zod';
 import { AttuneError } from '../base/errors.ts';
 
 /** What a marked span of the context is. */
@@ -13,12 +14,13 @@ export const FEATURES = [
 export type Feature = (typeof FEATURES)[number];
 
 /** Characters `[start, end)` (UTF-16 units) of `messages[message].content`. */
-export interface Span {
-  readonly feature: Feature;
-  readonly message: number;
-  readonly start: number;
-  readonly end: number;
-}
+export const spanSchema = z.strictObject({
+  feature: z.enum(FEATURES),
+  message: z.int().min(0),
+  start: z.int().min(0),
+  end: z.int().min(0),
+});
+export type Span = Readonly<z.infer<typeof spanSchema>>;
 
 /** What spans are marked in. */
 export interface Marked {

@@ -1,4 +1,6 @@
 // The dream and admit phases of a night: what the model wrote, and who teaches which of it.
+
+import { groupBy } from '../base/at.ts';
 import type { Clock } from '../base/clock.ts';
 import { eachAtOnce } from '../base/each.ts';
 import { isAttuneError } from '../base/errors.ts';
@@ -270,13 +272,9 @@ function sorted(
 
 /** Each moment alone, or with the other side of its pair. */
 function withTwins(moments: readonly Candidate[]): Candidate[][] {
-  const groups = new Map<string, Candidate[]>();
-  for (const moment of moments) {
-    const { id, pair } = moment.scenario;
-    const key = pair === undefined ? `moment ${id}` : `pair ${pair.id}`;
-    groups.set(key, [...(groups.get(key) ?? []), moment]);
-  }
-  return [...groups.values()];
+  const keyOf = ({ scenario: { id, pair } }: Candidate): string =>
+    pair === undefined ? `moment ${id}` : `pair ${pair.id}`;
+  return [...groupBy(moments, keyOf).values()];
 }
 
 /** In the place of a reply that is still to be found. */

@@ -183,7 +183,8 @@ async function commitNight(): Promise<void> {
     ...example,
     flagged: moments.map(({ flagId, context: { source, messages } }, at) => ({
       ...{ flagId, conversationId: source.cluster, direction: messages[0]?.content ?? '' },
-      ...{ ...replies[at], marginBefore: 0, marginAfter: 1, isHeldBack: false },
+      ...{ oldReply: '', newReply: '', ...replies[at], isHeldBack: false, does: null },
+      lit: { before: [], after: [] },
     })) as typeof example.flagged,
     dreams: {
       ...example.dreams,

@@ -48,8 +48,6 @@ const flagged = (id: string, direction: string, oldReply: string, newReply: stri
   direction,
   oldReply,
   newReply,
-  marginBefore: null,
-  marginAfter: null,
   isHeldBack: id === 'flag-3',
   does: { before: false, after: id !== 'flag-2' },
   lit: {

@@ -3,6 +3,8 @@
 import { once } from 'node:events';
 import { createWriteStream, existsSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { AttuneError } from '../../base/errors.ts';
 import type { Flag } from '../../protocol/flag.ts';
@@ -169,7 +171,9 @@ export async function* converted(
     const objects = own.length === 0 ? [] : EXPORT_FORMATS[format](exportedOf(own));
     return Buffer.from(objects.map((one) => `${JSON.stringify(one)}\n`).join(''), 'utf8');
   };
-  for await (const text of linesOf(pieces)) {
+  const lines = createInterface({ input: Readable.from(pieces) });
+  for await (const text of lines) {
+    if (text === '') continue;
     const line = JSON.parse(text) as Line;
     if (line.type === 'conversation') {
       yield whole();
@@ -178,15 +182,4 @@ export async function* converted(
     own.push(line);
   }
   yield whole();
-}
-
-async function* linesOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = '';
-  for await (const piece of pieces) {
-    const lines = (rest + decoder.decode(piece, { stream: true })).split('\n');
-    rest = lines.pop() ?? '';
-    yield* lines.filter((line) => line !== '');
-  }
-  if (rest !== '') yield rest;
 }

@@ -103,9 +103,7 @@ async function* readExported(file: string) {
       lines.push(line);
     }
   } catch (cause) {
-    if (isAttuneError(cause)) throw cause;
-    const message = `${file} cannot be read: ${systemCode(cause)}.`;
-    throw new AttuneError('message-invalid', message, { file }, { cause });
+    throw unreadable(file, cause);
   }
   if (lines.length > 0) yield whole();
 }
@@ -155,8 +153,12 @@ async function readText(file: string): Promise<string> {
     }
     return (await readFile(file, 'utf8')).replace(/^\uFEFF/, '');
   } catch (cause) {
-    if (isAttuneError(cause)) throw cause;
-    const message = `${file} cannot be read: ${systemCode(cause)}.`;
-    throw new AttuneError('message-invalid', message, { file }, { cause });
+    throw unreadable(file, cause);
   }
+}
+
+function unreadable(file: string, cause: unknown): unknown {
+  if (isAttuneError(cause)) return cause;
+  const message = `${file} cannot be read: ${systemCode(cause)}.`;
+  return new AttuneError('message-invalid', message, { file }, { cause });
 }
