@@ -1,7 +1,7 @@
 // `attune listen-test`: whether a model hears what the person decided, on any server or on a file.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { AttuneError } from '../../base/errors.ts';
 import { installationFolder } from '../../config/load.ts';
 import type { Listener } from '../../listen/listener.ts';
@@ -21,7 +21,7 @@ export interface ListenTestOptions extends ModelOptions {
   readonly keyEnv?: string;
   readonly template?: string;
   readonly delta?: readonly string[];
-  readonly part: string;
+  readonly part: Exclude<Part, 'release'>;
   readonly release?: boolean;
   readonly full?: boolean;
   readonly seed: number;
@@ -41,7 +41,11 @@ export function registerListenTest(program: Command): void {
     .option('--key-env <name>', 'environment variable that holds the key of the server')
     .option('--template <model>', "folder or GGUF file with the server's chat template")
     .option('--delta <file...>', 'deltas of nights, applied to the file that is tested, in order')
-    .option('--part <part>', 'develop or judge; results are reported on judge', 'judge')
+    .addOption(
+      new Option('--part <part>', 'results are reported on judge')
+        .choices(['develop', 'judge'])
+        .default('judge'),
+    )
     .option('--release', 'open the part that is kept for a release; each look at it uses it up')
     .option('--full', 'all pairs and all wordings instead of a sample')
     .option('--seed <number>', 'the same seed gives the same scenes', wholeBetween(0, SEED_MAX), 1)
@@ -54,41 +58,33 @@ export function registerListenTest(program: Command): void {
 }
 
 async function listenTest(options: ListenTestOptions): Promise<void> {
-  const part = partOf(options);
   const listener = await openListener(options);
   const stop = new AbortController();
   const abort = (): void => stop.abort(new AttuneError('aborted', 'the test was stopped'));
   process.once('SIGINT', abort);
   try {
-    await testListener(listener, { ...options, part, signal: stop.signal });
+    await testListener(listener, { ...options, signal: stop.signal });
   } finally {
     process.off('SIGINT', abort);
     await listener.close();
   }
 }
 
-function partOf({ part, release = false }: ListenTestOptions): Part {
-  if (release) return 'release';
-  if (part === 'develop' || part === 'judge') return part;
-  throw new AttuneError('config-invalid', `--part is develop or judge, not "${part}".`);
-}
-
-interface TestOptions extends Omit<ListenTestOptions, 'part'> {
-  readonly part: Part;
+interface TestOptions extends ListenTestOptions {
   readonly signal: AbortSignal;
 }
 
 /** Runs, prints and writes. */
 async function testListener(listener: Listener, options: TestOptions): Promise<void> {
-  const [{ readSuite }, { generatePairs, inBalancedOrder }, { runListeningTest }, report, page] =
+  const [{ readSuite }, { generatePairs, inBalancedOrder }, { runListeningTest }, report] =
     await Promise.all([
       import('../../listen/suite.ts'),
       import('../../listen/generate.ts'),
       import('../../listen/run.ts'),
       import('../../listen/report.ts'),
-      import('../../listen/report.ts'),
     ]);
-  const { part, seed, full: isFull = false, minutes, parallel, signal } = options;
+  const { seed, full: isFull = false, minutes, parallel, signal } = options;
+  const part = options.release ? 'release' : options.part;
   const pairs = generatePairs(await readSuite(SUITE, part), seed);
   const outcomes = await runListeningTest(inBalancedOrder(pairs, seed), {
     listener,
@@ -113,7 +109,7 @@ async function testListener(listener: Listener, options: TestOptions): Promise<v
   }
   if (options.html !== undefined) {
     const style = await readFile(join(SUITE, 'page.css'), 'utf8');
-    await writeFile(options.html, page.reportPage(found, style));
+    await writeFile(options.html, report.reportPage(found, style));
   }
   process.stdout.write(report.reportText(found));
 }
