@@ -183,7 +183,7 @@ async function commitNight(): Promise<void> {
     ...example,
     flagged: moments.map(({ flagId, context: { source, messages } }, at) => ({
       ...{ flagId, conversationId: source.cluster, direction: messages[0]?.content ?? '' },
-      ...{ oldReply: '', newReply: '', ...replies[at], isHeldBack: false, does: null },
+      ...{ asked: '', oldReply: '', newReply: '', ...replies[at], isHeldBack: false, does: null },
       lit: { before: [], after: [] },
     })) as typeof example.flagged,
     dreams: {
