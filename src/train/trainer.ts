@@ -139,14 +139,12 @@ export class Trainer {
   }
 
   /**
-   * The peak rate: one at which a first step moves what is predicted on other lessons than its own
-   * by `klPerStep`. A step's KL grows with the square of its rate. Later steps move less: their
-   * gradients agree less. Undefined: it was aborted.
+   * The peak rate: one at which a first step moves what is predicted on the holds by `klPerStep`;
+   * on the lessons where there are none. A step's KL grows with the square of its rate. Later steps
+   * move less: their gradients agree less. Undefined: it was aborted.
    */
   async #findRate(plan: Plan, counters: Counters): Promise<number | undefined> {
-    const own = new Set(plan.batch(0).lessons);
-    const others = plan.lessons.filter((lesson) => !own.has(lesson));
-    const watched = watchedOf(others.length === 0 ? plan.lessons : others);
+    const watched = watchedOf(plan.holds.length === 0 ? plan.lessons : plan.holds);
     let rate = TRIAL_RATE;
     for (let trial = 0; trial < TRIALS; trial++) {
       if ((await this.#sum(plan, 0, counters)) === undefined) return undefined;

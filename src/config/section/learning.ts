@@ -78,9 +78,9 @@ export const trainSection = section('How the query projections learn.', {
     .describe('Which executor takes the gradient steps.'),
   optimizer: z.enum(['apollo', 'adamw']).default('apollo').describe('Optimizer.'),
   rank: count(16).describe("Rank of APOLLO's projections."),
-  klPerStep: positive(0.04).describe(
-    'How far a first step at the full learning rate would move what the model predicts, nats a ' +
-      'token; the rate follows from it, so that it suits any model. Later steps move less.',
+  klPerStep: positive(0.06).describe(
+    'How far a first step at the full learning rate would move what the model predicts on turns ' +
+      'that are held, nats a token; the rate follows from it. Later steps move less.',
   ),
   warmupSteps: countFrom(0, 5).describe('Steps until the learning rate is reached.'),
   batchSize: count(8).describe('Lessons a step; each is a micro-step of its own.'),
