@@ -22,7 +22,7 @@ export const nightSection = section('When a night comes, and what it may use.', 
     .describe('auto: a night that passes the gate becomes active; review: you decide.'),
   minutesMax: positive(120).describe('Minutes of one night.'),
   tokensMax: countFrom(0, 500_000).describe('Tokens that one night may generate.'),
-  dreamsMax: countFrom(0, 120).describe('Dreams that one night may try.'),
+  dreamsMax: countFrom(0, 192).describe('Dreams that one night may try.'),
   stepsMax: countFrom(0, 44).describe('Training steps of one night.'),
   niceness: countFrom(0, 10, { max: 19 }).describe(
     "Scheduling priority of the night's process; 19 is the lowest.",
