@@ -65,7 +65,8 @@ export async function openLoop(more: ConfigPatch = {}, place: LoopPlace = {}): P
   const { config } = await loadConfig({ options: merged(SMALL, more) });
   const shared = { config, clock: place.clock ?? systemClock, logger: silentLogger };
   const executor = await createOnnxExecutor({ device: 'cpu', threads: 2 });
-  const engine = await createEngine({ modelDir, cacheDir: paths.cache, executor });
+  const { quantize } = config.model;
+  const engine = await createEngine({ modelDir, cacheDir: paths.cache, executor, quantize });
   const { baseHash: base } = await engine.describe();
   const store = await openStore(folder, {
     ...{ ...shared, base },
