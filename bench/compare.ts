@@ -4,6 +4,7 @@ import { availableParallelism, loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { withHugePages } from '../src/base/huge-pages.ts';
 import { createEngine } from '../src/engine/in-process-engine.ts';
 import type { Model } from '../src/model/model.ts';
 import { createOnnxExecutor } from '../src/runtime/onnx.ts';
@@ -24,7 +25,8 @@ export interface CompareOptions {
   readonly say: (line: string) => void;
 }
 
-interface Peer {
+export interface Peer {
+  readonly pid: number;
   ask<T>(question: object): Promise<T>;
   close(): void;
 }
@@ -33,10 +35,11 @@ const TOKENS = 48;
 const CONTEXT = 1000;
 
 /** This file's folder in the sources, from where it was compiled to. */
-const SOURCES = join(dirname(fileURLToPath(import.meta.url)), '../../../../bench/peers');
+export const SOURCES = join(dirname(fileURLToPath(import.meta.url)), '../../../../bench/peers');
 
-async function startPeer(command: string, args: readonly string[]): Promise<Peer> {
-  const child: ChildProcess = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+export async function startPeer(command: string, args: readonly string[]): Promise<Peer> {
+  const env = withHugePages(process.env);
+  const child: ChildProcess = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[
     Symbol.asyncIterator
   ]();
@@ -47,6 +50,7 @@ async function startPeer(command: string, args: readonly string[]): Promise<Peer
   };
   await next();
   return {
+    pid: child.pid as number,
     ask(question) {
       child.stdin?.write(`${JSON.stringify(question)}\n`);
       return next();

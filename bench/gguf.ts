@@ -1,4 +1,4 @@
-// Writes a Llama as GGUF in f32, so that llama.cpp runs the very same weights; for the bench only.
+// Writes a Llama as GGUF, so that llama.cpp runs the very same weights; for the bench only.
 import { open } from 'node:fs/promises';
 import { type Model, readWeight } from '../src/model/model.ts';
 
@@ -62,39 +62,64 @@ const NAMES: Readonly<Record<string, string>> = {
   downProj: 'ffn_down',
 };
 
+/** What a head says of a Llama. */
+export type LlamaShape = Pick<Model, 'config' | 'windowTokens'>;
+
+export interface WrittenTensor {
+  /** Ours. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** llama.cpp's number of its type. */
+  readonly type: number;
+  readonly length: number;
+  readonly pieces: () => AsyncIterable<Uint8Array>;
+}
+
+/** The weights of a model, in f32. */
 export async function writeGguf(model: Model, path: string): Promise<void> {
-  const tensors = [...model.weights.values()].map((weight) => ({
-    weight,
-    name: nameOf(weight.name),
-  }));
+  const tensors = [...model.weights.values()].map(
+    (weight): WrittenTensor => ({
+      ...{ name: weight.name, shape: weight.shape, type: F32 },
+      length: 4 * weight.shape.reduce((total, size) => total * size, 1),
+      async *pieces() {
+        const data = permuted(weight.name, await readWeight(weight), model);
+        yield Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+      },
+    }),
+  );
+  await writeTensors(model, tensors, path);
+}
+
+export async function writeTensors(
+  shape: LlamaShape,
+  tensors: readonly WrittenTensor[],
+  path: string,
+): Promise<void> {
   const head = new Bytes().u32(MAGIC).u32(VERSION).u64(tensors.length);
-  const fields = fieldsOf(model);
+  const fields = fieldsOf(shape);
   head.u64(fields.length + 3);
   for (const field of fields) writeField(head, field);
-  writeVocabulary(head, model.config.vocabSize);
+  writeVocabulary(head, shape.config.vocabSize);
   let offset = 0;
-  for (const { weight, name } of tensors) {
-    head.string(name).u32(weight.shape.length);
-    for (const size of weight.shape.toReversed()) head.u64(size);
-    head.u32(F32).u64(offset);
-    offset += aligned(4 * weight.shape.reduce((total, size) => total * size, 1));
+  for (const { name, shape: sizes, type, length } of tensors) {
+    head.string(nameOf(name)).u32(sizes.length);
+    for (const size of sizes.toReversed()) head.u64(size);
+    head.u32(type).u64(offset);
+    offset += aligned(length);
   }
   const file = await open(path, 'w');
   await file.appendFile(head.all());
   await file.appendFile(Buffer.alloc(aligned(head.size) - head.size));
-  for (const { weight } of tensors) {
-    const values = await readWeight(weight);
-    const data = permuted(weight.name, values, model);
-    const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-    await file.appendFile(bytes);
-    await file.appendFile(Buffer.alloc(aligned(bytes.length) - bytes.length));
+  for (const { length, pieces } of tensors) {
+    for await (const piece of pieces()) await file.appendFile(piece);
+    await file.appendFile(Buffer.alloc(aligned(length) - length));
   }
   await file.close();
 }
 
 const aligned = (size: number): number => Math.ceil(size / ALIGNMENT) * ALIGNMENT;
 
-function fieldsOf({ config, windowTokens }: Model): Field[] {
+function fieldsOf({ config, windowTokens }: LlamaShape): Field[] {
   return [
     ['general.architecture', 'string', 'llama'],
     ['general.name', 'string', 'bench'],

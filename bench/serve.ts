@@ -15,6 +15,14 @@ export interface Decoded {
   /** Between one token and the next. */
   readonly tokenMs: readonly number[];
   readonly firstTokenMs: number;
+  /** Of all threads: what other programs take does not count. */
+  readonly prefillCpuMs: number;
+  readonly tokenCpuMs: number;
+}
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 /** One reply to `context` ids; the prompt is new to the cache. */
@@ -24,11 +32,20 @@ export async function decode(
   tokens: number,
 ): Promise<Decoded> {
   const start = performance.now();
+  const cpu = [cpuMs()];
   const times: number[] = [];
   const request = { ids, replyTokensMax: tokens, sampling: SAMPLING, stopIds: [] };
-  const reply = await engine.generate(request, () => times.push(performance.now()));
+  const reply = await engine.generate(request, () => {
+    times.push(performance.now());
+    cpu.push(cpuMs());
+  });
   const tokenMs = times.slice(1).map((time, i) => time - (times[i] as number));
-  return { ids: reply.ids, tokenMs, firstTokenMs: (times[0] as number) - start };
+  const [before = 0, first = 0] = cpu;
+  return {
+    ...{ ids: reply.ids, tokenMs, firstTokenMs: (times[0] as number) - start },
+    prefillCpuMs: first - before,
+    tokenCpuMs: ((cpu.at(-1) as number) - first) / tokenMs.length,
+  };
 }
 
 /** Tokens a second of `batch` replies together, prefill left out. */

@@ -30,10 +30,16 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { ids, tokens } = JSON.parse(line);
   await sequence.clearHistory();
   const start = performance.now();
+  const cpuMs = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  };
+  const cpu = [cpuMs()];
   const times = [];
   const said = [];
   for await (const token of sequence.evaluate(ids, { temperature: 0, yieldEogToken: true })) {
     times.push(performance.now());
+    cpu.push(cpuMs());
     said.push(token);
     if (said.length >= tokens) break;
   }
@@ -41,6 +47,8 @@ for await (const line of createInterface({ input: process.stdin })) {
     ids: said,
     tokenMs: times.slice(1).map((time, i) => time - times[i]),
     firstTokenMs: times[0] - start,
+    prefillCpuMs: cpu[1] - cpu[0],
+    tokenCpuMs: (cpu.at(-1) - cpu[1]) / (times.length - 1),
   });
 }
 process.exit(0);

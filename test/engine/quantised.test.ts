@@ -197,3 +197,30 @@ describe('a folder that is quantised', () => {
     expect((await engine.describe()).baseHash).toBe(baseHash);
   });
 });
+
+describe('one seed, one reply', () => {
+  const drawn = (ids: readonly number[], seed: number, replyTokensMax = 12) => {
+    const { sampling } = request([]);
+    return request(ids, { replyTokensMax, sampling: { ...sampling, temperature: 1, seed } });
+  };
+  /** The reply while so many others, which are longer, are decoded with it. */
+  async function among(engine: Engine, others: number): Promise<readonly number[]> {
+    const longer = Array.from({ length: others }, (_, i) =>
+      generate(engine, drawn(someIds(20 + i, i + 2), i, 40)),
+    );
+    const { ids } = await generate(engine, drawn(IDS, 7));
+    await Promise.all(longer);
+    return ids;
+  }
+
+  it.each([
+    [8, 0],
+    // Alone its products are made by another kernel.
+    [4, 1],
+  ] as const)('at %i bits: the same among others as among %i', async (quantize, fewest) => {
+    const cacheDir = await temporaryFolder();
+    const engine = await openEngine(await tinyModel(), { cacheDir, quantize });
+    const wanted = await among(engine, fewest);
+    for (const others of [1, 2, 5]) expect(await among(engine, others)).toEqual(wanted);
+  });
+});
