@@ -3,7 +3,7 @@
 // person's own words.
 import type { Random } from '../base/random.ts';
 import { valuesOf } from '../memory/gist.ts';
-import { exchange, mentions } from '../scenario/exchange.ts';
+import { exchangeAll, mentions } from '../scenario/exchange.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { featureText } from '../scenario/span.ts';
 import type { Draft } from './draft.ts';
@@ -85,7 +85,7 @@ const NAME_MIN = 3;
  * other.
  */
 export function crossMoment({ draft, chosen }: Moment, random: Random): [Draft, Draft] | undefined {
-  const { messages, spans, id } = draft;
+  const { messages, id } = draft;
   const wanted = valuesOf(featureText(draft, 'direction')).filter((value) =>
     mentions(chosen, value),
   );
@@ -101,18 +101,12 @@ export function crossMoment({ draft, chosen }: Moment, random: Random): [Draft, 
   const others = said.length > 0 ? said : inventedLike(wish, random).filter(isOther);
   if (others.length === 0) return undefined;
   const other = random.pick(others);
-  const exchanged = messages.map(({ content }) => exchange(content, wish, other));
   return [
     { ...draft, facts: { needs: [[wish]] }, pair: { id, side: 'a' } },
     {
       ...draft,
       id: `${id}-twin`,
-      messages: messages.map(({ role }, at) => ({ role, content: exchanged[at]?.text ?? '' })),
-      spans: spans.map((span) => ({
-        ...span,
-        start: exchanged[span.message]?.moved(span.start) ?? span.start,
-        end: exchanged[span.message]?.moved(span.end) ?? span.end,
-      })),
+      ...exchangeAll(draft, wish, other),
       facts: { needs: [[other]] },
       pair: { id, side: 'b' },
     },

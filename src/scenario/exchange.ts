@@ -1,4 +1,5 @@
 // Two words exchanged throughout a text: what makes the two sides of a crossed pair.
+import type { Span } from './span.ts';
 
 const escaped = (value: string): string => value.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&');
 
@@ -45,4 +46,21 @@ export function apart(one: string, other: string): readonly [string, string] | u
     b.pop();
   }
   return a.length === 0 || b.length === 0 ? undefined : [a.join(' '), b.join(' ')];
+}
+
+/** Messages in which two texts are exchanged throughout; spans stay on the same words. */
+export function exchangeAll<M extends { readonly content: string }, S extends Span>(
+  { messages, spans }: { readonly messages: readonly M[]; readonly spans: readonly S[] },
+  one: string,
+  other: string,
+): { messages: M[]; spans: S[] } {
+  const exchanged = messages.map(({ content }) => exchange(content, one, other));
+  return {
+    messages: messages.map((message, at) => ({ ...message, content: exchanged[at]?.text ?? '' })),
+    spans: spans.map((span) => ({
+      ...span,
+      start: exchanged[span.message]?.moved(span.start) ?? span.start,
+      end: exchanged[span.message]?.moved(span.end) ?? span.end,
+    })),
+  };
 }

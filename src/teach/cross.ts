@@ -1,6 +1,6 @@
 // Lessons of crossed pairs: a reply and the same with two words exchanged stand against each other
 // in two conversations, in which opposite ones are right. What both have in common teaches nothing.
-import { apart, exchange } from '../scenario/exchange.ts';
+import { apart, exchange, exchangeAll } from '../scenario/exchange.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { lastMessage, placeboMessage } from './teacher.ts';
 
@@ -40,20 +40,12 @@ export function withTwin(
   thing: string,
   other: string,
 ): readonly [Scenario, Scenario] {
-  const exchanged = lesson.messages.map(({ content }) => exchange(content, thing, other));
   const { chosen, teacher: _, placebo: __, rejected: ___, id, ...rest } = lesson;
   const twin: Scenario = {
     ...rest,
     id: `${id}-twin`,
     chosen,
-    messages: lesson.messages.map((message, at) => {
-      return { ...message, content: exchanged[at]?.text ?? '' };
-    }),
-    spans: lesson.spans.map((span) => ({
-      ...span,
-      start: exchanged[span.message]?.moved(span.start) ?? span.start,
-      end: exchanged[span.message]?.moved(span.end) ?? span.end,
-    })),
+    ...exchangeAll(lesson, thing, other),
     facts: { ...rest.facts, needs: [[other]] },
     pair: { id, side: 'b' },
   };
