@@ -159,8 +159,8 @@ describe('before its weights are fetched, a model is refused', () => {
   });
 
   it('that takes more memory than the machine has', async () => {
-    await expect(run(QUANTIZED, 'o/m', { memory: 20_000 })).rejects.toThrow(
-      /takes 29\.\d kB of memory .* this machine has 20\.0 kB/,
+    await expect(run(QUANTIZED, 'o/m', { memory: 4_000 })).rejects.toThrow(
+      /takes 8\.\d kB of memory .* this machine has 4\.0 kB/,
     );
     expect(await fetched()).toEqual([]);
   });

@@ -145,7 +145,7 @@ function assertMemory({ model }: Look, repository: string, memory: number): void
   const { memoryBytes: needed } = model;
   if (needed <= memory) return;
   const message =
-    `${repository} takes ${bytesText(needed)} of memory here (weights are held in 32 bits), and ` +
+    `${repository} takes ${bytesText(needed)} of memory here, and ` +
     `this machine has ${bytesText(memory)}, so it is not fetched; take a smaller model.`;
   throw new AttuneError('model-unsupported', message, { repository, needed, memory });
 }
@@ -171,7 +171,7 @@ async function assertRoom(files: readonly HubFile[], folder: string, later = 0):
   const parts =
     later === 0
       ? ''
-      : ` (${bytesText(missing)} to download, ${bytesText(later)} for the weights in 32 bits)`;
+      : ` (${bytesText(missing)} to download, ${bytesText(later)} for the form that serves)`;
   const message = `${bytesText(needed)} are needed${parts}, but ${folder} has only ${room} free`;
   throw new AttuneError('disk-full', message, { needed, folder });
 }
