@@ -69,8 +69,9 @@ export function textsWithout(source: Source, texts: NightTexts): Left {
   // Whose a dream or a reply is that no file names any more, nobody can tell.
   const isOrphan = (value: unknown): boolean =>
     isEntry(value) && hasWords(value) && !isAttributed(value) && !known.has(idOf(value));
+  // The other side of a crossed moment has its words, and is named by its pair.
   const isOwn = (value: unknown): boolean =>
-    ids.has(idOf(value)) || isFrom(source, value) || isOrphan(value);
+    ids.has(idOf(value)) || ids.has(pairOf(value)) || isFrom(source, value) || isOrphan(value);
   const left = new Map<string, string | null>();
   for (const file of parsed) {
     if (file.isDamaged && !file.isLines) {
@@ -117,6 +118,7 @@ interface Entry {
   readonly flagId?: string;
   readonly conversationId?: string;
   readonly source?: { readonly cluster?: string };
+  readonly pair?: { readonly id?: string };
   readonly turns?: unknown;
   /** Of a dream. */
   readonly seed?: { readonly origin?: string; readonly id?: string };
@@ -144,6 +146,8 @@ function idOf(value: unknown): string {
   if (typeof value === 'string') return value;
   return (isEntry(value) ? (value.flagId ?? value.id) : undefined) ?? '';
 }
+
+const pairOf = (value: unknown): string => (isEntry(value) ? value.pair?.id : undefined) ?? '';
 
 /** It says itself where it came from. */
 const isAttributed = ({ conversationId, source, seed, context, gist }: Entry): boolean =>

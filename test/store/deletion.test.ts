@@ -293,6 +293,22 @@ describe('the texts of a night without a talk', () => {
     expect([...textsWithout({ kind: 'conversation', id: 'c' }, texts).texts]).toEqual([]);
   });
 
+  it('lose both sides of a flag that was crossed, and keep what else its conversation taught', () => {
+    const of = (id: string, pair?: string) => ({
+      ...{ id, source: { cluster: 'a' } },
+      ...(pair !== undefined && { pair: { id: pair, side: 'a' } }),
+    });
+    const lines = (...values: readonly unknown[]): string =>
+      values.map((value) => `${JSON.stringify(value)}\n`).join('');
+    const kept = of('flag-g');
+    const texts = new Map([
+      ['scenarios.jsonl', lines(of('flag-f', 'flag-f'), of('flag-f-twin', 'flag-f'), kept)],
+      ['flagged.json', JSON.stringify([{ flagId: 'f', context: of('flag-f') }])],
+    ]);
+    const { texts: left } = textsWithout({ kind: 'flag', id: 'f' }, texts);
+    expect(left.get('scenarios.jsonl')).toBe(lines(kept));
+  });
+
   it('lose what no other text says any more whose it was', () => {
     const of = (cluster: string) => ({ id: `s-${cluster}`, source: { cluster } });
     const sample = (cluster: string) => ({ id: `s-${cluster}`, turns: [{ content: cluster }] });
