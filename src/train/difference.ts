@@ -29,6 +29,19 @@ export function differences(
   );
 }
 
+/** `factor` × delta. */
+export function scaled(
+  delta: Readonly<Record<string, FloatTensor>>,
+  factor: number,
+): Record<string, FloatTensor> {
+  return Object.fromEntries(
+    Object.entries(delta).map(([name, one]) => [
+      name,
+      { ...one, data: one.data.map((value) => factor * value) },
+    ]),
+  );
+}
+
 /** Frobenius norm over all matrices together. */
 export function normOf(tensors: HostTensors): number {
   let total = 0;

@@ -57,6 +57,8 @@ export interface Arm {
   readonly minutesMax: number;
   /** A fixed peak learning rate; found and controlled by `klPerStep` where absent. */
   readonly rate?: number | undefined;
+  /** Where it moves less than this, nats a token on its lessons, its delta is made that much longer. */
+  readonly outputKlMin?: number;
   /** File of the state between two steps; one that is there is resumed. */
   readonly resumePath?: string;
   readonly onStep?: (record: StepRecord) => void;

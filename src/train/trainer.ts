@@ -11,7 +11,7 @@ import type { Candidate, Example } from '../scenario/example.ts';
 import { isCrossed } from '../teach/cross.ts';
 import { chance, choiceKl, choiceOf } from './choice.ts';
 import { type Compressed, compress } from './compress.ts';
-import { differences, movedShare, plus } from './difference.ts';
+import { differences, type FloatTensor, movedShare, plus, scaled } from './difference.ts';
 import { Learner } from './learner.ts';
 import { optimizerOf, type Plan, parametersOf, planTraining } from './plan.ts';
 import {
@@ -42,6 +42,8 @@ const TRIALS = 2;
  * gradient is of this moment, and says little of others.
  */
 const WHOLE_SHARE = 0.3;
+/** A delta is made so many times longer at most. */
+const LENGTH_MAX = 8;
 /** A trial that moves next to nothing raises the rate by this factor at most. */
 const RATE_FACTOR_MAX = 10;
 /** Lessons on which the movement of a training is read. */
@@ -106,7 +108,7 @@ export class Trainer {
     const secondsBefore = counters.seconds;
     const seconds = (): number => secondsBefore + (clock.monotonicMs() - startedMs) / 1000;
     const stop = await this.#run(plan, arm, counters, seconds);
-    return this.#result(plan, counters, stop);
+    return this.#result(plan, arm, counters, stop);
   }
 
   async #run(plan: Plan, arm: Arm, counters: Counters, seconds: () => number): Promise<TrainStop> {
@@ -282,11 +284,35 @@ export class Trainer {
     await writeResumeState(resumePath, { counters, tensors }, this.#options.ops);
   }
 
-  async #result(plan: Plan, counters: Counters, stop: TrainStop): Promise<TrainResult> {
+  /** Longer by the root of the KL that is missing: a KL grows with the square of its delta. */
+  async #lengthened(
+    delta: Readonly<Record<string, FloatTensor>>,
+    lessons: readonly Example[],
+    outputKl: number,
+  ): Promise<Readonly<Record<string, FloatTensor>>> {
+    let factor = 1;
+    for (let trial = 0; trial < TRIALS; trial++) {
+      const weights = await plus(this.#before, scaled(delta, factor));
+      const missing = outputKl / Math.max(await this.#movement(lessons, weights), Number.MIN_VALUE);
+      factor = Math.min(LENGTH_MAX, Math.max(1, factor * Math.sqrt(missing)));
+    }
+    return factor === 1 ? delta : scaled(delta, factor);
+  }
+
+  async #result(
+    plan: Plan,
+    { outputKlMin }: Arm,
+    counters: Counters,
+    stop: TrainStop,
+  ): Promise<TrainResult> {
     const { step: steps, tokens, seconds, rate } = counters;
-    const full = differences(await this.#learner.readWeights(), this.#before, this.#names);
-    const whole = await plus(this.#before, full);
     const isCut = stop === 'aborted';
+    const learnt = differences(await this.#learner.readWeights(), this.#before, this.#names);
+    const full =
+      isCut || outputKlMin === undefined
+        ? learnt
+        : await this.#lengthened(learnt, plan.lessons, outputKlMin);
+    const whole = await plus(this.#before, full);
     // A share needs fewer lessons than what is reported, and is asked for at every rank.
     const watched = watchedOf(plan.lessons);
     const fullKl = isCut ? 0 : await this.#movement(watched, whole);

@@ -61,12 +61,18 @@ export async function trainNight(night: Night, tools: TrainingTools, tell: Tell)
     }).finally(() => file.close());
     const { result } = real;
     const others = measure.hasPlacebo ? placeboLessons(lessons) : [];
-    // Exactly as many steps, which move what is predicted as far.
-    const { steps } = result;
+    // Exactly as many steps; what told it nothing agrees less, and is made to move as far.
+    const { steps, outputKl: outputKlMin } = result;
     const placebo =
       others.length === 0
         ? undefined
-        : await run('deaf', others, { holds, stepsMax: steps, steps, onStep: onStep(1) });
+        : await run('deaf', others, {
+            holds,
+            stepsMax: steps,
+            steps,
+            outputKlMin,
+            onStep: onStep(1),
+          });
     const { refused } = result;
     await writeJsonAtomic(join(folder.path, FILE.training), { refused }, folder.ops);
     return {

@@ -82,8 +82,8 @@ type Changes = Partial<TrainerOptions> & Partial<Arm>;
 
 /** One arm, from opening to closing. */
 async function train(changes: Changes = {}): Promise<TrainResult> {
-  const { lessons, holds, stepsMax, steps, minutesMax, rate, resumePath, onStep, ...options } =
-    changes;
+  const { lessons, holds, stepsMax, steps, minutesMax, rate, ...more } = changes;
+  const { outputKlMin, resumePath, onStep, ...options } = more;
   const trainer = await Trainer.open({
     ...{ model, executor, renderer: wordRenderer(128), settings: SETTINGS, seed: 3 },
     ...options,
@@ -92,6 +92,7 @@ async function train(changes: Changes = {}): Promise<TrainResult> {
     lessons: lessons ?? scenarios(5).map(asLesson),
     holds: holds ?? scenarios(3, 50),
     ...{ stepsMax: stepsMax ?? 100, steps, minutesMax: minutesMax ?? 10, rate },
+    ...(outputKlMin !== undefined && { outputKlMin }),
     ...(resumePath && { resumePath }),
     ...(onStep && { onStep }),
   };
@@ -251,6 +252,16 @@ describe('a training', () => {
     const far = records.filter(({ holdKl }) => (holdKl ?? 0) > 2 * klPerStep).length;
     expect(far).toBeGreaterThan(0);
     expect(rate).toBeCloseTo((records[0]?.rate ?? 0) / 2 ** far, 9);
+  });
+
+  it('moves as far as it must: its delta is made longer, and is otherwise the same', async () => {
+    const short = await train();
+    const outputKlMin = 4 * short.outputKl;
+    const long = await train({ outputKlMin });
+    expect(long.outputKl).toBeGreaterThan(0.8 * outputKlMin);
+    expect(long.outputKl).toBeLessThan(1.25 * outputKlMin);
+    expect((await train({ outputKlMin: short.outputKl / 2 })).delta).toEqual(short.delta);
+    expect(long.movedShare / short.movedShare).toBeGreaterThan(1.5);
   });
 
   it('ends on each budget', async () => {
