@@ -63,16 +63,8 @@ export async function trainNight(night: Night, tools: TrainingTools, tell: Tell)
     const others = measure.hasPlacebo ? placeboLessons(lessons) : [];
     // Exactly as many steps; what told it nothing agrees less, and is made to move as far.
     const { steps, outputKl: outputKlMin } = result;
-    const placebo =
-      others.length === 0
-        ? undefined
-        : await run('deaf', others, {
-            holds,
-            stepsMax: steps,
-            steps,
-            outputKlMin,
-            onStep: onStep(1),
-          });
+    const rest = { holds, stepsMax: steps, steps, outputKlMin, onStep: onStep(1) };
+    const placebo = others.length === 0 ? undefined : await run('deaf', others, rest);
     const { refused } = result;
     await writeJsonAtomic(join(folder.path, FILE.training), { refused }, folder.ops);
     return {
