@@ -29,8 +29,8 @@ type HostTensors = Readonly<Record<string, HostTensor>>;
 
 /** The rate of the first trial step; it is far below what moves a model visibly. */
 const TRIAL_RATE = 3e-4;
-/** A step that moves entries by more of a matrix' root mean square is none that a model survives. */
-const RATE_MAX = 0.01;
+/** Share of a matrix' root mean square by which a step moves entries at most; more was not tried. */
+const RATE_MAX = 0.003;
 /** How many times `klPerStep` the holds of a step may have moved; above it the rate is halved. */
 const HOLD_FACTOR_MAX = 2;
 /** Lessons on which the movement of a step and of a delta's ranks is read. */
