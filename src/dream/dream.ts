@@ -239,7 +239,7 @@ function planSets(options: DreamOptions, flags: readonly Seed[]): SetOptions[] {
 const REFUSAL = /\b(?:no|not|don't|do not|never|stop|without|instead|rather than|nothing)\b/i;
 const TECHNICAL =
   /`|[a-z]\(\)|\b\w+\.(?:js|ts|py|json|md|txt|csv)\b|\b(?:code|function|script|server|database|software|program|install|compile|api|query|bug|laptop|router|config\w*)\b/i;
-/** So many exchanges before the direction, and the conversation runs one way. */
+/** Number of exchanges before the direction from which a conversation has momentum. */
 const MOMENTUM_TURNS = 3;
 
 const wordsOf = (texts: readonly string[]): Set<string> =>

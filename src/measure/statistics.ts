@@ -52,7 +52,7 @@ export function trimmedMean(values: readonly number[], share = 0.1): number {
   return mean(sorted.slice(cut, sorted.length - cut));
 }
 
-/** With so many degrees of freedom Student's t is the normal distribution, to five digits. */
+/** Degrees of freedom from which Student's t is the normal distribution, to five digits. */
 const NORMAL_DEGREES = 1e5;
 /** Nothing is known. Finite, so that it survives JSON and still fails every rule. */
 const NOTHING = { mean: 0, low: -Number.MAX_VALUE, high: Number.MAX_VALUE };

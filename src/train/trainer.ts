@@ -42,7 +42,7 @@ const TRIALS = 2;
  * gradient is of this moment, and says little of others.
  */
 const WHOLE_SHARE = 0.3;
-/** A delta is made so many times longer at most. */
+/** Largest factor by which a delta is made longer. */
 const LENGTH_MAX = 8;
 /** A trial that moves next to nothing raises the rate by this factor at most. */
 const RATE_FACTOR_MAX = 10;

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -39,6 +39,12 @@ function attune(...args: string[]): Promise<Ended> {
     });
   });
 }
+
+describe.skipIf(process.platform === 'win32')('what was built (needs a POSIX system)', () => {
+  it('can be run by its name, also after a build from nothing', async () => {
+    expect((await stat('dist/cli/main.js')).mode & 0o111).toBe(0o111);
+  });
+});
 
 describe('attune doctor', () => {
   it('ends with 1 and a sentence with a code when there is no model', async () => {

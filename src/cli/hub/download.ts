@@ -51,7 +51,7 @@ export async function download(file: HubFile, options: DownloadOptions): Promise
 }
 
 /**
- * Appends to the partial file until it has so many bytes, or more where the hub does no ranges.
+ * Appends to the partial file until it has `length` bytes, or more where the hub has no ranges.
  * Failed attempts are retried with back-off.
  * @returns whether it continued an earlier download
  */

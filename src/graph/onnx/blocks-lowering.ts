@@ -21,7 +21,7 @@ function blocksOf({ operation, shape }: Tensor): Blocks | undefined {
   return { ...operation.source, out, inner, groups: inner / operation.source.groupElements };
 }
 
-/** A quantised matrix is no value of its own. @throws AttuneError graph-shape */
+/** A quantised matrix can only be multiplied or looked up. @throws AttuneError graph-shape */
 export function refuseBlocks({ operation, inputs }: Tensor): void {
   for (const [i, operand] of inputs.entries()) {
     if (blocksOf(operand) === undefined) continue;
