@@ -10,6 +10,7 @@ import { acquireLock } from './base/lock.ts';
 import { createLogger, type Logger } from './base/logger.ts';
 import { Chat } from './chat/chat.ts';
 import { Conversations } from './chat/conversations.ts';
+import { engineSpeaker, upstreamSpeaker } from './chat/speaker.ts';
 import { installationFolder, installedVersion } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import type { Engine, VersionSource } from './engine/engine.ts';
@@ -27,6 +28,7 @@ import { EngineWatch } from './server/engine-watch.ts';
 import { EventHub } from './server/event-hub.ts';
 import { nightRoutes } from './server/night-routes.ts';
 import { ollamaRoutes } from './server/openai/ollama-routes.ts';
+import { passingRoutes } from './server/openai/pass-through.ts';
 import { openaiRoutes } from './server/openai/routes.ts';
 import type { Route } from './server/route.ts';
 import { openServer } from './server/server.ts';
@@ -35,6 +37,7 @@ import { loadableVersion } from './swap/swap.ts';
 import type { ChatTokenizer } from './tokenizer/chat-tokenizer.ts';
 import { readGenerationConfig } from './tokenizer/generation-config.ts';
 import { openTokenizerWorker } from './tokenizer/tokenizer-worker.ts';
+import { Upstream } from './upstream/upstream.ts';
 import { judgingSuites } from './work/suite.ts';
 
 export interface StartOptions {
@@ -130,18 +133,21 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
  * @throws port-unavailable, token-missing
  */
 export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Promise<Daemon> {
-  const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
+  const { config, paths, store, engine, tokenizer, clock, logger } = parts;
   const { server: settings } = config;
   const active = () => activeVersion(store.ledger, logger);
   const trouble = await returnToVersion(engine, await active(), logger);
 
-  const { events, watch, chat } = createChat(parts);
+  const upstream = await createUpstream(parts, () => watch.tell());
+  const { events, watch, chat } = createChat(parts, upstream);
   closers.push(() => watch.close());
   engine.subscribe?.((state) => watch.note(state));
   await watch.refresh();
   for (const notice of watch.view().notices) logger.warn({}, notice);
 
-  const nights = await createNights(parts, events);
+  upstream?.start();
+  closers.push(() => upstream?.close());
+  const nights = await createNights(parts, { events, upstream });
   nights.noteTrouble(trouble);
   engine.restartUnder?.(async () => {
     const { version, trouble } = await active();
@@ -152,25 +158,10 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   const schedule = await scheduleNights(nights, { settings: config.night, clock, logger });
 
   const { limits } = settings;
-  const engineView = () => watch.view();
   const kept = { store: store.conversations, flags: store.flags, consent: store.consent };
   const conversations = new Conversations({ ...kept, chat, engine, events, clock, limits });
-  const { replyTokensMax, learnFromApi } = config.chat;
-  const slider = { engine, ledger: store.ledger, tokenizer, replyTokensMax, sampling };
-  const trial = { nights, chat, store: store.conversations, engine, tokenizer };
-  const asked = {
-    ...{ chat, store: store.conversations, tokenizer, engineView, clock, learnFromApi },
-    vocabularySize: () => watch.description?.vocabularySize ?? 0,
-  };
-  const routes = [
-    ...(parts.routes ?? []),
-    metricsRoute({ events, chat, engineView, store: store.conversations }),
-    ...apiRoutes({ conversations, engineView, clock, importBytesMax: limits.importBytesMax }),
-    ...openaiRoutes(asked),
-    ...ollamaRoutes(asked, await installedVersion()),
-    ...nightRoutes({ nights, conversations, slider, trial, schedule }),
-    ...memoryRoutes(store.memory),
-  ];
+  const made = { chat, conversations, events, watch, nights, schedule, upstream };
+  const routes = await routesOf(parts, made);
   const server = await openServer({
     ...{ settings, chat, conversations, events, watch, routes, clock, logger },
     ...{ webFolder: paths.web, version: await installedVersion() },
@@ -194,12 +185,43 @@ export async function openDaemon(parts: DaemonParts, closers: Closer[] = []): Pr
   };
 }
 
+interface Made extends Pick<Daemon, 'chat' | 'conversations' | 'events' | 'watch' | 'nights'> {
+  readonly schedule: Awaited<ReturnType<typeof scheduleNights>>;
+  readonly upstream: Upstream | undefined;
+}
+
+async function routesOf(parts: DaemonParts, made: Made): Promise<Route[]> {
+  const { config, store, engine, tokenizer, sampling, clock, routes = [] } = parts;
+  const { chat, conversations, events, watch, nights, schedule, upstream } = made;
+  const { importBytesMax } = config.server.limits;
+  const engineView = () => watch.view();
+  const { replyTokensMax, learnFromApi } = config.chat;
+  const slider = { engine, ledger: store.ledger, tokenizer, replyTokensMax, sampling };
+  const trial = { nights, chat, store: store.conversations, engine, tokenizer };
+  const asked = {
+    ...{ chat, store: store.conversations, tokenizer, engineView, clock, learnFromApi },
+    vocabularySize: () => watch.description?.vocabularySize ?? 0,
+  };
+  const own = [...openaiRoutes(asked), ...ollamaRoutes(asked, await installedVersion())];
+  const passing = upstream && { ...asked, upstream, bodyBytesMax: importBytesMax };
+  return [
+    ...routes,
+    metricsRoute({ events, chat, engineView, store: store.conversations }),
+    ...apiRoutes({ conversations, engineView, clock, importBytesMax }),
+    ...(passing === undefined ? [] : passingRoutes(passing, own)),
+    ...own,
+    ...nightRoutes({ nights, conversations, slider, trial, schedule }),
+    ...memoryRoutes(store.memory),
+  ];
+}
+
 /** Chat, who is told of it, and how its engine is. */
-function createChat(parts: DaemonParts) {
+function createChat(parts: DaemonParts, upstream: Upstream | undefined) {
   const { config, store, engine, tokenizer, sampling, clock, logger } = parts;
   const events = new EventHub();
   const watch = new EngineWatch({
     engine,
+    upstream: () => upstream?.view(),
     clock,
     logger,
     tokenizerNotices: tokenizer.notices,
@@ -208,9 +230,12 @@ function createChat(parts: DaemonParts) {
   const { systemPrompt, replyTokensMax, stopStrings, replyReserveTokens } = config.chat;
   const chat = new Chat({
     store: store.conversations,
-    engine,
+    speaker: upstream === undefined ? engineSpeaker(engine, tokenizer) : upstreamSpeaker(upstream),
     describeEngine: () => watch.description,
-    onEngineFailure: (error) => watch.onFailure(error),
+    onEngineFailure: (error) => {
+      watch.onFailure(error);
+      upstream?.onFailure(error);
+    },
     tokenizer,
     defaults: { systemPrompt, replyTokensMax, sampling, stop: stopStrings },
     events,
@@ -233,7 +258,28 @@ async function pathsOf(storePath: string, model: string): Promise<Paths> {
   };
 }
 
-async function createNights(parts: DaemonParts, events: EventHub): Promise<NightService> {
+/** The server that speaks in place of the engine, if there is one. */
+async function createUpstream(
+  { config, paths, store: { ledger }, engine, tokenizer, logger }: DaemonParts,
+  onChange: () => void,
+): Promise<Upstream | undefined> {
+  const settings = config.engine.upstream;
+  if (settings.kind === 'none') return undefined;
+  const place = { modelDir: paths.model, cacheDir: paths.cache };
+  const wanted = () => loadableVersion(ledger, ledger.head().inForce);
+  const parts = { settings, place, wanted, onChange, logger, reference: { engine, tokenizer } };
+  return new Upstream(parts, await loadableVersion(ledger, []));
+}
+
+interface NightParts {
+  readonly events: EventHub;
+  readonly upstream: Upstream | undefined;
+}
+
+async function createNights(
+  parts: DaemonParts,
+  { events, upstream }: NightParts,
+): Promise<NightService> {
   const { config, paths, store, engine, tokenizer, sampling, clock, logger } = parts;
   const { parameters } = await engine.describe();
   return new NightService({
@@ -241,6 +287,7 @@ async function createNights(parts: DaemonParts, events: EventHub): Promise<Night
     sampling,
     store,
     engine,
+    ...(upstream && { upstream }),
     encoding: tokenizer.encoding,
     surpriseOf: (turns) => surpriseOf(turns, { engine, tokenizer }),
     paths: {

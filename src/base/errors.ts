@@ -31,6 +31,8 @@ export const ERROR_STATUS = {
   'version-unknown': 404,
   'engine-failed': 503,
   aborted: 499,
+  // upstream
+  'upstream-failed': 502,
   // listen
   'endpoint-failed': 502,
   // pull

@@ -4,7 +4,7 @@
 export const MASK = '***';
 
 /** `windowTokens` is a number of tokens, not a secret: only the singular counts. */
-const SECRET_KEY = /(?:token|secret|password|api[-_]?key|authorization|cookie)$/i;
+const SECRET_KEY = /(?:^key|token|secret|password|api[-_]?key|authorization|cookie)$/i;
 
 export function isSecretKey(key: string): boolean {
   return SECRET_KEY.test(key);

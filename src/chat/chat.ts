@@ -44,10 +44,11 @@ export type Beginning = readonly [HeaderRecord, ...LogRecord[]];
 
 /** Options of one reply. */
 export interface ReplyOptions
-  extends Pick<ReplyOrder, 'topLogprobs' | 'adjustment' | 'calling' | 'prefill'> {
+  extends Pick<
+    ReplyOrder,
+    'topLogprobs' | 'adjustment' | 'calling' | 'prefill' | 'tools' | 'speak'
+  > {
   readonly overrides?: ConversationSettings;
-  /** Descriptions of the tools that it may call. */
-  readonly tools?: readonly object[] | undefined;
   /** What the prompt has in place of what the log has: calls of tools, and what they answered. */
   readonly turns?: readonly Turn[] | undefined;
 }
@@ -105,6 +106,13 @@ export interface Asked {
 }
 
 const RETRY_AFTER_MS = 1_000;
+
+/** Of a request that a server answers as it is. */
+const PASSED_ON: Prompt = {
+  ids: [],
+  window: { turnsDropped: 0, firstMessageId: 'none' },
+  isThinking: false,
+};
 
 export class Chat {
   readonly #options: ChatOptions;
@@ -342,10 +350,11 @@ export class Chat {
   async #ask(
     entries: readonly Entry[],
     { settings: own, createdAt: at }: ConversationState,
-    { overrides = {}, turns, tools, prefill, raw }: ToAsk,
+    { overrides = {}, turns, tools, prefill, raw, speak }: ToAsk,
   ): Promise<Asked> {
     const { defaults, limits, tokenizer } = this.#options;
     const settings = resolveSettings(defaults, [own, overrides], () => randomInt(2 ** 32));
+    if (speak !== undefined) return { settings, prompt: PASSED_ON };
     const { windowTokens } = this.#engine();
     if (raw !== undefined) {
       return { settings, prompt: await buildRawPrompt(tokenizer, raw, windowTokens) };

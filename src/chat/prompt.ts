@@ -3,6 +3,7 @@ import { AttuneError } from '../base/errors.ts';
 import { CHARACTERS_PER_TOKEN_MAX, firstKeptTurn, type Turn } from '../conversation/window.ts';
 import type { TemplateVariables, WindowView } from '../protocol/conversation.ts';
 import type { ChatTokenizer, ChatTokens } from '../tokenizer/chat-tokenizer.ts';
+import type { ChatMessage } from '../tokenizer/rendered-chat.ts';
 
 export interface PromptRequest {
   /** The conversation up to and including the message to answer. */
@@ -23,8 +24,9 @@ export interface Prompt {
   readonly window: WindowView;
   /** It ends within a thought that the template began. */
   readonly isThinking: boolean;
-  /** No chat template made it. */
-  readonly isRaw?: boolean;
+  /** What was rendered; of a prompt without a chat template the prompt itself. */
+  readonly messages?: readonly ChatMessage[];
+  readonly raw?: string | readonly number[];
 }
 
 /** Turns are counted until they overflow the window; most texts do at this length. */
@@ -43,8 +45,9 @@ export async function buildPrompt(
   const { systemPrompt, windowTokens, at, variables, turns, tools, prefill } = request;
   const replyTokens = Math.min(request.reserveTokens, Math.floor(windowTokens / 2));
   const system = systemPrompt === '' ? [] : [{ role: 'system', content: systemPrompt }];
+  const messagesFrom = (first: number) => [...system, ...turns.slice(first).flat()];
   const render = (first: number): Promise<ChatTokens> => {
-    const messages = [...system, ...turns.slice(first).flat()];
+    const messages = messagesFrom(first);
     const more = { ...(tools && { tools }), ...(prefill !== undefined && { prefill }) };
     return tokenizer.renderChat(messages, { addGenerationPrompt: true, at, variables, ...more });
   };
@@ -70,8 +73,8 @@ export async function buildPrompt(
     const isLast = first >= turns.length - 1;
     const room = isLast ? windowTokens - 1 : windowTokens - replyTokens;
     if (ids.length <= room) {
-      const firstMessageId = turns[first]?.[0]?.id ?? 'none';
-      return { ids, window: { turnsDropped: first, firstMessageId }, isThinking };
+      const window = { turnsDropped: first, firstMessageId: turns[first]?.[0]?.id ?? 'none' };
+      return { ids, window, isThinking, messages: messagesFrom(first) };
     }
     if (isLast) {
       const systemTokens = systemPrompt === '' ? 0 : (messages[0]?.end ?? 0);
@@ -96,7 +99,7 @@ export async function buildRawPrompt(
   assertFits('', said, windowTokens * CHARACTERS_PER_TOKEN_MAX);
   const ids = isText ? await tokenizer.encodeRaw(raw) : raw;
   const window = { turnsDropped: 0, firstMessageId: 'none' };
-  return { ids, window, isThinking: false, isRaw: true };
+  return { ids, window, isThinking: false, raw };
 }
 
 /** The number of turns before the newest ones that have so many characters, or more do not fit. */

@@ -6,7 +6,7 @@ import type { Logger } from '../base/logger.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
 import type { ReplyRecord } from '../conversation/record.ts';
 import { replyView } from '../conversation/state.ts';
-import type { Engine, EngineDescription, GenerateResult } from '../engine/engine.ts';
+import type { EngineDescription, GenerateResult } from '../engine/engine.ts';
 import type { ReplyStopReason } from '../protocol/conversation.ts';
 import type { Adjustment } from '../protocol/sampling.ts';
 import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
@@ -16,7 +16,7 @@ import { type ReplyHead, RunningReply } from './running-reply.ts';
 
 export interface RunnerOptions {
   readonly store: ConversationStore;
-  readonly engine: Engine;
+  readonly speaker: Speaker;
   /** The engine as it last described itself; undefined while it was never up. */
   readonly describeEngine: () => EngineDescription | undefined;
   /** Called with whatever interrupted a reply. */
@@ -25,6 +25,22 @@ export interface RunnerOptions {
   readonly events: ChatEvents;
   readonly clock: Clock;
   readonly logger: Logger;
+}
+
+/** How a reply ended. Numbers that are absent are those of its tokens. */
+export interface Spoken extends Pick<GenerateResult, 'stopReason' | 'reusedTokens'> {
+  readonly promptTokens?: number;
+  readonly replyTokens?: number;
+  /** Where a server spoke: its weights version, and what it calls the model. */
+  readonly server?: { readonly version: string; readonly kind: string; readonly model: string };
+}
+
+export interface Speaker {
+  readonly isServer: boolean;
+  /** Fills the reply until it has ended. @throws engine-failed, upstream-failed … */
+  speak(order: ReplyOrder, reply: RunningReply, onGrown: () => void): Promise<Spoken>;
+  /** The conversation goes on no more. */
+  forget(conversationId: string): Promise<void>;
 }
 
 /** Told when the first reply begins and when the last one is stored. */
@@ -44,6 +60,10 @@ export interface ReplyOrder
   /** Number of the likeliest tokens to report for each token; absent: no log-probabilities. */
   readonly topLogprobs?: number | undefined;
   readonly adjustment?: Adjustment | undefined;
+  /** Descriptions of the tools that it may call. */
+  readonly tools?: readonly object[] | undefined;
+  /** Makes the reply, in place of the speaker. */
+  readonly speak?: Speaker['speak'];
   /** Takes its record, in place of the log. */
   readonly keep?: (record: ReplyRecord) => void;
 }
@@ -86,7 +106,7 @@ export class ReplyRunner {
     const { prompt, replyId = randomUUID(), topLogprobs, ...head } = order;
     const about = {
       ...{ ...head, replyId, window: prompt.window, promptTokens: prompt.ids.length },
-      thoughts: thoughtsOf(order, tokenizer),
+      thoughts: thoughtsOf(order, this.#options),
       startedAt: clock.now(),
       keepTokens: topLogprobs !== undefined,
     };
@@ -101,9 +121,12 @@ export class ReplyRunner {
   }
 
   async #run(reply: RunningReply, order: ReplyOrder): Promise<ReplyEnding> {
-    const { clock, events, store, engine, logger, describeEngine } = this.#options;
+    const { clock, events, store, speaker, logger, describeEngine } = this.#options;
     const { conversationId, flagId, keep } = order;
-    const outcome = await this.#generate(reply, order).catch((error: unknown) => ({ error }));
+    const speak = order.speak ?? speaker.speak;
+    const outcome = await speak(order, reply, () => events.replyAdvanced(reply)).catch(
+      (error: unknown) => ({ error }),
+    );
     if (reply.finish()) events.replyAdvanced(reply);
     if ('error' in outcome) {
       logger.warn({ conversationId, ...outcome }, 'a reply was interrupted');
@@ -121,7 +144,7 @@ export class ReplyRunner {
     });
     // A dead engine has no cache left to forget.
     if (keep !== undefined && flagId === undefined)
-      await engine.forget(conversationId).catch(() => undefined);
+      await speaker.forget(conversationId).catch(() => undefined);
     if (ending.type === 'reply-failed') {
       logger.error({ conversationId, error: ending.error }, 'a reply could not be stored');
     }
@@ -133,39 +156,21 @@ export class ReplyRunner {
     }
     return ending;
   }
-
-  async #generate(reply: RunningReply, order: ReplyOrder) {
-    const { engine, events, tokenizer } = this.#options;
-    const { prompt, settings, conversationId, topLogprobs, adjustment } = order;
-    return engine.generate(
-      {
-        ids: prompt.ids,
-        cacheKey: conversationId,
-        replyTokensMax: settings.replyTokensMax,
-        sampling: settings.sampling,
-        stopIds: tokenizer.stopIds,
-        ...(topLogprobs === undefined ? {} : { topLogprobs }),
-        ...(adjustment === undefined ? {} : { adjustment }),
-      },
-      (token) => {
-        if (reply.take(token)) events.replyAdvanced(reply);
-      },
-      reply.signal,
-    );
-  }
 }
 
+/** A server takes the beginning of a thought that its template writes for the thought itself. */
 function thoughtsOf(
   { prompt, prefill }: ReplyOrder,
-  tokenizer: ChatTokenizer,
+  { tokenizer, speaker }: RunnerOptions,
 ): 'none' | 'possible' | 'open' {
-  if (tokenizer.thoughts === 'none' || prefill !== undefined || prompt.isRaw) return 'none';
-  return prompt.isThinking ? 'open' : 'possible';
+  if (tokenizer.thoughts === 'none' || prefill !== undefined || prompt.raw !== undefined)
+    return 'none';
+  return prompt.isThinking && !speaker.isServer ? 'open' : 'possible';
 }
 
 // The end of a reply: what goes into the log, and what the listeners are told about it.
 
-type Outcome = GenerateResult | { readonly error: unknown };
+type Outcome = Spoken | { readonly error: unknown };
 
 interface Recorder {
   readonly clock: Clock;
@@ -194,6 +199,8 @@ async function recordReply(
 ): Promise<ReplyEnding> {
   const { head, text, thought, ids, versionRuns } = reply;
   const { conversationId, replyId } = head;
+  const spoken: Partial<Spoken> = 'error' in outcome ? {} : outcome;
+  const { server, replyTokens = ids.length } = spoken;
   const record: ReplyRecord = {
     type: 'reply',
     id: replyId,
@@ -204,16 +211,17 @@ async function recordReply(
     ...(thought === '' ? {} : { thought }),
     ids: [...ids],
     isCut: reply.isStopped || head.prefill !== undefined,
-    versionRuns: [...versionRuns],
+    versionRuns: server ? [[0, Math.max(1, replyTokens), server.version]] : [...versionRuns],
     stopReason: stopReasonOf(reply, outcome),
     usage: {
-      promptTokens: head.promptTokens,
-      reusedTokens: 'error' in outcome ? 0 : outcome.reusedTokens,
-      replyTokens: ids.length,
+      promptTokens: spoken.promptTokens || head.promptTokens,
+      reusedTokens: spoken.reusedTokens ?? 0,
+      replyTokens,
     },
     window: head.window,
     making: {
-      modelId: engine?.modelId ?? 'unknown',
+      modelId: server?.model ?? engine?.modelId ?? 'unknown',
+      ...(server && { server: server.kind }),
       baseHash: engine?.baseHash ?? '',
       sampling: head.settings.sampling,
     },

@@ -120,6 +120,17 @@ export class RunningReply {
     return text !== '' || parts.thought !== '';
   }
 
+  /** Words that a server has decoded. @returns true when there is more text to show */
+  hear(heard: { readonly text: string; readonly thought: string }): boolean {
+    if (this.#isAborted) return false;
+    const parts = this.#splitter?.push(heard.text) ?? { thought: '', text: heard.text };
+    const thought = heard.thought + parts.thought;
+    this.#thought += thought;
+    this.#text += parts.text;
+    this.#tell();
+    return parts.text !== '' || thought !== '';
+  }
+
   /** Resolves when more text or another token has come. */
   grown(): Promise<void> {
     return new Promise((resolve) => this.#waiters.push(resolve));

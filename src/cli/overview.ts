@@ -5,7 +5,7 @@ import { SearchHit } from '../protocol/conversation.ts';
 import { Flag } from '../protocol/flag.ts';
 import { MemoryView } from '../protocol/memory.ts';
 import { fixed } from '../protocol/number-text.ts';
-import { EngineView } from '../protocol/server-message.ts';
+import { EngineView, type UpstreamView } from '../protocol/server-message.ts';
 import { NightList } from '../protocol/summary.ts';
 import { flagLine, hitLine } from './chat/line.ts';
 import { type Asked, daemonCommands, type Printed } from './daemon.ts';
@@ -32,10 +32,16 @@ async function status({ client, address }: Asked): Promise<Printed> {
     engine.status === 'ready'
       ? `model: ${modelId} on ${device}, ${windowTokens} tokens of context, ${nights.version}`
       : `model: ${engine.status}`,
+    ...(engine.upstream === undefined ? [] : [upstreamLine(engine.upstream)]),
     ...nowLines(nights),
     ...nights.problems.map((problem) => `problem: ${problem}`),
   ];
   return { answer: { engine, nights }, lines };
+}
+
+function upstreamLine({ kind, url, model, status, message, check }: UpstreamView): string {
+  const state = status === 'ready' ? check : `down: ${message}`;
+  return `server: ${model} on ${kind} at ${url}; ${state}`;
 }
 
 async function flags({ client }: Asked): Promise<Printed> {

@@ -45,6 +45,8 @@ export type MessageRecord = z.infer<typeof MessageRecord>;
 export const Making = z.object({
   modelId: z.string(),
   baseHash: z.string(),
+  /** The kind of the upstream server that spoke; absent: our engine did. */
+  server: z.string().optional(),
   /** A setting that is absent was not there yet. */
   sampling: z.object({ ...samplingLayerShape, seed: Seed }),
 });

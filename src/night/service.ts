@@ -34,6 +34,8 @@ import { Trials } from './trials.ts';
 
 export interface NightServiceOptions extends GatherParts, Omit<PlanParts, 'ledger'> {
   readonly engine: Engine;
+  /** The server that speaks in its place. */
+  readonly upstream?: SwapParts['upstream'];
   readonly logger: Logger;
   readonly publish: (topic: EventTopic, message: ServerMessage) => void;
   /** Compiled entry of the night's process, where it is another than the usual one. */
@@ -407,8 +409,8 @@ export class NightService {
   }
 
   #swapParts(): SwapParts {
-    const { engine, clock } = this.#options;
-    return { engine, clock, ledger: this.ledger };
+    const { engine, clock, upstream } = this.#options;
+    return { engine, clock, ledger: this.ledger, ...(upstream && { upstream }) };
   }
 
   #status(status: NightStatus, why: string) {

@@ -30,6 +30,21 @@ export const ModelSuggestion = z.object({
 });
 export type ModelSuggestion = z.infer<typeof ModelSuggestion>;
 
+/** The server that speaks in place of the engine. */
+export const UpstreamView = z.object({
+  kind: z.string(),
+  url: z.string(),
+  /** As the server names what speaks, and the weights version that this is. */
+  model: z.string(),
+  version: z.string(),
+  status: z.enum(['ready', 'down']),
+  /** Why it is down. */
+  message: z.string().nullable(),
+  /** Whether it is the model that trains. */
+  check: z.string(),
+});
+export type UpstreamView = z.infer<typeof UpstreamView>;
+
 /** What answers, for a client to show. `null` fields: the engine is not up yet. */
 export const EngineView = z.object({
   status: EngineStatus,
@@ -44,6 +59,8 @@ export const EngineView = z.object({
   notices: z.array(z.string()),
   /** Only for a demonstration model, some seconds after the start. */
   suggestion: ModelSuggestion.nullable(),
+  /** Absent: our own engine speaks. */
+  upstream: UpstreamView.optional(),
 });
 export type EngineView = z.infer<typeof EngineView>;
 

@@ -123,6 +123,7 @@ export const swappedSchema = z.strictObject({
       probe: z
         .strictObject({ tokens: z.int(), worstNats: z.number(), passes: z.boolean() })
         .nullable(),
+      upstream: z.string().optional(),
       at: z.string(),
     })
     .nullable(),

@@ -3,10 +3,17 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { isAttuneError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Engine, EngineDescription } from '../engine/engine.ts';
-import type { EngineStatus, EngineView, ModelSuggestion } from '../protocol/server-message.ts';
+import type {
+  EngineStatus,
+  EngineView,
+  ModelSuggestion,
+  UpstreamView,
+} from '../protocol/server-message.ts';
 
 export interface EngineWatchOptions {
   readonly engine: Engine;
+  /** The server that speaks in its place. */
+  readonly upstream: () => UpstreamView | undefined;
   /** What its tokenizer has to say, beside what the engine says of itself. */
   readonly tokenizerNotices: readonly string[];
   readonly clock: Clock;
@@ -36,8 +43,10 @@ export class EngineWatch {
 
   view(): EngineView {
     const last = this.#description;
+    const upstream = this.#options.upstream();
+    const isDown = this.#status === 'ready' && upstream?.status === 'down';
     return {
-      status: this.#status,
+      status: isDown ? 'restarting' : this.#status,
       modelId: last?.modelId ?? null,
       base: last?.baseHash ?? null,
       device: last?.device ?? null,
@@ -46,6 +55,7 @@ export class EngineWatch {
       version: last?.version ?? null,
       notices: [...(last?.notices ?? []), ...this.#options.tokenizerNotices],
       suggestion: this.#suggestion,
+      ...(upstream && { upstream }),
     };
   }
 
@@ -74,6 +84,11 @@ export class EngineWatch {
   /** What a person should start instead. */
   suggest(suggestion: ModelSuggestion): void {
     this.#suggestion = suggestion;
+    this.#options.onChange(this.view());
+  }
+
+  /** The server that speaks in place of the engine has changed. */
+  tell(): void {
     this.#options.onChange(this.view());
   }
 

@@ -10,12 +10,15 @@ import type { Head } from '../ledger/head.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Manifest, NightId } from '../ledger/manifest.ts';
 import { versionId } from '../model/versions.ts';
+import type { Upstream } from '../upstream/upstream.ts';
 import { PROBE, type ProbeResult, probeSchema, runProbe } from './probe.ts';
 
 export interface SwapParts {
   readonly engine: Engine;
   readonly ledger: Ledger;
   readonly clock: Clock;
+  /** The server that speaks in place of the engine. */
+  readonly upstream?: Pick<Upstream, 'bring'>;
 }
 
 export interface SwapTarget {
@@ -32,6 +35,8 @@ export interface SwapReport {
   readonly stallMs: number;
   /** Null where the target has no probe of its own (the base, a revert in the middle). */
   readonly probe: ProbeResult | null;
+  /** How an upstream server serves it; absent: none speaks. */
+  readonly upstream?: string | undefined;
   readonly at: string;
 }
 
@@ -71,12 +76,13 @@ export async function versionOf(
  * @throws swap-refused (a changed delta, a probe that differs), night-unknown, engine-failed
  */
 export async function swapTo(parts: SwapParts, target: SwapTarget): Promise<SwapReport> {
-  const { engine, ledger, clock } = parts;
+  const { engine, ledger, clock, upstream } = parts;
   const { id: to, deltas } = await loadableVersion(ledger, target.nights);
   const before = ledger.head();
   const { version: from } = await engine.describe();
   await engine.loadVersion({ id: to, deltas });
   const probe = await probeTarget(parts, target.nights, to);
+  const brought = await upstream?.bring({ id: to, deltas });
   const { repliesInFlight, stallMs } = await engine.switchVersion(to);
   try {
     await ledger.setHead({
@@ -84,6 +90,7 @@ export async function swapTo(parts: SwapParts, target: SwapTarget): Promise<Swap
       ...(target.statuses === undefined ? {} : { nights: target.statuses }),
     });
   } catch (cause) {
+    await brought?.drop();
     const earlier = await versionOf(ledger, before.inForce);
     await engine.loadVersion(earlier);
     await engine.switchVersion(earlier.id);
@@ -91,8 +98,10 @@ export async function swapTo(parts: SwapParts, target: SwapTarget): Promise<Swap
       'The swap was undone: which weights are active could not be written to the disk.';
     throw new AttuneError('swap-refused', message, { from, to }, { cause });
   }
+  brought?.use();
   const at = new Date(clock.now()).toISOString();
-  return { from, to, repliesInFlight, stallMs, probe, at };
+  const receipt = brought && { upstream: brought.receipt };
+  return { from, to, repliesInFlight, stallMs, probe, ...receipt, at };
 }
 
 function deltaOf(manifest: Manifest): NonNullable<Manifest['delta']> {

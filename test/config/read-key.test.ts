@@ -9,6 +9,7 @@ const READERS: Readonly<Record<string, readonly string[]>> = {
   server: ['server: settings', 'server: rules'],
   'server.limits': ['conversation: options'],
   'chat.sampling': ['engine: settings'],
+  'engine.upstream': ['upstream: settings'],
   flag: ['night: input'],
   memory: ['memory: settings'],
   dream: ['dream: settings', 'work: settings'],

@@ -16,6 +16,7 @@ export const FLOORS = [
   'conversation',
   'flag',
   'engine',
+  'upstream',
   'scenario',
   'teach',
   'memory',
@@ -70,6 +71,7 @@ const READERS = [
   'src/scenario/phrases.ts',
   'src/server/static-files.ts',
   'src/tokenizer/',
+  'src/upstream/adapter-host.ts',
   'src/work/suite.ts',
 ];
 

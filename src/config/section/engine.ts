@@ -4,6 +4,37 @@ import { TemplateVariables } from '../../protocol/conversation.ts';
 import { samplingLayerShape } from '../../protocol/sampling-schema.ts';
 import { count, countFrom, section, text } from './value.ts';
 
+/** Servers that can speak in place of the engine. */
+export const UPSTREAM_KINDS = ['ollama', 'llama-cpp', 'lm-studio', 'vllm', 'openai'] as const;
+
+const upstreamSection = section(
+  'A server that speaks in place of the engine; model.path stays the file that trains.',
+  {
+    kind: z
+      .enum(['none', ...UPSTREAM_KINDS])
+      .default('none')
+      .describe('What runs there; openai is any server with the OpenAI API. None: our own engine.'),
+    url: text('').describe('Its address, such as http://127.0.0.1:11434.'),
+    key: text('').describe('Sent to it as a bearer token; better in ATTUNE_ENGINE_UPSTREAM_KEY.'),
+    model: text('').describe('The name of the model there.'),
+    command: z
+      .array(z.string().min(1))
+      .default([])
+      .describe(
+        'Of llama-cpp: starts another server for the model with an adapter, without a shell: a ' +
+          'program and its arguments, with {port}, and {lora} or else --lora FILE at the end.',
+      ),
+  },
+).superRefine(({ kind, url, model, command }, context) => {
+  const refuse = (path: string, message: string): void =>
+    context.addIssue({ code: 'custom', path: [path], message });
+  if (kind === 'none') return;
+  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? '')) refuse('url', 'write http://host:port');
+  if (model === '') refuse('model', 'is missing: the name of the model there');
+  const isWhole = command.length === 0 || command.some((part) => part.includes('{port}'));
+  if (!isWhole) refuse('command', 'has no {port}, which Attune chooses');
+});
+
 export const engineSection = section('The engine: the device, and what it may use.', {
   device: z
     .enum(['auto', 'cpu', 'webgpu', 'cuda'])
@@ -23,6 +54,7 @@ export const engineSection = section('The engine: the device, and what it may us
   restartsMax: countFrom(0, 5).describe(
     'How often a dead engine is started again within ten minutes.',
   ),
+  upstream: upstreamSection.prefault({}),
 });
 
 export const chatSection = section(

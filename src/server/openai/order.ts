@@ -113,15 +113,14 @@ export async function beginChat(
   request: ChatCompletionRequest,
   options: OpenaiOptions,
 ): Promise<InFlight[]> {
-  const { turns, prefill, hasTools, systemPrompt, before, last } = split(request.messages);
+  const said = split(request.messages);
+  const { turns, prefill, hasTools, systemPrompt } = said;
   const given = { ...chatOptions(request, options), ...(prefill !== undefined && { prefill }) };
-  const metadata = request.metadata ?? undefined;
-  const isUnsaid = last === undefined || request.store === false;
-  const isKept = !isUnsaid && !isClientTask({ systemPrompt, last: last.text, metadata });
+  const asked = toKeep(said, request);
   const begin = choicesOf(given, request).map((one, index) => () => {
-    if (index === 0 && isKept) {
+    if (index === 0 && asked !== undefined) {
       const replies = { ...one, ...(hasTools && { turns }) };
-      return answer({ systemPrompt, before, last }, { request, replies }, options);
+      return keep(asked, options, { metadata: request.metadata, replies });
     }
     const overrides = { ...one.overrides, ...(systemPrompt !== '' && { systemPrompt }) };
     return options.chat.answerUnstored({ ...one, overrides, turns, conversationId: randomUUID() });
@@ -175,16 +174,31 @@ async function beginAll(begin: readonly (() => Promise<InFlight>)[]): Promise<In
 const CONVERSATION_TAKEN: readonly ErrorCode[] = ['reply-running', 'conversation-not-found'];
 
 interface Wanted {
-  readonly request: ChatCompletionRequest;
+  /** Of the request. */
+  readonly metadata?: unknown;
   readonly replies: ReplyOptions;
 }
 
-async function answer(
+/** What a request says that is to be kept; undefined: nothing, or a program asks for itself. */
+export function toKeep(
+  { systemPrompt, before, last }: Split,
+  { store, metadata }: { readonly store?: unknown; readonly metadata?: unknown },
+): Asked | undefined {
+  if (last === undefined || store === false) return undefined;
+  const isTask = isClientTask({ systemPrompt, last: last.text, metadata: fieldsOf(metadata) });
+  return isTask ? undefined : { systemPrompt, before, last };
+}
+
+const fieldsOf = (metadata: unknown): Readonly<Record<string, unknown>> =>
+  typeof metadata === 'object' && metadata !== null ? { ...metadata } : {};
+
+/** Answers in the conversation that goes on, or in a new one. @throws as `Chat.say` */
+export async function keep(
   asked: Asked,
-  { request, replies }: Wanted,
   { chat, store, clock, learnFromApi }: OpenaiOptions,
+  { metadata, replies }: Wanted,
 ): Promise<InFlight> {
-  const rule = ruleFor(request, learnFromApi);
+  const rule = ruleFor(fieldsOf(metadata).learn, learnFromApi);
   const known = await continueConversation(asked, store);
   try {
     const isOwn =
@@ -199,8 +213,7 @@ async function answer(
 }
 
 /** A request may ask for less than the configuration allows, never for more. */
-function ruleFor({ metadata }: ChatCompletionRequest, configured: LearnFromApi): LearnFromApi {
-  const wished = metadata?.learn;
+function ruleFor(wished: unknown, configured: LearnFromApi): LearnFromApi {
   if (configured === 'never' || wished === 'never' || wished === 'false' || wished === false)
     return 'never';
   return wished === 'ask' ? 'ask' : configured;

@@ -75,7 +75,7 @@ export async function send(
 }
 
 /** @throws with the code of what interrupted the reply */
-async function done({ reply: running, ended }: InFlight, choice: number): Promise<Done> {
+export async function done({ reply: running, ended }: InFlight, choice: number): Promise<Done> {
   const ending: ReplyEnding = await ended;
   if (ending.type === 'reply-end' && ending.error === null) {
     return { choice, running, reply: ending.reply };

@@ -155,7 +155,7 @@ function Status(): VNode {
               {model}
             </a>
           ) : (
-            `engine ${view?.status}`
+            (view?.upstream?.message ?? `engine ${view?.status}`)
           )
         ) : (
           CONNECTION_TEXT[state]

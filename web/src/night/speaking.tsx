@@ -4,6 +4,7 @@ import { computed, signal } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { percent } from '../../../src/protocol/number-text.ts';
+import type { UpstreamView } from '../../../src/protocol/server-message.ts';
 import type { NightLine } from '../../../src/protocol/summary.ts';
 import { MenuButton } from '../chat/head.tsx';
 import { onMessage } from '../connection.ts';
@@ -122,6 +123,10 @@ function NightSwitches(): VNode {
   );
 }
 
+function serverText({ model, status, message, check }: UpstreamView): string {
+  return status === 'ready' ? `speaks as ${model}; ${check}` : `is down: ${message}`;
+}
+
 export function Speaking(): VNode {
   useEffect(() => void attempt(loadNights), []);
   const view = engine.value;
@@ -130,7 +135,8 @@ export function Speaking(): VNode {
     ['Model', view?.modelId],
     ['Weights', weightsText.value],
     ['Parameters', view?.parameters ? `${(view.parameters / 1e6).toFixed(0)} million` : null],
-    ['Runs on', view?.device],
+    ['Runs on', view?.upstream ? `${view.upstream.kind} at ${view.upstream.url}` : view?.device],
+    ['The server', view?.upstream && serverText(view.upstream)],
     ['Context', view?.windowTokens ? `${view.windowTokens.toLocaleString()} tokens` : null],
     [
       'Used by this conversation',

@@ -1,0 +1,296 @@
+// Requests that an upstream server answers: they go to it and back byte for byte, and what was said
+// in them is kept on the way.
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { parsedJson } from '../../base/atomic-file.ts';
+import { isAttuneError } from '../../base/errors.ts';
+import type { Spoken } from '../../chat/reply-runner.ts';
+import type { RunningReply } from '../../chat/running-reply.ts';
+import { cutOff, spokenOf } from '../../chat/speaker.ts';
+import { parseWith } from '../../protocol/codec.ts';
+import { chatOfGenerate, chatOfOllama } from '../../protocol/ollama.ts';
+import type { OpenaiMessage } from '../../protocol/openai.ts';
+import { chatOf } from '../../protocol/responses.ts';
+import { fromExternal } from '../../protocol/sampling.ts';
+import { Hearing } from '../../upstream/hearing.ts';
+import { refusedBy, textOf } from '../../upstream/http.ts';
+import type { Lease, Upstream } from '../../upstream/upstream.ts';
+import { hasRoom, type Method, type Route, type RouteContext } from '../route.ts';
+import { split } from './messages.ts';
+import { keep, type OpenaiOptions, toKeep } from './order.ts';
+import { done } from './stream.ts';
+
+export interface PassingOptions extends OpenaiOptions {
+  readonly upstream: Upstream;
+  /** Images come with the request. */
+  readonly bodyBytesMax: number;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What a request says, where it is a chat: as the chat completion that it is. */
+type Reading = (body: Fields) => Fields;
+
+const CHATS: Readonly<Record<string, Reading>> = {
+  '/v1/chat/completions': (body) => body,
+  '/v1/responses': (body) => chatOf(body as never) as Fields,
+  '/api/chat': (body) => ({ ...body, ...(chatOfOllama(body as never) as Fields) }),
+  '/api/generate': (body) => (body.raw ? {} : (chatOfGenerate(body as never) as Fields)),
+};
+const OPENAI: readonly (readonly [Method, string])[] = [
+  ['GET', '/v1/models'],
+  ['GET', '/v1/models/:id*'],
+  ['POST', '/v1/chat/completions'],
+  ['POST', '/v1/responses'],
+  ['GET', '/v1/responses/:id*'],
+  ['DELETE', '/v1/responses/:id*'],
+  ['POST', '/v1/completions'],
+  ['POST', '/v1/embeddings'],
+];
+const OLLAMA: readonly (readonly [Method, string])[] = [
+  ['POST', '/api/chat'],
+  ['POST', '/api/generate'],
+  ['POST', '/api/embed'],
+  ['POST', '/api/embeddings'],
+  ['POST', '/api/show'],
+  ['GET', '/api/tags'],
+  ['GET', '/api/ps'],
+  ['GET', '/api/version'],
+];
+/** What smaller servers do not have, and Attune makes of their chat completions. */
+const MADE_HERE = '/v1/responses';
+
+/** @param own the routes of the built-in model */
+export function passingRoutes(options: PassingOptions, own: readonly Route[]): Route[] {
+  const { kind } = options.upstream.settings;
+  const passed = [...OPENAI, ...(kind === 'ollama' ? OLLAMA : [])];
+  return passed.map(([method, pattern]) => ({
+    method,
+    pattern,
+    handle(context) {
+      const made = own.find((one) => one.pattern === pattern && pattern === MADE_HERE);
+      return method === 'POST'
+        ? pass(context, pattern, { options, made })
+        : passOn(context, options, { signal: context.signal });
+    },
+  }));
+}
+
+interface Passing {
+  readonly options: PassingOptions;
+  readonly made: Route | undefined;
+}
+
+/** Whatever its status, and nothing of it is kept. */
+async function passOn(
+  context: RouteContext,
+  { upstream }: PassingOptions,
+  sent: { readonly body?: Uint8Array; readonly signal: AbortSignal; readonly lease?: Lease },
+): Promise<void> {
+  const lease = sent.lease ?? upstream.lease();
+  try {
+    await relay(await ask(context, lease, sent), context);
+  } catch (error) {
+    if (context.signal.aborted) return;
+    upstream.onFailure(error);
+    throw error;
+  } finally {
+    context.response.end();
+    lease.release();
+  }
+}
+
+async function pass(
+  context: RouteContext,
+  path: string,
+  { options, made }: Passing,
+): Promise<void> {
+  const { upstream, bodyBytesMax } = options;
+  const bytes = Buffer.concat(await context.readPieces(bodyBytesMax));
+  const parsed = parsedJson(bytes.toString('utf8'));
+  const body = typeof parsed === 'object' && parsed !== null ? (parsed as Fields) : {};
+  const lease = upstream.lease(body.model);
+  const sent = { body: renamed(bytes, body, lease.name), lease };
+  const chat = lease.isForeign ? undefined : chatIn(path, body);
+  const asked = chat && toKeep(chat.said, chat.fields);
+  if (made !== undefined && (await isMissing(context, { ...sent, path }))) {
+    lease.release();
+    const readBody: RouteContext['readBody'] = async (schema) => parseWith(schema, body);
+    return made.handle({ ...context, readBody });
+  }
+  if (asked === undefined || chat === undefined) {
+    return passOn(context, options, { ...sent, signal: context.signal });
+  }
+  const gone = new AbortController();
+  const answering = ask(context, lease, { ...sent, signal: gone.signal });
+  // Whoever waits for it is told.
+  answering.catch(() => undefined);
+  try {
+    const kept = await keep(asked, options, {
+      metadata: chat.isWhole ? chat.fields.metadata : { learn: 'never' },
+      replies: {
+        ...(chat.said.prefill !== undefined && { prefill: chat.said.prefill }),
+        overrides: samplingOf(chat.fields),
+        speak: (_, reply, onGrown) =>
+          hearAll(answering, { context, lease, gone, reply, onGrown, upstream }),
+      },
+    });
+    const abort = (): void => kept.reply.abort();
+    context.signal.addEventListener('abort', abort);
+    if (context.signal.aborted) abort();
+    const ended = await done(kept, 0).catch((error: unknown) => error);
+    if (!context.response.headersSent && ended instanceof Error) throw ended;
+  } catch (error) {
+    gone.abort();
+    const isTooLong = isAttuneError(error, 'message-too-long');
+    if (!isTooLong) throw error;
+    // What no log takes is answered all the same.
+    return await passOn(context, options, { body: sent.body, signal: context.signal });
+  } finally {
+    if (context.response.headersSent) context.response.end();
+    lease.release();
+  }
+}
+
+interface Listening {
+  readonly context: RouteContext;
+  readonly lease: Lease;
+  readonly gone: AbortController;
+  readonly reply: RunningReply;
+  readonly onGrown: () => void;
+  readonly upstream: Upstream;
+}
+
+/** The answer goes to the client, and its words into the reply. */
+async function hearAll(
+  answering: Promise<IncomingMessage>,
+  { context, lease, gone, reply, onGrown, upstream }: Listening,
+): Promise<Spoken> {
+  const abort = (): void => gone.abort();
+  reply.signal.addEventListener('abort', abort);
+  if (reply.signal.aborted) abort();
+  try {
+    const answer = await answering;
+    const { statusCode: status = 0, headers } = answer;
+    if (status >= 400) {
+      const text = await textOf(answer);
+      context.response.writeHead(status, passedHeaders(headers, FROM_SERVER)).end(text);
+      throw refusedBy(lease.served.http.url, status, text);
+    }
+    const hearing = new Hearing(headers['content-type']);
+    await relay(answer, context, (bytes) => {
+      if (reply.hear(hearing.push(bytes))) onGrown();
+    });
+    if (reply.hear(hearing.end())) onGrown();
+    return spokenOf(hearing, reply, { lease, kind: upstream.settings.kind });
+  } catch (error) {
+    if (reply.signal.aborted) return { stopReason: 'aborted', reusedTokens: 0 };
+    if (context.response.headersSent) context.response.destroy();
+    throw cutOff(error, lease);
+  }
+}
+
+/** @throws upstream-failed, aborted, and whatever cuts the body off */
+async function relay(
+  answer: IncomingMessage,
+  { response }: RouteContext,
+  onBytes: (bytes: Buffer) => void = () => undefined,
+): Promise<void> {
+  response.writeHead(answer.statusCode ?? 502, passedHeaders(answer.headers, FROM_SERVER));
+  for await (const bytes of answer as AsyncIterable<Buffer>) {
+    response.write(bytes);
+    onBytes(bytes);
+    if (response.writableNeedDrain && !(await hasRoom(response))) answer.destroy();
+  }
+}
+
+/** Those of the connection, and what is each side's own. */
+const FROM_CLIENT =
+  /^(?:host|connection|keep-alive|transfer-encoding|content-length|authorization|x-api-key|cookie|origin|referer|accept-encoding|upgrade|te|expect|sec-.*|access-control-.*)$/;
+const FROM_SERVER =
+  /^(?:connection|keep-alive|transfer-encoding|set-cookie|access-control-.*|x-frame-options|referrer-policy)$/;
+
+function passedHeaders(headers: IncomingHttpHeaders, own: RegExp): IncomingHttpHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !own.test(name)));
+}
+
+function ask(
+  { request }: RouteContext,
+  { served }: Lease,
+  { body, signal }: { readonly body?: Uint8Array; readonly signal: AbortSignal },
+): Promise<IncomingMessage> {
+  const { method = 'GET', url: path = '/', headers } = request;
+  return served.http.open({
+    ...{ method, path, signal, headers: passedHeaders(headers, FROM_CLIENT) },
+    ...(body !== undefined && { body }),
+  });
+}
+
+/** The bytes that came, with another name of the model where it has one. */
+function renamed(bytes: Uint8Array, body: Fields, name: string): Uint8Array {
+  if (body.model === name || typeof body.model !== 'string') return bytes;
+  const text = Buffer.from(bytes).toString('utf8');
+  const places = [...text.matchAll(/"model"\s*:\s*"(?:[^"\\]|\\.)*"/g)];
+  const [place] = places;
+  if (place === undefined || places.length > 1) {
+    return Buffer.from(JSON.stringify({ ...body, model: name }));
+  }
+  const after = text.slice(place.index + place[0].length);
+  return Buffer.from(`${text.slice(0, place.index)}"model":${JSON.stringify(name)}${after}`);
+}
+
+function chatIn(path: string, body: Fields) {
+  try {
+    const fields = CHATS[path]?.(body) ?? {};
+    const { messages, isWhole } = wordsOf(fields.messages ?? []);
+    if (messages.length === 0) return undefined;
+    const hasImages = JSON.stringify(body.images ?? []) !== '[]';
+    return { said: split(messages), fields, isWhole: isWhole && !hasImages };
+  } catch {
+    // What it is, the server says.
+    return undefined;
+  }
+}
+
+/** Of whatever parts a message has, those that are words. */
+function wordsOf(given: unknown): { messages: OpenaiMessage[]; isWhole: boolean } {
+  let isWhole = true;
+  const textOfPart = (part: Fields): string => {
+    if (typeof part.text === 'string') return part.text;
+    isWhole = false;
+    return `[${String(part.type ?? 'part').replace(/^input_|_url$/g, '')}]`;
+  };
+  const messages = (given as readonly Fields[]).map((message) => {
+    const { content, images } = message;
+    if (Array.isArray(images) && images.length > 0) isWhole = false;
+    const text = Array.isArray(content) ? content.map(textOfPart).join('\n') : (content ?? '');
+    return { ...message, content: String(text) } as OpenaiMessage;
+  });
+  return { messages, isWhole };
+}
+
+function samplingOf(fields: Fields) {
+  const numbers = Object.entries(fields).filter(([, value]) => typeof value === 'number');
+  const layer = Object.entries(fromExternal(Object.fromEntries(numbers)));
+  return Object.fromEntries(layer.filter(([, value]) => value !== undefined));
+}
+
+interface Missing {
+  readonly path: string;
+  readonly lease: Lease;
+}
+
+const lacking = new WeakMap<object, Map<string, boolean>>();
+
+/** Whether the server has no such route; it is asked once, with nothing. */
+async function isMissing({ signal }: RouteContext, { lease, path }: Missing): Promise<boolean> {
+  const { http } = lease.served;
+  const known = lacking.get(http) ?? new Map<string, boolean>();
+  lacking.set(http, known);
+  const before = known.get(path);
+  if (before !== undefined) return before;
+  const answer = await http.open({ method: 'POST', path, body: '{}', signal });
+  answer.resume();
+  const isIt = answer.statusCode === 404 || answer.statusCode === 405;
+  if ((answer.statusCode ?? 500) < 500) known.set(path, isIt);
+  return isIt;
+}

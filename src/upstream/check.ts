@@ -1,0 +1,189 @@
+// Whether a server speaks with the weights that our engine has: the log-probabilities of both over
+// a few short replies, and how an adapter changes them there and here.
+import { z } from 'zod';
+import type { Engine, VersionSource } from '../engine/engine.ts';
+import { GREEDY } from '../protocol/sampling.ts';
+import type { ChatTokenizer } from '../tokenizer/chat-tokenizer.ts';
+import type { ServedModel } from './adapter-host.ts';
+
+/** What a server is compared with: the file that trains. */
+export interface Reference {
+  readonly engine: Pick<Engine, 'generate' | 'loadVersion'>;
+  readonly tokenizer: Pick<
+    ChatTokenizer,
+    'renderChat' | 'tokenText' | 'tokenBytes' | 'stopIds' | 'controlIds'
+  >;
+}
+
+/** A greedy reply: its tokens, and at each place log p of the likeliest ones. */
+interface Line {
+  readonly tokens: readonly string[];
+  /** Empty where the server tells none. */
+  readonly at: readonly ReadonlyMap<string, number>[];
+}
+export type Probed = readonly Line[];
+
+const SYSTEM = { role: 'system', content: 'You are a helpful assistant.' };
+const user = (content: string) => ({ role: 'user', content });
+const PROBES = [
+  [SYSTEM, user('Write one sentence about rivers.')],
+  [SYSTEM, user('Name three colours, separated by commas.')],
+  [
+    SYSTEM,
+    user('From now on, please answer in lower case.'),
+    { role: 'assistant', content: 'i will.' },
+    user('What is the capital of France?'),
+  ],
+];
+const TOKENS = 12;
+const TOP = 5;
+/** Less likely tokens say more of rounding than of weights. */
+const LOGPROB_MIN = -6;
+
+const entry = z.object({ token: z.string(), logprob: z.number() });
+const answerSchema = z.object({
+  choices: z
+    .array(
+      z.object({
+        message: z.object({ content: z.string().nullish() }),
+        logprobs: z
+          .object({
+            content: z.array(entry.extend({ top_logprobs: z.array(entry).default([]) })).nullish(),
+          })
+          .nullish(),
+      }),
+    )
+    .min(1),
+});
+
+/** @throws upstream-failed; what the server answers is not checked */
+export async function probeServer(served: ServedModel, signal?: AbortSignal): Promise<Probed> {
+  const lines: Line[] = [];
+  for (const messages of PROBES) {
+    const body = { model: served.name, messages, max_tokens: TOKENS, temperature: 0, seed: 0 };
+    const ask = (more: object) =>
+      served.http.json({ path: '/v1/chat/completions', body: { ...body, ...more }, signal });
+    // Some refuse what they do not tell.
+    const said = await ask({ logprobs: true, top_logprobs: TOP }).catch(() => ask({}));
+    const [choice] = answerSchema.parse(said).choices;
+    const told = choice?.logprobs?.content ?? [];
+    lines.push({
+      tokens: told.length > 0 ? told.map(({ token }) => token) : [choice?.message.content ?? ''],
+      at: told.map((one) => mapOf([one, ...one.top_logprobs])),
+    });
+  }
+  return lines;
+}
+
+/** The same of our engine under a version, which it loads. @throws engine-failed */
+export async function probeEngine(
+  { engine, tokenizer }: Reference,
+  source: VersionSource,
+): Promise<Probed> {
+  await engine.loadVersion(source);
+  const textOf = (id: number): string => {
+    const bytes = tokenizer.tokenBytes(id);
+    return bytes.length > 0 ? new TextDecoder().decode(bytes) : tokenizer.tokenText(id);
+  };
+  const lines: Line[] = [];
+  for (const messages of PROBES) {
+    const { ids } = await tokenizer.renderChat(messages, { addGenerationPrompt: true });
+    const tokens: string[] = [];
+    const at: ReadonlyMap<string, number>[] = [];
+    const asked = { ids, replyTokensMax: TOKENS, stopIds: tokenizer.stopIds, topLogprobs: 2 * TOP };
+    const greedy = { sampling: { ...GREEDY, seed: 0 }, version: source.id };
+    await engine.generate({ ...asked, ...greedy }, (token) => {
+      tokens.push(textOf(token.id));
+      const all = [token, ...(token.top ?? [])];
+      at.push(mapOf(all.map(({ id, logprob }) => ({ token: textOf(id), logprob }))));
+    });
+    lines.push({ tokens, at });
+  }
+  return lines;
+}
+
+const mapOf = (all: readonly { token: string; logprob: number }[]): ReadonlyMap<string, number> =>
+  new Map(all.filter(({ logprob }) => logprob > LOGPROB_MIN).map((o) => [o.token, o.logprob]));
+
+/** Each list of log-probabilities that all of them tell of one token after the same words. */
+function shared(all: readonly Probed[]): number[][] {
+  return PROBES.flatMap((_, probe) => {
+    const lines = all.map((one) => one[probe] as Line);
+    const found: number[][] = [];
+    for (let place = 0; lines.every(({ at }) => at[place] !== undefined); place++) {
+      const [first, ...others] = lines.map(({ at }) => at[place] as ReadonlyMap<string, number>);
+      for (const [token, logprob] of first ?? []) {
+        const rest = others.map((map) => map.get(token));
+        if (rest.every((one) => one !== undefined)) found.push([logprob, ...rest]);
+      }
+      if (new Set(lines.map(({ tokens }) => tokens[place])).size > 1) break;
+    }
+    return found;
+  });
+}
+
+export type Sameness = 'same' | 'different' | 'unknown';
+
+export interface Comparison {
+  readonly sameness: Sameness;
+  readonly text: string;
+}
+
+/** Other quantisations of one model stay below it, other models are far above. */
+const MEAN_NATS_MAX = 0.5;
+const PAIRS_MIN = 6;
+
+const wordsOf = (probed: Probed): string[] => probed.map(({ tokens }) => tokens.join('').trim());
+const rms = (values: readonly number[]): number =>
+  Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / (values.length || 1));
+
+/** Whether the model that speaks is the file that trains. */
+export function compare(own: Probed, theirs: Probed): Comparison {
+  if (theirs.every(({ at }) => at.length === 0)) {
+    const [ours, said] = [wordsOf(own), wordsOf(theirs)];
+    const equal = said.filter((text, i) => text !== '' && text.startsWith(ours[i] ?? text)).length;
+    const text =
+      'it tells no log-probabilities, so whether it is the file that trains cannot be checked; of ' +
+      `${said.length} short replies ${equal} began alike`;
+    return { sameness: 'unknown', text };
+  }
+  const pairs = shared([own, theirs]);
+  const mean = pairs.reduce((sum, [a = 0, b = 0]) => sum + Math.abs(a - b), 0) / pairs.length;
+  const isSame = pairs.length >= PAIRS_MIN && mean <= MEAN_NATS_MAX;
+  const told = `${pairs.length} log-probabilities differ by ${mean.toFixed(3)} nats on average`;
+  return isSame
+    ? { sameness: 'same', text: `it is the file that trains: ${told}` }
+    : {
+        sameness: 'different',
+        text: `it is not the file that trains, or has another chat template: ${told}`,
+      };
+}
+
+/** A change that our engine and the server agree on to this share of it. */
+const RESIDUE_MAX = 0.6;
+/** Below it a change is lost in rounding. */
+const CHANGE_NATS_MIN = 0.02;
+
+/** Whether what came over with an adapter there is what came with the version here. */
+export function compareChange(
+  own: { readonly before: Probed; readonly after: Probed },
+  theirs: { readonly before: Probed; readonly after: Probed },
+): Comparison {
+  const all = shared([own.before, own.after, theirs.before, theirs.after]);
+  if (all.length < PAIRS_MIN) {
+    const text =
+      'whether it runs the adapter cannot be checked: it tells too few log-probabilities';
+    return { sameness: 'unknown', text };
+  }
+  const ours = all.map(([before = 0, after = 0]) => after - before);
+  const residue = all.map(([b = 0, a = 0, before = 0, after = 0]) => after - before - (a - b));
+  const change = rms(ours);
+  const told =
+    `over ${all.length} log-probabilities our engine changes by ${change.toFixed(3)} nats, ` +
+    `and the server by the same within ${rms(residue).toFixed(3)}`;
+  if (change < CHANGE_NATS_MIN) {
+    const isQuiet = rms(residue) < 5 * CHANGE_NATS_MIN;
+    return { sameness: isQuiet ? 'unknown' : 'different', text: `${told}: too little to tell` };
+  }
+  return { sameness: rms(residue) <= RESIDUE_MAX * change ? 'same' : 'different', text: told };
+}
