@@ -13,6 +13,7 @@ export function needsUpstream(what: string): string {
 const IGNORED = new Set([
   ...['user', 'name', 'id', 'chat_id', 'session_id', 'request_id', 'conversation_id', 'message_id'],
   ...['safety_identifier', 'service_tier', 'prompt_cache_key', 'prompt_cache_retention'],
+  'prompt_cache_options',
   ...['prediction', 'cache_prompt', 'id_slot', 'slot_id', 'keep_alive', 'timings_per_token'],
   ...['background_tasks', 'features', 'files', 'dry_penalty_last_n', 'xtc_threshold'],
   ...['mirostat_tau', 'mirostat_eta', 'dry_base', 'dry_allowed_length', 'dry_sequence_breakers'],
@@ -48,6 +49,7 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
 /** What larger servers have. */
 const UPSTREAM = new Set([
   ...['response_format', 'modalities', 'audio', 'functions', 'function_call', 'suffix', 'best_of'],
+  ...['moderation', 'context_management', 'background_options', 'access_programs', 'image'],
   ...['web_search_options', 'grammar', 'json_schema', 'guided_json', 'guided_regex', 'format'],
   ...['guided_choice', 'guided_grammar', 'structured_outputs', 'verbosity', 'prompt_logprobs'],
   ...['stop_token_ids', 'ignore_eos', 'min_tokens', 'typical_p', 'mirostat', 'dry_multiplier'],

@@ -38,6 +38,7 @@ function typeOf(status: number): string {
 /** Codes that clients of that API know by another name. */
 const KNOWN_AS: Readonly<Record<string, string>> = {
   'window-overflow': 'context_length_exceeded',
+  'message-too-long': 'context_length_exceeded',
   'model-not-found': 'model_not_found',
   'token-required': 'invalid_api_key',
   'rate-limit': 'rate_limit_exceeded',
@@ -57,5 +58,5 @@ export function openaiError(error: AttuneError): OpenaiError {
 
 /** That API calls a prompt that is too long a bad request. */
 export function openaiStatus(error: AttuneError): number {
-  return error.code === 'window-overflow' ? 400 : error.status;
+  return KNOWN_AS[error.code] === 'context_length_exceeded' ? 400 : error.status;
 }

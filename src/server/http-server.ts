@@ -136,6 +136,10 @@ function createRequestHandler(options: HttpOptions): RequestHandler {
     if (request.method === 'OPTIONS') return preflight(request, response);
     const url = urlOf(request.url ?? '/');
     const path = url.pathname;
+    // Ollama's own clients name no type, or a form's; pages, which have an origin, must say JSON.
+    if (OLLAMA_PATH.test(path) && request.headers.origin === undefined) {
+      request.headers['content-type'] = 'application/json';
+    }
     const match = findRoute(options.routes, request.method ?? 'GET', path);
     if (match === undefined) {
       if (!API_PREFIXES.some((prefix) => path.startsWith(prefix))) {

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
 import { AttuneError } from '../base/errors.ts';
 import { sha256 } from '../base/hash.ts';
+import { needsUpstream } from '../protocol/openai.ts';
 
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -46,8 +47,13 @@ the terminal with <code>attune chat</code>.</p></html>
 const WITHOUT_V1 = /^\/+(?:models|chat\/completions|completions|responses|embeddings)\b/;
 
 export function nothingAt(path: string): AttuneError {
-  const hint = WITHOUT_V1.test(path) ? ' The address of the API ends with /v1.' : '';
-  return new AttuneError('route-unknown', `There is nothing at ${path.slice(0, 200)}.${hint}`);
+  const rest = `${needsUpstream('Kept answers, files and the rest of this API are')}.`;
+  const isApi = path.startsWith('/v1/');
+  const hint = isApi ? rest : WITHOUT_V1.test(path) ? 'The address of the API ends with /v1.' : '';
+  return new AttuneError(
+    'route-unknown',
+    `There is nothing at ${path.slice(0, 200)}. ${hint}`.trim(),
+  );
 }
 
 interface StaticFile {

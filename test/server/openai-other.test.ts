@@ -128,6 +128,17 @@ describe('a response', () => {
   });
 });
 
+describe('what is kept on the servers of OpenAI', () => {
+  it('is refused with the reason', async () => {
+    const { responses, chat, models } = house.client;
+    for (const asked of [responses.retrieve('resp_1'), chat.completions.retrieve('x')]) {
+      await expect(asked).rejects.toMatchObject({ status: 404 });
+      await expect(asked).rejects.toThrow(/upstream/);
+    }
+    await expect(models.delete('attune')).rejects.toMatchObject({ status: 405 });
+  });
+});
+
 describe("Ollama's API", () => {
   async function post(path: string, body: object) {
     const response = await fetch(`${house.daemon.url}/api/${path}`, {
@@ -183,14 +194,30 @@ describe("Ollama's API", () => {
 
   it('tells of its models and its version', async () => {
     const read = async (path: string) => (await fetch(`${house.daemon.url}/api/${path}`)).json();
-    expect(await read('tags')).toMatchObject({ models: [{ name: 'attune:latest' }, {}] });
+    for (const path of ['tags', 'ps'])
+      expect(await read(path)).toMatchObject({ models: [{ name: 'attune:latest' }, {}] });
     expect(await read('version')).toEqual({ version: expect.stringMatching(/^\d/) });
     expect((await post('show', {})).lines).toMatchObject([
       { capabilities: ['completion', 'tools'] },
     ]);
   });
 
+  it('takes what names no type of content, as its clients and curl send it, but from no page', async () => {
+    house.said = 'Hi.';
+    const ask = (headers: Record<string, string>) =>
+      fetch(`${house.daemon.url}/api/chat`, {
+        ...{ method: 'POST', headers },
+        body: Buffer.from(JSON.stringify({ model: 'attune', messages, stream: false })),
+      });
+    const form = { 'Content-Type': 'application/x-www-form-urlencoded' };
+    expect([(await ask({})).status, (await ask(form)).status]).toEqual([200, 200]);
+    expect((await ask({ ...form, Origin: house.daemon.url })).status).toBe(400);
+    expect((await ask({ ...form, Origin: 'https://elsewhere.example' })).status).toBe(403);
+  });
+
   it.each([
+    ['embed', { input: 'x' }, 404, /embed.*upstream/],
+    ['pull', {}, 404, /pull/],
     ['chat', { messages, model: 'llama3' }, 404, /llama3/],
     ['chat', { messages, format: 'json' }, 400, /format.*upstream/],
     ['chat', { messages: [{ role: 'user', content: 'x', images: ['AAAA'] }] }, 400, /upstream/],

@@ -196,6 +196,7 @@ describe('the official openai client', () => {
     [{ model: 'attune', messages: [user('x')], temperature: 9 }, 400, 'message-invalid'],
     [{ model: 'attune', messages: [user('x')], logit_bias: { 99999: 1 } }, 400, 'message-invalid'],
     [{ model: 'attune', messages: [user('x'.repeat(5000))] }, 400, 'context_length_exceeded'],
+    [{ model: 'attune', messages: [user('x'.repeat(100_001))] }, 400, 'context_length_exceeded'],
   ])('is refused in its own format: %j', async (body, status, code) => {
     const before = daemon.store.conversations.size;
     const asked = client.chat.completions.create(body as never);

@@ -1,6 +1,6 @@
 // /api/chat and its like: Ollama's API, for the clients that know no other.
 import { z } from 'zod';
-import { type AttuneError, publicMessage } from '../../base/errors.ts';
+import { AttuneError, publicMessage } from '../../base/errors.ts';
 import type { InFlight } from '../../chat/reply-runner.ts';
 import { parseWith } from '../../protocol/codec.ts';
 import {
@@ -11,7 +11,7 @@ import {
   OllamaChatRequest,
   OllamaGenerateRequest,
 } from '../../protocol/ollama.ts';
-import { ChatCompletionRequest, CompletionRequest } from '../../protocol/openai.ts';
+import { ChatCompletionRequest, CompletionRequest, needsUpstream } from '../../protocol/openai.ts';
 import { type Route, type RouteContext, route, sendJson } from '../route.ts';
 import { logprobsOf } from './chat-format.ts';
 import { beginChat, beginCompletion, type OpenaiOptions } from './order.ts';
@@ -27,10 +27,17 @@ export function ollamaRoutes(options: OpenaiOptions, version: string): Route[] {
     route('POST', '/api/chat', (context) => chat(context, options)),
     route('POST', '/api/generate', (context) => generate(context, options)),
     route('GET', '/api/version', () => ({ version })),
-    route('GET', '/api/tags', () => {
-      const names = modelIds(engineView()).map((id) => `${id}:latest`);
-      return { models: names.map((name) => ({ name, model: name, ...modelView(options) })) };
-    }),
+    ...['/api/tags', '/api/ps'].map((path) =>
+      route('GET', path, () => {
+        const names = modelIds(engineView()).map((id) => `${id}:latest`);
+        return { models: names.map((name) => ({ name, model: name, ...modelView(options) })) };
+      }),
+    ),
+    ...['/api/embed', '/api/embeddings'].map((path) =>
+      route('POST', path, () => {
+        throw new AttuneError('route-unknown', `${needsUpstream('embed: embeddings are')}.`);
+      }),
+    ),
     route('POST', '/api/show', async ({ readBody }) => {
       const { model, name } = await readBody(Show);
       assertModel(modelName(model ?? name ?? ''), engineView());
@@ -173,8 +180,9 @@ function ollamaFormat(
   };
 }
 
-/** The paths of this API, whose errors are texts. */
-export const OLLAMA_PATH = /^\/api\/(?:chat|generate|tags|show|version)$/;
+/** The paths of Ollama's API, also of what is not served: their errors are texts. */
+export const OLLAMA_PATH =
+  /^\/api\/(?:chat|generate|tags|show|version|ps|embed|embeddings|pull|push|create|copy|delete)$/;
 
 export function ollamaError(error: AttuneError): { error: string } {
   return { error: publicMessage(error) };
