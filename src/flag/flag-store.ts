@@ -72,6 +72,15 @@ function sameDraft(flag: Flag, draft: FlagDraft): boolean {
   return flag.conversationId === draft.conversationId && flag.replyId === draft.replyId;
 }
 
+/** What was exported here has its times, and stays as it is now. */
+function isChangedElsewhere(flag: Flag, draft: ImportedMark): boolean {
+  const isUntouched = flag.updatedAt === flag.createdAt && flag.usedBy.length === 0;
+  if (!isUntouched || draft.updatedAt !== undefined) return false;
+  return (['kind', 'reason', 'betterWords', 'strength'] as const).some(
+    (one) => flag[one] !== draft[one],
+  );
+}
+
 function find(flags: readonly Flag[], id: string): Flag {
   const flag = flags.find((one) => one.id === id);
   if (flag !== undefined) return flag;
@@ -163,11 +172,12 @@ export class FlagStore {
   }
 
   /**
-   * Flags that come with a conversation: they are there with it, or not at all. Those that are
-   * there stay. Programs copy a conversation with the ids of its messages and marks: the marks of
-   * the copy get ids of their own.
+   * Flags that come with a conversation: they are there with it, or not at all. One that is there
+   * takes what another program changed of it, unless the person or a night did so here. Programs
+   * copy a conversation with the ids of its messages and marks: the marks of the copy get ids of
+   * their own.
    * @param write makes the conversation durable
-   * @returns how many were added
+   * @returns how many were added or changed
    * @throws reply-not-found, flags-limit, and as `write`
    */
   async import(
@@ -182,19 +192,27 @@ export class FlagStore {
     // What an import before could not take back.
     if (this.#arriving.has(conversationId)) await this.#drop([conversationId]);
     const added = new Set<string>();
+    let changed = 0;
     this.#arriving.set(conversationId, added);
     try {
       if (placed.length > 0) {
         await this.#update((file) => {
-          const known = new Map(file.flags.map((flag) => [flag.id, flag.conversationId]));
+          const known = new Map(file.flags.map((flag) => [flag.id, flag]));
           for (const { draft, messageId } of placed) {
-            const isTaken = (known.get(draft.id) ?? conversationId) !== conversationId;
+            const owner = known.get(draft.id)?.conversationId ?? conversationId;
             const own = sha256(`${conversationId}\u0000${draft.id}`).slice(0, 32);
-            const id = isTaken ? own : draft.id;
-            if (known.has(id)) continue;
-            this.#push(file, { ...draft, id }, messageId);
-            known.set(id, conversationId);
-            added.add(id);
+            const id = owner === conversationId ? draft.id : own;
+            const there = known.get(id);
+            if (there === undefined) {
+              known.set(id, this.#push(file, { ...draft, id }, messageId));
+              added.add(id);
+            } else if (isChangedElsewhere(there, draft)) {
+              const at = this.#options.clock.now();
+              const { kind, reason, betterWords, strength } = draft;
+              const marked = { kind, reason, betterWords, strength, createdAt: at, updatedAt: at };
+              file.flags[file.flags.indexOf(there)] = { ...there, ...marked };
+              changed += 1;
+            }
           }
           const others = file.arriving.filter((one) => one.conversationId !== conversationId);
           file.arriving = [...others, { conversationId, flagIds: [...added], logBytes }];
@@ -208,7 +226,7 @@ export class FlagStore {
       throw error;
     }
     this.#arriving.delete(conversationId);
-    return added.size;
+    return added.size + changed;
   }
 
   /**
