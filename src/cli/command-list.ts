@@ -18,6 +18,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   search: overview,
   memory: overview,
   import: async () => (await import('./conversation/import.ts')).registerImport,
+  rate: async () => (await import('./conversation/rate.ts')).registerRate,
   export: async () => (await import('./conversation/export.ts')).registerExport,
   config: async () => (await import('./print-config.ts')).registerConfig,
   night,

@@ -72,7 +72,7 @@ async function importFile(program: string, file: string, options: AddressOptions
 }
 
 /** An export of thousands waits where the daemon asks for it. */
-async function send(
+export async function send(
   client: HttpClient,
   conversation: ConversationImportInput | ConversationExport,
 ): Promise<ConversationImported> {
