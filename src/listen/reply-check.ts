@@ -21,6 +21,12 @@ export interface ReplyVerdict {
 /** Fewer words of its own are no answer. */
 const OWN_WORDS_MIN = 3;
 const RUN_WORDS = 4;
+/** A sentence of which as much stands in the conversation only repeats it. */
+const COPIED_MAX = 0.5;
+/** Sentences that put an answer off. */
+const EVADES =
+  /^(?:sorry|i(?:'m| am) (?:sorry|not sure|glad|here)|you(?:'re| are) (?:right|welcome)|i (?:can't|cannot|don't))\b/i;
+const COUNTED = /\bhow (?:much|many|long|often|far)\b|\bcosts?\b/i;
 
 const emptyWords = new Set(contentWords(phrases.emptyWords.join(' ')).map((word) => word.text));
 const NEGATED =
@@ -28,7 +34,7 @@ const NEGATED =
 
 export function checkListening(scene: Scene, reply: string): ReplyVerdict {
   const words = wordsOf(reply).map(({ text }) => text);
-  const isAnswer = !isLooping(words) && ownWords(scene, reply) >= OWN_WORDS_MIN;
+  const isAnswer = !isLooping(words) && answers(scene, reply);
   const about = { isAnswer, copied: copiedShare(scene, words), words: words.length };
   const does = (act: Act): boolean => ACTS[act](scene, reply, isAnswer);
   switch (scene.act) {
@@ -79,16 +85,34 @@ function affirmed({ key }: Thing, reply: string): number[] {
   });
 }
 
-/** Content words that neither the conversation has nor any question would fit. */
-function ownWords({ messages }: Scene, reply: string): number {
-  const said = new Set(messages.flatMap(({ content }) => contentWords(content)).map((w) => w.text));
-  const told = sentencesOf(reply).filter((sentence) => !sentence.endsWith('?'));
-  const own = told
-    .flatMap((sentence) => contentWords(sentence))
-    .map(({ text }) => text)
-    .filter((text) => !said.has(text) && !emptyWords.has(text));
-  return new Set(own).size;
+/**
+ * Takes up a word of the last question and adds to it, gives a number where one was asked for, or
+ * says enough that the conversation has not and not any question would fit.
+ */
+function answers(scene: Scene, reply: string): boolean {
+  const { messages } = scene;
+  const last = messages.at(-1)?.content ?? '';
+  const question = sentencesOf(last).at(-1) ?? '';
+  const said = stemsOf(messages.map(({ content }) => content).join(' '));
+  const isCopied = (text: string): boolean =>
+    copiedShare(
+      scene,
+      wordsOf(text).map(({ text: word }) => word),
+    ) >= COPIED_MAX;
+  const told = sentencesOf(reply).filter(
+    (text) => !text.endsWith('?') && !EVADES.test(text) && !isCopied(text),
+  );
+  const beyond = (text: string, known: ReadonlySet<string>): string[] =>
+    [...stemsOf(text)].filter((stem) => !known.has(stem) && !emptyWords.has(stem));
+  const takesUp = (text: string): boolean =>
+    [...stemsOf(question)].some((stem) => stemsOf(text).has(stem)) &&
+    beyond(text, stemsOf(last)).length > 0;
+  const own = new Set(told.flatMap((text) => beyond(text, said)));
+  const counts = COUNTED.test(question) && told.some((text) => /\d/.test(text));
+  return told.some(takesUp) || counts || own.size >= OWN_WORDS_MIN;
 }
+
+const stemsOf = (text: string): Set<string> => new Set(contentWords(text).map((word) => word.text));
 
 function isLooping(words: readonly string[]): boolean {
   const runs = runsOf(words);

@@ -255,24 +255,27 @@ export class Trainer {
     return target;
   }
 
-  /** Mean KL from one's predictions to those of `weights` on the examples' replies. */
+  /** Mean KL from the start's predictions, or from those given, to those of `weights` on replies. */
   async #movement(
     examples: readonly Example[],
     weights: Parameters<Reader['logits']>[2],
-    from: HostTensors = this.#before,
+    from?: readonly HostTensor[],
   ): Promise<number> {
     const kls: number[] = [];
-    for (const { contextIds, chosen } of examples.slice(0, MOVEMENT_LESSONS_MAX)) {
-      await this.#options.beforeMicroStep?.();
-      const cache = await this.#contexts.get(contextIds, this.#before);
-      try {
-        const first = await this.#reader.logits(cache, chosen, from);
-        kls.push(klOfLogits(first, await this.#reader.logits(cache, chosen, weights)));
-      } finally {
-        cache.release();
-      }
+    for (const [i, example] of examples.slice(0, MOVEMENT_LESSONS_MAX).entries()) {
+      const first = from?.[i] ?? (await this.#predict(example, this.#before));
+      kls.push(klOfLogits(first, await this.#predict(example, weights)));
     }
     return meanOf(kls);
+  }
+
+  async #predict(
+    { contextIds, chosen }: Example,
+    weights: Parameters<Reader['logits']>[2],
+  ): Promise<HostTensor> {
+    await this.#options.beforeMicroStep?.();
+    const cache = await this.#contexts.get(contextIds, this.#before);
+    return this.#reader.logits(cache, chosen, weights).finally(() => cache.release());
   }
 
   async #save({ resumePath }: Arm, counters: Counters): Promise<void> {
@@ -315,10 +318,11 @@ export class Trainer {
     const whole = await plus(this.#before, full);
     // A share needs fewer lessons than what is reported, and is asked for at every rank.
     const watched = watchedOf(plan.lessons);
+    const predicted: HostTensor[] = [];
+    for (const one of isCut ? [] : watched) predicted.push(await this.#predict(one, whole));
     const fullKl = isCut ? 0 : await this.#movement(watched, whole);
     const lost = async (tensors: Compressed['tensors']): Promise<number> => {
-      const weights = await plus(this.#before, tensors);
-      const kl = await this.#movement(watched, weights, whole);
+      const kl = await this.#movement(watched, await plus(this.#before, tensors), predicted);
       return fullKl === 0 ? kl : kl / fullKl;
     };
     const { tensors: delta, ...rest } = isCut

@@ -7,10 +7,16 @@ import { SUITE } from './open-suite.ts';
 
 interface Labelled {
   readonly model: string;
+  /** Whether the check was changed after these replies had been looked at. */
+  readonly part: 'seen' | 'fresh';
   readonly scene: Scene;
   readonly reply: string;
-  readonly label: { readonly right: boolean; readonly other: boolean; readonly answer: boolean };
+  readonly label: Label;
+  /** By the hand that wrote the check. */
+  readonly first?: Label;
 }
+
+type Label = Readonly<Record<'right' | 'other' | 'answer', boolean>>;
 
 const labelled = readFileSync(join(SUITE, 'agreement.jsonl'), 'utf8')
   .trim()
@@ -29,18 +35,34 @@ function kappa(pairs: readonly (readonly [boolean, boolean])[]): string {
   return chance === 1 ? '–' : ((agreed - chance) / (1 - chance)).toFixed(2);
 }
 
+function row(name: string, pairs: readonly (readonly [boolean, boolean])[]): string {
+  const agreed = pairs.filter(([label, other]) => label === other).length / pairs.length;
+  const labels = pairs.filter(([label]) => label).length;
+  return `| ${name} | ${pairs.length} | ${labels} | ${agreed.toFixed(2)} | ${kappa(pairs)} |`;
+}
+
 describe('the check of replies and the labels set by reading', () => {
-  it.each(['companion', 'smollm2'])('agree on replies of %s as the table says', (model) => {
-    const own = labelled.filter((one) => one.model === model);
+  it.each([
+    ['companion', 'seen'],
+    ['smollm2', 'seen'],
+    ['smollm2', 'fresh'],
+  ] as const)('agree on replies of %s, %s, as the table says', (model, part) => {
+    const own = labelled.filter((one) => one.model === model && one.part === part);
     for (const name of ['right', 'other', 'answer'] as const) {
       const pairs = own.map(
         ({ scene, reply, label }) =>
           [label[name], checkListening(scene, reply)[VERDICT[name]]] as const,
       );
-      const agreed = pairs.filter(([label, check]) => label === check).length / pairs.length;
-      const labels = pairs.filter(([label]) => label).length;
-      const row = `| ${model} | ${name} | ${own.length} | ${labels} | ${agreed.toFixed(2)} | ${kappa(pairs)} |`;
-      expect(table).toContain(row);
+      expect(table).toContain(row(`${model}, ${part} | ${name}`, pairs));
+    }
+  });
+
+  it.each(['companion', 'smollm2'])('are set alike by two hands for %s', (model) => {
+    for (const name of ['right', 'other', 'answer'] as const) {
+      const pairs = labelled.flatMap(({ model: of, label, first }) =>
+        of === model && first !== undefined ? [[label[name], first[name]] as const] : [],
+      );
+      expect(table).toContain(row(`${model}, two hands | ${name}`, pairs));
     }
   });
 });

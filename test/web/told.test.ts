@@ -64,6 +64,34 @@ describe.skipIf(!canBrowse)(`hear me now in the browser ${NEEDS}`, SLOW, () => {
     },
   );
 
+  it('stays in view while it grows beside a reply, also where that is not the end', async () => {
+    const { page, close } = await openPage(house.browser, house.daemon.url, {
+      viewport: { width: 1440, height: 850 },
+    });
+    for (const word of ['first', 'second', 'third', 'fourth', 'fifth']) {
+      engine.answer = `The ${word} one is fine with me.`;
+      await say(page, `This is the ${word} room.`);
+      await replied(page, engine.answer);
+    }
+    engine.answer = Array(10).fill(DRIFTED).join(' ');
+    await say(page, 'I want the blue room.');
+    await replied(page, engine.answer);
+    // No word twice: a reply that loops is asked for again.
+    const more = Array.from({ length: 25 }, (_, i) => `with-room-${i}`).join(' ');
+    engine.answer = `Well.${HOLD} ${HEARD} It goes ${more}.`;
+    await page.getByRole('button', { name: 'Not heard' }).last().click();
+    await page.getByRole('button', { name: 'Flag this moment' }).click();
+    await told(page).getByText('Well.', { exact: true }).waitFor();
+    const { x, y } = await wholeBox(told(page));
+    await page.mouse.move(x, y);
+    await page.mouse.wheel(0, -80);
+    await page.getByRole('button', { name: 'To the latest words' }).waitFor();
+    engine.release();
+    await told(page).getByRole('button', { name: 'Keep this reply' }).waitFor();
+    await wholeBox(told(page));
+    await close();
+  });
+
   it('is kept with one key, by who uses no mouse', async () => {
     const { page, close } = await openPage(house.browser, house.daemon.url);
     engine.answer = DRIFTED;

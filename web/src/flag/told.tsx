@@ -1,7 +1,7 @@
 // "Hear me now": beside a reply that did not listen, what the same model says when it is told.
 import { signal } from '@preact/signals';
 import type { VNode } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { Flag, ToldReply } from '../../../src/protocol/flag.ts';
 import { request } from '../connection.ts';
 import { Markdown } from '../markdown.tsx';
@@ -78,15 +78,26 @@ export function ToldLine({ flag }: { flag: Flag }): VNode | null {
   );
 }
 
-/** On the phone, too, it is in view when it begins. */
-function useArrival(flagId: string) {
+/** On the phone, too, it is in view when it begins, and stays so while the person looks at it. */
+function useArrival({ flagId, text, isRunning }: ToldReply) {
   const section = useRef<HTMLElement>(null);
+  const height = useRef(0);
   useEffect(() => {
     if (asked.value !== flagId) return;
     asked.value = null;
     section.current?.focus({ preventScroll: true });
     section.current?.scrollIntoView({ block: 'nearest' });
   }, [flagId]);
+  // Beside a reply its end is not that of the conversation: whoever saw all of it sees it grow.
+  useLayoutEffect(() => {
+    const view = section.current?.closest('.scroller')?.getBoundingClientRect();
+    const box = section.current?.getBoundingClientRect();
+    if (view === undefined || box === undefined) return;
+    const wasInView = height.current > 0 && box.top + height.current <= view.bottom + 1;
+    if (wasInView && box.bottom > view.bottom)
+      section.current?.scrollIntoView({ block: 'nearest' });
+    height.current = box.height;
+  }, [text, isRunning]);
   return section;
 }
 
@@ -99,7 +110,7 @@ export function ToldOf({ flags: own }: { flags: readonly Flag[] }): VNode {
 }
 
 function Told({ reply }: { reply: ToldReply }): VNode {
-  const section = useArrival(reply.flagId);
+  const section = useArrival(reply);
   const { text, isRunning, error } = reply;
   return (
     <section

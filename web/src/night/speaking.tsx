@@ -36,7 +36,9 @@ const context = computed(() => {
 });
 
 const speedText = (): string =>
-  speed.value === null ? '' : `${Math.max(0.1, speed.value).toPrecision(2)} tokens a second`;
+  speed.value === null
+    ? ''
+    : `${Number(Math.max(0.1, speed.value).toPrecision(2))} tokens a second`;
 
 /** One line beside what is written. */
 export function Meter(): VNode | null {
