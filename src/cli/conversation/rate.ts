@@ -50,9 +50,10 @@ const CORRECTION_CHARACTERS = 200;
 
 const INTERRUPTED = /^\[Request interrupted by user/;
 /** What the person said instead of letting a tool run. */
-const DECLINED = /the user said:\s*([\s\S]+)$/;
-/** What the program says in the person's place. */
-const PROGRAM = /<(system-reminder|ide_\w+|command-\w+|local-command-\w+|bash-\w+)>[\s\S]*?<\/\1>/g;
+const DECLINED = /^(?:Error: )?The user doesn't want to proceed[\s\S]*?the user said:\s*([\s\S]+)$/;
+/** What the program says in the person's place: `<system-reminder>…`, a summary of what was before. */
+const PROGRAM =
+  /<([a-z]+(?:[-_][a-z]+)+)>[\s\S]*?<\/\1>|^This session is being continued from a previous[\s\S]*/g;
 
 /** One in which the person corrected the agent. */
 export interface Moment {
@@ -151,12 +152,13 @@ export function registerRate(program: Command): void {
 async function rate(path: string, { all = false, ...options }: RateOptions): Promise<void> {
   const client = new HttpClient(await findDaemon(options));
   const { flags } = await client.get('/api/flags', z.object({ flags: z.array(Flag) }));
-  const flagged = new Set(flags.map(({ id }) => id));
+  const seen = new Set(flags.map(({ id }) => id));
   const found: Moment[] = [];
   for (const file of await transcriptsIn(path)) {
     found.push(...momentsIn(await readFile(file, 'utf8'), Date.now()));
   }
-  const moments = found.filter(({ flag }) => !flagged.has(flag.id));
+  // A session that was resumed is a transcript of its own, with what was said before.
+  const moments = found.filter(({ flag: { id } }) => !seen.has(id) && seen.add(id));
   say(`Corrections found: ${found.length}, flagged before: ${found.length - moments.length}.`);
   const prompt = createInterface({ input: process.stdin });
   const lines = prompt[Symbol.asyncIterator]();
