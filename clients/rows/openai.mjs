@@ -14,7 +14,7 @@ export function rows({ url, callingUrl }) {
   const image = { type: 'image_url', image_url: { url: PICTURE } };
   return {
     models: async () => (await all(client.models.list())).map(({ id }) => id),
-    'one model, by a name with slashes': async () => {
+    'one model, by its own name': async () => {
       const { id } = (await all(client.models.list())).at(-1);
       return (await client.models.retrieve(id)).id;
     },
