@@ -37,7 +37,7 @@ import { loadableVersion } from './swap/swap.ts';
 import type { ChatTokenizer } from './tokenizer/chat-tokenizer.ts';
 import { readGenerationConfig } from './tokenizer/generation-config.ts';
 import { openTokenizerWorker } from './tokenizer/tokenizer-worker.ts';
-import { Upstream } from './upstream/upstream.ts';
+import { Upstream, type UpstreamOptions } from './upstream/upstream.ts';
 import { judgingSuites } from './work/suite.ts';
 
 export interface StartOptions {
@@ -266,8 +266,12 @@ async function createUpstream(
   const settings = config.engine.upstream;
   if (settings.kind === 'none') return undefined;
   const place = { modelDir: paths.model, cacheDir: paths.cache };
+  const write: UpstreamOptions['write'] = async ({ deltas }, form, name) => {
+    const { writeAdapter } = await import('./upstream/adapter-file.ts');
+    return writeAdapter(form, { deltas, name }, place);
+  };
   const wanted = () => loadableVersion(ledger, ledger.head().inForce);
-  const parts = { settings, place, wanted, onChange, logger, reference: { engine, tokenizer } };
+  const parts = { settings, write, wanted, onChange, logger, reference: { engine, tokenizer } };
   return new Upstream(parts, await loadableVersion(ledger, []));
 }
 

@@ -34,6 +34,14 @@ const PROBES = [
     { role: 'assistant', content: 'i will.' },
     user('What is the capital of France?'),
   ],
+  [SYSTEM, user('I want the tower for the place of the picnic. What do you think?')],
+  [SYSTEM, user('Write it on one line, please: a list of three fruits.')],
+  [
+    SYSTEM,
+    user('Let us plan the week. Monday stays free.'),
+    { role: 'assistant', content: 'Good. How about a walk on Monday?' },
+    user('What is on Monday?'),
+  ],
 ];
 const TOKENS = 12;
 const TOP = 5;
@@ -60,7 +68,9 @@ const answerSchema = z.object({
 export async function probeServer(served: ServedModel, signal?: AbortSignal): Promise<Probed> {
   const lines: Line[] = [];
   for (const messages of PROBES) {
-    const body = { model: served.name, messages, max_tokens: TOKENS, temperature: 0, seed: 0 };
+    const greedy = { max_tokens: TOKENS, temperature: 0, seed: 0 };
+    // Nobody said it: an Attune there keeps nothing of it.
+    const body = { model: served.name, messages, ...greedy, store: false };
     const ask = (more: object) =>
       served.http.json({ path: '/v1/chat/completions', body: { ...body, ...more }, signal });
     // Some refuse what they do not tell.
@@ -134,8 +144,6 @@ const MEAN_NATS_MAX = 0.5;
 const PAIRS_MIN = 6;
 
 const wordsOf = (probed: Probed): string[] => probed.map(({ tokens }) => tokens.join('').trim());
-const rms = (values: readonly number[]): number =>
-  Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / (values.length || 1));
 
 /** Whether the model that speaks is the file that trains. */
 export function compare(own: Probed, theirs: Probed): Comparison {
@@ -148,7 +156,7 @@ export function compare(own: Probed, theirs: Probed): Comparison {
     return { sameness: 'unknown', text };
   }
   const pairs = shared([own, theirs]);
-  const mean = pairs.reduce((sum, [a = 0, b = 0]) => sum + Math.abs(a - b), 0) / pairs.length;
+  const mean = meanOf(pairs.map(([a = 0, b = 0]) => Math.abs(a - b)));
   const isSame = pairs.length >= PAIRS_MIN && mean <= MEAN_NATS_MAX;
   const told = `${pairs.length} log-probabilities differ by ${mean.toFixed(3)} nats on average`;
   return isSame
@@ -159,31 +167,52 @@ export function compare(own: Probed, theirs: Probed): Comparison {
       };
 }
 
-/** A change that our engine and the server agree on to this share of it. */
-const RESIDUE_MAX = 0.6;
-/** Below it a change is lost in rounding. */
-const CHANGE_NATS_MIN = 0.02;
-
-/** Whether what came over with an adapter there is what came with the version here. */
-export function compareChange(
-  own: { readonly before: Probed; readonly after: Probed },
-  theirs: { readonly before: Probed; readonly after: Probed },
-): Comparison {
-  const all = shared([own.before, own.after, theirs.before, theirs.after]);
-  if (all.length < PAIRS_MIN) {
-    const text =
-      'whether it runs the adapter cannot be checked: it tells too few log-probabilities';
-    return { sameness: 'unknown', text };
-  }
-  const ours = all.map(([before = 0, after = 0]) => after - before);
-  const residue = all.map(([b = 0, a = 0, before = 0, after = 0]) => after - before - (a - b));
-  const change = rms(ours);
-  const told =
-    `over ${all.length} log-probabilities our engine changes by ${change.toFixed(3)} nats, ` +
-    `and the server by the same within ${rms(residue).toFixed(3)}`;
-  if (change < CHANGE_NATS_MIN) {
-    const isQuiet = rms(residue) < 5 * CHANGE_NATS_MIN;
-    return { sameness: isQuiet ? 'unknown' : 'different', text: `${told}: too little to tell` };
-  }
-  return { sameness: rms(residue) <= RESIDUE_MAX * change ? 'same' : 'different', text: told };
+interface Change {
+  readonly before: Probed;
+  readonly after: Probed;
 }
+
+/** Less is no change: a server says the same twice within this. */
+const QUIET_NATS = 0.02;
+/** How many standard errors a correlation has to be away from none. */
+const CLEAR = 3;
+/** Log-probabilities of one place are not independent. */
+const PER_PLACE = 2;
+
+/**
+ * Whether what came over with an adapter there is what came with the version here. A server without
+ * it says what it said before; one with another one is further from our engine than before. What is
+ * left is rounding, which moves each log-probability by more than a small night does: the changes are
+ * only correlated.
+ */
+export function compareChange(own: Change, theirs: Change): Comparison {
+  const all = shared([own.before, own.after, theirs.before, theirs.after]);
+  const here = all.map(([before = 0, after = 0]) => after - before);
+  const there = all.map(([, , before = 0, after = 0]) => after - before);
+  const apart = (mine: Probed, its: Probed): number =>
+    meanOf(shared([mine, its]).map(([a = 0, b = 0]) => Math.abs(a - b)));
+  const [before, after] = [apart(own.before, theirs.before), apart(own.after, theirs.after)];
+  const r = product(here, there) / Math.sqrt(product(here, here) * product(there, there));
+  const z = r * Math.sqrt(all.length / PER_PLACE);
+  const told =
+    `with the adapter ${all.length} log-probabilities are ${after.toFixed(3)} nats from those of ` +
+    `our engine (without ${before.toFixed(3)})`;
+  const isMoved = rms(here) > 2 * QUIET_NATS;
+  const isStill = isMoved && rms(there) < QUIET_NATS;
+  if (all.length >= PAIRS_MIN && (isStill || after > 2 * before + QUIET_NATS)) {
+    const why = isStill ? 'it says what it said without it' : told;
+    return { sameness: 'different', text: why };
+  }
+  if (all.length >= PAIRS_MIN && isMoved && z >= CLEAR) {
+    const text = `${told}, and change as they do there (r ${r.toFixed(2)}, z ${z.toFixed(1)})`;
+    return { sameness: 'same', text };
+  }
+  return { sameness: 'unknown', text: `${told}: too small a change to tell from rounding` };
+}
+
+const product = (a: readonly number[], b: readonly number[]): number =>
+  a.reduce((sum, one, i) => sum + one * (b[i] ?? 0), 0);
+const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+const rms = (values: readonly number[]): number =>
+  Math.sqrt(product(values, values) / Math.max(1, values.length));

@@ -4,15 +4,23 @@ import { AttuneError, isAttuneError, reasonOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { VersionSource } from '../engine/engine.ts';
 import type { UpstreamView } from '../protocol/server-message.ts';
-import type { ModelPlace } from './adapter-file.ts';
+import type { AdapterFile, AdapterForm } from './adapter-file.ts';
 import { loadAdapter, type ServedModel, type UpstreamSettings } from './adapter-host.ts';
-import { compare, compareChange, probeEngine, probeServer, type Reference } from './check.ts';
+import {
+  compare,
+  compareChange,
+  type Probed,
+  probeEngine,
+  probeServer,
+  type Reference,
+} from './check.ts';
 import { UpstreamHttp } from './http.ts';
 
 export interface UpstreamOptions {
   readonly settings: UpstreamSettings;
   readonly reference: Reference;
-  readonly place: ModelPlace;
+  /** Writes the adapter of a version. */
+  readonly write: (source: VersionSource, form: AdapterForm, name: string) => Promise<AdapterFile>;
   /** The version that should speak. */
   readonly wanted: () => Promise<VersionSource>;
   readonly onChange: (view: UpstreamView) => void;
@@ -49,6 +57,7 @@ export class Upstream {
   readonly #base: ServedModel;
   readonly #holds = new Map<ServedModel, number>();
   readonly #retired = new Set<ServedModel>();
+  readonly #probed = new WeakMap<ServedModel, readonly [here: Probed, there: Probed]>();
   readonly #stop = new AbortController();
   #current: ServedModel;
   #message: string | null = 'it has not answered yet';
@@ -170,25 +179,28 @@ export class Upstream {
 
   async #load(source: VersionSource): Promise<ServedModel> {
     if (source.deltas.length === 0) return this.#base;
-    const { settings, place } = this.#options;
+    const { settings, write } = this.#options;
     const name = `${ALIAS}-${source.id.replace(/[^a-z0-9]/gi, '').slice(-12)}`;
     return loadAdapter({
       ...{ name, source, base: this.#base, settings },
-      async write(form) {
-        const { writeAdapter } = await import('./adapter-file.ts');
-        return writeAdapter(form, { deltas: source.deltas, name }, place);
-      },
+      write: (form) => write(source, form, name),
     });
   }
 
   async #checkChange(before: ServedModel, after: ServedModel) {
-    const { reference } = this.#options;
-    const own = {
-      before: await probeEngine(reference, before.source),
-      after: await probeEngine(reference, after.source),
-    };
-    const theirs = { before: await probeServer(before), after: await probeServer(after) };
-    return compareChange(own, theirs);
+    const [here, there] = await this.#probe(before);
+    const [hereAfter, thereAfter] = await this.#probe(after);
+    return compareChange({ before: here, after: hereAfter }, { before: there, after: thereAfter });
+  }
+
+  /** Of our engine under its version, and of the server. */
+  async #probe(served: ServedModel): Promise<readonly [here: Probed, there: Probed]> {
+    const known = this.#probed.get(served);
+    if (known !== undefined) return known;
+    const here = await probeEngine(this.#options.reference, served.source);
+    const probed = [here, await probeServer(served, this.#stop.signal)] as const;
+    this.#probed.set(served, probed);
+    return probed;
   }
 
   #use(served: ServedModel, before: ServedModel): void {
@@ -241,17 +253,19 @@ export class Upstream {
 
   /** It is there (again): is it the right model, and has it the adapter? */
   async #settle(): Promise<void> {
-    const { reference, wanted, logger } = this.#options;
+    const { wanted, logger } = this.#options;
     this.#current = this.#base;
-    const check = compare(
-      await probeEngine(reference, this.#base.source),
-      await probeServer(this.#base),
-    );
-    this.#check = check.text;
-    this.#isSame = check.sameness !== 'different';
-    logger[this.#isSame ? 'info' : 'warn']({ upstream: this.settings.url }, check.text);
+    this.#check = 'being compared with the file that trains';
     const source = await wanted();
-    if (source.id === this.#base.source.id) return;
+    const isBase = source.id === this.#base.source.id;
+    if (isBase) this.#set(null);
+    this.#probed.delete(this.#base);
+    const { sameness, text } = compare(...(await this.#probe(this.#base)));
+    this.#check = text;
+    this.#isSame = sameness !== 'different';
+    logger[this.#isSame ? 'info' : 'warn']({ upstream: this.settings.url }, text);
+    this.#options.onChange(this.view());
+    if (isBase) return;
     try {
       (await this.bring(source)).use();
     } catch (error) {

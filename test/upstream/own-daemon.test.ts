@@ -28,7 +28,7 @@ function openDaemon(): Promise<TestDaemon> {
 beforeEach(async () => {
   server = await openServer();
   daemon = await openDaemon();
-  await until(() => daemon.watch.view().status === 'ready');
+  await until(() => /^it is/.test(daemon.watch.view().upstream?.check ?? ''));
 });
 
 afterEach(async () => {

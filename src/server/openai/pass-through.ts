@@ -146,6 +146,7 @@ async function pass(
     // What no log takes is answered all the same.
     return await passOn(context, options, { body: sent.body, signal: context.signal });
   } finally {
+    // Only now: whoever sends the words back finds them in the log.
     if (context.response.headersSent) context.response.end();
     lease.release();
   }
