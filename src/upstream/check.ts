@@ -182,8 +182,8 @@ const PER_PLACE = 2;
 /**
  * Whether what came over with an adapter there is what came with the version here. A server without
  * it says what it said before; one with another one is further from our engine than before. What is
- * left is rounding, which moves each log-probability by more than a small night does: the changes are
- * only correlated.
+ * left is rounding, which moves each log-probability by more than a small night does: the changes
+ * are only correlated.
  */
 export function compareChange(own: Change, theirs: Change): Comparison {
   const all = shared([own.before, own.after, theirs.before, theirs.after]);
