@@ -195,8 +195,8 @@ export function compareChange(own: Change, theirs: Change): Comparison {
   const r = product(here, there) / Math.sqrt(product(here, here) * product(there, there));
   const z = r * Math.sqrt(all.length / PER_PLACE);
   const told =
-    `with the adapter ${all.length} log-probabilities are ${after.toFixed(3)} nats from those of ` +
-    `our engine (without ${before.toFixed(3)})`;
+    `with it ${all.length} log-probabilities are ${after.toFixed(3)} nats from those of our engine ` +
+    `(with what spoke before ${before.toFixed(3)})`;
   const isMoved = rms(here) > 2 * QUIET_NATS;
   const isStill = isMoved && rms(there) < QUIET_NATS;
   if (all.length >= PAIRS_MIN && (isStill || after > 2 * before + QUIET_NATS)) {

@@ -169,7 +169,7 @@ export class Upstream {
         const message = `${this.settings.kind} does not run the adapter as our engine does: ${check.text}. It keeps what it serves.`;
         throw new AttuneError('swap-refused', message);
       }
-      const receipt = `${served.how} ${check.text}.`.trim();
+      const receipt = `${served.how} Checked: ${check.text}.`.trim();
       return { receipt, drop, use: () => this.#use(served, before) };
     } catch (error) {
       await drop();

@@ -41,7 +41,12 @@ const verificationSchema = z.object({
     }),
   ),
 });
-const swapSchema = z.object({ from: z.string(), to: z.string(), stallMs: z.number() });
+const swapSchema = z.object({
+  from: z.string(),
+  to: z.string(),
+  stallMs: z.number(),
+  upstream: z.string().optional(),
+});
 
 const DECISIONS = {
   approve: 'use the weights of a waiting night',
@@ -166,8 +171,8 @@ async function decide(client: HttpClient, id: string, decision: string): Promise
   return { answer, lines: [swapped.success ? swapLine(swapped.data) : `${id}: done`] };
 }
 
-const swapLine = ({ from, to, stallMs }: z.infer<typeof swapSchema>): string =>
-  `${from} → ${to} (stall ${fixed(stallMs, 1)} ms)`;
+const swapLine = ({ from, to, stallMs, upstream }: z.infer<typeof swapSchema>): string =>
+  `${from} → ${to} (stall ${fixed(stallMs, 1)} ms)${upstream === undefined ? '' : `\n${upstream}`}`;
 
 async function verify({ client, options }: Asked): Promise<Printed> {
   const answer = await client

@@ -190,16 +190,23 @@ async function hearAll(
   }
 }
 
-/** @throws upstream-failed, aborted, and whatever cuts the body off */
+/**
+ * The caller ends the response: where words of it are kept, once they are. Its length is left out
+ * then, by which a client would know the end before.
+ * @throws upstream-failed, aborted, and whatever cuts the body off
+ */
 async function relay(
   answer: IncomingMessage,
   { response }: RouteContext,
-  onBytes: (bytes: Buffer) => void = () => undefined,
+  onBytes?: (bytes: Buffer) => void,
 ): Promise<void> {
-  response.writeHead(answer.statusCode ?? 502, passedHeaders(answer.headers, FROM_SERVER));
+  const { 'content-length': length, ...headers } = passedHeaders(answer.headers, FROM_SERVER);
+  const isEndKnown = length !== undefined && onBytes === undefined;
+  const given = isEndKnown ? { ...headers, 'content-length': length } : headers;
+  response.writeHead(answer.statusCode ?? 502, given);
   for await (const bytes of answer as AsyncIterable<Buffer>) {
     response.write(bytes);
-    onBytes(bytes);
+    onBytes?.(bytes);
     if (response.writableNeedDrain && !(await hasRoom(response))) answer.destroy();
   }
 }
