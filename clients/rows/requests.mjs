@@ -62,12 +62,18 @@ export function rows({ url }) {
         ...{ temperature: 1, top_p: 1, presence_penalty: 0, frequency_penalty: 0 },
         user: '65a0',
       }),
-    "LM Studio's example": async () => {
+    "LM Studio's example, to its first sentence": async () => {
       const messages = [
         { role: 'system', content: 'Always answer in rhymes.' },
         { role: 'user', content: 'Introduce yourself.' },
       ];
-      const given = { messages, temperature: 0.7, max_tokens: -1, stream: false };
+      const given = {
+        messages,
+        temperature: 0.7,
+        max_tokens: -1,
+        stream: false,
+        stop: ['.', ',', '!'],
+      };
       return words(JSON.parse(await chat(given)).choices[0].message.content);
     },
   };

@@ -228,7 +228,7 @@ describe('what is exported', () => {
         expect(again).toMatchObject({ isDuplicate: true, messages: 0, flags: 0 });
         expect(await exported(there)).toBe(back);
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 });
