@@ -258,7 +258,7 @@ export class Upstream {
     this.#check = 'being compared with the file that trains';
     const source = await wanted();
     const isBase = source.id === this.#base.source.id;
-    if (isBase) this.#set(null);
+    this.#set(isBase ? null : 'the active nights are being brought to it');
     this.#probed.delete(this.#base);
     const { sameness, text } = compare(...(await this.#probe(this.#base)));
     this.#check = text;
