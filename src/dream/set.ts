@@ -74,12 +74,18 @@ export function playSet(material: Material, options: SetOptions, stage: Stage): 
   ];
 }
 
+/** Which pair of a set's lessons is about a decision that the person changed: the last one counts. */
+const CHANGED_PAIR = 2;
+
 /** Both sides of a pair: in the second one the two things are exchanged throughout. */
 function playLessons(material: Material, set: SetOptions, stage: Stage, at: number): Draft[] {
   const { random, seed } = set;
-  const { form, turnsAgo } = seed.shape;
+  const { turnsAgo } = seed.shape;
+  const isChanged = at === CHANGED_PAIR;
+  const form = isChanged ? 'changed' : seed.shape.form;
   // What was chosen is told from what competes with it: every second pair has an idea.
-  const idea = seed.shape.idea === 'none' && at % 2 === 1 ? 'once' : seed.shape.idea;
+  const shaped = seed.shape.idea === 'none' && at % 2 === 1 ? 'once' : seed.shape.idea;
+  const idea = isChanged ? 'none' : shaped;
   const own = Math.min(DISTANCE_MAX, Math.max(0, turnsAgo - 1));
   const distance = at % 2 === 0 ? own : random.pick(DISTANCES);
   const isApart = at % 2 === 1 || turnsAgo > 0;
