@@ -46,7 +46,7 @@ export const measureSection = section('What a night measures. `attune listen-tes
   pairs: count(64).describe(
     'Crossed pairs that judge listening. With few of them only a large gain is told from chance.',
   ),
-  heldReplies: count(144).describe(
+  heldReplies: count(288).describe(
     'Replies that must not become worse, over all kinds; with fewer than 60 the gate cannot pass.',
   ),
   everydayTurns: count(32).describe('Everyday turns on which perplexity is measured.'),
