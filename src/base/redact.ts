@@ -3,9 +3,10 @@
 /** Shown instead of a secret. */
 export const MASK = '***';
 
-/** `windowTokens` is a number of tokens, not a secret: only the singular counts. */
-const SECRET_KEY = /(?:^key|token|secret|password|api[-_]?key|authorization|cookie)$/i;
+/** `windowTokens` is a number of tokens, and a `key` alone names a setting: neither is a secret. */
+const SECRET_KEY = /(?:upstream[._]key|token|secret|password|api[-_]?key|authorization|cookie)$/i;
 
+/** @param key with the keys above it where they are known: `engine.upstream.key` */
 export function isSecretKey(key: string): boolean {
   return SECRET_KEY.test(key);
 }
@@ -24,20 +25,20 @@ export function maskText(text: string): string {
 const DEPTH_MAX = 8;
 
 /** A copy in which secrets are masked, by key and by what they look like. */
-export function maskSecrets(value: unknown, depth = 0): unknown {
+export function maskSecrets(value: unknown, depth = 0, above = ''): unknown {
   if (typeof value === 'string') return maskText(value);
   if (typeof value !== 'object' || value === null) return value;
   if (depth >= DEPTH_MAX) return '…';
-  if (Array.isArray(value)) return value.map((item) => maskSecrets(item, depth + 1));
+  if (Array.isArray(value)) return value.map((item) => maskSecrets(item, depth + 1, above));
   if (value instanceof Error) return maskError(value, depth);
   if (value instanceof Date) return value.toISOString();
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   return Object.fromEntries(
     Object.entries(value).map(([key, member]) => [
       key,
-      isSecretKey(key) && member !== null && member !== undefined && member !== ''
+      isSecretKey(above + key) && member !== null && member !== undefined && member !== ''
         ? MASK
-        : maskSecrets(member, depth + 1),
+        : maskSecrets(member, depth + 1, `${above}${key}.`),
     ]),
   );
 }

@@ -60,15 +60,31 @@ describe('the logger', () => {
 });
 
 describe('masking', () => {
-  it.each(['token', 'server.token', 'HF_TOKEN', 'apiKey', 'api_key', 'Authorization', 'password'])(
-    'takes %s for a secret',
-    (key) => expect(isSecretKey(key)).toBe(true),
-  );
+  it.each([
+    'token',
+    'server.token',
+    'HF_TOKEN',
+    'apiKey',
+    'api_key',
+    'Authorization',
+    'password',
+    'engine.upstream.key',
+  ])('takes %s for a secret', (key) => expect(isSecretKey(key)).toBe(true));
 
   it.each(['windowTokens', 'tokensMax', 'key', 'cacheKey', 'secretary'])(
     'takes %s for none',
     (key) => expect(isSecretKey(key)).toBe(false),
   );
+
+  it('masks the key of a server, and not what a setting is called', () => {
+    const engine = {
+      upstream: { url: 'http://127.0.0.1:1', key: 'sesame' },
+      key: 'engine.threads',
+    };
+    expect(maskSecrets({ engine })).toEqual({
+      engine: { upstream: { url: 'http://127.0.0.1:1', key: '***' }, key: 'engine.threads' },
+    });
+  });
 
   it('shows that a secret is unset, and survives cycles, typed arrays and depth', () => {
     expect(maskSecrets({ token: '', password: null })).toEqual({ token: '', password: null });
