@@ -45,8 +45,9 @@ export function Meter(): VNode | null {
   const model = engine.value?.modelId;
   if (!model) return null;
   const used = context.value;
+  const server = engine.value?.upstream;
   const parts = [
-    `${model}, ${weightsText.value}`,
+    `${model}${server ? ` on ${server.kind}` : ''}, ${weightsText.value}`,
     used === null ? '' : `${percent(used.tokens / used.windowTokens)} of its context`,
     speedText(),
   ];
