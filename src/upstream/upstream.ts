@@ -41,7 +41,7 @@ export interface Lease {
 export interface Brought {
   /** What a person should know of it. */
   readonly receipt: string;
-  /** New turns go to it; what spoke before is let go when its replies have ended. */
+  /** New turns go to it; the model before is unloaded when its replies have ended. */
   use(): void;
   drop(): Promise<void>;
 }
