@@ -8,6 +8,7 @@ import { reasonOf } from './base/errors.ts';
 import { systemFileOps } from './base/file-ops.ts';
 import { acquireLock } from './base/lock.ts';
 import { createLogger, type Logger } from './base/logger.ts';
+import { lowerPriority } from './base/priority.ts';
 import { Chat } from './chat/chat.ts';
 import { Conversations } from './chat/conversations.ts';
 import { engineSpeaker, upstreamSpeaker } from './chat/speaker.ts';
@@ -318,7 +319,7 @@ interface EngineStart extends StartOptions {
 }
 
 function startEngine(
-  { engine: { restartsMax, ...settings }, model: { quantize } }: Config,
+  { engine: { restartsMax, ...settings }, model: { quantize }, night }: Config,
   { paths, logger, engineProcess }: EngineStart,
 ): Promise<SupervisedEngine> {
   const folders = { modelDir: paths.model, cacheDir: paths.cache };
@@ -327,6 +328,8 @@ function startEngine(
     open: (version) => {
       const child = first ?? forkEngine();
       first = undefined;
+      // Where a server speaks nobody waits for it, and it may share the processor with that.
+      if (settings.upstream.kind !== 'none') lowerPriority(child, night.niceness);
       return openEngineProcess({ ...settings, ...folders, quantize, version }, child);
     },
     restartsMax,

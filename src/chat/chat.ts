@@ -130,6 +130,11 @@ export class Chat {
     return this.#runner.size;
   }
 
+  /** Waits until replies that have ended are in the log. */
+  stored(): Promise<void> {
+    return this.#runner.stored();
+  }
+
   /** Tells the watcher, from now on, when somebody is being answered. */
   watchReplies(watcher: ReplyWatcher): void {
     this.#runner.watch(watcher);

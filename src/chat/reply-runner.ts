@@ -79,6 +79,7 @@ export class ReplyRunner {
   readonly #options: RunnerOptions;
   readonly #inFlight = new Map<string, InFlight>();
   readonly #watchers: ReplyWatcher[] = [];
+  readonly #storing = new Set<Promise<unknown>>();
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -95,6 +96,11 @@ export class ReplyRunner {
 
   all(): InFlight[] {
     return [...this.#inFlight.values()];
+  }
+
+  /** Waits until replies that have ended are in the log. */
+  async stored(): Promise<void> {
+    await Promise.all(this.#storing);
   }
 
   watch(watcher: ReplyWatcher): void {
@@ -132,7 +138,7 @@ export class ReplyRunner {
       logger.warn({ conversationId, ...outcome }, 'a reply was interrupted');
       this.#options.onEngineFailure?.(outcome.error);
     }
-    const ending = await recordReply(reply, outcome, {
+    const storing = recordReply(reply, outcome, {
       clock,
       engine: describeEngine(),
       append: async (record) => {
@@ -142,6 +148,9 @@ export class ReplyRunner {
         await store.exclusive(conversationId, () => store.append(conversationId, record));
       },
     });
+    this.#storing.add(storing);
+    const ending = await storing;
+    this.#storing.delete(storing);
     // A dead engine has no cache left to forget.
     if (keep !== undefined && flagId === undefined)
       await speaker.forget(conversationId).catch(() => undefined);

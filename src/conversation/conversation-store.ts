@@ -218,6 +218,8 @@ export class ConversationStore {
       throw new AttuneError('conversation-exists', `Conversation ${id} exists already.`, { id });
     }
     await this.import(logOf([header, ...first]));
+    // Opened meanwhile, so that the reply has only to be written.
+    void this.#logs.read(id).catch(() => undefined);
   }
 
   /**

@@ -1,10 +1,10 @@
 // Runs a night in a child process at low priority and brings a dead one back to where it was.
 import { type ChildProcess, fork } from 'node:child_process';
-import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { AttuneError } from '../base/errors.ts';
 import { withHugePages } from '../base/huge-pages.ts';
 import type { Logger } from '../base/logger.ts';
+import { lowerPriority } from '../base/priority.ts';
 import { installationFolder } from '../config/load.ts';
 import type { Manifest } from '../ledger/manifest.ts';
 import {
@@ -61,7 +61,7 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       });
       child = own;
-      lower(own, plan.config.night.niceness);
+      lowerPriority(own, plan.config.night.niceness);
       own.on('message', (raw) => {
         const message = fromNightSchema.parse(raw);
         if (message.type === 'progress') onProgress(message);
@@ -119,14 +119,4 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
     result: run(),
     pid: () => child?.pid,
   };
-}
-
-/** A system that does not let us lower the priority (some containers) is no reason not to dream. */
-function lower(child: ChildProcess, niceness: number): void {
-  if (child.pid === undefined) return;
-  try {
-    setPriority(child.pid, niceness);
-  } catch {
-    // Stays at the priority of the daemon.
-  }
 }

@@ -57,7 +57,9 @@ export class Upstream {
   readonly #base: ServedModel;
   readonly #holds = new Map<ServedModel, number>();
   readonly #retired = new Set<ServedModel>();
-  readonly #probed = new WeakMap<ServedModel, readonly [here: Probed, there: Probed]>();
+  /** What our engine said under a version, and the server. */
+  readonly #here = new Map<string, Probed>();
+  readonly #there = new WeakMap<ServedModel, Probed>();
   readonly #stop = new AbortController();
   #current: ServedModel;
   #message: string | null = 'it has not answered yet';
@@ -195,12 +197,12 @@ export class Upstream {
 
   /** Of our engine under its version, and of the server. */
   async #probe(served: ServedModel): Promise<readonly [here: Probed, there: Probed]> {
-    const known = this.#probed.get(served);
-    if (known !== undefined) return known;
-    const here = await probeEngine(this.#options.reference, served.source);
-    const probed = [here, await probeServer(served, this.#stop.signal)] as const;
-    this.#probed.set(served, probed);
-    return probed;
+    const { source } = served;
+    const here = this.#here.get(source.id) ?? (await probeEngine(this.#options.reference, source));
+    this.#here.set(source.id, here);
+    const there = this.#there.get(served) ?? (await probeServer(served, this.#stop.signal));
+    this.#there.set(served, there);
+    return [here, there];
   }
 
   #use(served: ServedModel, before: ServedModel): void {
@@ -259,7 +261,7 @@ export class Upstream {
     const source = await wanted();
     const isBase = source.id === this.#base.source.id;
     this.#set(isBase ? null : 'the active nights are being brought to it');
-    this.#probed.delete(this.#base);
+    this.#there.delete(this.#base);
     const { sameness, text } = compare(...(await this.#probe(this.#base)));
     this.#check = text;
     this.#isSame = sameness !== 'different';

@@ -2,6 +2,7 @@
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type FileOps, systemFileOps } from '../../src/base/file-ops.ts';
 import { Hearing, type Piece } from '../../src/upstream/hearing.ts';
 import { openTestDaemon, type TestDaemon } from '../server/open-test-daemon.ts';
 
@@ -15,13 +16,13 @@ let server: Server;
 let daemon: TestDaemon;
 let came: Came[];
 /** What it answers to whatever is asked. */
-let answer: { status: number; type: string; body: string };
+let answer: { status: number; type: string; body: string; end?: Promise<string> };
 
-async function open(kind: 'ollama' | 'vllm'): Promise<void> {
+async function open(kind: 'ollama' | 'vllm', ops?: FileOps): Promise<void> {
   await daemon?.end();
   const { port } = server.address() as AddressInfo;
   const upstream = { kind, url: `http://127.0.0.1:${port}/v1/`, model: 'qwen', key: 'their-key' };
-  daemon = await openTestDaemon({ config: { engine: { upstream } } });
+  daemon = await openTestDaemon({ config: { engine: { upstream } }, ...(ops && { ops }) });
   await expect.poll(() => daemon.watch.view().upstream?.status, { timeout: 8_000 }).toBe('ready');
   came.length = 0;
 }
@@ -34,7 +35,8 @@ beforeEach(async () => {
     for await (const piece of request as AsyncIterable<Buffer>) body += piece.toString();
     came.push({ path: request.url ?? '', headers: request.headers, body });
     response.writeHead(answer.status, { 'content-type': answer.type, 'x-own': 'kept' });
-    response.end(answer.body);
+    response.write(answer.body);
+    response.end(await answer.end);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   await open('vllm');
@@ -53,6 +55,45 @@ function post(path: string, body: string): Promise<Response> {
     'x-more': '1',
   };
   return fetch(daemon.url + path, { method: 'POST', headers, body });
+}
+
+/** A request in which these were said, in turns. */
+const said = (lines: readonly string[]): string =>
+  JSON.stringify({
+    model: 'qwen',
+    messages: lines.map((content, at) => ({ role: ['user', 'assistant'][at % 2], content })),
+  });
+
+/** A disk whose syncs can be made to wait. */
+function heldDisk() {
+  let isHeld = false;
+  const waiting: (() => void)[] = [];
+  const ops: FileOps = {
+    ...systemFileOps,
+    async open(path, mode) {
+      const file = await systemFileOps.open(path, mode);
+      const sync = async (): Promise<void> => {
+        if (isHeld && path.includes('conversations')) {
+          await new Promise<void>((resolve) => waiting.push(resolve));
+        }
+        await file.sync();
+      };
+      return { ...file, sync };
+    },
+  };
+  return {
+    ops,
+    hold: () => {
+      isHeld = true;
+    },
+    letGo: () => {
+      isHeld = false;
+      for (const go of waiting.splice(0)) go();
+    },
+    get waiting() {
+      return waiting.length;
+    },
+  };
 }
 
 const asked = (path: string): Came[] => came.filter((one) => one.path === path);
@@ -143,6 +184,49 @@ describe('what was said', () => {
     const [id = ''] = daemon.store.conversations.ids();
     const { canLearn, isUndecided } = daemon.store.conversations.summary(id);
     expect([canLearn, isUndecided]).toEqual([false, false]);
+  });
+
+  it('is on the disk before a byte of the answer comes, which is asked for meanwhile', async () => {
+    const disk = heldDisk();
+    await open('vllm', disk.ops);
+    answer.body = '{"choices":[{"message":{"content":"Yes."}}]}';
+    disk.hold();
+    let isAnswered = false;
+    const answering = post(CHAT, said(['Up?'])).then((response) => {
+      isAnswered = true;
+      return response.text();
+    });
+    await expect.poll(() => [asked(CHAT).length, disk.waiting]).toEqual([1, 1]);
+    // As long as it likes: nothing comes.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(isAnswered).toBe(false);
+    disk.letGo();
+    expect(await answering).toBe(answer.body);
+    expect(await kept()).toEqual([['Up?', 'Yes.']]);
+  });
+
+  it('goes on in its log, though its last reply is not on the disk yet', async () => {
+    const disk = heldDisk();
+    await open('vllm', disk.ops);
+    const chunk = (content: string): string =>
+      `data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`;
+    let sayEnd = (): void => undefined;
+    const end = new Promise<string>((resolve) => {
+      sayEnd = () => resolve(`${chunk('es.')}data: [DONE]\n\n`);
+    });
+    answer = { status: 200, type: 'text/event-stream', body: chunk('Y'), end };
+    const reader = (await post(CHAT, said(['Up?']))).body?.getReader();
+    await reader?.read();
+    disk.hold();
+    sayEnd();
+    expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toContain('[DONE]');
+    await expect.poll(() => disk.waiting).toBe(1);
+    answer = { status: 200, type: 'application/json', body: '{"choices":[{"text":"Still."}]}' };
+    const next = post(CHAT, said(['Up?', 'Yes.', 'And now?']));
+    await expect.poll(() => asked(CHAT).length).toBe(2);
+    disk.letGo();
+    expect(await (await next).text()).toBe(answer.body);
+    expect(await kept()).toEqual([['Up?', 'Yes.', 'And now?', 'Still.']]);
   });
 
   it("is kept of Ollama's own routes, whose lines pass", async () => {

@@ -199,6 +199,8 @@ export async function keep(
   { metadata, replies }: Wanted,
 ): Promise<InFlight> {
   const rule = ruleFor(fieldsOf(metadata).learn, learnFromApi);
+  // Whoever has read the last word of an answer may go on before it is on the disk.
+  await chat.stored();
   const known = await continueConversation(asked, store);
   try {
     const isOwn =

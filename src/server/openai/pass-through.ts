@@ -124,6 +124,8 @@ async function pass(
   const answering = ask(context, lease, { ...sent, signal: gone.signal });
   // Whoever waits for it is told.
   answering.catch(() => undefined);
+  // It is on its way before anything is written here; its answer waits until the message is kept.
+  await new Promise((resolve) => setImmediate(resolve));
   try {
     const kept = await keep(asked, options, {
       metadata: chat.isWhole ? chat.fields.metadata : { learn: 'never' },
