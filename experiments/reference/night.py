@@ -18,6 +18,7 @@ import numpy as np, torch, torch.nn.functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GenerationConfig
 
 DISTANCES, REPLY_TOKENS, RESAMPLES = (0, 1, 2, 4, 8), 40, 4000
+WHOLE = 0.3  # weight of a lesson learnt by the teacher's whole distribution, beside a choice (jobs have such)
 TWINS = ("accepted", "asked-again", "push-back", "feelings")
 HOLDS = (*TWINS, "everyday", "invite")
 
@@ -176,15 +177,15 @@ Lesson = namedtuple("Lesson", "prompt reply target context")
 Choice = namedtuple("Choice", "prompt replies first teachers context")
 ARMS = {"night": told, "placebo": placebo_told}
 
-def freeze(model, tok, scene):
-    prompt = encode(tok, render(tok, scene.messages))
+def freeze(model, tok, messages):
+    prompt = encode(tok, render(tok, messages))
     return prompt, [(k.half().cpu(), v.half().cpu()) for k, v in prefill(model, prompt[:-1])]
 
 def lessons(model, tok, scenes):
     """What the model says to each scene, to be held."""
     out = []
     for scene, (reply, target) in zip(scenes, replies(model, tok, [s.messages for s in scenes], keep=True)):
-        prompt, context = freeze(model, tok, scene)
+        prompt, context = freeze(model, tok, scene.messages)
         out.append(Lesson(prompt, reply, target, context))
     return out
 
@@ -206,15 +207,17 @@ def choices(model, tok, pairs):
         text = (text[:end] + "".join(re.split(r"(?<=\s)", text[end:])[:5])).rstrip()  # a little past the thing
         two = [encode(tok, t) for t in (text, exchanged(text, key, sides[i].other))]
         out += [(side, two if side is sides[i] else two[::-1]) for side in sides]
-    return [choice_of(model, tok, *one) for one in out]
+    made = [choice_of(model, tok, scene.messages, {arm: way(scene) for arm, way in ARMS.items()}, two)
+            for scene, two in out]
+    return list(zip(made[::2], made[1::2]))
 
 @torch.no_grad()
-def choice_of(model, tok, scene, two):
+def choice_of(model, tok, messages, told, two):
     first, teachers = len(commonprefix(two)), {}
-    for arm, way in ARMS.items():
-        prompt = encode(tok, render(tok, way(scene)))
+    for arm, said in told.items():
+        prompt = encode(tok, render(tok, said))
         teachers[arm] = preference(model, prompt, prefill(model, prompt[:-1]), two, first).sigmoid()
-    prompt, context = freeze(model, tok, scene)
+    prompt, context = freeze(model, tok, messages)
     return Choice(prompt, two, first, teachers, context)
 
 def preference(model, prompt, context, two, first):
@@ -240,21 +243,23 @@ def endless(rng, some):
         yield from rng.sample(some, len(some))
 
 def train(model, queries, teach, hold, arm, a, optimizer=torch.optim.AdamW):
-    """`teach`: both sides of each pair. A first step at the full rate moves what is held by a.kl nats a token."""
+    """`teach`: sides by pair. A first step at the full rate moves what is held by a.kl nats a token."""
     rate, size = a.rate, sum(float(q.weight[:len(q.delta)].float().square().sum()) for q in queries)
     for trial in (True, True, False):  # two trials of one step find the rate
         put(queries, None)
         rng, history = random.Random(f"train {a.seed}"), []
-        taught, held = endless(rng, list(zip(teach[::2], teach[1::2]))), endless(rng, hold)
+        taught, held = endless(rng, teach), endless(rng, hold)
         make = optimizer([query.delta for query in queries], lr=rate, weight_decay=0.0)
         for step in range(1 if trial else a.steps):
             sides, losses = [side for _ in range(a.batch // 2) for side in next(taught)], [0.0, 0.0]
             for half, some in enumerate((sides, [next(held) for _ in sides])):
                 for x in some:
-                    loss = (divergence(model, x, x.context)[0] if half else choice_kl(model, x, arm)) / a.batch
+                    loss = choice_kl(model, x, arm) if isinstance(x, Choice) else \
+                        (1 if half else WHOLE) * divergence(model, x, x.context)[0]
+                    loss = loss / a.batch
                     loss.backward()
                     losses[half] += loss.item()
-            now = rate * (1 if trial else min((step + 1) / 5, (a.steps - step) / (a.steps - 4)))
+            now = rate * (1 if trial else min((step + 1) / 5, (a.steps - step) / max(1, a.steps - 4)))
             make.param_groups[0]["lr"] = now
             make.step()
             make.zero_grad()
@@ -263,7 +268,7 @@ def train(model, queries, teach, hold, arm, a, optimizer=torch.optim.AdamW):
             print(" ".join(f"{key} {value:.3g}" for key, value in history[-1].items()), flush=True)
         if trial:
             with torch.no_grad():
-                moved = np.mean([divergence(model, x, x.context)[0].item() for x in hold[::len(hold) // 8]])
+                moved = np.mean([divergence(model, x, x.context)[0].item() for x in hold[::-(-len(hold) // 8)]])
             rate *= float(np.clip((a.kl / max(moved, 1e-9)) ** 0.5, 0.1, 10))
     return [query.delta.detach().clone() for query in queries], history
 
@@ -332,7 +337,7 @@ def show(out):
               " {:.2f} {:.2f}".format(*free), {what: round(float(x), 4) for what, x in arm.get("holds", {}).items()})
 
 OPTIONS = dict(
-    words=Path(__file__).parents[2] / "suites/listen", out=Path("result.json"), seed=1,
+    words=Path(__file__).parent.parent.parent / "suites/listen", out=Path("result.json"), seed=1,
     scenes=180, holds=14,            # pairs told to the teacher, some of which train; pairs of each held kind
     steps=40, batch=8,               # sides of pairs a step, and as many holds
     kl=0.06, rate=1e-5,              # KL of a first step at the full rate; rate of the first trial
@@ -352,10 +357,10 @@ def main():
     held = [side for kind in HOLDS for pair in write_pairs(a, "develop", kind, a.holds)
             for side in pair.sides[:1 if kind == "invite" else 2]]
     taught, hold = choices(model, tok, directed), lessons(model, tok, held)
-    print(f"{len(taught) // 2} of {len(directed)} pairs teach, {len(hold)} hold", flush=True)
+    print(f"{len(taught)} of {len(directed)} pairs teach, {len(hold)} hold", flush=True)
     trained = {arm: train(model, queries, taught, hold, arm, a) for arm in ARMS}
     out = judge(model, tok, queries, {arm: deltas for arm, (deltas, _) in trained.items()}, a)
-    out |= dict(settings={k: str(v) for k, v in vars(a).items()}, taught=len(taught),
+    out |= dict(settings={k: str(v) for k, v in vars(a).items()}, taught=2 * len(taught),
                 steps={arm: history for arm, (_, history) in trained.items()}, minutes=(time.time() - began) / 60,
                 peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
     a.out.write_text(json.dumps(out))

@@ -67,6 +67,7 @@ async function summaryOf(input: SummaryInput): Promise<NightSummary> {
   const listening = measured === undefined ? null : listeningOf(measured);
   const flagged = await flaggedOf(folder);
   const { swap } = swapped;
+  const lessons = admittedSchema.safeParse(resultOf(lines, 'admit')).data?.training;
   return {
     schema: 1,
     nightId: manifest.night,
@@ -74,7 +75,7 @@ async function summaryOf(input: SummaryInput): Promise<NightSummary> {
     day,
     verdict,
     isOffered,
-    headline: headlineOf({ verdict, number, listening, reasons, flagged }),
+    headline: headlineOf({ verdict, number, lessons, listening, reasons, flagged }),
     versions: { from: (await versionOf(ledger, manifest.inForce)).id, to: swap?.to ?? null },
     reasons,
     evidence: againText(manifest) + evidenceOf(lines, measured),
@@ -297,11 +298,16 @@ const view = ({ mean, low, high, p, clusters, observations }: Estimate): Estimat
 export interface HeadlineInput extends Pick<NightSummary, 'flagged' | 'listening' | 'reasons'> {
   readonly verdict: NightVerdict;
   readonly number: number;
+  /** Those of a night without a delta are to be trained elsewhere. */
+  readonly lessons?: number | undefined;
 }
 
 export function headlineOf(input: HeadlineInput): string {
-  const { verdict, number } = input;
+  const { verdict, number, lessons = 0 } = input;
   const night = `Night ${number}`;
+  if (verdict === 'nothing-to-learn' && lessons > 0) {
+    return `${night} has ${lessons} lessons, to be trained elsewhere: attune night export-job.`;
+  }
   if (verdict === 'nothing-to-learn') return `${night} had nothing to learn.`;
   if (verdict === 'failed' || verdict === 'stopped') return `${night} failed.`;
   // One reason is enough for a line; the page has them all.

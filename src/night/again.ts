@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { readFileBounded, writeFileAtomic } from '../base/atomic-file.ts';
 import { AttuneError } from '../base/errors.ts';
+import type { Folder } from '../base/file-ops.ts';
 import { hasLearntWithheld, readReview } from '../ledger/deletion.ts';
 import type { NightId } from '../ledger/manifest.ts';
 import { reviewed } from '../morning/review.ts';
@@ -23,18 +24,23 @@ import {
   gatheredSchema,
 } from '../record/phase-result.ts';
 import type { Scenario } from '../scenario/scenario.ts';
+import { strangerIn } from './job.ts';
 import { type PlanParts, type PreparedNight, planNext, writePlan } from './prepare.ts';
 
 const COPIED = [FILE.flagged, FILE.everyday, FILE.gists, FILE.dreams];
 
 /**
- * Makes the folder of the night that trains `id` again.
+ * Makes the folder of the night that trains `id` again, or that takes what a job has trained.
  * One that has learnt from what was taken back may be active, and below others: it is trained
  * from the weights of the others.
  * @throws night-unknown, review-refused when nothing was changed, the night is decided, other
  * weights are active by now, or its texts were deleted; night-squashed
  */
-export async function beginAgain(id: NightId, parts: PlanParts): Promise<PreparedNight> {
+export async function beginAgain(
+  id: NightId,
+  parts: PlanParts,
+  job?: string,
+): Promise<PreparedNight> {
   const { ledger, clock } = parts;
   const manifest = await ledger.read(id);
   const refuse = (why: string): never => {
@@ -43,7 +49,8 @@ export async function beginAgain(id: NightId, parts: PlanParts): Promise<Prepare
   const status = ledger.statusOf(manifest);
   const from = ledger.folderOf(id);
   const isWithheld = await hasLearntWithheld(from);
-  const statuses = ['waiting', 'refused', 'rejected', ...(isWithheld ? ['in-force'] : [])];
+  const more = [...(isWithheld ? ['in-force'] : []), ...(job === undefined ? [] : ['empty'])];
+  const statuses = ['waiting', 'refused', 'rejected', ...more];
   if (!statuses.includes(status)) refuse(`it is ${status}`);
   if (!isWithheld && manifest.inForce.join() !== ledger.head().inForce.join())
     refuse('other weights became active since');
@@ -52,12 +59,18 @@ export async function beginAgain(id: NightId, parts: PlanParts): Promise<Prepare
   if (withheld > 0 && !isWithheld) refuse('texts of it were deleted');
   await readFlagged(from).catch(() => refuse('texts of it were deleted'));
   const { scenarios, dropped, reworded } = reviewed(before, await readReview(ledger, id));
-  if (dropped + reworded === 0 && !isWithheld) refuse('nothing of it was dropped or reworded');
+  const isChanged = dropped + reworded > 0 || isWithheld || job !== undefined;
+  if (!isChanged) refuse('nothing of it was dropped or reworded');
+  const { base } = ledger;
+  const why =
+    job === undefined ? undefined : await strangerIn(job, { id, base, lessons: scenarios });
+  if (why !== undefined) refuse(why);
   if (scenarios.length === 0) refuse('nothing of it is left to train on');
 
   const review = { of: id, dropped, reworded, ...(isWithheld ? { withheld } : {}) };
   // The same draws as before, so that only the person's changes differ.
-  const plan = { ...(await planNext(parts, review)), seed: manifest.seed };
+  const own = { seed: manifest.seed, ...(job !== undefined && { job }) };
+  const plan = { ...(await planNext(parts, review)), ...own };
   const folder = await ledger.building(plan.night);
   for (const name of COPIED) {
     const bytes = await readFileBounded(join(from.path, name), { ops: from.ops });
@@ -69,25 +82,34 @@ export async function beginAgain(id: NightId, parts: PlanParts): Promise<Prepare
     await writeScenarios(folder, file, await readScenarioFile(from, file));
   }
   await writeScenarios(folder, 'scenarios', scenarios);
+  await copyLines(from, folder, { clock, scenarios, dropped, withheld });
+  return writePlan(plan, folder);
+}
+
+/** Gathering, dreaming and admission have their lines. */
+async function copyLines(
+  from: Folder,
+  to: Folder,
+  { clock, ...left }: Omit<Left, 'share'> & Pick<PlanParts, 'clock'>,
+): Promise<void> {
   const earlier = await openJournal(from, clock);
-  const journal = await openJournal(folder, clock);
+  const journal = await openJournal(to, clock);
   try {
     const { lines } = earlier;
     const admitted = admittedSchema.parse(resultOf(lines, 'admit'));
-    const drafts = new Map((await readDrafts(folder)).map((draft) => [draft.id, draft]));
+    const drafts = new Map((await readDrafts(to)).map((draft) => [draft.id, draft]));
     const share = (one: Scenario): number => drafts.get(one.id)?.sampledShare ?? 0;
     const gathered = gatheredSchema.parse(resultOf(lines, 'gather'));
     await journal.phase('gather', gatheredSchema, async () => gathered);
     const dreamt = dreamtSchema.parse(resultOf(lines, 'dream'));
     await journal.phase('dream', dreamtSchema, async () => dreamt);
     await journal.phase('admit', admittedSchema, async () =>
-      admittedNow(admitted, { scenarios, dropped, withheld, share }),
+      admittedNow(admitted, { ...left, share }),
     );
   } finally {
     await earlier.close();
     await journal.close();
   }
-  return writePlan(plan, folder);
 }
 
 interface Left {

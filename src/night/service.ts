@@ -117,10 +117,13 @@ export class NightService {
     return undefined;
   }
 
-  /** Trains a night again on what the person left of its dreams. @throws review-refused … */
-  retrain(id: NightId): Promise<NightId> {
+  /**
+   * Trains a night again on what the person left of its dreams.
+   * @param job a folder of a job that has trained it elsewhere @throws review-refused …
+   */
+  retrain(id: NightId, job?: string): Promise<NightId> {
     return this.#begin(async () => {
-      const prepared = await beginAgain(id, { ...this.#options, ledger: this.ledger });
+      const prepared = await beginAgain(id, { ...this.#options, ledger: this.ledger }, job);
       if (!(await holdsTakenBack(prepared.folder, this.#options.store))) return prepared;
       await this.ledger.discard(prepared.plan.night);
       const message = `Words of ${id} are still being taken out of it. Try again in a minute.`;

@@ -9,7 +9,7 @@ import type { NightFiles } from '../ledger/ledger.ts';
 import { gistSchema } from '../memory/gist.ts';
 import type { Remembered } from '../memory/memory.ts';
 import { parseScenarios, printScenarios } from '../scenario/file.ts';
-import { type FlaggedMoment, flaggedMomentSchema } from '../scenario/moment.ts';
+import { type FlaggedMoment, flaggedMomentSchema, measuresForgetting } from '../scenario/moment.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { PROBE } from '../swap/probe.ts';
 
@@ -134,4 +134,16 @@ export function writeScenarios(
 export async function readScenarioFile(folder: Folder, file: ScenarioFile): Promise<Scenario[]> {
   const text = (await readText(folder, file)) ?? '';
   return parseScenarios(text, join(folder.path, FILE[file]));
+}
+
+/** Everyday turns are held as often as what was dreamt to be held, but at least this many. */
+const EVERYDAY_MIN = 96;
+
+/** What the start does in moments like the lessons' that are none, and half of the everyday turns. */
+export async function readHolds(folder: Folder): Promise<Scenario[]> {
+  const holds = await readScenarioFile(folder, 'holds');
+  const everyday = await readScenarioFile(folder, 'everyday');
+  const own = await readScenarioFile(folder, 'rehearsal');
+  const quiet = [...everyday.filter((turn) => !measuresForgetting(turn)), ...own];
+  return [...holds, ...quiet.slice(0, Math.max(EVERYDAY_MIN, holds.length))];
 }

@@ -37,6 +37,8 @@ export const planSchema = z.strictObject({
   configHash: z.string(),
   /** The night that is trained again, and what the person changed. */
   review: manifestSchema.shape.review,
+  /** Folder of a job whose adapters are this night's training. */
+  job: z.string().optional(),
 });
 export type NightPlan = z.infer<typeof planSchema>;
 

@@ -64,7 +64,7 @@ export async function fasterOf(gpu: Executor, cpu: Executor): Promise<Opened> {
 const SOFTWARE_MS = 50;
 
 export interface TrainingOptions {
-  readonly executor: 'onnx' | 'tensorflow';
+  readonly executor: 'onnx' | 'tensorflow' | 'elsewhere';
   readonly threads?: number;
 }
 

@@ -92,9 +92,10 @@ export function nightRoutes(options: NightRouteOptions): Route[] {
         at: new Date().toISOString(),
       }),
     ),
-    route('POST', '/api/nights/:id/retrain', async (context) => ({
-      nightId: await nights.retrain(nightOf(context)),
-    })),
+    route('POST', '/api/nights/:id/retrain', async (context) => {
+      const { job } = await context.readBody(z.strictObject({ job: z.string().optional() }));
+      return { nightId: await nights.retrain(nightOf(context), job) };
+    }),
     route('POST', '/api/nights/run', async () => ({ nightId: await nights.run() })),
     route('POST', '/api/nights/stop', async () => ({ nightId: await nights.stop() })),
     route('POST', '/api/nights/verify', () => nights.verify()),

@@ -60,9 +60,13 @@ async function vllm({ name, source, base, write }: Loading): Promise<ServedModel
   const { http } = base;
   const { path, rank } = await write('peft');
   const load = { lora_name: name, lora_path: path };
+  // Told in its development mode only; else what it refuses an adapter with tells the limit.
+  const settings = await http.json({ path: '/server_info?config_format=json' }).catch(() => '');
+  assertRank(rank, settings);
   await post(http, '/v1/load_lora_adapter', load).catch((cause: unknown) => {
     if (/already been loaded/.test(String(cause))) return;
     const why = isAttuneError(cause) ? cause.message : String(cause);
+    assertRank(rank, why);
     const message =
       `vLLM did not load an adapter of rank ${rank}: ${why} It needs --enable-lora, ` +
       `--max-lora-rank ${rankLimit(rank)} or more, VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, and to ` +
@@ -73,6 +77,16 @@ async function vllm({ name, source, base, write }: Loading): Promise<ServedModel
     ...{ name, source, http, how: `vLLM serves it as ${name}, rank ${rank}.` },
     unload: () => post(http, '/v1/unload_lora_adapter', { lora_name: name }).then(() => undefined),
   };
+}
+
+/** @throws swap-refused where what vLLM said names a limit below the rank */
+function assertRank(rank: number, said: unknown): void {
+  const most = /max_lora_rank\W*(\d+)/.exec(JSON.stringify(said))?.[1];
+  if (most === undefined || rank <= Number(most)) return;
+  const message =
+    `This night's adapter has rank ${rank}, and this vLLM takes rank ${most} at most (16, where ` +
+    `nothing is said). Start it with --max-lora-rank ${rankLimit(rank)}; until then it keeps what it serves.`;
+  throw new AttuneError('swap-refused', message, { rank, rankMax: Number(most) });
 }
 
 /** vLLM takes these limits only. Source: vllm-project/vllm, vllm/config/lora.py. */

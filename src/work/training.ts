@@ -7,10 +7,9 @@ import type { Folder } from '../base/file-ops.ts';
 import { writeDelta } from '../model/delta.ts';
 import type { Model } from '../model/model.ts';
 import { loadVersion } from '../model/versions.ts';
-import { FILE, PLACEBO_DELTA, readScenarioFile, WORK } from '../record/files.ts';
+import { FILE, PLACEBO_DELTA, readHolds, readScenarioFile, WORK } from '../record/files.ts';
 import type { Trained } from '../record/phase-result.ts';
 import type { Executor } from '../runtime/executor.ts';
-import { measuresForgetting } from '../scenario/moment.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { placeboLessons } from '../teach/teach.ts';
 import { asLesson } from '../teach/teacher.ts';
@@ -88,18 +87,6 @@ export async function trainNight(night: Night, tools: TrainingTools, tell: Tell)
   } finally {
     await trainer.close();
   }
-}
-
-/** Everyday turns are held as often as what was dreamt to be held, but at least this many. */
-const EVERYDAY_MIN = 96;
-
-/** What the start does in moments like the lessons' that are none, and half of the everyday turns. */
-async function readHolds(folder: Folder): Promise<Scenario[]> {
-  const holds = await readScenarioFile(folder, 'holds');
-  const everyday = await readScenarioFile(folder, 'everyday');
-  const own = await readScenarioFile(folder, 'rehearsal');
-  const quiet = [...everyday.filter((turn) => !measuresForgetting(turn)), ...own];
-  return [...holds, ...quiet.slice(0, Math.max(EVERYDAY_MIN, holds.length))];
 }
 
 /** As files and deltas of an arm are named. */

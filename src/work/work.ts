@@ -27,6 +27,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { ChatPriority } from './chat-priority.ts';
 import { admitNight, dreamNight } from './dreaming.ts';
 import { gateNight, measureNight } from './evidence.ts';
+import { takeTrained } from './imported.ts';
 import { nightEngine } from './night-engine.ts';
 import type { Night, Tell } from './phase.ts';
 import { trainNight } from './training.ts';
@@ -90,10 +91,11 @@ async function runPhases(
   const admitted = await journal.phase('admit', admittedSchema, () =>
     admitNight(night, { withEngine, tokenizer, clock, priority }, tell('admit')),
   );
-  const hasWork = admitted.training > 0;
+  const { job, config } = night.plan;
+  const hasWork = admitted.training > 0 && (job ?? config.train.executor) !== 'elsewhere';
   const tools = { model, tokenizer, executor, priority };
   const trained = await journal.phase('train', trainedSchema.or(nothing), async () =>
-    hasWork ? trainNight(night, tools, tell('train')) : null,
+    hasWork ? trainedBy(job)(night, tools, tell('train')) : null,
   );
   await journal.phase('measure', measuredSchema.or(nothing), async () =>
     trained === null ? null : measureNight(night, { ...tools, withEngine }, tell('measure')),
@@ -103,6 +105,9 @@ async function runPhases(
   );
   return { trained, verdict };
 }
+
+const trainedBy = (job: string | undefined): typeof trainNight =>
+  job === undefined ? trainNight : (night, tools) => takeTrained(night, job, tools);
 
 /** The journal moved with its folder; the daemon goes on in it. */
 async function noteCommit(folder: Folder, clock: Clock): Promise<void> {

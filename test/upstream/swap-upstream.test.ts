@@ -73,12 +73,22 @@ describe('an adapter', () => {
   });
 
   it('is refused where its rank is above the limit of vLLM, with the option that raises it', async () => {
-    server = await openFakeServer({ models: ['base'], route: vllmRoutes(() => 20) });
-    await expect(load('vllm')).rejects.toMatchObject({
+    const refused = {
       code: 'swap-refused',
-      message: expect.stringMatching(/rank 20 is greater.*--max-lora-rank 16/s),
+      message: expect.stringMatching(/has rank 12, .* rank 8 at most.*--max-lora-rank 16;/s),
+    };
+    server = await openFakeServer({ models: ['base'], route: vllmRoutes(() => 12, 8) });
+    await expect(load('vllm')).rejects.toMatchObject(refused);
+    expect(server.asked).toContain('POST /v1/load_lora_adapter');
+    await server.close();
+    // Where it tells its settings it is not even asked.
+    const settings = { vllm_config: { lora_config: { max_lora_rank: 8, max_loras: 1 } } };
+    server = await openFakeServer({
+      models: ['base'],
+      route: ({ path, answer }) => path.startsWith('/server_info') && answer(200, settings),
     });
-    server.models.clear();
+    await expect(load('vllm')).rejects.toMatchObject(refused);
+    expect(server.asked).not.toContain('POST /v1/load_lora_adapter');
     await server.close();
     server = await openFakeServer({ models: ['base'] });
     await expect(load('vllm')).rejects.toThrow(/VLLM_ALLOW_RUNTIME_LORA_UPDATING/);

@@ -12,13 +12,20 @@ const startedSchema = z.object({ nightId: z.string() });
 
 /**
  * Starts or resumes a night without waiting for its end.
- * @param again a night to train again with the dreams that a person changed
  * @returns the id of the night
  */
-export async function startNight(address: Address, again?: string): Promise<string> {
-  const what = again === undefined ? 'run' : `${encodeURIComponent(again)}/retrain`;
-  const { nightId } = await new HttpClient(address).post(`/api/nights/${what}`, {}, startedSchema);
+export async function startNight(address: Address, again?: Again): Promise<string> {
+  const { id, ...body } = again ?? {};
+  const what = id === undefined ? 'run' : `${encodeURIComponent(id)}/retrain`;
+  const client = new HttpClient(address);
+  const { nightId } = await client.post(`/api/nights/${what}`, body, startedSchema);
   return nightId;
+}
+
+/** A night to train again: with the dreams that a person changed, or as a job has trained it. */
+interface Again {
+  readonly id: string;
+  readonly job?: string;
 }
 
 /** Of the night that runs already. */
@@ -33,7 +40,7 @@ async function joinNight(address: Address, error: unknown): Promise<string> {
  * Starts a night, or joins the one that runs, and resolves with its id once its summary is ready.
  * @throws night-failed, aborted where it was stopped
  */
-export async function followNight(address: Address, again?: string): Promise<string> {
+export async function followNight(address: Address, again?: Again): Promise<string> {
   const counter = createCounter();
   let settle: (error?: Error) => void = () => undefined;
   const ended = new Promise<void>((resolve, reject) => {

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { AttuneError, isAttuneError } from '../../base/errors.ts';
+import { installationFolder } from '../../config/load.ts';
 import { readLedgers } from '../../ledger/ledgers.ts';
 import { type StoreVerification, verifyLedgers } from '../../ledger/verify.ts';
 import { summaryMarkdown } from '../../morning/summary-markdown.ts';
@@ -77,7 +78,11 @@ export function registerNight(program: Command): void {
     'restore dropped dreams',
   );
   add('edit <id> <dream> [words...]', EDIT, edit);
-  add('retrain <id>', 'train a night again with your changes, and follow it', retrain);
+  add('retrain <id>', 'train a night again with your changes, and follow it', retrain).option(
+    '--job <folder>',
+    'take what a job of `export-job` has trained of it elsewhere',
+  );
+  add('export-job [id]', EXPORT_JOB, exportJob).requiredOption('--to <folder>', 'where');
   add('blind <id>', 'judge old and new replies without knowing which is which', blind);
   add('verify', 'check the hash chain, every file and every delta, of all base models', verify);
   beside('swap', 'switch to other weights now', swap)
@@ -86,6 +91,8 @@ export function registerNight(program: Command): void {
 }
 
 const SHOW = 'print the summary of a night (default: the last one)';
+const EXPORT_JOB =
+  'write the lessons of a night (default: the last one) as a job for PyTorch on another machine';
 const EDIT = 'reword the listening reply of a dream; without words, restore it';
 
 type Shown = Asked<{ readonly all?: boolean }>;
@@ -267,9 +274,42 @@ function edit({ client }: Asked, id: string, dream: string, words: string[]): Pr
   return change(client, { id, dreams: [dream] }, { chosen });
 }
 
-async function retrain({ address }: Asked, id: string): Promise<Printed> {
-  const nightId = await followNight(address, id);
+type Retraining = Asked<{ readonly job?: string }>;
+
+async function retrain({ address, options }: Retraining, id: string): Promise<Printed> {
+  const job = options.job === undefined ? {} : { job: resolve(options.job) };
+  const nightId = await followNight(address, { id, ...job });
   return { answer: { nightId }, lines: [`${nightId}: attune night show ${nightId}`] };
+}
+
+/** From the store itself, whether a daemon runs or not. */
+async function exportJob({ options }: Asked<{ readonly to: string }>, id?: string) {
+  const { config } = await readConfig(options);
+  const ledgers = await readLedgers(join(resolve(config.store.path), 'ledger'), {
+    files: NIGHT_FILES,
+  });
+  const found = [];
+  for (const ledger of ledgers) {
+    for (const { night, endedAt } of await ledger.list()) {
+      if (id === undefined || id === night) found.push({ ledger, night, endedAt });
+    }
+  }
+  const [last] = found.sort((a, b) => b.endedAt.localeCompare(a.endedAt));
+  if (last === undefined) {
+    const message = `There is no night ${id ?? 'yet'} in ${config.store.path}.`;
+    throw new AttuneError('night-unknown', message);
+  }
+  const { writeJob } = await import('../../night/job.ts');
+  const programs = join(installationFolder, 'experiments', 'reference');
+  const to = { folder: resolve(options.to), programs, config };
+  const answer = { night: last.night, ...(await writeJob(last.ledger, last.night, to)) };
+  const { folder, lessons, holds } = answer;
+  const lines = [
+    `${folder}: ${lessons} lessons and ${holds} holds of ${last.night}.`,
+    'They are words of your conversations: delete the folder when it has come back.',
+    `Where the model is: python job.py MODEL. Back here: attune night retrain ${last.night} --job ${folder}`,
+  ];
+  return { answer, lines };
 }
 
 async function blind({ client, options }: Asked, id: string): Promise<Printed> {

@@ -73,9 +73,14 @@ const AUTO = 'auto has no meaning yet: write onnx (the default, and what auto wa
 
 export const trainSection = section('How the query projections learn.', {
   executor: z
-    .enum(['onnx', 'tensorflow'], { error: ({ input }) => (input === 'auto' ? AUTO : undefined) })
+    .enum(['onnx', 'tensorflow', 'elsewhere'], {
+      error: ({ input }) => (input === 'auto' ? AUTO : undefined),
+    })
     .default('onnx')
-    .describe('Which executor takes the gradient steps.'),
+    .describe(
+      'Which executor takes the gradient steps; elsewhere: nights end with their lessons, for ' +
+        '`attune night export-job`.',
+    ),
   optimizer: z.enum(['apollo', 'adamw']).default('apollo').describe('Optimizer.'),
   rank: count(16).describe("Rank of APOLLO's projections."),
   klPerStep: positive(0.06).describe(
