@@ -85,7 +85,7 @@ async function createLearner({ model, executor, weights }: Bench, optimizer: Opt
     shape: shape as [number, number],
   }));
   const learner = await Learner.create({ model, executor, fed: isQProj, parameters, optimizer });
-  learner.begin(weights);
+  await learner.begin(weights);
   const state = Object.values(await learner.readState());
   return { learner, bytes: state.reduce((total, { data }) => total + 4 * data.length, 0) };
 }

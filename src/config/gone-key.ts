@@ -32,9 +32,13 @@ const preference = [
 ].map((name) => `train.${name}`);
 
 export const GONE_KEYS: Gone = {
-  ...shipped('onnx is used, as auto always was; write onnx or tensorflow', {
-    'train.executor': 'auto',
-  }),
+  'train.executor': {
+    instead: 'use train.device, which also knows graphics cards',
+    becomes: (value) => {
+      const device = value === 'onnx' ? 'cpu' : value;
+      return device === 'auto' ? {} : { device };
+    },
+  },
   ...gone('the told model teaches now, not preferences', ...preference),
   ...gone('every layer and head learns', 'train.layers', 'train.heads'),
   ...gone('the rate is found from train.klPerStep', 'train.learningRate'),

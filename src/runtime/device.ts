@@ -1,5 +1,6 @@
 // Chooses the device and opens an executor on it; what was asked for by name is never replaced.
 import { existsSync } from 'node:fs';
+import { AttuneError } from '../base/errors.ts';
 import { input, matMul, reduceSum } from '../graph/operations.ts';
 import type { Executor } from './executor.ts';
 import { createOnnxExecutor } from './onnx.ts';
@@ -31,23 +32,37 @@ export async function openServingExecutor(options: ServingOptions): Promise<Open
     return { executor, reason: 'asked for' };
   }
   const cpu = await createOnnxExecutor({ device: 'cpu', ...threaded });
+  return fastestOf(cpu, [() => createOnnxExecutor({ device: 'webgpu' })]);
+}
+
+/** The CPU, or the fastest of what opens beside it; the others are closed. */
+async function fastestOf(
+  cpu: Executor,
+  others: readonly (() => Promise<Executor>)[],
+): Promise<Opened> {
   if (!mayHaveGpu()) return { executor: cpu, reason: 'no GPU is attached to this machine' };
-  let webgpu: Executor | undefined;
-  try {
-    webgpu = await createOnnxExecutor({ device: 'webgpu' });
-    const { executor, reason } = await fasterOf(webgpu, cpu);
-    await (executor === cpu ? webgpu : cpu).close();
-    return { executor, reason };
-  } catch (error) {
-    await webgpu?.close();
-    return { executor: cpu, reason: (error as Error).message };
+  let best = cpu;
+  const reasons: string[] = [];
+  for (const open of others) {
+    let gpu: Executor | undefined;
+    try {
+      gpu = await open();
+      const { executor, reason } = await fasterOf(gpu, best);
+      await (executor === gpu ? best : gpu).close();
+      best = executor;
+      reasons.push(reason);
+    } catch (error) {
+      await gpu?.close();
+      reasons.push((error as Error).message);
+    }
   }
+  return { executor: best, reason: reasons.join('; ') };
 }
 
 /** False where Linux shows no graphics device: loading a software adapter would take seconds. */
 function mayHaveGpu(): boolean {
   if (process.platform !== 'linux') return true;
-  return ['/dev/dri', '/dev/nvidiactl', '/dev/dxg'].some((path) => existsSync(path));
+  return ['/dev/dri', NVIDIA, '/dev/dxg'].some((path) => existsSync(path));
 }
 
 /** Which of two executors multiplies matrices faster; neither is closed. */
@@ -63,26 +78,42 @@ export async function fasterOf(gpu: Executor, cpu: Executor): Promise<Opened> {
 /** A product of side 128 takes a GPU below 5 ms, SwiftShader on two cores about 100. */
 const SOFTWARE_MS = 50;
 
+export type TrainingDevice = 'auto' | 'cpu' | 'webgpu' | 'tensorflow' | 'elsewhere';
+
 export interface TrainingOptions {
-  readonly executor: 'onnx' | 'tensorflow' | 'elsewhere';
+  readonly device: TrainingDevice;
   readonly threads?: number;
 }
 
 /**
- * The executor that takes gradient steps: ONNX Runtime on the CPU, or the TensorFlow.js binding on
- * whatever device its library sees.
- * @throws AttuneError device-unavailable when TensorFlow was asked for and is not there
+ * The executor that takes gradient steps. `auto`, and `elsewhere` for what is measured here, is the
+ * fastest of the CPU, WebGPU and, on CUDA, the TensorFlow.js binding; which of two is faster says a
+ * product of matrices.
+ * @throws AttuneError device-unavailable when what was asked for by name is not there
  */
 export async function openTrainingExecutor(options: TrainingOptions): Promise<Opened> {
-  const { executor: name, threads = 0 } = options;
-  if (name !== 'tensorflow') {
-    const { executor } = await openServingExecutor({ device: 'cpu', threads });
-    return { executor, reason: 'asked for' };
-  }
-  // Loaded only here: it brings the whole of TensorFlow.js along.
+  const { device, threads = 0 } = options;
+  if (device === 'tensorflow') return { executor: await openTensorFlow(), reason: 'asked for' };
+  if (device === 'cpu' || device === 'webgpu') return openServingExecutor({ device, threads });
+  const { executor: cpu } = await openServingExecutor({ device: 'cpu', threads });
+  const webgpu = (): Promise<Executor> => createOnnxExecutor({ device: 'webgpu' });
+  return fastestOf(cpu, existsSync(NVIDIA) ? [webgpu, openCuda] : [webgpu]);
+}
+
+const NVIDIA = '/dev/nvidiactl';
+
+/** Loaded only here: it brings the whole of TensorFlow.js along. */
+async function openTensorFlow(): Promise<Executor> {
   const { createTensorFlowExecutor } = await import('./tensorflow.ts');
-  const executor = await createTensorFlowExecutor({ backend: 'tensorflow' });
-  return { executor, reason: 'asked for' };
+  return createTensorFlowExecutor({ backend: 'tensorflow' });
+}
+
+/** On the CPU ONNX Runtime is faster. @throws device-unavailable where TensorFlow sees no card */
+async function openCuda(): Promise<Executor> {
+  const executor = await openTensorFlow();
+  if (executor.device === 'cuda') return executor;
+  await executor.close();
+  throw new AttuneError('device-unavailable', 'TensorFlow sees no graphics card');
 }
 
 /** Best time of three products of square matrices that are fed from here. */

@@ -1,6 +1,6 @@
-// Makes tensors in host memory, and brings those of a run there; none copies what it is given.
+// Makes tensors in host memory, brings those of a run there, and takes them to a device.
 import { AttuneError } from '../base/errors.ts';
-import type { HostTensor, Value } from './executor.ts';
+import type { Executor, HostTensor, Value } from './executor.ts';
 
 const tensor =
   <Data extends HostTensor['data']>(dtype: HostTensor['dtype']) =>
@@ -48,4 +48,19 @@ export async function takeAll(
     value.release();
   }
   return tensors;
+}
+
+/** Brings tensors to where an executor computes; whoever asked releases them. */
+export async function uploadAll(
+  executor: Executor,
+  tensors: Readonly<Record<string, HostTensor>>,
+): Promise<Record<string, Value>> {
+  const values: Record<string, Value> = {};
+  for (const [name, tensor] of Object.entries(tensors))
+    values[name] = await executor.upload(tensor);
+  return values;
+}
+
+export function releaseAll(values: Readonly<Record<string, Value>>): void {
+  for (const value of Object.values(values)) value.release();
 }

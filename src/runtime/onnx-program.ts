@@ -4,6 +4,7 @@ import { AttuneError } from '../base/errors.ts';
 import type { Bindings } from '../graph/dimension.ts';
 import { encodeOnnx, type OnnxModel } from '../graph/onnx/encode.ts';
 import type { Tensor } from '../graph/tensor.ts';
+import type { ConstantPool, LoadedConstant } from './constant-pool.ts';
 import type { CompileOptions, HostTensor, Program, Value } from './executor.ts';
 import { bindSymbols, type Feeds, inputsOf } from './feed.ts';
 import { type CopyToHost, OnnxValue, toOrtTensor } from './onnx-value.ts';
@@ -17,6 +18,8 @@ export interface ProgramParts {
   /** Options of every session of this executor. */
   readonly sessionOptions: ort.InferenceSession.SessionOptions;
   readonly copyToHost: CopyToHost;
+  /** Of a device with memory of its own: sessions share what they are fed, not their constants. */
+  readonly constants?: ConstantPool<OnnxValue> | undefined;
   readonly onClose: (program: Program) => void;
 }
 
@@ -24,10 +27,12 @@ export interface ProgramParts {
 export async function createOnnxProgram(parts: ProgramParts): Promise<Program> {
   const { device, outputs, options, sessionOptions } = parts;
   const { roundsActivations = false } = options;
-  const model = encodeOnnx(outputs, { target: device, roundsActivations });
+  const feedsConstants = parts.constants !== undefined;
+  const model = encodeOnnx(outputs, { target: device, roundsActivations, feedsConstants });
   const kept = Object.keys(outputs).filter((name) => options.keepOnDevice?.includes(name));
   const locations = Object.fromEntries(kept.map((name) => [name, 'gpu-buffer'] as const));
   const isOnGpu = device === 'webgpu' && kept.length > 0;
+  const loaded = (await parts.constants?.loadAll([...model.constants.values()])) ?? new Map();
   try {
     const session = await ort.InferenceSession.create(model.bytes, {
       ...sessionOptions,
@@ -38,10 +43,15 @@ export async function createOnnxProgram(parts: ProgramParts): Promise<Program> {
         ...(model.folder === undefined ? {} : { [FOLDER_OPTION]: model.folder }),
       },
     });
-    return new OnnxProgram(parts, session, model);
+    return new OnnxProgram(parts, session, { ...model, loaded });
   } catch (error) {
+    for (const constant of loaded.values()) constant.release();
     throw compileFailed(error, device);
   }
+}
+
+interface Loaded extends OnnxModel {
+  readonly loaded: ReadonlyMap<Tensor, LoadedConstant<OnnxValue>>;
 }
 
 const FOLDER_OPTION = 'session.model_external_initializers_file_folder_path';
@@ -50,16 +60,16 @@ class OnnxProgram implements Program {
   readonly #parts: ProgramParts;
   readonly #session: ort.InferenceSession;
   readonly #inputs: ReadonlyMap<string, Tensor>;
-  readonly #derived: OnnxModel['derived'];
+  readonly #model: Loaded;
   /** The tensors of the last run that follow from sizes alone. */
   #lastDerived: { readonly key: string; readonly feeds: Record<string, ort.Tensor> } | undefined;
   #isClosed = false;
 
-  constructor(parts: ProgramParts, session: ort.InferenceSession, model: OnnxModel) {
+  constructor(parts: ProgramParts, session: ort.InferenceSession, model: Loaded) {
     this.#parts = parts;
     this.#session = session;
     this.#inputs = inputsOf(model.inputs);
-    this.#derived = model.derived;
+    this.#model = model;
   }
 
   async run(feeds: Feeds): Promise<Record<string, Value>> {
@@ -68,6 +78,10 @@ class OnnxProgram implements Program {
     for (const name of this.#inputs.keys()) {
       const fed = feeds[name] as Value | HostTensor;
       local[name] = localOf(fed) ?? toOrtTensor(await (fed as Value).read());
+    }
+    for (const [name, node] of this.#model.constants) {
+      const { placed } = this.#model.loaded.get(node) as LoadedConstant<OnnxValue>;
+      local[name] = placed.tensor;
     }
     const results = await this.#session.run(local).catch((cause: unknown) => {
       const message = `ONNX Runtime failed in a run: ${messageOf(cause)}`;
@@ -85,6 +99,7 @@ class OnnxProgram implements Program {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#session.release();
+    for (const constant of this.#model.loaded.values()) constant.release();
     this.#parts.onClose(this);
   }
 
@@ -93,7 +108,7 @@ class OnnxProgram implements Program {
     const key = [...bindings.values()].join();
     if (this.#lastDerived?.key === key) return this.#lastDerived.feeds;
     const feeds = Object.fromEntries(
-      this.#derived.map(({ name, type, rank, derive }) => {
+      this.#model.derived.map(({ name, type, rank, derive }) => {
         const values = derive(bindings);
         const dims = rank === 0 ? [] : [values.length];
         if (type === 'i32') return [name, new ort.Tensor('int32', Int32Array.from(values), dims)];

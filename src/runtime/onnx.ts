@@ -1,8 +1,10 @@
 // The executor on ONNX Runtime: CPU, WebGPU or CUDA, whichever was asked for and never another.
 import ort from 'onnxruntime-node';
 import { AttuneError } from '../base/errors.ts';
+import { slice } from '../graph/indexing.ts';
 import { add, input } from '../graph/operations.ts';
 import type { DataType, Tensor } from '../graph/tensor.ts';
+import { ConstantPool } from './constant-pool.ts';
 import type { CompileOptions, Executor, HostTensor, Program, Value } from './executor.ts';
 import { createOnnxProgram, type OnnxDevice } from './onnx-program.ts';
 import { OnnxValue, toOrtTensor } from './onnx-value.ts';
@@ -27,9 +29,16 @@ class OrtExecutor implements Executor {
   readonly #sessionOptions: ort.InferenceSession.SessionOptions;
   readonly #programs = new Set<Program>();
   readonly #copies = new Map<string, Promise<Program>>();
+  readonly #constants: ConstantPool<OnnxValue> | undefined;
 
   constructor(options: OnnxExecutorOptions) {
     this.device = options.device;
+    if (this.device === 'webgpu') {
+      this.#constants = new ConstantPool({
+        place: (tensor) => this.upload(tensor),
+        dispose: (value) => value.release(),
+      });
+    }
     this.#sessionOptions = sessionOptionsOf(options);
   }
 
@@ -43,6 +52,7 @@ class OrtExecutor implements Executor {
       options,
       sessionOptions: this.#sessionOptions,
       copyToHost: (tensor, dtype) => this.#copyToHost(tensor, dtype),
+      constants: this.#constants,
       onClose: (closed) => this.#programs.delete(closed),
     });
     this.#programs.add(program);
@@ -50,13 +60,15 @@ class OrtExecutor implements Executor {
   }
 
   /** On the CPU the value wraps the very array of `tensor`; on WebGPU it is a copy there. */
-  async upload(tensor: HostTensor): Promise<Value> {
+  async upload(tensor: HostTensor): Promise<OnnxValue> {
     const local = toOrtTensor(tensor);
     if (this.device !== 'webgpu' || tensor.data.length === 0) {
       return new OnnxValue(local, tensor.dtype, (each, dtype) => this.#copyToHost(each, dtype));
     }
     const program = await this.#copy(tensor.dtype, tensor.shape.length, ['copy']);
-    return (await program.run({ x: tensor })).copy as Value;
+    const { copy, first } = await program.run({ x: tensor });
+    first?.release();
+    return copy as OnnxValue;
   }
 
   async close(): Promise<void> {
@@ -93,7 +105,11 @@ class OrtExecutor implements Executor {
     const known = this.#copies.get(key);
     if (known !== undefined) return known;
     const shape = Array.from({ length: rank }, (_, axis) => `size${axis}`);
-    const program = this.compile({ copy: input('x', dtype, shape) }, { keepOnDevice });
+    const x = input('x', dtype, shape);
+    // That comes home, so the run waits for the device, which else collects what is on its way.
+    const first = shape.reduce<Tensor>((part, _, axis) => slice(part, axis, 0, 1), x);
+    const isUpload = keepOnDevice.length > 0 && dtype === 'f32' && shape.length > 0;
+    const program = this.compile({ copy: x, ...(isUpload && { first }) }, { keepOnDevice });
     this.#copies.set(key, program);
     return program;
   }

@@ -4,10 +4,10 @@ import { at } from '../base/at.ts';
 import { AttuneError } from '../base/errors.ts';
 import { type Dimension, evaluate } from '../graph/dimension.ts';
 import { type Tensor, topological } from '../graph/tensor.ts';
+import type { ConstantPool, LoadedConstant } from './constant-pool.ts';
 import type { CompileOptions, HostTensor, Program, Value } from './executor.ts';
 import { bindSymbols, type Feeds, inputsOf } from './feed.ts';
 import { type BackendName, useBackend } from './tensorflow-backend.ts';
-import type { ConstantPool, LoadedConstant } from './tensorflow-constants.ts';
 import { hasKernel, runKernel } from './tensorflow-kernels.ts';
 import { HostValue, readTensor, TensorFlowValue, toTensor } from './tensorflow-value.ts';
 
@@ -15,7 +15,7 @@ export interface ProgramParts {
   readonly backend: BackendName;
   readonly outputs: Readonly<Record<string, Tensor>>;
   readonly options: CompileOptions;
-  readonly constants: ConstantPool;
+  readonly constants: ConstantPool<tf.Tensor>;
   readonly onClose: () => unknown;
 }
 
@@ -32,18 +32,8 @@ type LocalFeeds = Readonly<Record<string, LocalFeed>>;
 export async function createProgram(parts: ProgramParts): Promise<Program> {
   const order = topological(Object.values(parts.outputs));
   for (const node of order) refuseUnsupported(node);
-  const constants = new Map<Tensor, LoadedConstant>();
-  try {
-    for (const node of order) {
-      if (node.operation.kind === 'constant') {
-        constants.set(node, await parts.constants.load(node));
-      }
-    }
-  } catch (error) {
-    for (const constant of constants.values()) constant.release();
-    throw error;
-  }
-  return new TensorFlowProgram(parts, constants);
+  const constants = order.filter(({ operation }) => operation.kind === 'constant');
+  return new TensorFlowProgram(parts, await parts.constants.loadAll(constants));
 }
 
 function refuseUnsupported({ operation, scope }: Tensor): void {
@@ -56,13 +46,13 @@ function refuseUnsupported({ operation, scope }: Tensor): void {
 
 class TensorFlowProgram implements Program {
   readonly #parts: ProgramParts;
-  readonly #constants: Map<Tensor, LoadedConstant>;
+  readonly #constants: Map<Tensor, LoadedConstant<tf.Tensor>>;
   readonly #order: readonly Tensor[];
   readonly #inputs: ReadonlyMap<string, Tensor>;
   /** How often each node is an operand or an output. */
   readonly #uses = new Map<Tensor, number>();
 
-  constructor(parts: ProgramParts, constants: Map<Tensor, LoadedConstant>) {
+  constructor(parts: ProgramParts, constants: Map<Tensor, LoadedConstant<tf.Tensor>>) {
     const outputs = Object.values(parts.outputs);
     this.#parts = parts;
     this.#constants = constants;
@@ -114,7 +104,7 @@ class TensorFlowProgram implements Program {
       borrowed.add(node);
       const constant = this.#constants.get(node);
       if (constant === undefined) throw new Error('the program was closed before this run');
-      return constant.tensor;
+      return constant.placed;
     }
     if (node.operation.kind !== 'input') return undefined;
     const fed = feeds[node.operation.name] as LocalFeed;

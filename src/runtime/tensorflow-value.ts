@@ -59,8 +59,12 @@ export class HostValue implements Value {
 /** A copy: later writes to `host.data` do not show. The caller disposes it. */
 export function toTensor(host: HostTensor): tf.Tensor {
   assertWhole(host);
-  return tf.tensor(host.data.slice(), [...host.shape], TF_TYPES[host.dtype]);
+  return placed({ ...host, data: host.data.slice() });
 }
+
+/** Over the very data where the backend is in this process. The caller disposes it. */
+export const placed = ({ data, shape, dtype }: HostTensor): tf.Tensor =>
+  tf.tensor(data, [...shape], TF_TYPES[dtype]);
 
 /**
  * A copy in this process's memory; the tensor stays. Copied because a backend may answer with the

@@ -1,10 +1,11 @@
 // The executor on TensorFlow.js: the C++ library where it is installed, wasm or plain JS if asked.
+import type { Tensor as TensorFlowTensor } from '@tensorflow/tfjs-core';
 import type { Tensor } from '../graph/tensor.ts';
+import { ConstantPool } from './constant-pool.ts';
 import type { CompileOptions, Executor, HostTensor, Program, Value } from './executor.ts';
 import { type BackendName, loadBackend, useBackend } from './tensorflow-backend.ts';
-import { ConstantPool } from './tensorflow-constants.ts';
 import { createProgram } from './tensorflow-program.ts';
-import { TensorFlowValue, toTensor } from './tensorflow-value.ts';
+import { placed, TensorFlowValue, toTensor } from './tensorflow-value.ts';
 
 export interface TensorFlowExecutorOptions {
   /**
@@ -19,7 +20,13 @@ export async function createTensorFlowExecutor(
   options: TensorFlowExecutorOptions,
 ): Promise<Executor> {
   const { name: backend, device, description } = await loadBackend(options.backend);
-  const constants = new ConstantPool(backend);
+  const constants = new ConstantPool<TensorFlowTensor>({
+    async place(tensor) {
+      useBackend(backend);
+      return placed(tensor);
+    },
+    dispose: (tensor) => tensor.dispose(),
+  });
   const programs = new Set<Program>();
   return {
     name: 'tensorflow',

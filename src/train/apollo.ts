@@ -3,6 +3,7 @@ import { createRandom } from '../base/random.ts';
 import { stopGradient } from '../graph/indexing.ts';
 import * as op from '../graph/operations.ts';
 import type { Tensor } from '../graph/tensor.ts';
+import type { HostTensor } from '../runtime/executor.ts';
 import { f32, zeros } from '../runtime/host-tensor.ts';
 import { BETAS, moving, type Optimizer, type Parameter } from './optimizer.ts';
 
@@ -64,6 +65,7 @@ function shapesOf({ shape: [rows, columns] }: Parameter, rankMax: number) {
  * P (rank, columns) or (rows, rank), entries N(0, 1 / rank), drawn again and never stored.
  */
 export function apollo(settings: ApolloSettings): Optimizer {
+  const drawn = new Map<string, { readonly draw: number; readonly projection: HostTensor }>();
   return {
     init(parameter) {
       const { moment } = shapesOf(parameter, settings.rank);
@@ -105,9 +107,13 @@ export function apollo(settings: ApolloSettings): Optimizer {
     feeds(parameter, step) {
       const { rank, projection } = shapesOf(parameter, settings.rank);
       const draw = Math.floor(step / (settings.projectionSteps ?? PROJECTION_STEPS));
+      const last = drawn.get(parameter.name);
+      if (last?.draw === draw) return { projection: last.projection };
       const random = createRandom(`projection:${settings.seed}`).split(parameter.name).split(draw);
       const entries = new Float32Array(projection[0] * projection[1]);
-      return { projection: f32(projection, random.fillGaussian(entries, 1 / Math.sqrt(rank))) };
+      const fresh = f32(projection, random.fillGaussian(entries, 1 / Math.sqrt(rank)));
+      drawn.set(parameter.name, { draw, projection: fresh });
+      return { projection: fresh };
     },
   };
 }

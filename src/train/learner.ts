@@ -3,7 +3,7 @@ import { AttuneError } from '../base/errors.ts';
 import type { Model } from '../model/model.ts';
 import { type ContextCache, decisionFeeds } from '../reading/reader.ts';
 import type { Executor, HostTensor, Program, Value } from '../runtime/executor.ts';
-import { number, zeros } from '../runtime/host-tensor.ts';
+import { number, releaseAll, uploadAll, zeros } from '../runtime/host-tensor.ts';
 import type { Candidate } from '../scenario/example.ts';
 import { distillationGraph } from './objective.ts';
 import { initState, type Optimizer, type Parameter, stepFeeds, updateGraph } from './optimizer.ts';
@@ -25,14 +25,8 @@ export interface LearnerOptions {
  */
 const PREPACKED_PARAMETERS_MAX = 16e6;
 
-type Tensors = Record<string, HostTensor | Value>;
-type HostTensors = Record<string, HostTensor>;
-
-const isValue = (tensor: HostTensor | Value): tensor is Value => 'release' in tensor;
-
-function release(tensors: Tensors): void {
-  for (const tensor of Object.values(tensors)) if (isValue(tensor)) tensor.release();
-}
+type Values = Record<string, Value>;
+type HostTensors = Readonly<Record<string, HostTensor>>;
 
 interface Programs {
   readonly distil: Program;
@@ -43,14 +37,19 @@ interface Programs {
 export class Learner {
   readonly #options: LearnerOptions;
   readonly #programs: Programs;
-  #weights: Tensors = {};
-  #state: Tensors = {};
-  #sums: Tensors = {};
+  readonly #zeros: Values;
+  #weights: Values = {};
+  #state: Values = {};
+  /** Absent before the first micro-step of a step: zeros. */
+  #sums: Values | undefined;
   #micro = 0;
+  /** What the optimizer is fed for several steps, by input. */
+  readonly #drawn = new Map<string, { readonly host: HostTensor; readonly value: Value }>();
 
-  private constructor(options: LearnerOptions, programs: Programs) {
+  private constructor(options: LearnerOptions, programs: Programs, zeros: Values) {
     this.#options = options;
     this.#programs = programs;
+    this.#zeros = zeros;
   }
 
   static async create(options: LearnerOptions): Promise<Learner> {
@@ -62,28 +61,30 @@ export class Learner {
       return executor.compile(outputs, { keepOnDevice, isPrepacked });
     };
     const learns = (name: string): boolean => names.has(name);
-    return new Learner(options, {
+    const programs = {
       distil: await compile(distillationGraph(model, { fed, learns })),
       update: await compile(updateGraph(optimizer, parameters)),
-    });
+    };
+    const noSums = Object.fromEntries(parameters.map(({ name, shape }) => [name, zeros(shape)]));
+    return new Learner(options, programs, await uploadAll(executor, noSums));
   }
 
   /**
    * Begins at these weights, with a fresh optimizer or the given state of one.
    * @param weights every fed weight; the arrays are read, never written
    */
-  begin(
+  async begin(
     weights: HostTensors,
     state: HostTensors = initState(this.#options.optimizer, this.#options.parameters),
-  ): void {
+  ): Promise<void> {
     this.#release();
-    this.#weights = { ...weights };
-    this.#state = { ...state };
-    this.dropSums();
+    const { executor } = this.#options;
+    this.#weights = await uploadAll(executor, weights);
+    this.#state = await uploadAll(executor, state);
   }
 
   /** The weights as they are now; valid until the next `update`. */
-  get weights(): Readonly<Tensors> {
+  get weights(): Readonly<Values> {
     return this.#weights;
   }
 
@@ -99,7 +100,7 @@ export class Learner {
     const { targets: _, ...feeds } = decisionFeeds([candidate], cache.tokens);
     const results = await this.#programs.distil.run({
       ...this.#weights,
-      ...prefixed(this.#sums),
+      ...prefixed(this.#sums ?? this.#zeros),
       ...feeds,
       ...cache.values,
       ...targetFeeds(target),
@@ -108,11 +109,11 @@ export class Learner {
     const { values, terms } = await split(results);
     const { kl = Number.NaN } = terms;
     if (!Number.isFinite(kl)) {
-      release(values);
+      releaseAll(values);
       const message = `${id}: the loss is ${kl}; no weight was changed`;
       throw new AttuneError('training-diverged', message, { scenario: id });
     }
-    release(this.#sums);
+    releaseAll(this.#sums ?? {});
     this.#sums = renamed(values, 'next.sum.');
     this.#micro++;
     return kl;
@@ -128,15 +129,15 @@ export class Learner {
     const learning = parameters.map(({ name }) => [name, this.#weights[name]] as const);
     const gradientScale = 1 / Math.max(1, this.#micro);
     const results = await this.#programs.update.run({
-      ...stepFeeds(optimizer, parameters, { step, rate, gradientScale }),
-      ...(Object.fromEntries(learning) as Tensors),
+      ...(await this.#placed(stepFeeds(optimizer, parameters, { step, rate, gradientScale }))),
+      ...(Object.fromEntries(learning) as Values),
       ...this.#state,
-      ...prefixed(this.#sums),
+      ...prefixed(this.#sums ?? this.#zeros),
     });
     const { values, terms } = await split(results);
     const { gradientNorm = Number.NaN, updateNorm = Number.NaN } = terms;
     if (!Number.isFinite(gradientNorm) || !Number.isFinite(updateNorm)) {
-      release(values);
+      releaseAll(values);
       const message = `step ${step}: the update is not finite; no weight was changed`;
       throw new AttuneError('training-diverged', message, { step });
     }
@@ -144,11 +145,26 @@ export class Learner {
     return { gradientNorm, updateNorm };
   }
 
-  #take(next: Tensors): void {
+  /** Matrices that the optimizer draws for many steps go to the device once. */
+  async #placed(feeds: HostTensors): Promise<Record<string, HostTensor | Value>> {
+    const placed: Record<string, HostTensor | Value> = { ...feeds };
+    for (const [name, host] of Object.entries(feeds)) {
+      if (host.shape.length === 0) continue;
+      const known = this.#drawn.get(name);
+      if (known?.host !== host) {
+        known?.value.release();
+        this.#drawn.set(name, { host, value: await this.#options.executor.upload(host) });
+      }
+      placed[name] = this.#drawn.get(name)?.value as Value;
+    }
+    return placed;
+  }
+
+  #take(next: Values): void {
     const learnt = new Set(this.#options.parameters.map((parameter) => parameter.name));
     for (const [name, tensor] of Object.entries(next)) {
       const owner = learnt.has(name) ? this.#weights : this.#state;
-      release({ [name]: owner[name] as HostTensor | Value });
+      owner[name]?.release();
       owner[name] = tensor;
     }
     this.dropSums();
@@ -156,8 +172,8 @@ export class Learner {
 
   /** Forgets gradients that were summed and not spent. */
   dropSums(): void {
-    release(this.#sums);
-    this.#sums = zeroSums(this.#options.parameters);
+    releaseAll(this.#sums ?? {});
+    this.#sums = undefined;
     this.#micro = 0;
   }
 
@@ -172,32 +188,28 @@ export class Learner {
   }
 
   #release(): void {
-    release(this.#weights);
-    release(this.#state);
-    release(this.#sums);
+    releaseAll(this.#weights);
+    releaseAll(this.#state);
+    this.dropSums();
   }
 
   async close(): Promise<void> {
     for (const program of Object.values(this.#programs)) await program.close();
     this.#release();
+    releaseAll(this.#zeros);
+    for (const { value } of this.#drawn.values()) value.release();
   }
 }
 
-function zeroSums(parameters: readonly Parameter[]): Tensors {
-  return Object.fromEntries(parameters.map(({ name, shape }) => [name, zeros(shape)]));
-}
-
-const prefixed = (sums: Tensors): Tensors =>
+const prefixed = (sums: Values): Values =>
   Object.fromEntries(Object.entries(sums).map(([name, tensor]) => [`sum.${name}`, tensor]));
 
-const renamed = (values: Record<string, Value>, prefix: string): Tensors =>
+const renamed = (values: Values, prefix: string): Values =>
   Object.fromEntries(Object.entries(values).map(([name, v]) => [name.slice(prefix.length), v]));
 
 /** Scalars read home, everything that stays on the device as it is; other outputs are dropped. */
-async function split(
-  results: Record<string, Value>,
-): Promise<{ values: Record<string, Value>; terms: Record<string, number> }> {
-  const values: Record<string, Value> = {};
+async function split(results: Values): Promise<{ values: Values; terms: Record<string, number> }> {
+  const values: Values = {};
   const terms: Record<string, number> = {};
   for (const [name, value] of Object.entries(results)) {
     if (name.startsWith('next.')) {
@@ -210,10 +222,10 @@ async function split(
   return { values, terms };
 }
 
-async function copies(tensors: Tensors): Promise<HostTensors> {
-  const result: HostTensors = {};
+async function copies(tensors: Values): Promise<HostTensors> {
+  const result: Record<string, HostTensor> = {};
   for (const [name, tensor] of Object.entries(tensors)) {
-    const { dtype, shape, data } = isValue(tensor) ? await tensor.read() : tensor;
+    const { dtype, shape, data } = await tensor.read();
     result[name] = { dtype, shape, data: data.slice() };
   }
   return result;

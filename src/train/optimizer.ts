@@ -34,7 +34,10 @@ export interface Optimizer {
     tensors: { readonly weight: Tensor; readonly gradient: Tensor },
     scalars: StepScalars,
   ): { readonly weight: Tensor; readonly state: Readonly<Record<string, Tensor>> };
-  /** What `update` reads of a matrix at step `step` (from 0) beside its state. */
+  /**
+   * What `update` reads of a matrix at step `step` (from 0) beside its state; the same tensor while
+   * it stays the same, which is then not moved to a device again. Nobody writes it.
+   */
   feeds(parameter: Parameter, step: number): Readonly<Record<string, HostTensor>>;
 }
 

@@ -1,7 +1,7 @@
 // What the teacher says: at each token of a reply its likeliest next tokens, and all others as one.
 import { logSoftmaxRow } from '../reading/logits.ts';
 import type { HostTensor } from '../runtime/executor.ts';
-import { f32 } from '../runtime/host-tensor.ts';
+import { f32, i32 } from '../runtime/host-tensor.ts';
 import type { Candidate } from '../scenario/example.ts';
 
 /** Tokens that are told apart. What that leaves out is measured in experiments/reference. */
@@ -75,13 +75,15 @@ function likeliest(values: Float64Array, count: number): number[] {
   return chosen;
 }
 
-/** `target` (1, rows, vocabulary) and `rest` (1, rows), as the graph takes them. */
-export function targetFeeds(target: Target): Record<'target' | 'rest', HostTensor> {
+/** What `targetInputs` takes, for a batch of one. */
+export function targetFeeds(target: Target): Record<'targetAt' | 'target' | 'rest', HostTensor> {
   const { rows, vocabulary, ids, probabilities, rest } = target;
   const kept = ids.length / rows;
-  const dense = new Float32Array(rows * vocabulary);
-  for (const [i, id] of ids.entries()) {
-    dense[Math.floor(i / kept) * vocabulary + id] = probabilities[i] as number;
-  }
-  return { target: f32([1, rows, vocabulary], dense), rest: f32([1, rows], rest) };
+  const at = ids.map((id, i) => Math.floor(i / kept) * vocabulary + id);
+  const shape = [1, rows, kept];
+  return {
+    targetAt: i32(shape, at),
+    target: f32(shape, probabilities),
+    rest: f32([1, rows], rest),
+  };
 }

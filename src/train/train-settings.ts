@@ -8,8 +8,8 @@ import type { Executor, HostTensor } from '../runtime/executor.ts';
 import type { ChatRenderer } from '../scenario/example.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 
-/** The `train` section of the configuration; the executor is chosen by the caller. */
-export type TrainSettings = Omit<Config['train'], 'executor'>;
+/** The `train` section of the configuration; the device is chosen by the caller. */
+export type TrainSettings = Omit<Config['train'], 'device'>;
 
 /** One optimizer step. */
 export interface StepRecord {

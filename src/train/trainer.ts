@@ -5,8 +5,9 @@ import { loadVersion } from '../model/versions.ts';
 import { isQProj } from '../model/weight-names.ts';
 import { KeptContexts } from '../reading/kept-contexts.ts';
 import { klOfLogits } from '../reading/logits.ts';
-import { createReader, type Reader } from '../reading/reader.ts';
-import type { HostTensor } from '../runtime/executor.ts';
+import { createReader, type Reader, type TrainableWeights } from '../reading/reader.ts';
+import type { HostTensor, Value } from '../runtime/executor.ts';
+import { releaseAll, uploadAll } from '../runtime/host-tensor.ts';
 import type { Candidate, Example } from '../scenario/example.ts';
 import { isCrossed } from '../teach/cross.ts';
 import { chance, choiceKl, choiceOf } from './choice.ts';
@@ -53,6 +54,8 @@ const MOVEMENT_LESSONS_MAX = 32;
 export class Trainer {
   readonly #options: TrainerOptions;
   readonly #before: HostTensors;
+  /** The same where they are run. */
+  readonly #start: Readonly<Record<string, Value>>;
   readonly #reader: Reader;
   readonly #learner: Learner;
   readonly #contexts: KeptContexts;
@@ -65,6 +68,7 @@ export class Trainer {
   private constructor(options: TrainerOptions, before: HostTensors, parts: Parts) {
     this.#options = options;
     this.#before = before;
+    this.#start = parts.start;
     this.#reader = parts.reader;
     this.#learner = parts.learner;
     this.#names = parts.names;
@@ -82,6 +86,7 @@ export class Trainer {
       reader: createReader({ model, executor }),
       learner,
       names,
+      start: await uploadAll(executor, before),
     });
   }
 
@@ -99,10 +104,10 @@ export class Trainer {
     const counters: Counters = saved?.counters ?? {
       ...{ schema: 2, step: 0, tokens: 0, seconds: 0, rate: arm.rate ?? null, identity },
     };
-    if (saved === undefined) this.#learner.begin(this.#before);
+    if (saved === undefined) await this.#learner.begin(this.#before);
     else {
       const weights = { ...this.#before, ...partOf(saved, 'weight') };
-      this.#learner.begin(weights, partOf(saved, 'state'));
+      await this.#learner.begin(weights, partOf(saved, 'state'));
     }
     const startedMs = clock.monotonicMs();
     const secondsBefore = counters.seconds;
@@ -154,7 +159,7 @@ export class Trainer {
       const moved = await this.#movement(watched, this.#learner.weights);
       const wanted = this.#options.settings.klPerStep;
       rate *= Math.min(RATE_FACTOR_MAX, Math.sqrt(wanted / Math.max(moved, Number.MIN_VALUE)));
-      this.#learner.begin(this.#before);
+      await this.#learner.begin(this.#before);
     }
     return Math.min(rate, RATE_MAX);
   }
@@ -190,7 +195,7 @@ export class Trainer {
     const choice = isCrossed(example.scenario) ? choiceOf(example) : undefined;
     if (choice !== undefined) return this.#choose(example, choice, weight);
     const target = await this.#targetOf(example);
-    const cache = await this.#contexts.get(example.contextIds, this.#before);
+    const cache = await this.#contexts.get(example.contextIds, this.#start);
     const { id, teacher } = example.scenario;
     const share = teacher === undefined ? 1 : WHOLE_SHARE;
     return this.#learner
@@ -208,9 +213,9 @@ export class Trainer {
     weight: number,
   ): Promise<number> {
     const key = `${teacherIds.join(' ')}|${choice.map(({ targets }) => targets.join(' ')).join('|')}`;
-    const told = this.#choices.get(key) ?? (await this.#chance(teacherIds, choice, this.#before));
+    const told = this.#choices.get(key) ?? (await this.#chance(teacherIds, choice, this.#start));
     this.#choices.set(key, told);
-    const cache = await this.#contexts.get(contextIds, this.#before);
+    const cache = await this.#contexts.get(contextIds, this.#start);
     try {
       const { weights } = this.#learner;
       const now = chance(choice, await this.#reader.logProbabilities(cache, choice, weights));
@@ -228,7 +233,7 @@ export class Trainer {
   async #chance(
     contextIds: readonly number[],
     choice: [Candidate, Candidate],
-    weights: HostTensors,
+    weights: TrainableWeights,
   ): Promise<number> {
     const cache = await this.#reader.prefill(contextIds, weights);
     return chance(
@@ -245,10 +250,10 @@ export class Trainer {
     // A teacher's context is asked for once; a hold's own is trained on and may be kept.
     const cache =
       teacherIds === undefined
-        ? await this.#contexts.get(contextIds, this.#before)
-        : await this.#reader.prefill(teacherIds, this.#before);
+        ? await this.#contexts.get(contextIds, this.#start)
+        : await this.#reader.prefill(teacherIds, this.#start);
     const logits = await this.#reader
-      .logits(cache, chosen, this.#before)
+      .logits(cache, chosen, this.#start)
       .finally(() => cache.release());
     const target = targetOf(logits);
     this.#targets.set(key, target);
@@ -258,23 +263,26 @@ export class Trainer {
   /** Mean KL from the start's predictions, or from those given, to those of `weights` on replies. */
   async #movement(
     examples: readonly Example[],
-    weights: Parameters<Reader['logits']>[2],
+    weights: TrainableWeights,
     from?: readonly HostTensor[],
   ): Promise<number> {
     const kls: number[] = [];
     for (const [i, example] of examples.slice(0, MOVEMENT_LESSONS_MAX).entries()) {
-      const first = from?.[i] ?? (await this.#predict(example, this.#before));
+      const first = from?.[i] ?? (await this.#predict(example, this.#start));
       kls.push(klOfLogits(first, await this.#predict(example, weights)));
     }
     return meanOf(kls);
   }
 
-  async #predict(
-    { contextIds, chosen }: Example,
-    weights: Parameters<Reader['logits']>[2],
-  ): Promise<HostTensor> {
+  /** Weights where they are run, for as long as they are used. */
+  async #under<T>(weights: HostTensors, use: (placed: TrainableWeights) => Promise<T>): Promise<T> {
+    const placed = await uploadAll(this.#options.executor, weights);
+    return use(placed).finally(() => releaseAll(placed));
+  }
+
+  async #predict({ contextIds, chosen }: Example, weights: TrainableWeights): Promise<HostTensor> {
     await this.#options.beforeMicroStep?.();
-    const cache = await this.#contexts.get(contextIds, this.#before);
+    const cache = await this.#contexts.get(contextIds, this.#start);
     return this.#reader.logits(cache, chosen, weights).finally(() => cache.release());
   }
 
@@ -295,8 +303,10 @@ export class Trainer {
   ): Promise<Readonly<Record<string, FloatTensor>>> {
     let factor = 1;
     for (let trial = 0; trial < TRIALS; trial++) {
-      const weights = await plus(this.#before, scaled(delta, factor));
-      const missing = outputKl / Math.max(await this.#movement(lessons, weights), Number.MIN_VALUE);
+      const moved = await this.#under(await plus(this.#before, scaled(delta, factor)), (weights) =>
+        this.#movement(lessons, weights),
+      );
+      const missing = outputKl / Math.max(moved, Number.MIN_VALUE);
       factor = Math.min(LENGTH_MAX, Math.max(1, factor * Math.sqrt(missing)));
     }
     return factor === 1 ? delta : scaled(delta, factor);
@@ -319,10 +329,14 @@ export class Trainer {
     // A share needs fewer lessons than what is reported, and is asked for at every rank.
     const watched = watchedOf(plan.lessons);
     const predicted: HostTensor[] = [];
-    for (const one of isCut ? [] : watched) predicted.push(await this.#predict(one, whole));
-    const fullKl = isCut ? 0 : await this.#movement(watched, whole);
+    const fullKl = await this.#under(whole, async (placed) => {
+      for (const one of isCut ? [] : watched) predicted.push(await this.#predict(one, placed));
+      return isCut ? 0 : this.#movement(watched, placed);
+    });
     const lost = async (tensors: Compressed['tensors']): Promise<number> => {
-      const kl = await this.#movement(watched, await plus(this.#before, tensors), predicted);
+      const kl = await this.#under(await plus(this.#before, tensors), (placed) =>
+        this.#movement(watched, placed, predicted),
+      );
       return fullKl === 0 ? kl : kl / fullKl;
     };
     const { tensors: delta, ...rest } = isCut
@@ -333,7 +347,9 @@ export class Trainer {
     return {
       ...{ stop, steps, tokens, seconds, rate: rate ?? 0, weights, delta, ...rest },
       movedShare: movedShare(weights, this.#before, this.#names),
-      outputKl: isCut ? 0 : await this.#movement(plan.lessons, weights),
+      outputKl: isCut
+        ? 0
+        : await this.#under(weights, (placed) => this.#movement(plan.lessons, placed)),
       refused: plan.refused,
       sources: new Set(plan.lessons.map(({ scenario }) => scenario.source.cluster)).size,
     };
@@ -342,6 +358,7 @@ export class Trainer {
   async close(): Promise<void> {
     this.#contexts.release();
     await this.#learner.close();
+    releaseAll(this.#start);
     await this.#reader.close();
   }
 }
@@ -356,6 +373,7 @@ interface Parts {
   readonly reader: Reader;
   readonly learner: Learner;
   readonly names: readonly string[];
+  readonly start: Readonly<Record<string, Value>>;
 }
 
 function meanOf(values: readonly number[]): number {

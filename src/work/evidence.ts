@@ -23,7 +23,7 @@ import { arraysOf, firstNonFinite, readDelta } from '../model/delta.ts';
 import type { Model } from '../model/model.ts';
 import { loadVersion, type WeightsVersion } from '../model/versions.ts';
 import { isQProj } from '../model/weight-names.ts';
-import { createReader, type Reader } from '../reading/reader.ts';
+import { createReader, type Reader, type TrainableWeights } from '../reading/reader.ts';
 import { render } from '../reading/render.ts';
 import { FILE, PLACEBO_DELTA, readFlagged, readScenarioFile } from '../record/files.ts';
 import {
@@ -34,7 +34,8 @@ import {
   type Verdict,
   writeReplies,
 } from '../record/phase-result.ts';
-import type { Executor } from '../runtime/executor.ts';
+import type { Executor, Value } from '../runtime/executor.ts';
+import { releaseAll, uploadAll } from '../runtime/host-tensor.ts';
 import type { Example } from '../scenario/example.ts';
 import type { FlaggedMoment } from '../scenario/moment.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
@@ -84,15 +85,14 @@ export async function measureNight(
   const steps = judges.pairs.length + 3;
   const start = await saidBefore(night, { judges, moments }, tools);
   tell(1, steps);
-  const reader = createReader({ model: tools.model, executor: tools.executor });
-  const read = await readAll(
+  const read = await readPlaced(
     night,
     { judges, moments, versions, ...start },
     {
-      ...{ ...tools, reader, statistics },
+      ...{ ...tools, statistics },
       onPair: (done) => tell(done + 1, steps),
     },
-  ).finally(() => reader.close());
+  );
   tell(steps - 1, steps);
   const end = await saidAfter(night, { ...read, moments, versions }, tools);
   const replies = moments.map(({ flagId }, i) => ({
@@ -201,24 +201,37 @@ interface Reading extends Spoken, Said {
 
 interface ReadTools extends MeasuringTools {
   readonly reader: Reader;
+  readonly placed: Placed;
   readonly statistics: { readonly resamples: number; readonly seed: number };
   readonly onPair: (done: number) => void;
+}
+
+/** The same, with the weights where they are read, for as long as they are. */
+async function readPlaced(
+  night: Night,
+  reading: Reading,
+  tools: Omit<ReadTools, 'reader' | 'placed'>,
+) {
+  const reader = createReader(tools);
+  const placed = await place(reading.versions, tools.executor);
+  try {
+    return await readAll(night, reading, { ...tools, reader, placed });
+  } finally {
+    for (const weights of Object.values(placed)) releaseAll(weights);
+    await reader.close();
+  }
 }
 
 /** Everything that is read off the weights without decoding. */
 async function readAll(
   { folder }: Night,
   { judges, moments, versions, drafts, answers, isQuantised }: Reading,
-  { reader, tokenizer: renderer, model, priority, statistics, onPair }: ReadTools,
+  { reader, placed, tokenizer: renderer, model, priority, statistics, onPair }: ReadTools,
 ) {
-  const { parent, candidate, placebo, base } = versions;
+  const { candidate } = versions;
   const beforeEach = (): Promise<void> => priority.pauseWhileBusy();
   const { stopIds, controlIds } = renderer;
-  const weights = {
-    parent: parent.weights,
-    candidate: candidate.weights,
-    ...(placebo === undefined ? {} : { placebo: placebo.weights }),
-  };
+  const { base, ...weights } = placed;
   const scores = await scorePairs(judges.pairs, weights, {
     ...{ reader, renderer, stopIds, barePairs: BARE_PAIRS },
     async beforeEach(index) {
@@ -226,9 +239,9 @@ async function readAll(
       await beforeEach();
     },
   });
-  const checked = await checkDrafts(drafts, candidate.weights, {
+  const checked = await checkDrafts(drafts, weights.candidate, {
     ...{ reader, stopIds, beforeEach },
-    before: isQuantised ? parent.weights : undefined,
+    before: isQuantised ? weights.parent : undefined,
   });
   const limits = { ...LIMITS, windowTokens: Math.min(LIMITS.windowTokens, model.windowTokens) };
   const rendered = (scenarios: readonly Scenario[]): Example[] =>
@@ -236,8 +249,8 @@ async function readAll(
   const [againstParent, againstBase] = await perplexityRatios(
     reader,
     rendered(judges.everyday),
-    candidate.weights,
-    [parent.weights, base.weights],
+    weights.candidate,
+    [weights.parent, base],
     statistics,
   );
   const marked = drafts.filter(({ question }) => question.kind === 'listen');
@@ -247,13 +260,13 @@ async function readAll(
       ...marked.map(({ question }) => question.scenario),
       ...moments.map(({ context }, i) => parseScenario({ ...context, chosen: answers[i] || '…' })),
     ]),
-    { before: parent.weights, after: candidate.weights },
+    { before: weights.parent, after: weights.candidate },
     { features: ['direction', 'own-idea'], controlIds, statistics, beforeEach },
   );
   const trained = await readScenarioFile(folder, 'scenarios');
   const examples = rendered(trained.slice(0, PROBE_SEQUENCES));
   return {
-    probe: await probeOf(candidate, { reader, examples }),
+    probe: await probeOf({ id: candidate.id, weights: weights.candidate }, { reader, examples }),
     listening: listeningOf(scores, statistics),
     checked,
     perplexity: { parent: againstParent, base: againstBase } as NightMeasures['perplexity'],
@@ -267,6 +280,23 @@ interface Versions {
   readonly candidate: WeightsVersion;
   readonly placebo?: WeightsVersion;
   readonly base: WeightsVersion;
+}
+
+/** Their matrices where they are read. */
+type Placed = { readonly [Name in keyof Versions]: Readonly<Record<string, Value>> };
+
+async function place(
+  { parent, candidate, placebo, base }: Versions,
+  executor: Executor,
+): Promise<Placed> {
+  const put = ({ weights }: WeightsVersion) => uploadAll(executor, weights);
+  const ofParent = await put(parent);
+  return {
+    parent: ofParent,
+    candidate: await put(candidate),
+    ...(placebo === undefined ? {} : { placebo: await put(placebo) }),
+    base: base === parent ? ofParent : await put(base),
+  };
 }
 
 async function readVersions({ plan, folder }: Night, model: Model): Promise<Versions> {
@@ -287,7 +317,7 @@ async function readVersions({ plan, folder }: Night, model: Model): Promise<Vers
 
 /** What the engine must say of these examples once it has the candidate's weights. */
 async function probeOf(
-  { id: version, weights }: WeightsVersion,
+  { id: version, weights }: { readonly id: string; readonly weights: TrainableWeights },
   { reader, examples }: { reader: Reader; examples: readonly Example[] },
 ): Promise<Probe> {
   const sequences: Probe['sequences'] = [];

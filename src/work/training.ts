@@ -39,7 +39,7 @@ export async function trainNight(night: Night, tools: TrainingTools, tell: Tell)
   const onStep = (arm: number) => (record: StepRecord) =>
     tell(arm * record.steps + record.step, arms * record.steps, { 'teacher KL': record.teacherKl });
   const before = await loadVersion(tools.model, plan.deltas, { ops: folder.ops });
-  const { executor: _, ...settings } = plan.config.train;
+  const { device: _, ...settings } = plan.config.train;
   const trainer = await Trainer.open({
     ...{ model: tools.model, executor: tools.executor, renderer: tools.tokenizer },
     ...{ settings, seed: plan.seed, startFrom: before.weights, ops: folder.ops },

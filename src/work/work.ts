@@ -92,7 +92,7 @@ async function runPhases(
     admitNight(night, { withEngine, tokenizer, clock, priority }, tell('admit')),
   );
   const { job, config } = night.plan;
-  const hasWork = admitted.training > 0 && (job ?? config.train.executor) !== 'elsewhere';
+  const hasWork = admitted.training > 0 && (job ?? config.train.device) !== 'elsewhere';
   const tools = { model, tokenizer, executor, priority };
   const trained = await journal.phase('train', trainedSchema.or(nothing), async () =>
     hasWork ? trainedBy(job)(night, tools, tell('train')) : null,

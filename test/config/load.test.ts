@@ -252,11 +252,16 @@ describe('refusals', () => {
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
   });
 
-  it('refuses an executor that is chosen by itself until there is something to choose by', async () => {
-    const variable = { ATTUNE_TRAIN_EXECUTOR: 'auto' };
-    for (const input of [{ environment: variable }, { assignments: ['train.executor=auto'] }]) {
-      expect(await refusal(input)).toContain('auto has no meaning yet: write onnx');
-    }
+  it.each([
+    ['auto', 'auto'],
+    ['onnx', 'cpu'],
+    ['tensorflow', 'tensorflow'],
+  ])('reads the executor of before, %s, as the device %s', async (executor, device) => {
+    const { config, warnings } = await loadConfig({
+      file: await written(`train: { executor: ${executor} }`),
+    });
+    expect(config.train.device).toBe(device);
+    expect(warnings.join()).toContain('use train.device');
   });
 
   it('refuses a named file that is not there', async () => {

@@ -76,9 +76,15 @@ describe('the faster of two executors', () => {
 });
 
 describe('the training executor', () => {
-  it('is ONNX Runtime unless TensorFlow is asked for', async () => {
-    const { executor } = await openTrainingExecutor({ executor: 'onnx', threads: 1 });
+  it('runs on the CPU when that is asked for', async () => {
+    const { executor } = await openTrainingExecutor({ device: 'cpu', threads: 1 });
     expect([executor.name, executor.device]).toEqual(['onnx', 'cpu']);
+    await executor.close();
+  });
+
+  it('opens something by itself and says why', async () => {
+    const { executor, reason } = await openTrainingExecutor({ device: 'auto', threads: 1 });
+    expect(reason).toMatch(/no GPU is attached|webgpu does not answer|ms on webgpu/);
     await executor.close();
   });
 });

@@ -68,7 +68,7 @@ const newLearner = async (): Promise<Learner> => {
   const fresh = await Learner.create({
     ...{ model, executor, fed: isQProj, parameters, optimizer: adamw },
   });
-  fresh.begin(moved);
+  await fresh.begin(moved);
   return fresh;
 };
 

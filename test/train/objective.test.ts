@@ -7,7 +7,7 @@ import { klOfLogits } from '../../src/reading/logits.ts';
 import type { Executor, HostTensor } from '../../src/runtime/executor.ts';
 import { f32 } from '../../src/runtime/host-tensor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
-import { truncatedKl } from '../../src/train/objective.ts';
+import { targetInputs, truncatedKl } from '../../src/train/objective.ts';
 import { LIKELIEST, targetFeeds, targetOf } from '../../src/train/target.ts';
 
 const ROWS = 3;
@@ -28,11 +28,7 @@ const logits = (seed: string, vocabulary: number, size = 2): HostTensor =>
 async function run(teacher: HostTensor, student: HostTensor) {
   const shape = [1, ...student.shape];
   const x = op.input('x', 'f32', shape);
-  const kl = truncatedKl(
-    x,
-    op.input('target', 'f32', shape),
-    op.input('rest', 'f32', shape.slice(0, 2)),
-  );
+  const kl = truncatedKl(x, targetInputs(shape.slice(0, 2)));
   const [slope] = gradients(op.reduceSum(kl), [x]) as [Tensor];
   const program = await executor.compile({ kl, slope });
   const feeds = { x: { ...student, shape }, ...targetFeeds(targetOf(teacher)) };

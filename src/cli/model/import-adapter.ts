@@ -99,7 +99,7 @@ async function gate(
   const variables = { ...config.chat.templateVariables, enable_thinking: false };
   const tokenizer = await loadTokenizer(places.modelDir, { at: systemClock.now(), variables });
   const { executor } = await device.openTrainingExecutor({
-    ...{ executor: config.train.executor, threads: config.engine.threads },
+    ...{ device: config.train.device, threads: config.engine.threads },
   });
   const stop = new AbortController();
   const abort = (): void => stop.abort(new AttuneError('aborted', 'the import was stopped'));

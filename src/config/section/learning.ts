@@ -68,18 +68,14 @@ export const dreamSection = section('Scenarios that the model writes at night.',
     .describe('Share of word triples in common with a test above which a dream is a copy of it.'),
 });
 
-/** Nobody has measured which executor is faster on which device, so there is nothing to choose by. */
-const AUTO = 'auto has no meaning yet: write onnx (the default, and what auto was) or tensorflow';
-
 export const trainSection = section('How the query projections learn.', {
-  executor: z
-    .enum(['onnx', 'tensorflow', 'elsewhere'], {
-      error: ({ input }) => (input === 'auto' ? AUTO : undefined),
-    })
-    .default('onnx')
+  device: z
+    .enum(['auto', 'cpu', 'webgpu', 'tensorflow', 'elsewhere'])
+    .default('auto')
     .describe(
-      'Which executor takes the gradient steps; elsewhere: nights end with their lessons, for ' +
-        '`attune night export-job`.',
+      'What takes the gradient steps; auto is a graphics card where one is faster, else the CPU. ' +
+        'tensorflow is @tensorflow/tfjs-node-gpu (npm run setup:tensorflow), on CUDA where it sees ' +
+        'it. elsewhere: nights end with their lessons, for `attune night export-job`.',
     ),
   optimizer: z.enum(['apollo', 'adamw']).default('apollo').describe('Optimizer.'),
   rank: count(16).describe("Rank of APOLLO's projections."),

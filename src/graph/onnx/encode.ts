@@ -16,6 +16,8 @@ export interface EncodeOptions {
    * they are summed in f32. False by default.
    */
   readonly roundsActivations?: boolean;
+  /** Constants in files become inputs, which several sessions can share. False by default. */
+  readonly feedsConstants?: boolean;
 }
 
 export interface OnnxModel {
@@ -24,6 +26,8 @@ export interface OnnxModel {
   readonly folder?: string;
   /** What the caller feeds. */
   readonly inputs: readonly Tensor[];
+  /** Constants that the runner feeds, by the name of their input. */
+  readonly constants: ReadonlyMap<string, Tensor>;
   /** What the runner feeds besides, computed from the sizes of the caller's inputs. */
   readonly derived: readonly DerivedInput[];
 }
@@ -35,13 +39,16 @@ export interface OnnxModel {
  */
 export function encodeOnnx(
   outputs: Readonly<Record<string, Tensor>>,
-  { target = 'cpu', floats = 'f32', roundsActivations = false }: EncodeOptions = {},
+  options: EncodeOptions = {},
 ): OnnxModel {
+  const { target = 'cpu', floats = 'f32', roundsActivations = false } = options;
+  const { feedsConstants = false } = options;
   const order = topological(Object.values(outputs));
-  const folder = commonFolder(order);
+  const folder = feedsConstants ? undefined : commonFolder(order);
   const to = new Emitter({ floatType: floats, folder, roundsActivations });
   const values = new Map<Tensor, readonly string[]>();
   const inputs = new Map<string, Tensor>();
+  const constants = new Map<string, Tensor>();
   const resultsOf = (tensor: Tensor): readonly string[] => values.get(tensor) ?? [];
   for (const tensor of order) {
     to.scope = tensor.scope;
@@ -51,7 +58,11 @@ export function encodeOnnx(
   function valuesOf(tensor: Tensor): readonly string[] {
     const { operation } = tensor;
     const operands = tensor.inputs.map((input) => at(resultsOf(input), 0));
-    if (operation.kind === 'constant') return [constantValue(tensor, to)];
+    if (operation.kind === 'constant') {
+      if (!feedsConstants || operation.source.from !== 'file') return [constantValue(tensor, to)];
+      constants.set(nameOf(tensor, operation.name), tensor);
+      return [nameOf(tensor, operation.name)];
+    }
     if (operation.kind === 'result') {
       return [at(resultsOf(at(tensor.inputs, 0)), operation.index)];
     }
@@ -74,10 +85,13 @@ export function encodeOnnx(
     name: 'attune',
     nodes: to.finish(),
     initializers: to.initializers,
-    inputs: [...[...inputs].map(valueMessage(floats)), ...derived.map(derivedMessage)],
+    inputs: [
+      ...[...inputs, ...constants].map(valueMessage(floats)),
+      ...derived.map(derivedMessage),
+    ],
     outputs: Object.entries(outputs).map(valueMessage(floats)),
   });
-  const model = { bytes, inputs: [...inputs.values()], derived };
+  const model = { bytes, inputs: [...inputs.values()], constants, derived };
   return folder === undefined ? model : { ...model, folder };
 }
 
@@ -117,6 +131,8 @@ function commonFolder(order: readonly Tensor[]): string | undefined {
 const isWithin = (path: string, folder: string): boolean =>
   path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 
+const nameOf = ({ id }: Tensor, name: string): string => `#${id}:${name}`;
+
 /**
  * Adds the initializer of a constant, widened where it is stored in another type. Of a quantised
  * one the node that uses it takes the parts.
@@ -127,7 +143,7 @@ function constantValue(tensor: Tensor, to: Emitter): string {
   const { source } = operation;
   const dims = tensor.shape as readonly number[];
   const wanted = tensor.dtype === 'f32' ? to.floatType : tensor.dtype;
-  const name = `#${tensor.id}:${operation.name}`;
+  const name = nameOf(tensor, operation.name);
   if (source.from === 'inline') {
     const [first] = source.data;
     if (dims.length === 0 && tensor.dtype === 'f32') return to.float(first as number);

@@ -1,12 +1,9 @@
-// Constants of graphs as TensorFlow.js tensors, read once from their files and shared by programs.
+// Constants of graphs on a device: read once from their files, shared by all programs.
 import { type FileHandle, open } from 'node:fs/promises';
-import * as tf from '@tensorflow/tfjs-core';
 import { AttuneError } from '../base/errors.ts';
 import { widenBfloat16, widenFloat16 } from '../base/half-precision.ts';
 import type { ConstantSource, DataType, FileSource, StoredType, Tensor } from '../graph/tensor.ts';
-import type { HostData } from './executor.ts';
-import { type BackendName, useBackend } from './tensorflow-backend.ts';
-import { TF_TYPES } from './tensorflow-kernels.ts';
+import type { HostData, HostTensor } from './executor.ts';
 
 /** Largest read at once; Node refuses 2 GiB and more. */
 const READ_BYTES_MAX = 2 ** 30;
@@ -15,32 +12,39 @@ const BYTES: Record<StoredType, number> = { f32: 4, i32: 4, bool: 1, f16: 2, bf1
 
 type Plain = Exclude<ConstantSource, { from: 'blocks' }>;
 
-interface Entry {
-  readonly tensor: Promise<tf.Tensor>;
+interface Entry<Placed> {
+  readonly placed: Promise<Placed>;
   users: number;
 }
 
 /** A constant in use; `release` once. */
-export interface LoadedConstant {
-  readonly tensor: tf.Tensor;
+export interface LoadedConstant<Placed> {
+  readonly placed: Placed;
   release(): void;
 }
 
-/** Holds each constant once, however many programs use it. */
-export class ConstantPool {
-  readonly #backend: BackendName;
-  readonly #entries = new Map<string | Tensor, Entry>();
+/** How an executor holds a tensor where it computes. */
+export interface Placing<Placed> {
+  /** The data are its own: nobody else reads or writes them. */
+  readonly place: (tensor: HostTensor) => Promise<Placed>;
+  readonly dispose: (placed: Placed) => void;
+}
 
-  constructor(backend: BackendName) {
-    this.#backend = backend;
+/** Holds each constant once, however many programs use it. */
+export class ConstantPool<Placed> {
+  readonly #placing: Placing<Placed>;
+  readonly #entries = new Map<string | Tensor, Entry<Placed>>();
+
+  constructor(placing: Placing<Placed>) {
+    this.#placing = placing;
   }
 
   /** @throws graph-unsupported, runtime-failed when the file is absent or too short */
-  async load(node: Tensor): Promise<LoadedConstant> {
+  async load(node: Tensor): Promise<LoadedConstant<Placed>> {
     if (node.operation.kind !== 'constant') throw new Error(`no constant: ${node.operation.kind}`);
     const { source, name } = node.operation;
     if (source.from === 'blocks') {
-      const message = `constant ${name} is quantised; TensorFlow.js needs it widened to f32`;
+      const message = `constant ${name} is quantised; only the CPU of ONNX Runtime reads it so`;
       throw new AttuneError('graph-unsupported', message, { constant: name });
     }
     const shape = node.shape as readonly number[];
@@ -48,30 +52,41 @@ export class ConstantPool {
       source.from === 'inline'
         ? node
         : [source.path, source.offset, source.storedAs, node.dtype, ...shape].join('|');
-    const entry = this.#entries.get(key) ?? { tensor: this.#read(source, name, node), users: 0 };
+    const entry = this.#entries.get(key) ?? { placed: this.#place(source, name, node), users: 0 };
     this.#entries.set(key, entry);
     entry.users += 1;
     try {
-      const tensor = await entry.tensor;
-      return { tensor, release: () => this.#release(key, entry, tensor) };
+      const placed = await entry.placed;
+      return { placed, release: () => this.#release(key, entry, placed) };
     } catch (error) {
       this.#entries.delete(key);
       throw error;
     }
   }
 
-  async #read(source: Plain, name: string, { dtype, shape }: Tensor): Promise<tf.Tensor> {
-    const data =
-      source.from === 'inline' ? source.data.slice() : await readFile(source, name, dtype);
-    useBackend(this.#backend);
-    return tf.tensor(data, shape as number[], TF_TYPES[dtype]);
+  /** Of many: all of them, or none is held. */
+  async loadAll(nodes: readonly Tensor[]): Promise<Map<Tensor, LoadedConstant<Placed>>> {
+    const loaded = new Map<Tensor, LoadedConstant<Placed>>();
+    try {
+      for (const node of nodes) loaded.set(node, await this.load(node));
+    } catch (error) {
+      for (const constant of loaded.values()) constant.release();
+      throw error;
+    }
+    return loaded;
   }
 
-  #release(key: string | Tensor, entry: Entry, tensor: tf.Tensor): void {
+  async #place(source: Plain, name: string, { dtype, shape }: Tensor): Promise<Placed> {
+    const data =
+      source.from === 'inline' ? source.data.slice() : await readFile(source, name, dtype);
+    return this.#placing.place({ dtype, shape: shape as number[], data });
+  }
+
+  #release(key: string | Tensor, entry: Entry<Placed>, placed: Placed): void {
     entry.users -= 1;
     if (entry.users > 0) return;
     this.#entries.delete(key);
-    tensor.dispose();
+    this.#placing.dispose(placed);
   }
 }
 
