@@ -325,12 +325,14 @@ function startEngine(
   const folders = { modelDir: paths.model, cacheDir: paths.cache };
   let first = engineProcess;
   return superviseEngine({
-    open: (version) => {
+    open: (version, lost) => {
       const child = first ?? forkEngine();
       first = undefined;
       // Where a server speaks nobody waits for it, and it may share the processor with that.
       if (settings.upstream.kind !== 'none') lowerPriority(child, night.niceness);
-      return openEngineProcess({ ...settings, ...folders, quantize, version }, child);
+      const options = { ...settings, ...folders, quantize, version };
+      const instead = lost === undefined ? {} : { device: 'cpu' as const, notices: [lost] };
+      return openEngineProcess({ ...options, ...instead }, child);
     },
     restartsMax,
     onChange: (state, reason) => {

@@ -40,6 +40,8 @@ export interface EngineOptions {
   readonly quantize?: Quantize | undefined;
   /** A quantised model is widened to f32 all the same; false by default. */
   readonly isWidened?: boolean;
+  /** What a person should know beside what the model says of itself. */
+  readonly notices?: readonly string[];
   /** The version to start under; the base when absent. */
   readonly version?: VersionSource | undefined;
   /** Prompt and reply together; 0 or absent = what the model was made for. */
@@ -65,7 +67,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const mayPack = !isWidened && executor.name === 'onnx' && executor.device === 'cpu';
   const form = mayPack ? 'quantised' : 'f32';
   const model = await readModel(modelDir, { cacheDir, form, quantize, windowTokens });
-  const settings = { ...DEFAULTS, ...options };
+  const settings = { ...DEFAULTS, notices: [], ...options };
   const runner = await createRunner(model, executor);
   assertWindowFits(model, runner, settings.cacheBytesMax);
   const base = { id: versionId(model.baseHash, []), deltas: [] };
@@ -101,7 +103,7 @@ interface Parts {
   readonly executor: Executor;
   readonly runner: Runner;
   readonly versions: LiveVersions;
-  readonly settings: typeof DEFAULTS;
+  readonly settings: typeof DEFAULTS & Required<Pick<EngineOptions, 'notices'>>;
 }
 
 class InProcessEngine implements Engine {
@@ -122,7 +124,7 @@ class InProcessEngine implements Engine {
   }
 
   async describe(): Promise<EngineDescription> {
-    const { model, executor, versions } = this.#parts;
+    const { model, executor, versions, settings } = this.#parts;
     return {
       modelId: model.id,
       modelDir: model.dir,
@@ -135,7 +137,7 @@ class InProcessEngine implements Engine {
       parameters: model.parameters,
       isQuantised: model.isQuantised,
       version: versions.current,
-      notices: model.notices,
+      notices: [...model.notices, ...settings.notices],
     };
   }
 

@@ -8,6 +8,7 @@ import { lowerPriority } from '../base/priority.ts';
 import { installationFolder } from '../config/load.ts';
 import type { Manifest } from '../ledger/manifest.ts';
 import {
+  DEVICE_LOST,
   type FromNight,
   fromNightSchema,
   type NightPlan,
@@ -19,6 +20,8 @@ export interface NightProcessOptions {
   readonly plan: NightPlan;
   readonly logger: Logger;
   readonly onProgress: (progress: Progress) => void;
+  /** Its graphics card failed, and it goes on on the CPU. */
+  readonly onDeviceLost?: (reason: string) => void;
   /** How often a night that dies is resumed. */
   readonly restartsMax?: number;
   /** Compiled entry, where it is another than the night's own. */
@@ -46,6 +49,7 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
   let child: ChildProcess | undefined;
   let isPaused = false;
   let isAborted = false;
+  let isOnCpu = false;
   let reason: string | undefined;
 
   const tell = (message: ToNight): void => {
@@ -69,7 +73,7 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
       });
       own.once('error', () => resolve(undefined));
       own.once('exit', () => resolve(last));
-      tell({ type: 'start', plan });
+      tell({ type: 'start', plan, isOnCpu });
       if (isPaused) tell({ type: 'pause' });
     });
   }
@@ -79,12 +83,20 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
       if (isAborted) break;
       const last = await live();
       if (last?.type === 'committed') return last.manifest;
+      if (last?.type === 'failed' && last.code === DEVICE_LOST) {
+        logger.warn({ night: plan.night, reason: last.message }, 'the graphics card failed');
+        options.onDeviceLost?.(last.message);
+        isOnCpu = true;
+        continue;
+      }
       if (last?.type === 'failed' && !isAborted) {
         throw new AttuneError('night-failed', last.message, {
           night: plan.night,
           cause: last.code,
         });
       }
+      // A driver that fails can take the process along.
+      isOnCpu = true;
       if (!isAborted)
         logger.warn(
           { night: plan.night, life },

@@ -63,7 +63,7 @@ export class NightService {
   #activeAt: number | undefined;
   #failure: unknown;
   /** Why nights are not as they should be, until they are. */
-  #trouble: { start?: string | undefined; night?: string | undefined } = {};
+  #trouble: Partial<Record<'start' | 'night' | 'device', string | undefined>> = {};
 
   constructor(options: NightServiceOptions) {
     this.#options = options;
@@ -166,6 +166,10 @@ export class NightService {
       plan,
       logger,
       onProgress: (progress) => this.#onProgress(progress),
+      onDeviceLost: (reason) => {
+        const device = `The graphics card failed ${plan.night}, which went on on the CPU (${reason}).`;
+        this.#trouble = { ...this.#trouble, device };
+      },
       ...(entry === undefined ? {} : { entry }),
     });
     if (this.#busy > 0) process.pause();
@@ -194,8 +198,8 @@ export class NightService {
 
   /** What could not be read of the store, and what keeps nights from coming; a sentence each. */
   async problems(): Promise<string[]> {
-    const { start, night } = this.#trouble;
-    const own = [start, night].filter((one) => one !== undefined);
+    const { start, night, device } = this.#trouble;
+    const own = [start, night, device].filter((one) => one !== undefined);
     return [...(await this.#options.store.damage()), ...own];
   }
 
@@ -292,7 +296,7 @@ export class NightService {
   }
 
   #publishSwap(swap: SwapReport): void {
-    this.#trouble = { night: this.#trouble.night };
+    this.#trouble = { ...this.#trouble, start: undefined };
     const { from, to, repliesInFlight, stallMs } = swap;
     const at = this.#options.clock.now();
     this.#options.publish('nights', { type: 'swap-end', from, to, repliesInFlight, stallMs, at });

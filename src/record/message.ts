@@ -43,7 +43,12 @@ export const planSchema = z.strictObject({
 export type NightPlan = z.infer<typeof planSchema>;
 
 export const toNightSchema = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('start'), plan: planSchema }),
+  z.strictObject({
+    type: z.literal('start'),
+    plan: planSchema,
+    /** A graphics card has failed it: it goes on on the CPU. */
+    isOnCpu: z.boolean(),
+  }),
   z.strictObject({ type: z.literal('pause') }),
   z.strictObject({ type: z.literal('resume') }),
   z.strictObject({ type: z.literal('abort') }),
@@ -64,4 +69,6 @@ export const fromNightSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('committed'), manifest: manifestSchema }),
   z.strictObject({ type: z.literal('failed'), code: z.string(), message: z.string() }),
 ]);
+/** The code of a night whose graphics card failed; its steps are saved. */
+export const DEVICE_LOST = 'device-lost';
 export type FromNight = z.infer<typeof fromNightSchema>;

@@ -2,7 +2,13 @@
 import { systemClock } from '../base/clock.ts';
 import { AttuneError, isAttuneError } from '../base/errors.ts';
 import { readModel } from '../model/model.ts';
-import { type FromNight, type NightPlan, toNightSchema } from '../record/message.ts';
+import {
+  DEVICE_LOST,
+  type FromNight,
+  type NightPlan,
+  type ToNight,
+  toNightSchema,
+} from '../record/message.ts';
 import { openTrainingExecutor } from '../runtime/device.ts';
 import { loadTokenizer } from '../tokenizer/tokenizer.ts';
 import { ChatPriority } from './chat-priority.ts';
@@ -18,7 +24,7 @@ function tell(message: FromNight): Promise<void> {
   });
 }
 
-async function run(plan: NightPlan): Promise<void> {
+async function run({ plan, isOnCpu }: Extract<ToNight, { type: 'start' }>): Promise<void> {
   const { engine, train, chat } = plan.config;
   // What a night writes and measures is said at once, without a thought before it.
   const variables = { ...chat.templateVariables, enable_thinking: false };
@@ -31,7 +37,7 @@ async function run(plan: NightPlan): Promise<void> {
       readsCache: true,
     }),
     loadTokenizer(plan.modelDir, defaults),
-    openTrainingExecutor({ executor: train.executor, threads: engine.threads }),
+    openTrainingExecutor({ device: isOnCpu ? 'cpu' : train.device, threads: engine.threads }),
   ]);
   const { executor } = opened;
   try {
@@ -46,6 +52,13 @@ async function run(plan: NightPlan): Promise<void> {
       report: (progress) => void tell(progress),
     });
     await tell({ type: 'committed', manifest });
+  } catch (error) {
+    if (executor.device === 'cpu' || !isAttuneError(error, 'runtime-failed')) throw error;
+    await tell({
+      type: 'failed',
+      code: DEVICE_LOST,
+      message: `${executor.device}: ${error.message}`,
+    });
   } finally {
     await executor.close();
   }
@@ -74,7 +87,7 @@ process.on('message', (raw) => {
   else if (message.type === 'resume') priority.resume();
   else if (message.type === 'abort') abort.abort(new Error('the night was stopped'));
   else {
-    run(message.plan)
+    run(message)
       .catch((error: unknown) => {
         const code = isAttuneError(error) ? error.code : 'night-failed';
         const text = error instanceof Error ? error.message : String(error);

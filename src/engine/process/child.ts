@@ -1,12 +1,14 @@
 // The engine's own process: opens an engine and serves what comes through the pipe, nothing else.
-import { packError } from '../../base/errors.ts';
+import { isAttuneError, packError } from '../../base/errors.ts';
 import { openServingExecutor } from '../../runtime/device.ts';
+import type { DeviceName } from '../../runtime/executor.ts';
 import type { DecodedToken, Engine } from '../engine.ts';
 import { createEngine } from '../in-process-engine.ts';
 import { type Method, performCall } from './call.ts';
 import type { EngineProcessOptions, FromEngine, ToEngine } from './message.ts';
 
 let engine: Engine | undefined;
+let device: DeviceName = 'cpu';
 const aborts = new Map<number, AbortController>();
 /** Tokens of one decode step leave as one message. */
 let outgoing: [number, DecodedToken][] = [];
@@ -29,8 +31,9 @@ function queueToken(id: number, token: DecodedToken): void {
 async function open(options: EngineProcessOptions): Promise<void> {
   try {
     const { executor } = await openServingExecutor(options);
+    device = executor.device;
     engine = await createEngine({ ...options, executor });
-    tell({ type: 'engine-opened' });
+    tell({ type: 'engine-opened', device });
   } catch (error) {
     tell({ type: 'engine-refused', error: packError(error) });
   }
@@ -49,10 +52,16 @@ async function answer(id: number, method: Method, argument: unknown): Promise<vo
     tell({ type: 'request-end', id, value });
   } catch (error) {
     flushTokens();
-    tell({ type: 'request-fail', id, error: packError(error) });
+    // What a card held is gone; the next process has the conversation from its beginning.
+    if (device !== 'cpu' && isAttuneError(error, 'runtime-failed')) lose(error.message);
+    else tell({ type: 'request-fail', id, error: packError(error) });
   } finally {
     aborts.delete(id);
   }
+}
+
+function lose(reason: string): void {
+  process.send?.({ type: 'device-lost', reason } satisfies FromEngine, () => process.exit(1));
 }
 
 async function close(): Promise<void> {

@@ -1,6 +1,7 @@
 // The engine of another process behind the same interface; it knows the pipe and no model.
 import type { ChildProcess } from 'node:child_process';
 import { AttuneError, unpackError } from '../../base/errors.ts';
+import type { DeviceName } from '../../runtime/executor.ts';
 import type { DecodedToken, Engine } from '../engine.ts';
 import { type Call, forwardCalls } from './call.ts';
 import { forkEngine } from './fork.ts';
@@ -47,6 +48,8 @@ class EngineClient {
   #opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #nextId = 1;
   #isClosing = false;
+  #device: DeviceName = 'cpu';
+  #lost: string | undefined;
   #failure: AttuneError | undefined;
 
   constructor(child: ChildProcess) {
@@ -100,7 +103,11 @@ class EngineClient {
   #receive(message: FromEngine): void {
     switch (message.type) {
       case 'engine-opened':
+        this.#device = message.device;
         this.#opening?.resolve();
+        break;
+      case 'device-lost':
+        this.#lost = message.reason;
         break;
       case 'engine-refused':
         this.#isClosing = true;
@@ -134,11 +141,13 @@ class EngineClient {
   }
 
   /** Everything in flight is over. `interrupted` tells it from a request that was refused. */
-  #end(reason: string): AttuneError | undefined {
+  #end(exit: string): AttuneError | undefined {
+    const reason = this.#lost ?? exit;
     const message = this.#isClosing
       ? 'the engine was closed'
       : `The process of the model ended (${reason}).`;
-    const failure = new AttuneError('engine-failed', message, { interrupted: true, reason });
+    const facts = { interrupted: true, reason, device: this.#device };
+    const failure = new AttuneError('engine-failed', message, facts);
     this.#failure ??= failure;
     this.#opening?.reject(failure);
     for (const { reject } of this.#pending.values()) reject(failure);

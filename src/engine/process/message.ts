@@ -2,6 +2,7 @@
 // Both ends are of one build, so messages are not checked again when they arrive.
 import type { SentError } from '../../base/errors.ts';
 import type { ServingOptions } from '../../runtime/device.ts';
+import type { DeviceName } from '../../runtime/executor.ts';
 import type { DecodedToken } from '../engine.ts';
 import type { EngineOptions } from '../in-process-engine.ts';
 import type { Method } from './call.ts';
@@ -23,7 +24,9 @@ export type ToEngine =
 
 /** From the engine's process. */
 export type FromEngine =
-  | { readonly type: 'engine-opened' }
+  | { readonly type: 'engine-opened'; readonly device: DeviceName }
+  /** A run failed on a graphics card; the process ends. */
+  | { readonly type: 'device-lost'; readonly reason: string }
   | { readonly type: 'engine-refused'; readonly error: SentError }
   | { readonly type: 'token-batch'; readonly tokens: readonly (readonly [number, DecodedToken])[] }
   | { readonly type: 'request-end'; readonly id: number; readonly value: unknown }

@@ -10,8 +10,14 @@ export type EngineState = 'starting' | 'ready' | 'restarting' | 'failed' | 'clos
 export type EngineListener = (state: EngineState, reason?: Error) => void;
 
 export interface SuperviseOptions {
-  /** Starts a process under a version (the base when undefined). */
-  readonly open: (version: VersionSource | undefined) => Promise<EngineProcess>;
+  /**
+   * Starts a process under a version (the base when undefined).
+   * @param lost why it must be on the CPU, for a person: one before it died on a graphics card
+   */
+  readonly open: (
+    version: VersionSource | undefined,
+    lost: string | undefined,
+  ) => Promise<EngineProcess>;
   /** Restarts within ten minutes before it stays down. */
   readonly restartsMax: number;
   /** Called on every state change, with the exit reason when the process ended. */
@@ -66,6 +72,7 @@ class Supervisor {
   #process: EngineProcess | undefined;
   #state: EngineState = 'starting';
   #versionNow: () => Promise<VersionSource | undefined> = async () => undefined;
+  #lost: string | undefined;
   readonly #restarts: number[] = [];
   readonly #stop = new AbortController();
   readonly #listeners: EngineListener[];
@@ -112,7 +119,7 @@ class Supervisor {
   }
 
   async #open(): Promise<EngineProcess> {
-    const engine = await this.#options.open(await this.#versionNow());
+    const engine = await this.#options.open(await this.#versionNow(), this.#lost);
     this.#process = engine;
     void engine.ended.then((reason) => this.#onEnd(reason));
     if (this.#state !== 'closed') this.#change('ready');
@@ -121,6 +128,7 @@ class Supervisor {
 
   #onEnd(reason: AttuneError | undefined): void {
     this.#process = undefined;
+    this.#lost ??= cardLost(reason);
     if (this.#state === 'closed') return;
     this.#change('restarting', reason);
     this.#current = this.#restart();
@@ -158,4 +166,11 @@ class Supervisor {
     this.#state = state;
     for (const listener of this.#listeners) listener(state, reason);
   }
+}
+
+/** A driver that fails can take the process along without a word. */
+function cardLost(reason: AttuneError | undefined): string | undefined {
+  if ((reason?.facts.device ?? 'cpu') === 'cpu') return undefined;
+  const [why] = String(reason?.facts.reason).split('\n');
+  return `The graphics card failed (${why}). Replies come from the CPU until Attune is restarted.`;
 }

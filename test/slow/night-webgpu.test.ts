@@ -1,0 +1,46 @@
+// Whole nights on WebGPU: the verdict of the CPU, and a card that fails in the middle of a step.
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { whyNoWebGpu } from '../runtime/swiftshader.ts';
+import { flagTwo, type Loop, openLoop } from '../system/open-loop.ts';
+
+const FAILING = new URL('../fixtures/process/failing-card.mjs', import.meta.url);
+
+const unavailable = await whyNoWebGpu();
+const title = `a night on WebGPU${unavailable === undefined ? '' : ` (${unavailable})`}`;
+
+let loop: Loop | undefined;
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await loop?.close();
+});
+
+async function night(device: 'cpu' | 'webgpu') {
+  loop = await openLoop({ train: { device } });
+  await flagTwo(loop);
+  const { nights } = loop;
+  const id = await nights.run();
+  await nights.ended();
+  const problems = await nights.problems();
+  const { software, gate, delta, data } = await nights.ledger.read(id);
+  await loop.close();
+  loop = undefined;
+  return { problems, executor: software.executor, passed: gate?.passed, steps: delta?.steps, data };
+}
+
+describe.skipIf(unavailable !== undefined)(title, () => {
+  it('comes to the verdict of the CPU on the same lessons', async () => {
+    const theirs = await night('cpu');
+    const ours = await night('webgpu');
+    expect(theirs.steps).toBeGreaterThan(1);
+    expect(ours).toEqual({ ...theirs, executor: 'onnx on webgpu' });
+  });
+
+  it('goes on on the CPU when the card fails, and says so', async () => {
+    vi.stubEnv('NODE_OPTIONS', `--import ${FAILING}`);
+    vi.stubEnv('FAILING_AFTER', '150');
+    const { problems, executor, steps } = await night('webgpu');
+    expect(executor).toBe('onnx on cpu');
+    expect(steps).toBeGreaterThan(1);
+    expect(problems.join()).toMatch(/^The graphics card failed night-.* went on on the CPU/);
+  });
+});
