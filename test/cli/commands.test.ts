@@ -87,10 +87,22 @@ describe('attune doctor', () => {
     expect(text).toContain('onnx cuda: unverified; not available: no driver');
   });
 
+  it('says what chat and nights use and why, after a card that the system shows', () => {
+    const description = 'Chat runs on onnx cpu (asked for)';
+    const chosen: Examination = { what: 'choice', isPresent: true, description };
+    const cards = [{ name: 'A card', driver: 'nvidia 1', memoryBytes: 8e9 }];
+    const text = print(diagnosisOf('m', [cpu, chosen], cards));
+    expect(text).toContain('Graphics card: A card, driver nvidia 1, ');
+    expect(text.trim().split('\n').at(-1)).toBe(description);
+    expect(text).not.toContain('choice:');
+  });
+
   it('survives an examination that ends its process', async () => {
     const entry = join(folder, 'dies.cjs');
     await writeFile(entry, "process.once('message', () => process.kill(process.pid, 'SIGSEGV'))");
-    const request = { what: 'onnx webgpu', modelDir, cacheDir: folder, threads: 1 } as const;
+    const devices = { chat: 'cpu', nights: 'cpu' } as const;
+    const places = { modelDir, cacheDir: folder, threads: 1 };
+    const request = { what: 'onnx webgpu', ...devices, ...places } as const;
     expect(await examineApart(request, entry)).toMatchObject({
       isPresent: false,
       reason: expect.stringContaining('SIGSEGV'),

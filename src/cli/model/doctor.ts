@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { withHugePages } from '../../base/huge-pages.ts';
 import { bytesText } from '../hub/progress-bar.ts';
 import type { Examination, ExaminationRequest, Examined } from './examination.ts';
+import { cardText, type GraphicsCard, graphicsCards } from './graphics-card.ts';
 import { addModelOptions, findModel, type ModelOptions } from './model-options.ts';
 
 interface DoctorOptions extends ModelOptions {
@@ -19,7 +20,11 @@ export interface Diagnosis {
   readonly cpu: string;
   readonly memoryBytes: number;
   readonly modelDir: string;
+  /** Graphics cards that the system shows. */
+  readonly cards: readonly GraphicsCard[];
   readonly found: readonly Examination[];
+  /** What chat and nights use as configured, and why; a line each. */
+  readonly choice: string;
   /** The fastest training step of those that pass the self-test. */
   readonly trainsFastest: string | null;
   /** The fastest decode of those that pass the self-test. */
@@ -54,12 +59,14 @@ async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
   const { modelDir, cacheDir, config } = await findModel(options);
   const { readModel } = await import('../../model/model.ts');
   await readModel(modelDir, { cacheDir }); // throws here where no device could run the model
+  const { engine, train } = config;
   const found: Examination[] = [];
-  for (const what of EXAMINED) {
-    const request = { what, modelDir, cacheDir, threads: config.engine.threads };
-    found.push(await examineApart(request));
+  const request = { modelDir, cacheDir, threads: engine.threads };
+  const devices = { chat: engine.device, nights: train.device };
+  for (const what of [...EXAMINED, 'choice'] as const) {
+    found.push(await examineApart({ what, ...request, ...devices }));
   }
-  return diagnosisOf(modelDir, found);
+  return diagnosisOf(modelDir, found, await graphicsCards());
 }
 
 /** Runs one examination in its own process, which may crash. */
@@ -82,7 +89,13 @@ export function examineApart(request: ExaminationRequest, entry = CHILD): Promis
   });
 }
 
-export function diagnosisOf(modelDir: string, found: readonly Examination[]): Diagnosis {
+export function diagnosisOf(
+  modelDir: string,
+  all: readonly Examination[],
+  cards: readonly GraphicsCard[] = [],
+): Diagnosis {
+  const found = all.filter(({ what }) => what !== 'choice');
+  const chosen = all.find(({ what }) => what === 'choice');
   const sound = found.filter((each) => each.passesSelfTest === true);
   const best = (score: (each: Examination) => number | undefined): string | null =>
     sound
@@ -95,7 +108,9 @@ export function diagnosisOf(modelDir: string, found: readonly Examination[]): Di
     cpu: `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} threads`,
     memoryBytes: totalmem(),
     modelDir,
+    cards,
     found,
+    choice: chosen?.description ?? chosen?.reason ?? '',
     trainsFastest: best((each) => each.trainStepMs),
     servesFastest: best((each) => {
       const speed = each.decodeTokensPerSecond;
@@ -107,13 +122,14 @@ export function diagnosisOf(modelDir: string, found: readonly Examination[]): Di
 export function print(diagnosis: Diagnosis): string {
   const { node, platform: system, cpu, memoryBytes, modelDir, found } = diagnosis;
   const machine = `Node ${node}, ${system}, ${cpu}, ${bytesText(memoryBytes)} memory`;
-  const head = `${machine}\nModel ${modelDir}\n`;
+  const cards = diagnosis.cards.map((card) => `Graphics card: ${cardText(card)}\n`).join('');
+  const head = `${machine}\n${cards}Model ${modelDir}\n`;
   const lines = found.map((each) => `\n${each.what}: ${sentence(each)}\n`);
   const choice = (verb: string, what: string | null): string =>
     `${verb} fastest: ${what ?? 'none'}\n`;
   const choices =
     choice('Serves', diagnosis.servesFastest) + choice('Trains', diagnosis.trainsFastest);
-  return `${head}${lines.join('')}\n${choices}`;
+  return `${head}${lines.join('')}\n${choices}${diagnosis.choice}\n`;
 }
 
 function sentence(each: Examination): string {
@@ -124,6 +140,9 @@ function sentence(each: Examination): string {
   if (each.selfTestError !== undefined) {
     const verdict = each.passesSelfTest === true ? 'agrees with the CPU' : 'DISAGREES with the CPU';
     parts.push(`${verdict} (largest error ${each.selfTestError.toExponential(1)})`);
+  }
+  if (each.prefillTokensPerSecond !== undefined) {
+    parts.push(`reads ${each.prefillTokensPerSecond.toFixed(0)} tokens/s`);
   }
   if (each.decodeTokensPerSecond !== undefined) {
     parts.push(`decodes ${each.decodeTokensPerSecond.toFixed(1)} tokens/s`);

@@ -8,20 +8,24 @@ import { type Model, readModel } from '../../model/model.ts';
 import { primitiveGraph } from '../../model/transformer.ts';
 import { loadVersion, type WeightsVersion } from '../../model/versions.ts';
 import { GREEDY } from '../../protocol/sampling.ts';
+import type { DeviceChoice, Opened, TrainingDevice } from '../../runtime/device.ts';
 import type { Executor, HostTensor, Program } from '../../runtime/executor.ts';
 import { ascending, bool, f32, i32, takeAll } from '../../runtime/host-tensor.ts';
 
 export type Examined = 'onnx cpu' | 'onnx webgpu' | 'onnx cuda' | 'tensorflow' | 'tfjs wasm';
 
 export interface ExaminationRequest {
-  readonly what: Examined;
+  /** `choice`: what would be used, as configured. */
+  readonly what: Examined | 'choice';
+  readonly chat: DeviceChoice;
+  readonly nights: TrainingDevice;
   readonly modelDir: string;
   readonly cacheDir: string;
   readonly threads: number;
 }
 
 export interface Examination {
-  readonly what: Examined;
+  readonly what: ExaminationRequest['what'];
   readonly isPresent: boolean;
   /** Why it is not there or failed, and what to do. */
   readonly reason?: string;
@@ -30,7 +34,9 @@ export interface Examination {
   /** Largest difference of any logit from ONNX Runtime's on the CPU. */
   readonly selfTestError?: number;
   readonly passesSelfTest?: boolean;
-  /** Of one sequence; only ONNX Runtime serves. */
+  /** Of a prompt of 64 tokens, the first token with it; only ONNX Runtime serves. */
+  readonly prefillTokensPerSecond?: number;
+  /** Of one sequence. */
   readonly decodeTokensPerSecond?: number;
   /** What the engine adds to its process's memory, with a short conversation. */
   readonly servingBytes?: number;
@@ -50,6 +56,7 @@ const REPEATS = 3;
 /** Never throws: what goes wrong is the finding. */
 export async function examine(request: ExaminationRequest): Promise<Examination> {
   const { what } = request;
+  if (what === 'choice') return choose(request);
   let executor: Executor;
   try {
     executor = await openExecutor(what, request.threads);
@@ -85,6 +92,26 @@ async function openExecutor(what: Examined, threads: number): Promise<Executor> 
   const { createOnnxExecutor } = await import('../../runtime/onnx.ts');
   const device = what.split(' ')[1] as 'cpu' | 'webgpu' | 'cuda';
   return createOnnxExecutor({ device, ...(threads > 0 ? { threads } : {}) });
+}
+
+/** What chat and nights would use, and why. */
+async function choose({ chat, nights, threads }: ExaminationRequest): Promise<Examination> {
+  const { openServingExecutor, openTrainingExecutor } = await import('../../runtime/device.ts');
+  const told = async (who: string, opening: Promise<Opened>): Promise<string> => {
+    try {
+      const { executor, reason } = await opening;
+      const text = `${who} on ${executor.name} ${executor.device} (${reason})`;
+      await executor.close();
+      return text;
+    } catch (error) {
+      return `${who} on nothing: ${(error as Error).message}`;
+    }
+  };
+  const description = [
+    await told('Chat runs', openServingExecutor({ device: chat, threads })),
+    await told('Nights train', openTrainingExecutor({ device: nights, threads })),
+  ].join('\n');
+  return { what: 'choice', isPresent: true, description };
 }
 
 /** Fixed ids that differ from each other. */
@@ -174,7 +201,10 @@ async function runAndRelease(program: Program, feeds: Record<string, HostTensor>
   for (const value of Object.values(values)) value.release();
 }
 
-type Served = Pick<Examination, 'decodeTokensPerSecond' | 'servingBytes' | 'pathDifference'>;
+type Served = Pick<
+  Examination,
+  'prefillTokensPerSecond' | 'decodeTokensPerSecond' | 'servingBytes' | 'pathDifference'
+>;
 
 async function serve(
   executor: Executor,
@@ -187,14 +217,18 @@ async function serve(
   const ids = Array.from({ length: CONTEXT_TOKENS }, (_, i) => i % 32);
   const sampling = { ...GREEDY, seed: 0 };
   const request = { ids, replyTokensMax: REPLY_TOKENS, sampling, stopIds: [] };
+  // A device compiles its shaders in the first reply.
+  await engine.generate({ ...request, replyTokensMax: 2 }, () => undefined);
+  const start = performance.now();
   await engine.generate(request, () => times.push(performance.now()));
   const servingBytes = proportionalBytes() - before;
   const [first = 0, last = 0] = [times[0], times.at(-1)];
+  const prefillTokensPerSecond = (CONTEXT_TOKENS * 1000) / (first - start);
   const decodeTokensPerSecond = ((times.length - 1) * 1000) / (last - first);
   const { isQuantised } = await engine.describe();
   const pathDifference = isQuantised ? await pathsApart(engine, { modelDir, cacheDir }) : undefined;
   await engine.close();
-  const speed = { decodeTokensPerSecond, servingBytes };
+  const speed = { prefillTokensPerSecond, decodeTokensPerSecond, servingBytes };
   return pathDifference === undefined ? speed : { ...speed, pathDifference };
 }
 
