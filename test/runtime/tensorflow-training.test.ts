@@ -15,7 +15,10 @@ const unavailable = await whyNoTensorFlow();
 const reason = unavailable === undefined ? '' : ` (${unavailable})`;
 
 describe.skipIf(unavailable !== undefined)(`a training on TensorFlow${reason}`, () => {
-  it('learns what it learns on ONNX Runtime, and holds no tensor afterwards', async () => {
+  // Two trainings of ten steps.
+  it('learns what it learns on ONNX Runtime, and holds no tensor afterwards', {
+    timeout: 60_000,
+  }, async () => {
     const cacheDir = mkdtempSync(join(tmpdir(), 'attune-training-'));
     const model = await readModel(join(FIXTURES, 'llama'), { cacheDir });
     const onnx = await createOnnxExecutor({ device: 'cpu', threads: 1 });

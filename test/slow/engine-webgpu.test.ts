@@ -47,6 +47,20 @@ describe.skipIf(whyNot !== undefined)(
       expect(other.ids).toEqual((await generate(cpu, request(branch, { replyTokensMax: 4 }))).ids);
     }, 600_000);
 
+    it('decodes as the CPU does at every length of a cache that grows to 600 tokens', async () => {
+      const modelDir = await tinyModel({ layers: 1, windowTokens: 640 });
+      const executor = await createOnnxExecutor({ device: 'webgpu' });
+      const asked = request(someIds(1), { replyTokensMax: 600 });
+      const there = await generate(await openEngine(modelDir, { executor }), asked);
+      const here = await generate(await openEngine(modelDir), asked);
+      expect(here.tokens).toHaveLength(600);
+      expect(there.ids).toEqual(here.ids);
+      const apart = here.tokens.map(({ logprob }, i) =>
+        Math.abs(logprob - (there.tokens[i]?.logprob ?? Number.NaN)),
+      );
+      expect(Math.max(...apart)).toBeLessThan(1e-3);
+    }, 600_000);
+
     it('scores and shows attention as the CPU does', async () => {
       const sequences = [
         { ids: someIds(24), from: 18 },
