@@ -8,8 +8,11 @@ export const INSTALLATION = resolve(import.meta.dirname, '..');
 /** The first start with a model prepares its weights. */
 const START_MS = 300_000;
 
-/** @returns its address, and what ends it. @throws with what it said, when it does not start */
-export async function startDaemon(model) {
+/**
+ * @param more settings
+ * @returns its address, and what ends it. @throws with what it said, when it does not start
+ */
+export async function startDaemon(model, more = []) {
   const store = mkdtempSync(join(tmpdir(), 'attune-clients-'));
   const settings = [
     `store.path=${store}`,
@@ -17,6 +20,7 @@ export async function startDaemon(model) {
     'server.limits.requestsPerMinuteMax=100000',
     'chat.replyTokensMax=24',
     'night.isEnabled=false',
+    ...more,
   ];
   const main = join(INSTALLATION, 'dist', 'cli', 'main.js');
   const options = ['start', '--model', model, ...settings.flatMap((one) => ['--set', one])];

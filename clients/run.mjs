@@ -1,6 +1,7 @@
 // Runs the clients of other people against a daemon that it starts, and prints a table of rows.
-// npm run test:clients -- [--model MODEL] [--only CLIENT,…] [--suite]
-// --suite: openai-python's own tests instead. Exit 1: something is not as it should be.
+// npm run test:clients -- [--model MODEL] [--only CLIENT,…] [--suite [--upstream]]
+// --suite: openai-python's own tests instead; with --upstream also through a second daemon, before
+// which the first one is the server that speaks. Exit 1: something is not as it should be.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     model: { type: 'string', default: COMPANION },
     only: { type: 'string' },
     suite: { type: 'boolean', default: false },
+    upstream: { type: 'boolean', default: false },
   },
 });
 const only = values.only?.split(',');
@@ -76,15 +78,40 @@ async function* allRows(connection) {
   if (isWanted('python')) yield* pythonRows(connection);
 }
 
+/** @returns the exit code, and what came of each test; empty: it passes */
+async function suite(url) {
+  const folder = mkdtempSync(join(tmpdir(), 'attune-suite-'));
+  try {
+    const file = join(folder, 'each.json');
+    const script = join(HERE, 'python', 'suite.py');
+    const child = spawn(python(), [script, url, file], { stdio: ['ignore', 'inherit', 'inherit'] });
+    const code = await new Promise((done) => child.once('exit', done));
+    return { code, each: existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {} };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** @returns the exit code */
 async function runSuite() {
-  const { url, end } = await startDaemon(values.model);
+  const daemons = [await startDaemon(values.model)];
   try {
-    const script = join(HERE, 'python', 'suite.py');
-    const child = spawn(python(), [script, url], { stdio: ['ignore', 'inherit', 'inherit'] });
-    return await new Promise((done) => child.once('exit', done));
+    const [{ url }] = daemons;
+    const direct = await suite(url);
+    if (!values.upstream) return direct.code;
+    const settings = Object.entries({ kind: 'openai', url, model: 'attune' });
+    const more = settings.map(([name, value]) => `engine.upstream.${name}=${value}`);
+    daemons.unshift(await startDaemon(values.model, more));
+    const passed = await suite(daemons[0].url);
+    const names = [...new Set([direct, passed].flatMap(({ each }) => Object.keys(each)))];
+    const other = names.filter((name) => direct.each[name] !== passed.each[name]);
+    for (const name of other) {
+      console.log(`${name}\n  direct:  ${direct.each[name]}\n  through: ${passed.each[name]}`);
+    }
+    console.log(`\n${names.length} tests, ${other.length} with another result through Attune`);
+    return Math.max(direct.code, passed.code, other.length > 0 || names.length === 0 ? 1 : 0);
   } finally {
-    await end();
+    for (const { end } of daemons) await end();
   }
 }
 

@@ -1,11 +1,12 @@
-"""Runs openai-python's own tests of its resources against a running daemon: suite.py URL.
+"""Runs openai-python's own tests of its resources against a running daemon: suite.py URL [FILE].
 
 Its sdist is downloaded in the installed version. Its tests are made for a server that answers
 anything, so they are changed in two places: models are called "attune", and a response without
 arguments gets a model and an input. Prints a table of what passes, and why the rest does not;
-exit code 1: something failed that was not refused by name.
+exit code 1: something failed that was not refused by name. FILE: what came of each test, as JSON.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -85,8 +86,10 @@ def main() -> int:
         report = test(unpack(download(cache), Path(folder)), sys.argv[1])
     rows: dict[tuple[str, str], list[str]] = defaultdict(list)
     passed = unexpected = 0
+    each: dict[str, str] = {}
     for case in report.iter("testcase"):
         is_right, why = outcome(case)
+        each[f"{case.get('classname')} {case.get('name')}"] = why
         passed += why == ""
         unexpected += not is_right
         module = case.get("classname", "").split(".")
@@ -99,6 +102,8 @@ def main() -> int:
         what = ", ".join(f"`{one}`" for one in sorted(set(names)))
         reason = "pass" if why == "" else why.replace("|", "\\|")
         print(f"| {place} | {what} | {len(names)} | {reason} |")
+    for file in sys.argv[2:]:
+        Path(file).write_text(json.dumps(each))
     return 1 if unexpected or not passed else 0
 
 

@@ -11,7 +11,7 @@ import { foreignReply, type LogRecord } from '../../src/conversation/record.ts';
 import type { Draft } from '../../src/dream/draft.ts';
 import type { Manifest } from '../../src/ledger/manifest.ts';
 import type { Remembered } from '../../src/memory/memory.ts';
-import { writeDelta } from '../../src/model/delta.ts';
+import { type DeltaContent, writeDelta } from '../../src/model/delta.ts';
 import type { PlanParts } from '../../src/night/prepare.ts';
 import type { ConversationSettings } from '../../src/protocol/conversation.ts';
 import { FlagDraft } from '../../src/protocol/flag.ts';
@@ -108,6 +108,8 @@ export interface CommittedNight {
   readonly isOffered?: boolean;
   /** False: there was nothing to learn. */
   readonly hasDelta?: boolean;
+  /** Of the delta. */
+  readonly tensors?: DeltaContent['tensors'];
   readonly flagged?: readonly FlaggedMoment[];
   readonly scenarios?: readonly Scenario[];
   readonly everyday?: readonly Scenario[];
@@ -120,7 +122,7 @@ export interface CommittedNight {
 
 /** What a night's process leaves, committed. */
 export async function commitNight(
-  { ledger }: Store,
+  { ledger }: Pick<Store, 'ledger'>,
   options: CommittedNight = {},
 ): Promise<Manifest> {
   const { passed = true, isOffered = false, hasDelta = true, review } = options;
@@ -141,7 +143,8 @@ export async function commitNight(
   await writeScenarios(folder, 'everyday', everyday);
   await writeScenarios(folder, 'scenarios', scenarios);
   await writeJournal(folder, scenarios.length);
-  const tensors = { 'layers.0.qProj': { shape: [2, 1], data: Float32Array.of(number, 1) } };
+  const small = { 'layers.0.qProj': { shape: [2, 1], data: Float32Array.of(number, 1) } };
+  const { tensors = small } = options;
   const hash = hasDelta
     ? await writeDelta(join(path, FILE.delta), { baseHash: ledger.base, tensors }, ops)
     : '';

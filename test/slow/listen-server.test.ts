@@ -3,7 +3,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { installationFolder } from '../../src/config/load.ts';
 import type { ListenReport } from '../../src/listen/report.ts';
 import { mean } from '../../src/measure/statistics.ts';
+import { freePort } from './free-port.ts';
 import { kill, start } from './kill-loop.ts';
 
 // A model of 135 million weights is loaded three times and answers for a minute each.
@@ -45,14 +45,6 @@ async function listenTest(name: string, ...args: string[]): Promise<ListenReport
   const how = ['--part', 'develop', '--minutes', MINUTES, '--json', json];
   await promisify(execFile)(process.execPath, [main, 'listen-test', ...args, ...how]);
   return JSON.parse(await readFile(json, 'utf8')) as ListenReport;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((done) => server.once('listening', done));
-  const { port } = server.address() as { port: number };
-  await new Promise((done) => server.close(done));
-  return port;
 }
 
 async function startLlama(command: string): Promise<string> {
