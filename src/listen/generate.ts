@@ -1,5 +1,5 @@
 // Writes the scenes of the listening test from its words; the same seed gives the same scenes.
-import { groupBy } from '../base/at.ts';
+import { at, groupBy } from '../base/at.ts';
 import { createRandom, type Random } from '../base/random.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import type { Span } from '../scenario/span.ts';
@@ -268,14 +268,19 @@ function twosOf<T>(items: readonly T[]): [T, T][] {
 
 /**
  * The pairs in an order of which every beginning is balanced: one of each cell in turn, and within
- * a cell one of each domain in turn.
+ * a cell one of each domain in turn. Each distance begins with other domains, so that a short
+ * beginning has many of them.
  */
 export function inBalancedOrder(pairs: readonly ScenePair[], seed: number): ScenePair[] {
   const random = createRandom(`listen-order:${seed}`);
-  const columns = CELLS.map((cell) => {
+  const domains = random.shuffle([...new Set(pairs.map(({ domain }) => domain))]);
+  const apart = Math.ceil(domains.length / DISTANCES.length);
+  const columns = CELLS.map((cell, column) => {
     const own = random.split(cell).shuffle(pairs.filter((pair) => cellOf(pair) === cell));
-    const byDomain = [...groupBy(own, ({ domain }) => domain).values()];
-    return inTurn(byDomain);
+    const byDomain = groupBy(own, ({ domain }) => domain);
+    return inTurn(
+      domains.map((_, i) => byDomain.get(at(domains, (i + column * apart) % domains.length)) ?? []),
+    );
   });
   return inTurn(columns);
 }

@@ -35,7 +35,8 @@ export interface ArmResult {
     readonly words: number;
     /** Prompt tokens more than untold; null where the server does not count. */
     readonly extraTokens: number | null;
-    readonly firstTokenMs: number;
+    /** Null where each was asked while others were. */
+    readonly firstTokenMs: number | null;
   } | null;
 }
 
@@ -207,6 +208,7 @@ function repliesOf(arm: string, compared: Compared): ArmResult['replies'] {
   const replies = compared.inside.flatMap((outcome) => outcome.replies ?? []);
   if (replies.length === 0) return null;
   const share = (value: Value) => intervalOf(observed(compared.inside, value), SHARE);
+  const timed = replies.flatMap(({ firstTokenMs }) => firstTokenMs ?? []);
   return {
     right: share(isRight),
     wrong: share(shareOf(({ verdict }) => verdict.isWrong)),
@@ -215,7 +217,7 @@ function repliesOf(arm: string, compared: Compared): ArmResult['replies'] {
     copied: mean(replies.map(({ verdict }) => verdict.copied)),
     words: mean(replies.map(({ verdict }) => verdict.words)),
     extraTokens: extraTokens(compared),
-    firstTokenMs: mean(replies.map(({ firstTokenMs }) => firstTokenMs)),
+    firstTokenMs: timed.length === 0 ? null : mean(timed),
   };
 }
 

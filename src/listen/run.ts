@@ -5,8 +5,10 @@ import type { Listener, ListenerReply } from './listener.ts';
 import { checkListening, type ReplyVerdict } from './reply-check.ts';
 import type { Scene, ScenePair } from './scene.ts';
 
-export interface CheckedReply extends ListenerReply {
+export interface CheckedReply extends Omit<ListenerReply, 'firstTokenMs'> {
   readonly verdict: ReplyVerdict;
+  /** Null where others were asked at the same time. */
+  readonly firstTokenMs: number | null;
 }
 
 /** What one arm of one pair gave. */
@@ -26,7 +28,7 @@ export interface RunOptions {
   readonly timeMs: number;
   /** Each pair under all three system prompts instead of one of them in turn. */
   readonly isFull?: boolean;
-  /** Pairs at a time. */
+  /** Pairs at a time; replies of the first ones are asked for alone, so that their time counts. */
   readonly parallel?: number;
   readonly now?: () => number;
   readonly onPair?: (done: {
@@ -38,6 +40,8 @@ export interface RunOptions {
 
 /** Where likelihoods are to be had they come first, with this share of the time. */
 const LIKELIHOOD_SHARE = 0.5;
+/** Pairs of which the time to the first token is taken. */
+const PAIRS_ALONE = 5;
 
 /** @returns an outcome for each arm of each pair that was reached */
 export async function runListeningTest(
@@ -59,14 +63,19 @@ export async function runListeningTest(
   ): Promise<void> => {
     const isOver = (): boolean => now() - start >= share * timeMs;
     let done = 0;
-    await eachAtOnce(pairs, parallel, async (pair, index) => {
+    const runPair = async (pair: ScenePair, index: number): Promise<void> => {
       // The first pair is run whatever the clock says: a result of nothing helps nobody.
       if (index > 0 && isOver()) return;
       options.signal?.throwIfAborted();
-      for (const job of jobsOf(pair, index, options)) add(await run(job));
+      const isAlone = parallel === 1 || index < PAIRS_ALONE;
+      for (const job of jobsOf(pair, index, options)) add(await run({ ...job, isAlone }));
       done += 1;
       onPair?.({ pass: name, pairs: done });
-    });
+    };
+    for (const [index, pair] of pairs.slice(0, PAIRS_ALONE).entries()) await runPair(pair, index);
+    await eachAtOnce(pairs.slice(PAIRS_ALONE), parallel, (pair, index) =>
+      runPair(pair, index + PAIRS_ALONE),
+    );
   };
   const { score } = listener;
   if (score !== undefined) {
@@ -80,6 +89,7 @@ interface Job {
   readonly pair: ScenePair;
   readonly arm: Arm;
   readonly wording: number;
+  readonly isAlone?: boolean;
 }
 
 /** Every arm; the order turns from pair to pair, so that no arm always finds a warm cache. */
@@ -112,10 +122,14 @@ async function scored(
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
-async function replied({ pair, arm, wording }: Job, options: RunOptions): Promise<Outcome> {
+async function replied(
+  { pair, arm, wording, isAlone = false }: Job,
+  options: RunOptions,
+): Promise<Outcome> {
   const reply = async (scene: Scene): Promise<CheckedReply> => {
     const given = await options.listener.reply(armMessages(scene, arm, wording), options.signal);
-    return { ...given, verdict: checkListening(scene, given.text) };
+    const firstTokenMs = isAlone ? given.firstTokenMs : null;
+    return { ...given, firstTokenMs, verdict: checkListening(scene, given.text) };
   };
   const [a, b] = pair.sides;
   return { pair, arm, wording, replies: [await reply(a), await reply(b)] };

@@ -111,5 +111,8 @@ describe('the scenes of the listening test', () => {
       expect(new Set(own.map(({ domain }) => domain)).size).toBe(10);
     }
     expect(inBalancedOrder(judge, 7)).toHaveLength(judge.length);
+    const listening = inBalancedOrder(judge, 7).filter(({ kind }) => kind === 'listen');
+    const few = new Set(listening.slice(0, 15).map(({ domain }) => domain));
+    expect(few.size).toBe(15);
   });
 });

@@ -149,6 +149,20 @@ describe('the listening test', () => {
     expect(whole).toBeGreaterThan(0);
   });
 
+  it('takes the time to the first token of replies that were asked for alone', async () => {
+    const listener = fakeListener({ reply: () => 'Yes.' });
+    const timeMs = Number.POSITIVE_INFINITY;
+    const run = await runListeningTest(pairs.slice(0, 12), { listener, timeMs, parallel: 4 });
+    const timed = run.filter(({ replies }) => replies?.every((one) => one.firstTokenMs !== null));
+    expect(new Set(timed.map(({ pair }) => pair.id))).toEqual(
+      new Set(pairs.slice(0, 5).map(({ id }) => id)),
+    );
+    const all = await runListeningTest(pairs.slice(0, 8), { listener, timeMs });
+    expect(all.flatMap(({ replies = [] }) => replies.map((one) => one.firstTokenMs))).not.toContain(
+      null,
+    );
+  });
+
   it('takes every wording of the advice in a full run, and turns through them in a sample', async () => {
     const listener = fakeListener({ reply: () => 'Yes.' });
     const run = (isFull: boolean) =>

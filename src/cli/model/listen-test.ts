@@ -27,11 +27,13 @@ export interface ListenTestOptions extends ModelOptions {
   readonly seed: number;
   readonly minutes: number;
   readonly replyTokens: number;
-  readonly parallel: number;
+  readonly parallel?: number;
   readonly json?: string;
   readonly html?: string;
 }
 
+/** The engine batches what is asked at once. */
+const FILE_PARALLEL = 4;
 const SUITE = join(installationFolder, 'suites', 'listen');
 
 export function registerListenTest(program: Command): void {
@@ -51,7 +53,11 @@ export function registerListenTest(program: Command): void {
     .option('--seed <number>', 'the same seed gives the same scenes', wholeBetween(0, SEED_MAX), 1)
     .option('--minutes <number>', 'time that the sample may take', numberBetween(0.01, 10_000), 10)
     .option('--reply-tokens <number>', 'most tokens of a reply', wholeBetween(1, 4096), 48)
-    .option('--parallel <number>', 'pairs that are asked at once', wholeBetween(1, 64), 1)
+    .option(
+      '--parallel <number>',
+      'pairs that are asked at once; 1 of a server, 4 of a file',
+      wholeBetween(1, 64),
+    )
     .option('--json <file>', 'write all numbers and replies')
     .option('--html <file>', 'write a page with plots')
     .action(async (options: ListenTestOptions) => listenTest(options));
@@ -83,7 +89,8 @@ async function testListener(listener: Listener, options: TestOptions): Promise<v
       import('../../listen/run.ts'),
       import('../../listen/report.ts'),
     ]);
-  const { seed, full: isFull = false, minutes, parallel, signal } = options;
+  const { seed, full: isFull = false, minutes, signal } = options;
+  const { parallel = options.url === undefined ? FILE_PARALLEL : 1 } = options;
   const part = options.release ? 'release' : options.part;
   const pairs = generatePairs(await readSuite(SUITE, part), seed);
   const outcomes = await runListeningTest(inBalancedOrder(pairs, seed), {
