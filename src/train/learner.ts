@@ -182,6 +182,11 @@ export class Learner {
     return copies(this.#weights);
   }
 
+  /** Copies of the gradients summed so far, by matrix. */
+  async readSums(): Promise<HostTensors> {
+    return copies(this.#sums ?? this.#zeros);
+  }
+
   /** Copies of the optimizer state. */
   async readState(): Promise<HostTensors> {
     return copies(this.#state);

@@ -101,27 +101,17 @@ function endless(examples: readonly Example[], seed: number | string): (at: numb
 }
 
 /** The matrices that learn: the query projections. */
-export function parametersOf(
-  model: Model,
-  before: Readonly<Record<string, HostTensor>>,
-): Parameter[] {
+export function parametersOf(model: Model): Parameter[] {
   const learning = [...model.weights.values()].filter(({ name }) => isQProj(name));
-  return learning.map(({ name, shape }) => ({
-    name,
-    shape: shape as [number, number],
-    unit: rootMeanSquare(before[name] as HostTensor),
-  }));
-}
-
-/** Of the entries; of a matrix of zeros the size that a fresh one would have. */
-function rootMeanSquare({ data, shape }: HostTensor): number {
-  let total = 0;
-  for (const value of data) total += value * value;
-  return Math.sqrt(total / data.length) || 1 / Math.sqrt(shape[1] as number);
+  return learning.map(({ name, shape }) => {
+    const [rows, columns] = shape as [number, number];
+    // An optimizer's update has entries of about 1: all matrices together move by the rate.
+    return { name, shape: [rows, columns], unit: 1 / Math.sqrt(rows * columns * learning.length) };
+  });
 }
 
 export function optimizerOf({ optimizer, rank }: TrainSettings, seed: number | string): Optimizer {
-  return optimizer === 'adamw' ? adamw : apollo({ rank, scaling: 'channel', seed });
+  return optimizer === 'adamw' ? adamw : apollo({ rank, scaling: 'tensor', seed });
 }
 
 function hashOf({ data }: HostTensor): string {

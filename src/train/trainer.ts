@@ -12,6 +12,7 @@ import type { Candidate, Example } from '../scenario/example.ts';
 import { isCrossed } from '../teach/cross.ts';
 import { chance, choiceKl, choiceOf } from './choice.ts';
 import { type Compressed, compress } from './compress.ts';
+import { type Curvature, curvatureOf } from './curvature.ts';
 import { differences, type FloatTensor, movedShare, plus, scaled } from './difference.ts';
 import { Learner } from './learner.ts';
 import { optimizerOf, type Plan, parametersOf, planTraining } from './plan.ts';
@@ -25,19 +26,30 @@ import {
 import { learningRate } from './schedule.ts';
 import { oneHot, type Target, targetOf } from './target.ts';
 import type { Arm, StepRecord, TrainerOptions, TrainResult, TrainStop } from './train-settings.ts';
+import {
+  lengthened,
+  normOfCoordinates,
+  type Whitening,
+  whitened,
+  whiteningOf,
+} from './whitening.ts';
 
 type HostTensors = Readonly<Record<string, HostTensor>>;
 
-/** The rate of the first trial step; it is far below what moves a model visibly. */
-const TRIAL_RATE = 3e-4;
-/** Share of a matrix' root mean square by which a step moves entries at most; more was not tried. */
-const RATE_MAX = 0.003;
+/** Share of the rate that theory gives at which a first trial step is made. */
+const TRIAL_SHARE = 0.25;
 /** How many times `klPerStep` the holds of a step may have moved; above it the rate is halved. */
-const HOLD_FACTOR_MAX = 2;
+const HOLD_FACTOR_MAX = 8;
 /** Lessons on which the movement of a step and of a delta's ranks is read. */
 const WATCHED_LESSONS = 8;
-/** Trial steps: the second one corrects what is not quadratic. */
-const TRIALS = 2;
+/** Trial steps: each corrects what is not quadratic. */
+const TRIALS = 3;
+/** Holds on which curvature is read. */
+const CURVATURE_HOLDS = 48;
+/** A matrix that has next to nothing to learn moves by this share of the mean. */
+const SHARE_MIN = 0.05;
+/** Lessons on which it is read how much each matrix has to learn. */
+const SCALE_LESSONS = 32;
 /**
  * Weight of a lesson that is learnt by the teacher's whole distribution, beside a choice: its
  * gradient is of this moment, and says little of others.
@@ -64,6 +76,10 @@ export class Trainer {
   /** How likely teachers find the first of two replies. */
   readonly #choices = new Map<string, number>();
   readonly #names: readonly string[];
+  /** Of each matrix, for the holds and lessons of the arm that trains. */
+  readonly #whitenings: Map<string, Whitening>;
+  /** For these holds alone. */
+  #ofHolds: { readonly key: string; readonly whitenings: Map<string, Whitening> } | undefined;
 
   private constructor(options: TrainerOptions, before: HostTensors, parts: Parts) {
     this.#options = options;
@@ -72,14 +88,20 @@ export class Trainer {
     this.#reader = parts.reader;
     this.#learner = parts.learner;
     this.#names = parts.names;
+    this.#whitenings = parts.whitenings;
     this.#contexts = new KeptContexts(parts.reader, options.settings.contextCacheBytesMax);
   }
 
   static async open(options: TrainerOptions): Promise<Trainer> {
     const { model, executor, settings, seed, startFrom } = options;
     const before = { ...(await loadVersion(model, [])).weights, ...startFrom };
-    const parameters = parametersOf(model, before);
-    const optimizer = optimizerOf(settings, seed);
+    const parameters = parametersOf(model);
+    const whitenings = new Map<string, Whitening>();
+    const optimizer = whitened(
+      optimizerOf(settings, seed),
+      model.config.headDim,
+      (name) => whitenings.get(name) as Whitening,
+    );
     const learner = await Learner.create({ model, executor, fed: isQProj, parameters, optimizer });
     const names = parameters.map(({ name }) => name);
     return new Trainer(options, before, {
@@ -87,6 +109,7 @@ export class Trainer {
       learner,
       names,
       start: await uploadAll(executor, before),
+      whitenings,
     });
   }
 
@@ -104,15 +127,16 @@ export class Trainer {
     const counters: Counters = saved?.counters ?? {
       ...{ schema: 2, step: 0, tokens: 0, seconds: 0, rate: arm.rate ?? null, identity },
     };
-    if (saved === undefined) await this.#learner.begin(this.#before);
-    else {
+    const startedMs = clock.monotonicMs();
+    await this.#learner.begin(this.#before);
+    const isWhite = await this.#whiten(plan);
+    if (saved !== undefined) {
       const weights = { ...this.#before, ...partOf(saved, 'weight') };
       await this.#learner.begin(weights, partOf(saved, 'state'));
     }
-    const startedMs = clock.monotonicMs();
     const secondsBefore = counters.seconds;
     const seconds = (): number => secondsBefore + (clock.monotonicMs() - startedMs) / 1000;
-    const stop = await this.#run(plan, arm, counters, seconds);
+    const stop = isWhite ? await this.#run(plan, arm, counters, seconds) : 'aborted';
     return this.#result(plan, arm, counters, stop);
   }
 
@@ -146,22 +170,70 @@ export class Trainer {
   }
 
   /**
+   * Coordinates in which a step moves what is held by its length, and each matrix by as much as it
+   * has to learn: the length of its first gradient. @returns false when it was aborted
+   */
+  async #whiten(plan: Plan): Promise<boolean> {
+    const ofHolds = await this.#whitenForHolds(plan);
+    if (ofHolds === undefined) return false;
+    for (const [name, one] of ofHolds) this.#whitenings.set(name, one);
+    for (const example of plan.lessons.slice(0, SCALE_LESSONS)) {
+      await this.#options.beforeMicroStep?.();
+      if (this.#options.signal?.aborted === true) return false;
+      await this.#learn(example, 1);
+    }
+    const sums = await this.#learner.readSums();
+    this.#learner.dropSums();
+    const norms = this.#names.map((name) =>
+      normOfCoordinates(sums[name]?.data as Float32Array, ofHolds.get(name) as Whitening),
+    );
+    const mean = meanOf(norms);
+    for (const [i, name] of this.#names.entries()) {
+      const share = mean === 0 ? 1 : Math.max(SHARE_MIN, (norms[i] as number) / mean);
+      this.#whitenings.set(name, lengthened(ofHolds.get(name) as Whitening, share));
+    }
+    return true;
+  }
+
+  /** Read once for the same holds; undefined: it was aborted. */
+  async #whitenForHolds({ holds, lessons }: Plan): Promise<Map<string, Whitening> | undefined> {
+    const { model, executor, seed, signal } = this.#options;
+    const all = holds.length === 0 ? lessons : holds;
+    const every = Math.ceil(all.length / CURVATURE_HOLDS);
+    const examples = all.filter((_, i) => i % every === 0);
+    const key = examples.map(({ scenario: { id } }) => id).join(' ');
+    if (this.#ofHolds?.key === key) return this.#ofHolds.whitenings;
+    const curvatures = await curvatureOf(examples, {
+      ...{ model, executor, seed, signal, weights: this.#start },
+      predict: (example) => this.#predict(example, this.#start),
+    });
+    if (curvatures === undefined) return undefined;
+    const whitenings = new Map<string, Whitening>();
+    for (const { name, shape } of parametersOf(model)) {
+      whitenings.set(name, await whiteningOf(curvatures[name] as Curvature, shape));
+    }
+    this.#ofHolds = { key, whitenings };
+    return whitenings;
+  }
+
+  /**
    * The peak rate: one at which a first step moves what is predicted on the holds by `klPerStep`;
    * on the lessons where there are none. A step's KL grows with the square of its rate. Later steps
    * move less: their gradients agree less. Undefined: it was aborted.
    */
   async #findRate(plan: Plan, counters: Counters): Promise<number | undefined> {
     const watched = watchedOf(plan.holds.length === 0 ? plan.lessons : plan.holds);
-    let rate = TRIAL_RATE;
+    const { klPerStep } = this.#options.settings;
+    // A step of length ρ moves the holds by about ½ ρ².
+    let rate = TRIAL_SHARE * Math.sqrt(2 * klPerStep);
     for (let trial = 0; trial < TRIALS; trial++) {
       if ((await this.#sum(plan, 0, counters)) === undefined) return undefined;
       await this.#learner.update(0, rate);
       const moved = await this.#movement(watched, this.#learner.weights);
-      const wanted = this.#options.settings.klPerStep;
-      rate *= Math.min(RATE_FACTOR_MAX, Math.sqrt(wanted / Math.max(moved, Number.MIN_VALUE)));
+      rate *= Math.min(RATE_FACTOR_MAX, Math.sqrt(klPerStep / Math.max(moved, Number.MIN_VALUE)));
       await this.#learner.begin(this.#before);
     }
-    return Math.min(rate, RATE_MAX);
+    return rate;
   }
 
   /** Sums the gradients of a step; undefined when it was aborted between two micro-steps. */
@@ -341,7 +413,7 @@ export class Trainer {
     };
     const { tensors: delta, ...rest } = isCut
       ? { tensors: full, rank: null, lostShare: 0 }
-      : await compress(full, lost);
+      : await compress(full, lost, (name) => this.#whitenings.get(name) as Whitening);
     // What others get by adding the delta, to the last bit.
     const weights = await plus(this.#before, delta);
     return {
@@ -370,6 +442,7 @@ function watchedOf(lessons: readonly Example[]): Example[] {
 }
 
 interface Parts {
+  readonly whitenings: Map<string, Whitening>;
   readonly reader: Reader;
   readonly learner: Learner;
   readonly names: readonly string[];

@@ -10,7 +10,15 @@ const diagonal = (values: readonly number[]) => {
   return { dtype: 'f32' as const, shape: [SIZE, SIZE], data };
 };
 
-const rankIn = (tensors: Awaited<ReturnType<typeof compress>>['tensors']): number => {
+/** In which coordinates are the matrix itself. */
+const none = (() => {
+  const identity = new Float32Array(SIZE * SIZE);
+  for (let i = 0; i < SIZE; i++) identity[i * (SIZE + 1)] = 1;
+  return () => ({ left: identity, headDim: SIZE, right: identity });
+})();
+
+type Tensors = Awaited<ReturnType<typeof compress>>['tensors'];
+const rankIn = (tensors: Tensors): number => {
   const [tensor] = Object.values(tensors);
   return tensor !== undefined && isLowRank(tensor) ? rankOf(tensor) : Number.NaN;
 };
@@ -21,22 +29,23 @@ it.each([1, 2, 7, 15, 16, 17, 23])(
   'takes the smallest rank that loses little enough: %i',
   async (needed) => {
     const tried: number[] = [];
-    const found = await compress(delta, async (tensors) => {
+    const lost = async (tensors: Tensors): Promise<number> => {
       tried.push(rankIn(tensors));
       return rankIn(tensors) >= needed ? 0.0199 : 0.02;
-    });
+    };
+    const found = await compress(delta, lost, none);
     expect([found.rank, rankIn(found.tensors), found.lostShare]).toEqual([needed, needed, 0.0199]);
     expect(new Set(tried).size).toBe(tried.length);
   },
 );
 
 it('stays dense where factors would take as much room', async () => {
-  const found = await compress(delta, async (tensors) => (rankIn(tensors) >= 24 ? 0 : 1));
+  const found = await compress(delta, async (some) => (rankIn(some) >= 24 ? 0 : 1), none);
   expect(found).toEqual({ tensors: delta, rank: null, lostShare: 0 });
 });
 
 it('gives every matrix the same rank', async () => {
   const two = { ...delta, 'layers.1.qProj': diagonal([5]) };
-  const { tensors } = await compress(two, async (cut) => (rankIn(cut) >= 3 ? 0 : 1));
+  const { tensors } = await compress(two, async (cut) => (rankIn(cut) >= 3 ? 0 : 1), none);
   expect(Object.values(tensors).map((one) => isLowRank(one) && rankOf(one))).toEqual([3, 3]);
 });

@@ -79,7 +79,7 @@ export const trainSection = section('How the query projections learn.', {
     ),
   optimizer: z.enum(['apollo', 'adamw']).default('apollo').describe('Optimizer.'),
   rank: count(16).describe("Rank of APOLLO's projections."),
-  klPerStep: positive(0.06).describe(
+  klPerStep: positive(0.0006).describe(
     'How far a first step at the full learning rate would move what the model predicts on turns ' +
       'that are held, nats a token; the rate follows from it. Later steps move less.',
   ),
