@@ -42,14 +42,14 @@ const TRIAL_SHARE = 0.25;
 const HOLD_FACTOR_MAX = 8;
 /** Lessons on which the movement of a step and of a delta's ranks is read. */
 const WATCHED_LESSONS = 8;
-/** Trial steps: each corrects what is not quadratic. */
-const TRIALS = 3;
+/** Trial steps: the second one corrects what is not quadratic. */
+const TRIALS = 2;
 /** Holds on which curvature is read. */
 const CURVATURE_HOLDS = 48;
 /** A matrix that has next to nothing to learn moves by this share of the mean. */
 const SHARE_MIN = 0.05;
 /** Lessons on which it is read how much each matrix has to learn. */
-const SCALE_LESSONS = 32;
+const SCALE_LESSONS = 24;
 /**
  * Weight of a lesson that is learnt by the teacher's whole distribution, beside a choice: its
  * gradient is of this moment, and says little of others.
