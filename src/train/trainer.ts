@@ -12,7 +12,7 @@ import type { Candidate, Example } from '../scenario/example.ts';
 import { isCrossed } from '../teach/cross.ts';
 import { chance, choiceKl, choiceOf } from './choice.ts';
 import { type Compressed, compress } from './compress.ts';
-import { type Curvature, curvatureOf } from './curvature.ts';
+import { Coordinates } from './coordinates.ts';
 import { differences, type FloatTensor, movedShare, plus, scaled } from './difference.ts';
 import { Learner } from './learner.ts';
 import { optimizerOf, type Plan, parametersOf, planTraining } from './plan.ts';
@@ -26,13 +26,7 @@ import {
 import { learningRate } from './schedule.ts';
 import { oneHot, type Target, targetOf } from './target.ts';
 import type { Arm, StepRecord, TrainerOptions, TrainResult, TrainStop } from './train-settings.ts';
-import {
-  lengthened,
-  normOfCoordinates,
-  type Whitening,
-  whitened,
-  whiteningOf,
-} from './whitening.ts';
+import { whitened } from './whitening.ts';
 
 type HostTensors = Readonly<Record<string, HostTensor>>;
 
@@ -44,10 +38,6 @@ const HOLD_FACTOR_MAX = 8;
 const WATCHED_LESSONS = 8;
 /** Trial steps: the second one corrects what is not quadratic. */
 const TRIALS = 2;
-/** Holds on which curvature is read. */
-const CURVATURE_HOLDS = 48;
-/** A matrix that has next to nothing to learn moves by this share of the mean. */
-const SHARE_MIN = 0.05;
 /** Lessons on which it is read how much each matrix has to learn. */
 const SCALE_LESSONS = 24;
 /**
@@ -76,10 +66,8 @@ export class Trainer {
   /** How likely teachers find the first of two replies. */
   readonly #choices = new Map<string, number>();
   readonly #names: readonly string[];
-  /** Of each matrix, for the holds and lessons of the arm that trains. */
-  readonly #whitenings: Map<string, Whitening>;
-  /** For these holds alone. */
-  #ofHolds: { readonly key: string; readonly whitenings: Map<string, Whitening> } | undefined;
+  /** Of the arm that trains. */
+  readonly #coordinates: Coordinates;
 
   private constructor(options: TrainerOptions, before: HostTensors, parts: Parts) {
     this.#options = options;
@@ -88,7 +76,7 @@ export class Trainer {
     this.#reader = parts.reader;
     this.#learner = parts.learner;
     this.#names = parts.names;
-    this.#whitenings = parts.whitenings;
+    this.#coordinates = parts.coordinates;
     this.#contexts = new KeptContexts(parts.reader, options.settings.contextCacheBytesMax);
   }
 
@@ -96,12 +84,8 @@ export class Trainer {
     const { model, executor, settings, seed, startFrom } = options;
     const before = { ...(await loadVersion(model, [])).weights, ...startFrom };
     const parameters = parametersOf(model);
-    const whitenings = new Map<string, Whitening>();
-    const optimizer = whitened(
-      optimizerOf(settings, seed),
-      model.config.headDim,
-      (name) => whitenings.get(name) as Whitening,
-    );
+    const coordinates = new Coordinates(parameters);
+    const optimizer = whitened(optimizerOf(settings, seed), model.config.headDim, coordinates.of);
     const learner = await Learner.create({ model, executor, fed: isQProj, parameters, optimizer });
     const names = parameters.map(({ name }) => name);
     return new Trainer(options, before, {
@@ -109,7 +93,7 @@ export class Trainer {
       learner,
       names,
       start: await uploadAll(executor, before),
-      whitenings,
+      coordinates,
     });
   }
 
@@ -169,51 +153,23 @@ export class Trainer {
     return counters.step >= arm.stepsMax ? 'steps' : 'done';
   }
 
-  /**
-   * Coordinates in which a step moves what is held by its length, and each matrix by as much as it
-   * has to learn: the length of its first gradient. @returns false when it was aborted
-   */
+  /** Finds the coordinates of an arm; false: it was aborted. */
   async #whiten(plan: Plan): Promise<boolean> {
-    const ofHolds = await this.#whitenForHolds(plan);
-    if (ofHolds === undefined) return false;
-    for (const [name, one] of ofHolds) this.#whitenings.set(name, one);
-    for (const example of plan.lessons.slice(0, SCALE_LESSONS)) {
-      await this.#options.beforeMicroStep?.();
-      if (this.#options.signal?.aborted === true) return false;
-      await this.#learn(example, 1);
-    }
-    const sums = await this.#learner.readSums();
-    this.#learner.dropSums();
-    const norms = this.#names.map((name) =>
-      normOfCoordinates(sums[name]?.data as Float32Array, ofHolds.get(name) as Whitening),
-    );
-    const mean = meanOf(norms);
-    for (const [i, name] of this.#names.entries()) {
-      const share = mean === 0 ? 1 : Math.max(SHARE_MIN, (norms[i] as number) / mean);
-      this.#whitenings.set(name, lengthened(ofHolds.get(name) as Whitening, share));
-    }
-    return true;
-  }
-
-  /** Read once for the same holds; undefined: it was aborted. */
-  async #whitenForHolds({ holds, lessons }: Plan): Promise<Map<string, Whitening> | undefined> {
     const { model, executor, seed, signal } = this.#options;
-    const all = holds.length === 0 ? lessons : holds;
-    const every = Math.ceil(all.length / CURVATURE_HOLDS);
-    const examples = all.filter((_, i) => i % every === 0);
-    const key = examples.map(({ scenario: { id } }) => id).join(' ');
-    if (this.#ofHolds?.key === key) return this.#ofHolds.whitenings;
-    const curvatures = await curvatureOf(examples, {
+    const examples = plan.holds.length === 0 ? plan.lessons : plan.holds;
+    const isRead = await this.#coordinates.read(examples, {
       ...{ model, executor, seed, signal, weights: this.#start },
       predict: (example) => this.#predict(example, this.#start),
     });
-    if (curvatures === undefined) return undefined;
-    const whitenings = new Map<string, Whitening>();
-    for (const { name, shape } of parametersOf(model)) {
-      whitenings.set(name, await whiteningOf(curvatures[name] as Curvature, shape));
+    if (!isRead) return false;
+    for (const example of plan.lessons.slice(0, SCALE_LESSONS)) {
+      await this.#options.beforeMicroStep?.();
+      if (signal?.aborted === true) return false;
+      await this.#learn(example, 1);
     }
-    this.#ofHolds = { key, whitenings };
-    return whitenings;
+    this.#coordinates.scale(await this.#learner.readSums());
+    this.#learner.dropSums();
+    return true;
   }
 
   /**
@@ -413,7 +369,7 @@ export class Trainer {
     };
     const { tensors: delta, ...rest } = isCut
       ? { tensors: full, rank: null, lostShare: 0 }
-      : await compress(full, lost, (name) => this.#whitenings.get(name) as Whitening);
+      : await compress(full, lost, this.#coordinates.of);
     // What others get by adding the delta, to the last bit.
     const weights = await plus(this.#before, delta);
     return {
@@ -442,7 +398,7 @@ function watchedOf(lessons: readonly Example[]): Example[] {
 }
 
 interface Parts {
-  readonly whitenings: Map<string, Whitening>;
+  readonly coordinates: Coordinates;
   readonly reader: Reader;
   readonly learner: Learner;
   readonly names: readonly string[];
