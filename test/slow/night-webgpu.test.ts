@@ -15,7 +15,8 @@ afterEach(async () => {
 });
 
 async function night(device: 'cpu' | 'webgpu') {
-  loop = await openLoop({ train: { device } });
+  // At the priority of this test: software takes long enough.
+  loop = await openLoop({ train: { device }, night: { niceness: 0 } });
   await flagTwo(loop);
   const { nights } = loop;
   const id = await nights.run();
