@@ -63,15 +63,15 @@ describe.skipIf(unavailable !== undefined)(title, () => {
     const seen = watchFeeds();
     let steps = 0;
     const ours = await train(webgpu, model, {
-      // What comes before the third step places weights, contexts and targets.
+      // What comes before the third step places weights, coordinates, contexts and targets.
       async beforeMicroStep() {
-        if (++steps === 7) seen.names.clear();
-        if (steps !== 30) return;
+        if (++steps === 11) seen.names.clear();
+        if (steps !== 34) return;
         expect(seen.names.size).toBeGreaterThan(10);
         expect([...seen.names].filter((name) => !CROSSES.test(name))).toEqual([]);
       },
     });
-    expect(steps).toBeGreaterThan(30);
+    expect(steps).toBeGreaterThan(34);
     await expectSameTraining(theirs, ours);
   });
 });
