@@ -40,6 +40,8 @@ const jobSchema = z.strictObject({
 });
 
 /** vLLM takes no more unless it is told to. */
+/** What a first step moves what is held; the program's steps are not whitened as those here are. */
+const KL = 0.06;
 const RANK = 16;
 const JOB = 'job.json';
 /** Of `experiments/reference`; by their names in the job. */
@@ -73,7 +75,7 @@ export async function writeJob(
     const message = `${id} has no lessons to train on, or some of them were taken back since.`;
     throw new AttuneError('training-impossible', message, { night: id });
   }
-  const { epochsMax, batchSize, klPerStep, replyTokensMax } = config.train;
+  const { epochsMax, batchSize, replyTokensMax } = config.train;
   const steps = Math.ceil((scenarios.length * epochsMax) / batchSize);
   const lessons = textOf(scenarios);
   const ops = systemFileOps;
@@ -88,7 +90,7 @@ export async function writeJob(
   await writeJsonAtomic(join(folder, JOB), {
     ...{ schema: 1, night: id, base, lessons: sha256(lessons), seed },
     steps: Math.min(config.night.stepsMax, steps),
-    ...{ batch: Math.max(2, batchSize), kl: klPerStep, rank: RANK, replyTokens: replyTokensMax },
+    ...{ batch: Math.max(2, batchSize), kl: KL, rank: RANK, replyTokens: replyTokensMax },
   } satisfies z.infer<typeof jobSchema>);
   return { folder, lessons: scenarios.length, holds: holds.length };
 }
