@@ -8,8 +8,8 @@ import { type Model, readModel } from '../../src/model/model.ts';
 import type { Executor } from '../../src/runtime/executor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { FIXTURES } from '../model/runner.ts';
-import { expectSameTraining, train } from './same-training.ts';
-import { whyNoWebGpu } from './swiftshader.ts';
+import { expectSameTraining, train } from '../runtime/same-training.ts';
+import { whyNoWebGpu } from '../runtime/swiftshader.ts';
 
 const unavailable = await whyNoWebGpu();
 const title = `a training on WebGPU${unavailable === undefined ? '' : ` (${unavailable})`}`;
