@@ -15,12 +15,14 @@ import { f32 } from '../../src/runtime/host-tensor.ts';
 import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import type { Example } from '../../src/scenario/example.ts';
 import { parseScenario } from '../../src/scenario/scenario.ts';
+import { Coordinates } from '../../src/train/coordinates.ts';
 import { type Curvature, curvatureOf } from '../../src/train/curvature.ts';
 import { type Optimizer, stepFeeds, updateGraph } from '../../src/train/optimizer.ts';
 import { parametersOf } from '../../src/train/plan.ts';
 import {
   coordinatesOf,
   factorsFrom,
+  normOfCoordinates,
   type Whitening,
   whitened,
   whiteningOf,
@@ -191,6 +193,41 @@ describe('on a model', () => {
     expect(Math.max(...kls) / Math.min(...kls)).toBeLessThan(12);
   });
 
+  it('a matrix moves by as much as it has to learn, and is never left out', async () => {
+    const parameters = parametersOf(model);
+    const coordinates = new Coordinates(parameters);
+    const options = { model, executor, weights: before, seed: 1 };
+    const reading = { ...options, predict: (example: Example) => predict(example, before) };
+    expect(await coordinates.read(examples, reading)).toBe(true);
+    const plain = parameters.map(({ name }) => coordinates.of(name));
+    const sums = (sizes: readonly number[]) =>
+      Object.fromEntries(
+        parameters.map(({ name, shape }, i) => {
+          const gradient = gaussian(shape[0] * shape[1]);
+          const norm = normOfCoordinates(gradient, plain[i] as Whitening);
+          return [
+            name,
+            f32(
+              [...shape],
+              gradient.map((v) => (v * (sizes[i] ?? 0)) / norm),
+            ),
+          ];
+        }),
+      );
+    const shares = () =>
+      parameters.map(
+        ({ name }, i) => (coordinates.of(name).left[0] ?? 0) / (plain[i]?.left[0] ?? 0),
+      );
+    coordinates.scale(sums([3, 1]));
+    expect(shares()[0]).toBeCloseTo(1.5, 3);
+    expect(shares()[1]).toBeCloseTo(0.5, 3);
+    // The next arm begins with what was read, not with what this one made of it.
+    await coordinates.read(examples, reading);
+    coordinates.scale(sums([1, 0]));
+    expect(shares()[0]).toBeCloseTo(2, 3);
+    expect(shares()[1]).toBeCloseTo(0.05, 3);
+  });
+
   it('curvature is the same for the same seed, and is left where it is aborted', async () => {
     const [one, two] = [await read(), await read()];
     expect(one).toEqual(two);
@@ -227,6 +264,7 @@ describe('on a model', () => {
     }).flat();
     const correction = Math.sqrt(0.001) / 0.1;
     const ofZ = product(byHead, whitening.right, COLUMNS).flat();
+    expect(normOfCoordinates(gradient, whitening)).toBeCloseTo(Math.hypot(...ofZ), 3);
     const moved = weightsOf(
       z.map((value, i) => value - 0.5 * correction * (ofZ[i] as number)),
       whitening,
