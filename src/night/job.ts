@@ -40,9 +40,9 @@ const jobSchema = z.strictObject({
 });
 
 /** vLLM takes no more unless it is told to. */
-/** What a first step moves what is held; the program's steps are not whitened as those here are. */
-const KL = 0.06;
 const RANK = 16;
+/** By how much a first step moves what is held; the program's are not whitened as those here are. */
+const KL = 0.06;
 const JOB = 'job.json';
 /** Of `experiments/reference`; by their names in the job. */
 const COPIED = { 'night.py': 'night.py', 'job.py': 'job.py', 'README.md': 'JOB.md' };
