@@ -1,12 +1,12 @@
 // Checks Attune on this machine's graphics card, in parts, each in a process of its own that may crash
 // or be late: parity with the CPU, speed on a random model, one short night. Writes one JSON.
-import { fork } from 'node:child_process';
+import { execFile, fork } from 'node:child_process';
 import { existsSync, statfsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 
 const { values: options } = parseArgs({
   options: {
@@ -25,6 +25,7 @@ const SIZES = {
   small: { hidden: 128, inner: 384, layers: 4, heads: 4, kvHeads: 2, vocabulary: 4096 },
   large: { hidden: 3072, inner: 8192, layers: 28, heads: 24, kvHeads: 8, vocabulary: 32_000 },
 };
+const TINY = { ...SIZES.small, layers: 1, hidden: 64, inner: 128 };
 const isLarge = options.size === 'large';
 const LENGTHS = isLarge ? 600 : 40;
 const CONTEXT = isLarge ? 1000 : 64;
@@ -32,6 +33,8 @@ const DECISION = isLarge ? 64 : 16;
 const PROMPT = isLarge ? 512 : 32;
 const REPLY = isLarge ? 128 : 16;
 const STEPS = 10;
+/** Of the matrices, and how many are multiplied. */
+const [SIDE, PRODUCTS] = isLarge ? [4096, 8] : [128, 1];
 
 const load = (name) => import(`../../dist/${name}.js`);
 
@@ -107,19 +110,24 @@ async function openEngine(folder, name, device) {
   return createEngine({ ...options, executor });
 }
 
-async function reply(engine, prompt, replyTokensMax) {
+async function reply(engine, prompt, replyTokensMax, onToken = () => undefined) {
   const { GREEDY } = await load('protocol/sampling');
   const tokens = [];
   const request = { ids: prompt, replyTokensMax, sampling: { ...GREEDY, seed: 0 }, stopIds: [] };
   const start = performance.now();
   await engine.generate(request, (token) =>
-    tokens.push({ ...token, at: performance.now() - start }),
+    onToken(tokens.push({ ...token, at: performance.now() - start })),
   );
   return tokens;
 }
 
 /** Steps on one lesson; the KL and the gradient's norm of each. */
-async function train(folder, name, device, { context, decision, steps }) {
+async function train(
+  folder,
+  name,
+  device,
+  { context, decision, steps, onStep = async () => undefined },
+) {
   const { createOnnxExecutor } = await load('runtime/onnx');
   const { readModel } = await load('model/model');
   const { loadVersion } = await load('model/versions');
@@ -158,6 +166,7 @@ async function train(folder, name, device, { context, decision, steps }) {
       stepMs: learnt - began,
       updateMs: performance.now() - learnt,
     });
+    await onStep(step + 1);
   }
   return { records, parameters: model.parameters };
 }
@@ -166,7 +175,7 @@ const relative = (a, b) => Math.abs(a / b - 1);
 
 const PARTS = {
   async parity(folder, device) {
-    await writeModel(join(folder, 'tiny'), { ...SIZES.small, layers: 1, hidden: 64, inner: 128 });
+    await writeModel(join(folder, 'tiny'), TINY);
     const prompt = ids(1, 1, SIZES.small.vocabulary);
     const [theirs, ours] = [
       await reply(await openEngine(folder, 'tiny', 'cpu'), prompt, LENGTHS),
@@ -195,14 +204,40 @@ const PARTS = {
     };
   },
 
+  /** Of this process and the card, while a training and a reply go on; megabytes. */
+  async memory(folder, device) {
+    const { graphicsCards } = await load('runtime/graphics-card');
+    const memoryNow = async () => {
+      const [card] = await graphicsCards();
+      const megabytes = (bytes) => (bytes === undefined ? null : Math.round(bytes / 1e6));
+      return {
+        process: megabytes(process.memoryUsage().rss),
+        cardFree: megabytes(card?.freeBytes),
+      };
+    };
+    const [steps, tokens] = isLarge ? [200, 2000] : [20, 100];
+    const seen = { steps: [], tokens: [] };
+    const onStep = async (step) =>
+      step % (steps / 10) === 0 && seen.steps.push({ at: step, ...(await memoryNow()) });
+    await train(folder, 'tiny', device, { context: 40, decision: 8, steps, onStep });
+    const engine = await openEngine(folder, 'tiny', device);
+    const measured = [];
+    await reply(engine, ids(1, 1, SIZES.small.vocabulary), tokens, (at) => {
+      if (at % (tokens / 10) === 0)
+        measured.push(memoryNow().then((now) => seen.tokens.push({ at, ...now })));
+    });
+    await Promise.all(measured);
+    return seen;
+  },
+
   async peak(_, device) {
     const { createOnnxExecutor } = await load('runtime/onnx');
     const { input, matMul, reduceSum } = await load('graph/operations');
     const { f32 } = await load('runtime/host-tensor');
     const executor = await createOnnxExecutor({ device });
-    const [side, products] = isLarge ? [4096, 8] : [128, 1];
+    const side = SIDE;
     const x = input('x', 'f32', [side, side]);
-    const chain = Array.from({ length: products }).reduce((y) => matMul(y, x), x);
+    const chain = Array.from({ length: PRODUCTS }).reduce((y) => matMul(y, x), x);
     const program = await executor.compile({ sum: reduceSum(chain) });
     const value = await executor.upload(
       f32([side, side], new Float32Array(side * side).fill(1 / side)),
@@ -214,7 +249,7 @@ const PARTS = {
       await sum.read();
       if (i > 0) best = Math.min(best, performance.now() - start);
     }
-    return { side, gigaflops: (2 * products * side ** 3) / best / 1e6 };
+    return { side, gigaflops: (2 * PRODUCTS * side ** 3) / best / 1e6 };
   },
 
   async decode(folder, device) {
@@ -240,6 +275,21 @@ const PARTS = {
     // Forward, and back to the activations; the gradient of W_q comes on top and is small.
     const flops = 4 * parameters * DECISION;
     return { ...sizes, stepMs, updateMs, gigaflops: flops / stepMs / 1e6, records };
+  },
+
+  /** The same in PyTorch, where `python3` (or PYTHON) has it. */
+  async pytorch(_, device) {
+    const given = {
+      ...{ device, ...SIZES[options.size], side: SIDE, products: PRODUCTS },
+      ...{ prompt: PROMPT, reply: REPLY, context: CONTEXT, decision: DECISION },
+    };
+    const script = fileURLToPath(new URL('./torch_side.py', import.meta.url));
+    const args = [script, JSON.stringify(given)];
+    const run = promisify(execFile)(process.env.PYTHON ?? 'python3', args, { timeout: 120_000 });
+    const { stdout } = await run.catch(({ message, stderr }) => {
+      throw new Error(stderr?.trim().split('\n').at(-1) || message);
+    });
+    return JSON.parse(stdout);
   },
 
   async night(folder, device) {
@@ -321,7 +371,7 @@ function runPart(part, folder, limitMs) {
 async function main() {
   const endsAt = performance.now() + Number(options.minutes) * 60_000;
   const folder = await mkdtemp(join(tmpdir(), 'attune-gpu-check-'));
-  const { graphicsCards } = await load('cli/model/graphics-card');
+  const { graphicsCards } = await load('runtime/graphics-card');
   const report = {
     schema: 1,
     at: new Date().toISOString(),
@@ -368,5 +418,7 @@ else {
   } catch (error) {
     found = { status: 'failed', code: error.code, reason: error.message };
   }
-  process.send(found, () => process.exit(0));
+  // By hand: one part, into a folder where parity left its model.
+  if (process.send === undefined) process.stdout.write(`${JSON.stringify(found)}\n`);
+  else process.send(found, () => process.exit(0));
 }

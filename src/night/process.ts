@@ -15,6 +15,7 @@ import {
   type Progress,
   type ToNight,
 } from '../record/message.ts';
+import { mayHaveCard } from '../runtime/graphics-card.ts';
 
 export interface NightProcessOptions {
   readonly plan: NightPlan;
@@ -40,6 +41,8 @@ export interface NightProcess {
 }
 
 const RESTARTS_MAX = 5;
+/** The code of a process that ended without a word. */
+const DIED = 'died';
 
 /** Compiled: a process cannot be forked from sources. */
 const OWN_ENTRY = join(installationFolder, 'dist', 'work', 'child.js');
@@ -56,59 +59,55 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
     if (child?.connected === true) child.send(message, () => undefined);
   };
 
-  /** One life of the process. Undefined: it died without a word. */
-  function live(): Promise<FromNight | undefined> {
+  /** One life of the process: the last that it said, or how it died. */
+  function live(): Promise<Exclude<FromNight, Progress>> {
     return new Promise((resolve) => {
-      let last: FromNight | undefined;
       const own = fork(entry, [], {
         env: withHugePages(process.env),
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       });
       child = own;
       lowerPriority(own, plan.config.night.niceness);
+      const died = (how: unknown): void =>
+        resolve({ type: 'failed', code: DIED, message: `its process ended: ${how}` });
+      let last: Exclude<FromNight, Progress> | undefined;
       own.on('message', (raw) => {
         const message = fromNightSchema.parse(raw);
         if (message.type === 'progress') onProgress(message);
         else last = message;
       });
-      own.once('error', () => resolve(undefined));
-      own.once('exit', () => resolve(last));
+      own.once('error', died);
+      own.once('exit', (code, signal) =>
+        last === undefined ? died(signal ?? `exit code ${code}`) : resolve(last),
+      );
       tell({ type: 'start', plan, isOnCpu });
       if (isPaused) tell({ type: 'pause' });
     });
   }
 
   async function run(): Promise<Manifest> {
-    for (let life = 0; life <= restartsMax; life += 1) {
-      if (isAborted) break;
+    const { night } = plan;
+    // A driver that fails can take the process along.
+    let mayBeOnCard = plan.config.train.device !== 'cpu' && mayHaveCard();
+    for (let life = 0; life <= restartsMax && !isAborted; life += 1) {
       const last = await live();
-      if (last?.type === 'committed') return last.manifest;
-      if (last?.type === 'failed' && last.code === DEVICE_LOST) {
-        logger.warn({ night: plan.night, reason: last.message }, 'the graphics card failed');
-        options.onDeviceLost?.(last.message);
-        isOnCpu = true;
-        continue;
+      if (last.type === 'committed') return last.manifest;
+      if (isAborted) break;
+      const { code, message } = last;
+      if (code !== DEVICE_LOST && code !== DIED) {
+        throw new AttuneError('night-failed', message, { night, cause: code });
       }
-      if (last?.type === 'failed' && !isAborted) {
-        throw new AttuneError('night-failed', last.message, {
-          night: plan.night,
-          cause: last.code,
-        });
-      }
-      // A driver that fails can take the process along.
+      logger.warn({ night, life, reason: message }, 'the night died and is resumed on the CPU');
+      if (mayBeOnCard || code === DEVICE_LOST) options.onDeviceLost?.(message);
       isOnCpu = true;
-      if (!isAborted)
-        logger.warn(
-          { night: plan.night, life },
-          'the process of the night died; the night is resumed',
-        );
+      mayBeOnCard = false;
     }
     if (isAborted) {
       const message = reason ?? `${plan.night} was stopped; \`attune night run\` resumes it.`;
       throw new AttuneError('night-failed', message, { night: plan.night });
     }
     const message = `The process of ${plan.night} died ${restartsMax + 1} times.`;
-    throw new AttuneError('night-failed', message, { night: plan.night, cause: 'died' });
+    throw new AttuneError('night-failed', message, { night: plan.night, cause: DIED });
   }
 
   return {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { AttuneError } from '../base/errors.ts';
 import { input, matMul, reduceSum } from '../graph/operations.ts';
 import type { Executor } from './executor.ts';
+import { mayHaveCard, NVIDIA } from './graphics-card.ts';
 import { createOnnxExecutor } from './onnx.ts';
 
 export type DeviceChoice = 'auto' | 'cpu' | 'webgpu' | 'cuda';
@@ -40,7 +41,7 @@ async function fastestOf(
   cpu: Executor,
   others: readonly (() => Promise<Executor>)[],
 ): Promise<Opened> {
-  if (!mayHaveGpu()) return { executor: cpu, reason: 'no GPU is attached to this machine' };
+  if (!mayHaveCard()) return { executor: cpu, reason: 'no GPU is attached to this machine' };
   let best = cpu;
   const reasons: string[] = [];
   for (const open of others) {
@@ -57,12 +58,6 @@ async function fastestOf(
     }
   }
   return { executor: best, reason: reasons.join('; ') };
-}
-
-/** False where Linux shows no graphics device: loading a software adapter would take seconds. */
-function mayHaveGpu(): boolean {
-  if (process.platform !== 'linux') return true;
-  return ['/dev/dri', NVIDIA, '/dev/dxg'].some((path) => existsSync(path));
 }
 
 /** Which of two executors multiplies matrices faster; neither is closed. */
@@ -99,8 +94,6 @@ export async function openTrainingExecutor(options: TrainingOptions): Promise<Op
   const webgpu = (): Promise<Executor> => createOnnxExecutor({ device: 'webgpu' });
   return fastestOf(cpu, existsSync(NVIDIA) ? [webgpu, openCuda] : [webgpu]);
 }
-
-const NVIDIA = '/dev/nvidiactl';
 
 /** Loaded only here: it brings the whole of TensorFlow.js along. */
 async function openTensorFlow(): Promise<Executor> {

@@ -7,7 +7,7 @@ import type { Tensor } from '../graph/tensor.ts';
 import type { ConstantPool, LoadedConstant } from './constant-pool.ts';
 import type { CompileOptions, HostTensor, Program, Value } from './executor.ts';
 import { bindSymbols, type Feeds, inputsOf } from './feed.ts';
-import { type CopyToHost, OnnxValue, toOrtTensor } from './onnx-value.ts';
+import { type Home, OnnxValue, toOrtTensor } from './onnx-value.ts';
 
 export type OnnxDevice = 'cpu' | 'webgpu' | 'cuda';
 
@@ -17,7 +17,7 @@ export interface ProgramParts {
   readonly options: CompileOptions;
   /** Options of every session of this executor. */
   readonly sessionOptions: ort.InferenceSession.SessionOptions;
-  readonly copyToHost: CopyToHost;
+  readonly home: Home;
   /** Of a device with memory of its own: sessions share what they are fed, not their constants. */
   readonly constants?: ConstantPool<OnnxValue> | undefined;
   readonly onClose: (program: Program) => void;
@@ -87,10 +87,10 @@ class OnnxProgram implements Program {
       const message = `ONNX Runtime failed in a run: ${messageOf(cause)}`;
       throw new AttuneError('runtime-failed', message, {}, { cause });
     });
-    const { outputs, copyToHost } = this.#parts;
+    const { outputs, home } = this.#parts;
     return Object.fromEntries(
       Object.entries(outputs).map(([name, { dtype }]) => {
-        return [name, new OnnxValue(results[name] as ort.Tensor, dtype, copyToHost)];
+        return [name, new OnnxValue(results[name] as ort.Tensor, dtype, home)];
       }),
     );
   }
@@ -98,8 +98,9 @@ class OnnxProgram implements Program {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.#session.release();
+    // The session last: with the last of all the device goes, and what was on it cannot be freed.
     for (const constant of this.#model.loaded.values()) constant.release();
+    await this.#session.release();
     this.#parts.onClose(this);
   }
 

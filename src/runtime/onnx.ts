@@ -7,7 +7,7 @@ import type { DataType, Tensor } from '../graph/tensor.ts';
 import { ConstantPool } from './constant-pool.ts';
 import type { CompileOptions, Executor, HostTensor, Program, Value } from './executor.ts';
 import { createOnnxProgram, type OnnxDevice } from './onnx-program.ts';
-import { OnnxValue, toOrtTensor } from './onnx-value.ts';
+import { type Home, OnnxValue, toOrtTensor } from './onnx-value.ts';
 
 export interface OnnxExecutorOptions {
   readonly device: OnnxDevice;
@@ -22,10 +22,11 @@ export async function createOnnxExecutor(options: OnnxExecutorOptions): Promise<
   return executor;
 }
 
-class OrtExecutor implements Executor {
+class OrtExecutor implements Executor, Home {
   readonly name = 'onnx';
   readonly description = `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common}`;
   readonly device: OnnxDevice;
+  isClosed = false;
   readonly #sessionOptions: ort.InferenceSession.SessionOptions;
   readonly #programs = new Set<Program>();
   readonly #copies = new Map<string, Promise<Program>>();
@@ -51,7 +52,7 @@ class OrtExecutor implements Executor {
       outputs,
       options,
       sessionOptions: this.#sessionOptions,
-      copyToHost: (tensor, dtype) => this.#copyToHost(tensor, dtype),
+      home: this,
       constants: this.#constants,
       onClose: (closed) => this.#programs.delete(closed),
     });
@@ -63,7 +64,7 @@ class OrtExecutor implements Executor {
   async upload(tensor: HostTensor): Promise<OnnxValue> {
     const local = toOrtTensor(tensor);
     if (this.device !== 'webgpu' || tensor.data.length === 0) {
-      return new OnnxValue(local, tensor.dtype, (each, dtype) => this.#copyToHost(each, dtype));
+      return new OnnxValue(local, tensor.dtype, this);
     }
     const program = await this.#copy(tensor.dtype, tensor.shape.length, ['copy']);
     const { copy, first } = await program.run({ x: tensor });
@@ -74,6 +75,7 @@ class OrtExecutor implements Executor {
   async close(): Promise<void> {
     for (const program of [...this.#programs]) await program.close();
     this.#copies.clear();
+    this.isClosed = true;
   }
 
   /** Runs one addition on the device. */
@@ -91,12 +93,9 @@ class OrtExecutor implements Executor {
   }
 
   /** As the output of a run: `getData` of a tensor on the GPU ends the process in 1.30. */
-  async #copyToHost(tensor: ort.Tensor, dtype: DataType): Promise<HostTensor> {
+  async copyToHost(tensor: ort.Tensor, dtype: DataType): Promise<HostTensor> {
     const program = await this.#copy(dtype, tensor.dims.length, []);
-    const value = new OnnxValue(tensor, dtype, () => {
-      throw new Error('a copy came back on the device');
-    });
-    const { copy } = await program.run({ x: value });
+    const { copy } = await program.run({ x: new OnnxValue(tensor, dtype, this) });
     return (copy as Value).read();
   }
 

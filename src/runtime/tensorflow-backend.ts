@@ -31,7 +31,7 @@ let nativePackage: string | undefined;
 
 /** Loads once per process. @throws device-unavailable saying what was tried and what to install */
 export async function loadBackend(name: BackendName): Promise<LoadedBackend> {
-  silence();
+  prepare();
   if (name === 'tensorflow') nativePackage ??= loadNative([import.meta.url, SETUP_FOLDER]);
   else await loadPortable(name);
   if (!(await tf.setBackend(name))) {
@@ -56,9 +56,13 @@ export function useBackend(name: BackendName): void {
   if (tf.getBackend() !== name) void tf.setBackend(name);
 }
 
-/** TensorFlow.js greets and warns on the console, and the C++ library on stderr; both stop here. */
-function silence(): void {
+/**
+ * TensorFlow.js greets and warns on the console, and the C++ library on stderr; both stop here. And
+ * that library takes what it needs of a card, not the whole, which the chat is on, too.
+ */
+function prepare(): void {
   tf.env().set('PROD', true);
+  process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true';
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
 }
 

@@ -61,7 +61,8 @@ export function planTraining(
       first: Object.keys(before)
         .sort()
         .map((name) => [name, hashOf(before[name] as HostTensor)]),
-      settings,
+      // How many contexts are kept changes no number.
+      settings: { ...settings, contextCacheBytesMax: 0 },
       seed,
       rate: arm.rate ?? null,
       stepsMax: arm.stepsMax,

@@ -11,6 +11,7 @@ import {
 } from '../record/message.ts';
 import { openTrainingExecutor } from '../runtime/device.ts';
 import { loadTokenizer } from '../tokenizer/tokenizer.ts';
+import { contextBytesOnCard } from './card-memory.ts';
 import { ChatPriority } from './chat-priority.ts';
 import { work } from './work.ts';
 
@@ -42,8 +43,12 @@ async function run({ plan, isOnCpu }: Extract<ToNight, { type: 'start' }>): Prom
   const { executor } = opened;
   try {
     assertSame(plan, model.baseHash, tokenizer.encoding);
+    const contextCacheBytesMax =
+      executor.device === 'cpu'
+        ? train.contextCacheBytesMax
+        : await contextBytesOnCard(plan.config, model);
     const manifest = await work({
-      plan,
+      plan: { ...plan, config: { ...plan.config, train: { ...train, contextCacheBytesMax } } },
       model,
       tokenizer,
       executor,

@@ -19,6 +19,8 @@ import {
   tinyModel,
 } from './tiny-engine.ts';
 
+const CRASHING = new URL('../fixtures/process/crashing-driver.mjs', import.meta.url);
+
 // Each test forks a process that loads a model.
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -207,6 +209,24 @@ describe('a supervised engine', () => {
     await wait(50);
     expect(states.at(-1)).toBe('closed');
     await expect(engine.describe()).rejects.toMatchObject({ code: 'engine-failed' });
+  });
+
+  it('opens on the CPU when a driver takes the process along, and says so', async () => {
+    vi.stubEnv('NODE_OPTIONS', `--import ${CRASHING}`);
+    const engine = await superviseEngine({
+      open: (_, lost) =>
+        openEngineProcess(
+          lost === undefined ? { ...options, device: 'webgpu' } : { ...options, notices: [lost] },
+        ),
+      restartsMax: 3,
+    });
+    vi.unstubAllEnvs();
+    opened.push(engine);
+    const { device, notices } = await engine.describe();
+    expect([device, notices]).toEqual([
+      'cpu',
+      ['The graphics card failed (SIGSEGV). Replies come from the CPU until Attune is restarted.'],
+    ]);
   });
 
   it('passes on why the first start failed', async () => {

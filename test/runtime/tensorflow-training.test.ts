@@ -16,20 +16,24 @@ const reason = unavailable === undefined ? '' : ` (${unavailable})`;
 
 describe.skipIf(unavailable !== undefined)(`a training on TensorFlow${reason}`, () => {
   // Two trainings of ten steps.
-  it('learns what it learns on ONNX Runtime, and holds no tensor afterwards', {
-    timeout: 60_000,
-  }, async () => {
-    const cacheDir = mkdtempSync(join(tmpdir(), 'attune-training-'));
-    const model = await readModel(join(FIXTURES, 'llama'), { cacheDir });
-    const onnx = await createOnnxExecutor({ device: 'cpu', threads: 1 });
-    const tensorflow = await createTensorFlowExecutor({ backend: 'tensorflow' });
-    const tensorsBefore = tf.memory().numTensors;
-    const theirs = await train(onnx, model);
-    const ours = await train(tensorflow, model);
-    expect(tf.memory().numTensors).toBe(tensorsBefore);
-    await expectSameTraining(theirs, ours);
-    await onnx.close();
-    await tensorflow.close();
-    rmSync(cacheDir, { recursive: true });
-  });
+  it.each(['none', 4, 8] as const)(
+    'learns what it learns on ONNX Runtime, quantised to %s, and holds no tensor afterwards',
+    {
+      timeout: 60_000,
+    },
+    async (quantize) => {
+      const cacheDir = mkdtempSync(join(tmpdir(), 'attune-training-'));
+      const model = await readModel(join(FIXTURES, 'llama'), { cacheDir, quantize });
+      const onnx = await createOnnxExecutor({ device: 'cpu', threads: 1 });
+      const tensorflow = await createTensorFlowExecutor({ backend: 'tensorflow' });
+      const tensorsBefore = tf.memory().numTensors;
+      const theirs = await train(onnx, model);
+      const ours = await train(tensorflow, model);
+      expect(tf.memory().numTensors).toBe(tensorsBefore);
+      await expectSameTraining(theirs, ours);
+      await onnx.close();
+      await tensorflow.close();
+      rmSync(cacheDir, { recursive: true });
+    },
+  );
 });

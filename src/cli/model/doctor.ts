@@ -4,9 +4,9 @@ import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { withHugePages } from '../../base/huge-pages.ts';
+import { type GraphicsCard, graphicsCards } from '../../runtime/graphics-card.ts';
 import { bytesText } from '../hub/progress-bar.ts';
 import type { Examination, ExaminationRequest, Examined } from './examination.ts';
-import { cardText, type GraphicsCard, graphicsCards } from './graphics-card.ts';
 import { addModelOptions, findModel, type ModelOptions } from './model-options.ts';
 
 interface DoctorOptions extends ModelOptions {
@@ -130,6 +130,12 @@ export function print(diagnosis: Diagnosis): string {
   const choices =
     choice('Serves', diagnosis.servesFastest) + choice('Trains', diagnosis.trainsFastest);
   return `${head}${lines.join('')}\n${choices}${diagnosis.choice}\n`;
+}
+
+function cardText({ name, driver, memoryBytes, freeBytes }: GraphicsCard): string {
+  const memory = memoryBytes === undefined ? '' : `, ${bytesText(memoryBytes)}`;
+  const free = freeBytes === undefined ? '' : `, ${bytesText(freeBytes)} free`;
+  return `${name}, driver ${driver ?? 'unknown'}${memory}${free}`;
 }
 
 function sentence(each: Examination): string {

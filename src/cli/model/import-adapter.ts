@@ -98,9 +98,8 @@ async function gate(
   };
   const variables = { ...config.chat.templateVariables, enable_thinking: false };
   const tokenizer = await loadTokenizer(places.modelDir, { at: systemClock.now(), variables });
-  const { executor } = await device.openTrainingExecutor({
-    ...{ device: config.train.device, threads: config.engine.threads },
-  });
+  const { threads } = config.engine;
+  const { executor } = await device.openServingExecutor({ device: 'cpu', threads });
   const stop = new AbortController();
   const abort = (): void => stop.abort(new AttuneError('aborted', 'the import was stopped'));
   process.once('SIGINT', abort);

@@ -1,5 +1,5 @@
 // The engine's own process: opens an engine and serves what comes through the pipe, nothing else.
-import { isAttuneError, packError } from '../../base/errors.ts';
+import { type AttuneError, isAttuneError, packError } from '../../base/errors.ts';
 import { openServingExecutor } from '../../runtime/device.ts';
 import type { DeviceName } from '../../runtime/executor.ts';
 import type { DecodedToken, Engine } from '../engine.ts';
@@ -35,7 +35,9 @@ async function open(options: EngineProcessOptions): Promise<void> {
     engine = await createEngine({ ...options, executor });
     tell({ type: 'engine-opened', device });
   } catch (error) {
-    tell({ type: 'engine-refused', error: packError(error) });
+    // Most likely it does not fit.
+    if (failedOnCard(error)) lose(error.message);
+    else tell({ type: 'engine-refused', error: packError(error) });
   }
 }
 
@@ -53,12 +55,15 @@ async function answer(id: number, method: Method, argument: unknown): Promise<vo
   } catch (error) {
     flushTokens();
     // What a card held is gone; the next process has the conversation from its beginning.
-    if (device !== 'cpu' && isAttuneError(error, 'runtime-failed')) lose(error.message);
+    if (failedOnCard(error)) lose(error.message);
     else tell({ type: 'request-fail', id, error: packError(error) });
   } finally {
     aborts.delete(id);
   }
 }
+
+const failedOnCard = (error: unknown): error is AttuneError =>
+  device !== 'cpu' && isAttuneError(error, 'runtime-failed');
 
 function lose(reason: string): void {
   process.send?.({ type: 'device-lost', reason } satisfies FromEngine, () => process.exit(1));

@@ -1,7 +1,7 @@
 // The engine of another process behind the same interface; it knows the pipe and no model.
 import type { ChildProcess } from 'node:child_process';
 import { AttuneError, unpackError } from '../../base/errors.ts';
-import type { DeviceName } from '../../runtime/executor.ts';
+import { mayHaveCard } from '../../runtime/graphics-card.ts';
 import type { DecodedToken, Engine } from '../engine.ts';
 import { type Call, forwardCalls } from './call.ts';
 import { forkEngine } from './fork.ts';
@@ -48,7 +48,8 @@ class EngineClient {
   #opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #nextId = 1;
   #isClosing = false;
-  #device: DeviceName = 'cpu';
+  /** What was asked for, until it says what it is. */
+  #device: string = 'cpu';
   #lost: string | undefined;
   #failure: AttuneError | undefined;
 
@@ -70,6 +71,8 @@ class EngineClient {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) throw this.#failure;
       this.#opening = { resolve, reject };
+      const { device } = options;
+      this.#device = device === 'auto' && !mayHaveCard() ? 'cpu' : device;
       this.#tell({ type: 'engine-open', options });
     });
   }

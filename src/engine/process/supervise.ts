@@ -12,7 +12,7 @@ export type EngineListener = (state: EngineState, reason?: Error) => void;
 export interface SuperviseOptions {
   /**
    * Starts a process under a version (the base when undefined).
-   * @param lost why it must be on the CPU, for a person: one before it died on a graphics card
+   * @param lost why it must be on the CPU, for a person: one died on a graphics card, or opening it
    */
   readonly open: (
     version: VersionSource | undefined,
@@ -119,7 +119,15 @@ class Supervisor {
   }
 
   async #open(): Promise<EngineProcess> {
-    const engine = await this.#options.open(await this.#versionNow(), this.#lost);
+    const open = async (): Promise<EngineProcess> =>
+      this.#options.open(await this.#versionNow(), this.#lost);
+    const engine = await open().catch((error: AttuneError) => {
+      if (this.#lost !== undefined) throw error;
+      this.#lost = cardLost(error);
+      if (this.#lost === undefined) throw error;
+      this.#change('restarting', error);
+      return open();
+    });
     this.#process = engine;
     void engine.ended.then((reason) => this.#onEnd(reason));
     if (this.#state !== 'closed') this.#change('ready');
@@ -170,7 +178,7 @@ class Supervisor {
 
 /** A driver that fails can take the process along without a word. */
 function cardLost(reason: AttuneError | undefined): string | undefined {
-  if ((reason?.facts.device ?? 'cpu') === 'cpu') return undefined;
-  const [why] = String(reason?.facts.reason).split('\n');
-  return `The graphics card failed (${why}). Replies come from the CPU until Attune is restarted.`;
+  const { device = 'cpu', reason: why = '' } = reason?.facts ?? {};
+  if (device === 'cpu' || reason?.code !== 'engine-failed') return undefined;
+  return `The graphics card failed (${String(why).split('\n')[0]}). Replies come from the CPU until Attune is restarted.`;
 }

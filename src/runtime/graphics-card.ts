@@ -1,17 +1,26 @@
 // What the system says of its graphics cards; it loads no driver.
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { bytesText } from '../hub/progress-bar.ts';
 
 export interface GraphicsCard {
   readonly name: string;
   readonly driver?: string;
   readonly memoryBytes?: number;
+  readonly freeBytes?: number;
 }
 
-const QUERY = ['--query-gpu=name,driver_version,memory.total', '--format=csv,noheader,nounits'];
+export const NVIDIA = '/dev/nvidiactl';
+
+/** False where Linux shows no graphics device: loading a software adapter would take seconds. */
+export function mayHaveCard(): boolean {
+  if (process.platform !== 'linux') return true;
+  return ['/dev/dri', NVIDIA, '/dev/dxg'].some((path) => existsSync(path));
+}
+
+const QUERY = 'name,driver_version,memory.total,memory.free';
 
 /** NVIDIA's by its own tool, others of Linux by sysfs; none where neither says anything. */
 export async function graphicsCards(drm = '/sys/class/drm'): Promise<GraphicsCard[]> {
@@ -22,16 +31,15 @@ export async function graphicsCards(drm = '/sys/class/drm'): Promise<GraphicsCar
 }
 
 async function nvidiaCards(): Promise<GraphicsCard[]> {
-  const answer = await promisify(execFile)('nvidia-smi', QUERY, { timeout: 10_000 }).catch(
-    () => undefined,
-  );
-  return (answer?.stdout ?? '')
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map((line) => {
-      const [name = '', driver = '', megabytes] = line.split(',').map((part) => part.trim());
-      return { name, driver: `nvidia ${driver}`, memoryBytes: Number(megabytes) * 2 ** 20 };
-    });
+  const query = [`--query-gpu=${QUERY}`, '--format=csv,noheader,nounits'];
+  const run = promisify(execFile)('nvidia-smi', query, { timeout: 10_000 });
+  const { stdout } = await run.catch(() => ({ stdout: '' }));
+  const lines = stdout.split('\n').filter((line) => line.trim() !== '');
+  return lines.map((line) => {
+    const [name = '', driver = '', total, free] = line.split(',').map((part) => part.trim());
+    const [memoryBytes, freeBytes] = [Number(total) * 2 ** 20, Number(free) * 2 ** 20];
+    return { name, driver: `nvidia ${driver}`, memoryBytes, freeBytes };
+  });
 }
 
 async function cardAt(device: string): Promise<GraphicsCard> {
@@ -40,20 +48,15 @@ async function cardAt(device: string): Promise<GraphicsCard> {
       (text) => text.trim(),
       () => undefined,
     );
-  const [vendor, id, memory] = [
-    await read('vendor'),
-    await read('device'),
-    await read('mem_info_vram_total'),
-  ];
+  const [vendor, id] = [await read('vendor'), await read('device')];
+  const [memory, used] = [await read('mem_info_vram_total'), await read('mem_info_vram_used')];
   const driver = await readlink(join(device, 'driver')).catch(() => undefined);
   return {
     name: `PCI ${vendor ?? 'unknown'}:${id ?? 'unknown'}`,
     ...(driver === undefined ? {} : { driver: basename(driver) }),
     ...(memory === undefined ? {} : { memoryBytes: Number(memory) }),
+    ...(memory === undefined || used === undefined
+      ? {}
+      : { freeBytes: Number(memory) - Number(used) }),
   };
-}
-
-export function cardText({ name, driver, memoryBytes }: GraphicsCard): string {
-  const memory = memoryBytes === undefined ? '' : `, ${bytesText(memoryBytes)}`;
-  return `${name}, driver ${driver ?? 'unknown'}${memory}`;
 }
