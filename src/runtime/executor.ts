@@ -46,7 +46,7 @@ export interface CompileOptions {
 }
 
 export type ExecutorName = 'onnx' | 'tensorflow';
-export type DeviceName = 'cpu' | 'webgpu' | 'cuda' | 'wasm';
+export type DeviceName = 'cpu' | 'webgpu' | 'cuda';
 
 export interface Executor {
   readonly name: ExecutorName;

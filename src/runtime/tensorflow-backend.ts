@@ -5,8 +5,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { AttuneError } from '../base/errors.ts';
 import type { DeviceName } from './executor.ts';
 
-/** TensorFlow.js's own names: `tensorflow` is the C++ library, the others are for small graphs. */
-export type BackendName = 'tensorflow' | 'wasm' | 'cpu';
+/** TensorFlow.js's own names: the C++ library, and plain JS, which whoever wants it loads first. */
+export type BackendName = 'tensorflow' | 'cpu';
 
 export interface LoadedBackend {
   readonly name: BackendName;
@@ -33,14 +33,12 @@ let nativePackage: string | undefined;
 export async function loadBackend(name: BackendName): Promise<LoadedBackend> {
   prepare();
   if (name === 'tensorflow') nativePackage ??= loadNative([import.meta.url, SETUP_FOLDER]);
-  else await loadPortable(name);
   if (!(await tf.setBackend(name))) {
     const message = `TensorFlow.js: backend ${name} did not start.`;
     throw new AttuneError('device-unavailable', message, { backend: name });
   }
   if (name !== 'tensorflow') {
-    const device = name === 'wasm' ? 'wasm' : 'cpu';
-    return { name, device, description: `@tensorflow/tfjs-backend-${name} ${tf.version_core}` };
+    return { name, device: 'cpu', description: `@tensorflow/tfjs-backend-cpu ${tf.version_core}` };
   }
   const native = tf.backend() as NativeBackend;
   return {
@@ -96,25 +94,4 @@ function restoreRemovedFunctions(): void {
   const legacy: { isNullOrUndefined?: unknown; isArray?: unknown } = util;
   legacy.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
   legacy.isArray ??= Array.isArray;
-}
-
-async function loadPortable(name: 'wasm' | 'cpu'): Promise<void> {
-  if (name === 'cpu') {
-    await import('@tensorflow/tfjs-backend-cpu');
-    return;
-  }
-  await import('@tensorflow/tfjs-backend-wasm');
-  await withoutNewListeners(() => tf.setBackend('wasm'));
-}
-
-/** Emscripten hooks process-wide error events, which would end the daemon in our stead. */
-async function withoutNewListeners(start: () => Promise<unknown>): Promise<void> {
-  const events = ['uncaughtException', 'unhandledRejection'] as const;
-  const before = new Set(events.flatMap((event) => process.rawListeners(event)));
-  await start();
-  for (const event of events) {
-    for (const listener of process.rawListeners(event)) {
-      if (!before.has(listener)) process.off(event, listener as () => void);
-    }
-  }
 }

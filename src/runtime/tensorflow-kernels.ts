@@ -74,8 +74,6 @@ type KernelTable = { [Kind in Exclude<Operation['kind'], WithoutKernel>]: Kernel
 const KERNELS: KernelTable = {
   matMul: ({ transposeA, transposeB }, { operands, shape }) => {
     const [a, b] = operands as [tf.Tensor, tf.Tensor];
-    // Source: the wasm kernel of tfjs 4.22 leaves the result unwritten when nothing is summed.
-    if (a.size === 0) return tf.zeros(shape);
     const isSingle = a.shape.slice(0, -2).every((size) => size === 1);
     if (b.rank > 2 || isSingle) return tf.matMul(a, b, transposeA, transposeB);
     // A matrix shared by all: one product of (rows, k) instead of a broadcast.
@@ -86,12 +84,9 @@ const KERNELS: KernelTable = {
   unary: ({ fn }, { operands }) => UNARY[fn](at(operands, 0)),
   binary: ({ fn }, { operands: [a, b] }) => BINARY[fn](a as tf.Tensor, b as tf.Tensor),
   compare: ({ fn }, { operands: [a, b] }) => COMPARE[fn](a as tf.Tensor, b as tf.Tensor),
-  select: (_, { operands, dtype }) => {
+  select: (_, { operands }) => {
     const [condition, a, b] = operands as [tf.Tensor, tf.Tensor, tf.Tensor];
-    if (dtype !== 'bool') return tf.where(condition, a, b);
-    // Source: the wasm kernel of tfjs 4.22 copies four bytes for each bool.
-    const otherwise = tf.logicalAnd(tf.logicalNot(condition), b);
-    return tf.logicalOr(tf.logicalAnd(condition, a), otherwise);
+    return tf.where(condition, a, b);
   },
   cast: (_, { operands, dtype }) => castTo(dtype, at(operands, 0)),
   reduceSum: ({ axes }, { operands: [x] }) => tf.sum(x as tf.Tensor, [...axes], true),
@@ -184,10 +179,7 @@ function divideTruncating(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
   return tf.where(isNegative, tf.neg(magnitude), magnitude);
 }
 
-/**
- * Where in all of `values` (…, n) the entry `indices` i32 (…) of each row lies: i32 (rows). Used
- * instead of gather's batch dimensions, which the wasm kernel of tfjs 4.22 gets wrong.
- */
+/** Where in all of `values` (…, n) the entry `indices` i32 (…) of each row lies: i32 (rows). */
 function flatEntries(values: tf.Tensor, indices: tf.Tensor): tf.Tensor {
   const columns = tf.reshape(indices, [-1]);
   const n = tf.scalar(at(values.shape, -1), 'int32');

@@ -1,4 +1,4 @@
-// The executor on TensorFlow.js: the C++ library where it is installed, wasm or plain JS if asked.
+// The executor on TensorFlow.js: the C++ library, or plain JS for tests of small graphs.
 import type { Tensor as TensorFlowTensor } from '@tensorflow/tfjs-core';
 import type { Tensor } from '../graph/tensor.ts';
 import { ConstantPool } from './constant-pool.ts';
@@ -10,7 +10,7 @@ import { placed, TensorFlowValue, toTensor } from './tensorflow-value.ts';
 export interface TensorFlowExecutorOptions {
   /**
    * `tensorflow`: `@tensorflow/tfjs-node-gpu`, else `@tensorflow/tfjs-node`; on CUDA where that
-   * library sees a GPU. `wasm` and `cpu` are slow and always there. Never one for another.
+   * library sees a GPU. Never one for another.
    */
   readonly backend: BackendName;
 }

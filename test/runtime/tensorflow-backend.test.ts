@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadBackend, loadNative } from '../../src/runtime/tensorflow-backend.ts';
+import { loadNative } from '../../src/runtime/tensorflow-backend.ts';
 
 describe('loading the C++ backend', () => {
   let folder: string;
@@ -66,15 +66,5 @@ describe('loading the C++ backend', () => {
         'if (!isNullOrUndefined(null) || isNullOrUndefined(0) || !isArray([])) throw new Error("no");',
     );
     expect(load()).toBe('@tensorflow/tfjs-node-gpu');
-  });
-});
-
-describe('loading the wasm backend', () => {
-  it('leaves the handling of errors of the process as it was', async () => {
-    const events = ['uncaughtException', 'unhandledRejection'] as const;
-    const count = () => events.map((event) => process.listenerCount(event));
-    const before = count();
-    await loadBackend('wasm');
-    expect(count()).toEqual(before);
   });
 });

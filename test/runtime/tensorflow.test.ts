@@ -2,17 +2,19 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as op from '../../src/graph/operations.ts';
 import { node, scope } from '../../src/graph/tensor.ts';
 import type { Executor, Program } from '../../src/runtime/executor.ts';
+import { createOnnxExecutor } from '../../src/runtime/onnx.ts';
 import { createTensorFlowExecutor } from '../../src/runtime/tensorflow.ts';
 import { f32 } from './cases/operation-case.ts';
 import { describeExecutorContract } from './executor-contract.ts';
 import { whyNoTensorFlow } from './tensorflow-at-hand.ts';
 
-const BACKENDS = ['tensorflow', 'wasm', 'cpu'] as const;
+const BACKENDS = ['tensorflow', 'cpu'] as const;
 const unavailable = await whyNoTensorFlow();
 
 for (const backend of BACKENDS) {
@@ -108,7 +110,7 @@ describe.each(OWN)('the executor on %s', (backend) => {
   });
 
   it('takes values of another executor', async () => {
-    const other = await createTensorFlowExecutor({ backend: 'wasm' });
+    const other = await createOnnxExecutor({ device: 'cpu' });
     const foreign = await other.upload(f32([1, 2], [1, 2]));
     const program = await executor.compile({ twice: op.add(x, x) });
     const { twice } = await program.run({ x: foreign });

@@ -31,13 +31,7 @@ export interface Diagnosis {
   readonly servesFastest: string | null;
 }
 
-const EXAMINED: readonly Examined[] = [
-  'onnx cpu',
-  'onnx webgpu',
-  'onnx cuda',
-  'tensorflow',
-  'tfjs wasm',
-];
+const EXAMINED: readonly Examined[] = ['onnx cpu', 'onnx webgpu', 'onnx cuda', 'tensorflow'];
 /** An examination that takes longer is reported as failed. */
 const EXAMINATION_MS_MAX = 180_000;
 const CHILD = fileURLToPath(new URL('./examination-process.js', import.meta.url));

@@ -12,7 +12,7 @@ import type { DeviceChoice, Opened, TrainingDevice } from '../../runtime/device.
 import type { Executor, HostTensor, Program } from '../../runtime/executor.ts';
 import { ascending, bool, f32, i32, takeAll } from '../../runtime/host-tensor.ts';
 
-export type Examined = 'onnx cpu' | 'onnx webgpu' | 'onnx cuda' | 'tensorflow' | 'tfjs wasm';
+export type Examined = 'onnx cpu' | 'onnx webgpu' | 'onnx cuda' | 'tensorflow';
 
 export interface ExaminationRequest {
   /** `choice`: what would be used, as configured. */
@@ -84,10 +84,9 @@ export async function examine(request: ExaminationRequest): Promise<Examination>
 }
 
 async function openExecutor(what: Examined, threads: number): Promise<Executor> {
-  if (what === 'tensorflow' || what === 'tfjs wasm') {
+  if (what === 'tensorflow') {
     const { createTensorFlowExecutor } = await import('../../runtime/tensorflow.ts');
-    const backend = what === 'tensorflow' ? 'tensorflow' : 'wasm';
-    return createTensorFlowExecutor({ backend });
+    return createTensorFlowExecutor({ backend: 'tensorflow' });
   }
   const { createOnnxExecutor } = await import('../../runtime/onnx.ts');
   const device = what.split(' ')[1] as 'cpu' | 'webgpu' | 'cuda';
