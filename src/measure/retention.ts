@@ -2,12 +2,12 @@
 import { at } from '../base/at.ts';
 import type { Reader, TrainableWeights } from '../reading/reader.ts';
 import type { Example } from '../scenario/example.ts';
-import { type EstimateOptions, estimate, mean, type RatioEstimate } from './statistics.ts';
+import { type EstimateOptions, estimate, type RatioEstimate } from './statistics.ts';
 
 /**
  * Perplexity of everyday examples under `weights` over that under each of `earlier`, each with its
- * own contexts (as served): exp of the mean rise in negative log-likelihood a token; the upper
- * bound is that of the clustered interval.
+ * own contexts (as served): exp of the mean rise in negative log-likelihood, over all tokens of the
+ * replies; the upper bound is that of the interval clustered by source.
  */
 export async function perplexityRatios(
   reader: Reader,
@@ -16,24 +16,25 @@ export async function perplexityRatios(
   earlier: readonly TrainableWeights[],
   options: EstimateOptions = {},
 ): Promise<RatioEstimate[]> {
-  const losses = async (under: TrainableWeights): Promise<number[]> => {
-    const found: number[] = [];
+  const read = async (under: TrainableWeights): Promise<Float32Array[]> => {
+    const found: Float32Array[] = [];
     for (const { contextIds, chosen } of examples) {
       const cache = await reader.prefill(contextIds, under);
-      const [values] = await reader.logProbabilities(cache, [chosen], under);
+      found.push(at(await reader.logProbabilities(cache, [chosen], under), 0));
       cache.release();
-      found.push(-mean(values ?? []));
     }
     return found;
   };
-  const after = await losses(weights);
+  const after = await read(weights);
   const ratios = new Map<TrainableWeights, RatioEstimate>();
   for (const under of new Set(earlier)) {
-    const before = await losses(under);
-    const rises = examples.map(({ scenario: { source } }, i) => ({
-      value: at(after, i) - at(before, i),
-      cluster: source.cluster,
-    }));
+    const before = await read(under);
+    const rises = examples.flatMap(({ scenario: { source } }, i) =>
+      Array.from(at(before, i), (was, token) => ({
+        value: was - (after[i]?.[token] ?? Number.NaN),
+        cluster: source.cluster,
+      })),
+    );
     ratios.set(under, ratioOf(estimate(rises, options)));
   }
   return earlier.map((under) => ratios.get(under) as RatioEstimate);

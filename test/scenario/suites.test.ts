@@ -11,6 +11,15 @@ const generated = new Map(KINDS.map((kind) => [kind, read(`suites/companion/${ki
 const open = new Map(KINDS.map((kind) => [kind, read(`suites/open/${kind}.jsonl`)]));
 
 describe('the suites', () => {
+  it('have everyday turns with replies of some length, each of another domain', () => {
+    const everyday = read('suites/open/everyday.jsonl');
+    expect(everyday.filter(({ chosen }) => chosen.split(' ').length >= 20)).toEqual(everyday);
+    expect(everyday.every((one) => checkReply(one, one.chosen).passes)).toBe(true);
+    const all = [...everyday, ...(open.get('ordinary') ?? [])];
+    expect(all.length).toBeGreaterThanOrEqual(96);
+    expect(new Set(all.map(({ source }) => source.cluster)).size).toBe(all.length);
+  });
+
   it.each(KINDS)('have at least 200 generated and 40 hand-written scenarios of %s', (kind) => {
     expect(generated.get(kind)?.length).toBeGreaterThanOrEqual(200);
     expect(open.get(kind)?.length).toBeGreaterThanOrEqual(40);

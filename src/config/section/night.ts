@@ -43,13 +43,13 @@ export const notifySection = section('What tells you of a morning besides the pa
 });
 
 export const measureSection = section('What a night measures. `attune listen-test` runs all.', {
-  pairs: count(64).describe(
+  pairs: count(96).describe(
     'Crossed pairs that judge listening. With few of them only a large gain is told from chance.',
   ),
   heldReplies: count(288).describe(
     'Replies that must not become worse, over all kinds; with fewer than 60 the gate cannot pass.',
   ),
-  everydayTurns: count(32).describe('Everyday turns on which perplexity is measured.'),
+  everydayTurns: count(96).describe('Everyday turns on which perplexity is measured.'),
   resamples: countFrom(100, 2_000).describe('Resamples of the clustered bootstrap.'),
   hasPlacebo: isOn(true).describe(
     'Train a placebo too, which cannot learn to listen; without it the gate refuses every night.',
