@@ -82,7 +82,9 @@ export class TestClient {
     text: string,
   ): Promise<ServerMessageOf<'reply-end'>> {
     this.send({ type: 'message-say', conversationId, messageId, text });
-    return this.next('reply-end', (end) => end.reply.messageId === messageId);
+    const isOwn = (end: ServerMessageOf<'reply-end'>): boolean =>
+      end.conversationId === conversationId && end.reply.messageId === messageId;
+    return this.next('reply-end', isOwn);
   }
 
   async closed(timeoutMs = 10_000): Promise<number> {

@@ -147,6 +147,16 @@ export async function wholeBox(target: Locator): Promise<Box> {
   return box;
 }
 
+/** Waits until it moves no more: the wheel moves the page over several frames. */
+export async function atRest(target: Locator): Promise<void> {
+  const place = async () => JSON.stringify(await target.boundingBox());
+  let before = '';
+  for (let now = await place(); now !== before; now = await place()) {
+    before = now;
+    await target.page().waitForTimeout(150);
+  }
+}
+
 /** A click of somebody who sees what they click: the target must be wholly visible before it. */
 export async function press(page: Page, target: Locator): Promise<void> {
   const { x, y, width, height } = await wholeBox(target);

@@ -9,7 +9,9 @@ export const HOLD = '\u0000';
 export class HeldEngine extends FakeEngine {
   answer = 'Yes.';
   #part: readonly number[] = [];
-  #release: () => void = () => undefined;
+  #release: (() => void) | undefined;
+  /** Released while the words before the hold were still on their way. */
+  #isEarly = false;
 
   constructor() {
     super({
@@ -19,9 +21,10 @@ export class HeldEngine extends FakeEngine {
     });
   }
 
-  /** Lets the held reply go on. */
+  /** Lets the held reply go on, or the one that is about to be held. */
   release(): void {
-    this.#release();
+    if (this.#release === undefined) this.#isEarly = true;
+    else this.#release();
   }
 
   override async generate(
@@ -29,6 +32,7 @@ export class HeldEngine extends FakeEngine {
     onToken: (token: DecodedToken) => void,
     signal?: AbortSignal,
   ): Promise<GenerateResult> {
+    this.#isEarly = false;
     const parts = this.answer.split(HOLD).map(idsOf);
     parts.at(-1)?.push(END_ID);
     let result: GenerateResult | undefined;
@@ -42,11 +46,15 @@ export class HeldEngine extends FakeEngine {
     return result as GenerateResult;
   }
 
-  #held(signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve) => {
-      this.#release = resolve;
+  async #held(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#isEarly) return;
+    let own: (() => void) | undefined;
+    await new Promise<void>((resolve) => {
+      own = resolve;
+      this.#release = own;
       signal?.addEventListener('abort', () => resolve(), { once: true });
     });
+    if (this.#release === own) this.#release = undefined;
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import {
+  atRest,
   canBrowse,
   NEEDS,
   openPage,
@@ -86,6 +87,8 @@ describe.skipIf(!canBrowse)(`hear me now in the browser ${NEEDS}`, SLOW, () => {
     await page.mouse.move(x, y);
     await page.mouse.wheel(0, -80);
     await page.getByRole('button', { name: 'To the latest words' }).waitFor();
+    await atRest(told(page));
+    await wholeBox(told(page));
     engine.release();
     await told(page).getByRole('button', { name: 'Keep this reply' }).waitFor();
     await wholeBox(told(page));

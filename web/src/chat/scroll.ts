@@ -49,16 +49,6 @@ export function useScroll(): Scroll {
     if (isAtEnd.current) showNewest();
     else holdFirst();
   };
-  const onScroll = (): void => {
-    look();
-    const element = scroller.current;
-    if (element === null || isAtEnd.current) return;
-    // Whoever came to a button with a key presses it: it must not run away from them.
-    if (document.activeElement?.classList.contains('more')) return;
-    const below = element.scrollHeight - element.scrollTop - element.clientHeight;
-    if (element.scrollTop < EDGE && hasEarlier.value) void showEarlier();
-    else if (below < EDGE && hasLater.value) showLater();
-  };
   const toEnd = (): void => {
     isAtEnd.current = true;
     setAway(false);
@@ -68,12 +58,25 @@ export function useScroll(): Scroll {
     element.scrollTop = isEmpty() ? 0 : element.scrollHeight;
     leftAt.current = element.scrollTop;
   };
-  const grown = (): void => {
+  /** Where a line went ("sending…", a replaced reply), the browser moved it, and nobody else. */
+  const isMoved = (): boolean => {
     const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = scroller.current ?? {};
-    // Where a line went ("sending…", a replaced reply), the browser moved it, and nobody else.
-    const isMoved = scrollTop < Math.min(leftAt.current, scrollHeight - clientHeight) - 1;
-    if (isAtEnd.current && !isMoved) toEnd();
+    return scrollTop < Math.min(leftAt.current, scrollHeight - clientHeight) - 1;
+  };
+  const grown = (): void => {
+    if (isAtEnd.current && !isMoved()) toEnd();
     else look();
+  };
+  const onScroll = (): void => {
+    // It comes a frame late: words that came in meanwhile do not mean that the person left the end.
+    if (!isAtEnd.current || isMoved()) look();
+    const element = scroller.current;
+    if (element === null || isAtEnd.current) return;
+    // Whoever came to a button with a key presses it: it must not run away from them.
+    if (document.activeElement?.classList.contains('more')) return;
+    const below = element.scrollHeight - element.scrollTop - element.clientHeight;
+    if (element.scrollTop < EDGE && hasEarlier.value) void showEarlier();
+    else if (below < EDGE && hasLater.value) showLater();
   };
   useKeptInView(scroller, isAtEnd);
   useLayoutEffect(toEnd, [open.value?.id]);
