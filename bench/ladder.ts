@@ -1,6 +1,7 @@
 // The ladder: quantised models of growing size, with random weights, against node-llama-cpp in
 // turns. `npm run bench:ladder -- --peers FOLDER [--sizes 0.3,1,3] [--formats Q4_0,Q4_K_M]
-// [--gguf FILE] [--threads N] [--rounds N] [--steps]`; prints a table in Markdown.
+// [--gguf FILE] [--threads N] [--rounds N] [--steps]`; prints a table in Markdown. With --flat it
+// prints our private memory over a day of 60 short replies and a night of 10 steps instead.
 import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
@@ -178,6 +179,7 @@ const { values: asked } = parseArgs({
     rounds: { type: 'string', default: '2' },
     threads: { type: 'string', default: `${availableParallelism()}` },
     steps: { type: 'boolean', default: false },
+    flat: { type: 'boolean', default: false },
   },
 });
 const say = (line: string): unknown => process.stdout.write(`${line}\n`);
@@ -191,6 +193,13 @@ async function climb(name: string, path: string, vocabulary: number): Promise<vo
   const ours: Start = () => startPeer(process.execPath, [SIDE, path, cacheDir, threads]);
   // The first start lays the blocks out anew; it is not measured.
   (await ours()).close();
+  if (asked.flat) {
+    const peer = await ours();
+    const { day, night } = await peer.ask<Record<'day' | 'night', number[]>>({ flat: [60, 10] });
+    peer.close();
+    say(`| ${name} | ${day.join(' ')} | ${night.join(' ')} |`);
+    return;
+  }
   const script = join(SOURCES, 'llama-cpp.mjs');
   const theirs: Start = () => startPeer(process.execPath, [script, peers ?? '', path, threads]);
   const sides = await measure(peers === undefined ? [ours] : [ours, theirs], vocabulary);
@@ -206,8 +215,16 @@ async function climb(name: string, path: string, vocabulary: number): Promise<vo
 }
 
 say(`load ${(loadavg()[0] as number).toFixed(1)}, ${asked.threads} threads; ours / node-llama-cpp`);
-say('| model | load s | prefill tok/s | by CPU time | decode tok/s | by CPU time | memory MB |');
-say('|---|---|---|---|---|---|---|');
+const HEADS = [
+  'load s',
+  'prefill tok/s',
+  'by CPU time',
+  'decode tok/s',
+  'by CPU time',
+  'memory MB',
+];
+const heads = ['model', ...(asked.flat ? ['day, MB', 'night, MB; closed'] : HEADS)];
+say(`| ${heads.join(' | ')} |\n|${'---|'.repeat(heads.length)}`);
 try {
   for (const path of asked.gguf) await climb(path.split('/').at(-1) ?? path, path, VOCABULARY);
   for (const size of asked.sizes.split(',').filter((each) => each in SIZES)) {

@@ -98,7 +98,8 @@ export function startNightProcess(options: NightProcessOptions): NightProcess {
         throw new AttuneError('night-failed', message, { night, cause: code });
       }
       logger.warn({ night, life, reason: message }, 'the night died and is resumed on the CPU');
-      if (mayBeOnCard || code === DEVICE_LOST) options.onDeviceLost?.(message);
+      const [why = ''] = message.split('\n');
+      if (mayBeOnCard || code === DEVICE_LOST) options.onDeviceLost?.(why);
       isOnCpu = true;
       mayBeOnCard = false;
     }

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AttuneError } from '../../src/base/errors.ts';
 import { diagnosisOf, examineApart, print } from '../../src/cli/model/doctor.ts';
-import type { Examination } from '../../src/cli/model/examination.ts';
+import { type Examination, examine } from '../../src/cli/model/examination.ts';
 import { reportError } from '../../src/cli/report.ts';
+import { readModel } from '../../src/model/model.ts';
 import { TINY } from '../engine/tiny-engine.ts';
 import { writeRandomModel } from '../model/random-model.ts';
 
@@ -96,6 +97,27 @@ describe('attune doctor', () => {
     expect(text.trim().split('\n').at(-1)).toBe(description);
     expect(text).not.toContain('choice:');
   });
+
+  // Four programs of a training and a serving engine each.
+  it.each(['none', 4] as const)(
+    'measures the CPU on a model quantised to %s',
+    {
+      timeout: 120_000,
+    },
+    async (quantize) => {
+      const cacheDir = join(folder, `examined-${quantize}`);
+      await readModel(modelDir, { cacheDir, quantize });
+      const found = await examine({
+        ...{ what: 'onnx cpu', chat: 'cpu', nights: 'cpu', modelDir, cacheDir, threads: 1 },
+      });
+      expect(found).toMatchObject({ isPresent: true, passesSelfTest: true });
+      expect(found.reason).toBeUndefined();
+      expect(found.decodeTokensPerSecond).toBeGreaterThan(0);
+      expect(found.trainStepMs).toBeGreaterThan(0);
+      const { mean = 0, worst = 0 } = found.pathDifference ?? {};
+      expect([mean > 0, worst >= mean, worst < 1]).toEqual([quantize === 4, true, true]);
+    },
+  );
 
   it('survives an examination that ends its process', async () => {
     const entry = join(folder, 'dies.cjs');

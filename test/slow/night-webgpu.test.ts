@@ -1,5 +1,6 @@
 // Whole nights on WebGPU: the verdict of the CPU, and a card that fails in the middle of a step.
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { readLosses } from '../../src/morning/samples.ts';
 import { whyNoWebGpu } from '../runtime/swiftshader.ts';
 import { flagTwo, type Loop, openLoop } from '../system/open-loop.ts';
 
@@ -23,6 +24,7 @@ async function night(device: 'cpu' | 'webgpu') {
   await nights.ended();
   const problems = await nights.problems();
   const { software, gate, delta, data } = await nights.ledger.read(id);
+  const taken = (await readLosses(nights.ledger.folderOf(id))).map(({ step }) => step);
   await loop.close();
   loop = undefined;
   // Scenarios hold the replies that were drawn.
@@ -33,6 +35,7 @@ async function night(device: 'cpu' | 'webgpu') {
     passed: gate?.passed,
     steps: delta?.steps,
     lessons,
+    taken,
   };
 }
 
@@ -46,10 +49,13 @@ describe.skipIf(unavailable !== undefined)(title, () => {
 
   it('goes on on the CPU when the card fails, and says so', async () => {
     vi.stubEnv('NODE_OPTIONS', `--import ${FAILING}`);
-    vi.stubEnv('FAILING_AFTER', '150');
-    const { problems, executor, steps } = await night('webgpu');
+    // In the update of the second step: two trials of the rate and the first step came before.
+    vi.stubEnv('FAILING_FEED', 'rate');
+    vi.stubEnv('FAILING_AFTER', '3');
+    const { problems, executor, steps = 0, taken } = await night('webgpu');
     expect(executor).toBe('onnx on cpu');
     expect(steps).toBeGreaterThan(1);
-    expect(problems.join()).toMatch(/^The graphics card failed night-.* went on on the CPU/);
+    expect(taken).toEqual(Array.from({ length: steps }, (_, i) => i + 1));
+    expect(problems.join()).toMatch(/^The graphics card failed n0001-.* went on on the CPU/);
   });
 });

@@ -1,16 +1,19 @@
 // Examines one executor on one device: whether it agrees with the CPU, how fast it runs and learns.
+import { at } from '../../base/at.ts';
 import { proportionalBytes } from '../../base/process-memory.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { gradients } from '../../graph/gradient.ts';
-import { multiply, reduceSum, scalar } from '../../graph/operations.ts';
-import type { Tensor } from '../../graph/tensor.ts';
 import { type Model, readModel } from '../../model/model.ts';
-import { primitiveGraph } from '../../model/transformer.ts';
-import { loadVersion, type WeightsVersion } from '../../model/versions.ts';
+import { loadVersion } from '../../model/versions.ts';
+import { isQProj } from '../../model/weight-names.ts';
 import { GREEDY } from '../../protocol/sampling.ts';
+import { createReader, type TrainableWeights } from '../../reading/reader.ts';
 import type { DeviceChoice, Opened, TrainingDevice } from '../../runtime/device.ts';
-import type { Executor, HostTensor, Program } from '../../runtime/executor.ts';
-import { ascending, bool, f32, i32, takeAll } from '../../runtime/host-tensor.ts';
+import type { Executor, HostData, HostTensor } from '../../runtime/executor.ts';
+import { toCandidate } from '../../scenario/example.ts';
+import { adamw } from '../../train/adamw.ts';
+import { Learner } from '../../train/learner.ts';
+import { parametersOf } from '../../train/plan.ts';
+import { oneHot } from '../../train/target.ts';
 
 export type Examined = 'onnx cpu' | 'onnx webgpu' | 'onnx cuda' | 'tensorflow';
 
@@ -42,7 +45,7 @@ export interface Examination {
   readonly servingBytes?: number;
   /** Of a quantised model: how far log p as served is from f32, nats a token of a plain text. */
   readonly pathDifference?: { readonly mean: number; readonly worst: number };
-  /** Gradient of a 16-token decision with respect to every W_q against a context of 64. */
+  /** A micro-step of a training: 16 decision tokens against a context of 64. */
   readonly trainStepMs?: number;
 }
 
@@ -70,9 +73,9 @@ export async function examine(request: ExaminationRequest): Promise<Examination>
       ? await serve(await openExecutor(what, request.threads), request)
       : {};
     const model = await readModel(request.modelDir, { cacheDir: request.cacheDir });
-    const version = await loadVersion(model, []);
-    const selfTestError = await selfTest(executor, model, version);
-    const trainStepMs = await trainStep(executor, model, version);
+    const { weights } = await loadVersion(model, []);
+    const selfTestError = await selfTest(executor, model, weights);
+    const trainStepMs = await trainStep(executor, model, weights);
     const passesSelfTest = selfTestError <= LOGIT_ERROR_MAX;
     const found = { what, isPresent: true, description, selfTestError, passesSelfTest };
     return { ...found, trainStepMs, ...served };
@@ -113,91 +116,63 @@ async function choose({ chat, nights, threads }: ExaminationRequest): Promise<Ex
   return { what: 'choice', isPresent: true, description };
 }
 
-/** Fixed ids that differ from each other. */
-const someIds = (count: number, model: Model): Int32Array =>
-  Int32Array.from({ length: count }, (_, i) => (i * 7919 + 13) % model.config.vocabSize);
-
-function inputsOf(count: number, model: Model): Record<string, HostTensor> {
-  return {
-    ids: i32([1, count], someIds(count, model)),
-    positions: ascending([1, count]),
-    keyMask: bool([1, count], new Uint8Array(count).fill(1)),
-  };
+/** A decision after a context; ids that differ from each other. */
+function momentOf({ config: { vocabSize } }: Model) {
+  const length = CONTEXT_TOKENS + DECISION_TOKENS;
+  const ids = Array.from({ length }, (_, i) => (i * 7919 + 13) % vocabSize);
+  const last = CONTEXT_TOKENS - 1;
+  const candidate = toCandidate(at(ids, last), ids.slice(CONTEXT_TOKENS));
+  return { contextIds: ids.slice(0, last), candidate };
 }
 
-/** Largest difference between this executor's logits and ONNX Runtime's on the CPU. */
+/** Largest difference between this executor's logits and ONNX Runtime's on the CPU; a NaN stays. */
 async function selfTest(
   executor: Executor,
   model: Model,
-  { weights }: WeightsVersion,
+  weights: TrainableWeights,
 ): Promise<number> {
   const { createOnnxExecutor } = await import('../../runtime/onnx.ts');
-  const reference = await createOnnxExecutor({ device: 'cpu' });
-  const graph = primitiveGraph(model, { past: 'none', outputs: { logits: true } });
-  const run = async (on: Executor): Promise<Float32Array> => {
-    const program = await on.compile(graph.outputs);
-    const { logits } = await program.run({ ...weights, ...inputsOf(CONTEXT_TOKENS, model) });
-    const copy = Float32Array.from((await logits?.read())?.data ?? []);
-    logits?.release();
-    await program.close();
-    return copy;
+  const { contextIds, candidate } = momentOf(model);
+  const run = async (on: Executor): Promise<HostData> => {
+    const reader = createReader({ model, executor: on });
+    const cache = await reader.prefill(contextIds, weights);
+    const { data } = await reader.logits(cache, candidate, weights);
+    cache.release();
+    await reader.close();
+    return data;
   };
+  const reference = await createOnnxExecutor({ device: 'cpu' });
   const [mine, theirs] = [await run(executor), await run(reference)];
   await reference.close();
-  // A NaN stays.
-  return mine.reduce((worst, x, i) => Math.max(worst, Math.abs(x - (theirs[i] as number))), 0);
+  return (mine as Float32Array).reduce(
+    (worst, x, i) => Math.max(worst, Math.abs(x - (theirs[i] as number))),
+    0,
+  );
 }
 
-/** Best of a few, in milliseconds. */
+/** A micro-step of a training, best of a few, in milliseconds. */
 async function trainStep(
   executor: Executor,
   model: Model,
-  { weights }: WeightsVersion,
+  weights: Readonly<Record<string, HostTensor>>,
 ): Promise<number> {
-  const graph = primitiveGraph(model, { outputs: { logProbabilities: true } });
-  const total = reduceSum(graph.outputs.logProbabilities as Tensor);
-  const loss = multiply(total, scalar(-1 / DECISION_TOKENS));
-  const names = Object.keys(graph.parameters);
-  const slopes = gradients(loss, Object.values(graph.parameters));
-  const outputs = Object.fromEntries(
-    names.map((name, i) => [`slope.${name}`, slopes[i] as Tensor]),
-  );
-  const program = await executor.compile({ loss, ...outputs });
-  const feeds = { ...weights, ...decisionInputs(model) };
+  const { contextIds, candidate } = momentOf(model);
+  const parameters = parametersOf(model);
+  const parts = { model, executor, fed: isQProj, parameters, optimizer: adamw };
+  const [reader, learner] = [createReader({ model, executor }), await Learner.create(parts)];
+  const cache = await reader.prefill(contextIds, weights);
+  await learner.begin(weights);
+  const target = oneHot(candidate, model.config.vocabSize);
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i <= REPEATS; i++) {
     const start = performance.now();
-    await runAndRelease(program, feeds);
+    await learner.learn(candidate, cache, { id: 'examination', target, weight: 1 });
     if (i > 0) best = Math.min(best, performance.now() - start);
   }
-  await program.close();
+  cache.release();
+  await learner.close();
+  await reader.close();
   return best;
-}
-
-function decisionInputs(model: Model): Record<string, HostTensor> {
-  const { numHiddenLayers, numKeyValueHeads, headDim } = model.config;
-  const shape = [1, numKeyValueHeads, CONTEXT_TOKENS, headDim];
-  const past: Record<string, HostTensor> = {};
-  for (let layer = 0; layer < numHiddenLayers; layer++) {
-    for (const part of ['key', 'value']) {
-      const data = new Float32Array(numKeyValueHeads * CONTEXT_TOKENS * headDim).fill(0.1);
-      past[`past.${layer}.${part}`] = f32(shape, data);
-    }
-  }
-  const keys = CONTEXT_TOKENS + DECISION_TOKENS;
-  return {
-    ...inputsOf(DECISION_TOKENS, model),
-    ...past,
-    positions: ascending([1, DECISION_TOKENS], CONTEXT_TOKENS),
-    keyMask: bool([1, keys], new Uint8Array(keys).fill(1)),
-    targets: i32([1, DECISION_TOKENS], someIds(DECISION_TOKENS, model)),
-  };
-}
-
-async function runAndRelease(program: Program, feeds: Record<string, HostTensor>): Promise<void> {
-  const values = await program.run(feeds);
-  await values.loss?.read();
-  for (const value of Object.values(values)) value.release();
 }
 
 type Served = Pick<
@@ -242,14 +217,14 @@ async function pathsApart(
 ): Promise<Served['pathDifference']> {
   const { loadTokenizer } = await import('../../tokenizer/tokenizer.ts');
   const ids = (await loadTokenizer(places.modelDir)).encodePrompt(PASSAGE);
-  const [served = []] = await engine.score({ sequences: [{ ids, from: 1 }] });
+  const [served = []] = await engine.score({ sequences: [{ ids, from: 2 }] });
   const exact = await exactScores(ids, places);
   const differences = Array.from(served, (value, i) => Math.abs(value - (exact[i] as number)));
   const mean = differences.reduce((total, each) => total + each, 0) / differences.length;
   return { mean, worst: Math.max(...differences) };
 }
 
-/** Log p of each token but the first, in f32. */
+/** Log p of each token but the first two, in f32. */
 async function exactScores(
   ids: readonly number[],
   { modelDir, cacheDir }: Pick<ExaminationRequest, 'modelDir' | 'cacheDir'>,
@@ -258,18 +233,10 @@ async function exactScores(
   const executor = await createOnnxExecutor({ device: 'cpu' });
   const model = await readModel(modelDir, { cacheDir });
   const { weights } = await loadVersion(model, []);
-  const { outputs } = primitiveGraph(model, { past: 'none', outputs: { logProbabilities: true } });
-  const program = await executor.compile(outputs);
-  const shape = [1, ids.length - 1];
-  const { logProbabilities } = await takeAll(
-    await program.run({
-      ...weights,
-      ids: i32(shape, Int32Array.from(ids.slice(0, -1))),
-      positions: ascending(shape),
-      keyMask: bool(shape, new Uint8Array(ids.length - 1).fill(1)),
-      targets: i32(shape, Int32Array.from(ids.slice(1))),
-    }),
-  );
+  const reader = createReader({ model, executor });
+  const cache = await reader.prefill(ids.slice(0, 1), weights);
+  const rest = toCandidate(at(ids, 1), ids.slice(2));
+  const [scores = []] = await reader.logProbabilities(cache, [rest], weights);
   await executor.close();
-  return (logProbabilities as HostTensor).data;
+  return scores;
 }
