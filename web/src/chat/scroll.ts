@@ -58,11 +58,7 @@ export function useScroll(): Scroll {
     element.scrollTop = isEmpty() ? 0 : element.scrollHeight;
     leftAt.current = element.scrollTop;
   };
-  /** Where a line went ("sending…", a replaced reply), the browser moved it, and nobody else. */
-  const isMoved = (): boolean => {
-    const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = scroller.current ?? {};
-    return scrollTop < Math.min(leftAt.current, scrollHeight - clientHeight) - 1;
-  };
+  const isMoved = (): boolean => isAbove(scroller.current, leftAt.current);
   const grown = (): void => {
     if (isAtEnd.current && !isMoved()) toEnd();
     else look();
@@ -95,6 +91,12 @@ export function useScroll(): Scroll {
     return () => observer.disconnect();
   }, []);
   return { scroller, isAway, onScroll, toEnd, grown };
+}
+
+/** Where a line went ("sending…", a replaced reply), the browser moved it, and nobody else. */
+function isAbove(element: HTMLElement | null, place: number): boolean {
+  const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = element ?? {};
+  return scrollTop < Math.min(place, scrollHeight - clientHeight) - 1;
 }
 
 type Ref<T> = { current: T };
