@@ -12,6 +12,8 @@ export interface AppendFileOptions {
   /** A record that fails is quarantined as damaged. By default any JSON object is sound. */
   readonly isSound?: (record: unknown) => boolean;
   readonly ops?: FileOps;
+  /** What is there was synced by who opens it. */
+  readonly isOnDisk?: boolean;
   /** A longer line is refused at append and counts as damaged at opening. */
   readonly lineBytesMax?: number;
   /** Waiting for the disk; beyond this, appends are refused with `store-busy`. */
@@ -64,8 +66,10 @@ export async function openAppendFile(
       onRecord: options.onRecord ?? (() => undefined),
       onDamaged: options.onDamaged,
     });
-    await file.sync();
-    await ops.syncFolder(dirname(path));
+    if (options.isOnDisk !== true) {
+      await file.sync();
+      await ops.syncFolder(dirname(path));
+    }
   } catch (error) {
     await file.close();
     throw error;

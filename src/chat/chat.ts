@@ -63,6 +63,8 @@ export interface SayRequest extends ReplyOptions {
   readonly isNew?: boolean | undefined;
   /** Who asks; passed on to the listeners, which tell everyone else. */
   readonly by?: object;
+  /** The message and a reply are sure to be kept, if the disk takes them. */
+  readonly onTaken?: () => void;
   /** The message is on the disk; called before anything of the reply is told. */
   readonly onStored?: (message: UserMessage, isDuplicate: boolean) => void;
 }
@@ -171,7 +173,9 @@ export class Chat {
         ...request,
         replaces: null,
         before: async () => {
-          await this.#store(message, request, isNew ? beginning : undefined);
+          const storing = this.#store(message, request, isNew ? beginning : undefined);
+          request.onTaken?.();
+          await (request.onTaken === undefined ? storing : this.#runner.ahead(storing));
           request.onStored?.(userMessageView(message), false);
         },
       });
@@ -396,15 +400,9 @@ export class Chat {
   }
 
   #assertQuiet(conversationId: string): void {
-    if (this.#runner.get(conversationId) !== undefined) {
-      throw new AttuneError(
-        'reply-running',
-        'Wait for the running reply, or stop it, before the next message.',
-        {
-          conversationId,
-        },
-      );
-    }
+    if (this.#runner.get(conversationId) === undefined) return;
+    const message = 'Wait for the running reply, or stop it, before the next message.';
+    throw new AttuneError('reply-running', message, { conversationId });
   }
 
   #assertRoom(): void {

@@ -1,6 +1,6 @@
 // Runs the replies of conversations: prompt to engine, tokens to listeners, the end to the log.
 import { randomUUID } from 'node:crypto';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, yieldToEventLoop } from '../base/clock.ts';
 import { codedError, publicMessage } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ConversationStore } from '../conversation/conversation-store.ts';
@@ -80,6 +80,7 @@ export class ReplyRunner {
   readonly #inFlight = new Map<string, InFlight>();
   readonly #watchers: ReplyWatcher[] = [];
   readonly #storing = new Set<Promise<unknown>>();
+  readonly #ahead = new Set<Promise<void>>();
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -98,8 +99,18 @@ export class ReplyRunner {
     return [...this.#inFlight.values()];
   }
 
+  /** A message on its way to the disk, whose answer goes out already. */
+  async ahead(storing: Promise<void>): Promise<void> {
+    this.#ahead.add(storing);
+    await storing.finally(() => this.#ahead.delete(storing));
+  }
+
   /** Waits until replies that have ended are in the log. */
   async stored(): Promise<void> {
+    const ahead = [...this.#ahead];
+    await Promise.allSettled(ahead);
+    // Where all of an answer had come by then, its reply ends in the same turn.
+    if (ahead.length > 0) await yieldToEventLoop();
     await Promise.all(this.#storing);
   }
 

@@ -219,7 +219,7 @@ export class ConversationStore {
     }
     await this.import(logOf([header, ...first]));
     // Opened meanwhile, so that the reply has only to be written.
-    void this.#logs.read(id).catch(() => undefined);
+    void this.#logs.read(id, true).catch(() => undefined);
   }
 
   /**

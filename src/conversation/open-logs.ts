@@ -51,9 +51,12 @@ export class OpenLogs {
     this.#options = options;
   }
 
-  /** The state as it is on the disk. @throws store-failed */
-  async read(id: string): Promise<ConversationState> {
-    return this.#use(id, async ({ state }) => state);
+  /**
+   * The state as it is on the disk.
+   * @param isOnDisk the log was written and synced just now @throws store-failed
+   */
+  async read(id: string, isOnDisk = false): Promise<ConversationState> {
+    return this.#use(id, async ({ state }) => state, isOnDisk);
   }
 
   /** Resolves once the records are on the disk and in the state. @throws disk-full, store-failed */
@@ -88,8 +91,12 @@ export class OpenLogs {
     await Promise.all(this.#closing.values());
   }
 
-  async #use<T>(id: string, action: (log: OpenLog, slot: Slot) => Promise<T>): Promise<T> {
-    const slot = this.#slot(id);
+  async #use<T>(
+    id: string,
+    action: (log: OpenLog, slot: Slot) => Promise<T>,
+    isOnDisk = false,
+  ): Promise<T> {
+    const slot = this.#slot(id, isOnDisk);
     slot.users++;
     try {
       return await action(await slot.log, slot);
@@ -100,7 +107,7 @@ export class OpenLogs {
     }
   }
 
-  #slot(id: string): Slot {
+  #slot(id: string, isOnDisk: boolean): Slot {
     const found = this.#slots.get(id);
     if (found !== undefined && !found.isSpoilt) {
       this.#slots.delete(id);
@@ -108,7 +115,7 @@ export class OpenLogs {
       return found;
     }
     if (found !== undefined) this.#drop(id, found);
-    const slot: Slot = { log: this.#open(id), users: 0, isSpoilt: false };
+    const slot: Slot = { log: this.#open(id, isOnDisk), users: 0, isSpoilt: false };
     this.#slots.set(id, slot);
     slot.log.catch(() => {
       if (this.#slots.get(id) === slot) this.#slots.delete(id);
@@ -116,13 +123,13 @@ export class OpenLogs {
     return slot;
   }
 
-  async #open(id: string): Promise<OpenLog> {
+  async #open(id: string, isOnDisk: boolean): Promise<OpenLog> {
     // Two writers of one file would be the end of it: the one before has to be gone.
     await this.#closing.get(id);
     const { folder, logger, ops } = this.#options;
     const state = emptyState(id);
     const file = await openAppendFile(logPath(folder, id), {
-      ops,
+      ...{ ops, isOnDisk },
       isSound: (line) => parseRecord(line) !== undefined,
       onRecord: (line, offset) => {
         const record = parseRecord(line);

@@ -104,7 +104,8 @@ function evidenceOf(lines: readonly JournalLine[], measured: NightMeasures | und
   const admitted = admittedSchema.safeParse(resultOf(lines, 'admit')).data;
   const dreams = (admitted?.training ?? 0) - (admitted?.flags ?? 0);
   const flags = `${admitted?.flags ?? 0} of ${flagged - heldBack} flagged moments`;
-  const learnt = `Learnt from ${flags} (${held}) and ${dreams} dreams.`;
+  const isTrained = resultOf(lines, 'train') !== null;
+  const learnt = `${isTrained ? 'Learnt' : 'Lessons'} from ${flags} (${held}) and ${dreams} dreams.`;
   if (measured === undefined) return learnt;
   const { listening, replies } = measured;
   return (

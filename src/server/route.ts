@@ -83,16 +83,16 @@ export function findRoute(
   path: string,
 ): Match | undefined {
   const parts = path.split('/');
-  const allowed: string[] = [];
+  const allowed = new Set<string>();
   for (const route of routes) {
     const params = matchPattern(route.pattern, parts);
     if (params === undefined) continue;
     // The body of an answer to HEAD is left out by Node.
     if (route.method === (method === 'HEAD' ? 'GET' : method)) return { route, params };
-    allowed.push(route.method);
+    allowed.add(route.method);
   }
-  if (allowed.length === 0) return undefined;
-  const allow = allowed.join(', ');
+  if (allowed.size === 0) return undefined;
+  const allow = [...allowed].join(', ');
   const message = `Only ${allow} is allowed here, not ${method}.`;
   throw new AttuneError('method-refused', message, { allow });
 }

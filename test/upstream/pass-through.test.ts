@@ -66,15 +66,15 @@ const said = (lines: readonly string[]): string =>
   });
 
 /** Of the disk that is held; a test that fails must not hold the end. */
-let letGo = (): void => undefined;
+let letGo = (_code?: string): void => undefined;
 
-/** A disk whose syncs can be made to wait. */
+/** A disk whose syncs can be made to wait, and to fail. */
 function heldDisk() {
   let isHeld = false;
-  const waiting: (() => void)[] = [];
-  letGo = () => {
+  const waiting: ((code?: string) => void)[] = [];
+  letGo = (code) => {
     isHeld = false;
-    for (const go of waiting.splice(0)) go();
+    for (const go of waiting.splice(0)) go(code);
   };
   const ops: FileOps = {
     ...systemFileOps,
@@ -82,7 +82,8 @@ function heldDisk() {
       const file = await systemFileOps.open(path, mode);
       const sync = async (): Promise<void> => {
         if (isHeld && path.includes('conversations')) {
-          await new Promise<void>((resolve) => waiting.push(resolve));
+          const code = await new Promise<string | undefined>((resolve) => waiting.push(resolve));
+          if (code !== undefined) throw Object.assign(new Error(code), { code });
         }
         await file.sync();
       };
@@ -100,6 +101,9 @@ function heldDisk() {
     },
   };
 }
+
+const textOf = (read?: { readonly value?: Uint8Array }): string =>
+  Buffer.from(read?.value ?? []).toString();
 
 /** Beside what Attune asks by itself, to compare the models. */
 const asked = (path: string, words = ''): Came[] =>
@@ -158,10 +162,31 @@ describe('a request', () => {
     expect(await kept()).toEqual([]);
   });
 
+  it('for an answer that the server keeps passes, whatever is asked of it', async () => {
+    const all = {
+      [CHAT]: 'GET',
+      [`${CHAT}/a/messages?limit=2`]: 'GET',
+      [`${CHAT}/a`]: 'POST',
+      [`${CHAT}/b`]: 'DELETE',
+      '/v1/responses/a': 'GET',
+      '/v1/responses/a/cancel': 'POST',
+    };
+    const headers = { 'content-type': 'application/json' };
+    for (const [path, method] of Object.entries(all)) {
+      const body = method === 'POST' ? '{"metadata":{}}' : null;
+      const response = await fetch(daemon.url + path, { method, headers, body });
+      expect([response.status, await response.text()]).toEqual([200, '{}']);
+    }
+    expect(came.map(({ path }) => path)).toEqual(expect.arrayContaining(Object.keys(all)));
+    expect(await kept()).toEqual([]);
+  });
+
   it('does not pass where it would change the server', async () => {
     for (const path of ['/v1/load_lora_adapter', '/api/create', '/api/delete']) {
       expect((await post(path, '{}')).status).toBeGreaterThanOrEqual(400);
     }
+    const removed = await fetch(`${daemon.url}/v1/models/qwen`, { method: 'DELETE' });
+    expect([removed.status, removed.headers.get('allow')]).toEqual([405, 'GET']);
     expect(came.filter(({ path }) => !path.startsWith('/v1/models'))).toEqual([]);
   });
 });
@@ -193,26 +218,44 @@ describe('what was said', () => {
     expect([canLearn, isUndecided]).toEqual([false, false]);
   });
 
-  it('is on the disk before a byte of the answer comes, which is asked for meanwhile', async () => {
+  it('is answered before it is on the disk, and the answer ends when both are', async () => {
     const disk = heldDisk();
     await open('vllm', disk.ops);
     answer.body = '{"choices":[{"message":{"content":"Yes."}}]}';
     disk.hold();
-    let isAnswered = false;
-    const answering = post(CHAT, said(['Up?'])).then((response) => {
-      isAnswered = true;
-      return response.text();
+    const reader = (await post(CHAT, said(['Up?']))).body?.getReader();
+    expect(textOf(await reader?.read())).toBe(answer.body);
+    await expect.poll(() => disk.waiting).toBe(1);
+    let isEnded = false;
+    const ending = reader?.read().then(({ done }) => {
+      isEnded = done;
     });
-    await expect.poll(() => [asked(CHAT, 'Up?').length, disk.waiting]).toEqual([1, 1]);
-    // As long as it likes: nothing comes.
+    // As long as it likes: it does not end.
     await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(isAnswered).toBe(false);
+    expect(isEnded).toBe(false);
     disk.letGo();
-    expect(await answering).toBe(answer.body);
+    await ending;
+    expect(isEnded).toBe(true);
     expect(await kept()).toEqual([['Up?', 'Yes.']]);
   });
 
-  it('goes on in its log, though its last reply is not on the disk yet', async () => {
+  it('breaks off the answer where the disk does not take it', async () => {
+    const disk = heldDisk();
+    await open('vllm', disk.ops);
+    answer.body = '{"choices":[{"message":{"content":"Yes."}}]}';
+    disk.hold();
+    const reader = (await post(CHAT, said(['Up?']))).body?.getReader();
+    expect(textOf(await reader?.read())).toBe(answer.body);
+    await expect.poll(() => disk.waiting).toBe(1);
+    disk.letGo('ENOSPC');
+    await expect(reader?.read()).rejects.toThrow();
+    expect(await kept()).toEqual([]);
+  });
+
+  it.each([
+    ['its last reply is not on the disk yet', 'reply'],
+    ['nothing of it is on the disk yet', 'message'],
+  ])('goes on in its log, though %s', async (_, what) => {
     const disk = heldDisk();
     await open('vllm', disk.ops);
     const chunk = (content: string): string =>
@@ -222,11 +265,12 @@ describe('what was said', () => {
       sayEnd = () => resolve(`${chunk('es.')}data: [DONE]\n\n`);
     });
     answer = { status: 200, type: 'text/event-stream', body: chunk('Y'), end };
+    if (what === 'message') disk.hold();
     const reader = (await post(CHAT, said(['Up?']))).body?.getReader();
     await reader?.read();
     disk.hold();
     sayEnd();
-    expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toContain('[DONE]');
+    expect(textOf(await reader?.read())).toContain('[DONE]');
     await expect.poll(() => disk.waiting).toBe(1);
     answer = { status: 200, type: 'application/json', body: '{"choices":[{"text":"Still."}]}' };
     const next = post(CHAT, said(['Up?', 'Yes.', 'And now?']));

@@ -176,7 +176,7 @@ const CONVERSATION_TAKEN: readonly ErrorCode[] = ['reply-running', 'conversation
 interface Wanted {
   /** Of the request. */
   readonly metadata?: unknown;
-  readonly replies: ReplyOptions;
+  readonly replies: ReplyOptions & { readonly onTaken?: () => void };
 }
 
 /** What a request says that is to be kept; undefined: nothing, or a program asks for itself. */

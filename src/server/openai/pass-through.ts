@@ -1,17 +1,16 @@
 // Requests that an upstream server answers: they go to it and back byte for byte, and what was said
 // in them is kept on the way.
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { parsedJson } from '../../base/atomic-file.ts';
 import { isAttuneError } from '../../base/errors.ts';
-import type { Spoken } from '../../chat/reply-runner.ts';
-import type { RunningReply } from '../../chat/running-reply.ts';
+import type { Speaker } from '../../chat/reply-runner.ts';
 import { cutOff, spokenOf } from '../../chat/speaker.ts';
 import { parseWith } from '../../protocol/codec.ts';
 import { chatOfGenerate, chatOfOllama } from '../../protocol/ollama.ts';
 import type { OpenaiMessage } from '../../protocol/openai.ts';
 import { chatOf } from '../../protocol/responses.ts';
 import { fromExternal } from '../../protocol/sampling.ts';
-import { Hearing } from '../../upstream/hearing.ts';
+import { Hearing, type Piece } from '../../upstream/hearing.ts';
 import { refusedBy, textOf } from '../../upstream/http.ts';
 import type { Lease, Upstream } from '../../upstream/upstream.ts';
 import { hasRoom, type Method, type Route, type RouteContext } from '../route.ts';
@@ -36,13 +35,16 @@ const CHATS: Readonly<Record<string, Reading>> = {
   '/api/chat': (body) => ({ ...body, ...(chatOfOllama(body as never) as Fields) }),
   '/api/generate': (body) => (body.raw ? {} : (chatOfGenerate(body as never) as Fields)),
 };
+const KEPT = ['/v1/chat/completions/:id*', '/v1/responses/:id*'];
 const OPENAI: readonly (readonly [Method, string])[] = [
   ['GET', '/v1/models'],
   ['GET', '/v1/models/:id*'],
+  ['GET', '/v1/chat/completions'],
   ['POST', '/v1/chat/completions'],
   ['POST', '/v1/responses'],
-  ['GET', '/v1/responses/:id*'],
-  ['DELETE', '/v1/responses/:id*'],
+  ...KEPT.flatMap((path) =>
+    (['GET', 'POST', 'DELETE'] as const).map((one) => [one, path] as const),
+  ),
   ['POST', '/v1/completions'],
   ['POST', '/v1/embeddings'],
 ];
@@ -120,76 +122,111 @@ async function pass(
   if (asked === undefined || chat === undefined) {
     return passOn(context, options, { ...sent, signal: context.signal });
   }
+  return passKept(context, options, { ...sent, chat, asked });
+}
+
+interface Keeping {
+  readonly body: Uint8Array;
+  readonly lease: Lease;
+  readonly chat: NonNullable<ReturnType<typeof chatIn>>;
+  readonly asked: NonNullable<ReturnType<typeof toKeep>>;
+}
+
+/** The answer goes to the client as it comes; its words follow into the log. */
+async function passKept(
+  context: RouteContext,
+  options: PassingOptions,
+  { body, lease, chat, asked }: Keeping,
+): Promise<void> {
+  const { response, signal } = context;
   const gone = new AbortController();
-  const answering = ask(context, lease, { ...sent, signal: gone.signal });
+  const answering = ask(context, lease, { body, signal: gone.signal });
   // Whoever waits for it is told.
   answering.catch(() => undefined);
-  // It is on its way before anything is written here; its answer waits until the message is kept.
+  // It is on its way before anything is done here.
   await new Promise((resolve) => setImmediate(resolve));
+  // Words that come before the reply begins wait for it.
+  const waiting: Piece[] = [];
+  let take = (piece: Piece): unknown => waiting.push(piece);
+  let hearing: Promise<Hearing> | undefined;
+  const begin = (): Promise<Hearing> => {
+    hearing ??= hearAll(answering, { context, lease, gone, take: (piece) => take(piece) });
+    hearing.catch(() => undefined);
+    return hearing;
+  };
+  const speak: Speaker['speak'] = async (_, reply, onGrown) => {
+    onAbort(reply.signal, () => gone.abort());
+    take = (piece) => reply.hear(piece) && onGrown();
+    for (const piece of waiting) take(piece);
+    try {
+      const { kind } = options.upstream.settings;
+      return spokenOf(await begin(), reply, { lease, kind });
+    } catch (error) {
+      if (reply.signal.aborted) return { stopReason: 'aborted', reusedTokens: 0 };
+      cut(response);
+      throw cutOff(error, lease);
+    }
+  };
+  const { prefill } = chat.said;
   try {
     const kept = await keep(asked, options, {
       metadata: chat.isWhole ? chat.fields.metadata : { learn: 'never' },
       replies: {
-        ...(chat.said.prefill !== undefined && { prefill: chat.said.prefill }),
-        overrides: samplingOf(chat.fields),
-        speak: (_, reply, onGrown) =>
-          hearAll(answering, { context, lease, gone, reply, onGrown, upstream }),
+        ...{ overrides: samplingOf(chat.fields), speak, ...(prefill !== undefined && { prefill }) },
+        // Nobody waits for the disk but who waits for the end.
+        onTaken: () => void begin(),
       },
     });
-    const abort = (): void => kept.reply.abort();
-    context.signal.addEventListener('abort', abort);
-    if (context.signal.aborted) abort();
+    onAbort(signal, () => kept.reply.abort());
     const ended = await done(kept, 0).catch((error: unknown) => error);
-    if (!context.response.headersSent && ended instanceof Error) throw ended;
+    if (!response.headersSent && ended instanceof Error) throw ended;
   } catch (error) {
     gone.abort();
-    const isTooLong = isAttuneError(error, 'message-too-long');
-    if (!isTooLong) throw error;
+    cut(response);
+    if (!isAttuneError(error, 'message-too-long')) throw error;
     // What no log takes is answered all the same.
-    return await passOn(context, options, { body: sent.body, signal: context.signal });
+    await passOn(context, options, { body, lease, signal });
   } finally {
     // Only now: whoever sends the words back finds them in the log.
-    if (context.response.headersSent) context.response.end();
+    if (response.headersSent) response.end();
     lease.release();
   }
+}
+
+function onAbort(signal: AbortSignal, action: () => void): void {
+  signal.addEventListener('abort', action);
+  if (signal.aborted) action();
+}
+
+/** What was sent is not the whole answer. */
+function cut(response: ServerResponse): void {
+  if (response.headersSent && !response.writableEnded) response.destroy();
 }
 
 interface Listening {
   readonly context: RouteContext;
   readonly lease: Lease;
   readonly gone: AbortController;
-  readonly reply: RunningReply;
-  readonly onGrown: () => void;
-  readonly upstream: Upstream;
+  readonly take: (piece: Piece) => void;
 }
 
-/** The answer goes to the client, and its words into the reply. */
+/** @throws upstream-failed with what the server refuses, which the client has by then */
 async function hearAll(
   answering: Promise<IncomingMessage>,
-  { context, lease, gone, reply, onGrown, upstream }: Listening,
-): Promise<Spoken> {
-  const abort = (): void => gone.abort();
-  reply.signal.addEventListener('abort', abort);
-  if (reply.signal.aborted) abort();
-  try {
-    const answer = await answering;
-    const { statusCode: status = 0, headers } = answer;
-    if (status >= 400) {
-      const text = await textOf(answer);
-      context.response.writeHead(status, passedHeaders(headers, FROM_SERVER)).end(text);
-      throw refusedBy(lease.served.http.url, status, text);
-    }
-    const hearing = new Hearing(headers['content-type']);
-    await relay(answer, context, (bytes) => {
-      if (reply.hear(hearing.push(bytes))) onGrown();
-    });
-    if (reply.hear(hearing.end())) onGrown();
-    return spokenOf(hearing, reply, { lease, kind: upstream.settings.kind });
-  } catch (error) {
-    if (reply.signal.aborted) return { stopReason: 'aborted', reusedTokens: 0 };
-    if (context.response.headersSent) context.response.destroy();
-    throw cutOff(error, lease);
+  { context, lease, gone, take }: Listening,
+): Promise<Hearing> {
+  const answer = await answering;
+  gone.signal.throwIfAborted();
+  const { statusCode: status = 0, headers } = answer;
+  if (status >= 400) {
+    const text = await textOf(answer);
+    context.response.writeHead(status, passedHeaders(headers, FROM_SERVER)).end(text);
+    throw refusedBy(lease.served.http.url, status, text);
   }
+  const hearing = new Hearing(headers['content-type']);
+  await relay(answer, context, (bytes) => take(hearing.push(bytes)));
+  take(hearing.end());
+  return hearing;
 }
 
 /**
