@@ -114,7 +114,7 @@ async function pass(
   const sent = { body: renamed(bytes, body, lease.name), lease };
   const chat = lease.isForeign ? undefined : chatIn(path, body);
   const asked = chat && toKeep(chat.said, chat.fields);
-  if (made !== undefined && (await isMissing(context, { ...sent, path }))) {
+  if (made !== undefined && (await isMissing(context, lease))) {
     lease.release();
     const readBody: RouteContext['readBody'] = async (schema) => parseWith(schema, body);
     return made.handle({ ...context, readBody });
@@ -321,23 +321,15 @@ function samplingOf(fields: Fields) {
   return Object.fromEntries(layer.filter(([, value]) => value !== undefined));
 }
 
-interface Missing {
-  readonly path: string;
-  readonly lease: Lease;
-}
-
-const lacking = new WeakMap<object, Map<string, boolean>>();
+const lacking = new WeakMap<object, boolean>();
 
 /** Whether the server has no such route; it is asked once, with nothing. */
-async function isMissing({ signal }: RouteContext, { lease, path }: Missing): Promise<boolean> {
-  const { http } = lease.served;
-  const known = lacking.get(http) ?? new Map<string, boolean>();
-  lacking.set(http, known);
-  const before = known.get(path);
-  if (before !== undefined) return before;
-  const answer = await http.open({ method: 'POST', path, body: '{}', signal });
+async function isMissing({ signal }: RouteContext, { served: { http } }: Lease): Promise<boolean> {
+  const known = lacking.get(http);
+  if (known !== undefined) return known;
+  const answer = await http.open({ method: 'POST', path: MADE_HERE, body: '{}', signal });
   answer.resume();
   const isIt = answer.statusCode === 404 || answer.statusCode === 405;
-  if ((answer.statusCode ?? 500) < 500) known.set(path, isIt);
+  if ((answer.statusCode ?? 500) < 500) lacking.set(http, isIt);
   return isIt;
 }
