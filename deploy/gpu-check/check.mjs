@@ -207,26 +207,26 @@ const PARTS = {
   /** Of this process and the card, while a training and a reply go on; megabytes. */
   async memory(folder, device) {
     const { graphicsCards } = await load('runtime/graphics-card');
-    const memoryNow = async () => {
-      const [card] = await graphicsCards();
-      const megabytes = (bytes) => (bytes === undefined ? null : Math.round(bytes / 1e6));
-      return {
-        process: megabytes(process.memoryUsage().rss),
-        cardFree: megabytes(card?.freeBytes),
-      };
-    };
+    const megabytes = (bytes) => (bytes === undefined ? null : Math.round(bytes / 1e6));
     const [steps, tokens] = isLarge ? [200, 2000] : [20, 100];
     const seen = { steps: [], tokens: [] };
-    const onStep = async (step) =>
-      step % (steps / 10) === 0 && seen.steps.push({ at: step, ...(await memoryNow()) });
+    const look = async (what, at, of) => {
+      if (at % (of / 10) !== 0) return;
+      globalThis.gc?.();
+      const resident = megabytes(process.memoryUsage().rss);
+      const [card] = await graphicsCards();
+      const now = { at, process: resident, cardFree: megabytes(card?.freeBytes) };
+      seen[what].push(now);
+      process.stderr.write(`${what}: ${JSON.stringify(now)}\n`);
+    };
+    const onStep = (step) => look('steps', step, steps);
     await train(folder, 'tiny', device, { context: 40, decision: 8, steps, onStep });
     const engine = await openEngine(folder, 'tiny', device);
-    const measured = [];
+    const looks = [];
     await reply(engine, ids(1, 1, SIZES.small.vocabulary), tokens, (at) => {
-      if (at % (tokens / 10) === 0)
-        measured.push(memoryNow().then((now) => seen.tokens.push({ at, ...now })));
+      looks.push(look('tokens', at, tokens));
     });
-    await Promise.all(measured);
+    await Promise.all(looks);
     return seen;
   },
 
@@ -286,7 +286,8 @@ const PARTS = {
     const script = fileURLToPath(new URL('./torch_side.py', import.meta.url));
     const args = [script, JSON.stringify(given)];
     const run = promisify(execFile)(process.env.PYTHON ?? 'python3', args, { timeout: 120_000 });
-    const { stdout } = await run.catch(({ message, stderr }) => {
+    const { stdout } = await run.catch(({ message, stderr, killed }) => {
+      if (killed) throw new Error('PyTorch took more than two minutes');
       throw new Error(stderr?.trim().split('\n').at(-1) || message);
     });
     return JSON.parse(stdout);
