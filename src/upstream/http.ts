@@ -75,7 +75,8 @@ export class UpstreamHttp {
       sending.once('error', (error: NodeJS.ErrnoException) => {
         // A connection that was kept may have been closed by the server just now.
         const isStale = sending.reusedSocket && error.code === 'ECONNRESET' && !isAgain;
-        if (isStale && length && !signal?.aborted) resolve(this.#send(ask, true));
+        if (isStale && (length || body === undefined) && !signal?.aborted)
+          resolve(this.#send(ask, true));
         else reject(error);
       });
       if (body === undefined || length) sending.end(body);

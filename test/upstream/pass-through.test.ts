@@ -15,6 +15,8 @@ interface Came {
 let server: Server;
 let daemon: TestDaemon;
 let came: Came[];
+/** Closes the connection at the next request. */
+let isClosing = false;
 /** What it answers to whatever is asked. */
 let answer: { status: number; type: string; body: string; end?: Promise<string> };
 
@@ -31,6 +33,10 @@ beforeEach(async () => {
   came = [];
   answer = { status: 200, type: 'application/json', body: '{}' };
   server = createServer(async (request, response) => {
+    if (isClosing) {
+      isClosing = false;
+      return void request.socket.destroy();
+    }
     let body = '';
     for await (const piece of request as AsyncIterable<Buffer>) body += piece.toString();
     came.push({ path: request.url ?? '', headers: request.headers, body });
@@ -179,6 +185,20 @@ describe('a request', () => {
     }
     expect(came.map(({ path }) => path)).toEqual(expect.arrayContaining(Object.keys(all)));
     expect(await kept()).toEqual([]);
+  });
+
+  it('comes again where the server has just closed a kept connection, and fails where it is gone', async () => {
+    await (await fetch(`${daemon.url}/v1/models`)).text();
+    isClosing = true;
+    const again = await fetch(`${daemon.url}/v1/models/qwen`);
+    expect([again.status, await again.text()]).toEqual([200, '{}']);
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    const failed = await fetch(`${daemon.url}/v1/models/qwen`);
+    expect([failed.status, await failed.text()]).toEqual([
+      502,
+      expect.stringContaining('No server'),
+    ]);
   });
 
   it('does not pass where it would change the server', async () => {

@@ -91,12 +91,13 @@ async function passOn(
   const lease = sent.lease ?? upstream.lease();
   try {
     await relay(await ask(context, lease, sent), context);
+    context.response.end();
   } catch (error) {
     if (context.signal.aborted) return;
+    cut(context.response);
     upstream.onFailure(error);
     throw error;
   } finally {
-    context.response.end();
     lease.release();
   }
 }
