@@ -72,7 +72,7 @@ export async function writeJob(
   const { scenarios } = reviewed(before, await readReview(ledger, id));
   const holds = await readHolds(from);
   if (scenarios.length === 0 || holds.length === 0 || (await hasLearntWithheld(from))) {
-    const message = `${id} has no lessons to train on, or some of them were taken back since.`;
+    const message = `${id} has no lessons, or nothing that is held beside them, or some were taken back since.`;
     throw new AttuneError('training-impossible', message, { night: id });
   }
   const { epochsMax, batchSize, replyTokensMax } = config.train;
